@@ -203,12 +203,19 @@ class StepDownAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndAsked:
+    """Say that the work of the numbered term returned or raised: end the term."""
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkEnded:
     """
     Say that nothing of the numbered term's work runs any more, handlers included.
 
-    Said once for every term. Before it, nothing is released and no new term is
-    sought (G5); while leading it ends the term ("work_ended").
+    Said once for every term, after its :class:`LeadershipLost`. Before it, nothing
+    is released and no new term is sought (G5).
     """
 
     term: int
@@ -229,7 +236,13 @@ class DriverFailed:
 
 
 Word = (
-    StartAsked | StopAsked | StepDownAsked | WorkEnded | LivenessReported | DriverFailed
+    StartAsked
+    | StopAsked
+    | StepDownAsked
+    | EndAsked
+    | WorkEnded
+    | LivenessReported
+    | DriverFailed
 )
 
 Message = Response | Word

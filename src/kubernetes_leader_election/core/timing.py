@@ -63,6 +63,8 @@ class Belief(NamedTuple):
     token: int | None
     boottime_deadline: float
     monotonic_deadline: float
+    wall_deadline: int
+    """Microseconds since 1970: the deadline by a clock that a guest's pause shows."""
     wall_ahead_limit: float
     """Largest wall minus boottime, in seconds, that is no sign of a paused guest."""
 
@@ -74,6 +76,7 @@ class Belief(NamedTuple):
         left = min(
             self.boottime_deadline - now.boottime,
             self.monotonic_deadline - now.monotonic,
+            (self.wall_deadline - now.wall) / MICROSECONDS,
         )
         return left if left > 0.0 else 0.0
 
@@ -94,8 +97,9 @@ def believe(*, term: int, token: int | None, sent: Now, settings: ElectionSettin
         token=token,
         boottime_deadline=sent.boottime + settings.renew_deadline,
         monotonic_deadline=sent.monotonic + settings.renew_deadline,
-        # Rule 14: a jump by more than D - L ends the term. (A pause that short
-        # still leaves the stop before the expiry.)
+        # A third clock for the leader: it can shorten a term, never lengthen it.
+        wall_deadline=sent.wall + int(settings.renew_deadline * MICROSECONDS),
+        # Rule 14: a jump by more than D - L ends the term at once.
         wall_ahead_limit=ahead + (settings.lease_duration - settings.renew_deadline),
     )
 

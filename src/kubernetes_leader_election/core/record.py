@@ -1,0 +1,221 @@
+"""
+Our view of a Lease: the five spec fields of an election, read without trust.
+
+Whatever stands in a Lease is data (rule 3): odd fields never raise. Times are kept as
+microseconds since 1970 where they can be read, else as the text that was found, so
+that change is seen either way; they are compared with each other, never with a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from kubernetes_leader_election.core.messages import LeaseObject
+
+ASSUMED_DURATION: Final = 20
+"""Seconds; a Lease without a duration was made by the Node package, whose default this is."""
+
+MAX_INT32: Final = 2**31 - 1
+"""Largest leaseTransitions and leaseDurationSeconds the API server takes."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def format_time(microseconds: int) -> str:
+    """Write a time as the API server wants it: UTC, six digits, Z (rule 8)."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def parse_time(value: object) -> int | str | None:
+    """Read any RFC 3339 time as microseconds; keep what cannot be read as text."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return repr(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    if moment.tzinfo is None:
+        return value
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """
+    The spec of a Lease as far as an election reads it.
+
+    Two records are equal when these fields are: that is what change means (rule 2).
+    """
+
+    holder_identity: str
+    """Empty when nobody holds the Lease."""
+    lease_duration: int | None
+    """Seconds, as written; None when absent or unusable."""
+    acquire_time: int | str | None
+    renew_time: int | str | None
+    lease_transitions: int | None
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether nobody holds the Lease, in any released form seen (rule 3)."""
+        return not self.holder_identity
+
+    def duration(self, own: int) -> int:
+        """Give the seconds this record is good for; ``own`` is our D (rules 1, 3)."""
+        if self.lease_duration is not None:
+            return self.lease_duration
+        return max(own, ASSUMED_DURATION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What proves a record ours: the holder and the exact times that we wrote."""
+
+    holder_identity: str
+    acquire_time: int
+    renew_time: int
+
+    def is_on(self, record: LeaseRecord) -> bool:
+        """Tell whether ``record`` carries this stamp."""
+        return (
+            record.renew_time == self.renew_time
+            and record.acquire_time == self.acquire_time
+            and record.holder_identity == self.holder_identity
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One Lease as it was read: the object, and what decisions are made on (G5)."""
+
+    lease: LeaseObject
+    record: LeaseRecord
+    uid: str | None
+    resource_version: str
+    version: int | None
+    """The resourceVersion as a number, None where it is not comparable."""
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """Give the annotations, empty when there are none or they are odd."""
+        annotations = _mapping(self.lease.get("metadata")).get("annotations")
+        return _mapping(annotations)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: object, least: int) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return value
+    return None
+
+
+def read_record(lease: LeaseObject) -> LeaseRecord:
+    """Read the spec of ``lease``, whatever stands in it."""
+    spec = _mapping(lease.get("spec"))
+    holder = spec.get("holderIdentity")
+    return LeaseRecord(
+        holder_identity=holder if isinstance(holder, str) else repr(holder or ""),
+        lease_duration=_whole(spec.get("leaseDurationSeconds"), 1),
+        acquire_time=parse_time(spec.get("acquireTime")),
+        renew_time=parse_time(spec.get("renewTime")),
+        lease_transitions=_whole(spec.get("leaseTransitions"), 0),
+    )
+
+
+def read_version(value: object) -> int | None:
+    """Read a resourceVersion as a number; None where it cannot be compared."""
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        return None
+    if value[0] == "0" or len(value) > 40:
+        return None
+    return int(value)
+
+
+def read_snapshot(lease: LeaseObject) -> Snapshot:
+    """Read a Lease object into a snapshot, whatever stands in it."""
+    metadata = _mapping(lease.get("metadata"))
+    resource_version = metadata.get("resourceVersion")
+    uid = metadata.get("uid")
+    return Snapshot(
+        lease=lease,
+        record=read_record(lease),
+        uid=uid if isinstance(uid, str) else None,
+        resource_version=resource_version if isinstance(resource_version, str) else "",
+        version=read_version(resource_version),
+    )
+
+
+def _with_spec(snapshot: Snapshot, changes: Mapping[str, object]) -> LeaseObject:
+    """Copy the Lease with a changed spec; all else is kept as read (rule 6)."""
+    return {
+        **snapshot.lease,
+        "spec": {**_mapping(snapshot.lease.get("spec")), **changes},
+    }
+
+
+def created(*, name: str, namespace: str, stamp: Stamp, duration: int) -> LeaseObject:
+    """Give a new Lease held by us, to be created by a PUT (rule 6)."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "holderIdentity": stamp.holder_identity,
+            "leaseDurationSeconds": duration,
+            "acquireTime": format_time(stamp.acquire_time),
+            "renewTime": format_time(stamp.renew_time),
+            "leaseTransitions": 1,
+        },
+    }
+
+
+def acquired(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
+    """Give the Lease as ours, one transition further (rule 6)."""
+    transitions = snapshot.record.lease_transitions or 0
+    return _with_spec(
+        snapshot,
+        {
+            "holderIdentity": stamp.holder_identity,
+            "leaseDurationSeconds": duration,
+            "acquireTime": format_time(stamp.acquire_time),
+            "renewTime": format_time(stamp.renew_time),
+            # The server takes no more than an int32; the count then stands still.
+            "leaseTransitions": min(transitions + 1, MAX_INT32),
+        },
+    )
+
+
+def renewed(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
+    """Give the Lease with a fresh stamp; a hand-changed duration is put right."""
+    return _with_spec(
+        snapshot,
+        {
+            "holderIdentity": stamp.holder_identity,
+            "leaseDurationSeconds": duration,
+            "acquireTime": format_time(stamp.acquire_time),
+            "renewTime": format_time(stamp.renew_time),
+        },
+    )
+
+
+def released(snapshot: Snapshot, *, stamp: Stamp) -> LeaseObject:
+    """Give the Lease as free: no holder, a duration of 1, fresh times (rule 12)."""
+    return _with_spec(
+        snapshot,
+        {
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "acquireTime": format_time(stamp.acquire_time),
+            "renewTime": format_time(stamp.renew_time),
+        },
+    )
