@@ -293,4 +293,6 @@ class ErrorOccurred:
     error: LeaderElectionError
 
 
-Event = LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
+Event = (
+    LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
+)

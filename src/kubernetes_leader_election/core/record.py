@@ -119,12 +119,18 @@ def _whole(value: object, least: int) -> int | None:
     return None
 
 
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else repr(value)
+
+
 def read_record(lease: LeaseObject) -> LeaseRecord:
     """Read the spec of ``lease``, whatever stands in it."""
     spec = _mapping(lease.get("spec"))
     holder = spec.get("holderIdentity")
     return LeaseRecord(
-        holder_identity=holder if isinstance(holder, str) else repr(holder or ""),
+        holder_identity=_text(holder),
         lease_duration=_whole(spec.get("leaseDurationSeconds"), 1),
         acquire_time=parse_time(spec.get("acquireTime")),
         renew_time=parse_time(spec.get("renewTime")),

@@ -82,7 +82,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.STOPPED, F.ALIVE): S.STOPPED,
     (S.STOPPED, F.NOT_ALIVE): S.STOPPED,
     (S.STOPPED, F.DRIVER_FAILED): S.STOPPED,
-    #
     (S.LOOKING, F.STOP_ASKED): S.STOPPED,
     (S.LOOKING, F.STEP_DOWN_ASKED): S.STANDING_BY,
     (S.LOOKING, F.ALIVE): S.LOOKING,
@@ -91,7 +90,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.LOOKING, F.HELD): S.WAITING,
     (S.LOOKING, F.FREE): S.CONTENDING,
     (S.LOOKING, F.EXPIRED): S.CONTENDING,
-    #
     (S.WAITING, F.STOP_ASKED): S.STOPPED,
     (S.WAITING, F.STEP_DOWN_ASKED): S.STANDING_BY,
     (S.WAITING, F.ALIVE): S.WAITING,
@@ -101,7 +99,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.WAITING, F.FREE): S.CONTENDING,
     # G1: only after the record stood still for its own duration on our clock.
     (S.WAITING, F.EXPIRED): S.CONTENDING,
-    #
     (S.CONTENDING, F.STOP_ASKED): S.STOPPED,
     (S.CONTENDING, F.STEP_DOWN_ASKED): S.STANDING_BY,
     (S.CONTENDING, F.ALIVE): S.CONTENDING,
@@ -123,7 +120,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.ACQUIRING, F.EXPIRED): S.CONTENDING,
     # G1: leadership comes from a write of this elector in this term, and only so.
     (S.ACQUIRING, F.ACQUIRE_PROVED): S.LEADER,
-    #
     (S.LEADER, F.STOP_ASKED): S.DRAINING,
     (S.LEADER, F.STEP_DOWN_ASKED): S.DRAINING,
     (S.LEADER, F.END_ASKED): S.DRAINING,
@@ -136,7 +132,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.LEADER, F.LOST): S.FENCED,
     # G2: stop before others start.
     (S.LEADER, F.DEADLINE_PASSED): S.FENCED,
-    #
     (S.DRAINING, F.STOP_ASKED): S.DRAINING,
     (S.DRAINING, F.STEP_DOWN_ASKED): S.DRAINING,
     (S.DRAINING, F.END_ASKED): S.DRAINING,
@@ -148,7 +143,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.DRAINING, F.RENEWED): S.DRAINING,
     (S.DRAINING, F.LOST): S.FENCED,
     (S.DRAINING, F.DEADLINE_PASSED): S.FENCED,
-    #
     (S.RELEASING, F.STOP_ASKED): S.RELEASING,
     (S.RELEASING, F.STEP_DOWN_ASKED): S.RELEASING,
     (S.RELEASING, F.ALIVE): S.RELEASING,
@@ -156,7 +150,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.RELEASING, F.DRIVER_FAILED): AFTERWARDS,
     (S.RELEASING, F.LOST): AFTERWARDS,
     (S.RELEASING, F.RELEASE_OVER): AFTERWARDS,
-    #
     (S.FENCED, F.STOP_ASKED): S.FENCED,
     (S.FENCED, F.STEP_DOWN_ASKED): S.FENCED,
     (S.FENCED, F.END_ASKED): S.FENCED,
@@ -168,7 +161,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.FENCED, F.HELD): S.FENCED,
     (S.FENCED, F.FREE): S.FENCED,
     (S.FENCED, F.EXPIRED): S.FENCED,
-    #
     (S.WITHDRAWING, F.STOP_ASKED): S.WITHDRAWING,
     (S.WITHDRAWING, F.STEP_DOWN_ASKED): S.WITHDRAWING,
     (S.WITHDRAWING, F.ALIVE): S.WITHDRAWING,
@@ -176,7 +168,6 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.WITHDRAWING, F.DRIVER_FAILED): AFTERWARDS,
     (S.WITHDRAWING, F.ACQUIRE_PROVED): S.RELEASING,
     (S.WITHDRAWING, F.WITHDRAWN): AFTERWARDS,
-    #
     (S.STANDING_BY, F.STOP_ASKED): S.STOPPED,
     (S.STANDING_BY, F.STEP_DOWN_ASKED): S.STANDING_BY,
     (S.STANDING_BY, F.ALIVE): S.STANDING_BY,
@@ -195,9 +186,7 @@ IN_TERM: Final = frozenset({S.LEADER, S.DRAINING, S.FENCED})
 """States in which work of a term may run."""
 
 
-def next_state(
-    state: State, fact: Fact, *, stopping: bool, may_contend: bool
-) -> State:
+def next_state(state: State, fact: Fact, *, stopping: bool, may_contend: bool) -> State:
     """
     Look up the state that follows; refuse a pair the table does not name.
 

@@ -78,14 +78,16 @@ class Belief(NamedTuple):
             self.monotonic_deadline - now.monotonic,
             (self.wall_deadline - now.wall) / MICROSECONDS,
         )
-        return left if left > 0.0 else 0.0
+        return max(0.0, left)
 
     def holds(self, now: Now) -> bool:
         """Tell whether the term can still be trusted at ``now``."""
         return self.remaining(now) > 0.0
 
 
-def believe(*, term: int, token: int | None, sent: Now, settings: ElectionSettings) -> Belief:
+def believe(
+    *, term: int, token: int | None, sent: Now, settings: ElectionSettings
+) -> Belief:
     """
     Give the belief that a write justifies which was ordered at ``sent``.
 

@@ -1,0 +1,123 @@
+"""
+What a candidate knows of the Lease, and since when on its own clocks.
+
+Expiry is timed from the first receipt of the record as it stands (rule 1), by the
+record's own duration and by the clock that shows the least (rule 14).
+"""
+
+from __future__ import annotations
+
+from kubernetes_leader_election.core.record import LeaseRecord, Snapshot
+from kubernetes_leader_election.core.states import Fact
+from kubernetes_leader_election.core.timing import Now, elapsed_for_candidate
+
+
+class Observation:
+    """Follow one Lease. Mutable, owned by one :class:`~.election.Election`."""
+
+    __slots__ = (
+        "_own_duration",
+        "missing",
+        "resource_version",
+        "seen_before",
+        "since",
+        "snapshot",
+        "version",
+        "wait",
+        "watch_from",
+    )
+
+    def __init__(self, own_duration: int) -> None:
+        self._own_duration = own_duration
+        self.seen_before = False
+        """Whether this process ever saw the Lease (rule 4)."""
+        self.snapshot: Snapshot | None = None
+        self.since: Now | None = None
+        """First receipt of what is known now."""
+        self.missing = False
+        self.wait = float(own_duration)
+        """Seconds that what is known now is good for."""
+        self.resource_version = ""
+        """Newest resourceVersion of the Lease heard of."""
+        self.version: int | None = None
+        """The same as a number."""
+        self.watch_from = ""
+        """The resourceVersion from which a watch goes on: that, or a bookmark."""
+
+    def forget(self) -> None:
+        """Drop what is known, except that the Lease existed (rule 4)."""
+        self.snapshot, self.since, self.missing = None, None, False
+        self.resource_version = self.watch_from = ""
+        self.version = None
+
+    @property
+    def record(self) -> LeaseRecord | None:
+        """Give the record as last seen; None when nothing is known or it is gone."""
+        return self.snapshot.record if self.snapshot is not None else None
+
+    def is_news(self, snapshot: Snapshot) -> bool | None:
+        """Tell whether ``snapshot`` is newer than all known; None: not comparable."""
+        if self.version is None:
+            return None if self.resource_version else True
+        if snapshot.version is None:
+            return None
+        return snapshot.version > self.version
+
+    def hear(self, resource_version: str, version: int | None) -> None:
+        """Note the resourceVersion of news about the Lease."""
+        self.resource_version = self.watch_from = resource_version
+        self.version = version
+
+    def bookmark(self, resource_version: str, version: int | None) -> None:
+        """Note where a watch has come to. It says nothing about the Lease itself."""
+        if version is not None and version > (self.version or 0):
+            self.watch_from = resource_version
+
+    def see(self, snapshot: Snapshot, now: Now) -> bool:
+        """Take a snapshot as what stands now; tell whether the record changed."""
+        before = self.snapshot
+        changed = (
+            before is None
+            or before.uid != snapshot.uid
+            or before.record != snapshot.record
+        )
+        self.snapshot = snapshot
+        self.missing = False
+        self.seen_before = True
+        self.hear(snapshot.resource_version, snapshot.version)
+        if changed:
+            self.since = now
+            record = snapshot.record
+            self.wait = float(record.duration(self._own_duration))
+        return changed
+
+    def see_missing(self, now: Now) -> bool:
+        """Take it that the Lease is gone; tell whether that is new."""
+        if self.missing:
+            return False
+        before = self.snapshot
+        self.snapshot, self.missing, self.since = None, True, now
+        # Rule 4: whoever held it last, seen or not, may believe for a full duration.
+        self.wait = float(self._own_duration)
+        if before is not None and not before.record.is_free:
+            self.wait = max(
+                self.wait, float(before.record.duration(self._own_duration))
+            )
+        return True
+
+    def left(self, now: Now) -> float:
+        """Give the seconds until what is known is expired, on the slower clock."""
+        if self.since is None:
+            return self.wait
+        return self.wait - elapsed_for_candidate(self.since, now)
+
+    def verdict(self, now: Now) -> Fact | None:
+        """Judge what is known: HELD, FREE, EXPIRED, or None where nothing is."""
+        if self.since is None:
+            return None
+        if self.missing and not self.seen_before:
+            return Fact.FREE
+        if self.snapshot is not None and self.snapshot.record.is_free:
+            return Fact.FREE
+        # G1: by the record's own duration, counted after its first receipt.
+        return Fact.EXPIRED if self.left(now) <= 0.0 else Fact.HELD
