@@ -63,7 +63,7 @@ class Belief(NamedTuple):
     token: int | None
     boottime_deadline: float
     monotonic_deadline: float
-    wall_deadline: int
+    wall_deadline: float
     """Microseconds since 1970: the deadline by a clock that a guest's pause shows."""
     wall_ahead_limit: float
     """Largest wall minus boottime, in seconds, that is no sign of a paused guest."""

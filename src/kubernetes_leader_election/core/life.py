@@ -1,0 +1,269 @@
+"""
+The life of one election: its fields, its states, how it waits, how a term ends.
+
+The lowest of the layers that make an :class:`~.election.Election`; each adds methods
+to the one below and none overrides another:
+
+- :class:`Life`: what is known and due; changes of state; the end of a term.
+- :class:`~.sightings.Sightings`: what a sighting of the Lease means.
+- :class:`~.answers.Answers`: what a response to a request means.
+- :class:`~.election.Election`: the four verbs, and what each state orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.observation import Observation
+from kubernetes_leader_election.core.orders import Orders
+from kubernetes_leader_election.core.record import Snapshot, Stamp
+from kubernetes_leader_election.core.states import HOLDING, Fact, State, next_state
+from kubernetes_leader_election.core.term import Stamper, Term, Try, find_try
+from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.errors import LeaseApiError
+
+AFTER_RELEASE: Final = 0.025
+"""Seconds at most before writing on a released Lease (rule 13)."""
+AFTER_EXPIRY: Final = 0.4
+"""Seconds at most, and 5 % of D at most, before writing on an expired one (rule 13)."""
+FORMER_KEPT: Final = 32
+"""Stamps of ended terms and late acquires that are remembered (rule 5)."""
+
+_URGENT: Final = HOLDING | {State.RELEASING, State.WITHDRAWING, State.ACQUIRING}
+
+
+class Life:
+    """
+    Keep what one election knows, and change its state.
+
+    Args:
+        settings: checked settings, seconds throughout.
+        draw: gives a number in [0, 1) at each call; the only randomness there is.
+
+    """
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        self.settings = settings
+        self.state = State.STOPPED
+        self._draw = draw
+        self._orders = Orders()
+        self._observation = Observation(settings.lease_duration)
+        self._stamper = Stamper(settings.identity)
+        self._now = Now(0.0, 0.0, 0)
+        self._term: Term | None = None
+        self._terms = 0
+        self._former: list[Stamp] = []
+        self._tries: list[Try] = []
+        self._announced: str | None = None
+        self._reported_namesake: object = None
+        self._alive = True
+        self._polite = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """Begin a life: nothing asked, nothing due, nothing in doubt."""
+        self._stopping = False
+        self._stay_out_until: float | None = None
+        self._looked = False
+        self._doubt = False
+        self._read_at: float | None = None
+        self._write_at = 0.0
+        self._watch_at: float | None = None
+        self._watch_news = 0.0
+        self._contend_at = 0.0
+        self._give_up_at = 0.0
+        self._failures = 0
+        self._conflicts = 0
+        self._watch_failures = 0
+        self._may_watch_at = 0.0
+
+    # Asking -------------------------------------------------------------------
+
+    @property
+    def belief(self) -> Belief | None:
+        """How long the present term may be trusted; None when not leading."""
+        if self.state is State.LEADER and self._term is not None:
+            return self._term.belief
+        return None
+
+    @property
+    def term_deadline(self) -> Belief | None:
+        """The same while draining, too: how long the Lease is provably ours."""
+        if self.state in HOLDING and self._term is not None:
+            return self._term.belief
+        return None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The Lease as last seen; None when nothing is known or it is gone."""
+        return self._observation.snapshot
+
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds from the last input until the record seen counts as expired."""
+        if self._observation.since is None:
+            return None
+        return max(0.0, self._observation.left(self._now))
+
+    def current_leader(self, now: Now) -> bool:
+        """Tell whether this elector leads at ``now``, by the clock (rule 15)."""
+        belief = self.belief
+        return belief is not None and belief.holds(now)
+
+    # Changing state -----------------------------------------------------------
+
+    def _change(self, fact: Fact) -> None:
+        before = self.state
+        self.state = next_state(
+            before, fact, stopping=self._stopping, may_contend=self._may_contend()
+        )
+        if self.state is before:
+            return
+        match self.state:
+            case State.CONTENDING:
+                self._contend_at = self._now.boottime + self._contending_delay(fact)
+            case State.RELEASING | State.WITHDRAWING:
+                # Rule 12: within a bounded time.
+                self._give_up_at = (
+                    self._now.boottime + 3 * self.settings.request_timeout
+                )
+                self._write_at = self._now.boottime
+            case State.LOOKING:
+                self._doubt = False
+                if self._observation.since is None:
+                    self._want_read(0.0)
+            case State.STOPPED:
+                self._orders.abandon_all()
+                self._remember([t.stamp for t in self._tries])
+                self._tries = []
+                self._observation.forget()
+                self._announced = None
+                self._read_at = self._watch_at = self._stay_out_until = None
+            case _:
+                pass
+
+    def _may_contend(self) -> bool:
+        return (
+            self._alive and not self.settings.observe and self._stay_out_until is None
+        )
+
+    def _contending_delay(self, fact: Fact) -> float:
+        """Rule 13: so that a thousand candidates do not write at once."""
+        first, self._looked = not self._looked, True
+        polite, self._polite = self._polite, False
+        if fact is Fact.EXPIRED:
+            return self._draw() * min(AFTER_EXPIRY, 0.05 * self.settings.lease_duration)
+        if first and not self._is_former():
+            return 0.0
+        # Whoever just ended its own work lets the others go first.
+        return AFTER_RELEASE * (self._draw() + (1.0 if polite else 0.0))
+
+    def _verdict(self) -> Fact | None:
+        """Judge the Lease, a record of our own ended terms being free (rule 5)."""
+        verdict = self._observation.verdict(self._now)
+        if verdict is Fact.HELD and self._is_former():
+            return Fact.FREE
+        return verdict
+
+    def _is_former(self) -> bool:
+        record = self._observation.record
+        if record is None or record.holder_identity != self.settings.identity:
+            return False
+        return any(s.is_on(record) for s in self._former) or (
+            find_try(self._tries, record) is not None
+        )
+
+    # Losing and ending --------------------------------------------------------
+
+    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+        """End the term at once; of it nothing is sent from here on (rule 11)."""
+        term = self._term
+        assert term is not None
+        if self.state is State.LEADER:
+            self._announce_loss(reason, detail)
+        self._change(fact)
+        self._orders.abandon_write()
+        self._doubt = False
+        self._remember(term.stamps())
+        if reason == "renew_deadline":
+            self._want_read(0.0)
+
+    def _announce_loss(self, reason: m.LossReason, detail: str = "") -> None:
+        assert self._term is not None
+        self._emit(
+            m.LeadershipLost(term=self._term.number, reason=reason, detail=detail)
+        )
+
+    def _finish(self, fact: Fact) -> None:
+        """Leave RELEASING: the term is over."""
+        assert self._term is not None
+        self._remember(self._term.stamps())
+        self._term = None
+        self._doubt = False
+        self._change(fact)
+
+    def _give_up(self) -> None:
+        """End a release or withdrawal that cannot be brought to an end in time."""
+        self._emit(
+            m.ErrorOccurred(
+                error=self._error(
+                    "could not be released in time; it runs out by itself"
+                )
+            )
+        )
+        self._orders.abandon_write()
+        if self.state is State.RELEASING:
+            self._finish(Fact.RELEASE_OVER)
+        else:
+            self._change(Fact.WITHDRAWN)
+        self._doubt = False
+
+    def _remember(self, stamps: list[Stamp]) -> None:
+        self._former = [*self._former, *stamps][-FORMER_KEPT:]
+
+    # Waiting and telling ------------------------------------------------------
+
+    def _want_read(self, delay: float) -> None:
+        due = self._now.boottime + delay
+        if self._read_at is None or due < self._read_at:
+            self._read_at = due
+
+    def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:
+        """Give the seconds to wait after so many failures in a row."""
+        timeout = self.settings.request_timeout
+        wait = 0.0
+        if failures > 0:
+            cap = min(timeout / 2, 1.0) if self.state in _URGENT else self._calm_cap()
+            wait = min(cap, min(0.1, timeout / 8) * 2.0 ** min(failures, 16))
+            wait *= 0.5 + 0.5 * self._draw()
+        if error is not None and error.retry_after is not None:
+            wait = max(wait, error.retry_after)
+        if self._term is not None and self.state in HOLDING:
+            # Fault 32: honoured, but never past the renew deadline.
+            left = self._term.belief.remaining(self._now) - timeout
+            wait = min(wait, max(left, min(0.1, timeout / 8)))
+        return wait
+
+    def _calm_cap(self) -> float:
+        return min(5.0, self.settings.renew_interval / 2)
+
+    def _poll_interval(self) -> float:
+        return min(self.settings.renew_interval, self.settings.lease_duration / 10)
+
+    def _emit(self, event: m.Event) -> None:
+        self._orders.out.append(event)
+
+    def _announce_leader(self, holder: str | None) -> None:
+        if holder != self._announced:
+            self._announced = holder
+            self._emit(m.LeaderChanged(holder_identity=holder))
+
+    def _where(self) -> str:
+        return f"Lease {self.settings.namespace}/{self.settings.lease_name}"
+
+    def _error(self, what: str) -> LeaseApiError:
+        return LeaseApiError(f"{self._where()}: {what}")
