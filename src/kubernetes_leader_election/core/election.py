@@ -82,6 +82,8 @@ class Election(Answers):
                 self._on_end(message.term)
             case m.WorkEnded():
                 self._on_work_ended(message.term)
+            case m.LossSeen():
+                self._on_loss_seen(message.term)
             case m.DriverFailed():
                 self._on_driver_failed(message.error)
             case _:
@@ -198,6 +200,11 @@ class Election(Answers):
             return
         self._alive = alive
         self._change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
+
+    def _on_loss_seen(self, term: int) -> None:
+        held = self._term is not None and self.state in HOLDING
+        if held and self._term is not None and self._term.number == term:
+            self._lose("renew_deadline", Fact.DEADLINE_PASSED)
 
     def _on_driver_failed(self, error: LeaderElectionError) -> None:
         self._emit(m.ErrorOccurred(error=error))

@@ -222,6 +222,17 @@ class WorkEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossSeen:
+    """
+    Say that the application saw by a clock that the numbered term is over.
+
+    A clock-based loss latches (rule 14): whatever the clocks show since, it ends.
+    """
+
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessReported:
     """Say whether the application is alive: only then is a Lease sought or renewed."""
 
@@ -241,6 +252,7 @@ Word = (
     | StepDownAsked
     | EndAsked
     | WorkEnded
+    | LossSeen
     | LivenessReported
     | DriverFailed
 )

@@ -1,0 +1,405 @@
+"""
+The driver of one Lease: between a front, the core, and the threads that make requests.
+
+Everything here but :meth:`Driver.post` and the questions (``current_leader``,
+``remaining``) runs on the engine's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.assumed import AssumedElection
+from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.states import IN_TERM, State
+from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.engine.clocks import Clock, SystemClock
+from kubernetes_leader_election.engine.requests import (
+    ShortRequest,
+    carry_out,
+    failed_unexpectedly,
+)
+from kubernetes_leader_election.engine.view import Listener, View
+from kubernetes_leader_election.engine.workers import Flight
+from kubernetes_leader_election.errors import (
+    LeaderElectionError,
+    LeaseApiError,
+    ProtocolMisuseError,
+)
+from kubernetes_leader_election.lease_api.call import Call
+from kubernetes_leader_election.lease_api.client import LeaseClient
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.credentials.base import Credentials
+    from kubernetes_leader_election.engine.engine import Engine
+
+EVENTS_AHEAD: Final = 1000
+"""Watch events of one Lease that may wait for the engine; the reader then waits."""
+REBUILD_AFTER: Final = 1.0
+"""Seconds before an election is begun anew whose core failed."""
+
+
+class Log(Protocol):
+    """The part of a logger that is used here."""
+
+    def error(self, msg: str, /, *args: object) -> object:
+        """Write a line for people."""
+        ...
+
+
+class Driver:
+    """
+    One election of one front, driven by the engine.
+
+    Args:
+        settings: checked settings.
+        credentials: how to reach the API server; None assumes leadership.
+        listener: hears of events and views, on the engine's thread.
+        log: gets the traceback of what nobody foresaw.
+        clock: the clocks of this machine, unless a test brings its own.
+        engine: the engine of the process, unless a test brings its own.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: ElectionSettings,
+        credentials: Credentials | None,
+        listener: Listener,
+        log: Log,
+        clock: Clock | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        from kubernetes_leader_election.engine.engine import shared_engine  # noqa: PLC0415 - the engine names its drivers' type
+
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self._credentials = credentials
+        self._listener = listener
+        self._log = log
+        self._engine = engine or shared_engine()
+        self._engine.start()
+        self._client: LeaseClient | None = None
+        if credentials is not None:
+            self._client = self._engine.client_for(credentials)
+        self._pid = os.getpid()
+        self._random = random.Random()  # noqa: S311 - jitter, not a secret
+        self._core = self._new_core()
+        self._first_term = 0
+        self._open_term: int | None = None
+        self._started = False
+        self._rebuild_at: float | None = None
+        self._work_term: int | None = None
+        self._calls: dict[int, Flight | Call] = {}
+        self._ahead = threading.Semaphore(EVENTS_AHEAD)
+        self._error: LeaderElectionError | None = None
+        self._ended_term = 0
+        self._view = View(state=State.STOPPED, changed_at=self.clock.now())
+
+    def _new_core(self) -> Election | AssumedElection:
+        if self._client is None:
+            return AssumedElection(self.settings)
+        return Election(self.settings, draw=self._random.random)
+
+    # Any thread ---------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """The election after the engine's last step."""
+        return self._view
+
+    @property
+    def forked(self) -> bool:
+        """Tell whether this is the copy that a child process inherited."""
+        return os.getpid() != self._pid
+
+    def post(self, word: m.Word) -> None:
+        """
+        Say a word of the application to the core. Never blocks; signal-safe.
+
+        Raises:
+            ProtocolMisuseError: this is a child process: make an elector of its own.
+
+        """
+        if self.forked:
+            raise ProtocolMisuseError(
+                "this elector belongs to the parent process: nothing of it lives on "
+                "after a fork. Make a new Elector in the child."
+            )
+        self._engine.post(self, word)
+
+    def current_leader(self) -> bool:
+        """Tell whether this process leads now, by the clock and the pid (rule 15)."""
+        belief = self._view.belief
+        return belief is not None and self._left(belief) > 0.0
+
+    def remaining(self) -> float:
+        """Give the seconds provably left of the term, draining included; else 0."""
+        deadline = self._view.term_deadline
+        return 0.0 if deadline is None else self._left(deadline)
+
+    def term_remaining(self, term: int) -> float:
+        """Give the same for that term only: 0 once it is over."""
+        deadline = self._view.term_deadline
+        if deadline is None or deadline.term != term:
+            return 0.0
+        return self._left(deadline)
+
+    def _left(self, belief: Belief) -> float:
+        if belief.term <= self._ended_term or self.forked:
+            return 0.0
+        left = belief.remaining(self.clock.now())
+        if left <= 0.0:
+            view = self._view
+            newest = view.term_deadline
+            if (
+                newest is not None
+                and newest is not belief
+                and newest.term == belief.term
+            ):
+                return newest.remaining(self.clock.now())  # renewed in between
+            # Rule 14: it latches, whatever a clock says later; the core is told.
+            self._ended_term = belief.term
+            self._engine.post(self, m.LossSeen(term=belief.term))
+        return left
+
+    # The engine's thread ------------------------------------------------------
+
+    def step(self, message: m.Message | None) -> None:
+        """Take one input, drain to the end, show the view; None: the timer is due."""
+        try:
+            self._take(message, self.clock.now())
+        except ProtocolMisuseError as error:
+            self._log.error("leader election of %s: %s", self._where(), error)
+            self._error = error
+            self._drain()
+        except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
+            self._fail(error)
+        self._show()
+
+    def next_deadline(self) -> float | None:
+        """Give the CLOCK_BOOTTIME at which ``step(None)`` is due."""
+        return self._rebuild_at or self._core.next_deadline()
+
+    @property
+    def in_term(self) -> bool:
+        """Tell whether the clocks have to be looked at often (rule 14)."""
+        return self._core.state in IN_TERM
+
+    def _take(self, message: m.Message | None, now: Now) -> None:
+        if self._rebuild_at is not None:
+            self._take_while_down(message, now)
+            return
+        if isinstance(message, m.StartAsked | m.StopAsked):
+            self._started = isinstance(message, m.StartAsked)
+        if isinstance(message, m.WorkEnded) and message.term == self._work_term:
+            self._work_term = None
+        if message is None:
+            self._core.handle_timer(now=now)
+        else:
+            self._core.receive(self._translated(message), now=now)
+        self._drain()
+
+    def _translated(self, message: m.Message) -> m.Message:
+        """Number terms from 1 for each core, but on and on for the front."""
+        if self._first_term and isinstance(
+            message, m.EndAsked | m.WorkEnded | m.LossSeen
+        ):
+            return type(message)(term=message.term - self._first_term)
+        return message
+
+    def _drain(self) -> None:
+        for order in self._core.drain():
+            match order:
+                case m.GetLease() | m.CreateLease() | m.UpdateLease():
+                    self._request(order)
+                case m.WatchLease():
+                    self._watch(order)
+                case m.AbandonRequest(request_id=number):
+                    self._abandon(number)
+                case _:
+                    self._tell(order)
+
+    def _tell(self, event: m.Event) -> None:
+        if isinstance(event, m.LeadershipAcquired):
+            event = m.LeadershipAcquired(
+                term=event.term + self._first_term, token=event.token
+            )
+            self._open_term = self._work_term = event.term
+        elif isinstance(event, m.LeadershipLost):
+            self._open_term = None
+            event = m.LeadershipLost(
+                term=event.term + self._first_term,
+                reason=event.reason,
+                detail=event.detail,
+            )
+        elif isinstance(event, m.LeaseRenewed):
+            event = m.LeaseRenewed(
+                term=event.term + self._first_term, renew_time=event.renew_time
+            )
+        elif isinstance(event, m.ErrorOccurred):
+            self._error = event.error
+        self._show(quiet=True)
+        self._listener.on_event(event, self._view)
+
+    def _show(self, *, quiet: bool = False) -> None:
+        core, old = self._core, self._view
+        now = self.clock.now()
+        view = View(
+            state=core.state,
+            changed_at=old.changed_at if core.state is old.state else now,
+            belief=self._shifted(core.belief),
+            term_deadline=self._shifted(core.term_deadline),
+            snapshot=core.snapshot,
+            expires_in=core.expires_in,
+            last_error=self._error,
+        )
+        self._view = view
+        if not quiet:
+            self._listener.on_view(view)
+
+    def _shifted(self, belief: Belief | None) -> Belief | None:
+        if belief is None or not self._first_term:
+            return belief
+        return belief._replace(term=belief.term + self._first_term)
+
+    # Requests -----------------------------------------------------------------
+
+    def _request(self, request: ShortRequest) -> None:
+        flight = Flight(Call(deadline=request.deadline), self._engine.workers)
+        self._calls[request.request_id] = flight
+        if not self._engine.workers.submit(partial(self._make, request, flight)):
+            error = LeaseApiError(
+                f"{self._where()}: not sent: too many requests hang in the resolver",
+                outcome="not done",
+            )
+            self._answer(m.RequestFailed(request_id=request.request_id, error=error))
+
+    def _make(self, request: ShortRequest, flight: Flight) -> None:
+        """Make a request, on a worker."""
+        assert self._client is not None
+        settings = self.settings
+        try:
+            answer = carry_out(
+                self._client,
+                settings.namespace,
+                settings.lease_name,
+                request,
+                flight.call,
+            )
+        except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
+            self._log_unexpected(error)
+            answer = failed_unexpectedly(request.request_id, error)
+        if flight.land():
+            self._answer(answer)
+
+    def _watch(self, request: m.WatchLease) -> None:
+        call = Call()
+        self._calls[request.request_id] = call
+        self._engine.workers.spawn(partial(self._follow, request, call))
+
+    def _follow(self, request: m.WatchLease, call: Call) -> None:
+        """Read a watch to its end, on a thread of its own."""
+        assert self._client is not None
+        number = request.request_id
+
+        def on_event(kind: str, lease: m.LeaseObject) -> None:
+            self._ahead.acquire()
+            self._answer(m.WatchEvent(request_id=number, type=kind, object=lease))
+
+        error: LeaseApiError | None
+        try:
+            error = self._client.watch(
+                self.settings.namespace,
+                self.settings.lease_name,
+                request.resource_version,
+                call=call,
+                on_event=on_event,
+            )
+        except Exception as unexpected:  # noqa: BLE001 - fault 07
+            self._log_unexpected(unexpected)
+            error = LeaseApiError(f"an unexpected error in a watch: {unexpected!r}")
+            error.__cause__ = unexpected
+        if not call.abandoned:
+            self._answer(m.WatchEnded(request_id=number, error=error))
+
+    def _answer(self, answer: m.Message) -> None:
+        self._engine.post(self, answer)
+
+    def _abandon(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.abandon()
+
+    def forget_call(self, message: m.Message | None) -> None:
+        """Note that a request was answered; called before ``step``."""
+        if isinstance(message, m.WatchEvent):
+            self._ahead.release()
+        elif message is not None and hasattr(message, "request_id"):
+            self._calls.pop(message.request_id, None)
+
+    # What nobody foresaw ------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        """Fault 07: end the term, say it, contend again with backoff."""
+        self._log_unexpected(error)
+        wrapped = LeaderElectionError(f"unexpected error in the engine: {error!r}")
+        wrapped.__cause__ = error
+        try:
+            self._core.receive(m.DriverFailed(error=wrapped), now=self.clock.now())
+            self._drain()
+        except Exception as again:  # noqa: BLE001 - then the core is replaced
+            self._log_unexpected(again)
+            self._replace_core(wrapped)
+
+    def _replace_core(self, error: LeaderElectionError) -> None:
+        for number in list(self._calls):
+            self._abandon(number)
+        term = self._open_term
+        self._first_term = max(self._first_term, self._last_term())
+        self._core = self._new_core()
+        self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
+        self._error = error
+        self._show(quiet=True)
+        self._listener.on_event(m.ErrorOccurred(error=error), self._view)
+        if term is not None:
+            self._open_term = None
+            lost = m.LeadershipLost(term=term, reason="failed", detail=str(error))
+            self._listener.on_event(lost, self._view)
+
+    def _last_term(self) -> int:
+        deadline = self._view.term_deadline
+        return max(self._open_term or 0, deadline.term if deadline else 0)
+
+    def _take_while_down(self, message: m.Message | None, now: Now) -> None:
+        """Wait out the backoff with a new core, the work of the old term ending."""
+        if isinstance(message, m.StopAsked):
+            self._started = False
+        if isinstance(message, m.WorkEnded) and message.term == self._work_term:
+            self._work_term = None
+        assert self._rebuild_at is not None
+        if now.boottime < self._rebuild_at:
+            return
+        if self._work_term is not None:
+            # G4: no new term before the work of the old one ended.
+            self._rebuild_at = now.boottime + REBUILD_AFTER
+            return
+        self._rebuild_at = None
+        if self._started:
+            self._core.receive(m.StartAsked(), now=now)
+            self._drain()
+
+    def _log_unexpected(self, error: Exception) -> None:
+        import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
+
+        text = "".join(traceback.format_exception(error))
+        self._log.error("leader election of %s failed:\n%s", self._where(), text)
+
+    def _where(self) -> str:
+        return f"Lease {self.settings.namespace}/{self.settings.lease_name}"

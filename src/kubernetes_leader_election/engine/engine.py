@@ -1,0 +1,164 @@
+"""
+One daemon thread with one queue, for all Leases of the process.
+
+It makes no request itself and calls nobody who may block, so renewals go on while
+the application's event loop is stuck or its threads keep the processor busy.
+
+**One input, drain to the end, re-arm, wait.**
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import queue
+import threading
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from kubernetes_leader_election.core.messages import Message
+from kubernetes_leader_election.engine.clocks import Clock, SystemClock
+from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.engine.workers import Workers
+from kubernetes_leader_election.lease_api.client import LeaseClient
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.credentials.base import Credentials
+    from kubernetes_leader_election.engine.driver import Driver
+
+LONGEST_WAIT: Final = 3600.0
+"""Seconds: queues do not take an endless number."""
+
+
+class Engine:
+    """Drive any number of elections on one thread."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._inputs: queue.SimpleQueue[tuple[Driver, Message]] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._timers: list[tuple[float, int, Driver]] = []
+        self._due: dict[Driver, float] = {}
+        self._numbers = count()
+        self._in_term: set[Driver] = set()
+        self._clients: dict[int, tuple[Credentials, LeaseClient]] = {}
+        self.workers = Workers()
+
+    # Any thread ---------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread if it does not run. Never from a signal handler."""
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="leader-election", daemon=True
+                )
+                self._thread.start()
+
+    def post(self, driver: Driver, message: Message) -> None:
+        """Queue one input. Never blocks; safe in a signal handler."""
+        self._inputs.put((driver, message))
+
+    def client_for(self, credentials: Credentials) -> LeaseClient:
+        """Give the one client of these credentials: electors share connections."""
+        self.start()
+        with self._starting:
+            known = self._clients.get(id(credentials))
+            if known is None:
+                # The credentials are kept too, so that no other takes their id.
+                known = (credentials, LeaseClient(credentials))
+                self._clients[id(credentials)] = known
+            return known[1]
+
+    def drop_after_fork(self) -> None:
+        """In a child: close inherited descriptors without a word to anybody."""
+        for _, client in self._clients.values():
+            client.drop_after_fork()
+
+    # The thread ---------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                driver, message = self._inputs.get(timeout=self._wait())
+            except queue.Empty:
+                pass
+            else:
+                self._step(driver, message)
+            self._step_due()
+
+    def _wait(self) -> float:
+        """Give the seconds until the next timer, no more than a leader may sleep."""
+        wait = LONGEST_WAIT
+        if self._timers:
+            wait = max(0.0, self._timers[0][0] - self._clock.now().boottime)
+        for driver in self._in_term:
+            # Rule 14: timed waits stand still in suspend, so none is long.
+            wait = min(wait, driver.settings.stop_budget / 2)
+        return min(wait, LONGEST_WAIT)
+
+    def _step(self, driver: Driver, message: Message | None) -> None:
+        driver.forget_call(message)
+        driver.step(message)
+        if driver.in_term:
+            self._in_term.add(driver)
+        else:
+            self._in_term.discard(driver)
+        deadline = driver.next_deadline()
+        if deadline is None:
+            self._due.pop(driver, None)
+        elif self._due.get(driver) != deadline:
+            self._due[driver] = deadline
+            heapq.heappush(self._timers, (deadline, next(self._numbers), driver))
+
+    def _step_due(self) -> None:
+        now = self._clock.now()
+        due = []
+        while self._timers and self._timers[0][0] <= now.boottime:
+            deadline, _, driver = heapq.heappop(self._timers)
+            if self._due.get(driver) == deadline:
+                del self._due[driver]
+                due.append(driver)
+        # A jump of the wall clock has no timer: leaders look at each waking (rule 14).
+        due += [
+            driver
+            for driver in self._in_term
+            if (belief := driver.view.term_deadline) is not None
+            and driver not in due
+            and not belief.holds(now)
+        ]
+        for driver in due:
+            self._step(driver, None)
+
+
+_lock = threading.Lock()
+_engine: Engine | None = None
+
+
+def shared_engine() -> Engine:
+    """Give the engine of this process; a child process gets one of its own."""
+    global _engine
+    with _lock:
+        if _engine is None:
+            _engine = Engine()
+        return _engine
+
+
+def _after_fork_in_child() -> None:
+    """Fault 15: no thread lived on. Drop the engine and its descriptors."""
+    global _engine, _lock
+    _lock = threading.Lock()
+    if _engine is not None:
+        engine, _engine = _engine, None
+        try:
+            engine.drop_after_fork()
+        except Exception:
+            logging.getLogger("kubernetes_leader_election").exception(
+                "inherited connections could not be dropped after a fork"
+            )
+
+
+on_child(_after_fork_in_child)
