@@ -1,1 +1,46 @@
-"""lease_api."""
+"""The Lease API over the standard library's ``http.client``: verbs in, values out."""
+
+from kubernetes_leader_election.lease_api.call import Call, boottime
+from kubernetes_leader_election.lease_api.client import LeaseClient
+from kubernetes_leader_election.lease_api.results import (
+    AlreadyExists,
+    Answered,
+    Conflict,
+    Failed,
+    Failure,
+    Forbidden,
+    Gone,
+    Invalid,
+    LeaseObject,
+    Listed,
+    NamespaceMissing,
+    NotFound,
+    NotSent,
+    Ok,
+    Throttled,
+    Unauthorised,
+    Unknown,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "Answered",
+    "Call",
+    "Conflict",
+    "Failed",
+    "Failure",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "LeaseClient",
+    "LeaseObject",
+    "Listed",
+    "NamespaceMissing",
+    "NotFound",
+    "NotSent",
+    "Ok",
+    "Throttled",
+    "Unauthorised",
+    "Unknown",
+    "boottime",
+]

@@ -1,0 +1,356 @@
+"""
+Credentials of a kubeconfig: files merged, a context chosen, its parts put together.
+
+What is not supported is refused by name, in the entries that are used: a setting that
+was quietly left out would log in as somebody else, or trust somebody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from kubernetes_leader_election.credentials.base import (
+    Credentials,
+    Headers,
+    Login,
+    Proxy,
+    Server,
+    StaticLogin,
+    bearer,
+)
+from kubernetes_leader_election.credentials.proxies import (
+    parse_proxy,
+    proxy_from_variables,
+)
+from kubernetes_leader_election.credentials.tokens import TokenFile
+from kubernetes_leader_election.credentials.trust import Trust
+from kubernetes_leader_election.errors import CredentialsError
+
+__all__ = ["load"]
+
+_CLUSTER_KEYS = {
+    "server",
+    "certificate-authority",
+    "certificate-authority-data",
+    "insecure-skip-tls-verify",
+    "tls-server-name",
+    "proxy-url",
+    "disable-compression",  # nothing is ever compressed here
+    "extensions",
+}
+_USER_KEYS = {
+    "client-certificate",
+    "client-certificate-data",
+    "client-key",
+    "client-key-data",
+    "token",
+    "tokenFile",
+    "username",
+    "password",
+    "as",
+    "as-uid",
+    "as-groups",
+    "as-user-extra",
+    "exec",
+    "extensions",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One cluster, user or context, and the file that it was found in."""
+
+    kind: str
+    name: str
+    file: Path
+    values: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Name the entry for errors."""
+        return f"{self.file}, {self.kind} {self.name!r}"
+
+    def refuse(self, trouble: str) -> CredentialsError:
+        """Make the error that names file and entry."""
+        return CredentialsError(f"{self.place}: {trouble}", source=self.place)
+
+    def text(self, key: str) -> str | None:
+        """Give a setting that is text; None when it is absent or empty."""
+        value = self.values.get(key)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise self.refuse(f"{key} is not text.")
+        return value
+
+    def flag(self, key: str) -> bool:
+        """Give a setting that is true or false; absent is false."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.refuse(f"{key} is neither true nor false.")
+        return bool(value)
+
+    def path(self, key: str) -> str | None:
+        """Give a file's name: relative ones are so to the file of the entry."""
+        value = self.text(key)
+        return None if value is None else str(self.file.parent / value)
+
+    def data(self, key: str) -> str | None:
+        """Give the text behind a setting in base64."""
+        value = self.text(key)
+        if value is None:
+            return None
+        try:
+            return base64.b64decode(value, validate=False).decode("utf-8")
+        except (binascii.Error, UnicodeError):
+            raise self.refuse(f"{key} is not PEM in base64.") from None
+
+    def check_keys(self, known: set[str]) -> None:
+        """Refuse settings that would be left out otherwise."""
+        for key in self.values:
+            if key not in known:
+                raise self.refuse(f"{key!r} is not supported.")
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    context: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> Credentials:
+    """
+    Give the credentials of a context; see :func:`..credentials.kubeconfig`.
+
+    Raises:
+        CredentialsError: a file cannot be read, the context is not there or not
+            complete, or it asks for something that is not supported.
+    """
+    variables = os.environ if environ is None else environ
+    config = _Merged(_files(path, variables))
+    chosen = config.context(context)
+    cluster = config.entry("cluster", chosen)
+    user = config.entry("user", chosen)
+    cluster.check_keys(_CLUSTER_KEYS)
+    if "auth-provider" in user.values:
+        raise user.refuse(
+            "auth-provider is not supported; Kubernetes took it out as well. Use an "
+            "exec plugin of the provider."
+        )
+    user.check_keys(_USER_KEYS)
+    source = f"kubeconfig {chosen.file}, context {chosen.name!r}"
+    address = cluster.text("server")
+    if address is None:
+        raise cluster.refuse("it names no server.")
+    server = Server.parse(address, source=cluster.place)
+    return Credentials(
+        server=server,
+        source=source,
+        login=_login(user),
+        trust=_trust(cluster, user),
+        namespace=chosen.text("namespace") or "default",
+        proxy=_proxy(cluster, server, variables),
+        impersonation=_impersonation(user),
+    )
+
+
+class _Merged:
+    """Several files as one: for each name, the first file that has it counts."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = files
+        self._entries: dict[tuple[str, str], Entry] = {}
+        self._current: str | None = None
+        for file in files:
+            self._add(file)
+
+    def context(self, name: str | None) -> Entry:
+        wanted = name or self._current
+        where = ", ".join(str(file) for file in self._files)
+        if not wanted:
+            raise CredentialsError(
+                f"{where}: no current-context is set; choose one with "
+                f"kubeconfig(context=...).{self._known('context')}",
+                source=where,
+            )
+        found = self._entries.get(("context", wanted))
+        if found is None:
+            raise CredentialsError(
+                f"{where}: there is no context {wanted!r}.{self._known('context')}",
+                source=where,
+            )
+        return found
+
+    def entry(self, kind: str, chosen: Entry) -> Entry:
+        name = chosen.text(kind)
+        if name is None and kind == "user":
+            return Entry(kind="user", name="", file=chosen.file, values={})
+        found = self._entries.get((kind, name or ""))
+        if found is None:
+            raise chosen.refuse(
+                f"there is no {kind} {name or ''!r}.{self._known(kind)}"
+            )
+        return found
+
+    def _known(self, kind: str) -> str:
+        names = sorted(name for k, name in self._entries if k == kind)
+        return f" Known: {', '.join(names[:20])}." if names else ""
+
+    def _add(self, file: Path) -> None:
+        config = _read(file)
+        current = config.get("current-context")
+        if self._current is None and isinstance(current, str) and current:
+            self._current = current
+        for kind in ("cluster", "user", "context"):
+            listed = config.get(f"{kind}s") or []
+            if not isinstance(listed, list):
+                raise _broken(file, f"{kind}s is not a list")
+            for item in listed:
+                if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+                    raise _broken(file, f"an entry of {kind}s has no name")
+                values = item.get(kind) or {}
+                if not isinstance(values, dict):
+                    raise _broken(file, f"{kind} {item['name']!r} is not a mapping")
+                self._entries.setdefault(
+                    (kind, item["name"]),
+                    Entry(kind=kind, name=item["name"], file=file, values=values),
+                )
+
+
+def _files(
+    path: str | os.PathLike[str] | None, environ: Mapping[str, str]
+) -> list[Path]:
+    if path is not None:
+        return [Path(path).expanduser().absolute()]
+    listed = [p for p in environ.get("KUBECONFIG", "").split(os.pathsep) if p]
+    if not listed:
+        home = Path(environ.get("HOME") or Path.home())
+        return [home / ".kube" / "config"]
+    files = [Path(p).absolute() for p in dict.fromkeys(listed)]
+    # As kubectl: of several files some may be missing.
+    present = [file for file in files if file.exists()]
+    return present or files[:1]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CredentialsError(
+            f"The kubeconfig {file} cannot be read: {error.strerror}.",
+            source=str(file),
+        ) from error
+    except UnicodeError:
+        raise _broken(file, "it is not text") from None
+    try:
+        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, RecursionError) as error:
+        # The error quotes the line, and the line may be a token (fault 50).
+        mark = getattr(error, "problem_mark", None)
+        at = f" (line {mark.line + 1})" if mark is not None else ""
+        raise _broken(file, f"it is not YAML{at}") from None
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
+        raise _broken(file, "it is not a mapping")
+    return config
+
+
+def _broken(file: Path, trouble: str) -> CredentialsError:
+    return CredentialsError(
+        f"The kubeconfig {file} cannot be used: {trouble}.", source=str(file)
+    )
+
+
+def _trust(cluster: Entry, user: Entry) -> Trust:
+    ca_file = cluster.path("certificate-authority")
+    ca_data = cluster.data("certificate-authority-data")
+    insecure = cluster.flag("insecure-skip-tls-verify")
+    if insecure and (ca_file or ca_data):
+        raise cluster.refuse(
+            "insecure-skip-tls-verify and a certificate-authority contradict each other."
+        )
+    return Trust(
+        ca_file=None if ca_data else ca_file,
+        ca_data=ca_data,
+        insecure=insecure,
+        server_name=cluster.text("tls-server-name"),
+        certificate_file=user.path("client-certificate"),
+        key_file=user.path("client-key"),
+        certificate_data=user.data("client-certificate-data"),
+        key_data=user.data("client-key-data"),
+    )
+
+
+def _proxy(cluster: Entry, server: Server, environ: Mapping[str, str]) -> Proxy | None:
+    url = cluster.text("proxy-url")
+    if url is not None:
+        return parse_proxy(url, source=f"{cluster.place}, proxy-url")
+    return proxy_from_variables(server, environ)
+
+
+def _login(user: Entry) -> Login | None:
+    token_file, token = user.path("tokenFile"), user.text("token")
+    name, password = user.text("username"), user.text("password")
+    plugin = user.values.get("exec")
+    ways = {
+        "exec": plugin is not None,
+        "token": token is not None or token_file is not None,
+        "username": name is not None or password is not None,
+    }
+    named = [way for way, there in ways.items() if there]
+    if len(named) > 1:
+        raise user.refuse(f"{' and '.join(named)} contradict each other: keep one.")
+    if token_file is not None:
+        return TokenFile(token_file, fallback=token)
+    if token is not None:
+        description = f"the token of {user.place}"
+        return StaticLogin(bearer(token.strip()), description=description)
+    if ways["username"]:
+        pair = base64.b64encode(f"{name or ''}:{password or ''}".encode())
+        return StaticLogin(
+            (("Authorization", f"Basic {pair.decode('ascii')}"),),
+            description=f"the password of {user.place}",
+        )
+    if plugin is not None:
+        raise user.refuse("exec plugins are not supported yet.")
+    if user.values.get("client-certificate") or user.values.get(
+        "client-certificate-data"
+    ):
+        return StaticLogin((), description=f"the client certificate of {user.place}")
+    return None
+
+
+def _impersonation(user: Entry) -> Headers:
+    name, uid = user.text("as"), user.text("as-uid")
+    groups = user.values.get("as-groups") or []
+    extra = user.values.get("as-user-extra") or {}
+    if not _is_texts(groups):
+        raise user.refuse("as-groups is not a list of texts.")
+    if not isinstance(extra, dict) or not all(
+        isinstance(key, str) and _is_texts(values) for key, values in extra.items()
+    ):
+        raise user.refuse("as-user-extra does not map names to lists of texts.")
+    if name is None and (uid or groups or extra):
+        raise user.refuse("as-uid, as-groups and as-user-extra need as.")
+    headers = [("Impersonate-User", name)] if name else []
+    headers += [("Impersonate-Uid", uid)] if uid else []
+    headers += [("Impersonate-Group", group) for group in groups]
+    headers += [
+        (f"Impersonate-Extra-{quote(key, safe='')}", value)
+        for key, values in extra.items()
+        for value in values
+    ]
+    return tuple(headers)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)

@@ -1,0 +1,210 @@
+"""How TLS is set up: which servers are believed, and which certificate is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kubernetes_leader_election.errors import CredentialsError
+
+__all__ = ["Trust", "presentable", "signature"]
+
+Signature = tuple[int, int, int, int] | None
+
+
+def signature(path: str | None) -> Signature:
+    """Give what changes when a file is replaced or written; None when it is not there."""
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a leaf of the hot path
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@dataclass(slots=True, kw_only=True)
+class Trust:
+    """
+    The TLS settings of one cluster entry, and the context made of them.
+
+    Files are looked at before each use; a changed one makes a new context. Not safe
+    for threads: :class:`Credentials` holds its lock around it.
+    """
+
+    ca_file: str | None = None
+    ca_data: str | None = None
+    """PEM. Goes before ``ca_file``; with neither, the system's CAs are believed."""
+    insecure: bool = False
+    """Believe any server (``insecure-skip-tls-verify``)."""
+    server_name: str | None = None
+    """The name to look for in the certificate, where it is not the host's."""
+    certificate_file: str | None = None
+    key_file: str | None = None
+    certificate_data: str | None = None
+    key_data: str | None = field(default=None, repr=False)
+    _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _ca_text: str = field(default="", repr=False)
+    _made_of: tuple[object, ...] = field(default=(), repr=False)
+
+    def context(
+        self, certificate: tuple[str, str] | None, *, source: str
+    ) -> ssl.SSLContext:
+        """
+        Give the context; a new object if anything it was made of has changed.
+
+        Args:
+            certificate: A client certificate and key (PEM) to use instead of ours.
+            source: What to name in errors.
+
+        Raises:
+            CredentialsError: a certificate or key cannot be read.
+        """
+        made_of = (
+            signature(self.ca_file),
+            signature(self.certificate_file),
+            signature(self.key_file),
+            certificate,
+        )
+        if self._context is None or made_of != self._made_of:
+            try:
+                context = self._make(certificate, source)
+            except CredentialsError:
+                # Half of a pair may have been replaced: what worked goes on working.
+                if self._context is None:
+                    raise
+                return self._context
+            self._context, self._made_of = context, made_of
+        return self._context
+
+    def ca_changed(self) -> bool:
+        """
+        Tell whether the CA file holds something else than what is believed now.
+
+        Some volumes bring a new file with the old times; so its text is compared.
+        """
+        if self.ca_data is not None or self.ca_file is None:
+            return False
+        try:
+            changed = _read(self.ca_file) != self._ca_text
+        except (OSError, ValueError):
+            return False
+        if changed:
+            self._made_of = ()
+        return changed
+
+    def _make(self, certificate: tuple[str, str] | None, source: str) -> ssl.SSLContext:
+        # Not create_default_context(): from Python 3.13 on it is stricter than what
+        # issues the certificates of many clusters, and Go accepts those.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        # As in Go: a certificate that is named as CA is believed, be it a root or not.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            self._load_ca(context, source)
+        if certificate is not None:
+            _load_pair(context, certificate[0], certificate[1], source)
+        else:
+            self._load_own_pair(context, source)
+        return context
+
+    def _load_ca(self, context: ssl.SSLContext, source: str) -> None:
+        if self.ca_data is None and self.ca_file is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+            return
+        try:
+            text = self.ca_data if self.ca_data is not None else _read(self.ca_file)
+            context.load_verify_locations(cadata=text)
+            self._ca_text = text
+        except (OSError, ValueError) as error:
+            where = "the CA data" if self.ca_data is not None else self.ca_file
+            raise CredentialsError(
+                f"{source}: {where} cannot be used as the server's CA: {error}. It "
+                "must be certificates in PEM form.",
+                source=source,
+            ) from presentable(error)
+
+    def _load_own_pair(self, context: ssl.SSLContext, source: str) -> None:
+        have_certificate = self.certificate_data or self.certificate_file
+        have_key = self.key_data or self.key_file
+        if not have_certificate and not have_key:
+            return
+        if not have_certificate or not have_key:
+            raise CredentialsError(
+                f"{source}: a client certificate needs both a certificate and a key, "
+                f"and the {'key' if have_certificate else 'certificate'} is missing.",
+                source=source,
+            )
+        try:
+            certificate = self.certificate_data or _read(self.certificate_file)
+            key = self.key_data or _read(self.key_file)
+        except (OSError, ValueError) as error:
+            raise CredentialsError(
+                f"{source}: the client certificate cannot be read: {error}",
+                source=source,
+            ) from presentable(error)
+        _load_pair(context, certificate, key, source)
+
+
+def presentable(error: Exception) -> Exception | None:
+    """
+    Give the error as a cause to show, None for one that holds what was read.
+
+    fault 50: the ``repr`` of a UnicodeDecodeError is the text of the token or key.
+    """
+    return None if isinstance(error, UnicodeError) else error
+
+
+def _read(path: str | None) -> str:
+    with open(path or "", encoding="utf-8") as file:  # noqa: PTH123 - spares an import
+        return file.read()
+
+
+def _load_pair(
+    context: ssl.SSLContext, certificate: str, key: str, source: str
+) -> None:
+    """Load a client certificate; ssl takes it from a file only."""
+
+    def refuse_password() -> str:
+        # Without this OpenSSL would ask for it on the terminal.
+        raise CredentialsError(
+            f"{source}: the client key is encrypted, which is not supported.",
+            source=source,
+        )
+
+    try:
+        with _private_file(certificate.rstrip("\n") + "\n" + key) as path:
+            context.load_cert_chain(path, password=refuse_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise CredentialsError(
+            f"{source}: the client certificate and its key cannot be used "
+            f"({getattr(error, 'reason', None) or type(error).__name__}). Both must be "
+            "in PEM form, and belong together.",
+            source=source,
+        ) from presentable(error)
+
+
+@contextlib.contextmanager
+def _private_file(text: str) -> Iterator[str]:
+    """Lend a file that only this process can read; in memory where there is a way."""
+    if hasattr(os, "memfd_create") and os.access("/proc/self/fd", os.R_OK):
+        descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    import tempfile  # noqa: PLC0415 - a pod on Linux never needs it
+
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
