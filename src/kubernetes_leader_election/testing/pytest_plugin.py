@@ -1,0 +1,1 @@
+"""Fixtures of the testing kit, loaded by pytest itself."""

@@ -1,0 +1,177 @@
+"""The engine with a Lease API in memory: real threads, real clocks, wide bounds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.core.timing import Now
+from kubernetes_leader_election.engine import SystemClock
+from kubernetes_leader_election.errors import ProtocolMisuseError
+
+
+def test_engine_elects_one_of_two_and_hands_over_when_it_stops(elect, client):
+    """G7: the release of one is the acquisition of the other."""
+    first = elect("a")
+    first.wait_for(m.LeadershipAcquired)
+    second = elect("b")
+    second.wait_for(State.WAITING)
+    assert first.driver.current_leader()
+    assert not second.driver.current_leader()
+    first.driver.post(m.StopAsked())
+    second.wait_for(m.LeadershipAcquired)
+    first.wait_for(State.STOPPED)
+    assert not first.driver.current_leader()
+    holders = [w["spec"]["holderIdentity"] for w in client.writes]
+    assert [h for i, h in enumerate(holders) if i == 0 or holders[i - 1] != h] == [
+        "a",
+        "",
+        "b",
+    ]
+
+
+def test_engine_renews_once_an_interval(elect, client):
+    """G9: one write an interval, nothing else."""
+    leader = elect("a", renew_interval=0.2)
+    for _ in range(3):
+        leader.wait_for(m.LeaseRenewed)
+    stamps = [w["spec"]["renewTime"] for w in client.writes]
+    assert len(stamps) == len(set(stamps))
+    assert client.watches == 1
+
+
+def test_engine_drives_a_hundred_electors_on_one_thread(elect):
+    """Many electors of one process share one engine thread and a few workers."""
+    electors = [elect(f"e{i}") for i in range(100)]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        leading = [e for e in electors if e.driver.current_leader()]
+        waiting = [e for e in electors if e.driver.view.state is State.WAITING]
+        if len(leading) == 1 and len(waiting) == 99:
+            break
+        threading.Event().wait(0.02)
+    assert len(leading) == 1
+    assert len(waiting) == 99
+    names = [t.name for t in threading.enumerate()]
+    assert names.count("leader-election-request") <= 16
+
+
+def test_engine_ends_the_term_and_contends_again_when_the_core_raises(
+    elect, monkeypatch, caplog
+):
+    """fault 07: caught, logged with its traceback, reported, tried again."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    core = leader.driver._core
+    original = core._on_liveness
+
+    def break_once(**_):
+        monkeypatch.setattr(core, "_on_liveness", original)
+        raise RuntimeError("planted in the core")
+
+    monkeypatch.setattr(core, "_on_liveness", break_once)
+    with caplog.at_level(logging.ERROR):
+        leader.driver.post(m.LivenessReported(alive=True))
+        lost = leader.wait_for(m.LeadershipLost)
+    assert lost.reason == "failed"
+    assert "planted in the core" in caplog.text
+    assert "Traceback" in caplog.text
+    assert leader.wait_for(m.LeadershipAcquired).term == 2
+
+
+def test_engine_replaces_a_core_that_cannot_even_fail(elect, monkeypatch):
+    """fault 07: when the core fails on its own failure, a new one takes its place."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+
+    def broken(*_, **__):
+        raise RuntimeError("planted twice")
+
+    monkeypatch.setattr(leader.driver._core, "receive", broken)
+    leader.driver.post(m.LivenessReported(alive=True))
+    assert leader.wait_for(m.LeadershipLost).term == 1
+    assert leader.wait_for(m.LeadershipAcquired).term == 2
+    assert leader.driver.current_leader()
+
+
+@pytest.mark.parametrize("verb", ["get", "replace", "watch"])
+def test_engine_survives_an_exception_at_each_call_of_the_client(elect, client, verb):
+    """fault 07: what a worker raises is an unknown outcome, never a dead thread."""
+    client.raising[verb] = RuntimeError(f"planted in {verb}")
+    elector = elect("a")
+    assert "planted" in str(elector.wait_for(m.ErrorOccurred).error)
+    if not elector.driver.current_leader():
+        elector.wait_for(m.LeadershipAcquired)
+
+
+def test_driver_reports_a_word_that_the_table_refuses(elect, caplog):
+    """A driver's mistake is said loudly and ends nothing."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    with caplog.at_level(logging.ERROR):
+        leader.driver.post(m.WorkEnded(term=7))
+        leader.driver.post(m.StopAsked())
+        leader.wait_for(State.STOPPED)
+    assert "said once for each term" in caplog.text
+
+
+def test_driver_belief_ends_by_the_clock_with_a_dead_engine(elect, engine, monkeypatch):
+    """Rule 15: right with nothing else running; and it latches (rule 14)."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    # The engine takes nothing any more; only the clock goes on.
+    monkeypatch.setattr(engine, "_step", lambda *_: None)
+    real = SystemClock().now()
+    shifted = Now(real.boottime + 3, real.monotonic + 3, real.wall)
+    assert leader.driver.current_leader()
+    monkeypatch.setattr(leader.driver.clock.__class__, "now", lambda _: shifted)
+    assert not leader.driver.current_leader()
+    monkeypatch.setattr(leader.driver.clock.__class__, "now", lambda _: real)
+    assert not leader.driver.current_leader()
+    assert leader.driver.remaining() == 0.0
+
+
+def test_driver_in_a_child_process_never_leads(elect):
+    """fault 15: a forked child is no leader and cannot post; the parent goes on."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            refused = False
+            try:
+                leader.driver.post(m.StopAsked())
+            except ProtocolMisuseError:
+                refused = True
+            leads = leader.driver.current_leader() or leader.driver.remaining() > 0
+            code = 0 if refused and not leads else 2
+        finally:
+            os._exit(code)
+    try:
+        _, status = os.waitpid(pid, 0)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert leader.driver.current_leader()
+    leader.wait_for(m.LeaseRenewed)
+
+
+def test_driver_assumes_leadership_without_credentials(elect):
+    """Not in a cluster: leader at once, without a token, for ever."""
+    elector = elect("a", credentials=None)
+    assert elector.wait_for(m.LeadershipAcquired).token is None
+    assert elector.driver.remaining() == float("inf")
+    elector.driver.post(m.StepDownAsked(stay_out=0.05))
+    assert elector.wait_for(m.LeadershipLost).reason == "stepped_down"
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
