@@ -1,0 +1,30 @@
+"""What the command line's exit codes mean; printed by ``--help`` and the docs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = 0
+NO: Final = 1
+"""The answer is no: not enough time left, a check failed, a promise was broken."""
+USAGE: Final = 2
+"""The call cannot work as it was made: unknown option, impossible timing."""
+NO_CLUSTER: Final = 3
+"""No usable credentials, or the API server did not answer as needed."""
+LOST: Final = 4
+"""Leadership was lost and ``--on-loss=exit`` was asked for."""
+NOT_EXECUTABLE: Final = 126
+"""The command exists and cannot be run, as shells say it."""
+NOT_FOUND: Final = 127
+"""The command does not exist, as shells say it."""
+
+HELP: Final = """\b
+Exit codes:
+    0  done
+    1  the answer is no (not enough time left, a check failed)
+    2  the call cannot work as it was made
+    3  no usable credentials, or the API server did not answer as needed
+    4  leadership was lost and --on-loss=exit was asked for
+  126  the command exists and cannot be run
+  127  the command does not exist
+128+n  ended by signal n; else the exit code of the command that was run"""

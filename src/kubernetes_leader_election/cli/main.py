@@ -1,0 +1,114 @@
+"""The group of all commands; each is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    CredentialsError,
+    LeaderElectionError,
+    LeaseApiError,
+)
+
+COMMANDS: Final = {
+    "run": "Run a program only while this replica leads.",
+    "status": "Say who leads, since when, and for how long yet.",
+    "watch": "Follow one or more Leases, an event a line.",
+    "step-down": "Ask the leader to let another one lead.",
+    "transfer": "Ask the leader to hand over to a named candidate.",
+    "release": "Free a Lease by force, as the last resort.",
+    "check": "Inside a run program: is leadership held for N seconds more?",
+    "token": "Inside a run program: print the fencing token.",
+    "doctor": "Check credentials, rights, latency, clocks and timing.",
+    "manifests": "Print ServiceAccount, Role, RoleBinding and Deployment.",
+    "timings": "Print what a choice of timings means, or why it is refused.",
+    "dev": "Serve a Lease API on this machine, or run a program with one.",
+    "demo": "Watch three processes elect a leader through every kind of trouble.",
+}
+"""Name and one line of help; the module has the same name."""
+
+
+class LazyGroup(click.Group):
+    """List commands without importing them; turn our errors into one clear line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give all names, in the order of use rather than of the alphabet."""
+        del ctx
+        return [name for name in COMMANDS if _exists(name)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in COMMANDS or not _exists(cmd_name):
+            return None
+        module = importlib.import_module(_module(cmd_name))
+        command: click.Command = module.command
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list of commands from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(n, COMMANDS[n]) for n in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a mistake of the user's is a line, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            _fail(error, exit_codes.USAGE)
+        except (CredentialsError, LeaseApiError) as error:
+            _fail(error, exit_codes.NO_CLUSTER)
+        except LeaderElectionError as error:
+            _fail(error, exit_codes.NO)
+        return None
+
+
+def _module(name: str) -> str:
+    return f"kubernetes_leader_election.cli.{name.replace('-', '_')}"
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(_module(name)) is not None
+
+
+def _fail(error: Exception, code: int) -> None:
+    click.echo(f"Error: {error}", err=True)
+    raise SystemExit(code)
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - slow to import
+
+        click.echo(version("kubernetes-leader-election"))
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=exit_codes.HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+def cli() -> None:
+    """
+    Run programs only while they lead; see and move the leader of a Kubernetes Lease.
+
+    Every option can be given as an environment variable too: KLE_ and the names of
+    command and option, as in KLE_RUN_LEASE_DURATION_SEC=30.
+    """
