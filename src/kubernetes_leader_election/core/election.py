@@ -18,6 +18,7 @@ from typing import Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core import wishes
 from kubernetes_leader_election.core.answers import FOLLOWING, Answers
 from kubernetes_leader_election.core.life import FORMER_KEPT
 from kubernetes_leader_election.core.record import Stamp
@@ -77,7 +78,7 @@ class Election(Answers):
             case m.StopAsked():
                 self._on_stop()
             case m.StepDownAsked():
-                self._on_step_down(message.stay_out)
+                self._step_down(message.stay_out)
             case m.EndAsked():
                 self._on_end(message.term)
             case m.WorkEnded():
@@ -168,13 +169,6 @@ class Election(Answers):
         if self.state is State.LEADER:
             self._announce_loss("stopped")
         self._change(Fact.STOP_ASKED)
-
-    def _on_step_down(self, stay_out: float | None) -> None:
-        seconds = self.settings.lease_duration if stay_out is None else stay_out
-        if self.state is State.LEADER:
-            self._announce_loss("stepped_down")
-        self._change(Fact.STEP_DOWN_ASKED)
-        self._stay_out_until = self._now.boottime + seconds
 
     def _on_end(self, term: int) -> None:
         if self._term is None or self._term.number != term:
@@ -324,8 +318,10 @@ class Election(Answers):
                 duration=settings.lease_duration,
             )
         else:
-            lease = rec.acquired(
-                snapshot, stamp=stamp, duration=settings.lease_duration
+            lease = wishes.without(
+                rec.acquired(snapshot, stamp=stamp, duration=settings.lease_duration),
+                wishes.STEP_DOWN,
+                wishes.SUCCESSOR,
             )
         self._tries = [*self._tries, Try(stamp, self._now)][-FORMER_KEPT:]
         self._doubt = False
@@ -358,7 +354,7 @@ class Election(Answers):
         assert snapshot is not None
         stamp = self._stamper.stamp(self._now, holder="")
         self._orders.order_write(
-            rec.released(snapshot, stamp=stamp),
+            wishes.without(rec.released(snapshot, stamp=stamp), wishes.STEP_DOWN),
             purpose="release",
             stamp=stamp,
             deadline=min(

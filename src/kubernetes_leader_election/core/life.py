@@ -22,6 +22,7 @@ from kubernetes_leader_election.core.record import Snapshot, Stamp
 from kubernetes_leader_election.core.states import HOLDING, Fact, State, next_state
 from kubernetes_leader_election.core.term import Stamper, Term, Try, find_try
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.core.wishes import yield_to_successor
 from kubernetes_leader_election.errors import LeaseApiError
 
 AFTER_RELEASE: Final = 0.025
@@ -157,10 +158,16 @@ class Life:
         polite, self._polite = self._polite, False
         if fact is Fact.EXPIRED:
             return self._draw() * min(AFTER_EXPIRY, 0.05 * self.settings.lease_duration)
+        snapshot, settings = self._observation.snapshot, self.settings
+        wait = 0.0
+        if snapshot is not None and snapshot.record.is_free:
+            wait = yield_to_successor(
+                snapshot, settings.identity, settings.lease_duration
+            )
         if first and not self._is_former():
-            return 0.0
+            return wait
         # Whoever just ended its own work lets the others go first.
-        return AFTER_RELEASE * (self._draw() + (1.0 if polite else 0.0))
+        return wait + AFTER_RELEASE * (self._draw() + (1.0 if polite else 0.0))
 
     def _verdict(self) -> Fact | None:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""
@@ -197,6 +204,14 @@ class Life:
         self._emit(
             m.LeadershipLost(term=self._term.number, reason=reason, detail=detail)
         )
+
+    def _step_down(self, stay_out: float | None, detail: str = "") -> None:
+        """Give leadership up if it is held; stay out for a while in any case."""
+        seconds = self.settings.lease_duration if stay_out is None else stay_out
+        if self.state is State.LEADER:
+            self._announce_loss("stepped_down", detail)
+        self._change(Fact.STEP_DOWN_ASKED)
+        self._stay_out_until = self._now.boottime + seconds
 
     def _finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""

@@ -15,6 +15,7 @@ from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.core.term import Term, Try, find_try
 from kubernetes_leader_election.core.timing import believe
+from kubernetes_leader_election.core.wishes import asks_to_step_down
 from kubernetes_leader_election.errors import LeaderElectionError
 
 
@@ -53,6 +54,10 @@ class Sightings(Life):
                     "the record is not one that this elector wrote",
                 )
             return
+        if self.state is State.LEADER and asks_to_step_down(
+            snapshot, term.confirmed.stamp.acquire_time
+        ):
+            self._step_down(None, "asked for by an annotation on the Lease")
         if proved is term.confirmed:
             return
         term.confirm(proved, self.settings)
