@@ -54,7 +54,7 @@ class Peer:
                 name, _, value = line.decode().partition(":")
                 headers[name.strip().lower()] = value.strip()
             body = self._file.read(int(headers.get("content-length", 0)))
-        except OSError:
+        except (OSError, ValueError):  # gone, or it speaks something else
             return None
         received = Received(method, target, headers, body)
         self.server.requests.append(received)
@@ -117,6 +117,7 @@ class Server:
 
     @property
     def port(self) -> int:
+        """Give the port it listens on."""
         return self.listener.getsockname()[1]
 
 
@@ -159,16 +160,19 @@ def eventually(condition: Callable[[], object], *, within: float = 5.0) -> None:
 
 @pytest.fixture(name="lease")
 def lease_fixture() -> Callable[..., dict]:
+    """Give the maker of the Lease that the tests are about."""
     return lease
 
 
 @pytest.fixture(name="status")
 def status_fixture() -> Callable[..., dict]:
+    """Give the maker of a Status."""
     return status
 
 
 @pytest.fixture(name="eventually")
 def eventually_fixture() -> Callable[..., None]:
+    """Give the way to wait for a condition."""
     return eventually
 
 

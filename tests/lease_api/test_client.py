@@ -195,7 +195,7 @@ def test_timeout_of_a_write_comes_as_text(serve, connect, call, lease):
 
 
 def test_throttling_comes_as_text(serve, connect, call):
-    """fault 32: a 429 in plain text; Retry-After is passed on in seconds."""
+    """Proves fault 32: a 429 in plain text; Retry-After is passed on in seconds."""
     text = b"Too many requests, please try again later.\n"
     server = serve(always(429, text, kind="text/plain", Retry_After="3"))
     result = connect(server).get("apps", "demo", call=call())
@@ -232,7 +232,7 @@ def test_404_that_does_not_speak_of_the_lease_is_not_free(serve, connect, call, 
 
 
 def test_403_names_the_verb_and_prints_the_rule(serve, connect, call, lease, status):
-    """fault 34: the message has what to add, as YAML that can be pasted."""
+    """Proves fault 34: the message has what to add, as YAML that can be pasted."""
     import yaml
 
     text = (
@@ -266,7 +266,7 @@ def test_403_for_a_verb_beside_the_election_names_that_verb_too(
 
 
 def test_missing_namespace_is_said_with_what_to_do(serve, connect, call, lease, status):
-    """fault 35: the message names the namespace and the option to set."""
+    """Proves fault 35: the message names the namespace and the option to set."""
     text = 'namespaces "apps" not found'
     server = serve(always(404, status(404, "NotFound", text, kind="namespaces")))
     said = str(connect(server).replace("apps", "demo", lease(), call=call()).error)
@@ -274,7 +274,7 @@ def test_missing_namespace_is_said_with_what_to_do(serve, connect, call, lease, 
 
 
 def test_error_text_of_a_server_is_data(serve, connect, call, status):
-    """fault 51: newlines and escape codes are escaped, long texts are cut."""
+    """Proves fault 51: newlines and escape codes are escaped, long texts are cut."""
     server = serve(always(500, status(500, "", "a\x1b[31m\nb" + "x" * 5000)))
     said = str(connect(server).get("apps", "demo", call=call()).error)
     assert "a\\x1b[31m\\nb" in said
@@ -319,7 +319,7 @@ def test_list_gives_pages(serve, connect, call, lease):
 
 @pytest.mark.parametrize("body", [{}, {"items": None}, {"items": [1]}, {"items": {}}])
 def test_list_that_is_none_is_unknown(serve, connect, call, body):
-    """fault 49: types are checked in lists too."""
+    """Proves fault 49: types are checked in lists too."""
     assert isinstance(
         connect(serve(always(200, body))).list(None, call=call()), Unknown
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from kubernetes_leader_election.credentials.proxies import (
     proxy_from_variables,
 )
 from kubernetes_leader_election.credentials.tokens import TokenFile
-from kubernetes_leader_election.credentials.trust import Trust
+from kubernetes_leader_election.credentials.trust import Trust, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
 __all__ = ["load"]
@@ -109,10 +110,10 @@ class Entry:
         value = self.text(key)
         if value is None:
             return None
-        try:
-            return base64.b64decode(value, validate=False).decode("utf-8")
-        except (binascii.Error, UnicodeError):
-            raise self.refuse(f"{key} is not PEM in base64.") from None
+        with contextlib.suppress(binascii.Error, UnicodeError):
+            return base64.b64decode(value).decode("utf-8")
+        # Not inside an except: the decoder's error would hold the key (fault 50).
+        raise self.refuse(f"{key} is not PEM in base64.")
 
     def check_keys(self, known: set[str]) -> None:
         """Refuse settings that would be left out otherwise."""
@@ -242,21 +243,21 @@ def _files(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(str(file))
     except OSError as error:
         raise CredentialsError(
             f"The kubeconfig {file} cannot be read: {error.strerror}.",
             source=str(file),
         ) from error
-    except UnicodeError:
-        raise _broken(file, "it is not text") from None
+    at = ""
     try:
         config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, RecursionError) as error:
-        # The error quotes the line, and the line may be a token (fault 50).
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        at = f" (line {mark.line + 1})" if mark is not None else ""
-        raise _broken(file, f"it is not YAML{at}") from None
+        at = f" (line {mark.line + 1})" if mark is not None else " (an odd value)"
+    if at:
+        # Not inside the except: that error quotes the line, maybe a token (fault 50).
+        raise _broken(file, f"it is not YAML{at}")
     if config is None:
         return {}
     if not isinstance(config, dict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from kubernetes_leader_election.credentials.base import Credentials, Server
 from kubernetes_leader_election.credentials.tokens import TokenFile
-from kubernetes_leader_election.credentials.trust import Trust, presentable
+from kubernetes_leader_election.credentials.trust import Trust, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
 __all__ = ["SERVICE_ACCOUNT_DIRECTORY", "in_cluster", "is_mounted"]
@@ -72,12 +72,11 @@ def in_cluster(
 
 def _read_namespace(path: str) -> str | None:
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - spares an import
-            return file.read().strip() or None
+        return read_text(path).strip() or None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise CredentialsError(
             f"The namespace of this pod cannot be read from {path}: {error}",
             source=path,
-        ) from presentable(error)
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubernetes_leader_election.credentials.base import Headers, Login, bearer
 from kubernetes_leader_election.credentials.trust import (
     Signature,
-    presentable,
+    read_text,
     signature,
 )
 from kubernetes_leader_election.errors import CredentialsError
@@ -60,14 +60,12 @@ class TokenFile(Login):
 
     def _read(self) -> str:
         try:
-            with open(self._path, encoding="utf-8") as file:  # noqa: PTH123 - spares an import
-                token = file.read().strip()
-        except (OSError, ValueError) as error:
-            detail = getattr(error, "strerror", None) or type(error).__name__
+            token = read_text(self._path).strip()
+        except OSError as error:
             raise CredentialsError(
-                f"The token file {self._path} cannot be read: {detail}.",
+                f"The token file {self._path} cannot be read: {error.strerror}.",
                 source=self._path,
-            ) from presentable(error)
+            ) from error
         if not token:
             raise CredentialsError(
                 f"The token file {self._path} is empty.", source=self._path

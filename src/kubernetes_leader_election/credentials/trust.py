@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import ssl
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kubernetes_leader_election.errors import CredentialsError
 
-__all__ = ["Trust", "presentable", "signature"]
+__all__ = ["Trust", "read_text", "signature"]
 
 Signature = tuple[int, int, int, int] | None
 
@@ -89,8 +90,8 @@ class Trust:
         if self.ca_data is not None or self.ca_file is None:
             return False
         try:
-            changed = _read(self.ca_file) != self._ca_text
-        except (OSError, ValueError):
+            changed = read_text(self.ca_file) != self._ca_text
+        except OSError:
             return False
         if changed:
             self._made_of = ()
@@ -120,8 +121,13 @@ class Trust:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
             return
         try:
-            text = self.ca_data if self.ca_data is not None else _read(self.ca_file)
-            context.load_verify_locations(cadata=text)
+            text = self.ca_data
+            if text is None:
+                text = read_text(self.ca_file or "")
+            # PEM is ASCII; what people write between certificates need not be.
+            context.load_verify_locations(
+                cadata=text.encode("ascii", "ignore").decode()
+            )
             self._ca_text = text
         except (OSError, ValueError) as error:
             where = "the CA data" if self.ca_data is not None else self.ca_file
@@ -129,7 +135,7 @@ class Trust:
                 f"{source}: {where} cannot be used as the server's CA: {error}. It "
                 "must be certificates in PEM form.",
                 source=source,
-            ) from presentable(error)
+            ) from error
 
     def _load_own_pair(self, context: ssl.SSLContext, source: str) -> None:
         have_certificate = self.certificate_data or self.certificate_file
@@ -143,28 +149,31 @@ class Trust:
                 source=source,
             )
         try:
-            certificate = self.certificate_data or _read(self.certificate_file)
-            key = self.key_data or _read(self.key_file)
-        except (OSError, ValueError) as error:
+            certificate = self.certificate_data or read_text(
+                self.certificate_file or ""
+            )
+            key = self.key_data or read_text(self.key_file or "")
+        except OSError as error:
             raise CredentialsError(
                 f"{source}: the client certificate cannot be read: {error}",
                 source=source,
-            ) from presentable(error)
+            ) from error
         _load_pair(context, certificate, key, source)
 
 
-def presentable(error: Exception) -> Exception | None:
+def read_text(path: str) -> str:
     """
-    Give the error as a cause to show, None for one that holds what was read.
+    Read a file of text.
 
-    fault 50: the ``repr`` of a UnicodeDecodeError is the text of the token or key.
+    Raises:
+        OSError: it cannot be read, or is not text. The error holds nothing of what was
+            read: the one of the decoder would, and it may be a token (fault 50).
     """
-    return None if isinstance(error, UnicodeError) else error
-
-
-def _read(path: str | None) -> str:
-    with open(path or "", encoding="utf-8") as file:  # noqa: PTH123 - spares an import
-        return file.read()
+    with open(path, "rb") as file:  # noqa: PTH123 - spares an import
+        data = file.read()
+    with contextlib.suppress(UnicodeError):
+        return data.decode("utf-8")
+    raise OSError(errno.EILSEQ, "it is not text", path)
 
 
 def _load_pair(
@@ -188,7 +197,7 @@ def _load_pair(
             f"({getattr(error, 'reason', None) or type(error).__name__}). Both must be "
             "in PEM form, and belong together.",
             source=source,
-        ) from presentable(error)
+        ) from error
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ class LeaseClient:
         credentials: Credentials,
         *,
         user_agent: str = "kubernetes-leader-election",
-        most_idle: int = 4,
+        most_idle: int = 8,
     ) -> None:
         self._credentials = credentials
         self._pool = ConnectionPool(credentials, most_idle=most_idle)
