@@ -1,0 +1,436 @@
+"""
+The guarantees, checked from outside while a world runs.
+
+Nothing here knows the core. What is known: real time, the stored Lease, which Lease
+a process was shown and when (on its own clock), what it ordered, and its reports that
+a belief or a piece of work began or ended. A world that breaks an assumption of a
+guarantee says so with :meth:`Checks.excuse`, which switches off exactly that check,
+for exactly as long as the broken assumption can matter.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes_leader_election.testing.simulation.store import Key, Stored
+
+TOLERANCE = 1e-5
+"""Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
+
+ASSUMED_DURATION = 20
+"""Seconds a held Lease without a duration is good for (rule 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken guarantee."""
+
+    time: float
+    guarantee: str
+    who: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.time:.6f} {self.who} breaks {self.guarantee}: {self.text}"
+
+
+class Witness:
+    """What is known from outside of one process, and of nothing else of it."""
+
+    __slots__ = (
+        "absent_since",
+        "belief_since",
+        "excused_work_until",
+        "frozen",
+        "identity",
+        "keeps_rules",
+        "last_applied_sent",
+        "last_key",
+        "term_acquire",
+        "last_seen",
+        "lost_at",
+        "name",
+        "open_term",
+        "ours",
+        "own_duration",
+        "renew_deadline",
+        "seen",
+        "stamps",
+        "term",
+        "work_term",
+        "work_unbudgeted",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        identity: str,
+        own_duration: int,
+        renew_deadline: float,
+        ours: bool = True,
+        keeps_rules: bool = True,
+    ) -> None:
+        self.name = name
+        self.identity = identity
+        self.ours = ours
+        self.keeps_rules = keeps_rules
+        self.own_duration = own_duration
+        self.renew_deadline = renew_deadline
+        self.seen: dict[Key, float] = {}
+        self.last_key: Key | None = None
+        self.last_seen: Stored | None = None
+        self.absent_since: float | None = None
+        self.stamps: set[tuple[object, ...]] = set()
+        self.term = 0
+        self.open_term = 0
+        self.lost_at = math.inf
+        self.term_acquire: object = None
+        self.last_applied_sent = -math.inf
+        self.belief_since: float | None = None
+        self.work_term = 0
+        self.work_unbudgeted = False
+        self.excused_work_until = -math.inf
+        self.frozen = False
+
+    def duration_of(self, stored: Stored) -> int:
+        """Give the seconds a held record is good for, to this process."""
+        if stored.duration is None:
+            return max(self.own_duration, ASSUMED_DURATION)
+        return stored.duration
+
+
+def _stamp(stored: Stored) -> tuple[object, ...]:
+    """Give what proves who wrote a record: uid, holder, and the exact times."""
+    uid, holder, _, acquire_time, renew_time, _ = stored.key
+    return (uid, holder, acquire_time, renew_time)
+
+
+@dataclass(slots=True)
+class Order:
+    """One write as its process ordered it."""
+
+    witness: Witness
+    lease: Mapping[str, Any]
+    boottime: float
+    monotonic: float
+    time: float
+    was_newcomer: bool
+    """Ordered by a process that had never seen the Lease held."""
+    base: Key | None
+    absent_for: float
+
+
+class Checks:
+    """
+    Collect violations of G1-G5 as the world reports what happens.
+
+    ``excuse_span`` is how long a broken assumption can matter, in seconds: the
+    longest duration in the world on the slowest clock.
+    """
+
+    def __init__(
+        self, *, excuse_span: float, report: Callable[[Violation], None]
+    ) -> None:
+        self.violations: list[Violation] = []
+        self.leader_changes = 0
+        self.terms = 0
+        self._report = report
+        self._span = excuse_span
+        self._excused_until = -math.inf
+        self._deletion_until = -math.inf
+        self._restored_at = -math.inf
+        self._believers: list[Witness] = []
+        self._workers: list[Witness] = []
+        self._acquired_versions: list[int] = []
+        self._acquirers: list[Witness] = []
+        self._last_leader: Witness | None = None
+
+    @property
+    def believers(self) -> list[Witness]:
+        """Give the processes that believe now."""
+        return self._believers
+
+    def broken(self, time: float, guarantee: str, who: str, text: str) -> None:
+        """Record a violation."""
+        violation = Violation(time, guarantee, who, text)
+        self.violations.append(violation)
+        self._report(violation)
+
+    # Broken assumptions -------------------------------------------------------
+
+    def excuse(self, time: float) -> None:
+        """Somebody hand-wrote the Lease: beliefs may overlap for a while (G1, G2)."""
+        self._excused_until = max(self._excused_until, time + self._span)
+
+    def deleted(self, time: float) -> None:
+        """
+        The Lease was deleted: a process that never saw it held may create it.
+
+        Whoever saw it held waits in full (rule 4), so nothing is excused yet.
+        """
+        self._deletion_until = max(self._deletion_until, time + self._span)
+
+    def restored(self, time: float, version: int) -> None:
+        """
+        The store went back in time: tokens may repeat, versions mean other things.
+
+        Every process has to observe the record anew (rules 1 and 10).
+        """
+        self.excuse(time)
+        self._restored_at = time
+        keep = bisect_right(self._acquired_versions, version)
+        del self._acquired_versions[keep:], self._acquirers[keep:]
+
+    def may_overlap(self, time: float) -> bool:
+        """Tell whether an assumption of G1 is broken now."""
+        return time < self._excused_until
+
+    # G1, G2: belief -----------------------------------------------------------
+
+    def belief_began(self, time: float, who: Witness, term: int) -> None:
+        """Note that ``current_leader`` of a process became true."""
+        if who.ours and term != who.open_term:
+            text = f"believes in term {term}, open is term {who.open_term or None}"
+            self.broken(time, "G4", who.name, text)
+        for other in self._believers:
+            if other.ours and (who.ours or who.keeps_rules):
+                self._overlap(time, "G1", other, who)
+        self._believers.append(who)
+        who.belief_since = time
+        if who is not self._last_leader:
+            self.leader_changes += 1
+            self._last_leader = who
+
+    def belief_ended(self, time: float, who: Witness) -> None:
+        """Note that ``current_leader`` of a process became false."""
+        del time
+        if who in self._believers:
+            self._believers.remove(who)
+        who.belief_since = None
+
+    def belief_deadline(self, time: float, who: Witness, boottime: float) -> None:
+        """
+        Check the CLOCK_BOOTTIME at which a process will stop believing.
+
+        G2: at most L after the order of the last write that the store applied.
+        """
+        latest = who.last_applied_sent + who.renew_deadline
+        if boottime > latest + TOLERANCE and time > self._restored_at + self._span:
+            text = f"would believe {boottime - latest:.6f} s longer than L after its write"
+            self.broken(time, "G2", who.name, text)
+
+    def _overlap(self, time: float, label: str, old: Witness, new: Witness) -> None:
+        if not self.may_overlap(time):
+            what = "believes" if label == "G1" else "works"
+            text = f"leads while {old.name} still {what}"
+            self.broken(time, label, new.name, text)
+
+    # G2: work -----------------------------------------------------------------
+
+    def work_began(self, time: float, who: Witness, term: int) -> None:
+        """Note that the work of a term was started."""
+        if who.work_term:
+            text = f"starts work of term {term} while term {who.work_term} works"
+            self.broken(time, "G4", who.name, text)
+        for other in self._workers:
+            if other.ours and (who.ours or who.keeps_rules):
+                self._work_overlap(time, other, who)
+        who.work_term = term
+        who.work_unbudgeted = False
+        who.excused_work_until = -math.inf
+        self._workers.append(who)
+
+    def work_ended(self, time: float, who: Witness) -> None:
+        """Note that nothing of the work runs any more."""
+        del time
+        if who in self._workers:
+            self._workers.remove(who)
+        who.work_term = 0
+
+    def work_outlives_budget(self, who: Witness) -> None:
+        """Say that this work does not stop within S: G2 promises nothing for it."""
+        who.work_unbudgeted = True
+
+    def thawed(self, time: float, who: Witness, until: float) -> None:
+        """
+        Say that a process runs again, and that it had been stopped beyond its time.
+
+        Its work may run until ``until``: no program can stop itself while it is
+        frozen (fault 02: only a fence outside the process could).
+        """
+        who.excused_work_until = max(who.excused_work_until, until)
+        for other in self._workers:
+            if other is not who and who in self._workers and other.ours:
+                self._work_overlap(time, who, other)
+
+    def budget_over(self, time: float, who: Witness) -> None:
+        """Check that work excused by a freeze is over, if another works now."""
+        for other in self._workers:
+            if other is not who and who in self._workers and other.ours:
+                self._work_overlap(time, who, other)
+
+    def _work_overlap(self, time: float, old: Witness, new: Witness) -> None:
+        if old.work_unbudgeted or old.frozen or time < old.excused_work_until:
+            return
+        self._overlap(time, "G2", old, new)
+
+    # G3, G4: terms ------------------------------------------------------------
+
+    def acquired(self, time: float, who: Witness, term: int, token: int | None) -> None:
+        """Note the event that a term began."""
+        self.terms += 1
+        if who.open_term:
+            text = f"term {term} acquired while term {who.open_term} is open"
+            self.broken(time, "G4", who.name, text)
+        if term <= who.term:
+            self.broken(time, "G4", who.name, f"term {term} after term {who.term}")
+        if who.work_term:
+            text = f"term {term} acquired while work of term {who.work_term} runs"
+            self.broken(time, "G4", who.name, text)
+        who.term = who.open_term = term
+        who.lost_at = math.inf
+        self._check_token(time, who, token)
+
+    def lost(self, time: float, who: Witness, term: int, *, drains: bool) -> None:
+        """Note the event that a term ended; ``drains``: the Lease is still renewed."""
+        if term != who.open_term:
+            text = f"term {term} lost, open is term {who.open_term or None}"
+            self.broken(time, "G4", who.name, text)
+        who.open_term = 0
+        who.lost_at = math.inf if drains else time
+
+    def _check_token(self, time: float, who: Witness, token: int | None) -> None:
+        if token is None:
+            self.broken(time, "G3", who.name, "a term without a token")
+            return
+        at = bisect_right(self._acquired_versions, token) - 1
+        if time < self._restored_at + self._span:
+            return
+        if at < 0 or self._acquirers[at] is not who:
+            owner = self._acquirers[at].name if at >= 0 else "nobody"
+            text = f"token {token} is not of its own acquiring write but {owner}'s"
+            self.broken(time, "G3", who.name, text)
+
+    # G5: writes ---------------------------------------------------------------
+
+    def observed(self, who: Witness, monotonic: float, stored: Stored | None) -> None:
+        """Note that a process was shown a record (None: that there is no Lease)."""
+        if stored is None:
+            if who.absent_since is None:
+                who.absent_since = monotonic
+            return
+        who.absent_since = None
+        key = stored.key
+        if key != who.last_key:
+            who.last_key = key
+            who.last_seen = stored
+            who.seen.setdefault(key, monotonic)
+
+    def ordered(
+        self, time: float, who: Witness, lease: Mapping[str, Any], now: tuple[float, float]
+    ) -> Order:
+        """Check a write as it is ordered, and take down what it is based on."""
+        boottime, monotonic = now
+        spec = lease["spec"]
+        holder = spec.get("holderIdentity") or ""
+        if who.ours and not holder and who.work_term:
+            text = f"orders a release while work of term {who.work_term} runs"
+            self.broken(time, "G5", who.name, text)
+        if (
+            who.ours
+            and holder
+            and who.lost_at <= time
+            and spec.get("acquireTime") == who.term_acquire
+        ):
+            self.broken(time, "G5", who.name, "orders a renewal after the term was lost")
+        seen = who.last_seen
+        absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
+        return Order(
+            witness=who,
+            lease=lease,
+            boottime=boottime,
+            monotonic=monotonic,
+            time=time,
+            was_newcomer=seen is None or not seen.held,
+            base=who.last_key,
+            absent_for=absent,
+        )
+
+    def applied(
+        self, time: float, order: Order, before: Stored | None, after: Stored
+    ) -> None:
+        """Check a write that changed the store, at the instant it did."""
+        who = order.witness
+        if after.held:
+            who.last_applied_sent = max(who.last_applied_sent, order.boottime)
+        if before is None or after.key[3] != before.key[3] or after.holder != before.holder:
+            if after.held:
+                self._acquired_versions.append(after.version)
+                self._acquirers.append(who)
+                who.term_acquire = after.key[3]
+        if not who.ours:
+            who.stamps.add(_stamp(after))
+            if before is not None and before.held and not who.keeps_rules:
+                if _stamp(before) not in who.stamps:
+                    self.excuse(time)  # it compares wall clocks: as good as an editor
+            return
+        if before is None:
+            self._creates(time, order)
+        else:
+            self._replaces(time, order, before, after)
+        who.stamps.add(_stamp(after))
+
+    def _creates(self, time: float, order: Order) -> None:
+        who = order.witness
+        seen = who.last_seen
+        if order.was_newcomer:
+            if time < self._deletion_until:
+                self.excuse(time)
+            return
+        if self.may_overlap(time) or seen is None or _stamp(seen) in who.stamps:
+            return
+        needed = who.duration_of(seen)
+        if order.absent_for < needed - TOLERANCE:
+            text = (
+                f"creates the Lease {max(0.0, order.absent_for):.3f} s after it saw it "
+                f"gone; {seen.holder} had it for {needed} s"
+            )
+            self.broken(time, "G5", who.name, text)
+
+    def _replaces(self, time: float, order: Order, before: Stored, after: Stored) -> None:
+        who = order.witness
+        metadata = order.lease["metadata"]
+        if not metadata.get("uid") or not metadata.get("resourceVersion"):
+            text = "replaces the Lease without its uid and resourceVersion"
+            self.broken(time, "G5", who.name, text)
+        if not after.held:
+            if _stamp(before) not in who.stamps:
+                self.broken(time, "G5", who.name, f"releases what {before.holder} holds")
+            elif who.work_term:
+                text = f"releases while work of term {who.work_term} runs"
+                self.broken(time, "G5", who.name, text)
+            return
+        if not before.held or _stamp(before) in who.stamps or time < self._restored_at + self._span:
+            return
+        since = who.seen.get(before.key)
+        needed = who.duration_of(before)
+        waited = order.monotonic - since if since is not None else -1.0
+        if waited < needed - TOLERANCE:
+            text = (
+                f"takes over from {before.holder} after observing its record for "
+                f"{max(0.0, waited):.3f} s; it was good for {needed} s"
+            )
+            self.broken(time, "G5", who.name, text)
+
+    # The end of a process -----------------------------------------------------
+
+    def died(self, time: float, who: Witness) -> None:
+        """Note that a process is gone, and all that it did."""
+        self.belief_ended(time, who)
+        self.work_ended(time, who)
+        who.open_term = 0

@@ -1,0 +1,416 @@
+"""
+What can go wrong in a world: one function for each kind of fault.
+
+A fault tells whether it found something to break; one that did not is not counted.
+Whatever lasts is undone after ``fault.length``, or when the world heals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from kubernetes_leader_election.testing.simulation.network import (
+    DISCONNECTED,
+    FORBIDDEN,
+    THROTTLED,
+    UNAUTHORIZED,
+)
+from kubernetes_leader_election.testing.simulation.plan import Fault
+from kubernetes_leader_election.testing.simulation.process import Process
+from kubernetes_leader_election.testing.simulation.store import Answer
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.node import Node
+    from kubernetes_leader_election.testing.simulation.world import World
+
+OnNode = Callable[["World", Fault, "Node"], bool]
+OnWorld = Callable[["World", Fault], bool]
+
+REFUSALS: Final = {"403": FORBIDDEN, "401": UNAUTHORIZED, "429": THROTTLED}
+
+
+def _one(node: Node) -> Process | None:
+    living = node.living
+    return living[-1] if living else None
+
+
+# Processes --------------------------------------------------------------------
+
+
+def crash(world: World, fault: Fault, node: Node) -> bool:
+    """Kill all processes of a node; restart after ``length``, maybe as another."""
+    if node.rival is not None:
+        if not node.rival.alive:
+            return False
+        node.rival.die()
+        return True
+    if not node.living:
+        return False
+    for process in node.living:
+        process.die()
+    world.after(fault.length, _restart, (node, fault.detail == "same identity"))
+    return True
+
+
+def _restart(node_and_same: tuple[Node, bool]) -> None:
+    node, same = node_and_same
+    if not node.living:
+        node.start_process(same_identity=same)
+
+
+def second_start(world: World, fault: Fault, node: Node) -> bool:
+    """Start a second process with the same identity, as a fork would."""
+    if node.rival is not None or len(node.living) != 1:
+        return False
+    process = node.start_process()
+    world.after(fault.length, Process.die, process)
+    return True
+
+
+def stop_and_start(world: World, fault: Fault, node: Node) -> bool:
+    """Call ``stop()``, and ``start()`` after ``length``."""
+    process = _one(node)
+    if process is None or process.asked_to_stop:
+        return False
+    process.do(process.stop, None)
+    world.after(fault.length, _start, process)
+    return True
+
+
+def _start(process: Process) -> None:
+    process.do(process.start, None)
+
+
+def step_down(world: World, fault: Fault, node: Node) -> bool:
+    """Call ``step_down()``; ``amount`` seconds out, or one lease duration."""
+    process = _one(node)
+    if process is None:
+        return False
+    process.do(process.step_down, fault.amount or None)
+    return True
+
+
+def not_alive(world: World, fault: Fault, node: Node) -> bool:
+    """Let the liveness probe of an application fail for a while."""
+    process = _one(node)
+    if process is None:
+        return False
+    process.do(process.report_liveness, False)
+    world.after(fault.length, _alive, process)
+    return True
+
+
+def _alive(process: Process) -> None:
+    process.do(process.report_liveness, True)
+
+
+def driver_failed(world: World, fault: Fault, node: Node) -> bool:
+    """Raise an exception in the driver."""
+    process = _one(node)
+    if process is None:
+        return False
+    process.do(process.driver_failed, None)
+    return True
+
+
+def work_returns(world: World, fault: Fault, node: Node) -> bool:
+    """Let the work of the present term return or raise."""
+    process = _one(node)
+    if process is None or not process.work_runs:
+        return False
+    process.do(process.work_returns, None)
+    return True
+
+
+def work_hangs(world: World, fault: Fault, node: Node) -> bool:
+    """Let work ignore its cancellation for ``length`` seconds."""
+    node.hangs_until = max(node.hangs_until, world.time + fault.length)
+    return True
+
+
+# Machines and clocks ----------------------------------------------------------
+
+
+def freeze(world: World, fault: Fault, node: Node) -> bool:
+    """Freeze a node: "stop", "suspend", or "pause" with a jump of the wall clock."""
+    if node.frozen:
+        return False
+    node.freeze(fault.detail)
+    jump = fault.length if fault.detail == "pause" else 0.0
+    world.after(fault.length, _thaw, (node, jump))
+    return True
+
+
+def _thaw(node_and_jump: tuple[Node, float]) -> None:
+    node, jump = node_and_jump
+    node.thaw(wall_jump=jump)
+
+
+def wall_step(world: World, fault: Fault, node: Node) -> bool:
+    """Step the wall clock by ``amount`` seconds."""
+    node.clocks.step_wall(world.time, fault.amount)
+    node.clocks_changed()
+    return True
+
+
+def rate(world: World, fault: Fault, node: Node) -> bool:
+    """Let the clocks of a node run at another rate from now on."""
+    node.clocks.set_rate(world.time, fault.amount)
+    node.clocks_changed()
+    return True
+
+
+def send_lag(world: World, fault: Fault, node: Node) -> bool:
+    """Let up to ``amount`` seconds pass between an order and its first byte."""
+    node.send_lag = fault.amount
+    world.after(fault.length, _no_lag, node)
+    return True
+
+
+def _no_lag(node: Node) -> None:
+    node.send_lag = 0.0
+
+
+# The link ---------------------------------------------------------------------
+
+
+def cut(world: World, fault: Fault, node: Node) -> bool:
+    """Cut a link: "both" ways, "out", or "in"; ``amount`` 1: watches die unnoticed."""
+    link = node.link
+    outward, inward = fault.detail in ("both", "out"), fault.detail in ("both", "in")
+    link.cut_out += outward
+    link.cut_in += inward
+    link.look()
+    world.after(fault.length, _mend, (world, node, fault))
+    return True
+
+
+def _mend(world_node_fault: tuple[World, Node, Fault]) -> None:
+    world, node, fault = world_node_fault
+    link = node.link
+    link.cut_out = max(0, link.cut_out - (fault.detail in ("both", "out")))
+    link.cut_in = max(0, link.cut_in - (fault.detail in ("both", "in")))
+    link.look()
+    if not link.cut_in:
+        world.network.resume_watches(link, lost=fault.amount > 0.5)
+
+
+def trouble(world: World, fault: Fault, node: Node) -> bool:
+    """
+    Trouble a link: one of the fields of :class:`~.network.Link` for a while.
+
+    Losses, repeats and resends are shares; delays and staleness are seconds.
+    """
+    setattr(node.link, fault.detail, fault.amount)
+    node.link.look()
+    world.after(fault.length, _untrouble, (node, fault.detail))
+    return True
+
+
+def _untrouble(node_and_field: tuple[Node, str]) -> None:
+    node, name = node_and_field
+    setattr(node.link, name, 0.0)
+    node.link.look()
+
+
+def refused(world: World, fault: Fault, node: Node) -> bool:
+    """Refuse one node's requests: its token is bad, or its role, or it is throttled."""
+    node.refused = REFUSALS[fault.detail]
+    world.after(fault.length, _welcome, node)
+    return True
+
+
+def _welcome(node: Node) -> None:
+    node.refused = None
+
+
+# Watches ----------------------------------------------------------------------
+
+
+def watch_end(world: World, fault: Fault, node: Node) -> bool:
+    """End a watch: "clean", "broken", "expired", or "silent" (and nobody notices)."""
+    answers = {
+        "clean": None,
+        "broken": DISCONNECTED,
+        "expired": Answer(410, None, "too old resource version"),
+        "silent": None,
+    }
+    silently = fault.detail == "silent"
+    return bool(
+        world.network.end_watches(node.link, answers[fault.detail], silently=silently)
+    )
+
+
+def watch_drop(world: World, fault: Fault, node: Node) -> bool:
+    """Lose the next event of a watch, which goes on as if nothing had been."""
+    found = False
+    for watch in world.network.watches:
+        if watch.sink.link is node.link:
+            watch.drop += 1
+            found = True
+    return found
+
+
+def bookmark(world: World, fault: Fault, node: Node) -> bool:
+    """Send a bookmark."""
+    return bool(world.network.bookmark(node.link))
+
+
+def watch_denied(world: World, fault: Fault) -> bool:
+    """Deny watching to all, as a role without the verb does."""
+    world.network.watch_denied = True
+    world.polls = True
+    world.network.end_watches(None, None)
+    world.after(fault.length, _watch_allowed, world)
+    return True
+
+
+def _watch_allowed(world: World) -> None:
+    world.network.watch_denied = False
+
+
+def compact(world: World, fault: Fault) -> bool:
+    """Forget the watch history, and end all watches, as a restart does."""
+    world.network.store.compact()
+    world.network.end_watches(None, DISCONNECTED)
+    return True
+
+
+# The API server and the Lease -------------------------------------------------
+
+
+def outage(world: World, fault: Fault) -> bool:
+    """Let the API server fail for a while, in one of the ways of ``OUTAGES``."""
+    if world.network.outage is not None:
+        return False
+    world.network.fail(fault.detail)
+    world.after(fault.length, _recover, world)
+    return True
+
+
+def _recover(world: World) -> None:
+    world.network.recover()
+
+
+def restore(world: World, fault: Fault) -> bool:
+    """Restore the store from a backup that is ``amount`` seconds old."""
+    network = world.network
+    if not network.store.restore(world.time - fault.amount):
+        return False
+    world.checks.restored(world.time, network.store.version)
+    network.end_watches(None, DISCONNECTED)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, network.store.current)
+    return True
+
+
+def delete(world: World, fault: Fault) -> bool:
+    """Delete the Lease."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    held = store.current.held
+    store.delete(world.time)
+    if held:
+        world.checks.deleted(world.time)
+    world.network.tell_watches()
+    if world.recorder is not None:
+        world.recorder.stored(world.time, None)
+    return True
+
+
+def label(world: World, fault: Fault) -> bool:
+    """Change a label of the Lease, as controllers do: no fault at all."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    store.label(world.time, f"{world.time:.6f}")
+    world.network.tell_watches()
+    return True
+
+
+EDITS: Final[dict[str, dict[str, object]]] = {
+    "garbage holder": {"holderIdentity": "\x1b[31m\n{}'; drop"},
+    "cleared": {"holderIdentity": ""},
+    "nothing": {
+        "holderIdentity": None,
+        "acquireTime": None,
+        "renewTime": None,
+        "leaseDurationSeconds": None,
+        "leaseTransitions": None,
+    },
+    "short": {"leaseDurationSeconds": 1},
+    "long": {"leaseDurationSeconds": 2**31 - 1},
+    "no times": {"acquireTime": None, "renewTime": None},
+    "many transitions": {"leaseTransitions": 2**31 - 1},
+}
+
+
+def edit(world: World, fault: Fault) -> bool:
+    """Edit the Lease by hand, in one of the ways of ``EDITS``."""
+    store = world.network.store
+    if not store.edit(world.time, EDITS[fault.detail]):
+        return False
+    world.checks.excuse(world.time)
+    world.network.tell_watches()
+    if world.recorder is not None:
+        world.recorder.stored(world.time, store.current)
+    return True
+
+
+ON_NODE: Final[dict[str, OnNode]] = {
+    "crash": crash,
+    "second start": second_start,
+    "stop and start": stop_and_start,
+    "step down": step_down,
+    "not alive": not_alive,
+    "driver failed": driver_failed,
+    "work returns": work_returns,
+    "work hangs": work_hangs,
+    "freeze": freeze,
+    "wall step": wall_step,
+    "rate": rate,
+    "send lag": send_lag,
+    "cut": cut,
+    "trouble": trouble,
+    "refused": refused,
+    "watch end": watch_end,
+    "watch drop": watch_drop,
+    "bookmark": bookmark,
+}
+ON_WORLD: Final[dict[str, OnWorld]] = {
+    "watch denied": watch_denied,
+    "compact": compact,
+    "outage": outage,
+    "restore": restore,
+    "delete": delete,
+    "label": label,
+    "edit": edit,
+}
+WITH_RIVAL: Final = frozenset(
+    {"crash", "freeze", "wall step", "rate", "cut", "trouble"}
+)
+"""Faults that a node with a foreign elector on it can meet."""
+
+
+def inject(world: World, fault: Fault) -> None:
+    """Let a fault happen, and count it if it met something."""
+    target = ""
+    if fault.kind in ON_WORLD:
+        met = ON_WORLD[fault.kind](world, fault)
+    else:
+        node = world.node(fault.target)
+        met = node is not None and (
+            node.rival is None or fault.kind in WITH_RIVAL
+        )
+        if met and node is not None:
+            target = node.name
+            if world.recorder is not None:
+                world.recorder.fault(world.time, fault, target)
+            met = ON_NODE[fault.kind](world, fault, node)
+    if not met:
+        return
+    world.count(fault)
+    if world.recorder is not None and not target:
+        world.recorder.fault(world.time, fault, "")

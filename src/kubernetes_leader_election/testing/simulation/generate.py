@@ -1,0 +1,355 @@
+"""Make worlds from seeds: one integer decides everything in a plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.testing.simulation.faults import EDITS
+from kubernetes_leader_election.testing.simulation.network import OUTAGES
+from kubernetes_leader_election.testing.simulation.plan import (
+    RHO,
+    Fault,
+    NodePlan,
+    Plan,
+    Probe,
+    Profile,
+)
+
+Random = random.Random
+
+LEASE_NAME = "simulated"
+NAMESPACE = "default"
+
+
+def make_plan(seed: int, profile: Profile = "default") -> Plan:
+    """Make the world that ``seed`` stands for in ``profile``."""
+    # A string seed: the same plan on every machine, whatever hash() does.
+    draw = random.Random(f"{profile} {seed}")
+    return PROFILES[profile](seed, draw)
+
+
+# Settings ---------------------------------------------------------------------
+
+
+def settings_for(
+    identity: str, *, duration: int, share: float, budget: float = 0.05
+) -> ElectionSettings:
+    """
+    Give settings that keep G2: L / (1 - rho) + S <= D / (1 + rho).
+
+    ``share`` is R as a share of D where that leaves room for two requests.
+    """
+    stop = max(0.5 if duration > 2 else 0.2, budget * duration)
+    bound = (duration / (1.0 + RHO) - stop) * (1.0 - RHO)
+    deadline = int(min(0.75 * duration, bound) * 1000) / 1000
+    least = min(0.5, deadline / 4)
+    interval = round(min(share * duration, deadline - 2 * least), 3)
+    timeout = round(min(5.0, max(least, (deadline - interval) / 2)), 3)
+    return ElectionSettings(
+        lease_name=LEASE_NAME,
+        namespace=NAMESPACE,
+        identity=identity,
+        lease_duration=duration,
+        renew_interval=interval,
+        renew_deadline=deadline,
+        stop_budget=stop,
+        request_timeout=timeout,
+    )
+
+
+def _draw_settings(draw: Random, identity: str) -> ElectionSettings:
+    duration = draw.choice((3, 5, 8, 10, 15, 15, 20, 20, 30))
+    share = draw.choice((0.25, 1 / 3, 0.4, 0.5))
+    return settings_for(
+        identity, duration=duration, share=share, budget=draw.choice((0.05, 0.1))
+    )
+
+
+def _draw_rate(draw: Random) -> float:
+    kind = draw.random()
+    if kind < 0.3:
+        return 1.0
+    if kind < 0.6:
+        return draw.choice((1.0 - RHO, 1.0 + RHO))
+    return round(draw.uniform(1.0 - RHO, 1.0 + RHO), 3)
+
+
+def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
+    shared = _draw_settings(draw, "shared")
+    own = draw.random() < 0.3
+    same_identity = draw.random() < 0.1
+    offsets = draw.random() < 0.7
+    nodes = []
+    for index in range(count):
+        name = chr(ord("a") + index)
+        identity = "twin" if same_identity else name
+        settings = _draw_settings(draw, identity) if own else replace(shared, identity=identity)
+        nodes.append(
+            NodePlan(
+                name=name,
+                settings=settings,
+                starts=round(draw.choice((0.0, draw.uniform(0.0, 10.0))), 3),
+                rate=_draw_rate(draw),
+                wall_offset=round(draw.uniform(-3600, 3600), 3) if offsets else 0.0,
+                delay=draw.choice((0.0005, 0.002, 0.01)),
+                jitter=draw.choice((0.001, 0.005, 0.05)),
+                lateness=draw.choice((0.0, 0.0, 0.01, 0.1)),
+                stop_share=draw.choice((0.0, 0.5, 1.0)),
+            )
+        )
+    return tuple(nodes)
+
+
+def _rival(draw: Random, name: str) -> NodePlan:
+    kind = draw.choice(("client-go", "client-go", "node-package"))
+    settings = settings_for(f"rival-{name}", duration=15, share=2 / 15)
+    if kind == "node-package":
+        settings = settings_for(f"rival-{name}", duration=20, share=0.5)
+    return NodePlan(
+        name=name,
+        kind=kind,
+        settings=settings,
+        starts=round(draw.uniform(0.0, 20.0), 3),
+        rate=_draw_rate(draw),
+        wall_offset=draw.choice((0.0, 0.0, 5.0, -5.0)),
+    )
+
+
+# Faults -----------------------------------------------------------------------
+
+
+def _length(draw: Random, longest: float) -> float:
+    """Give a length: often short, sometimes around D, seldom a good deal longer."""
+    share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.0, 1.3))
+    return round(draw.uniform(0.1, 1.0) * share * longest, 3)
+
+
+def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
+    length = _length(draw, longest)
+    match kind:
+        case "crash":
+            detail = draw.choice(("same identity", "other identity"))
+            return length * draw.choice((0.05, 1.0)), 0.0, detail
+        case "step down":
+            return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
+        case "wall step":
+            amount = draw.choice((0.5, 3.0, longest, 3600.0)) * draw.choice((-1, 1))
+            return 0.0, round(draw.uniform(0.2, 1.0) * amount, 3), ""
+        case "rate":
+            return 0.0, _draw_rate(draw), ""
+        case "freeze":
+            return length, 0.0, draw.choice(("stop", "stop", "suspend", "pause"))
+        case "send lag":
+            return length, round(draw.uniform(0.01, 0.3) * longest, 3), ""
+        case "cut":
+            amount = float(draw.random() < 0.5)
+            return length, amount, draw.choice(("both", "out", "in", "in"))
+        case "trouble":
+            field = draw.choice(
+                ("lose_out", "lose_in", "repeat", "resend", "held", "stale", "watch_lag")
+            )
+            if field in ("held", "stale", "watch_lag"):
+                return length * 2, round(draw.uniform(0.01, 1.5) * longest, 3), field
+            return length * 2, round(draw.uniform(0.2, 0.9), 3), field
+        case "refused":
+            return length, 0.0, draw.choice(("403", "401", "429"))
+        case "watch end":
+            return 0.0, 0.0, draw.choice(("clean", "broken", "expired", "silent"))
+        case _:
+            return length, 0.0, ""
+
+
+def _world_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
+    length = _length(draw, longest)
+    match kind:
+        case "outage":
+            return length, 0.0, draw.choice(tuple(OUTAGES))
+        case "restore":
+            return 0.0, round(draw.uniform(0.1, 2.0) * longest, 3), ""
+        case "edit":
+            return 0.0, 0.0, draw.choice(tuple(EDITS))
+        case "watch denied":
+            return length, 0.0, ""
+        case _:
+            return 0.0, 0.0, ""
+
+
+NODE_WEIGHTS: Final[dict[str, int]] = {
+    "crash": 10,
+    "second start": 3,
+    "stop and start": 6,
+    "step down": 4,
+    "not alive": 2,
+    "driver failed": 2,
+    "work returns": 4,
+    "work hangs": 3,
+    "freeze": 12,
+    "wall step": 5,
+    "rate": 4,
+    "send lag": 4,
+    "cut": 14,
+    "trouble": 16,
+    "refused": 3,
+    "watch end": 6,
+    "watch drop": 3,
+    "bookmark": 2,
+}
+WORLD_WEIGHTS: Final[dict[str, int]] = {
+    "outage": 14,
+    "label": 6,
+    "compact": 3,
+    "watch denied": 1,
+}
+HANDS: Final[dict[str, int]] = {"delete": 4, "edit": 4, "restore": 3}
+
+
+def _draw_faults(
+    draw: Random, names: list[str], *, count: int, until: float, longest: float
+) -> tuple[Fault, ...]:
+    weights = dict(NODE_WEIGHTS) | WORLD_WEIGHTS
+    if draw.random() < 0.3:
+        # Outside hands break assumptions, so most worlds go without them.
+        weights |= HANDS
+    if draw.random() < 0.5:
+        # Two guests whose wall clocks are stepped as well could not know a pause.
+        del weights["wall step"]
+        pauses = True
+    else:
+        pauses = False
+    kinds = list(weights)
+    chosen = draw.choices(kinds, [weights[kind] for kind in kinds], k=count)
+    faults = []
+    for kind in chosen:
+        on_node = kind in NODE_WEIGHTS
+        make = _process_fault if on_node else _world_fault
+        length, amount, detail = make(draw, kind, longest)
+        if detail == "pause" and not pauses:
+            detail = "stop"
+        length = min(length, until * 0.5)
+        at = round(draw.uniform(0.0, until - length), 3)
+        target = ""
+        if on_node:
+            target = draw.choice((*names, "leader", "leader"))
+        faults.append(
+            Fault(
+                at=at,
+                kind=kind,
+                target=target,
+                length=round(length, 3),
+                amount=amount,
+                detail=detail,
+            )
+        )
+    faults.sort(key=lambda fault: fault.at)
+    return tuple(faults)
+
+
+# Profiles ---------------------------------------------------------------------
+
+
+def _default(seed: int, draw: Random) -> Plan:
+    """Three candidates, twenty lease durations, faults, then healing and probes."""
+    return _faulty(seed, draw, "default", candidates=3, faults=(6, 16))
+
+
+def _storm(seed: int, draw: Random) -> Plan:
+    """Five candidates and several times the faults."""
+    return _faulty(seed, draw, "storm", candidates=5, faults=(30, 60))
+
+
+def _faulty(
+    seed: int, draw: Random, profile: Profile, *, candidates: int, faults: tuple[int, int]
+) -> Plan:
+    nodes = list(_draw_nodes(draw, candidates))
+    if draw.random() < 0.15:
+        nodes[-1] = _rival(draw, nodes[-1].name)
+    longest = max(node.settings.lease_duration for node in nodes)
+    if draw.random() < 0.3:
+        nodes[0] = replace(nodes[0], starts=0.0)
+    until = 14.0 * longest
+    probes: list[Probe] = ["crash", "stop", "outage", "quiet"]
+    draw.shuffle(probes)
+    return Plan(
+        seed=seed,
+        profile=profile,
+        nodes=tuple(nodes),
+        faults=_draw_faults(
+            draw,
+            [node.name for node in nodes],
+            count=draw.randint(*faults),
+            until=until,
+            longest=longest,
+        ),
+        heal_at=until,
+        probes=tuple(probes[:2]),
+        ends=40.0 * max(20, longest) + until,
+        faults_needed=3,
+        leader_changes_needed=2,
+    )
+
+
+def _quiet(seed: int, draw: Random) -> Plan:
+    """Three candidates, good clocks, no faults: all probes."""
+    nodes = []
+    shared = _draw_settings(draw, "shared")
+    for name in ("a", "b", "c"):
+        nodes.append(
+            NodePlan(
+                name=name,
+                settings=replace(shared, identity=name),
+                starts=round(draw.uniform(0.0, 5.0), 3),
+                rate=round(draw.uniform(0.999, 1.001), 6),
+                wall_offset=round(draw.uniform(-60, 60), 3),
+                delay=0.002,
+                jitter=0.002,
+                stop_share=0.5,
+            )
+        )
+    until = 2.0 * shared.lease_duration
+    return Plan(
+        seed=seed,
+        profile="quiet",
+        nodes=tuple(nodes),
+        faults=(),
+        heal_at=until,
+        probes=("quiet", "crash", "quiet", "stop", "outage", "quiet"),
+        ends=until + 1000.0,
+        leader_changes_needed=3,
+    )
+
+
+def _thousand(seed: int, draw: Random) -> Plan:
+    """A thousand candidates on one Lease, whose leader crashes (fault 44)."""
+    nodes = tuple(
+        NodePlan(
+            name=f"n{index:03}",
+            settings=settings_for(f"n{index:03}", duration=20, share=0.5),
+            starts=0.0 if index == 0 else round(draw.uniform(0.5, 10.0), 3),
+            delay=0.001,
+            jitter=0.004,
+            lateness=0.005,
+        )
+        for index in range(1000)
+    )
+    return Plan(
+        seed=seed,
+        profile="thousand",
+        nodes=nodes,
+        faults=(),
+        heal_at=15.0,
+        probes=("crash", "quiet", "stop"),
+        ends=400.0,
+        leader_changes_needed=3,
+    )
+
+
+PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
+    "default": _default,
+    "storm": _storm,
+    "quiet": _quiet,
+    "thousand": _thousand,
+}

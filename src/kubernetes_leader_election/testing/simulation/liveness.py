@@ -1,0 +1,254 @@
+"""
+Progress after the faults: G6 to G9, measured on a world that was put right.
+
+First everything heals; then somebody must lead within a bounded time; then, probe
+after probe, something is done to the leader and the time it costs is compared with
+what the guarantee says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.testing.simulation.plan import Probe
+from kubernetes_leader_election.testing.simulation.process import Process
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.world import World
+
+AFTER_RELEASE = 0.025
+AFTER_EXPIRY = 0.4
+SLACK = 0.005
+"""Seconds for wake-ups and for the order of things at one instant."""
+GENTLE_OUTAGES = ("refused", "503", "black hole", "504 after commit", "429")
+
+
+class Liveness:
+    """Heal a world, then probe it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._healed_at = 0.0
+        self._probes: list[Probe] = list(world.plan.probes)
+        self._slowest = 1.0
+
+    # Healing ------------------------------------------------------------------
+
+    def heal(self, _: object = None) -> None:
+        """Put everything right."""
+        world = self.world
+        if world.recorder is not None:
+            world.recorder.note(world.time, "everything heals")
+        self._healed_at = world.time
+        network = world.network
+        network.heal()
+        for node in world.nodes.values():
+            node.heal()
+            if node.rival is not None:
+                node.rival.die()
+            elif not node.living:
+                node.start_process()
+        for process in world.processes():
+            process.do(process.start, None)
+            process.do(process.report_liveness, True)
+            if process.watch is not None and process.watch not in network.watches:
+                process.drop_watch()
+        self._mend_record()
+        self._slowest = min(node.clocks.rate for node in world.nodes.values())
+        world.after(self._quarter() * 4.0, self._settle, None)
+
+    def _mend_record(self) -> None:
+        """Undo what a person wrote that would keep everybody waiting for years."""
+        world = self.world
+        current = world.network.store.current
+        longest = max(20, world.plan.longest_duration)
+        if current is not None and current.held and (current.duration or 0) > longest:
+            world.network.store.delete(world.time)
+            world.checks.deleted(world.time)
+            world.network.tell_watches()
+
+    def _quarter(self) -> float:
+        return max(20.0, self.world.plan.longest_duration) / 4.0
+
+    def _settle(self, _: object) -> None:
+        """Wait until somebody leads and all others watch; not for ever."""
+        world = self.world
+        leader = world.leader()
+        watched = all(
+            process.watch is not None and process.watch in world.network.watches
+            for process in world.processes()
+        )
+        if leader is not None and (watched or world.polls):
+            world.count_probe("settled")
+            self._next(None)
+            return
+        waited = world.time - self._healed_at
+        # Stay out, back off, and then wait a full duration.
+        if waited > 12.0 * self._quarter() / self._slowest + 20.0:
+            states = ", ".join(
+                f"{p.name} {p.core.state.name}" for p in world.processes()
+            )
+            who = "somebody does not watch" if leader is not None else "nobody leads"
+            text = f"{who} {waited:.1f} s after everything was healed: {states}"
+            world.checks.broken(world.time, "G8", "world", text)
+            return
+        world.after(self._quarter(), self._settle, None)
+
+    # Probing ------------------------------------------------------------------
+
+    def _next(self, _: object) -> None:
+        world = self.world
+        for process in world.processes():
+            if process.core.state is State.STOPPED and not process.asked_to_stop:
+                text = "stopped, though nobody asked it to"
+                world.checks.broken(world.time, "G8", process.name, text)
+        if not self._probes or world.polls or len(world.processes()) < 2:
+            world.finish()
+            return
+        leader = world.leader()
+        if leader is None:
+            text = "nobody leads in a healthy world"
+            world.checks.broken(world.time, "G8", "world", text)
+            return
+        wait = leader.settings.renew_interval * leader.node.draw()
+        world.after(wait, self._probe, self._probes.pop(0))
+
+    def _probe(self, probe: Probe) -> None:
+        world = self.world
+        leader = world.leader()
+        if leader is None:
+            text = "nobody leads in a healthy world"
+            world.checks.broken(world.time, "G8", "world", text)
+            return
+        if world.recorder is not None:
+            world.recorder.note(world.time, f"probe {probe} on {leader.name}")
+        match probe:
+            case "crash":
+                self._crash(leader)
+            case "stop":
+                self._stop(leader)
+            case "outage":
+                self._outage(leader)
+            case "quiet":
+                self._quiet(leader)
+
+    def _way(self) -> float:
+        """Give the longest time one way between any node and the server."""
+        return max(n.link.delay + n.link.jitter for n in self.world.nodes.values())
+
+    def _lateness(self) -> float:
+        return max(node.lateness for node in self.world.nodes.values())
+
+    # G6 -----------------------------------------------------------------------
+
+    def _crash(self, leader: Process) -> None:
+        world = self.world
+        change = world.network.store.history[-1]
+        duration = change.stored.duration or 20
+        contending = min(AFTER_EXPIRY, 0.05 * world.plan.longest_duration)
+        bound = (duration + contending) / self._slowest
+        bound += 3.0 * self._way() + 2.0 * self._lateness() + SLACK
+        leader.die()
+        world.at(change.time + bound, self._crashed, (leader, change.time))
+
+    def _crashed(self, leader_and_time: tuple[Process, float]) -> None:
+        leader, renewed = leader_and_time
+        world = self.world
+        if world.leader() is None:
+            text = f"nobody leads {world.time - renewed:.3f} s after the last renewal"
+            world.checks.broken(world.time, "G6", "world", text)
+            return
+        world.count_probe("crash")
+        leader.node.start_process()
+        world.after(2.0, self._next, None)
+
+    # G7 -----------------------------------------------------------------------
+
+    def _stop(self, leader: Process) -> None:
+        leader.on_work_over = self._work_over
+        leader.do(leader.stop, None)
+
+    def _work_over(self, leader: Process) -> None:
+        leader.on_work_over = None
+        # A renewal may be under way, then the release, a watch, the take-over.
+        bound = AFTER_RELEASE / self._slowest + 7.0 * self._way()
+        bound += self._lateness() + SLACK
+        self.world.after(bound, self._stopped, leader)
+
+    def _stopped(self, leader: Process) -> None:
+        world = self.world
+        new = world.leader()
+        if new is None or new is leader:
+            states = ", ".join(
+                f"{p.name} {p.core.state.name}" for p in world.processes()
+            )
+            text = f"nobody took over in time after a clean stop: {states}"
+            world.checks.broken(world.time, "G7", "world", text)
+            return
+        world.count_probe("stop")
+        leader.do(leader.start, None)
+        world.after(2.0, self._next, None)
+
+    # G8 -----------------------------------------------------------------------
+
+    def _outage(self, leader: Process) -> None:
+        world, settings = self.world, leader.settings
+        spare = (
+            settings.renew_deadline - settings.renew_interval - settings.request_timeout
+        )
+        length = 0.95 * spare / leader.node.clocks.rate
+        length -= 4.0 * self._way() + 2.0 * leader.node.lateness
+        if length <= 0.0:
+            self._next(None)
+            return
+        kinds = GENTLE_OUTAGES
+        kind = kinds[int(leader.node.draw() * len(kinds))]
+        if world.recorder is not None:
+            text = f"outage {kind} for {length:.3f} s"
+            world.recorder.note(world.time, text)
+        world.network.fail(kind)
+        world.after(length, self._outage_over, None)
+        until = length + settings.lease_duration / self._slowest
+        world.after(until, self._rode_out, (leader, leader.term, kind))
+
+    def _outage_over(self, _: object) -> None:
+        self.world.network.recover()
+
+    def _rode_out(self, before: tuple[Process, int, str]) -> None:
+        leader, term, kind = before
+        world = self.world
+        if not leader.believing or leader.term != term:
+            text = f"lost term {term} to an outage ({kind}) shorter than L - R - T"
+            world.checks.broken(world.time, "G8", leader.name, text)
+            return
+        world.count_probe(f"outage: {kind}")
+        self._next(None)
+
+    # G9 -----------------------------------------------------------------------
+
+    def _quiet(self, leader: Process) -> None:
+        """Count requests while nothing happens."""
+        world = self.world
+        window = 4.0 * leader.settings.renew_interval / leader.node.clocks.rate
+        counts = [(process, process.orders) for process in world.processes()]
+        world.after(window, self._was_quiet, (leader, counts))
+
+    def _was_quiet(self, before: tuple[Process, list[tuple[Process, int]]]) -> None:
+        leader, counts = before
+        world = self.world
+        rate = leader.node.clocks.rate
+        pause = leader.settings.renew_interval / rate + 2.0 * self._way()
+        for process, count in counts:
+            ordered = process.orders - count
+            if process is leader:
+                allowed = 5
+            elif pause < 0.58 * leader.settings.lease_duration / process.node.clocks.rate:
+                allowed = 0
+            else:
+                continue  # it renews too seldom for this clock (rule 16)
+            if ordered > allowed:
+                text = f"ordered {ordered} requests in 4 renew intervals of quiet"
+                world.checks.broken(world.time, "G9", process.name, text)
+        world.count_probe("quiet")
+        self._next(None)

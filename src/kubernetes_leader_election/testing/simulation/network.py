@@ -1,0 +1,403 @@
+"""
+The way to the API server and back, and the server's own moods.
+
+Every request is two events: it arrives, and its answer arrives. Between them stand
+delays, losses, duplicates, cut links and outages. A watch delivers in order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kubernetes_leader_election.testing.simulation.checkers import Order
+from kubernetes_leader_election.testing.simulation.store import (
+    Answer,
+    Change,
+    LeaseStore,
+    Stored,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.world import World
+
+DISCONNECTED = Answer(0, None, "disconnected")
+NOT_SENT = Answer(-1, None, "not sent: connection refused")
+UNAVAILABLE = Answer(503, None, "the server is currently unable to handle the request")
+GATEWAY_TIMEOUT = Answer(504, None, "Timeout: request did not complete")
+INTERNAL = Answer(500, None, "etcdserver: request timed out")
+THROTTLED = Answer(429, None, "Too many requests, please try again later.")
+FORBIDDEN = Answer(403, None, "leases.coordination.k8s.io is forbidden")
+UNAUTHORIZED = Answer(401, None, "Unauthorized")
+NO_NAMESPACE = Answer(404, None, 'namespaces "default" not found')
+
+OUTAGES: dict[str, Answer | None] = {
+    "black hole": None,
+    "refused": NOT_SENT,
+    "503": UNAVAILABLE,
+    "500 before commit": INTERNAL,
+    "504 after commit": GATEWAY_TIMEOUT,
+    "disconnect after commit": DISCONNECTED,
+    "429": THROTTLED,
+    "403": FORBIDDEN,
+    "401": UNAUTHORIZED,
+    "no namespace": NO_NAMESPACE,
+}
+"""How an API server can fail; None: no answer ever."""
+
+COMMITS = frozenset({"504 after commit", "disconnect after commit"})
+ENDS_WATCHES = frozenset({"refused", "503", "disconnect after commit", "no namespace"})
+
+
+class Link:
+    """The connection of one machine to the API server, and what is wrong with it."""
+
+    __slots__ = (
+        "cut_in",
+        "cut_out",
+        "delay",
+        "draw",
+        "held",
+        "jitter",
+        "lose_in",
+        "lose_out",
+        "repeat",
+        "resend",
+        "stale",
+        "troubled",
+        "watch_lag",
+    )
+
+    def __init__(
+        self, *, delay: float, jitter: float, draw: Callable[[], float]
+    ) -> None:
+        self.delay = delay
+        self.jitter = jitter
+        self.draw = draw
+        self.heal()
+
+    def heal(self) -> None:
+        """Put everything right."""
+        self.cut_out = self.cut_in = 0
+        self.lose_out = self.lose_in = self.repeat = self.resend = 0.0
+        self.held = self.stale = self.watch_lag = 0.0
+        self.troubled = False
+
+    def look(self) -> None:
+        """Note after a change whether anything is wrong: keeps the usual way short."""
+        self.troubled = bool(
+            self.cut_out
+            or self.cut_in
+            or self.lose_out
+            or self.lose_in
+            or self.repeat
+            or self.resend
+            or self.held
+            or self.stale
+        )
+
+
+class Sender(Protocol):
+    """Who sends requests: a process of ours, or a rival."""
+
+    link: Link
+
+    def answered(self, ticket: Ticket, answer: Answer) -> None:
+        """Take an answer, if it is still wanted."""
+
+    def refused(self) -> Answer | None:
+        """Give what its own credentials make of any request; None: they are fine."""
+
+
+class Ticket:
+    """One request on its way."""
+
+    __slots__ = ("kind", "lease", "number", "order", "sender", "sent")
+
+    def __init__(
+        self,
+        sender: Sender,
+        number: int,
+        kind: str,
+        sent: float,
+        lease: Mapping[str, Any] | None = None,
+        order: Order | None = None,
+    ) -> None:
+        self.sender = sender
+        self.number = number
+        self.kind = kind
+        self.sent = sent
+        self.lease = lease
+        self.order = order
+
+
+class WatchSink(Protocol):
+    """Who reads a watch."""
+
+    link: Link
+
+    def watch_brought(self, watch: Watch, change: Change) -> None:
+        """Take one event."""
+
+    def watch_bookmarked(self, watch: Watch, version: int) -> None:
+        """Take a bookmark."""
+
+    def watch_ended(self, watch: Watch, answer: Answer | None) -> None:
+        """Take the end; None: a clean one."""
+
+
+class Watch:
+    """One open watch, seen from the server."""
+
+    __slots__ = ("dead", "drop", "last", "number", "sink", "stalled", "version")
+
+    def __init__(self, sink: WatchSink, number: int, version: int) -> None:
+        self.sink = sink
+        self.number = number
+        self.version = version
+        self.last = 0.0
+        self.stalled: list[Change] | None = None
+        self.dead = False
+        self.drop = 0
+
+
+class Network:
+    """Carry requests between processes and the store."""
+
+    def __init__(self, world: World, store: LeaseStore, seed: int) -> None:
+        self.world = world
+        self.store = store
+        self.outage: str | None = None
+        self.outages = 0
+        self.watch_denied = False
+        self.watches: dict[Watch, None] = {}
+        self.requests = 0
+        self.random = random.Random(seed)
+
+    # Requests -----------------------------------------------------------------
+
+    def send(self, ticket: Ticket) -> None:
+        """Put a request on its way."""
+        self.requests += 1
+        link = ticket.sender.link
+        world = self.world
+        delay = link.delay + link.jitter * link.draw()
+        if self.outage == "refused":
+            world.after(delay, self._deliver, (ticket, NOT_SENT))
+            return
+        if link.troubled:
+            if link.cut_out or (link.lose_out and link.draw() < link.lose_out):
+                return
+            if link.repeat and link.draw() < link.repeat:
+                late = delay + link.draw() * 2.0 * world.plan.longest_duration
+                world.after(late, self._arrive_again, ticket)
+            if link.held and link.draw() < 0.5:
+                delay += link.draw() * link.held
+        world.after(delay, self._arrive, ticket)
+
+    def _arrive_again(self, ticket: Ticket) -> None:
+        """Apply a copy of a request, long after; nobody waits for its answer."""
+        if self.outage is None:
+            self._execute(ticket)
+
+    def _arrive(self, ticket: Ticket) -> None:
+        answer = ticket.sender.refused()
+        outage = self.outage
+        if answer is None and outage is None:
+            answer = self._execute(ticket)
+        elif answer is None and outage is not None:
+            if outage in COMMITS:
+                self._execute(ticket)
+            answer = OUTAGES[outage]
+            if answer is None:
+                return
+        assert answer is not None
+        link = ticket.sender.link
+        delay = link.delay + link.jitter * link.draw()
+        if link.troubled:
+            if link.cut_in or (link.lose_in and link.draw() < link.lose_in):
+                return
+            if link.resend and ticket.lease is not None and link.draw() < link.resend:
+                # Something in between sends it again and passes the second answer on.
+                answer = self._execute(ticket)
+            if link.held and link.draw() < 0.5:
+                delay += link.draw() * link.held
+        self.world.after(delay, self._deliver, (ticket, answer))
+
+    def _execute(self, ticket: Ticket) -> Answer:
+        store, world = self.store, self.world
+        if ticket.lease is None:
+            link = ticket.sender.link
+            stored = store.current
+            if link.stale and link.draw() < 0.5:
+                stored = store.at(world.time - link.draw() * link.stale)
+            return Answer(200, stored) if stored is not None else Answer(404)
+        before, version = store.current, store.version
+        answer = store.put(world.time, ticket.lease)
+        if store.version != version:
+            assert ticket.order is not None
+            assert answer.stored is not None
+            world.checks.applied(world.time, ticket.order, before, answer.stored)
+            self.tell_watches()
+            if world.recorder is not None:
+                world.recorder.stored(world.time, answer.stored)
+        return answer
+
+    def _deliver(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
+        ticket, answer = ticket_and_answer
+        ticket.sender.answered(ticket, answer)
+
+    # Watches ------------------------------------------------------------------
+
+    def open_watch(self, sink: WatchSink, number: int, version: str) -> Watch:
+        """Order a watch; the server hears of it a moment later."""
+        self.requests += 1
+        watch = Watch(sink, number, int(version) if version.isdigit() else 0)
+        link = sink.link
+        delay = link.delay + link.jitter * link.draw()
+        if self.outage == "refused":
+            self.world.after(delay, self._end, (watch, NOT_SENT))
+        elif link.cut_out or (link.lose_out and link.draw() < link.lose_out):
+            watch.dead = True  # a connection that nobody answers on
+        else:
+            self.world.after(delay, self._watch_arrives, watch)
+        return watch
+
+    def close_watch(self, watch: Watch) -> None:
+        """Close a watch from the client's side."""
+        watch.dead = True
+        self.watches.pop(watch, None)
+
+    def _watch_arrives(self, watch: Watch) -> None:
+        if watch.dead:
+            return
+        store, world = self.store, self.world
+        if self.outage is not None:
+            answer = OUTAGES[self.outage]
+            if answer is not None:
+                self._end_later(watch, answer)
+            return
+        if self.watch_denied:
+            self._end_later(watch, FORBIDDEN)
+            return
+        watch.last = world.time
+        if watch.version == 0:
+            if store.current is not None:
+                first = Change(world.time, store.version, "ADDED", store.current)
+                self._push(watch, first)
+            watch.version = store.version
+        missed = store.since(watch.version)
+        if missed is None:
+            self._end_later(watch, Answer(410, None, "too old resource version"))
+            return
+        self.watches[watch] = None
+        for change in missed:
+            self._push(watch, change)
+
+    def tell_watches(self) -> None:
+        """Send the newest change to every open watch."""
+        change = self.store.history[-1]
+        for watch in self.watches:
+            # A watch from the future hears only of what comes after it.
+            if change.version > watch.version:
+                self._push(watch, change)
+
+    def _push(self, watch: Watch, change: Change) -> None:
+        if watch.drop:
+            watch.drop -= 1
+            return
+        link = watch.sink.link
+        if link.cut_in or watch.stalled is not None:
+            if watch.stalled is None:
+                watch.stalled = []
+            watch.stalled.append(change)
+            return
+        due = self.world.time + link.delay + link.jitter * link.draw() + link.watch_lag
+        watch.last = due = max(due, watch.last)
+        self.world.at(due, self._bring, (watch, change))
+
+    def _bring(self, watch_and_change: tuple[Watch, Change]) -> None:
+        watch, change = watch_and_change
+        if not watch.dead:
+            watch.sink.watch_brought(watch, change)
+
+    def _end_later(self, watch: Watch, answer: Answer | None) -> None:
+        self.watches.pop(watch, None)
+        link = watch.sink.link
+        due = max(self.world.time + link.delay, watch.last)
+        self.world.at(due, self._end, (watch, answer))
+
+    def _end(self, watch_and_answer: tuple[Watch, Answer | None]) -> None:
+        watch, answer = watch_and_answer
+        if not watch.dead:
+            watch.dead = True
+            watch.sink.watch_ended(watch, answer)
+
+    def resume_watches(self, link: Link | None, *, lost: bool) -> None:
+        """After a cut: let stalled watches go on, or leave them half-open for ever."""
+        for watch in list(self.watches):
+            if watch.stalled is None or (link is not None and watch.sink.link is not link):
+                continue
+            if lost:
+                self.watches.pop(watch, None)
+                continue
+            held, watch.stalled = watch.stalled, None
+            for change in held:
+                self._push(watch, change)
+
+    def end_watches(
+        self, link: Link | None, answer: Answer | None, *, silently: bool = False
+    ) -> int:
+        """End watches of one machine (None: of all); tell how many there were."""
+        ended = 0
+        for watch in list(self.watches):
+            if link is None or watch.sink.link is link:
+                ended += 1
+                if silently:
+                    self.watches.pop(watch, None)
+                else:
+                    self._end_later(watch, answer)
+        return ended
+
+    def stall_watches(self) -> None:
+        """Hold back what all watches bring, as in an outage without an answer."""
+        for watch in self.watches:
+            if watch.stalled is None:
+                watch.stalled = []
+
+    def bookmark(self, link: Link) -> int:
+        """Send a bookmark on the watches of one machine."""
+        sent = 0
+        for watch in self.watches:
+            if watch.sink.link is link and watch.stalled is None:
+                sent += 1
+                watch.sink.watch_bookmarked(watch, self.store.version)
+        return sent
+
+    # Outages ------------------------------------------------------------------
+
+    def fail(self, outage: str) -> None:
+        """Begin an outage of the API server."""
+        self.outage = outage
+        if outage in ENDS_WATCHES:
+            self.end_watches(None, DISCONNECTED)
+        elif outage == "black hole":
+            self.stall_watches()
+
+    def recover(self) -> None:
+        """End an outage."""
+        self.outage = None
+        self.resume_watches(None, lost=False)
+
+    def heal(self) -> None:
+        """Put everything right, and end what hangs so that its readers notice."""
+        self.recover()
+        self.watch_denied = False
+
+
+def summary(stored: Stored | None) -> str:
+    """Show a Lease in a few words."""
+    if stored is None:
+        return "none"
+    return f"holder={stored.holder or '-'} rv={stored.version}"

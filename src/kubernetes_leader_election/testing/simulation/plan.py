@@ -1,0 +1,129 @@
+"""
+A world written down: who takes part, on which clocks, and what goes wrong when.
+
+A plan is plain data, made from one integer seed. Running the same plan twice gives
+the same world bit for bit; a failing plan is made smaller by leaving things out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from kubernetes_leader_election.core.timing import ElectionSettings
+
+RHO = 0.1
+"""The bound on the error of a clock's rate that the guarantees assume."""
+
+Kind = Literal["elector", "client-go", "node-package"]
+Probe = Literal["crash", "stop", "outage", "quiet"]
+Profile = Literal["default", "quiet", "storm", "thousand"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """One machine with one process on it."""
+
+    name: str
+    settings: ElectionSettings
+    kind: Kind = "elector"
+    starts: float = 0.0
+    rate: float = 1.0
+    """Rate of its clocks; within 1 +- rho the guarantees hold."""
+    wall_offset: float = 0.0
+    """Seconds its wall clock is wrong by."""
+    delay: float = 0.002
+    """Seconds one way to the API server, at least."""
+    jitter: float = 0.002
+    """Seconds added to the delay, at most."""
+    lateness: float = 0.0
+    """Seconds its timers wake it late, at most."""
+    stop_share: float = 0.0
+    """Share of the stop budget S its work takes to stop, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """
+    One thing that goes wrong.
+
+    ``target`` names a node, or is "leader" (who leads then), or "" (the API server
+    or the Lease). What ``length`` and ``amount`` mean depends on ``kind``.
+    """
+
+    at: float
+    kind: str
+    target: str = ""
+    length: float = 0.0
+    amount: float = 0.0
+    detail: str = ""
+
+    def __str__(self) -> str:
+        parts = [self.kind, self.target, self.detail]
+        if self.length:
+            parts.append(f"for {self.length:.3f} s")
+        if self.amount:
+            parts.append(f"amount {self.amount:.3f}")
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A world before it runs."""
+
+    seed: int
+    profile: Profile
+    nodes: tuple[NodePlan, ...]
+    faults: tuple[Fault, ...]
+    heal_at: float
+    """When everything is put right; from then on there must be progress."""
+    probes: tuple[Probe, ...] = ()
+    """What is done to the leader after healing, to measure G6 to G9."""
+    ends: float
+    """When the world ends at the latest."""
+    faults_needed: int = 0
+    leader_changes_needed: int = 0
+
+    @property
+    def longest_duration(self) -> int:
+        """Give the longest D in this world, in seconds."""
+        return max(node.settings.lease_duration for node in self.nodes)
+
+    def without(self, **changes: Any) -> Plan:
+        """Give a changed copy that is never too tame to count."""
+        return replace(
+            self, faults_needed=0, leader_changes_needed=0, **changes
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a world, or many of them, amounted to."""
+
+    worlds: int = 0
+    invalid: int = 0
+    simulated: float = 0.0
+    faults: int = 0
+    leader_changes: int = 0
+    terms: int = 0
+    requests: int = 0
+    violations: int = 0
+    by_fault: dict[str, int] = field(default_factory=dict)
+    by_probe: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Tally) -> None:
+        """Add another tally to this one."""
+        self.worlds += other.worlds
+        self.invalid += other.invalid
+        self.simulated += other.simulated
+        self.faults += other.faults
+        self.leader_changes += other.leader_changes
+        self.terms += other.terms
+        self.requests += other.requests
+        self.violations += other.violations
+        for mine, theirs in (
+            (self.by_fault, other.by_fault),
+            (self.by_probe, other.by_probe),
+        ):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count

@@ -1,0 +1,214 @@
+"""
+A compare-and-swap store for one Lease, with the rules of the real API server.
+
+It shares no code with the core: the core's mistakes must not be made here again.
+Objects are never changed once stored, so they are handed out without copies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_MICRO_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}(Z|[+-]\d{2}:\d{2})"
+).fullmatch
+_INT32 = 2**31 - 1
+
+Key = tuple[str, str, object, object, object, object]
+"""Uid, holder, duration, acquire time, renew time, transitions: what counts as change."""
+
+
+class Stored:
+    """One version of the Lease, with what the checkers look at taken out once."""
+
+    __slots__ = ("duration", "held", "holder", "key", "lease", "uid", "version")
+
+    def __init__(self, lease: Mapping[str, Any], version: int, uid: str) -> None:
+        spec = lease.get("spec") or {}
+        self.lease = lease
+        self.version = version
+        self.uid = uid
+        self.holder: str = spec.get("holderIdentity") or ""
+        self.held = bool(self.holder)
+        self.duration: int | None = spec.get("leaseDurationSeconds")
+        self.key: Key = (
+            uid,
+            self.holder,
+            self.duration,
+            spec.get("acquireTime"),
+            spec.get("renewTime"),
+            spec.get("leaseTransitions"),
+        )
+
+
+class Change(NamedTuple):
+    """One entry of the watch history."""
+
+    time: float
+    version: int
+    type: str
+    stored: Stored
+
+
+class Answer(NamedTuple):
+    """What the server answers: an HTTP status, and an object or a reason."""
+
+    status: int
+    stored: Stored | None = None
+    reason: str = ""
+
+
+CONFLICT = Answer(409, None, "Conflict")
+WRONG_UID = Answer(409, None, "Precondition failed: UID in precondition")
+NO_VERSION = Answer(422, None, "must be specified for an update")
+NOT_FOUND = Answer(404, None, "NotFound")
+
+
+def refuse(spec: Mapping[str, Any]) -> Answer | None:
+    """Validate a spec as the server does; None when it is good."""
+    for name in ("acquireTime", "renewTime"):
+        value = spec.get(name)
+        if value is not None and not (isinstance(value, str) and _MICRO_TIME(value)):
+            return Answer(400, None, f"spec.{name} cannot be parsed as a MicroTime")
+    for name, least in (("leaseDurationSeconds", 1), ("leaseTransitions", 0)):
+        value = spec.get(name)
+        if value is None:
+            continue
+        if type(value) is not int or value > _INT32:
+            return Answer(400, None, f"spec.{name} cannot be decoded as an int32")
+        if value < least:
+            return Answer(422, None, f"spec.{name}: must be at least {least}")
+    holder = spec.get("holderIdentity")
+    if holder is not None and not isinstance(holder, str):
+        return Answer(400, None, "spec.holderIdentity cannot be decoded as a string")
+    return None
+
+
+class LeaseStore:
+    """
+    Keep one named Lease and the history that watches are served from.
+
+    ``current`` is the Lease now or None; ``version`` is the counter that all objects
+    of the server share, so it grows by more than one a write.
+    """
+
+    __slots__ = ("_made", "current", "floor", "history", "name", "namespace", "version")
+
+    def __init__(self, *, name: str, namespace: str, version: int = 100) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.version = version
+        self.floor = version
+        self.current: Stored | None = None
+        self.history: list[Change] = []
+        self._made = 0
+
+    def put(self, time: float, lease: Mapping[str, Any]) -> Answer:
+        """Replace the Lease, or create it where there is none."""
+        metadata: Mapping[str, Any] = lease.get("metadata") or {}
+        spec: Mapping[str, Any] = lease.get("spec") or {}
+        if metadata.get("name") != self.name:
+            return Answer(400, None, "the name of the object does not match the URL")
+        refused = refuse(spec)
+        if refused is not None:
+            return refused
+        current = self.current
+        uid = metadata.get("uid")
+        if current is None:
+            if uid:
+                return WRONG_UID
+            self._made += 1
+            return Answer(201, self._store(time, "ADDED", lease, f"uid-{self._made}"))
+        if uid and uid != current.uid:
+            return WRONG_UID
+        version = metadata.get("resourceVersion")
+        if not version or version == "0":
+            return NO_VERSION
+        if version != str(current.version):
+            return CONFLICT
+        if lease == current.lease:
+            return Answer(200, current)  # a no-op: same version, no event
+        return Answer(200, self._store(time, "MODIFIED", lease, current.uid))
+
+    def delete(self, time: float) -> Answer:
+        """Delete the Lease; the event carries its last state at a new version."""
+        current = self.current
+        if current is None:
+            return NOT_FOUND
+        self._store(time, "DELETED", current.lease, current.uid)
+        self.current = None
+        return Answer(200, current)
+
+    def label(self, time: float, value: str) -> None:
+        """Change a label and nothing else, as controllers do."""
+        if self.current is not None:
+            metadata = self.current.lease["metadata"]
+            labels = {**(metadata.get("labels") or {}), "touched": value}
+            lease = {**self.current.lease, "metadata": {**metadata, "labels": labels}}
+            self._store(time, "MODIFIED", lease, self.current.uid)
+
+    def edit(self, time: float, changes: Mapping[str, Any]) -> bool:
+        """Change the spec as a person with an editor does; False without a Lease."""
+        if self.current is None:
+            return False
+        lease = {**self.current.lease, "spec": {**self.current.lease["spec"], **changes}}
+        self._store(time, "MODIFIED", lease, self.current.uid)
+        return True
+
+    def restore(self, time: float) -> bool:
+        """Go back to a backup taken at ``time``; False when there is none so old."""
+        past = [change for change in self.history if change.time <= time]
+        if not past or past[-1].version == self.version:
+            return False
+        last = past[-1]
+        self.current = None if last.type == "DELETED" else last.stored
+        self.version = last.version
+        self.floor = last.version
+        self.history = []
+        return True
+
+    def compact(self) -> None:
+        """Forget the history: every watch that starts in the past gets a 410."""
+        self.floor = self.version
+
+    def since(self, version: int) -> list[Change] | None:
+        """Give what happened after ``version``; None when that is too old."""
+        if version < self.floor:
+            return None
+        changes: list[Change] = []
+        for change in reversed(self.history):
+            if change.version <= version:
+                break
+            changes.append(change)
+        changes.reverse()
+        return changes
+
+    def at(self, time: float) -> Stored | None:
+        """Give the Lease as a lagging reader saw it at ``time``."""
+        if not self.history:
+            return self.current
+        for change in reversed(self.history):
+            if change.time <= time:
+                return None if change.type == "DELETED" else change.stored
+        return None
+
+    def _store(self, time: float, kind: str, lease: Mapping[str, Any], uid: str) -> Stored:
+        # Other objects are written too: 1 to 3 versions a write.
+        self.version += 1 + self.version % 3
+        current = self.current
+        metadata = {
+            **lease["metadata"],
+            "namespace": self.namespace,
+            "uid": uid,
+            "resourceVersion": str(self.version),
+        }
+        if current is not None:
+            metadata["creationTimestamp"] = current.lease["metadata"]["creationTimestamp"]
+        else:
+            metadata["creationTimestamp"] = "2025-01-01T00:00:00Z"
+        stored = Stored({**lease, "metadata": metadata}, self.version, uid)
+        self.current = stored
+        self.history.append(Change(time, self.version, kind, stored))
+        return stored

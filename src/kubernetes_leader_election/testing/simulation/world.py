@@ -1,0 +1,235 @@
+"""
+The world: real time, the event loop, and everything that takes part.
+
+The loop is a heap of plain tuples; nothing sleeps, nothing runs in parallel, and all
+randomness comes from generators seeded by the plan, so a plan always gives the same
+world.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.testing.simulation.checkers import Checks, Violation
+from kubernetes_leader_election.testing.simulation.faults import inject
+from kubernetes_leader_election.testing.simulation.liveness import Liveness
+from kubernetes_leader_election.testing.simulation.network import Network
+from kubernetes_leader_election.testing.simulation.node import Node
+from kubernetes_leader_election.testing.simulation.plan import (
+    RHO,
+    Fault,
+    NodePlan,
+    Plan,
+    Tally,
+)
+from kubernetes_leader_election.testing.simulation.process import Process
+from kubernetes_leader_election.testing.simulation.rivals import RIVALS
+from kubernetes_leader_election.testing.simulation.store import LeaseStore
+from kubernetes_leader_election.testing.simulation.trace import Recorder
+
+EVENT_LIMIT = 2_000
+"""Events per node and simulated minute after which a world is said to run away."""
+
+
+class MakeElection(Protocol):
+    """How a core is made: the real one, or one with a planted bug."""
+
+    def __call__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> Election:
+        """Give a core in its first state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a world came to."""
+
+    plan: Plan
+    violations: tuple[Violation, ...]
+    tally: Tally
+
+    @property
+    def valid(self) -> bool:
+        """Tell whether enough happened in this world for it to count."""
+        return self.tally.invalid == 0
+
+
+class _Finished(BaseException):  # noqa: N818 - no error: the world is over
+    pass
+
+
+class World:
+    """
+    Run one plan.
+
+    Args:
+        plan: who takes part and what goes wrong.
+        make_election: gives the core of each process.
+        recorder: writes everything down; None for speed.
+        stop_at_violation: end at the first broken guarantee.
+
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        make_election: MakeElection = Election,
+        recorder: Recorder | None = None,
+        stop_at_violation: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.time = 0.0
+        self.make_election = make_election
+        self.recorder = recorder
+        self.polls = False
+        """Some process may have found that it may not watch, and polls for a while."""
+        self.tally = Tally(worlds=1)
+        self._stop_at_violation = stop_at_violation
+        self._heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
+        self._sequence = 0
+        # The longest anybody can believe or wait, on the slowest clock allowed.
+        span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
+        self.checks = Checks(excuse_span=span, report=self._violated)
+        settings = plan.nodes[0].settings
+        store = LeaseStore(name=settings.lease_name, namespace=settings.namespace)
+        seeds = random.Random(plan.seed)
+        self.network = Network(self, store, seeds.getrandbits(64))
+        # One generator a node, seeded by its name: leaving a node out of the plan
+        # leaves the others as they are.
+        self.nodes = {
+            node.name: Node(self, node, random.Random(f"{plan.seed} {node.name}").getrandbits(64))
+            for node in plan.nodes
+        }
+        self.liveness = Liveness(self)
+
+    # Time ---------------------------------------------------------------------
+
+    def at(self, time: float, action: Callable[[Any], object], argument: Any) -> None:
+        """Let something happen at a real instant."""
+        self._sequence = sequence = self._sequence + 1
+        heapq.heappush(self._heap, (time, sequence, action, argument))
+
+    def after(self, wait: float, action: Callable[[Any], object], argument: Any) -> None:
+        """Let something happen after so many real seconds."""
+        self._sequence = sequence = self._sequence + 1
+        heapq.heappush(self._heap, (self.time + wait, sequence, action, argument))
+
+    def run(self) -> Outcome:
+        """Run to the end."""
+        plan = self.plan
+        for node_plan in plan.nodes:
+            self.at(node_plan.starts, self._start_node, node_plan)
+        for fault in plan.faults:
+            self.at(fault.at, self._inject, fault)
+        self.at(plan.heal_at, self.liveness.heal, None)
+        heap, pop = self._heap, heapq.heappop
+        limit = 1000 + int(EVENT_LIMIT * len(plan.nodes) * (plan.ends / 60.0 + 1.0))
+        try:
+            while heap:
+                time, _, action, argument = pop(heap)
+                if time > plan.ends:
+                    break
+                self.time = time
+                action(argument)
+                limit -= 1
+                if limit < 0:
+                    self.checks.broken(time, "core", "world", "runs away: endless events")
+                    break
+        except _Finished:
+            pass
+        return self._outcome()
+
+    def finish(self) -> None:
+        """End the world now: all that it was for has been seen."""
+        raise _Finished
+
+    def _outcome(self) -> Outcome:
+        plan, tally, checks = self.plan, self.tally, self.checks
+        tally.simulated = self.time
+        tally.leader_changes = checks.leader_changes
+        tally.terms = checks.terms
+        tally.requests = self.network.requests
+        tally.violations = len(checks.violations)
+        if not checks.violations and (
+            tally.faults < plan.faults_needed
+            or tally.leader_changes < plan.leader_changes_needed
+        ):
+            tally.invalid = 1
+        if self.recorder is not None:
+            self.recorder.ended = self.time
+        return Outcome(plan=plan, violations=tuple(checks.violations), tally=tally)
+
+    # What happens -------------------------------------------------------------
+
+    def _start_node(self, plan: NodePlan) -> None:
+        node = self.nodes[plan.name]
+        if plan.kind == "elector":
+            if not node.processes:
+                node.start_process()
+        else:
+            node.rival = RIVALS[plan.kind](self, node)
+            node.rival.start()
+
+    def _inject(self, fault: Fault) -> None:
+        inject(self, fault)
+
+    def count(self, fault: Fault) -> None:
+        """Count a fault that met something."""
+        self.tally.faults += 1
+        name = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
+        self.tally.by_fault[name] = self.tally.by_fault.get(name, 0) + 1
+
+    def count_probe(self, name: str) -> None:
+        """Count a probe that was passed."""
+        self.tally.by_probe[name] = self.tally.by_probe.get(name, 0) + 1
+
+    def node(self, target: str) -> Node | None:
+        """Find a node by name, or the one that leads for "leader"."""
+        if target != "leader":
+            return self.nodes.get(target)
+        leader = self.leader()
+        return leader.node if leader is not None else None
+
+    def leader(self) -> Process | None:
+        """Give the process of ours that believes; None where none does."""
+        for witness in self.checks.believers:
+            if witness.ours:
+                for node in self.nodes.values():
+                    for process in node.living:
+                        if process.witness is witness:
+                            return process
+        return None
+
+    def processes(self) -> list[Process]:
+        """Give all living processes of ours."""
+        return [process for node in self.nodes.values() for process in node.living]
+
+    def _violated(self, violation: Violation) -> None:
+        if self.recorder is not None:
+            self.recorder.violation(violation)
+        if self._stop_at_violation:
+            raise _Finished
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    make_election: MakeElection = Election,
+    recorder: Recorder | None = None,
+    stop_at_violation: bool = True,
+) -> Outcome:
+    """Run one plan and tell what came of it."""
+    world = World(
+        plan,
+        make_election=make_election,
+        recorder=recorder,
+        stop_at_violation=stop_at_violation,
+    )
+    return world.run()
