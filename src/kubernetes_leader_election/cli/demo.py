@@ -1,0 +1,89 @@
+"""``demo``: the story of three processes, told line by line, and a table at the end."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.demo_story import Result
+
+
+@click.command("demo")
+@click.option(
+    "--keep-logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the workers' logs in this folder.",
+)
+def command(keep_logs: Path | None) -> None:
+    """
+    Watch three real processes elect a leader on a Lease API of their own.
+
+    They start, hand over on SIGTERM, take over after kill -9 and from a frozen leader,
+    ride out a short outage of the API and stop by themselves in a long one. The
+    workers log what they believe; the table at the end is counted from these logs.
+    Takes about half a minute; exits with 1 if a promise was broken.
+    """
+    if keep_logs is not None:
+        keep_logs.mkdir(parents=True, exist_ok=True)
+        _demo(keep_logs)
+        return
+    with tempfile.TemporaryDirectory(prefix="leader-election-demo-") as folder:
+        _demo(Path(folder))
+
+
+def _demo(folder: Path) -> None:
+    try:
+        from kubernetes_leader_election.cli import demo_story  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"the demo needs the extra 'testing' ({error.name} is missing): "
+            "pip install 'kubernetes-leader-election[testing]'"
+        ) from error
+    begin = time.monotonic()
+
+    def tell(line: str) -> None:
+        click.echo(f"{time.monotonic() - begin:6.2f} s  {line}")
+
+    results = []
+    try:
+        results.extend(demo_story.play(folder, tell))
+    except demo_story.BrokenPromiseError as error:
+        click.echo(f"Error: {error}", err=True)
+        _show_stderr(folder)
+        raise SystemExit(exit_codes.NO) from error
+    click.echo()
+    _table(results)
+    if not all(result.kept for result in results):
+        _show_stderr(folder)
+        raise SystemExit(exit_codes.NO)
+
+
+def _table(results: list[Result]) -> None:
+    width = max(len(result.what) for result in results)
+    promised = max(len(result.promise) for result in results)
+    click.echo(f"{'what':{width}}  {'took':>8}  {'promised':{promised}}  kept")
+    click.echo(f"{'-' * width}  {'-' * 8}  {'-' * promised}  ----")
+    for result in results:
+        took = "" if result.took is None else _duration(result.took)
+        kept = click.style("yes", fg="green") if result.kept else "NO"
+        click.echo(
+            f"{result.what:{width}}  {took:>8}  {result.promise:{promised}}  {kept}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _show_stderr(folder: Path) -> None:
+    for path in sorted(folder.glob("*.stderr")):
+        text = path.read_text(errors="replace")
+        if text:
+            click.echo(f"--- {path.stem}\n{text}", err=True)
