@@ -1,0 +1,179 @@
+"""
+What leadership looks like from outside, for asyncio and threads alike.
+
+Values and one object: the :class:`Term`, which every part of an application may hold
+and ask, on any thread, at any time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from kubernetes_leader_election.errors import (
+    LeaderElectionError,
+    LeadershipLostError,
+    NotLeaderError,
+)
+from kubernetes_leader_election.events import LossReason
+
+
+class Role(StrEnum):
+    """What an elector is doing, in one word."""
+
+    STOPPED = "stopped"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+    DRAINING = "draining"
+    """The term is given up or lost, and its work has not ended yet."""
+    STANDING_BY = "standing by"
+    """Asked not to contend for a while."""
+    OBSERVER = "observer"
+    """Follows the Lease and never contends (``observe=True``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ElectorState:
+    """
+    One elector at one instant. For people and for displays.
+
+    To decide whether to act, ask ``current_leader`` or ``ensure()``: this value was
+    true when it was made.
+    """
+
+    role: Role
+    holder: str | None
+    """Who holds the Lease as last seen; None: nobody, or nothing is known."""
+    since: datetime
+    """When the role was taken up; aware, UTC, by this machine's clock."""
+    deadline: datetime | None
+    """
+    Leader: until when the term holds without another renewal. Else: when the Lease
+    seen counts as expired. None where there is no such time.
+    """
+    transitions: int | None
+    """How often the Lease changed hands, as written in it."""
+    last_error: LeaderElectionError | None
+    """The newest error; kept when things go well again."""
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether the role was that of the leader."""
+        return self.role is Role.LEADER
+
+
+class TermClock(Protocol):
+    """What a term asks: the election it belongs to."""
+
+    assumed: bool
+    """Whether there is no cluster, so that nobody else was asked."""
+
+    @property
+    def where(self) -> str:
+        """The Lease in words, for messages."""
+        ...
+
+    def term_remaining(self, number: int) -> float:
+        """Give the seconds provably left of the numbered term; 0.0 when it is over."""
+        ...
+
+
+class Term:
+    """
+    One uninterrupted leadership of one elector. It never comes back to life (G4).
+
+    .. code-block:: python
+
+        async with elector.leadership() as term:
+            term.ensure(2.0)
+            await write(row, fencing_token=term.fencing_token)
+    """
+
+    __slots__ = ("_clock", "_reason", "fencing_token", "number")
+
+    def __init__(
+        self, clock: TermClock, *, number: int, fencing_token: int | None
+    ) -> None:
+        self._clock = clock
+        self._reason: LossReason | None = None
+        self.number = number
+        """Counts the terms of this elector from 1."""
+        self.fencing_token = fencing_token
+        """
+        Greater than that of every earlier term of the Lease (G3): let the resource
+        refuse smaller ones. None when leadership is assumed.
+        """
+
+    def __repr__(self) -> str:
+        end = f", lost: {self.reason}" if self.is_lost else ""
+        return f"<Term {self.number} token={self.fencing_token}{end}>"
+
+    @property
+    def assumed(self) -> bool:
+        """Whether there is no cluster, so that nobody else was asked."""
+        return self._clock.assumed
+
+    @property
+    def reason(self) -> LossReason | None:
+        """Why the term ended; None while it lasts."""
+        if self._reason is None and self.is_lost:
+            return "renew_deadline"  # the clock says so; the engine has not yet
+        return self._reason
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the term has ended, by the clock at this very instant."""
+        return self._reason is not None or self.remaining() <= 0.0
+
+    def remaining(self) -> float:
+        """
+        Give the seconds for which the Lease is provably held (rule 15).
+
+        They grow with each renewal, also while the work drains; 0.0 when the term is
+        over, infinite when it is assumed.
+        """
+        return self._clock.term_remaining(self.number)
+
+    def ensure(self, seconds: float) -> None:
+        """
+        Go on only if at least ``seconds`` of the term are provably left.
+
+        Before an effect that takes that long. What is sent by then may still arrive
+        later: only a resource that checks the fencing token can refuse it.
+
+        Raises:
+            NotLeaderError: less time is left.
+
+        """
+        left = self.remaining()
+        if not left >= seconds:
+            raise NotLeaderError(
+                f"{self._clock.where}: {left:.3f} s of term {self.number} are "
+                f"left, {seconds:g} s are needed.",
+                term=self.number,
+            )
+
+    def check(self) -> None:
+        """
+        Go on only if the term has not ended.
+
+        Raises:
+            LeadershipLostError: it has; the work must stop now.
+
+        """
+        if self.is_lost:
+            raise self.loss()
+
+    def loss(self) -> LeadershipLostError:
+        """Give the error that says why the term ended, to be raised."""
+        return LeadershipLostError(
+            f"{self._clock.where}: term {self.number} ended: {self.reason}",
+            reason=self.reason,
+            term=self.number,
+        )
+
+    def end(self, reason: LossReason) -> None:
+        """Latch the loss. The engine's thread only."""
+        self._reason = reason

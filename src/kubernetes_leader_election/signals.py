@@ -1,0 +1,252 @@
+"""
+``auto_close``: stop the electors of this process on SIGINT and SIGTERM.
+
+One handler for the process. It runs in the main thread between any two bytecodes, so
+it takes no lock: it puts the signal into a queue, calls the Python handler that was
+there before, and wakes the event loop. A thread reads the queue, asks the electors to
+stop, and when they have stopped sends the signal once more, if its action was the
+default one: a signal that comes while one is pending does not wait, it ends the main
+thread, so that ``finally`` and exit handlers run (also as process 1, whom the kernel's
+own default action does not end).
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from kubernetes_leader_election.engine.fork import on_child
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+"""Node package: SIGINT and SIGTERM."""
+
+_Action = Callable[[int, FrameType | None], Any] | int | None
+
+
+class Watched(Protocol):
+    """An elector, as far as signals are concerned."""
+
+    @property
+    def stop_budget(self) -> float:
+        """Seconds that work may need to stop."""
+        ...
+
+    def on_signal(self) -> None:
+        """Begin to stop; called on a thread that may wait a little."""
+        ...
+
+    def works_in_main_thread(self) -> bool:
+        """Tell whether work runs in the main thread that an exception would end."""
+        ...
+
+
+class AutoClose:
+    """Know who is to be stopped by a signal, and see to what the signal did before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: set[Watched] = set()
+        self._closing: set[Watched] = set()
+        self._earlier: dict[int, _Action] = {}
+        self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._passing_on: set[int] = set()
+        self._pending: int | None = None
+        self._retired = False
+
+    # Any thread ---------------------------------------------------------------
+
+    def watch(self, elector: Watched) -> bool:
+        """
+        Stop ``elector`` on a signal.
+
+        Returns False when signals are not caught: Python lets only the main thread
+        ask for them, and another elector of the process has not done so.
+        """
+        with self._lock:
+            self._watched.add(elector)
+            if _is_main_thread():
+                self._install()
+            return bool(self._earlier)
+
+    def forget(self, elector: Watched) -> None:
+        """Note that ``elector`` has stopped."""
+        with self._lock:
+            self._watched.discard(elector)
+            self._closing.discard(elector)
+        self._inbox.put(None)
+
+    @property
+    def ends_main_thread(self) -> bool:
+        """Tell whether a default action is pending and nothing holds it up any more."""
+        return self._pending is not None and not self._closing
+
+    # The main thread ----------------------------------------------------------
+
+    def take_back(self) -> None:
+        """Put the earlier handlers back where ours still stand and nobody needs them."""
+        if not _is_main_thread():
+            return
+        with self._lock:
+            if not self._watched and self._pending is None:
+                self._uninstall()
+
+    def retire(self) -> None:
+        """Stop ending the main thread: the interpreter is exiting by itself."""
+        self._retired = True
+
+    def _install(self) -> None:
+        for number in SIGNALS:
+            earlier = signal.getsignal(number)
+            # Ignored on purpose by the parent (nohup, a shell's background job), or
+            # set by C code that could not be called: not ours to change.
+            if earlier in (self._on_signal, signal.SIG_IGN, None):
+                continue
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="leader-election-signals", daemon=True
+                )
+                self._thread.start()
+            try:
+                signal.signal(number, self._on_signal)
+            except ValueError:
+                return  # a subinterpreter has a main thread, too, but no signals
+            self._earlier[number] = earlier
+
+    def _uninstall(self) -> None:
+        for number, earlier in tuple(self._earlier.items()):
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, earlier)
+            del self._earlier[number]
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number in self._passing_on:
+            return  # the earlier handler calls the one before it, and that is ours
+        earlier = self._earlier.get(number, signal.SIG_DFL)
+        if callable(earlier) and earlier is not signal.default_int_handler:
+            self._inbox.put(number)
+            self._passing_on.add(number)
+            try:
+                earlier(number, frame)
+            finally:
+                self._passing_on.discard(number)
+                _wake_event_loop()
+            return
+        if self._retired:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif self._pending is not None or not self._watched:
+            self._end_main_thread(number)
+        else:
+            self._pending = number
+            self._inbox.put(number)
+            _wake_event_loop()
+
+    def _end_main_thread(self, number: int) -> None:
+        """Do what the signal would have done without us, so that ``finally`` runs."""
+        self._pending = None
+        self._uninstall()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    # A thread of its own ------------------------------------------------------
+
+    def _serve(self) -> None:
+        give_up_at: float | None = None
+        while True:
+            wait = None
+            if give_up_at is not None:
+                wait = max(0.0, give_up_at - time.monotonic())
+            try:
+                number = self._inbox.get(timeout=wait)
+            except queue.Empty:
+                number = None
+            if number is not None and not self._closing:
+                give_up_at = time.monotonic() + self._close_all()
+            if self._pending is None:
+                give_up_at = None
+            elif not self._closing or (
+                give_up_at is not None and time.monotonic() >= give_up_at
+            ):
+                overdue, give_up_at = bool(self._closing), None
+                if not overdue or self._is_main_thread_working():
+                    self._send_again(self._pending)
+
+    def _close_all(self) -> float:
+        """Ask all electors to stop; give the seconds that their work may need."""
+        with self._lock:
+            self._closing = set(self._watched)
+            closing = tuple(self._closing)
+        for elector in closing:
+            elector.on_signal()
+        return max((e.stop_budget for e in closing), default=0.0)
+
+    def _is_main_thread_working(self) -> bool:
+        # Work in the main thread that does not look at `term.lost` is ended by the
+        # exception itself, and only so.
+        with self._lock:
+            closing = tuple(self._closing)
+        return any(elector.works_in_main_thread() for elector in closing)
+
+    def _send_again(self, number: int) -> None:
+        main = threading.main_thread()
+        if self._retired or main.ident is None or not main.is_alive():
+            return
+        # To the main thread itself: that interrupts whatever it waits in.
+        signal.pthread_kill(main.ident, number)
+
+    # A child process ----------------------------------------------------------
+
+    def undo_in_child(self) -> None:
+        """Fault 15: in a child, signals do again what they did before."""
+        if _is_main_thread():
+            self._uninstall()
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _wake_event_loop() -> None:
+    """
+    Wake the loop that runs in this thread: a Python handler does not do that.
+
+    After the handler, the loop waits on in ``select`` for the rest of its time, with
+    whatever the handler scheduled still undone.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    loop.call_soon_threadsafe(_nothing)
+
+
+def _nothing() -> None:
+    """Be called."""
+
+
+_auto_close = AutoClose()
+
+
+def shared_auto_close() -> AutoClose:
+    """Give the one of this process; a child process gets its own."""
+    return _auto_close
+
+
+def _after_fork_in_child() -> None:
+    global _auto_close
+    inherited, _auto_close = _auto_close, AutoClose()
+    inherited.undo_in_child()
+
+
+on_child(_after_fork_in_child)

@@ -1,0 +1,216 @@
+"""
+What still runs of a term, so that its Lease is released after it and never before.
+
+Scopes, acquired handlers that are coroutines and lost handlers each take a
+:class:`Hold`. When the term is lost and the last hold has ended, the driver is told so
+exactly once (G5: release only follows the end of the work).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from enum import Enum
+from typing import Final, Protocol
+
+
+class Phase(Enum):
+    """How far the end of a term's work has come."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    """No new work: the last scope ended, or the term is about to."""
+    LOST = "lost"
+    ENDED = "ended"
+
+
+class Home(Protocol):
+    """Where work runs, as far as its end can be seen from there: an event loop."""
+
+    def is_closed(self) -> bool:
+        """Tell whether nothing can run there any more."""
+        ...
+
+    def is_running(self) -> bool:
+        """Tell whether something runs there now."""
+        ...
+
+
+class Hold:
+    """
+    One piece of work that keeps a term from being released.
+
+    ``cancel`` asks it to stop, on any thread, without waiting. ``home`` is the event
+    loop it runs on, ``thread`` the thread where there is none.
+    """
+
+    __slots__ = ("_work", "cancel", "home", "is_scope", "thread", "what")
+
+    def __init__(
+        self,
+        work: TermWork,
+        what: str,
+        *,
+        cancel: Callable[[], None] | None,
+        home: Home | None,
+        is_scope: bool,
+    ) -> None:
+        self._work = work
+        self.what = what
+        self.cancel = cancel
+        self.home = home
+        self.is_scope = is_scope
+        self.thread = None if home is not None else threading.get_ident()
+
+    def end(self) -> bool:
+        """
+        Say that this piece of work is over. Harmless when said twice.
+
+        Returns True if it was the last scope of a term that still held: the caller
+        then asks for the end of the term.
+        """
+        return self._work.end(self)
+
+
+class TermWork:
+    """
+    Count what runs of one term.
+
+    Args:
+        term: the term's number.
+        ended: called once, on any thread, when the term is lost and nothing runs.
+
+    """
+
+    def __init__(self, term: int, *, ended: Callable[[int], None]) -> None:
+        self.term = term
+        self.had_scope = False
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._holds: list[Hold] = []
+        self._phase = Phase.OPEN
+
+    @property
+    def phase(self) -> Phase:
+        """How far the end of the work has come."""
+        return self._phase
+
+    @property
+    def alive(self) -> tuple[Hold, ...]:
+        """What runs now."""
+        with self._lock:
+            return tuple(self._holds)
+
+    def begin(
+        self,
+        what: str,
+        *,
+        cancel: Callable[[], None] | None = None,
+        home: Home | None = None,
+        is_scope: bool = False,
+    ) -> Hold | None:
+        """Take a hold; None when the term takes no new work."""
+        with self._lock:
+            if self._phase is not Phase.OPEN:
+                return None
+            return self._add(what, cancel=cancel, home=home, is_scope=is_scope)
+
+    def hold_late(self, what: str) -> Hold:
+        """Take a hold that is part of the term's end: a lost handler, a wait."""
+        with self._lock:
+            return self._add(what, cancel=None, home=None, is_scope=False)
+
+    def lose(self) -> None:
+        """Take no new work, cancel what is alive, and see whether all has ended."""
+        with self._lock:
+            self._phase = Phase.LOST
+            alive = tuple(self._holds)
+        for hold in alive:
+            if hold.cancel is not None:
+                hold.cancel()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Say that the work has ended, if it has and the term is lost."""
+        with self._lock:
+            if self._phase is not Phase.LOST or self._holds:
+                return
+            self._phase = Phase.ENDED
+        self._ended(self.term)
+
+    def end(self, hold: Hold) -> bool:
+        """End a hold; see :meth:`Hold.end`."""
+        with self._lock:
+            if hold not in self._holds:
+                return False
+            self._holds.remove(hold)
+            last = (
+                hold.is_scope
+                and self._phase is Phase.OPEN
+                and not any(h.is_scope for h in self._holds)
+            )
+            if last:
+                self._phase = Phase.CLOSED
+        self._settle()
+        return last
+
+    def drop_if(self, is_over: Callable[[Hold], bool]) -> None:
+        """End every hold whose work cannot run any more."""
+        for hold in self.alive:
+            if is_over(hold):
+                self.end(hold)
+
+    def _add(
+        self,
+        what: str,
+        *,
+        cancel: Callable[[], None] | None,
+        home: Home | None,
+        is_scope: bool,
+    ) -> Hold:
+        hold = Hold(self, what, cancel=cancel, home=home, is_scope=is_scope)
+        self._holds.append(hold)
+        self.had_scope = self.had_scope or is_scope
+        return hold
+
+
+class Place:
+    """
+    Mark the code that runs inside a scope or a handler of an elector.
+
+    Context variables carry it into the tasks that this code starts; it counts only
+    while it is ``active``.
+    """
+
+    __slots__ = ("active", "is_scope", "owner", "work")
+
+    def __init__(self, owner: object, *, work: TermWork | None, is_scope: bool) -> None:
+        self.owner = owner
+        self.work = work
+        self.is_scope = is_scope
+        self.active = True
+
+    def enter(self) -> None:
+        """Mark what the present task or thread runs from here on."""
+        _places.set((*(p for p in _places.get() if p.active), self))
+
+    def leave(self) -> None:
+        """
+        Take the mark back, in whichever context the caller is.
+
+        No token is kept: an ``async with`` in a generator may end in another context.
+        """
+        self.active = False
+        _places.set(tuple(p for p in _places.get() if p.active))
+
+
+_places: Final[ContextVar[tuple[Place, ...]]] = ContextVar("places", default=())
+
+
+def place_inside(owner: object) -> Place | None:
+    """Give the innermost scope or handler of ``owner`` that the caller runs in."""
+    for place in reversed(_places.get()):
+        if place.owner is owner and place.active:
+            return place
+    return None
