@@ -57,6 +57,7 @@ class Answers(Sightings):
                 Fact.LOST,
                 "the Lease went back to an earlier version, as after a restore",
             )
+            self._after_read()
             return
         self._doubt = False
         self._take(snapshot)
