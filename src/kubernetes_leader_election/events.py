@@ -1,0 +1,334 @@
+"""
+The events of an elector: their names, their payloads, and who asked to hear of them.
+
+Per term there is exactly one ``leadership_acquired`` and then exactly one
+``leadership_lost`` (G4). Nothing here calls a handler: the electors do, in order.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar, Final, TypeVar, assert_never, overload
+
+from kubernetes_leader_election.core import messages
+from kubernetes_leader_election.errors import ConfigurationError, LeaderElectionError
+from kubernetes_leader_election.settings import did_you_mean, shown
+
+__all__ = [
+    "EVENTS",
+    "ElectorEvent",
+    "ErrorOccurred",
+    "Handler",
+    "Handlers",
+    "LeaderChanged",
+    "LeadershipAcquired",
+    "LeadershipLost",
+    "LeaseRenewed",
+    "LossReason",
+    "payload",
+]
+
+LossReason = messages.LossReason
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EVENTS(StrEnum):
+    """The names of the events, as members and as plain text."""
+
+    LEADERSHIP_ACQUIRED = "leadership_acquired"
+    """A term began. Node package: LEADERSHIP_ACQUIRED."""
+    LEADERSHIP_LOST = "leadership_lost"
+    """A term ended, for whatever reason. Node package: LEADERSHIP_LOST."""
+    LEASE_RENEWED = "lease_renewed"
+    """This elector, leading, renewed its Lease. Node package: LEASE_RENEWED."""
+    LEADER_CHANGED = "leader_changed"
+    """The Lease names another holder, or none: also while this elector waits."""
+    ERROR = "error"
+    """Something failed and is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Payload:
+    """What every event carries."""
+
+    lease: str
+    """The name of the Lease."""
+    namespace: str
+    identity: str
+    """The elector that tells of the event, not necessarily the leader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadershipAcquired(_Payload):
+    """A term began: this elector leads. Exactly one a term, before its loss (G4)."""
+
+    name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
+    term: int
+    """Counts the terms of this elector from 1."""
+    token: int | None
+    """The fencing token (G3). None: leadership is assumed, outside any cluster."""
+
+    @property
+    def assumed(self) -> bool:
+        """Whether there is no cluster and no election, only the assumption."""
+        return self.token is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadershipLost(_Payload):
+    """A term ended. Exactly one a term, after its acquisition (G4)."""
+
+    name: ClassVar = EVENTS.LEADERSHIP_LOST
+    term: int
+    token: int | None
+    reason: LossReason
+    """Why, in one word that programs may compare."""
+    detail: str = ""
+    """Why, in a sentence for people; may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRenewed(_Payload):
+    """A renewal is known to be applied."""
+
+    name: ClassVar = EVENTS.LEASE_RENEWED
+    term: int
+    token: int | None
+    renew_time: datetime
+    """The time that was written, aware, UTC, to the microsecond."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderChanged(_Payload):
+    """The Lease names another holder than the last one seen."""
+
+    name: ClassVar = EVENTS.LEADER_CHANGED
+    holder_identity: str | None
+    """Who holds it now; None: nobody. Written by anybody: escape it where shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorOccurred(_Payload):
+    """Something failed and is tried again; nothing needs to be done but perhaps read."""
+
+    name: ClassVar = EVENTS.ERROR
+    error: LeaderElectionError
+
+
+ElectorEvent = (
+    LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
+)
+
+
+def payload(
+    event: messages.Event,
+    *,
+    lease: str,
+    namespace: str,
+    identity: str,
+    token: int | None,
+) -> ElectorEvent:
+    """
+    Turn an event of the core into what handlers get.
+
+    ``token`` is that of the term in progress; an acquisition brings its own.
+    """
+    match event:
+        case messages.LeadershipAcquired():
+            return LeadershipAcquired(
+                lease=lease,
+                namespace=namespace,
+                identity=identity,
+                term=event.term,
+                token=event.token,
+            )
+        case messages.LeadershipLost():
+            return LeadershipLost(
+                lease=lease,
+                namespace=namespace,
+                identity=identity,
+                term=event.term,
+                token=token,
+                reason=event.reason,
+                detail=event.detail,
+            )
+        case messages.LeaseRenewed():
+            return LeaseRenewed(
+                lease=lease,
+                namespace=namespace,
+                identity=identity,
+                term=event.term,
+                token=token,
+                # Not fromtimestamp: a float cannot hold every microsecond.
+                renew_time=_EPOCH + timedelta(microseconds=event.renew_time),
+            )
+        case messages.LeaderChanged():
+            return LeaderChanged(
+                lease=lease,
+                namespace=namespace,
+                identity=identity,
+                holder_identity=event.holder_identity,
+            )
+        case messages.ErrorOccurred():
+            return ErrorOccurred(
+                lease=lease, namespace=namespace, identity=identity, error=event.error
+            )
+        case _:  # pragma: no cover
+            assert_never(event)
+
+
+# Handlers ---------------------------------------------------------------------
+
+Handler = Callable[..., object]
+"""Called with one event; a plain function, or a coroutine function."""
+_H = TypeVar("_H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    handler: Handler
+    once: bool
+
+
+class Handlers:
+    """
+    Remember who wants to hear of which event. Any thread may call anything.
+
+    .. code-block:: python
+
+        handlers = Handlers()
+        handlers.on(EVENTS.LEADERSHIP_LOST, stop_work)
+
+        @handlers.on("leadership_acquired")
+        def begin(event): ...
+
+        for handler in handlers.take(EVENTS.LEADERSHIP_LOST):
+            handler(event)
+    """
+
+    def __init__(self) -> None:
+        # Reentrant: a signal handler may interrupt its own thread in here.
+        self._lock = threading.RLock()
+        # Tuples are replaced, never changed: who reads one has a snapshot.
+        self._registered: dict[EVENTS, tuple[_Registration, ...]] = {}
+
+    @overload
+    def on(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def on(self, event: str) -> Callable[[_H], _H]: ...
+    def on(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
+        """
+        Call ``handler`` with every such event; without one, decorate a function.
+
+        A handler that is registered twice is called twice. Returns the handler.
+
+        Raises:
+            ConfigurationError: no such event; not callable; or does not take exactly
+                one argument.
+
+        """
+        return self._register(event, handler, once=False)
+
+    @overload
+    def once(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def once(self, event: str) -> Callable[[_H], _H]: ...
+    def once(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
+        """Call ``handler`` with the next such event only; else as :meth:`on`."""
+        return self._register(event, handler, once=True)
+
+    def off(self, event: str, handler: Handler) -> bool:
+        """
+        Forget the newest registration of ``handler``; tell whether there was one.
+
+        Raises:
+            ConfigurationError: no such event.
+
+        """
+        name = event_name(event)
+        with self._lock:
+            registered = self._registered.get(name, ())
+            for index in range(len(registered) - 1, -1, -1):
+                # Equal, not identical: a bound method is a new object at each look.
+                if registered[index].handler == handler:
+                    rest = registered[:index] + registered[index + 1 :]
+                    self._registered[name] = rest
+                    return True
+        return False
+
+    def take(self, event: str) -> tuple[Handler, ...]:
+        """
+        Give the handlers to call now, oldest first, and forget those of :meth:`once`.
+
+        A snapshot: what is registered or forgotten afterwards changes nothing in it.
+        """
+        name = event_name(event)
+        with self._lock:
+            registered = self._registered.get(name, ())
+            if any(entry.once for entry in registered):
+                self._registered[name] = tuple(e for e in registered if not e.once)
+        return tuple(entry.handler for entry in registered)
+
+    def count(self, event: str) -> int:
+        """Tell how many handlers wait for the event."""
+        return len(self._registered.get(event_name(event), ()))
+
+    def _register(
+        self, event: str, handler: _H | None, *, once: bool
+    ) -> _H | Callable[[_H], _H]:
+        name = event_name(event)
+        if handler is None:
+
+            def decorate(function: _H) -> _H:
+                self._add(name, function, once=once)
+                return function
+
+            return decorate
+        self._add(name, handler, once=once)
+        return handler
+
+    def _add(self, name: EVENTS, handler: Handler, *, once: bool) -> None:
+        _check_handler(name, handler)
+        with self._lock:
+            registered = self._registered.get(name, ())
+            self._registered[name] = (*registered, _Registration(handler, once))
+
+
+def event_name(event: str) -> EVENTS:
+    """
+    Take a member of :class:`EVENTS` or its text.
+
+    Raises:
+        ConfigurationError: no such event; suggests the one that was probably meant.
+
+    """
+    try:
+        return EVENTS(event)
+    except ValueError:
+        hint = did_you_mean(event, EVENTS)
+        raise ConfigurationError(f"There is no event {shown(event)}.{hint}") from None
+
+
+def _check_handler(name: EVENTS, handler: Handler) -> None:
+    if not callable(handler):
+        raise ConfigurationError(
+            f"A handler of {name} must be a function, not {handler!r}."
+        )
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        return  # Some functions written in C do not say what they take.
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        named = getattr(handler, "__qualname__", repr(handler))
+        raise ConfigurationError(
+            f"A handler of {name} is called with one argument, the event, and "
+            f"{named}{signature} cannot be: {error}. Write it as "
+            f"`def {getattr(handler, '__name__', 'handler')}(event): ...`."
+        ) from None

@@ -1,0 +1,243 @@
+"""Tests of the event names, their payloads and the registry of handlers."""
+
+import dataclasses
+import functools
+import threading
+from datetime import UTC, datetime
+
+import pytest
+
+from kubernetes_leader_election import events
+from kubernetes_leader_election.core import messages
+from kubernetes_leader_election.errors import ConfigurationError, LeaseApiError
+from kubernetes_leader_election.events import EVENTS, Handlers
+
+WHO = {"lease": "billing", "namespace": "shop", "identity": "a"}
+
+
+def test_names_are_those_of_the_node_package():
+    """The three names of the Node package are there, and are plain text too."""
+    assert EVENTS.LEADERSHIP_ACQUIRED == "leadership_acquired"
+    assert EVENTS.LEADERSHIP_LOST == "leadership_lost"
+    assert EVENTS.LEASE_RENEWED == "lease_renewed"
+    assert [str(name) for name in EVENTS] == [
+        "leadership_acquired",
+        "leadership_lost",
+        "lease_renewed",
+        "leader_changed",
+        "error",
+    ]
+
+
+ERROR = LeaseApiError("no route")
+PAIRS = [
+    (
+        messages.LeadershipAcquired(term=2, token=41),
+        events.LeadershipAcquired(**WHO, term=2, token=41),
+    ),
+    (
+        messages.LeadershipLost(term=2, reason="deleted", detail="gone"),
+        events.LeadershipLost(**WHO, term=2, token=7, reason="deleted", detail="gone"),
+    ),
+    (
+        messages.LeaseRenewed(term=2, renew_time=1_700_000_000_123_457),
+        events.LeaseRenewed(
+            **WHO,
+            term=2,
+            token=7,
+            renew_time=datetime(2023, 11, 14, 22, 13, 20, 123457, tzinfo=UTC),
+        ),
+    ),
+    (
+        messages.LeaderChanged(holder_identity="b"),
+        events.LeaderChanged(**WHO, holder_identity="b"),
+    ),
+    (messages.ErrorOccurred(error=ERROR), events.ErrorOccurred(**WHO, error=ERROR)),
+]
+
+
+@pytest.mark.parametrize(("core", "public"), PAIRS, ids=lambda e: type(e).__name__)
+def test_payload_carries_what_the_core_said(core, public):
+    """Each event of the core becomes a frozen object with the lease name and more."""
+    made = events.payload(core, **WHO, token=7)
+    assert made == public
+    assert made.name == next(n for n in EVENTS if made.name == n)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.lease = "other"
+
+
+def test_every_event_has_its_payload():
+    """Names and payloads match one to one."""
+    assert {public.name for _, public in PAIRS} == set(EVENTS)
+
+
+def test_assumed_leadership_has_no_token():
+    """Off-cluster the acquisition says that it is assumed."""
+    assert events.LeadershipAcquired(**WHO, term=1, token=None).assumed
+    assert not events.LeadershipAcquired(**WHO, term=1, token=3).assumed
+
+
+def test_handlers_are_taken_in_the_order_of_registration():
+    """on() adds, by name or by member, and take() gives the oldest first."""
+    handlers, seen = Handlers(), []
+    handlers.on(EVENTS.ERROR, lambda _event: seen.append(1))
+    handlers.on("error", lambda _event: seen.append(2))
+    for _ in range(2):
+        for handler in handlers.take("error"):
+            handler(None)
+    assert seen == [1, 2, 1, 2]
+    assert handlers.take(EVENTS.LEASE_RENEWED) == ()
+
+
+def test_on_decorates():
+    """on() and once() without a handler decorate, and leave the function as it is."""
+    handlers = Handlers()
+
+    @handlers.on(EVENTS.LEADERSHIP_LOST)
+    def lost(event):
+        return event
+
+    @handlers.once("leadership_lost")
+    async def lost_once(event):
+        return event
+
+    assert handlers.take(EVENTS.LEADERSHIP_LOST) == (lost, lost_once)
+    assert lost(3) == 3
+    assert handlers.take(EVENTS.LEADERSHIP_LOST) == (lost,)
+
+
+def test_once_is_taken_once():
+    """once() hears one event, also when many threads take at the same time."""
+    handlers = Handlers()
+    handlers.once("error", print)
+    barrier = threading.Barrier(8)
+    taken = []
+
+    def take():
+        barrier.wait()
+        taken.extend(handlers.take("error"))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert taken == [print]
+
+
+def test_off_forgets_the_newest_registration():
+    """off() undoes one on() of the handler, the newest; twice registered needs two."""
+    handlers = Handlers()
+    handlers.on("error", print)
+    handlers.once("error", print)
+    assert handlers.off("error", print)
+    assert handlers.count("error") == 1
+    assert handlers.take("error") == (print,)
+    assert handlers.off("error", print)
+    assert not handlers.off("error", print)
+    assert handlers.count("error") == 0
+
+
+def test_off_knows_a_bound_method_again():
+    """A bound method can be taken off, though each look makes a new object."""
+
+    class Work:
+        def begin(self, event): ...
+
+    work, handlers = Work(), Handlers()
+    handlers.on("error", work.begin)
+    assert handlers.off("error", work.begin)
+
+
+def test_taken_handlers_are_a_snapshot():
+    """What is registered while handlers are called is not called in that round."""
+    handlers, seen = Handlers(), []
+
+    def nosy(_event):
+        seen.append("nosy")
+        handlers.on("error", nosy)
+        handlers.off("error", nosy)
+        handlers.on("error", nosy)
+
+    handlers.on("error", nosy)
+    for handler in handlers.take("error"):
+        handler(None)
+    assert seen == ["nosy"]
+    assert handlers.count("error") == 2
+
+
+class Callable1:
+    """An object to be called with one argument."""
+
+    def __call__(self, event):
+        """Take it."""
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda event: event,
+        lambda *args: args,
+        lambda event, more=1: (event, more),
+        functools.partial(lambda a, b: (a, b), 1),
+        Callable1(),
+        [].append,
+        print,
+        dict,
+        map,  # tells no signature
+    ],
+    ids=repr,
+)
+def test_handler_that_takes_one_argument_is_accepted(handler):
+    """Whatever can be called with one event is a handler."""
+    assert Handlers().on("error", handler) is handler
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda: None,
+        lambda a, b: (a, b),
+        lambda *, event: event,
+        Callable1,
+        threading.Event().set,
+    ],
+    ids=repr,
+)
+def test_handler_of_the_wrong_arity_is_refused(handler):
+    """A handler that cannot take exactly the event is refused at once, by on()."""
+    for register in (Handlers().on, Handlers().once):
+        with pytest.raises(ConfigurationError, match=r"\(event\): \.\.\."):
+            register("error", handler)
+
+
+def test_what_cannot_be_called_is_refused():
+    """A handler must be callable."""
+    with pytest.raises(ConfigurationError, match="must be a function, not 'print'"):
+        Handlers().on("error", "print")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("leadership_aquired", "Did you mean 'leadership_acquired'?"),
+        ("LEADERSHIP_LOST", "Did you mean 'leadership_lost'?"),
+        ("renewed", "Did you mean 'lease_renewed'?"),
+        ("zzz", "There are: leadership_acquired, leadership_lost, lease_renewed"),
+        (None, "There are: "),
+        ([], "There are: "),
+    ],
+    ids=str,
+)
+def test_unknown_event_is_refused_with_the_one_meant(name, hint):
+    """A misspelt event name is refused everywhere, with a did-you-mean."""
+    handlers = Handlers()
+    for call in (
+        lambda: handlers.on(name, print),
+        lambda: handlers.on(name),
+        lambda: handlers.off(name, print),
+        lambda: handlers.take(name),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            call()
+        assert hint in str(caught.value)
