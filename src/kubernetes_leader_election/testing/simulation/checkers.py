@@ -336,18 +336,8 @@ class Checks:
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now
-        spec = lease["spec"]
-        holder = spec.get("holderIdentity") or ""
-        if who.ours and not holder and who.work_term:
-            text = f"orders a release while work of term {who.work_term} runs"
-            self.broken(time, "G5", who.name, text)
-        if (
-            who.ours
-            and holder
-            and who.lost_at <= time
-            and spec.get("acquireTime") == who.term_acquire
-        ):
-            self.broken(time, "G5", who.name, "orders a renewal after the term was lost")
+        if who.ours:
+            self._check_order(time, who, lease)
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         return Order(
@@ -360,6 +350,33 @@ class Checks:
             base=who.last_key,
             absent_for=absent,
         )
+
+    def _check_order(
+        self, time: float, who: Witness, lease: Mapping[str, Any]
+    ) -> None:
+        spec, metadata = lease["spec"], lease["metadata"]
+        if not spec.get("holderIdentity"):
+            if who.work_term:
+                text = f"orders a release while work of term {who.work_term} runs"
+                self.broken(time, "G5", who.name, text)
+        elif who.lost_at <= time and spec.get("acquireTime") == who.term_acquire:
+            self.broken(time, "G5", who.name, "orders a renewal of a term that is lost")
+        preconditions = bool(metadata.get("uid")) + bool(metadata.get("resourceVersion"))
+        creates = who.last_seen is None or who.absent_since is not None
+        if preconditions != 2 and not (creates and preconditions == 0):
+            text = "orders a write without the uid and resourceVersion of what it saw"
+            self.broken(time, "G5", who.name, text)
+
+    def sent(self, time: float, order: Order) -> None:
+        """Check that nothing of a lost term is sent (rule 11)."""
+        who, spec = order.witness, order.lease["spec"]
+        if (
+            who.ours
+            and who.lost_at < time
+            and spec.get("holderIdentity")
+            and spec.get("acquireTime") == who.term_acquire
+        ):
+            self.broken(time, "G5", who.name, "sends a renewal of a term that is lost")
 
     def applied(
         self, time: float, order: Order, before: Stored | None, after: Stored

@@ -21,7 +21,17 @@ class NodeClocks:
     ``real`` is the time of the simulated world, in seconds; nothing in it can read it.
     """
 
-    __slots__ = ("_boot", "_mono", "_mono_runs", "_real", "_runs", "_wall", "rate")
+    __slots__ = (
+        "_boot",
+        "_mono",
+        "_mono_runs",
+        "_read",
+        "_read_at",
+        "_real",
+        "_runs",
+        "_wall",
+        "rate",
+    )
 
     def __init__(self, *, boottime: float, wall: int, rate: float) -> None:
         self._real = 0.0
@@ -31,18 +41,25 @@ class NodeClocks:
         self._runs = True
         self._mono_runs = True
         self.rate = rate
+        self._read_at = -1.0
+        self._read = Now(boottime, boottime, wall)
 
     def read(self, real: float) -> Now:
         """Read all three clocks at an instant that is not before the last change."""
+        if real == self._read_at:
+            return self._read  # most instants are read several times
         if not self._runs:
             return Now(self._boot, self._mono, self._wall)
         gone = (real - self._real) * self.rate
         mono = self._mono + gone if self._mono_runs else self._mono
-        return Now(self._boot + gone, mono, self._wall + int(gone * MICROSECONDS))
+        now = Now(self._boot + gone, mono, self._wall + int(gone * MICROSECONDS))
+        self._read, self._read_at = now, real
+        return now
 
     def _rebase(self, real: float) -> None:
         self._boot, self._mono, self._wall = self.read(real)
         self._real = real
+        self._read_at = -1.0  # what follows changes what this instant shows
 
     def set_rate(self, real: float, rate: float) -> None:
         """Let all clocks run at another rate from now on."""

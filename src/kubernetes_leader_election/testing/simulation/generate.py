@@ -271,7 +271,7 @@ def _faulty(
     if draw.random() < 0.3:
         nodes[0] = replace(nodes[0], starts=0.0)
     until = 14.0 * longest
-    probes: list[Probe] = ["crash", "stop", "outage", "quiet"]
+    probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
     draw.shuffle(probes)
     return Plan(
         seed=seed,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.testing.simulation.plan import Probe
 from kubernetes_leader_election.testing.simulation.process import Process
+from kubernetes_leader_election.testing.simulation.store import Change
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.world import World
@@ -32,6 +33,7 @@ class Liveness:
         self._healed_at = 0.0
         self._probes: list[Probe] = list(world.plan.probes)
         self._slowest = 1.0
+        self._ready_at = 0.0
 
     # Healing ------------------------------------------------------------------
 
@@ -64,8 +66,8 @@ class Liveness:
         current = world.network.store.current
         longest = max(20, world.plan.longest_duration)
         if current is not None and current.held and (current.duration or 0) > longest:
-            world.network.store.delete(world.time)
-            world.checks.deleted(world.time)
+            world.network.store.edit(world.time, {"leaseDurationSeconds": longest})
+            world.checks.excuse(world.time)
             world.network.tell_watches()
 
     def _quarter(self) -> float:
@@ -111,6 +113,7 @@ class Liveness:
             text = "nobody leads in a healthy world"
             world.checks.broken(world.time, "G8", "world", text)
             return
+        self._ready_at = world.time
         wait = leader.settings.renew_interval * leader.node.draw()
         world.after(wait, self._probe, self._probes.pop(0))
 
@@ -132,6 +135,8 @@ class Liveness:
                 self._outage(leader)
             case "quiet":
                 self._quiet(leader)
+            case "churn":
+                self._churn(leader)
 
     def _way(self) -> float:
         """Give the longest time one way between any node and the server."""
@@ -144,19 +149,34 @@ class Liveness:
 
     def _crash(self, leader: Process) -> None:
         world = self.world
+        if world.network.store.history[-1].time < self._ready_at:
+            # G6 is about candidates that watched when the last renewal came.
+            world.after(leader.settings.renew_interval, self._probe, "crash")
+            return
+        leader.die()
+        self._await_successor(leader)
+        if leader.node.draw() < 0.5:
+            # Rule 2: whoever touches labels does not hold up a fail-over.
+            world.after(0.6 * leader.settings.lease_duration, self._label, None)
+
+    def _await_successor(self, leader: Process) -> None:
+        world = self.world
         change = world.network.store.history[-1]
         duration = change.stored.duration or 20
         contending = min(AFTER_EXPIRY, 0.05 * world.plan.longest_duration)
         bound = (duration + contending) / self._slowest
         bound += 3.0 * self._way() + 2.0 * self._lateness() + SLACK
-        leader.die()
-        world.at(change.time + bound, self._crashed, (leader, change.time))
+        world.at(change.time + bound, self._crashed, (leader, change))
 
-    def _crashed(self, leader_and_time: tuple[Process, float]) -> None:
-        leader, renewed = leader_and_time
+    def _crashed(self, leader_and_change: tuple[Process, Change]) -> None:
+        leader, change = leader_and_change
         world = self.world
         if world.leader() is None:
-            text = f"nobody leads {world.time - renewed:.3f} s after the last renewal"
+            latest = world.network.store.history[-1].stored
+            if latest.holder == leader.identity and latest.key != change.stored.key:
+                self._await_successor(leader)  # its last renewal landed after it died
+                return
+            text = f"nobody leads {world.time - change.time:.3f} s after a last renewal"
             world.checks.broken(world.time, "G6", "world", text)
             return
         world.count_probe("crash")
@@ -224,6 +244,46 @@ class Liveness:
             return
         world.count_probe(f"outage: {kind}")
         self._next(None)
+
+    def _churn(self, leader: Process) -> None:
+        """Do what proves nothing about a term: it must go on (rules 10 and 11)."""
+        world, settings = self.world, leader.settings
+        link, interval = leader.link, settings.renew_interval
+        interval /= leader.node.clocks.rate
+        kind = ("labels", "resends", "watch lags", "watch drops")[
+            int(leader.node.draw() * 4)
+        ]
+        match kind:
+            case "labels":
+                for step in range(12):
+                    world.after(interval * step / 5, self._label, None)
+            case "resends":
+                link.resend = 1.0
+            case "watch lags":
+                link.watch_lag = 1.5 * interval
+            case "watch drops":
+                for watch in world.network.watches:
+                    watch.drop = 2
+        link.look()
+        if world.recorder is not None:
+            world.recorder.note(world.time, f"churn: {kind}")
+        world.after(3.0 * interval, self._churned, (leader, leader.term, kind))
+
+    def _label(self, _: object) -> None:
+        network = self.world.network
+        network.store.label(self.world.time, f"{self.world.time:.6f}")
+        network.tell_watches()
+
+    def _churned(self, before: tuple[Process, int, str]) -> None:
+        leader, term, kind = before
+        world = self.world
+        leader.link.heal()
+        if not leader.believing or leader.term != term:
+            text = f"lost term {term} to something that proves nothing: {kind}"
+            world.checks.broken(world.time, "G8", leader.name, text)
+            return
+        world.count_probe(f"churn: {kind}")
+        world.after(3.0 * leader.settings.renew_interval, self._next, None)
 
     # G9 -----------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ RHO = 0.1
 """The bound on the error of a clock's rate that the guarantees assume."""
 
 Kind = Literal["elector", "client-go", "node-package"]
-Probe = Literal["crash", "stop", "outage", "quiet"]
+Probe = Literal["crash", "stop", "outage", "quiet", "churn"]
 Profile = Literal["default", "quiet", "storm", "thousand"]
 
 

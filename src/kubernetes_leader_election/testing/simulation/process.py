@@ -360,8 +360,10 @@ class Process:
             return
         if self._late(deadline):
             self._not_sent(ticket)
-        else:
-            self.world.network.send(ticket)
+            return
+        if ticket.order is not None:
+            self.world.checks.sent(self.world.time, ticket.order)
+        self.world.network.send(ticket)
 
     def _not_sent(self, ticket: Ticket) -> None:
         self.answered(ticket, NOT_SENT)
