@@ -76,43 +76,30 @@ class Special(enum.Enum):
 S, F = State, Fact
 AFTERWARDS: Final = Special.AFTERWARDS
 
-TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
+_CHANGES: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.STOPPED, F.START_ASKED): S.LOOKING,
-    (S.STOPPED, F.STOP_ASKED): S.STOPPED,
-    (S.STOPPED, F.ALIVE): S.STOPPED,
-    (S.STOPPED, F.NOT_ALIVE): S.STOPPED,
-    (S.STOPPED, F.DRIVER_FAILED): S.STOPPED,
     (S.LOOKING, F.STOP_ASKED): S.STOPPED,
     (S.LOOKING, F.STEP_DOWN_ASKED): S.STANDING_BY,
-    (S.LOOKING, F.ALIVE): S.LOOKING,
     (S.LOOKING, F.NOT_ALIVE): S.STANDING_BY,
-    (S.LOOKING, F.DRIVER_FAILED): S.LOOKING,
     (S.LOOKING, F.HELD): S.WAITING,
     (S.LOOKING, F.FREE): S.CONTENDING,
     (S.LOOKING, F.EXPIRED): S.CONTENDING,
     (S.WAITING, F.STOP_ASKED): S.STOPPED,
     (S.WAITING, F.STEP_DOWN_ASKED): S.STANDING_BY,
-    (S.WAITING, F.ALIVE): S.WAITING,
     (S.WAITING, F.NOT_ALIVE): S.STANDING_BY,
     (S.WAITING, F.DRIVER_FAILED): S.LOOKING,
-    (S.WAITING, F.HELD): S.WAITING,
     (S.WAITING, F.FREE): S.CONTENDING,
     # G1: only after the record stood still for its own duration on our clock.
     (S.WAITING, F.EXPIRED): S.CONTENDING,
     (S.CONTENDING, F.STOP_ASKED): S.STOPPED,
     (S.CONTENDING, F.STEP_DOWN_ASKED): S.STANDING_BY,
-    (S.CONTENDING, F.ALIVE): S.CONTENDING,
     (S.CONTENDING, F.NOT_ALIVE): S.STANDING_BY,
     (S.CONTENDING, F.DRIVER_FAILED): S.LOOKING,
     (S.CONTENDING, F.HELD): S.WAITING,
-    (S.CONTENDING, F.FREE): S.CONTENDING,
-    (S.CONTENDING, F.EXPIRED): S.CONTENDING,
     (S.CONTENDING, F.DELAY_OVER): S.ACQUIRING,
-    #
     # G5: a write under way is not forgotten; what landed is led or released.
     (S.ACQUIRING, F.STOP_ASKED): S.WITHDRAWING,
     (S.ACQUIRING, F.STEP_DOWN_ASKED): S.WITHDRAWING,
-    (S.ACQUIRING, F.ALIVE): S.ACQUIRING,
     (S.ACQUIRING, F.NOT_ALIVE): S.WITHDRAWING,
     (S.ACQUIRING, F.DRIVER_FAILED): S.LOOKING,
     (S.ACQUIRING, F.HELD): S.WAITING,
@@ -123,60 +110,50 @@ TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.LEADER, F.STOP_ASKED): S.DRAINING,
     (S.LEADER, F.STEP_DOWN_ASKED): S.DRAINING,
     (S.LEADER, F.END_ASKED): S.DRAINING,
-    (S.LEADER, F.ALIVE): S.LEADER,
-    # A stuck application stops renewing; its term runs to the deadline.
-    (S.LEADER, F.NOT_ALIVE): S.LEADER,
     (S.LEADER, F.DRIVER_FAILED): S.FENCED,
-    (S.LEADER, F.RENEWED): S.LEADER,
     # G1: the first proof of loss ends belief; there is no way back but a new term.
     (S.LEADER, F.LOST): S.FENCED,
     # G2: stop before others start.
     (S.LEADER, F.DEADLINE_PASSED): S.FENCED,
-    (S.DRAINING, F.STOP_ASKED): S.DRAINING,
-    (S.DRAINING, F.STEP_DOWN_ASKED): S.DRAINING,
-    (S.DRAINING, F.END_ASKED): S.DRAINING,
     # G5: release only follows the end of the work.
     (S.DRAINING, F.WORK_ENDED): S.RELEASING,
-    (S.DRAINING, F.ALIVE): S.DRAINING,
-    (S.DRAINING, F.NOT_ALIVE): S.DRAINING,
     (S.DRAINING, F.DRIVER_FAILED): S.FENCED,
-    (S.DRAINING, F.RENEWED): S.DRAINING,
     (S.DRAINING, F.LOST): S.FENCED,
     (S.DRAINING, F.DEADLINE_PASSED): S.FENCED,
-    (S.RELEASING, F.STOP_ASKED): S.RELEASING,
-    (S.RELEASING, F.STEP_DOWN_ASKED): S.RELEASING,
-    (S.RELEASING, F.ALIVE): S.RELEASING,
-    (S.RELEASING, F.NOT_ALIVE): S.RELEASING,
     (S.RELEASING, F.DRIVER_FAILED): AFTERWARDS,
     (S.RELEASING, F.LOST): AFTERWARDS,
     (S.RELEASING, F.RELEASE_OVER): AFTERWARDS,
-    (S.FENCED, F.STOP_ASKED): S.FENCED,
-    (S.FENCED, F.STEP_DOWN_ASKED): S.FENCED,
-    (S.FENCED, F.END_ASKED): S.FENCED,
     # G4: a new term is sought only when nothing of the old one runs.
     (S.FENCED, F.WORK_ENDED): AFTERWARDS,
-    (S.FENCED, F.ALIVE): S.FENCED,
-    (S.FENCED, F.NOT_ALIVE): S.FENCED,
-    (S.FENCED, F.DRIVER_FAILED): S.FENCED,
-    (S.FENCED, F.HELD): S.FENCED,
-    (S.FENCED, F.FREE): S.FENCED,
-    (S.FENCED, F.EXPIRED): S.FENCED,
-    (S.WITHDRAWING, F.STOP_ASKED): S.WITHDRAWING,
-    (S.WITHDRAWING, F.STEP_DOWN_ASKED): S.WITHDRAWING,
-    (S.WITHDRAWING, F.ALIVE): S.WITHDRAWING,
-    (S.WITHDRAWING, F.NOT_ALIVE): S.WITHDRAWING,
     (S.WITHDRAWING, F.DRIVER_FAILED): AFTERWARDS,
     (S.WITHDRAWING, F.ACQUIRE_PROVED): S.RELEASING,
     (S.WITHDRAWING, F.WITHDRAWN): AFTERWARDS,
     (S.STANDING_BY, F.STOP_ASKED): S.STOPPED,
-    (S.STANDING_BY, F.STEP_DOWN_ASKED): S.STANDING_BY,
-    (S.STANDING_BY, F.ALIVE): S.STANDING_BY,
-    (S.STANDING_BY, F.NOT_ALIVE): S.STANDING_BY,
-    (S.STANDING_BY, F.DRIVER_FAILED): S.STANDING_BY,
-    (S.STANDING_BY, F.HELD): S.STANDING_BY,
-    (S.STANDING_BY, F.FREE): S.STANDING_BY,
-    (S.STANDING_BY, F.EXPIRED): S.STANDING_BY,
     (S.STANDING_BY, F.MAY_CONTEND): S.LOOKING,
+}
+
+_STOPS: Final = frozenset({F.STOP_ASKED, F.STEP_DOWN_ASKED})
+_LIFE: Final = frozenset({F.ALIVE, F.NOT_ALIVE})
+
+_STAYS: Final[dict[State, frozenset[Fact]]] = {
+    S.STOPPED: _LIFE | {F.STOP_ASKED, F.DRIVER_FAILED},
+    S.LOOKING: frozenset({F.ALIVE, F.DRIVER_FAILED}),
+    S.WAITING: frozenset({F.ALIVE}),
+    S.CONTENDING: frozenset({F.ALIVE}),
+    S.ACQUIRING: frozenset({F.ALIVE}),
+    # A stuck application stops renewing; its term runs to the deadline.
+    S.LEADER: _LIFE | {F.RENEWED},
+    S.DRAINING: _LIFE | _STOPS | {F.END_ASKED, F.RENEWED},
+    S.RELEASING: _LIFE | _STOPS,
+    S.FENCED: _LIFE | _STOPS | {F.END_ASKED, F.DRIVER_FAILED},
+    S.WITHDRAWING: _LIFE | _STOPS,
+    S.STANDING_BY: _LIFE | {F.STEP_DOWN_ASKED, F.DRIVER_FAILED},
+}
+"""Facts that may be met in a state and leave it as it is."""
+
+TABLE: Final[dict[tuple[State, Fact], State | Special]] = {
+    **_CHANGES,
+    **{(s, fact): s for s, facts in _STAYS.items() for fact in facts},
 }
 
 HOLDING: Final = frozenset({S.LEADER, S.DRAINING})
@@ -212,10 +189,8 @@ def diagram() -> str:
     """Draw the table in the Graphviz language, for the documentation."""
     lines = ["digraph election {", "  rankdir=LR; node [shape=box, style=rounded];"]
     edges: dict[tuple[str, str], list[str]] = {}
-    for (state, fact), target in TABLE.items():
-        if target is not state:
-            key = (state.value, target.value)
-            edges.setdefault(key, []).append(fact.value)
+    for (state, fact), target in _CHANGES.items():
+        edges.setdefault((state.value, target.value), []).append(fact.value)
     lines += [
         f'  "{start}" -> "{end}" [label="{", ".join(facts)}"];'
         for (start, end), facts in edges.items()
