@@ -138,6 +138,9 @@ class Login:
         """Give a client certificate and its key (PEM) that this login brings along."""
         return None
 
+    def drop_after_fork(self) -> None:
+        """In a child process: forget what only the parent has, such as threads."""
+
     @property
     def is_secret(self) -> bool:
         """Tell whether the headers carry a secret, which plain http must not see."""
@@ -303,6 +306,7 @@ class Credentials:
     def drop_after_fork(self) -> None:
         """In a child process: take a new lock, the old one may be held for ever."""
         self._lock = threading.Lock()
+        self._login.drop_after_fork()
 
     def _current(self, timeout: float | None) -> Headers:
         return self._login.headers(timeout=timeout) + self._impersonation

@@ -36,7 +36,7 @@ from kubernetes_leader_election.credentials.tokens import TokenFile
 from kubernetes_leader_election.credentials.trust import Trust, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
-__all__ = ["load"]
+__all__ = ["Entry", "load", "login_of", "trust_of"]
 
 _CLUSTER_KEYS = {
     "server",
@@ -155,8 +155,8 @@ def load(
     return Credentials(
         server=server,
         source=source,
-        login=_login(user),
-        trust=_trust(cluster, user),
+        login=login_of(user, cluster, variables),
+        trust=trust_of(cluster, user),
         namespace=chosen.text("namespace") or "default",
         proxy=_proxy(cluster, server, variables),
         impersonation=_impersonation(user),
@@ -271,7 +271,8 @@ def _broken(file: Path, trouble: str) -> CredentialsError:
     )
 
 
-def _trust(cluster: Entry, user: Entry) -> Trust:
+def trust_of(cluster: Entry, user: Entry) -> Trust:
+    """Give the TLS settings that two entries name."""
     ca_file = cluster.path("certificate-authority")
     ca_data = cluster.data("certificate-authority-data")
     insecure = cluster.flag("insecure-skip-tls-verify")
@@ -298,7 +299,8 @@ def _proxy(cluster: Entry, server: Server, environ: Mapping[str, str]) -> Proxy 
     return proxy_from_variables(server, environ)
 
 
-def _login(user: Entry) -> Login | None:
+def login_of(user: Entry, cluster: Entry, environ: Mapping[str, str]) -> Login | None:
+    """Give the way to log in that a user entry names; None for the anonymous user."""
     token_file, token = user.path("tokenFile"), user.text("token")
     name, password = user.text("username"), user.text("password")
     plugin = user.values.get("exec")
@@ -322,12 +324,34 @@ def _login(user: Entry) -> Login | None:
             description=f"the password of {user.place}",
         )
     if plugin is not None:
-        raise user.refuse("exec plugins are not supported yet.")
+        return _plugin_login(plugin, user, cluster, environ)
     if user.values.get("client-certificate") or user.values.get(
         "client-certificate-data"
     ):
         return StaticLogin((), description=f"the client certificate of {user.place}")
     return None
+
+
+def _plugin_login(
+    values: Any, user: Entry, cluster: Entry, environ: Mapping[str, str]
+) -> Login:
+    # fmt: off
+    from kubernetes_leader_election.credentials import exec_plugin  # noqa: PLC0415 - subprocess
+    # fmt: on
+    ca_data, ca_file = (
+        cluster.data("certificate-authority-data"),
+        cluster.path("certificate-authority"),
+    )
+    if ca_data is None and ca_file is not None:
+        with contextlib.suppress(OSError):  # said when the file is used
+            ca_data = read_text(ca_file)
+    plugin = exec_plugin.parse_plugin(
+        values,
+        place=user.place,
+        directory=user.file.parent,
+        cluster=exec_plugin.cluster_info(cluster.values, ca_data),
+    )
+    return exec_plugin.ExecLogin(plugin, environ=environ)
 
 
 def _impersonation(user: Entry) -> Headers:
