@@ -1,0 +1,380 @@
+"""
+The web application: every request goes through :meth:`App.handle`.
+
+Its order is the real server's: the deadline of the request, who asks, what the
+flow control says, may they, and only then the request itself. Faults come in after
+the rights and before the work, which is where trouble finds real requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from kubernetes_leader_election.testing.faults import (
+    Action,
+    Answer,
+    ApplyLate,
+    ApplyThenDrop,
+    ApplyThenHang,
+    Delay,
+    DropBefore,
+    FaultPlan,
+    Hang,
+    StaleRead,
+    Throttle,
+)
+from kubernetes_leader_election.testing.lease_server import (
+    discovery,
+    openapi,
+    request_info,
+    reviews,
+    statuses,
+)
+from kubernetes_leader_election.testing.lease_server.access import Access
+from kubernetes_leader_election.testing.lease_server.exchange import (
+    Exchange,
+    Prepared,
+    Reply,
+)
+from kubernetes_leader_election.testing.lease_server.objects import Objects
+from kubernetes_leader_election.testing.lease_server.registry import Registry
+from kubernetes_leader_election.testing.lease_server.request_log import (
+    RequestLog,
+    RequestRecord,
+)
+from kubernetes_leader_election.testing.lease_server.resources import (
+    RESOURCES,
+    Resource,
+)
+from kubernetes_leader_election.testing.lease_server.statuses import ApiError
+from kubernetes_leader_election.testing.lease_server.storage_gate import StorageGate
+from kubernetes_leader_election.testing.lease_server.store import Change
+from kubernetes_leader_election.testing.lease_server.timings import Timings
+from kubernetes_leader_election.testing.lease_server.watch_hub import WatchHub
+from kubernetes_leader_election.testing.lease_server.watching import Watching
+
+__all__ = ["App"]
+
+Endpoint = Callable[[Exchange, Resource], Awaitable[Prepared]]
+
+HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
+_GROUP_VERSIONS = frozenset(
+    {
+        ("", "v1"),
+        ("coordination.k8s.io", "v1"),
+        ("authorization.k8s.io", "v1"),
+        ("authentication.k8s.io", "v1"),
+    }
+)
+
+
+class App:
+    """Turn requests into answers; runs in one event loop, in one thread."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        access: Access,
+        faults: FaultPlan,
+        log: RequestLog,
+        timings: Timings,
+        address: str,
+    ) -> None:
+        self.registry = registry
+        self.access = access
+        self.faults = faults
+        self.log = log
+        self.timings = timings
+        self.hub = WatchHub()
+        self.gate = StorageGate()
+        self._versions: list[tuple[int, asyncio.Future[None]]] = []
+        self._resources = {
+            (one.group, one.version, one.plural): one for one in RESOURCES
+        }
+        self._documents = discovery.documents(address)
+        self._objects = Objects(registry, access, self.wait_for_version)
+        self._watching = Watching(
+            registry, self.hub, self.gate, timings, self.wait_for_version
+        )
+        registry.store.listeners.append(self._changed)
+
+    def _changed(self, change: Change) -> None:
+        self.hub.publish(change)
+        for version, waiter in self._versions:
+            if change.revision >= version and not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for_version(self, version: int) -> None:
+        """
+        Wait until the store has seen a version.
+
+        Raises:
+            ApiError: 504, it has not in time.
+        """
+        store = self.registry.store
+        if version <= store.revision:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        entry = (version, waiter)
+        self._versions.append(entry)
+        try:
+            async with asyncio.timeout(self.timings.future):
+                await waiter
+        except TimeoutError:
+            raise statuses.version_from_the_future(version, store.revision) from None
+        finally:
+            self._versions.remove(entry)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, whatever it is."""
+        url = request.rel_url
+        query: dict[str, str] = {}
+        if url.raw_query_string:
+            for key, value in url.query.items():
+                query.setdefault(key, value)
+        path = url.path
+        info = request_info.read_request(request.method, path, query)
+        record = RequestRecord(
+            time=time.monotonic(),
+            verb=info.verb,
+            method=request.method,
+            path=path,
+            query=url.raw_query_string,
+            user_agent=request.headers.get("User-Agent", ""),
+            namespace=info.namespace,
+            name=info.name,
+        )
+        exchange = Exchange(request, query, info, record)
+        exchange.on_answer = self.log.answer
+        try:
+            answer = await self._serve(exchange)
+        except ApiError as error:
+            answer = Reply.of(error)
+        if isinstance(answer, Reply):
+            self.log.answer(record, answer.status)
+            return answer.response(exchange.warnings)
+        return answer
+
+    async def _serve(self, exchange: Exchange) -> Reply | web.StreamResponse:
+        info = exchange.info
+        resource = self._resources.get((info.group, info.version, info.resource))
+        try:
+            if info.verb != "watch":
+                exchange.limit = exchange.deadline(self.timings.read)
+            authorization = exchange.request.headers.get("Authorization")
+            exchange.user = self.access.authenticate(authorization)
+            exchange.record.user = exchange.user.name
+        finally:
+            self.log.add(exchange.record)
+        self.access.check(exchange.user, info, resource)
+        fault = self.faults.pick(exchange.record)
+        if fault is not None:
+            exchange.record.fault = type(fault).__name__
+            early = await self._before(exchange, fault)
+            if early is not None:
+                return early
+        if "//" in info.path:
+            raise statuses.unknown_path()
+        if resource is None:
+            prepared = await self._other(exchange)
+        else:
+            endpoint = self._endpoint(exchange, resource)
+            if endpoint is None:
+                return await self._watching.serve(exchange, resource, fault)
+            prepared = await endpoint(exchange, resource)
+        return await self._finish(exchange, prepared, fault)
+
+    def _endpoint(self, exchange: Exchange, resource: Resource) -> Endpoint | None:
+        """Choose who answers; None stands for a watch."""
+        info, method = exchange.info, exchange.method
+        if info.subresource or len(info.parts) > 2:
+            raise statuses.no_such_resource()
+        if info.verb == "watch":
+            if method != "GET":
+                raise statuses.method_not_allowed()
+            return None
+        one = self._objects
+        named: dict[str, Endpoint] = {
+            "GET": one.get,
+            "PUT": one.replace,
+            "PATCH": one.patch,
+            "DELETE": one.delete,
+        }
+        many: dict[str, Endpoint] = {
+            "GET": one.read_many,
+            "POST": one.create,
+            "DELETE": one.delete_collection,
+        }
+        if resource.namespaced and not info.namespace:
+            many = {"GET": one.read_many}
+            named = {}
+        if not resource.namespaced:
+            many.pop("DELETE", None)
+        found = (named if info.named else many).get(method)
+        if found is None:
+            raise statuses.method_not_allowed()
+        return found
+
+    async def _before(self, exchange: Exchange, fault: Action) -> Reply | None:
+        """Do what a fault wants done before the request; maybe answer."""
+        match fault:
+            case Delay(seconds):
+                await asyncio.sleep(seconds)
+            case Throttle(retry_after):
+                raise statuses.too_many_requests(retry_after)
+            case Answer():
+                return _answer(fault)
+            case Hang(seconds):
+                await self._hang(exchange, seconds)
+            case DropBefore():
+                await exchange.request.read()
+                await _drop(exchange)
+            case StaleRead(versions):
+                exchange.stale_versions = versions
+            case _:
+                pass
+        return None
+
+    async def _finish(
+        self, exchange: Exchange, prepared: Prepared, fault: Action | None
+    ) -> Reply:
+        """Run a request, with what a fault wants done after it."""
+        if isinstance(fault, ApplyLate):
+            loop = asyncio.get_running_loop()
+            loop.call_later(fault.seconds, self._run_unwatched, prepared)
+            if fault.hang:
+                await self._hang(exchange, None)
+            await _drop(exchange)
+        await self._await_storage(exchange, prepared)
+        reply = prepared.run()
+        if isinstance(fault, ApplyThenDrop):
+            await _drop(exchange)
+        if isinstance(fault, ApplyThenHang):
+            await self._hang(exchange, fault.seconds)
+        return reply
+
+    @staticmethod
+    def _run_unwatched(prepared: Prepared) -> None:
+        """Run a request whose client is gone; a refusal has no one to go to."""
+        try:
+            prepared.run()
+        except ApiError:
+            return
+
+    async def _await_storage(self, exchange: Exchange, prepared: Prepared) -> None:
+        if prepared.needs == "memory" or not self.gate.shut:
+            return
+        asked = exchange.limit
+        if prepared.needs == "read":
+            if not await self.gate.passed(asked or self.timings.read):
+                await _drop(exchange)
+            return
+        patience = self.timings.write
+        early = asked is not None and asked < patience
+        if asked is not None and early:
+            patience = asked
+        if await self.gate.passed(patience):
+            return
+        self.gate.give_up(lambda: self._run_unwatched(prepared))
+        raise statuses.asked_timeout() if early else statuses.storage_timeout()
+
+    async def _hang(self, exchange: Exchange, seconds: float | None) -> NoReturn:
+        """Answer nothing; the handler is cancelled when the client goes."""
+        if seconds is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(seconds)
+        await _drop(exchange)
+
+    async def _other(self, exchange: Exchange) -> Prepared:
+        """Answer everything that is no Lease and no namespace."""
+        info = exchange.info
+        if info.path.rstrip("/") in HEALTH_PATHS or info.path.startswith(
+            tuple(f"{path}/" for path in HEALTH_PATHS)
+        ):
+            return await self._health(exchange)
+        if info.resource:
+            return await self._minor_resource(exchange)
+        path = info.path.rstrip("/") or "/"
+        if path == "/metrics":
+            text = discovery.metrics(self.log.totals, len(self.hub))
+            kind = "text/plain; version=0.0.4; charset=utf-8"
+            return Prepared(lambda: Reply(200, text.encode(), kind))
+        if path.startswith("/openapi/"):
+            return openapi.prepare(path)
+        document = self._documents.get(path)
+        if document is None and path == "/":
+            document = {"paths": sorted([*self._documents, *HEALTH_PATHS, "/metrics"])}
+        if document is None:
+            raise statuses.unknown_path()
+        if exchange.method != "GET":
+            raise statuses.method_not_allowed()
+        exchange.negotiate(convertible=False)
+        return Prepared(lambda: exchange.reply(document))
+
+    async def _minor_resource(self, exchange: Exchange) -> Prepared:
+        info = exchange.info
+        if (info.group, info.version) not in _GROUP_VERSIONS:
+            raise statuses.unknown_path()
+        answer: Any = None
+        if info.group == "authorization.k8s.io":
+            answer = await reviews.access_review(exchange, self.access)
+        elif info.group == "authentication.k8s.io":
+            answer = reviews.subject_review(exchange)
+        elif info.resource == "events" and exchange.method == "GET":
+            answer = self._no_events(exchange)
+        if answer is None:
+            raise statuses.no_such_resource()
+        return Prepared(lambda: answer)
+
+    def _no_events(self, exchange: Exchange) -> Reply | None:
+        """List the events of an object: there are none, and kubectl asks for them."""
+        if exchange.info.verb != "list":
+            return None
+        exchange.negotiate()
+        version = str(self.registry.store.revision)
+        return exchange.reply(
+            {
+                "kind": "EventList",
+                "apiVersion": "v1",
+                "metadata": {"resourceVersion": version},
+                "items": [],
+            }
+        )
+
+    async def _health(self, exchange: Exchange) -> Prepared:
+        check = exchange.info.path.strip("/").partition("/")[0]
+        kind = "text/plain; charset=utf-8"
+        if self.gate.shut and not await self.gate.passed(self.timings.health):
+            text = (
+                f"[+]ping ok\n[-]etcd failed: reason withheld\n{check} check failed\n"
+            )
+            return Prepared(lambda: Reply(500, text.encode(), kind))
+        if "verbose" in exchange.query:
+            text = f"[+]ping ok\n[+]etcd ok\n{check} check passed\n"
+            return Prepared(lambda: Reply(200, text.encode(), kind))
+        return Prepared(lambda: Reply(200, b"ok", kind))
+
+
+def _answer(fault: Answer) -> Reply:
+    headers = {}
+    if fault.retry_after is not None:
+        headers["Retry-After"] = str(fault.retry_after)
+    if fault.body is not None:
+        return Reply(fault.status, fault.body.encode(), fault.content_type, headers)
+    error = ApiError(fault.status, fault.reason, fault.message, {}, headers)
+    return Reply.of(error)
+
+
+async def _drop(exchange: Exchange) -> NoReturn:
+    """Cut the connection; being cancelled is how the handler then ends."""
+    transport = exchange.request.transport
+    if transport is not None:
+        transport.abort()
+    while True:
+        await asyncio.Event().wait()

@@ -1,0 +1,631 @@
+"""Everything a request can do to objects, but watch them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubernetes_leader_election.testing.lease_server import (
+    access,
+    apply,
+    decoding,
+    patches,
+    selectors,
+    statuses,
+    tables,
+)
+from kubernetes_leader_election.testing.lease_server.access import Access
+from kubernetes_leader_election.testing.lease_server.exchange import (
+    Exchange,
+    Prepared,
+    Reply,
+)
+from kubernetes_leader_election.testing.lease_server.registry import (
+    DeleteOptions,
+    Registry,
+    WriteOptions,
+    Written,
+    parse_version,
+)
+from kubernetes_leader_election.testing.lease_server.resources import Resource
+from kubernetes_leader_election.testing.lease_server.statuses import FieldError
+from kubernetes_leader_election.testing.lease_server.store import Stored
+
+__all__ = ["Objects", "asked_version"]
+
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def asked_version(exchange: Exchange) -> int | None:
+    """
+    Read ``resourceVersion``; None where the client gave none.
+
+    Raises:
+        ApiError: 500 for what is no number, as the real server has it.
+    """
+    text = exchange.query.get("resourceVersion", "")
+    if not text:
+        return None
+    try:
+        return parse_version(text)
+    except ValueError as error:
+        found = FieldError.invalid("resourceVersion", text, str(error))
+        raise statuses.internal(str(found)) from error
+
+
+def integer(exchange: Exchange, key: str) -> int | None:
+    """
+    Read a whole number from the query.
+
+    Raises:
+        ApiError: 400.
+    """
+    text = exchange.query.get(key)
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise statuses.bad_request(message) from None
+
+
+@dataclass(slots=True)
+class Objects:
+    """The verbs on objects, each turned into a step that can be run."""
+
+    registry: Registry
+    access: Access
+    wait_for_version: Callable[[int], Any]
+
+    async def get(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Read one object: from the storage, or from memory if a version is given."""
+        exchange.negotiate()
+        asked = asked_version(exchange)
+        if asked:
+            await self.wait_for_version(asked)
+        key = (resource, self._namespace(exchange, resource), exchange.info.parts[1])
+
+        def run() -> Reply:
+            stored = self.registry.store.get(key)
+            if exchange.stale_versions:
+                stored = self.registry.store.earlier(key, exchange.stale_versions)
+            if stored is None:
+                raise statuses.not_found(resource, key[2])
+            return self._object(exchange, resource, stored)
+
+        return Prepared(run, "read" if asked is None else "memory")
+
+    async def read_many(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Read many objects."""
+        exchange.negotiate()
+        _check_list_options(exchange)
+        try:
+            asked = asked_version(exchange)
+        except statuses.ApiError as error:
+            raise statuses.bad_request(error.message) from error
+        query = exchange.query
+        selector = selectors.read_selectors(
+            resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
+        )
+        limit = integer(exchange, "limit") or 0
+        place = _Continue.read(query.get("continue", ""))
+        if place is not None and asked:
+            message = "specifying resource version is not allowed when using continue"
+            raise statuses.bad_request(message)
+        if asked:
+            await self.wait_for_version(asked)
+        if asked == 0 and place is None:
+            limit = 0
+        exact = query.get("resourceVersionMatch") == "Exact"
+        namespace = self._namespace(exchange, resource)
+
+        def run() -> Reply:
+            page = self._page(
+                exchange,
+                resource,
+                namespace,
+                selector,
+                place,
+                limit,
+                asked if exact else None,
+            )
+            return self._list(exchange, resource, *page)
+
+        return Prepared(run, "read" if asked is None else "memory")
+
+    def _page(
+        self,
+        exchange: Exchange,
+        resource: Resource,
+        namespace: str,
+        selector: selectors.Selector,
+        place: _Continue | None,
+        limit: int,
+        exact: int | None,
+    ) -> tuple[list[Stored], dict[str, Any]]:
+        """Choose the objects of one answer, and write the list's metadata."""
+        store = self.registry.store
+        version = place.version if place else (exact or store.revision)
+        if version == store.revision or version < 0:
+            found = store.objects(resource, namespace)
+            version = store.revision
+        else:
+            found = self._as_of(resource, namespace, version, place)
+        if exchange.stale_versions:
+            found = self._stale(found, resource, exchange.stale_versions)
+        chosen = [one for one in found if selector.matches(one.document)]
+        if place is not None:
+            chosen = [one for one in chosen if _place_of(one) > place.after]
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
+        if limit > 0 and len(chosen) > limit:
+            left = len(chosen) - limit
+            chosen = chosen[:limit]
+            after = _Continue(version, _place_of(chosen[-1]))
+            metadata["continue"] = after.write()
+            if not selector:
+                metadata["remainingItemCount"] = left
+        return chosen, metadata
+
+    def _as_of(
+        self, resource: Resource, namespace: str, version: int, place: _Continue | None
+    ) -> list[Stored]:
+        store = self.registry.store
+        if version < store.oldest:
+            if place is None:
+                oldest = store.oldest
+                raise statuses.expired(
+                    f"The resourceVersion for the provided list is too old: "
+                    f"{version} ({oldest})"
+                )
+            anew = _Continue(-1, place.after).write()
+            message = (
+                "The provided continue parameter is too old to display a consistent "
+                "list result. You can start a new list without the continue "
+                "parameter, or use the continue token in this response to retrieve "
+                "the remainder of the results. Continuing with the provided token "
+                "results in an inconsistent list - objects that were created, "
+                "modified, or deleted between the time the first chunk was returned "
+                "and now may show up in the list."
+            )
+            raise statuses.expired(message, continue_token=anew)
+        return store.objects_as_of(resource, namespace, version)
+
+    def _stale(
+        self, found: list[Stored], resource: Resource, versions: int
+    ) -> list[Stored]:
+        earlier = []
+        for one in found:
+            metadata = one.document["metadata"]
+            key = (resource, metadata.get("namespace", ""), metadata["name"])
+            before = self.registry.store.earlier(key, versions)
+            if before is not None:
+                earlier.append(before)
+        return earlier
+
+    async def create(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Create by POST."""
+        exchange.negotiate()
+        form = exchange.body_form()
+        body = await exchange.body()
+        options = self._write_options(exchange, "CreateOptions")
+        document = self._decoded(exchange, resource, body, form)
+        namespace = self._namespace(exchange, resource)
+
+        def run() -> Reply:
+            stored = self.registry.create(resource, namespace, document, options)
+            return self._object(exchange, resource, stored, 201)
+
+        return Prepared(run, "write")
+
+    async def replace(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Replace, or create, by PUT."""
+        exchange.negotiate()
+        body = await exchange.body()
+        options = self._write_options(exchange, "UpdateOptions")
+        form = exchange.body_form()
+        document = self._decoded(exchange, resource, body, form)
+        namespace = self._namespace(exchange, resource)
+        name = exchange.info.parts[1]
+        _check_name(document["metadata"], name, namespace)
+        uid = document["metadata"].get("uid", "")
+
+        def run() -> Reply:
+            written = self.registry.update(
+                resource,
+                namespace,
+                name,
+                lambda _existing: document,
+                options,
+                uid=uid,
+                may_create=self._may_create(exchange, resource),
+            )
+            return self._written(exchange, resource, written)
+
+        return Prepared(run, "write")
+
+    def _may_create(self, exchange: Exchange, resource: Resource) -> Callable[[], None]:
+        info, user = exchange.info, exchange.user
+
+        def check() -> None:
+            about = (resource.group, resource.plural)
+            if not self.access.allows(user, "create", about, info.namespace, info.name):
+                raise access.refusal(user, "create", resource, info)
+
+        return check
+
+    async def patch(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Change parts by PATCH, in one of four languages."""
+        form = exchange.body_form(patches.FORMS)
+        exchange.negotiate()
+        body = await exchange.body()
+        options = self._write_options(exchange, "PatchOptions", form=form)
+        namespace = self._namespace(exchange, resource)
+        name = exchange.info.parts[1]
+        if form == "apply":
+            return self._apply(exchange, resource, body, options)
+        strict = exchange.query.get("fieldValidation") or "Warn"
+        change = patches.read_patch(resource, form, body)
+
+        def make(existing: Stored | None) -> dict[str, Any]:
+            if existing is None:
+                raise statuses.not_found(resource, name)
+            decoded = change(existing.document)
+            self._judge_strict(exchange, resource, decoded.strict, strict, patch=True)
+            _check_name(decoded.document["metadata"], name, namespace)
+            return decoded.document
+
+        def run() -> Reply:
+            written = self.registry.update(resource, namespace, name, make, options)
+            return self._written(exchange, resource, written)
+
+        return Prepared(run, "write")
+
+    def _apply(
+        self,
+        exchange: Exchange,
+        resource: Resource,
+        body: bytes,
+        options: WriteOptions,
+    ) -> Prepared:
+        namespace = self._namespace(exchange, resource)
+        name = exchange.info.parts[1]
+        force = exchange.query.get("force", "").lower() in {"true", "1"}
+        strict = exchange.query.get("fieldValidation") or "Warn"
+        config = apply.read_configuration(resource, body)
+        self._judge_strict(exchange, resource, config.strict, strict, patch=True)
+        _check_name(config.document["metadata"], name, namespace)
+
+        def make(existing: Stored | None) -> dict[str, Any]:
+            live = existing.document if existing is not None else None
+            return apply.applied(resource, live, config.document, options, force=force)
+
+        def run() -> Reply:
+            written = self.registry.update(
+                resource,
+                namespace,
+                name,
+                make,
+                options,
+                may_create=self._may_create(exchange, resource),
+            )
+            return self._written(exchange, resource, written)
+
+        return Prepared(run, "write")
+
+    async def delete(self, exchange: Exchange, resource: Resource) -> Prepared:
+        """Delete one object."""
+        exchange.negotiate()
+        options = await self._delete_options(exchange)
+        namespace = self._namespace(exchange, resource)
+        name = exchange.info.parts[1]
+
+        def run() -> Reply:
+            written = self.registry.delete(resource, namespace, name, options)
+            if not written.deleted:
+                return self._object(exchange, resource, written.stored)
+            details = {"name": name}
+            if resource.group:
+                details["group"] = resource.group
+            details |= {"kind": resource.plural, "uid": written.stored.uid}
+            return exchange.reply(
+                {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "status": "Success",
+                    "details": details,
+                }
+            )
+
+        return Prepared(run, "write")
+
+    async def delete_collection(
+        self, exchange: Exchange, resource: Resource
+    ) -> Prepared:
+        """Delete every object a list would give, and answer with that list."""
+        exchange.negotiate()
+        options = await self._delete_options(exchange)
+        query = exchange.query
+        selector = selectors.read_selectors(
+            resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
+        )
+        limit = integer(exchange, "limit") or 0
+        place = _Continue.read(query.get("continue", ""))
+        namespace = self._namespace(exchange, resource)
+
+        def run() -> Reply:
+            chosen, metadata = self._page(
+                exchange, resource, namespace, selector, place, limit, None
+            )
+            for one in chosen:
+                about = one.document["metadata"]
+                self.registry.delete(
+                    resource, about.get("namespace", ""), about["name"], options
+                )
+            return self._list(exchange, resource, chosen, metadata)
+
+        return Prepared(run, "write")
+
+    @staticmethod
+    def _namespace(exchange: Exchange, resource: Resource) -> str:
+        return exchange.info.namespace if resource.namespaced else ""
+
+    def _decoded(
+        self, exchange: Exchange, resource: Resource, body: bytes, form: str
+    ) -> dict[str, Any]:
+        decoded = decoding.decode(resource, body, form=form)
+        directive = exchange.query.get("fieldValidation") or "Warn"
+        self._judge_strict(exchange, resource, decoded.strict, directive)
+        return decoded.document
+
+    @staticmethod
+    def _judge_strict(
+        exchange: Exchange,
+        resource: Resource,
+        strict: tuple[str, ...],
+        directive: str,
+        *,
+        patch: bool = False,
+    ) -> None:
+        if not strict or directive == "Ignore":
+            return
+        if directive == "Strict":
+            why = "strict decoding error: " + ", ".join(strict)
+            if patch:
+                raise statuses.bad_request(why)
+            raise decoding.cannot_be_handled(resource, why)
+        exchange.warnings += strict
+
+    @staticmethod
+    def _write_options(
+        exchange: Exchange, kind: str, *, form: str = ""
+    ) -> WriteOptions:
+        query = exchange.query
+        found = []
+        dry_run = query.get("dryRun", "")
+        if dry_run not in {"", "All"}:
+            found.append(FieldError.unsupported("dryRun", [dry_run], ["All"]))
+        directive = query.get("fieldValidation", "")
+        if directive not in _VALIDATIONS:
+            found.append(
+                FieldError.unsupported("fieldValidation", directive, _VALIDATIONS)
+            )
+        manager = query.get("fieldManager", "")
+        if len(manager) > 128:
+            detail = "Too long: may not be more than 128 bytes"
+            reason = "FieldValueTooLong"
+            found.append(FieldError(reason=reason, path="fieldManager", detail=detail))
+        if form == "apply" and not manager:
+            text = "is required for apply patch"
+            found.append(FieldError.required("fieldManager", text))
+        if kind == "PatchOptions" and form != "apply" and "force" in query:
+            text = "may not be specified for non-apply patch"
+            found.append(FieldError.forbidden("force", text))
+        if found:
+            raise statuses.invalid_options(kind, found)
+        return WriteOptions(
+            now=_now(),
+            manager=exchange.manager,
+            dry_run=dry_run == "All",
+            track=form != "apply",
+        )
+
+    @staticmethod
+    async def _delete_options(exchange: Exchange) -> DeleteOptions:
+        body = await exchange.body()
+        given: dict[str, Any] = {}
+        if body:
+            form = exchange.body_form()
+            given = _read_delete_options(body, form)
+        else:
+            if exchange.query.get("dryRun"):
+                given["dryRun"] = [exchange.query["dryRun"]]
+            if exchange.query.get("propagationPolicy"):
+                given["propagationPolicy"] = exchange.query["propagationPolicy"]
+        found = []
+        dry_run = given.get("dryRun") or []
+        if any(one != "All" for one in dry_run):
+            found.append(FieldError.unsupported("dryRun", dry_run, ["All"]))
+        propagation = given.get("propagationPolicy")
+        if propagation not in {None, "Foreground", "Background", "Orphan"}:
+            allowed = ["Foreground", "Background", "Orphan", "nil"]
+            path = "propagationPolicy"
+            found.append(FieldError.unsupported(path, propagation, allowed))
+        if found:
+            raise statuses.invalid_options("DeleteOptions", found)
+        preconditions = given.get("preconditions") or {}
+        return DeleteOptions(
+            now=_now(),
+            uid=preconditions.get("uid"),
+            resource_version=preconditions.get("resourceVersion"),
+            propagation=propagation,
+            dry_run=bool(dry_run),
+        )
+
+    def _written(
+        self, exchange: Exchange, resource: Resource, written: Written
+    ) -> Reply:
+        status = 201 if written.created else 200
+        return self._object(exchange, resource, written.stored, status)
+
+    @staticmethod
+    def _object(
+        exchange: Exchange, resource: Resource, stored: Stored, status: int = 200
+    ) -> Reply:
+        if exchange.plain:
+            return Reply(status, stored.encoded)
+        document = stored.document
+        conversion = exchange.accepted.conversion
+        if conversion is not None:
+            include = exchange.query.get("includeObject", "Metadata")
+            document = tables.converted(resource, document, conversion, include)
+        return exchange.reply(document, status)
+
+    @staticmethod
+    def _list(
+        exchange: Exchange,
+        resource: Resource,
+        chosen: list[Stored],
+        metadata: dict[str, Any],
+    ) -> Reply:
+        conversion = exchange.accepted.conversion
+        documents = [one.document for one in chosen]
+        if conversion is not None:
+            include = exchange.query.get("includeObject", "Metadata")
+            return exchange.reply(
+                tables.converted_list(
+                    resource, documents, metadata, conversion, include
+                )
+            )
+        items = [
+            {key: value for key, value in document.items() if key not in _TYPE}
+            for document in documents
+        ]
+        return exchange.reply(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": metadata,
+                "items": items,
+            }
+        )
+
+
+_TYPE = ("kind", "apiVersion")
+
+
+def _place_of(stored: Stored) -> tuple[str, str]:
+    metadata = stored.document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Continue:
+    """The token of a list in pages: the version it shows, and where it stopped."""
+
+    version: int
+    after: tuple[str, str]
+
+    def write(self) -> str:
+        """Give the opaque text for the client."""
+        content = {"v": "meta.k8s.io/v1", "rv": self.version, "start": self.after}
+        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+    @classmethod
+    def read(cls, token: str) -> _Continue | None:
+        """
+        Read a token; None if there is none.
+
+        Raises:
+            ApiError: 400.
+        """
+        if not token:
+            return None
+        try:
+            content = json.loads(base64.urlsafe_b64decode(token))
+            namespace, name = content["start"]
+            return cls(int(content["rv"]), (str(namespace), str(name)))
+        except (ValueError, KeyError, TypeError, binascii.Error) as error:
+            message = f"continue key is not valid: {error}"
+            raise statuses.bad_request(message) from error
+
+
+def _check_name(metadata: dict[str, Any], name: str, namespace: str) -> None:
+    given = metadata.get("namespace", "")
+    if given and namespace and given != namespace:
+        raise statuses.bad_request(
+            "the namespace of the provided object does not match the namespace sent "
+            "on the request"
+        )
+    if "name" not in metadata:
+        raise statuses.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
+    if metadata["name"] != name:
+        raise statuses.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on "
+            f"the URL ({name})"
+        )
+
+
+def _check_list_options(exchange: Exchange) -> None:
+    query = exchange.query
+    match = query.get("resourceVersionMatch", "")
+    found = []
+    path = "resourceVersionMatch"
+    if match:
+        if not query.get("resourceVersion"):
+            text = (
+                "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            )
+            found.append(FieldError.forbidden(path, text))
+        if query.get("continue"):
+            text = "resourceVersionMatch is forbidden when continue is provided"
+            found.append(FieldError.forbidden(path, text))
+        if match not in {"Exact", "NotOlderThan"}:
+            allowed = ["Exact", "NotOlderThan", ""]
+            found.append(FieldError.unsupported(path, match, allowed))
+        if match == "Exact" and query.get("resourceVersion") == "0":
+            text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            found.append(FieldError.forbidden(path, text))
+    if query.get("sendInitialEvents"):
+        text = "sendInitialEvents is forbidden for list"
+        found.append(FieldError.forbidden("sendInitialEvents", text))
+    if found:
+        raise statuses.invalid_options("ListOptions", found)
+
+
+def _read_delete_options(body: bytes, form: str) -> dict[str, Any]:
+    load = decoding.load_yaml if form == "yaml" else decoding.load_json
+    try:
+        given = load(body)
+    except ValueError as error:
+        message = f"couldn't get version/kind; json parse error: {error}"
+        raise statuses.bad_request(message) from error
+    if not isinstance(given, dict):
+        raise statuses.bad_request("DeleteOptions must be an object")
+    kind = given.get("kind") or "DeleteOptions"
+    if kind != "DeleteOptions":
+        version = given.get("apiVersion", "v1")
+        raise statuses.bad_request(
+            f'no kind "{kind}" is registered for version "{version}" in scheme '
+            '"pkg/api/legacyscheme/scheme.go:30"'
+        )
+    shapes = (("dryRun", list), ("propagationPolicy", str), ("preconditions", dict))
+    for key, shape in shapes:
+        if given.get(key) is not None and not isinstance(given[key], shape):
+            raise statuses.bad_request(
+                f"json: cannot unmarshal into Go struct field DeleteOptions.{key}"
+            )
+    return given

@@ -1,0 +1,50 @@
+"""The few kinds of objects the server keeps, and where they live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LEASES", "NAMESPACES", "RESOURCES", "Resource"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of object: its API group, its name in paths, and its scope."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """Name the resource as messages do, as in ``leases.coordination.k8s.io``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """Name group and version as objects do."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def root(self) -> str:
+        """Give the path under which the group version is served."""
+        if self.group:
+            return f"/apis/{self.group}/{self.version}"
+        return f"/api/{self.version}"
+
+
+LEASES = Resource(
+    group="coordination.k8s.io", version="v1", plural="leases", kind="Lease"
+)
+NAMESPACES = Resource(
+    group="",
+    version="v1",
+    plural="namespaces",
+    kind="Namespace",
+    namespaced=False,
+    short_names=("ns",),
+)
+RESOURCES = (LEASES, NAMESPACES)

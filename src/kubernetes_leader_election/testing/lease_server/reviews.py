@@ -1,0 +1,75 @@
+"""Questions about oneself: who am I, and what may I do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes_leader_election.testing.lease_server import decoding, statuses
+from kubernetes_leader_election.testing.lease_server.access import Access
+from kubernetes_leader_election.testing.lease_server.exchange import Exchange, Reply
+
+__all__ = ["access_review", "subject_review"]
+
+
+async def access_review(exchange: Exchange, access: Access) -> Reply | None:
+    """Answer whether the user may do something (``kubectl auth can-i``)."""
+    if exchange.info.resource != "selfsubjectaccessreviews":
+        return None
+    if exchange.method != "POST":
+        raise statuses.method_not_allowed()
+    exchange.negotiate()
+    form = exchange.body_form()
+    body = await exchange.body()
+    load = decoding.load_yaml if form == "yaml" else decoding.load_json
+    try:
+        given = load(body)
+    except ValueError as error:
+        raise statuses.bad_request(str(error)) from error
+    spec = given.get("spec") if isinstance(given, dict) else None
+    asked = spec.get("resourceAttributes") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(asked, dict):
+        raise statuses.bad_request("spec.resourceAttributes is needed here")
+    plural = str(asked.get("resource", ""))
+    if asked.get("subresource"):
+        plural += f"/{asked['subresource']}"
+    allowed = access.allows(
+        exchange.user,
+        str(asked.get("verb", "")),
+        (str(asked.get("group", "")), plural),
+        str(asked.get("namespace", "")),
+        str(asked.get("name", "")),
+    )
+    status: dict[str, Any] = {"allowed": allowed}
+    if allowed:
+        status["reason"] = "RBAC: allowed"
+    return exchange.reply(
+        {
+            "kind": "SelfSubjectAccessReview",
+            "apiVersion": "authorization.k8s.io/v1",
+            "metadata": {},
+            "spec": spec,
+            "status": status,
+        },
+        201,
+    )
+
+
+def subject_review(exchange: Exchange) -> Reply | None:
+    """Tell users who they are (``kubectl auth whoami``)."""
+    if exchange.info.resource != "selfsubjectreviews":
+        return None
+    if exchange.method != "POST":
+        raise statuses.method_not_allowed()
+    exchange.negotiate()
+    user = exchange.user
+    return exchange.reply(
+        {
+            "kind": "SelfSubjectReview",
+            "apiVersion": "authentication.k8s.io/v1",
+            "metadata": {"creationTimestamp": None},
+            "status": {
+                "userInfo": {"username": user.name, "groups": sorted(user.all_groups)}
+            },
+        },
+        201,
+    )

@@ -1,0 +1,443 @@
+"""
+A TCP proxy that misbehaves on order: below HTTP and TLS, where networks fail.
+
+Each client can have a *lane* of its own: an address of the proxy with its own faults.
+What a black hole holds back is delivered when it heals, as TCP would resend it; so a
+request can arrive long after its sender has given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from kubernetes_leader_election.errors import ProtocolMisuseError
+
+__all__ = ["Direction", "Lane", "TcpProxy"]
+
+Direction = Literal["both", "to_server", "to_client"]
+Result = TypeVar("Result")
+
+CHUNK = 64 * 1024
+PATIENCE = 10.0
+_LINGER_ZERO = struct.pack("ii", 1, 0)
+
+
+def _sides(direction: Direction) -> tuple[str, ...]:
+    if direction == "both":
+        return ("to_server", "to_client")
+    return (direction,)
+
+
+@dataclass(slots=True, eq=False)
+class _Flow:
+    """What happens to the bytes of one direction of a lane."""
+
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    delay: float = 0.0
+    drip: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """One client and its connection to the server."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    half_open: bool = False
+
+
+class Lane:
+    """
+    One address of the proxy, with the faults of those who use it.
+
+    Every method may be called from any thread and returns once it is in force.
+    """
+
+    def __init__(self, proxy: TcpProxy, name: str) -> None:
+        self.name = name
+        self._proxy = proxy
+        self._flows: dict[str, _Flow] = {}
+        self._connections: set[_Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._port = 0
+        self.accepted = 0
+
+    @property
+    def port(self) -> int:
+        """Give the port clients of this lane connect to."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Give the address with the scheme of the proxied one."""
+        return f"{self._proxy.scheme}://127.0.0.1:{self._port}"
+
+    @property
+    def open_connections(self) -> int:
+        """Count the connections clients have open."""
+        return self._proxy.call(lambda: len(self._connections))
+
+    def black_hole(self, direction: Direction = "both") -> None:
+        """Deliver nothing in a direction, and keep it; connections stay open."""
+
+        def hold() -> None:
+            for one in _sides(direction):
+                self._flows[one].open.clear()
+
+        self._proxy.call(hold)
+
+    def heal(self) -> None:
+        """End every fault of this lane; held bytes are delivered."""
+
+        def undo() -> None:
+            for flow in self._flows.values():
+                flow.delay, flow.drip = 0.0, None
+                flow.open.set()
+
+        self._proxy.call(undo)
+        self.accept()
+
+    def delay(self, seconds: float, direction: Direction = "both") -> None:
+        """Deliver everything so many seconds late."""
+
+        def set_delay() -> None:
+            for one in _sides(direction):
+                self._flows[one].delay = seconds
+
+        self._proxy.call(set_delay)
+
+    def drip(self, interval: float, direction: Direction = "to_client") -> None:
+        """Deliver byte by byte, one every ``interval`` seconds."""
+
+        def set_drip() -> None:
+            for one in _sides(direction):
+                self._flows[one].drip = interval
+
+        self._proxy.call(set_drip)
+
+    def reset(self) -> None:
+        """Reset every open connection (RST to the client)."""
+
+        def reset_all() -> None:
+            for connection in list(self._connections):
+                _reset(connection.client)
+                self._forget(connection)
+
+        self._proxy.call(reset_all)
+
+    def close_connections(self) -> None:
+        """Close every open connection in order (FIN to the client)."""
+
+        def close_all() -> None:
+            for connection in list(self._connections):
+                connection.client.close()
+                self._forget(connection)
+
+        self._proxy.call(close_all)
+
+    def half_open(self) -> None:
+        """
+        Let the server's side of every open connection die unnoticed.
+
+        The client's side stays open and silent, whatever it sends. New connections
+        work.
+        """
+
+        def kill_server_side() -> None:
+            for connection in self._connections:
+                connection.half_open = True
+                if connection.server is not None:
+                    connection.server.transport.abort()
+
+        self._proxy.call(kill_server_side)
+
+    def refuse(self) -> None:
+        """Refuse new connections; open ones stay."""
+
+        def stop_listening() -> None:
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+
+        self._proxy.call(stop_listening)
+
+    def accept(self) -> None:
+        """Take new connections again, on the same port."""
+        self._proxy.run(self._listen())
+
+    async def _listen(self) -> None:
+        if self._listener is not None:
+            return
+        if not self._flows:
+            self._flows = {"to_server": _Flow(), "to_client": _Flow()}
+            for flow in self._flows.values():
+                flow.open.set()
+        self._listener = await asyncio.start_server(
+            self._serve, "127.0.0.1", self._port, backlog=1024
+        )
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.accepted += 1
+        connection = _Connection(writer)
+        self._connections.add(connection)
+        try:
+            up = self._flows["to_server"]
+            await up.open.wait()
+            back, forth = await asyncio.open_connection(*self._proxy.target)
+        except OSError:
+            _reset(writer)
+            self._connections.discard(connection)
+            return
+        connection.server = forth
+        connection.tasks = [
+            asyncio.create_task(self._pump(reader, forth, up, connection)),
+            asyncio.create_task(
+                self._pump(back, writer, self._flows["to_client"], connection)
+            ),
+        ]
+        try:
+            await asyncio.wait(connection.tasks)
+        finally:
+            self._forget(connection)
+            writer.close()
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        flow: _Flow,
+        connection: _Connection,
+    ) -> None:
+        """Carry bytes one way until either end is gone."""
+        loop = asyncio.get_running_loop()
+        pending: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
+
+        async def fill() -> None:
+            while True:
+                try:
+                    chunk = await reader.read(CHUNK)
+                except ConnectionError:
+                    chunk = b""
+                await pending.put((loop.time() + flow.delay, chunk))
+                if not chunk:
+                    return
+
+        filler = asyncio.create_task(fill())
+        connection.tasks.append(filler)
+        try:
+            while True:
+                due, chunk = await pending.get()
+                await asyncio.sleep(max(0.0, due - loop.time()))
+                await flow.open.wait()
+                if connection.half_open:
+                    if writer is connection.server:
+                        continue
+                    await asyncio.Event().wait()
+                if not chunk:
+                    _end(writer)
+                    return
+                await self._write(writer, flow, chunk)
+        except ConnectionError:
+            return
+        finally:
+            filler.cancel()
+
+    @staticmethod
+    async def _write(writer: asyncio.StreamWriter, flow: _Flow, chunk: bytes) -> None:
+        if flow.drip is None:
+            writer.write(chunk)
+            await writer.drain()
+            return
+        for index in range(len(chunk)):
+            if flow.drip is None:
+                writer.write(chunk[index:])
+                break
+            writer.write(chunk[index : index + 1])
+            await writer.drain()
+            await asyncio.sleep(flow.drip)
+            await flow.open.wait()
+
+    def _forget(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        for task in connection.tasks:
+            task.cancel()
+        if connection.server is not None:
+            connection.server.transport.abort()
+
+    def close(self) -> None:
+        """Close everything; called in the proxy's thread."""
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.client.transport.abort()
+            self._forget(connection)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
+    writer.transport.abort()
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    """Pass on the end of one direction; the other may go on."""
+    if writer.can_write_eof() and not writer.is_closing():
+        with contextlib.suppress(OSError):
+            writer.write_eof()
+
+
+class TcpProxy:
+    """
+    Stand between clients and a server, in a thread of its own.
+
+    The proxy is its own default lane; ``lane("a")`` gives another address with faults
+    of its own. Black holes cannot stop the kernel from completing a connect: a client
+    inside one connects, and hears nothing.
+
+    .. code-block:: python
+
+        with LeaseServer() as server, TcpProxy(server.url) as proxy:
+            a, b = proxy.lane("a"), proxy.lane("b")
+            a.black_hole("to_client")   # a's requests arrive, its answers do not
+            a.heal()
+    """
+
+    def __init__(self, target: str) -> None:
+        parts = urlsplit(target)
+        if parts.hostname is None or parts.port is None:
+            raise ProtocolMisuseError(
+                f"{target!r} is no address to proxy: give scheme://host:port"
+            )
+        self.scheme = parts.scheme
+        self.target = (parts.hostname, parts.port)
+        self._lanes: dict[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Begin to listen."""
+        if self._thread is not None:
+            raise ProtocolMisuseError("the proxy runs already")
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name="tcp-proxy", daemon=True
+        )
+        self._thread.start()
+        ready.result(PATIENCE)
+        self.lane("default")
+        return self
+
+    def stop(self) -> None:
+        """Cut everything and end the thread; stopping twice is no error."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        assert self._loop is not None
+        assert self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def lane(self, name: str = "default") -> Lane:
+        """Give the lane of that name, opened on first use."""
+        if name not in self._lanes:
+            lane = Lane(self, name)
+            self._lanes[name] = lane
+            lane.accept()
+        return self._lanes[name]
+
+    @property
+    def url(self) -> str:
+        """Give the address of the default lane."""
+        return self.lane().url
+
+    @property
+    def port(self) -> int:
+        """Give the port of the default lane."""
+        return self.lane().port
+
+    def black_hole(self, direction: Direction = "both") -> None:
+        """Deliver nothing in a direction on the default lane."""
+        self.lane().black_hole(direction)
+
+    def delay(self, seconds: float, direction: Direction = "both") -> None:
+        """Deliver everything late on the default lane."""
+        self.lane().delay(seconds, direction)
+
+    def drip(self, interval: float, direction: Direction = "to_client") -> None:
+        """Deliver byte by byte on the default lane."""
+        self.lane().drip(interval, direction)
+
+    def reset(self) -> None:
+        """Reset every open connection of the default lane."""
+        self.lane().reset()
+
+    def half_open(self) -> None:
+        """Let the server's side of the default lane's connections die unnoticed."""
+        self.lane().half_open()
+
+    def refuse(self) -> None:
+        """Refuse new connections on the default lane."""
+        self.lane().refuse()
+
+    def heal(self) -> None:
+        """End every fault of every lane."""
+        for lane in self._lanes.values():
+            lane.heal()
+
+    def _run(self, ready: Future[None]) -> None:
+        with asyncio.Runner() as runner:
+            runner.run(self._main(ready))
+
+    async def _main(self, ready: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        ready.set_result(None)
+        await self._stopping.wait()
+        for lane in self._lanes.values():
+            lane.close()
+        # One turn of the loop, in which aborted connections are closed.
+        await asyncio.sleep(0)
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Run something in the proxy's thread and give its result."""
+
+        async def inside() -> Result:
+            return function()
+
+        return self.run(inside())
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine in the proxy's loop and give its result."""
+        if self._thread is None or self._loop is None:
+            coroutine.close()
+            raise ProtocolMisuseError("the proxy does not run")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(PATIENCE)

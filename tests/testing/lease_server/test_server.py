@@ -1,0 +1,68 @@
+"""The embedded server as its users see it: start, stop, and what it offers."""
+
+from __future__ import annotations
+
+import json
+import time
+from http.client import HTTPConnection
+
+import pytest
+
+from kubernetes_leader_election.testing import LeaseServer
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+def call(server, method, path, document=None, headers=None):
+    """Make one request and give status and parsed body."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        body = None if document is None else json.dumps(document)
+        kind = {"Content-Type": "application/json"} if body else {}
+        connection.request(method, path, body, {**kind, **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def lease(name="p", **spec):
+    """Give a Lease to send."""
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_server_is_ready_within_50_ms():
+    """Starting is cheap enough for every test: under 50 ms once imported."""
+    LeaseServer().start().stop()
+    fastest = 1.0
+    for _ in range(3):
+        began = time.perf_counter()
+        with LeaseServer() as server:
+            fastest = min(fastest, time.perf_counter() - began)
+            assert call(server, "GET", "/version")[0] == 200
+    assert fastest < 0.05
+
+
+def test_server_stores_a_lease():
+    """What is PUT is there, and the server counts the requests."""
+    with LeaseServer() as server:
+        status, created = call(server, "PUT", f"{LEASES}/p", lease(holderIdentity="a"))
+        assert status == 201
+        assert call(server, "GET", f"{LEASES}/p") == (200, created)
+        assert server.lease("p") == created
+        assert dict(server.requests.counts()) == {"update": 1, "get": 1}
+
+
+def test_server_stops_twice_without_error():
+    """A second stop does nothing."""
+    server = LeaseServer().start()
+    server.stop()
+    server.stop()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"], ids=["IPv4", "IPv6"])
+def test_server_gives_its_address(host):
+    """The url can be used as it is, with brackets around IPv6 (fault 47)."""
+    with LeaseServer(host=host) as server:
+        assert str(server.port) in server.url
+        assert ("[" in server.url) == (":" in host)
