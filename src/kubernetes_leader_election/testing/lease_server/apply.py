@@ -37,31 +37,55 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
     try:
         value = decoding.load_yaml(body)
     except ValueError as error:
-        raise statuses.bad_request(f"error decoding YAML: {error}") from error
+        message = f"error decoding patch: error converting YAML to JSON: {error}"
+        raise statuses.bad_request(message) from error
     if not isinstance(value, dict):
-        raise statuses.bad_request("error decoding patch: it is not an object")
+        raise statuses.bad_request(
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: json: "
+            f"cannot unmarshal {decoding.json_kind(value)} into Go value of type "
+            "map[string]interface {}"
+        )
     version = value.get("apiVersion", "")
     if version != resource.api_version or value.get("kind") != resource.kind:
+        group, slash, short = str(version).rpartition("/")
         raise statuses.bad_request(
-            f"Incorrect version specified in apply patch. Specified patch version: "
-            f"{version}, expected: {resource.api_version}"
+            f"invalid object type: {group}{slash or '/'}{short}, "
+            f"Kind={value.get('kind', '')}"
         )
+    named = value.get("metadata")
+    named = named if isinstance(named, dict) else {}
+    about = (
+        f"({named.get('namespace', '')}/{named.get('name', '')}; "
+        f"{version}, Kind={resource.kind})"
+    )
     try:
         decoded = decoding.typed(resource, value)
+    except decoding.TypeMismatchError as error:
+        message = f"failed to create typed patch object {about}: {error}"
+        raise statuses.internal(message) from error
     except ValueError as error:
-        raise ApiError(
-            500,
-            "",
-            f"failed to create typed patch object: {error}",
-            None,
-        ) from error
+        message = (
+            f"failed to convert new object {about} to proper version: unable to "
+            f"convert unstructured object to {version}, Kind={resource.kind}: {error}"
+        )
+        raise statuses.internal(message) from error
+    for found in decoded.strict:
+        if found.startswith("unknown field"):
+            path = found.partition('"')[2].rstrip('"')
+            raise statuses.internal(
+                f"failed to create typed patch object {about}: .{path}: field not "
+                "declared in schema"
+            )
     if decoded.document["metadata"].pop("managedFields", None) is not None:
         raise statuses.bad_request("metadata.managedFields must be nil")
+    if "spec" not in value:
+        del decoded.document["spec"]
     return decoded
 
 
 def applied(
     resource: Resource,
+    name: str,
     live: dict[str, Any] | None,
     config: dict[str, Any],
     options: WriteOptions,
@@ -80,13 +104,15 @@ def applied(
             f"uid mismatch: the provided object specified uid {given['uid']}, and no "
             "existing object was found"
         )
-        raise statuses.conflict(resource, given["name"], why)
+        raise statuses.conflict(resource, name, why)
     version = resource.api_version
     now = write_seconds(options.now)
     known = live["metadata"].get("managedFields", []) if live else []
     managers = Managers(known)
     if live is not None and not known:
-        managers.book("Update", _BEFORE, version, set(leaves(live)), now)
+        owned = set(leaves(live))
+        if owned:
+            managers.book("Update", _BEFORE, version, owned, now)
     wanted = leaves(config, parents=False)
     present = leaves(live) if live else {}
     taken = {
@@ -97,7 +123,7 @@ def applied(
     _check_conflicts(managers, options.manager, taken, force=force)
     before = managers.fields("Apply", options.manager, version)
     dropped = before - wanted.keys()
-    for _, fields, _ in managers.others("Apply", options.manager):
+    for _, fields in managers.others("Apply", options.manager):
         dropped -= fields
     managers.drop(taken, but=("Apply", options.manager))
     managers.book("Apply", options.manager, version, set(wanted), now)
@@ -112,11 +138,10 @@ def _check_conflicts(
     if force:
         return
     found: list[tuple[str, str]] = []
-    for (operation, name, version), fields, time in managers.others("Apply", manager):
+    for (operation, name, version), fields in managers.others("Apply", manager):
         shown = json.dumps(name)
         if operation == "Update":
             shown += f" using {version}"
-            shown += f" at {time}" if time else ""
         found += [(shown, _dotted(path)) for path in sorted(fields & taken)]
     if not found:
         return
@@ -173,7 +198,7 @@ def _merged(
             metadata[key] = _merged_list(key, metadata.get(key, []), value)
         else:
             metadata[key] = value
-    spec = {**(live["spec"] if live else {}), **config["spec"]}
+    spec = {**(live["spec"] if live else {}), **config.get("spec", {})}
     document = {
         "kind": resource.kind,
         "apiVersion": resource.api_version,

@@ -10,6 +10,7 @@ in the order the real server writes them, without the empty ones it leaves out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,9 @@ __all__ = ["Decoded", "TypeMismatchError", "decode", "load_json", "typed"]
 
 MAX_INT32: Final = 2**31 - 1
 MAX_INT64: Final = 2**63 - 1
+
+
+_INDEX: Final = re.compile(r"\[\d+\]")
 
 
 class DuplicateKeys(dict[str, Any]):
@@ -65,14 +69,15 @@ class _Findings:
     def wrong(self, value: Any, owner: str, path: str, wanted: str) -> None:
         """Remember the first value of a wrong type; reading goes on."""
         if self.mismatch is None:
-            name = path.replace("[", ".").replace("]", "")
+            name = _INDEX.sub("", path)
             self.mismatch = (
-                f"json: cannot unmarshal {_kind(value)} into Go struct field "
+                f"json: cannot unmarshal {json_kind(value)} into Go struct field "
                 f"{owner}.{name} of type {wanted}"
             )
 
 
-def _kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """Name a JSON value's type as Go does."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, str):
@@ -107,7 +112,7 @@ def _integer(limit: int, name: str) -> Callable[[Any, str, str, _Findings], int 
         elif isinstance(value, FloatLiteral):
             text = f"number {value.text}"
         else:
-            text = _kind(value)
+            text = json_kind(value)
         if findings.mismatch is None:
             findings.mismatch = (
                 f"json: cannot unmarshal {text} into Go struct field "
@@ -121,11 +126,10 @@ def _integer(limit: int, name: str) -> Callable[[Any, str, str, _Findings], int 
 def _time(
     parse: Callable[[str], str | None],
 ) -> Callable[[Any, str, str, _Findings], str | None]:
-    def read(value: Any, _owner: str, _path: str, _findings: _Findings) -> str | None:
+    def read(value: Any, owner: str, path: str, findings: _Findings) -> str | None:
         if not isinstance(value, str):
-            raise TypeMismatchError(
-                f"json: cannot unmarshal {_kind(value)} into Go value of type string"
-            )
+            findings.wrong(value, owner, path, "string")
+            return None
         return parse(value)
 
     return read
@@ -179,8 +183,6 @@ def _struct(
         for key, one in schema.items():
             given = value.get(key)
             if given is None:
-                if one.keep_empty and key in value and one is _TIME_KEPT:
-                    result[key] = None
                 continue
             parsed = one.read(given, name, prefix + key, findings)
             if one.keep_empty or parsed not in ("", None, [], {}):
@@ -354,9 +356,24 @@ def load_json(body: bytes) -> Any:
         )
     except RecursionError:
         raise ValueError("exceeded max depth") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(_go_syntax(error)) from error
     if "\\u" in text:
         return _without_surrogates(value)
     return value
+
+
+def _go_syntax(error: json.JSONDecodeError) -> str:
+    """Say roughly what Go says about broken JSON."""
+    if error.pos >= len(error.doc) or error.msg.startswith("Unterminated"):
+        return "unexpected end of JSON input"
+    character = error.doc[error.pos]
+    where = "looking for beginning of value"
+    if error.msg == "Extra data":
+        where = "after top-level value"
+    elif error.msg.startswith("Invalid control"):
+        where = "in string literal"
+    return f"invalid character {character!r} {where}"
 
 
 def _without_surrogates(value: Any) -> Any:
@@ -431,7 +448,9 @@ def decode(resource: Resource, body: bytes, *, form: str = "json") -> Decoded:
     if not isinstance(value, dict):
         why = (
             f"couldn't get version/kind; json parse error: json: cannot unmarshal "
-            f"{_kind(value)} into Go value of type struct"
+            f"{json_kind(value)} into Go value of type struct {{ APIVersion string "
+            '"json:\\"apiVersion,omitempty\\""; Kind string '
+            '"json:\\"kind,omitempty\\"" }'
         )
         if value is None:
             value = {}
@@ -459,22 +478,32 @@ def _unrecognized(resource: Resource, why: str, body: bytes) -> statuses.ApiErro
     )
 
 
+_OLD_VERSIONS = frozenset(
+    f"coordination.k8s.io/{version}" for version in ("v1beta1", "v1alpha1", "v1alpha2")
+)
+
+
 def _check_kind(resource: Resource, value: dict[str, Any], body: bytes) -> None:
     for key in ("kind", "apiVersion"):
         given = value.get(key)
         if given is not None and not isinstance(given, str):
             why = (
                 "couldn't get version/kind; json parse error: json: cannot unmarshal "
-                f"{_kind(given)} into Go struct field .{key} of type string"
+                f"{json_kind(given)} into Go struct field .{key} of type string"
             )
             raise _unrecognized(resource, why, body)
     kind = value.get("kind") or resource.kind
     version = value.get("apiVersion") or resource.api_version
     if kind == resource.kind and version == resource.api_version:
         return
+    if kind == "Lease" and version in _OLD_VERSIONS:
+        raise statuses.bad_request(
+            f"the API version in the data ({version}) does not match the expected API "
+            f"version ({resource.api_version})"
+        )
     why = f'no kind "{kind}" is registered for version "{version}"'
     short = version.rpartition("/")[2]
     raise statuses.bad_request(
         f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why} '
-        'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+        'in scheme "pkg/runtime/scheme.go:111"'
     )

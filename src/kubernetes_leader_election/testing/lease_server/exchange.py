@@ -32,6 +32,9 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 READABLE = (JSON, YAML, PROTOBUF)
 """What the real server reads; protobuf is named in messages and refused here."""
 
+STREAMS = tuple(f"{one};stream=watch" for one in (JSON, PROTOBUF))
+_AT_THE_DOOR = frozenset({*READABLE, *STREAMS, "*/*"})
+
 BODY_LIMIT = 3 * 1024 * 1024
 """Bytes; the real server's limit for a request body."""
 
@@ -164,13 +167,18 @@ class Exchange:
         header = self.request.headers.get("Accept")
         if header is None or header in {JSON, "*/*"}:
             return
-        for media, parameters in _clauses(header):
+        clauses = _clauses(header)
+        if convertible and not any(media in _AT_THE_DOOR for media, _ in clauses):
+            raise statuses.not_acceptable((*READABLE, *STREAMS))
+        for media, parameters in clauses:
             chosen = _choose(media, parameters, convertible=convertible)
-            if chosen is None or (stream and chosen.form != "json"):
+            if chosen is None:
                 continue
+            if stream and chosen.form != "json":
+                break
             self.accepted = chosen
             return
-        raise statuses.not_acceptable((JSON, PROTOBUF) if stream else READABLE)
+        raise statuses.not_acceptable_here((JSON, PROTOBUF) if stream else READABLE)
 
     async def body(self) -> bytes:
         """
@@ -193,12 +201,16 @@ class Exchange:
         """
         forms = readable or {JSON: "json", YAML: "yaml"}
         header = self.request.headers.get("Content-Type", "")
-        media = header.partition(";")[0].strip().lower()
-        if not media and readable is None:
+        media = header.partition(";")[0].strip()
+        if readable is not None:
+            if media not in forms:
+                raise statuses.unsupported_patch()
+            return forms[media]
+        if not media:
             return "json"
-        if media not in forms:
-            raise statuses.unsupported_media_type(readable or READABLE)
-        return forms[media]
+        if media.lower() not in forms:
+            raise statuses.unsupported_media_type(READABLE)
+        return forms[media.lower()]
 
     def reply(self, document: Any, status: int = 200) -> Reply:
         """Answer with a document in the form the client asked for."""
@@ -206,7 +218,7 @@ class Exchange:
             return Reply(status, _yaml(document), YAML)
         if self.pretty:
             text = json.dumps(document, indent=2, ensure_ascii=False)
-            return Reply(status, text.encode() + b"\n")
+            return Reply(status, text.encode())
         return Reply(status, statuses.encode(document))
 
     @property

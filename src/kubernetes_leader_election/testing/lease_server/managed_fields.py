@@ -68,9 +68,12 @@ def leaves(document: Mapping[str, Any], *, parents: bool = True) -> dict[Path, A
             found[root] = None
         for child, one in children.items():
             found[*root, child] = one
-    for key, value in document.get("spec", {}).items():
-        if value is not None:
-            found["f:spec", f"f:{key}"] = value
+    spec = document.get("spec")
+    if spec == {} and not parents:
+        # Whoever applies an empty spec owns that it is there.
+        found["f:spec",] = spec
+    for key, value in (spec or {}).items():
+        found["f:spec", f"f:{key}"] = value
     return found
 
 
@@ -119,10 +122,10 @@ class Managers:
 
     def others(
         self, operation: str, manager: str
-    ) -> list[tuple[tuple[str, str, str], set[Path], str | None]]:
+    ) -> list[tuple[tuple[str, str, str], set[Path]]]:
         """Give the entries of everybody else."""
         return [
-            (key, entry.fields, entry.time)
+            (key, entry.fields)
             for key, entry in self._entries.items()
             if key[:2] != (operation, manager)
         ]
@@ -186,13 +189,24 @@ def _tree(paths: Iterable[Path]) -> dict[str, Any]:
     return root
 
 
+def _is_readable(entry: Mapping[str, Any]) -> bool:
+    """Tell whether an entry sent by a client can be used; else the stored ones are."""
+    return (
+        entry.get("operation") in {"Apply", "Update"}
+        and bool(entry.get("apiVersion"))
+        and entry.get("fieldsType") == "FieldsV1"
+    )
+
+
 def track_update(
     live: dict[str, Any] | None, new: dict[str, Any], options: UpdateOptions
 ) -> list[dict[str, Any]]:
     """Give the entries after a create or an update; ``live`` is None for a create."""
     sent = new["metadata"].get("managedFields")
-    if sent in ([], [{}]):
+    if live is not None and sent in ([], [{}]):
         return []
+    if sent and not all(map(_is_readable, sent)):
+        sent = None
     known = live["metadata"].get("managedFields", []) if live else []
     if live is not None and not (sent or known):
         # Switched off by an empty list, until the next apply.

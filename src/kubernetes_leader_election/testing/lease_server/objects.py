@@ -112,7 +112,8 @@ class Objects:
         try:
             asked = asked_version(exchange)
         except statuses.ApiError as error:
-            raise statuses.bad_request(error.message) from error
+            message = f"invalid resource version: {error.message}"
+            raise statuses.bad_request(message) from error
         query = exchange.query
         selector = selectors.read_selectors(
             resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
@@ -274,13 +275,14 @@ class Objects:
         if form == "apply":
             return self._apply(exchange, resource, body, options)
         strict = exchange.query.get("fieldValidation") or "Warn"
-        change = patches.read_patch(resource, form, body)
+        change = patches.read_patch(resource, form, body, strict)
 
         def make(existing: Stored | None) -> dict[str, Any]:
             if existing is None:
                 raise statuses.not_found(resource, name)
             decoded = change(existing.document)
-            self._judge_strict(exchange, resource, decoded.strict, strict, patch=True)
+            if strict != "Ignore":
+                exchange.warnings += decoded.strict
             _check_name(decoded.document["metadata"], name, namespace)
             return decoded.document
 
@@ -302,12 +304,19 @@ class Objects:
         force = exchange.query.get("force", "").lower() in {"true", "1"}
         strict = exchange.query.get("fieldValidation") or "Warn"
         config = apply.read_configuration(resource, body)
-        self._judge_strict(exchange, resource, config.strict, strict, patch=True)
-        _check_name(config.document["metadata"], name, namespace)
+        if config.strict and strict == "Strict":
+            why = "error strict decoding patch: " + ", ".join(config.strict)
+            raise statuses.bad_request(why)
+        if strict != "Ignore":
+            exchange.warnings += config.strict
 
         def make(existing: Stored | None) -> dict[str, Any]:
             live = existing.document if existing is not None else None
-            return apply.applied(resource, live, config.document, options, force=force)
+            document = apply.applied(
+                resource, name, live, config.document, options, force=force
+            )
+            _check_name(document["metadata"], name, namespace)
+            return document
 
         def run() -> Reply:
             written = self.registry.update(
@@ -386,6 +395,7 @@ class Objects:
         decoded = decoding.decode(resource, body, form=form)
         directive = exchange.query.get("fieldValidation") or "Warn"
         self._judge_strict(exchange, resource, decoded.strict, directive)
+        _without_duplicate_owners(exchange, decoded.document["metadata"])
         return decoded.document
 
     @staticmethod
@@ -394,15 +404,11 @@ class Objects:
         resource: Resource,
         strict: tuple[str, ...],
         directive: str,
-        *,
-        patch: bool = False,
     ) -> None:
         if not strict or directive == "Ignore":
             return
         if directive == "Strict":
             why = "strict decoding error: " + ", ".join(strict)
-            if patch:
-                raise statuses.bad_request(why)
             raise decoding.cannot_be_handled(resource, why)
         exchange.warnings += strict
 
@@ -421,6 +427,10 @@ class Objects:
                 FieldError.unsupported("fieldValidation", directive, _VALIDATIONS)
             )
         manager = query.get("fieldManager", "")
+        for place, character in enumerate(manager):
+            if not character.isprintable():
+                text = f"invalid character U+{ord(character):04X} (at position {place})"
+                found.append(FieldError.invalid("fieldManager", manager, text))
         if len(manager) > 128:
             detail = "Too long: may not be more than 128 bytes"
             reason = "FieldValueTooLong"
@@ -457,6 +467,13 @@ class Objects:
         if any(one != "All" for one in dry_run):
             found.append(FieldError.unsupported("dryRun", dry_run, ["All"]))
         propagation = given.get("propagationPolicy")
+        orphan = given.get("orphanDependents")
+        if orphan is not None and propagation is not None:
+            text = "orphanDependents and deletionPropagation cannot be both set"
+            path = "propagationPolicy"
+            found.append(FieldError.invalid(path, propagation, text))
+        elif orphan:
+            propagation = "Orphan"
         if propagation not in {None, "Foreground", "Background", "Orphan"}:
             allowed = ["Foreground", "Background", "Orphan", "nil"]
             path = "propagationPolicy"
@@ -556,8 +573,26 @@ class _Continue:
             namespace, name = content["start"]
             return cls(int(content["rv"]), (str(namespace), str(name)))
         except (ValueError, KeyError, TypeError, binascii.Error) as error:
-            message = f"continue key is not valid: {error}"
+            message = f"invalid continue token: continue key is not valid: {error}"
             raise statuses.bad_request(message) from error
+
+
+def _without_duplicate_owners(exchange: Exchange, metadata: dict[str, Any]) -> None:
+    """Keep the first of equal owner references, and warn about the others."""
+    kept: list[Any] = []
+    twice: list[str] = []
+    for reference in metadata.get("ownerReferences", ()):
+        if reference in kept:
+            twice.append(reference.get("uid", ""))
+        else:
+            kept.append(reference)
+    if twice:
+        metadata["ownerReferences"] = kept
+        exchange.warnings.append(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups "
+            "owner references in 1.20+, and may reject such requests as early as 1.24; "
+            "please fix your requests; duplicate UID(s) observed: " + ", ".join(twice)
+        )
 
 
 def _check_name(metadata: dict[str, Any], name: str, namespace: str) -> None:
@@ -614,13 +649,16 @@ def _read_delete_options(body: bytes, form: str) -> dict[str, Any]:
         message = f"couldn't get version/kind; json parse error: {error}"
         raise statuses.bad_request(message) from error
     if not isinstance(given, dict):
-        raise statuses.bad_request("DeleteOptions must be an object")
+        raise statuses.bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal "
+            f"{decoding.json_kind(given)} into Go value of type struct"
+        )
     kind = given.get("kind") or "DeleteOptions"
     if kind != "DeleteOptions":
         version = given.get("apiVersion", "v1")
         raise statuses.bad_request(
             f'no kind "{kind}" is registered for version "{version}" in scheme '
-            '"pkg/api/legacyscheme/scheme.go:30"'
+            '"pkg/runtime/scheme.go:111"'
         )
     shapes = (("dryRun", list), ("propagationPolicy", str), ("preconditions", dict))
     for key, shape in shapes:

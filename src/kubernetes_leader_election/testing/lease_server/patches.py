@@ -19,10 +19,7 @@ from kubernetes_leader_election.testing.lease_server.decoding import (
     FloatLiteral,
 )
 from kubernetes_leader_election.testing.lease_server.resources import Resource
-from kubernetes_leader_election.testing.lease_server.statuses import (
-    ApiError,
-    FieldError,
-)
+from kubernetes_leader_election.testing.lease_server.statuses import ApiError
 
 __all__ = ["FORMS", "read_patch"]
 
@@ -41,9 +38,9 @@ class _UnfitError(Exception):
     """A JSON patch does not fit the object."""
 
 
-def read_patch(resource: Resource, form: str, body: bytes) -> Change:
+def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Change:
     """
-    Understand a patch.
+    Understand a patch; ``strict`` is the request's fieldValidation.
 
     Raises:
         ApiError: 400, it is no patch of that language.
@@ -51,13 +48,14 @@ def read_patch(resource: Resource, form: str, body: bytes) -> Change:
     try:
         patch = decoding.load_json(body)
     except ValueError as error:
-        raise statuses.bad_request(f"error decoding patch: {error}") from error
+        raise statuses.bad_request("invalid JSON patch") from error
     if form == "json-patch":
         _check_operations(patch)
     elif not isinstance(patch, dict):
+        prefix = "" if form == "strategic" else "error decoding patch: "
         raise statuses.bad_request(
-            "error decoding patch: json: cannot unmarshal into Go value of type "
-            "map[string]interface {}"
+            f"{prefix}json: cannot unmarshal {decoding.json_kind(patch)} into Go value "
+            "of type map[string]interface {}"
         )
     twice = _duplicates(patch)
 
@@ -68,30 +66,51 @@ def read_patch(resource: Resource, form: str, body: bytes) -> Change:
             patched = _strategic(current, patch)
         else:
             patched = _merged(current, patch)
-        decoded = _typed(resource, patched)
-        return Decoded(decoded.document, (*twice, *decoded.strict))
+        shown = _go_text(patch) if form == "strategic" else _json_text(patched)
+        try:
+            decoded = _typed(resource, patched)
+        except ValueError as error:
+            raise statuses.unreadable_patch(shown, str(error)) from error
+        found = (*twice, *decoded.strict)
+        if found and strict == "Strict":
+            why = "strict decoding error: " + ", ".join(found)
+            raise statuses.unreadable_patch(shown, why)
+        return Decoded(decoded.document, found)
 
     return change
 
 
 def _typed(resource: Resource, patched: Any) -> Decoded:
-    try:
-        for key, wanted in (
-            ("kind", resource.kind),
-            ("apiVersion", resource.api_version),
-        ):
-            if patched.get(key) != wanted:
-                raise ValueError(f"the object has {key} {patched.get(key)!r}")
-        return decoding.typed(resource, patched)
-    except (ValueError, AttributeError) as error:
-        shown = json.dumps(patched, separators=(",", ":"), default=_shown)
-        found = FieldError.invalid("patch", shown, str(error))
-        refusal = ApiError(422, "Invalid", f' "" is invalid: {found}')
-        cause = statuses.Cause(
-            reason=found.reason, message=found.detail, field=found.path
+    if not isinstance(patched, dict):
+        raise decoding.TypeMismatchError(
+            f"the patch made {decoding.json_kind(patched)} of the object"
         )
-        refusal.details = {"causes": [cause.document()]}
-        raise refusal from error
+    kind, version = patched.get("kind"), patched.get("apiVersion")
+    if (kind, version) != (resource.kind, resource.api_version):
+        raise decoding.TypeMismatchError(
+            f'no kind "{kind}" is registered for version "{version}" in scheme '
+            '"pkg/api/legacyscheme/scheme.go:30"'
+        )
+    return decoding.typed(resource, patched)
+
+
+def _json_text(patched: Any) -> str:
+    ordered = dict(sorted(patched.items())) if isinstance(patched, dict) else patched
+    return json.dumps(ordered, separators=(",", ":"), default=_shown)
+
+
+def _go_text(value: Any) -> str:
+    """Write a value as Go prints it."""
+    if isinstance(value, dict):
+        parts = (f"{key}:{_go_text(value[key])}" for key in sorted(value))
+        return f"map[{' '.join(parts)}]"
+    if isinstance(value, list):
+        return f"[{' '.join(_go_text(one) for one in value)}]"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(_shown(value))
 
 
 def _shown(value: Any) -> Any:
@@ -153,7 +172,7 @@ def _strategic(current: Any, patch: dict[str, Any]) -> dict[str, Any]:
             result[key] = _strategic(result.get(key), value)
         elif isinstance(value, list) and key in _SETS:
             present = result.get(key) or []
-            result[key] = present + [one for one in value if one not in present]
+            result[key] = value + [one for one in present if one not in value]
         elif isinstance(value, list) and key in _MERGED_BY:
             result[key] = _merged_list(result.get(key) or [], value, _MERGED_BY[key])
         else:
@@ -216,9 +235,7 @@ def _operated(document: Any, operation: dict[str, Any]) -> Any:
     if kind == "add":
         return _added(document, path, copy.deepcopy(operation["value"]))
     if kind == "replace":
-        _at(document, path)
-        removed = _removed(document, path)
-        return _added(removed, path, copy.deepcopy(operation["value"]))
+        return _replaced(document, path, copy.deepcopy(operation["value"]))
     source = _pointer(operation["from"])
     value = copy.deepcopy(_at(document, source))
     if kind == "move":
@@ -262,6 +279,18 @@ def _added(document: Any, path: list[str], value: Any) -> Any:
     parent = _at(document, path[:-1])
     if isinstance(parent, list):
         parent.insert(_index(parent, path[-1], adding=True), value)
+    else:
+        parent[path[-1]] = value
+    return document
+
+
+def _replaced(document: Any, path: list[str], value: Any) -> Any:
+    """Set a value; the real server does so even where a key is missing."""
+    if not path:
+        return value
+    parent = _at(document, path[:-1])
+    if isinstance(parent, list):
+        parent[_index(parent, path[-1], adding=False)] = value
     else:
         parent[path[-1]] = value
     return document

@@ -87,6 +87,14 @@ def parse_version(text: str) -> int:
     return int(text)
 
 
+def _is_version(text: str) -> bool:
+    """Tell whether a text is a version above zero; what is unreadable is none."""
+    try:
+        return parse_version(text) > 0
+    except ValueError:
+        return False
+
+
 def _object_version(document: dict[str, Any]) -> int:
     try:
         return parse_version(document["metadata"].get("resourceVersion", ""))
@@ -132,8 +140,7 @@ class Registry:
             metadata = {"name": generated[:58] + self.new_suffix(), **metadata}
             fresh["metadata"] = metadata
         self._check_create(resource, fresh)
-        if metadata.get("resourceVersion", "") not in {"", "0"}:
-            _object_version(fresh)
+        if _is_version(metadata.get("resourceVersion", "")):
             raise statuses.internal(
                 "resourceVersion should not be set on objects to be created"
             )

@@ -66,7 +66,8 @@ def read_selectors(resource: Resource, fields: str, labels: str) -> Selector:
             if resource.kind == "Namespace" and field == "status.phase":
                 predicates.append(_phase(value, wanted=operator != "!="))
                 continue
-            raise bad_request(f"field label not supported: {field}")
+            known = ", ".join(f'"{one}"' for one in _FIELDS)
+            raise bad_request(f'"{field}" is not a known field selector: only {known}')
         key = field.partition(".")[2]
         predicates.append(_field(key, value, wanted=operator != "!="))
         if key == "name" and operator != "!=":

@@ -224,9 +224,31 @@ def unsupported_media_type(accepted: Iterable[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message, None)
 
 
+def unsupported_patch() -> ApiError:
+    """Refuse a patch in a language the server does not know."""
+    message = "415: Unsupported Media Type"
+    return ApiError(415, "UnsupportedMediaType", message, {})
+
+
+def unreadable_patch(shown: str, why: str) -> ApiError:
+    """Refuse a patch that makes something else than an object of the resource."""
+    found = FieldError.invalid("patch", shown, why)
+    cause = Cause(reason=found.reason, message=found.detail, field=found.path)
+    details = {"causes": [cause.document()]}
+    return ApiError(422, "Invalid", f' "" is invalid: {found}', details)
+
+
 def not_acceptable(available: Iterable[str]) -> ApiError:
     """Say that none of the formats asked for can be written."""
-    message = f"only the following media types are accepted: {', '.join(available)}"
+    message = (
+        f"406: Not Acceptable\n\nAvailable representations: {', '.join(available)}"
+    )
+    return ApiError(406, "NotAcceptable", message, {})
+
+
+def not_acceptable_here(accepted: Iterable[str]) -> ApiError:
+    """Say that the format asked for exists, and this request cannot have it."""
+    message = f"only the following media types are accepted: {', '.join(accepted)}"
     return ApiError(406, "NotAcceptable", message, None)
 
 

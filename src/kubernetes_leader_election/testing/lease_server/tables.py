@@ -111,7 +111,7 @@ def _row(
     else:
         second = document["status"].get("phase", "")
     cells = [metadata.get("name", ""), second, _age(metadata)]
-    row: dict[str, Any] = {"cells": cells}
+    row: dict[str, Any] = {"cells": cells, "object": None}
     if include == "Object":
         row["object"] = document
     elif include != "None":

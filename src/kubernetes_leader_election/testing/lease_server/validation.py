@@ -128,18 +128,29 @@ def _metadata(resource: Resource, metadata: dict[str, Any]) -> list[FieldError]:
     found += _annotations(metadata.get("annotations", {}))
     found += _owner_references(metadata.get("ownerReferences", ()))
     for finalizer in metadata.get("finalizers", ()):
-        texts = qualified_name(finalizer)
-        if not texts and "/" not in finalizer and finalizer not in _OLD_FINALIZERS:
-            texts = [
-                "name is neither a standard finalizer name nor is it fully qualified"
-            ]
         found += [
-            FieldError.invalid("metadata.finalizers", finalizer, text) for text in texts
+            FieldError.invalid("metadata.finalizers", finalizer, text)
+            for text in qualified_name(finalizer)
         ]
+    return found + _managed_fields(metadata.get("managedFields", ()))
+
+
+def _managed_fields(entries: Any) -> list[FieldError]:
+    found = []
+    for index, entry in enumerate(entries):
+        path = f"metadata.managedFields[{index}]"
+        operation = entry.get("operation")
+        if not operation:
+            found.append(FieldError.required(f"{path}.operation", "must not be empty"))
+        elif operation not in {"Apply", "Update"}:
+            allowed = ("Apply", "Update")
+            where = f"{path}.operation"
+            found.append(FieldError.unsupported(where, operation, allowed))
+        kind = entry.get("fieldsType")
+        if kind and kind != "FieldsV1":
+            where = f"{path}.fieldsType"
+            found.append(FieldError.invalid(where, kind, "must be `FieldsV1`"))
     return found
-
-
-_OLD_FINALIZERS = frozenset({"foregroundDeletion", "orphan", "kubernetes"})
 
 
 def _name(resource: Resource, name: str, metadata: dict[str, Any]) -> list[FieldError]:
@@ -154,8 +165,10 @@ def _name(resource: Resource, name: str, metadata: dict[str, Any]) -> list[Field
         limit, rule, pattern = 63, LABEL_RULE, _DNS_LABEL
     texts = []
     if len(name.encode()) > limit:
-        texts.append(f"must be no more than {limit} bytes")
-    if not pattern.fullmatch(name):
+        texts.append(f"must be no more than {limit} characters")
+    if not resource.namespaced and "." in name:
+        texts.append("must not contain dots")
+    elif not pattern.fullmatch(name):
         texts.append(rule)
     return [FieldError.invalid("metadata.name", name, text) for text in texts]
 
@@ -167,7 +180,7 @@ def qualified_name(name: str) -> list[str]:
     if slash:
         if "/" in prefix:
             return [
-                "a qualified name "
+                "a valid label key "
                 + NAME_PART_RULE.removeprefix("name part ")
                 + " with an optional DNS subdomain prefix and '/' "
                 "(e.g. 'example.com/MyName')"
@@ -214,15 +227,26 @@ def _annotations(given: dict[str, str]) -> list[FieldError]:
 
 def _owner_references(references: Any) -> list[FieldError]:
     found = []
+    first = ""
     for index, reference in enumerate(references):
         path = f"metadata.ownerReferences[{index}]"
         for key in ("apiVersion", "kind", "name", "uid"):
             if not reference.get(key):
-                value = reference.get(key, "")
                 where = f"{path}.{key}"
-                text = "must not be empty"
-                found.append(FieldError.invalid(where, value, text))
-    if sum(bool(one.get("controller")) for one in references) > 1:
-        text = "Only one reference can have Controller set to true"
-        found.append(FieldError.invalid("metadata.ownerReferences", None, text))
+                found.append(FieldError.required(where, "must not be empty"))
+            elif key == "apiVersion" and reference[key].count("/") > 1:
+                text = "must be <group>/<version> or <version>"
+                found.append(FieldError.invalid(f"{path}.{key}", reference[key], text))
+        if not reference.get("controller"):
+            continue
+        controller = f"{reference.get('kind', '')}/{reference.get('name', '')}"
+        if not first:
+            first = controller
+            continue
+        text = (
+            'Only one reference can have Controller set to true. Found "true" in '
+            f"references for {first} and {controller}"
+        )
+        where = "metadata.ownerReferences"
+        found.append(FieldError.invalid(where, list(references), text))
     return found
