@@ -9,8 +9,7 @@ from pathlib import Path
 
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.events import EVENTS
-from kubernetes_leader_election.leadership import Term
-from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.sync import Elector, Term
 from kubernetes_leader_election.testing.belief_log import BeliefLog
 
 LEASE_DURATION_SEC = 3

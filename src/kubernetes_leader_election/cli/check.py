@@ -1,0 +1,33 @@
+"""``check``: is leadership provably held for a while more?"""
+
+from __future__ import annotations
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes, term_file
+
+
+@click.command("check")
+@click.option(
+    "-s",
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How much time what comes next needs.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Answer by exit code alone.")
+def command(seconds: float, quiet: bool) -> None:  # noqa: FBT001 - click passes by name
+    """
+    Ask, inside a program started by `run`, whether it still leads.
+
+    Exits with 0 if leadership is provably held for --seconds more, with 1 if it is
+    not. Right also when the wrapper is frozen or dead: the deadline is in a file and
+    is compared with the clock of this machine.
+    """
+    left = term_file.read().remaining()
+    enough = left > seconds
+    if not quiet:
+        shown = "no end (off-cluster)" if left == float("inf") else f"{left:.1f} s left"
+        click.echo(shown if left > 0 else "leadership is over")
+    raise SystemExit(exit_codes.OK if enough else exit_codes.NO)

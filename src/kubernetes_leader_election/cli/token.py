@@ -1,0 +1,22 @@
+"""``token``: print the fencing token."""
+
+from __future__ import annotations
+
+import click
+
+from kubernetes_leader_election.cli import term_file
+from kubernetes_leader_election.errors import NotLeaderError
+
+
+@click.command("token")
+def command() -> None:
+    """
+    Print, inside a program started by `run`, the fencing token of its term.
+
+    Give it to whatever the program writes to, and let that refuse a token smaller than
+    the largest it has seen. Off-cluster there is none: exits with 1.
+    """
+    facts = term_file.read()
+    if facts.token is None:
+        raise NotLeaderError("leadership is assumed off-cluster: there is no token.")
+    click.echo(facts.token)
