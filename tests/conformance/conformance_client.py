@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
@@ -90,10 +94,15 @@ class Watch:
         self.response = response
         self.status = response.status
         self.headers = response.headers
+        self._pending: Future[bytes] | None = None
 
     def next(self) -> dict[str, Any] | None:
         """Read one event; None at a clean end."""
-        line = self.response.readline()
+        if self._pending is not None:
+            line = self._pending.result(WAIT)
+            self._pending = None
+        else:
+            line = self.response.readline()
         return json.loads(line) if line else None
 
     def take(self, count: int) -> list[dict[str, Any]]:
@@ -105,17 +114,34 @@ class Watch:
         return [json.loads(line) for line in self.response.read().splitlines()]
 
     def is_silent(self, seconds: float) -> bool:
-        """Tell whether nothing comes for so long."""
-        self._connection.sock.settimeout(seconds)
+        """Tell whether nothing comes for so long, not even the end."""
+        # A socket that timed out cannot be read again, so a thread waits instead.
+        self._pending = Future()
+        threading.Thread(target=self._read_ahead, daemon=True).start()
         try:
-            return self.response.readline() is None
+            line = self._pending.result(seconds)
         except TimeoutError:
             return True
-        finally:
-            self._connection.sock.settimeout(WAIT)
+        self._pending = Future()
+        self._pending.set_result(line)
+        return False
+
+    def _read_ahead(self) -> None:
+        pending = self._pending
+        try:
+            pending.set_result(self.response.readline())
+        except (OSError, ValueError, AttributeError) as error:
+            # The test hung up meanwhile.
+            pending.set_exception(error)
 
     def close(self) -> None:
         """Hang up."""
+        if self._pending is not None and self._connection.sock is not None:
+            # Wakes the thread that reads ahead.
+            with contextlib.suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                self._pending.result(WAIT)
         self.response.close()
         self._connection.close()
 

@@ -63,14 +63,7 @@ __all__ = ["App"]
 Endpoint = Callable[[Exchange, Resource], Awaitable[Prepared]]
 
 HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
-_GROUP_VERSIONS = frozenset(
-    {
-        ("", "v1"),
-        ("coordination.k8s.io", "v1"),
-        ("authorization.k8s.io", "v1"),
-        ("authentication.k8s.io", "v1"),
-    }
-)
+_CHECKS = frozenset({"ping", "log", "etcd"})
 
 
 class App:
@@ -154,7 +147,7 @@ class App:
         try:
             answer = await self._serve(exchange)
         except ApiError as error:
-            answer = Reply.of(error)
+            answer = exchange.refusal(error)
         if isinstance(answer, Reply):
             self.log.answer(record, answer.status)
             return answer.response(exchange.warnings)
@@ -294,9 +287,7 @@ class App:
     async def _other(self, exchange: Exchange) -> Prepared:
         """Answer everything that is no Lease and no namespace."""
         info = exchange.info
-        if info.path.rstrip("/") in HEALTH_PATHS or info.path.startswith(
-            tuple(f"{path}/" for path in HEALTH_PATHS)
-        ):
+        if _is_health_check(info.path):
             return await self._health(exchange)
         if info.resource:
             return await self._minor_resource(exchange)
@@ -310,6 +301,8 @@ class App:
         document = self._documents.get(path)
         if document is None and path == "/":
             document = {"paths": sorted([*self._documents, *HEALTH_PATHS, "/metrics"])}
+        if document is None and _is_known(path):
+            raise statuses.no_such_resource()
         if document is None:
             raise statuses.unknown_path()
         if exchange.method != "GET":
@@ -319,7 +312,7 @@ class App:
 
     async def _minor_resource(self, exchange: Exchange) -> Prepared:
         info = exchange.info
-        if (info.group, info.version) not in _GROUP_VERSIONS:
+        if not _is_known(info.path):
             raise statuses.unknown_path()
         answer: Any = None
         if info.group == "authorization.k8s.io":
@@ -359,6 +352,18 @@ class App:
             text = f"[+]ping ok\n[+]etcd ok\n{check} check passed\n"
             return Prepared(lambda: Reply(200, text.encode(), kind))
         return Prepared(lambda: Reply(200, b"ok", kind))
+
+
+def _is_health_check(path: str) -> bool:
+    root, _, check = path.lstrip("/").partition("/")
+    known = not check or check in _CHECKS
+    return f"/{root}" in HEALTH_PATHS and known and not path.endswith("/")
+
+
+def _is_known(path: str) -> bool:
+    """Tell whether a path is below a group the server has."""
+    roots = ("/api", *(f"/apis/{name}" for name in discovery.GROUPS))
+    return path.startswith(tuple(f"{root}/" for root in roots))
 
 
 def _answer(fault: Answer) -> Reply:

@@ -80,6 +80,10 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
         raise statuses.bad_request("metadata.managedFields must be nil")
     if "spec" not in value:
         del decoded.document["spec"]
+    for key in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if named.get(key) in ({}, []):
+            # Reading drops it, but whoever applies it owns that it is there.
+            decoded.document["metadata"][key] = named[key]
     return decoded
 
 
@@ -110,9 +114,7 @@ def applied(
     known = live["metadata"].get("managedFields", []) if live else []
     managers = Managers(known)
     if live is not None and not known:
-        owned = set(leaves(live))
-        if owned:
-            managers.book("Update", _BEFORE, version, owned, now)
+        managers.book("Update", _BEFORE, version, set(leaves(live)), now)
     wanted = leaves(config, parents=False)
     present = leaves(live) if live else {}
     taken = {

@@ -52,7 +52,7 @@ def _served(
 def _resources(group_version: str, served: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "kind": "APIResourceList",
-        "apiVersion": "v1",
+        **({"apiVersion": "v1"} if "/" in group_version else {}),
         "groupVersion": group_version,
         "resources": served,
     }
@@ -73,12 +73,12 @@ SUBJECT_REVIEWS = Resource(
     kind="SelfSubjectReview",
     namespaced=False,
 )
-_GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io")
+GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io")
 
 
 def documents(address: str) -> dict[str, dict[str, Any]]:
     """Give every document of discovery by its path; ``address`` is host and port."""
-    groups = [_group(name) for name in _GROUPS]
+    groups = [_group(name) for name in GROUPS]
     found: dict[str, dict[str, Any]] = {
         "/api": {
             "kind": "APIVersions",

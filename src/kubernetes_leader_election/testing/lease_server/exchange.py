@@ -174,11 +174,11 @@ class Exchange:
             chosen = _choose(media, parameters, convertible=convertible)
             if chosen is None:
                 continue
+            self.accepted = chosen
             if stream and chosen.form != "json":
                 break
-            self.accepted = chosen
             return
-        raise statuses.not_acceptable_here((JSON, PROTOBUF) if stream else READABLE)
+        raise statuses.not_acceptable_here(STREAMS if stream else READABLE)
 
     async def body(self) -> bytes:
         """
@@ -211,6 +211,12 @@ class Exchange:
         if media.lower() not in forms:
             raise statuses.unsupported_media_type(READABLE)
         return forms[media.lower()]
+
+    def refusal(self, error: ApiError) -> Reply:
+        """Turn a refusal into an answer in the form the client asked for."""
+        if error.plain is not None or self.accepted.form == "json":
+            return Reply.of(error)
+        return Reply(error.code, _yaml(error.document()), YAML, error.headers)
 
     def reply(self, document: Any, status: int = 200) -> Reply:
         """Answer with a document in the form the client asked for."""

@@ -133,16 +133,19 @@ class Managers:
     def book(
         self, operation: str, manager: str, version: str, fields: set[Path], now: str
     ) -> None:
-        """Write down what the manager owns from now on."""
-        self._entries[operation, manager, version] = _Entry(fields, now)
+        """Write down what the manager owns from now on; who owns nothing is gone."""
+        if fields:
+            self._entries[operation, manager, version] = _Entry(fields, now)
+        else:
+            self._entries.pop((operation, manager, version), None)
 
     def drop(self, fields: set[Path], *, but: tuple[str, str] | None = None) -> None:
-        """Take fields from everybody; who owned nothing else but by update is gone."""
+        """Take fields from everybody; who owned nothing else is gone."""
         for key, entry in list(self._entries.items()):
             if key[:2] == but or not entry.fields & fields:
                 continue
             entry.fields = entry.fields - fields
-            if not entry.fields and key[0] == "Update":
+            if not entry.fields:
                 del self._entries[key]
 
     def documents(self) -> list[dict[str, Any]]:
@@ -230,9 +233,6 @@ def track_update(
         return [{**(sent or known)[0], "time": write_seconds(options.now)}]
     managers.drop(changed | removed, but=("Update", options.manager))
     owned = (own | changed) - removed
-    if changed or owned:
-        now = write_seconds(options.now)
-        managers.book("Update", options.manager, version, owned, now)
-    else:
-        managers.drop(removed)
+    now = write_seconds(options.now)
+    managers.book("Update", options.manager, version, owned, now)
     return managers.documents()

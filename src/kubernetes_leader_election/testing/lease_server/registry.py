@@ -385,6 +385,8 @@ class Registry:
         if options.track:
             books = {**updated, "spec": document["spec"]}
             _set_managers(updated, track_update(old, books, options))
+        elif not metadata.get("managedFields"):
+            metadata.pop("managedFields", None)
         found = validation.validate_update(resource, updated, old)
         if found:
             raise statuses.invalid(resource, metadata.get("name", ""), found)

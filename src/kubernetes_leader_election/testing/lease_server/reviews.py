@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes_leader_election.testing.lease_server import decoding, statuses
-from kubernetes_leader_election.testing.lease_server.access import Access
+from kubernetes_leader_election.testing.lease_server.access import MASTERS, Access
 from kubernetes_leader_election.testing.lease_server.exchange import Exchange, Reply
+from kubernetes_leader_election.testing.lease_server.go_time import write_seconds
 
 __all__ = ["access_review", "subject_review"]
 
@@ -40,7 +42,7 @@ async def access_review(exchange: Exchange, access: Access) -> Reply | None:
         str(asked.get("name", "")),
     )
     status: dict[str, Any] = {"allowed": allowed}
-    if allowed:
+    if allowed and MASTERS not in exchange.user.all_groups:
         status["reason"] = "RBAC: allowed"
     return exchange.reply(
         {
@@ -66,7 +68,7 @@ def subject_review(exchange: Exchange) -> Reply | None:
         {
             "kind": "SelfSubjectReview",
             "apiVersion": "authentication.k8s.io/v1",
-            "metadata": {"creationTimestamp": None},
+            "metadata": {"creationTimestamp": write_seconds(datetime.now(UTC))},
             "status": {
                 "userInfo": {"username": user.name, "groups": sorted(user.all_groups)}
             },

@@ -253,7 +253,6 @@ class LeaseServer:
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=self._timings.idle,
-            lingering_time=0.0,
         )
         self._listener = await loop.create_server(
             self._web, sock=listening, ssl=self._context, backlog=BACKLOG

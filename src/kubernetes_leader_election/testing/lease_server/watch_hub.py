@@ -37,6 +37,7 @@ class Watch:
         namespace: str,
         selector: Selector,
         *,
+        after: int = 0,
         render: Render | None = None,
         limit: int = QUEUE_LIMIT,
     ) -> None:
@@ -45,6 +46,7 @@ class Watch:
         self.selector = selector
         self.ended = False
         self.bookmark_due = False
+        self._after = after
         self._render = render
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -57,8 +59,8 @@ class Watch:
         return self.resource, self.namespace, self.selector.name
 
     def offer(self, change: Change) -> None:
-        """Hear of a change; it may not concern this watch."""
-        line = self.line_for(change)
+        """Hear of a change; it may not concern this watch, or come too early for it."""
+        line = self.line_for(change) if change.revision > self._after else None
         if line is not None:
             self.push(line)
 

@@ -88,13 +88,19 @@ class Watching:
         """
         exchange.negotiate(stream=True)
         plan = self._plan(exchange, resource)
+        if plan.seconds < 0:
+            return await self._ended_stream(exchange)
         if plan.version is None and self.gate.shut:
             return await self._without_storage(exchange, plan)
         error = await self._error(plan)
         if error is not None:
             return await self._error_stream(exchange, error)
         watch = Watch(
-            resource, plan.namespace, plan.selector, render=_render(exchange, resource)
+            resource,
+            plan.namespace,
+            plan.selector,
+            after=0 if plan.initial else plan.version or 0,
+            render=_render(exchange, resource),
         )
         self._fill(watch, plan)
         self.hub.add(watch)
@@ -167,11 +173,16 @@ class Watching:
         self, exchange: Exchange, plan: _Plan
     ) -> web.StreamResponse:
         """Keep the client waiting for headers, then say that the storage hangs."""
-        if await self.gate.passed(plan.seconds):
-            raise statuses.internal("context deadline exceeded")
-        return await self._error_stream(
-            exchange, statuses.internal("context deadline exceeded")
-        )
+        message = "context deadline exceeded"
+        await self.gate.passed(plan.seconds)
+        error = ApiError(500, "InternalError", message, None)
+        return await self._error_stream(exchange, error)
+
+    async def _ended_stream(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer a watch whose time was over before it began."""
+        response = await _open(exchange)
+        await response.write_eof()
+        return response
 
     async def _error_stream(
         self, exchange: Exchange, error: ApiError
@@ -188,8 +199,6 @@ class Watching:
         watch: Watch,
         fault: Action | None,
     ) -> web.StreamResponse:
-        if plan.seconds < 0:
-            watch.end()
         loop = asyncio.get_running_loop()
         ends = loop.time() + plan.seconds
         timers = [loop.call_at(ends, watch.end)]

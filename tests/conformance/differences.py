@@ -1,0 +1,229 @@
+"""
+Where the embedded server answers otherwise than a real one, and why that is right.
+
+Everything else in this folder holds for both. The list is tested on both: an entry
+that stops being a difference fails, and so has to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from conformance_client import GROUP, Api, lease
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One probe, its two results, and the reason."""
+
+    topic: str
+    why: str
+    probe: Callable[[Api], Any]
+    embedded: Any
+    real: Any
+
+
+def accept_protobuf(api: Api) -> int:
+    """Ask for protobuf and nothing else."""
+    return api.request("GET", api.collection, headers={"Accept": PROTOBUF}).status
+
+
+def send_protobuf(api: Api) -> tuple[int, str | None]:
+    """Send something that calls itself protobuf."""
+    answer = api.post(b"k8s\x00", headers={"Content-Type": PROTOBUF})
+    return answer.status, answer.reason
+
+
+def send_deep_json(api: Api) -> int:
+    """Send a Lease with an unknown field that is nested five thousand times."""
+    deep = b"[" * 5000 + b"]" * 5000
+    return api.post(b'{"metadata":{"name":"p"},"deep":%b}' % deep).status
+
+
+def send_known_kind(api: Api) -> str:
+    """Send a Pod."""
+    answer = api.post({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}})
+    return answer.message.rpartition(": ")[2]
+
+
+def ask_for_compression(api: Api) -> str | None:
+    """Ask for gzip where it would pay."""
+    api.created(holderIdentity="x" * 200_000)
+    answer = api.request("GET", api.path("p"), headers={"Accept-Encoding": "gzip"})
+    return answer.headers["Content-Encoding"]
+
+
+def version_is_marked(api: Api) -> bool:
+    """Look whether the version says it is an embedded server."""
+    version: str = api.request("GET", "/version").json["gitVersion"]
+    return version.endswith("+embedded")
+
+
+def serves_pods(api: Api) -> int:
+    """Ask for something that is neither a Lease nor a namespace."""
+    return api.request("GET", "/api/v1/namespaces/default/pods").status
+
+
+def names_its_software(api: Api) -> bool:
+    """Look for a Server header."""
+    return api.list().headers["Server"] is not None
+
+
+def discovers_by_post(api: Api) -> int:
+    """Discover with the wrong method."""
+    return api.request("POST", "/apis", {}).status
+
+
+def describes_columns(api: Api) -> bool:
+    """Look for the long description of a table's column."""
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    table = api.request("GET", api.collection, headers={"Accept": accept}).json
+    return "Cannot be updated" in table["columnDefinitions"][0]["description"]
+
+
+def offers_aggregated_discovery(api: Api) -> str:
+    """Ask for all groups and resources in one document."""
+    accept = (
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+        "application/json"
+    )
+    return api.request("GET", "/apis", headers={"Accept": accept}).json["kind"]
+
+
+def reads_yaml_booleans(api: Api) -> int:
+    """Send a name that YAML 1.1 calls a truth."""
+    body = b"metadata:\n  name: y\n"
+    return api.post(body, headers={"Content-Type": "application/yaml"}).status
+
+
+def names_the_broken_token(api: Api) -> str:
+    """Send a label selector that is none, and look at the words."""
+    message: str = api.list(labelSelector="a b c").message
+    return message.partition("found ")[2].partition(",")[0]
+
+
+def reviews_keep_books(api: Api) -> bool:
+    """Look for managed fields in a review, which nobody stores."""
+    attributes = {"verb": "get", "resource": "leases", "group": GROUP.split("/")[2]}
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    answer = api.request("POST", path, {"spec": {"resourceAttributes": attributes}})
+    return "managedFields" in answer.json["metadata"]
+
+
+def escapes_angle_brackets(api: Api) -> bool:
+    """Look how an angle bracket is written in JSON."""
+    return b"\\u003c" in api.post(lease(holderIdentity="<")).body
+
+
+DIFFERENCES = [
+    Difference(
+        "protobuf is not written",
+        "a test server for JSON clients; the message still names it, as there",
+        accept_protobuf,
+        embedded=406,
+        real=200,
+    ),
+    Difference(
+        "protobuf is not read",
+        "a test server for JSON clients",
+        send_protobuf,
+        embedded=(415, "UnsupportedMediaType"),
+        real=(400, "BadRequest"),
+    ),
+    Difference(
+        "deeply nested JSON is refused",
+        "Python's parser stops at about a thousand levels, Go's at ten thousand",
+        send_deep_json,
+        embedded=400,
+        real=201,
+    ),
+    Difference(
+        "other kinds are not known by name",
+        "there are no Pods here, so there is nothing to convert",
+        send_known_kind,
+        embedded='no kind "Pod" is registered for version "v1" in scheme '
+        '"pkg/runtime/scheme.go:111"',
+        real="unknown conversion",
+    ),
+    Difference(
+        "nothing is compressed",
+        "loopback does not need it",
+        ask_for_compression,
+        embedded=None,
+        real="gzip",
+    ),
+    Difference(
+        "the version is marked",
+        "nobody should take this server for a cluster",
+        version_is_marked,
+        embedded=True,
+        real=False,
+    ),
+    Difference(
+        "only Leases and namespaces are served",
+        "unknown resources are refused in the words of the real server",
+        serves_pods,
+        embedded=404,
+        real=200,
+    ),
+    Difference(
+        "the Server header names the software",
+        "aiohttp sends it; a real server sends none",
+        names_its_software,
+        embedded=True,
+        real=False,
+    ),
+    Difference(
+        "discovery is for GET alone",
+        "a POST to /apis is a mistake worth seeing",
+        discovers_by_post,
+        embedded=405,
+        real=200,
+    ),
+    Difference(
+        "columns are described in few words",
+        "the real server quotes its reference documentation",
+        describes_columns,
+        embedded=False,
+        real=True,
+    ),
+    Difference(
+        "discovery is not aggregated",
+        "clients that ask for it take the plain documents as well",
+        offers_aggregated_discovery,
+        embedded="APIGroupList",
+        real="APIGroupDiscoveryList",
+    ),
+    Difference(
+        "y and n are text in YAML",
+        "the YAML parsers disagree about one letter",
+        reads_yaml_booleans,
+        embedded=201,
+        real=400,
+    ),
+    Difference(
+        "a bad label selector is quoted whole",
+        "the words of the real server follow the states of its lexer",
+        names_the_broken_token,
+        embedded="'a b c'",
+        real="'b'",
+    ),
+    Difference(
+        "reviews have no managed fields",
+        "nobody stores a review",
+        reviews_keep_books,
+        embedded=False,
+        real=True,
+    ),
+    Difference(
+        "angle brackets are written as they are",
+        "both are the same JSON; Go escapes for the sake of HTML",
+        escapes_angle_brackets,
+        embedded=False,
+        real=True,
+    ),
+]
