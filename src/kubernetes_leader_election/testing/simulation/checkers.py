@@ -304,6 +304,12 @@ class Checks:
         who.open_term = 0
         who.lost_at = math.inf if drains else time
 
+    def after_loss(self, time: float, who: Witness) -> None:
+        """Check, once all that came with a loss is done, that belief ended too."""
+        if who.belief_since is not None and not who.open_term:
+            text = f"still believes in term {who.term} after it was lost"
+            self.broken(time, "G4", who.name, text)
+
     def _check_token(self, time: float, who: Witness, token: int | None) -> None:
         if token is None:
             self.broken(time, "G3", who.name, "a term without a token")

@@ -105,7 +105,7 @@ def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
 
 
 def _rival(draw: Random, name: str) -> NodePlan:
-    kind = draw.choice(("client-go", "client-go", "node-package"))
+    kind = draw.choice(("client-go", "client-go", "client-go", "node-package"))
     settings = settings_for(f"rival-{name}", duration=15, share=2 / 15)
     if kind == "node-package":
         settings = settings_for(f"rival-{name}", duration=20, share=0.5)
@@ -124,7 +124,7 @@ def _rival(draw: Random, name: str) -> NodePlan:
 
 def _length(draw: Random, longest: float) -> float:
     """Give a length: often short, sometimes around D, seldom a good deal longer."""
-    share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.0, 1.3))
+    share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.5, 2.0))
     return round(draw.uniform(0.1, 1.0) * share * longest, 3)
 
 
@@ -142,7 +142,7 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
         case "rate":
             return 0.0, _draw_rate(draw), ""
         case "freeze":
-            return length, 0.0, draw.choice(("stop", "stop", "suspend", "pause"))
+            return length, 0.0, draw.choice(("stop", "stop", "suspend", "pause", "pause"))
         case "send lag":
             return length, round(draw.uniform(0.01, 0.3) * longest, 3), ""
         case "cut":
@@ -204,7 +204,7 @@ WORLD_WEIGHTS: Final[dict[str, int]] = {
     "compact": 3,
     "watch denied": 1,
 }
-HANDS: Final[dict[str, int]] = {"delete": 4, "edit": 4, "restore": 3}
+HANDS: Final[dict[str, int]] = {"delete": 8, "edit": 6, "restore": 4}
 
 
 def _draw_faults(
@@ -223,6 +223,7 @@ def _draw_faults(
     kinds = list(weights)
     chosen = draw.choices(kinds, [weights[kind] for kind in kinds], k=count)
     faults = []
+    at = 0.0
     for kind in chosen:
         on_node = kind in NODE_WEIGHTS
         make = _process_fault if on_node else _world_fault
@@ -230,7 +231,11 @@ def _draw_faults(
         if detail == "pause" and not pauses:
             detail = "stop"
         length = min(length, until * 0.5)
-        at = round(draw.uniform(0.0, until - length), 3)
+        latest = until - length
+        # Half of all faults come soon after another: trouble meets trouble.
+        soon = draw.uniform(at, at + draw.choice((0.1, 1.0)) * longest)
+        anywhere = draw.uniform(0.0, latest)
+        at = round(soon if draw.random() < 0.5 and soon < latest else anywhere, 3)
         target = ""
         if on_node:
             target = draw.choice((*names, "leader", "leader"))
@@ -265,7 +270,7 @@ def _faulty(
     seed: int, draw: Random, profile: Profile, *, candidates: int, faults: tuple[int, int]
 ) -> Plan:
     nodes = list(_draw_nodes(draw, candidates))
-    if draw.random() < 0.15:
+    if draw.random() < 0.2:
         nodes[-1] = _rival(draw, nodes[-1].name)
     longest = max(node.settings.lease_duration for node in nodes)
     if draw.random() < 0.3:

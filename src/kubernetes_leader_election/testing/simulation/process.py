@@ -92,6 +92,7 @@ class Process:
         self._spins = 0
         self._spun_at = -1.0
         self.work_runs = False
+        self._just_lost = False
         self.term = 0
         self.on_work_over: Callable[[Process], None] | None = None
         self._carriers: dict[type[Any], Callable[[Any], None]] = {
@@ -163,6 +164,9 @@ class Process:
         belief = core.belief
         if belief is not self.belief:
             self._belief_changed(belief, now)
+        if self._just_lost:
+            self._just_lost = False
+            self.world.checks.after_loss(self.world.time, self.witness)
         due = core.next_deadline()
         if due is not None:
             self._arm(due)
@@ -516,6 +520,7 @@ class Process:
 
     def _lost(self, event: m.LeadershipLost) -> None:
         world, node = self.world, self.node
+        self._just_lost = True
         world.checks.lost(
             world.time,
             self.witness,

@@ -1,0 +1,436 @@
+"""
+Cores with one mistake each, which the simulator has to find.
+
+Nothing of this ships. Each bug is one changed rule: a subclass of the real core that
+overrides one method. ``seeds`` is how many worlds of its profile are enough to find
+it; the correct core survives the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.observation import Observation
+from kubernetes_leader_election.core.orders import Orders
+from kubernetes_leader_election.core.record import Snapshot, Stamp
+from kubernetes_leader_election.core.states import HOLDING, Fact, State
+from kubernetes_leader_election.core.term import Stamper, Term, find_try
+from kubernetes_leader_election.core.timing import (
+    MICROSECONDS,
+    Belief,
+    ElectionSettings,
+    Now,
+    believe,
+)
+from kubernetes_leader_election.testing.simulation.plan import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantedBug:
+    """One mistake, and how fast it must be found."""
+
+    name: str
+    election: type[Election]
+    breaks: frozenset[str]
+    """The guarantees that its first violation may name."""
+    seeds: int
+    profile: Profile = "default"
+
+
+BUGS: dict[str, PlantedBug] = {}
+
+
+def planted(
+    breaks: str, *, seeds: int, profile: Profile = "default"
+) -> Callable[[type[Election]], type[Election]]:
+    """Register a mutated core under the name of its class, in words."""
+
+    def register(election: type[Election]) -> type[Election]:
+        name = "".join(
+            f" {c.lower()}" if c.isupper() else c for c in election.__name__
+        ).strip()
+        BUGS[name] = PlantedBug(
+            name=name,
+            election=election,
+            breaks=frozenset(breaks.split()),
+            seeds=seeds,
+            profile=profile,
+        )
+        return election
+
+    return register
+
+
+# Time ---------------------------------------------------------------------------
+
+
+@planted("G1 G2", seeds=20)
+class DeadlineCountedFromTheResponse(Election):
+    """L runs from the answer, not from before the first byte (G2)."""
+
+    def _take(self, snapshot: Snapshot) -> None:
+        before = self._term.belief if self._term is not None else None
+        super()._take(snapshot)
+        term = self._term
+        if term is not None and term.belief is not before:
+            term.belief = believe(
+                term=term.number,
+                token=term.token,
+                sent=self._now,
+                settings=self.settings,
+            )
+
+
+@planted("G1 G2", seeds=20)
+class DeadlineIsTheWholeLeaseDuration(Election):
+    """L is D: nothing is left for stopping and for the clocks' errors (G2)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        whole = replace(settings, renew_deadline=float(settings.lease_duration))
+        super().__init__(whole, draw=draw)
+
+
+class _MonotonicBelief(Election):
+    @property
+    def belief(self) -> Belief | None:
+        belief = super().belief
+        if belief is None:
+            return None
+        return belief._replace(
+            boottime_deadline=float("inf"),
+            wall_deadline=2**62,
+            wall_ahead_limit=float("inf"),
+        )
+
+
+@planted("G1 G2", seeds=20)
+class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
+    """The leader trusts the clock that stands still in suspend (rule 14)."""
+
+
+@planted("G1", seeds=300)
+class NoLookAtTheWallClock(Election):
+    """A paused guest that sees only its wall clock jump goes on (rule 14)."""
+
+    @property
+    def belief(self) -> Belief | None:
+        belief = super().belief
+        if belief is None:
+            return None
+        return belief._replace(wall_deadline=2**62, wall_ahead_limit=float("inf"))
+
+
+class _WallTimed(Observation):
+    __slots__ = ()
+
+    def left(self, now: Now) -> float:
+        record = self.record
+        if record is None or not isinstance(record.renew_time, int):
+            return super().left(now)
+        return self.wait - (now.wall - record.renew_time) / MICROSECONDS
+
+
+@planted("G1 G5", seeds=20)
+class ExpiryByTheWallTimeOfTheRecord(Election):
+    """Timestamps of others are compared with the own wall clock (rule 1)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._observation = _WallTimed(settings.lease_duration)
+
+
+class _OwnDuration(Observation):
+    __slots__ = ()
+
+    def see(self, snapshot: Snapshot, now: Now) -> bool:
+        changed = super().see(snapshot, now)
+        self.wait = float(self._own_duration)
+        return changed
+
+
+@planted("G1 G5", seeds=60)
+class OwnDurationInsteadOfTheHolders(Election):
+    """A candidate waits its own D, whatever the record says (rule 1)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._observation = _OwnDuration(settings.lease_duration)
+
+
+class _ByVersion(Observation):
+    __slots__ = ()
+
+    def see(self, snapshot: Snapshot, now: Now) -> bool:
+        before = self.resource_version
+        changed = super().see(snapshot, now)
+        if before != snapshot.resource_version:
+            self.since = now
+        return changed
+
+
+@planted("G6 G8", seeds=60)
+class CandidateTimesByResourceVersion(Election):
+    """Whoever touches labels holds up the fail-over (rule 2)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._observation = _ByVersion(settings.lease_duration)
+
+
+# What proves what ---------------------------------------------------------------
+
+
+@planted("G1 G5", seeds=60)
+class OwnIdentityTakenAsProof(Election):
+    """A record with our name is taken for ours (rule 5)."""
+
+    def _is_former(self) -> bool:
+        record = self._observation.record
+        return (
+            record is not None and record.holder_identity == self.settings.identity
+        )
+
+
+@planted("G1 G5", seeds=60)
+class MissingLeaseIsFreeAtOnce(Election):
+    """A 404 is taken for free, whatever was seen before (rule 4)."""
+
+    def _verdict(self) -> Fact | None:
+        return Fact.FREE if self._observation.missing else super()._verdict()
+
+
+@planted("G1 G2", seeds=20)
+class UnknownOutcomeTakenAsDone(Election):
+    """A renewal without an answer counts as applied (rule 10)."""
+
+    def _on_unknown(self, request_id: int, error: Any) -> None:
+        write, term = self._orders.write, self._term
+        if (
+            write is not None
+            and write.request_id == request_id
+            and term is not None
+            and self.state in HOLDING
+        ):
+            proved = find_try(
+                term.pending, rec.read_record(_as_lease(write.stamp))
+            )
+            if proved is not None:
+                term.confirm(proved, self.settings)
+        super()._on_unknown(request_id, error)
+
+
+def _as_lease(stamp: Stamp) -> dict[str, Any]:
+    return {
+        "spec": {
+            "holderIdentity": stamp.holder_identity,
+            "acquireTime": rec.format_time(stamp.acquire_time),
+            "renewTime": rec.format_time(stamp.renew_time),
+        }
+    }
+
+
+@planted("G8", seeds=60)
+class UnknownOutcomeTakenAsNotDone(Election):
+    """A write without an answer counts as never applied (rule 10)."""
+
+    def _on_unknown(self, request_id: int, error: Any) -> None:
+        write = self._orders.write
+        if write is not None and write.request_id == request_id:
+            self._on_failed(request_id, error)
+        else:
+            super()._on_unknown(request_id, error)
+
+
+@planted("G8", seeds=60)
+class ConflictTakenAsLoss(Election):
+    """A 409 ends the term, though our own write may have caused it (rule 10)."""
+
+    def _on_conflict(self, message: m.WriteConflict) -> None:
+        write = self._orders.write
+        ours = write is not None and write.request_id == message.request_id
+        super()._on_conflict(message)
+        if ours and self.state in HOLDING:
+            self._lose("another_holder", Fact.LOST)
+
+
+@planted("G8", seeds=60)
+class WatchEventTrustedAsTruth(Election):
+    """News older than what is known is believed (rules 11 and 16)."""
+
+    def _on_watch_event(self, message: m.WatchEvent) -> None:
+        if message.request_id == self._orders.watch_id and message.type == "MODIFIED":
+            self._watch_news = self._now.boottime
+            self._take(rec.read_snapshot(message.object))
+        else:
+            super()._on_watch_event(message)
+
+
+# Writing ------------------------------------------------------------------------
+
+
+class _BlindOrders(Orders):
+    __slots__ = ()
+
+    def order_write(self, lease: Any, **rest: Any) -> None:
+        metadata = {k: v for k, v in lease["metadata"].items() if k != "uid"}
+        super().order_write({**lease, "metadata": metadata}, **rest)
+
+
+@planted("G5", seeds=5)
+class NoUidOnThePut(Election):
+    """Writes carry the resourceVersion only (G5)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._orders = _BlindOrders()
+
+
+class _FrozenStamper(Stamper):
+    __slots__ = ("_kept",)
+
+    def stamp(
+        self, now: Now, *, acquire_time: int | None = None, holder: str | None = None
+    ) -> Stamp:
+        if acquire_time is not None and self._last is not None:
+            return Stamp(
+                holder_identity=self._identity,
+                acquire_time=acquire_time,
+                renew_time=self._last,
+            )
+        return super().stamp(now, acquire_time=acquire_time, holder=holder)
+
+
+@planted("G1 G2 G8", seeds=20)
+class ByteIdenticalRenew(Election):
+    """A renewal changes nothing, so the server stores nothing (rule 7)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._stamper = _FrozenStamper(settings.identity)
+
+
+class _CreepingStamper(Stamper):
+    __slots__ = ()
+
+    def stamp(
+        self, now: Now, *, acquire_time: int | None = None, holder: str | None = None
+    ) -> Stamp:
+        if self._last is not None and now.wall <= self._last:
+            now = now._replace(wall=self._last + 1)
+            self._at = now
+        return super().stamp(now, acquire_time=acquire_time, holder=holder)
+
+
+@planted("G1", seeds=600)
+class StampThatCreepsAfterABackwardStep(Election):
+    """After a backward step of the wall clock stamps grow by microseconds (rule 7)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._stamper = _CreepingStamper(settings.identity)
+
+
+@planted("G5 G8", seeds=60)
+class LateRenewalAfterLoss(Election):
+    """A term that is lost is still renewed (rule 11)."""
+
+    def _order(self) -> None:
+        due = self._now.boottime >= self._write_at
+        if (
+            self.state is State.FENCED
+            and self._term is not None
+            and self._orders.write is None
+            and self._observation.snapshot is not None
+            and due
+        ):
+            self._renew()
+        super()._order()
+
+
+@planted("G5", seeds=20)
+class ReleaseBeforeTheWorkEnded(Election):
+    """stop() releases at once, while work is still ending (G5)."""
+
+    def _on_stop(self) -> None:
+        super()._on_stop()
+        if self.state is State.DRAINING:
+            self._change(Fact.WORK_ENDED)
+
+
+@planted("G5", seeds=300)
+class ReleaseWithoutLookingWhoseItIs(Election):
+    """After a conflict the release is sent again on whatever stands there (rule 12)."""
+
+    def _take_releasing(self, snapshot: Snapshot) -> None:
+        if snapshot.record.is_free:
+            super()._take_releasing(snapshot)
+        else:
+            self._write_at = self._now.boottime
+
+
+# Terms --------------------------------------------------------------------------
+
+
+@planted("G1 G4", seeds=20)
+class TermRevivesAfterItsLoss(Election):
+    """The belief of a lost term goes on while its work ends (G4)."""
+
+    @property
+    def belief(self) -> Belief | None:
+        if self.state is State.FENCED and self._term is not None:
+            return self._term.belief
+        return super().belief
+
+
+@planted("G3", seeds=5)
+class TokenIsTheTransitions(Election):
+    """The token is leaseTransitions, which anybody may reset (G3)."""
+
+    def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
+        term = super()._new_term(proved, snapshot)
+        term.token = snapshot.record.lease_transitions
+        return term
+
+
+@planted("G4 core", seeds=60)
+class NewTermWhileOldWorkRuns(Election):
+    """A lost term's work is not waited for before the next one (G4)."""
+
+    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+        super()._lose(reason, fact, detail)
+        if self.state is State.FENCED:
+            self._change(Fact.WORK_ENDED)
+            self._term = None
+
+    def _on_work_ended(self, term: int) -> None:
+        if self._term is not None and self._term.number == term:
+            super()._on_work_ended(term)
+
+
+@planted("G2 G5", seeds=300)
+class AbandonedWriteIsLeftToItsSender(Election):
+    """On a loss a renewal that was ordered is not called back (rule 11)."""
+
+    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+        write, self._orders.write = self._orders.write, None
+        super()._lose(reason, fact, detail)
+        self._orders.write = write
