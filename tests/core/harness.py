@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import copy
 
+import hypothesis
+
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import MICROSECONDS, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaseApiError
+
+FUZZ = hypothesis.settings(
+    max_examples=60, deadline=None, derandomize=True, database=None
+)
+"""How much the tests with drawn inputs draw: little, and the same each time."""
 
 WALL = 1_800_000_000 * MICROSECONDS
 """The wall clock at the start of a test, microseconds since 1970."""

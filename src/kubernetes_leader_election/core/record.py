@@ -9,7 +9,7 @@ that change is seen either way; they are compared with each other, never with a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -36,9 +36,10 @@ def parse_time(value: object) -> int | str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        return repr(value)
+        return _odd(value)
     try:
-        moment = datetime.fromisoformat(value)
+        # Python 3.11 takes the Z of RFC 3339 in capitals only.
+        moment = datetime.fromisoformat(value.upper())
     except ValueError:
         return value
     if moment.tzinfo is None:
@@ -115,14 +116,22 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _whole(value: object, least: int) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-        return value
+        return min(value, MAX_INT32)
     return None
+
+
+def _odd(value: object) -> str:
+    """Give a text that changes when ``value`` does, as far as that can be had."""
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, an int with 5000 digits
+        return f"unprintable {type(value).__name__}"
 
 
 def _text(value: object) -> str:
     if value is None:
         return ""
-    return value if isinstance(value, str) else repr(value)
+    return value if isinstance(value, str) else _odd(value)
 
 
 def read_record(lease: LeaseObject) -> LeaseRecord:
@@ -161,6 +170,15 @@ def read_snapshot(lease: LeaseObject) -> Snapshot:
     )
 
 
+def _held(stamp: Stamp, duration: int) -> dict[str, object]:
+    return {
+        "holderIdentity": stamp.holder_identity,
+        "leaseDurationSeconds": duration,
+        "acquireTime": format_time(stamp.acquire_time),
+        "renewTime": format_time(stamp.renew_time),
+    }
+
+
 def _with_spec(snapshot: Snapshot, changes: Mapping[str, object]) -> LeaseObject:
     """Copy the Lease with a changed spec; all else is kept as read (rule 6)."""
     return {
@@ -175,53 +193,24 @@ def created(*, name: str, namespace: str, stamp: Stamp, duration: int) -> LeaseO
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "holderIdentity": stamp.holder_identity,
-            "leaseDurationSeconds": duration,
-            "acquireTime": format_time(stamp.acquire_time),
-            "renewTime": format_time(stamp.renew_time),
-            "leaseTransitions": 1,
-        },
+        "spec": {**_held(stamp, duration), "leaseTransitions": 1},
     }
 
 
 def acquired(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
     """Give the Lease as ours, one transition further (rule 6)."""
-    transitions = snapshot.record.lease_transitions or 0
-    return _with_spec(
-        snapshot,
-        {
-            "holderIdentity": stamp.holder_identity,
-            "leaseDurationSeconds": duration,
-            "acquireTime": format_time(stamp.acquire_time),
-            "renewTime": format_time(stamp.renew_time),
-            # The server takes no more than an int32; the count then stands still.
-            "leaseTransitions": min(transitions + 1, MAX_INT32),
-        },
-    )
+    # The server takes no more than an int32; the count then stands still.
+    transitions = min((snapshot.record.lease_transitions or 0) + 1, MAX_INT32)
+    held = _held(stamp, duration)
+    return _with_spec(snapshot, {**held, "leaseTransitions": transitions})
 
 
 def renewed(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
     """Give the Lease with a fresh stamp; a hand-changed duration is put right."""
-    return _with_spec(
-        snapshot,
-        {
-            "holderIdentity": stamp.holder_identity,
-            "leaseDurationSeconds": duration,
-            "acquireTime": format_time(stamp.acquire_time),
-            "renewTime": format_time(stamp.renew_time),
-        },
-    )
+    return _with_spec(snapshot, _held(stamp, duration))
 
 
 def released(snapshot: Snapshot, *, stamp: Stamp) -> LeaseObject:
     """Give the Lease as free: no holder, a duration of 1, fresh times (rule 12)."""
-    return _with_spec(
-        snapshot,
-        {
-            "holderIdentity": "",
-            "leaseDurationSeconds": 1,
-            "acquireTime": format_time(stamp.acquire_time),
-            "renewTime": format_time(stamp.renew_time),
-        },
-    )
+    free = replace(stamp, holder_identity="")
+    return _with_spec(snapshot, _held(free, 1))
