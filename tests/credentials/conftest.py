@@ -38,13 +38,13 @@ def _own_variables(monkeypatch):
 def mount(tmp_path, authority):
     """Mount a service account as Kubernetes does, with its chain of links."""
 
-    def make(token="pod-token", namespace="apps"):
+    def make(namespace="apps"):
         directory = tmp_path / "serviceaccount"
         first = directory / "..2026_01_01"
         first.mkdir(parents=True)
         (directory / "..data").symlink_to(first.name)
         for name, text in (
-            ("token", token),
+            ("token", "pod-token"),
             ("ca.crt", authority.ca_file.read_text()),
             ("namespace", namespace),
         ):
