@@ -24,7 +24,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PROGRAMS", "MissingProgramError", "Source", "find", "go_version", "source"]
+__all__ = [
+    "PROGRAMS",
+    "MissingProgramError",
+    "Source",
+    "find",
+    "go_version",
+    "in_ci",
+    "source",
+]
 
 MODULE = Path(__file__).resolve().parent
 """The Go module that names every version."""
@@ -37,6 +45,11 @@ OLDEST_GO = (1, 26)
 
 class MissingProgramError(Exception):
     """Say which program was not found, and what would bring it."""
+
+
+def in_ci() -> bool:
+    """Say whether this is a CI run, where a skipped check is a failed one."""
+    return os.environ.get("CI", "").lower() not in {"", "0", "false", "no"}
 
 
 def kubernetes_version() -> str:

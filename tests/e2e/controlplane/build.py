@@ -5,8 +5,8 @@ Run by ``make controlplane``. Nothing is built that is there already, or that th
 environment names (see `binaries`). A first build takes minutes and a few GiB of
 Go's own cache; every later one of the same versions takes no time.
 
-Exit codes: 0 all there (or skipped with ``--or-skip``), 1 the build failed,
-3 something is missing and there is no Go to build it.
+Exit codes: 0 all there, 1 the build failed, 3 something is missing and there is no
+Go to build it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from controlplane import binaries
 
+FAILED = 1
+IMPOSSIBLE = 3
+
 REPORT_EVERY = 15.0
 """Seconds between two lines of progress: few enough for the log of a CI run."""
 
@@ -35,11 +38,6 @@ REPORT_EVERY = 15.0
 def say(text: str) -> None:
     """Print one line of progress at once."""
     print(text, flush=True)
-
-
-def in_ci() -> bool:
-    """Say whether this is a CI run, where a skipped check is a failed one."""
-    return os.environ.get("CI", "").lower() not in {"", "0", "false", "no"}
 
 
 @contextmanager
@@ -152,25 +150,20 @@ def clean(*, go: str | None) -> None:
 def why_impossible(go: str | None) -> str | None:
     """Return why this machine cannot build, or None."""
     if go is None:
-        return "there is no Go 1.26 or newer to build the control plane"
+        return "there is no Go 1.26 or newer"
     if not binaries.is_new_enough(go):
-        return f"{go} is too old to build the control plane; Go 1.26 is needed"
+        return f"{go} is too old; Go 1.26 is needed"
     return None
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description="Build the real control plane.")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument(
-        "--or-skip",
-        action="store_true",
-        help="exit with 0 where nothing can be built; not in CI",
-    )
-    parser.add_argument(
         "--clean", action="store_true", help="remove other versions from the cache"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     go = binaries.go_version()
     if options.clean:
         clean(go=go)
@@ -179,18 +172,17 @@ def main() -> int:
         wanted = [p for p in binaries.PROGRAMS if not binaries.given(p, os.environ)]
     except binaries.MissingProgramError as error:
         print(error, file=sys.stderr)
-        return 3
+        return IMPOSSIBLE
     if wanted:
         if reason := why_impossible(go):
-            skipped = "e2e" if wanted != ["clientgo-elector"] else "client-go as rival"
-            print(f"{skipped} skipped: {reason}.", file=sys.stderr)
-            return 0 if options.or_skip and not in_ci() else 3
+            print(f"Not built: {', '.join(wanted)}: {reason}.", file=sys.stderr)
+            return IMPOSSIBLE
         assert go is not None
         began = time.monotonic()
         ready = all(binaries.source(p, go=go).path.exists() for p in wanted)
         if not build(wanted, go=go, jobs=options.jobs):
             print("The control plane was not built.", file=sys.stderr)
-            return 1
+            return FAILED
         if not ready:
             say(f"Built in {time.monotonic() - began:.0f} s.")
     for program, path in binaries.find().items():
@@ -199,4 +191,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,92 @@
+"""
+Fixtures of the end-to-end tests: a real kube-apiserver with etcd.
+
+``control_plane`` is shared by all tests of a run: every test takes a namespace of
+its own and harms nobody. ``fresh_control_plane`` belongs to one test, which may
+freeze, kill and restart it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from controlplane import binaries
+from controlplane.access import Cluster
+from controlplane.control_plane import ControlPlane
+from controlplane.external import ExternalCluster
+
+
+def programs(*names: str) -> dict[str, Path]:
+    """Return the programs; skip the test where there are none, fail in CI."""
+    try:
+        return binaries.find(names)
+    except binaries.MissingProgramError as error:
+        if binaries.in_ci():
+            pytest.fail(f"Nothing may be skipped in CI: {error}", pytrace=False)
+        pytest.skip(f"no control plane: {error}")
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """
+    Lend the server shared by the tests of this run.
+
+    ``E2E_KUBECONFIG``, and that variable alone, names a cluster to use instead of
+    starting one; its current context is taken, and new namespaces are made in it.
+    """
+    if external := os.environ.get("E2E_KUBECONFIG"):
+        kubectl = programs("kubectl")["kubectl"]
+        with ExternalCluster(Path(external), kubectl=kubectl) as cluster:
+            yield cluster
+        return
+    programs("etcd", "kube-apiserver", "kubectl")
+    with ControlPlane() as started:
+        yield started
+
+
+@pytest.fixture
+def start_control_plane() -> Iterator[Callable[..., ControlPlane]]:
+    """Give a function that starts a pair with the options it is given."""
+    programs("etcd", "kube-apiserver", "kubectl")
+    with ExitStack() as started:
+        yield lambda **options: started.enter_context(ControlPlane(**options))
+
+
+@pytest.fixture
+def fresh_control_plane(
+    start_control_plane: Callable[..., ControlPlane],
+) -> ControlPlane:
+    """Start a pair that belongs to one test."""
+    return start_control_plane()
+
+
+@pytest.fixture
+def namespace(control_plane: Cluster) -> str:
+    """Make a namespace for one test on the shared server."""
+    return control_plane.namespace()
+
+
+@pytest.fixture(scope="session")
+def clientgo_elector() -> Path:
+    """Return the program that contends with client-go."""
+    return programs("clientgo-elector")["clientgo-elector"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[
+    None, pytest.TestReport, pytest.TestReport
+]:
+    """Show the servers' logs with a test that failed."""
+    report = yield
+    if report.failed:
+        for server in ControlPlane.living:
+            report.sections.append((f"servers at {server.server_url}", server.logs()))
+    return report

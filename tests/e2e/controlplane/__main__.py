@@ -1,0 +1,57 @@
+"""
+Start a control plane by hand: ``python tests/e2e/controlplane``.
+
+Alone, it prints how to reach the server and keeps it until Enter or Ctrl-C. With
+a command, it runs that against the fresh server and passes its exit code on::
+
+    python tests/e2e/controlplane -- pytest tests/conformance
+
+The command finds in its environment ``CONFORMANCE_KUBECONFIG`` (the kubeconfig of
+the user admin), ``CONFORMANCE_ETCD_PID`` and ``CONFORMANCE_APISERVER_PID``.
+``KUBECONFIG`` is not set: nothing meets a cluster by accident.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from controlplane import binaries
+from controlplane.control_plane import USERS, ControlPlane
+
+
+def main(arguments: list[str]) -> int:
+    """Start a pair, use it, end it; return the exit code."""
+    command = arguments[1:] if arguments[:1] == ["--"] else arguments
+    try:
+        control_plane = ControlPlane()
+    except binaries.MissingProgramError as error:
+        print(f"No control plane: {error}", file=sys.stderr)
+        return 3
+    with control_plane:
+        config = control_plane.kubeconfig("admin")
+        if not command:
+            print(f"export KUBECONFIG={config}")
+            print(f"Users: {', '.join(USERS)}. Logs: {control_plane.folder}")
+            print("Enter ends it.", flush=True)
+            sys.stdin.readline()
+            return 0
+        told = {
+            "CONFORMANCE_KUBECONFIG": str(config),
+            "CONFORMANCE_ETCD_PID": str(control_plane.etcd.pid),
+            "CONFORMANCE_APISERVER_PID": str(control_plane.apiserver.pid),
+        }
+        return subprocess.run(
+            command, env={**os.environ, **told}, check=False
+        ).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

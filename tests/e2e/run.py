@@ -1,0 +1,62 @@
+"""
+Run everything that needs the real control plane: what ``make e2e`` calls.
+
+Builds what is missing, runs the end-to-end tests, then the conformance suite of
+the Lease API against a fresh kube-apiserver. Arguments go to pytest, in both runs.
+
+Where nothing can be built and nothing ready is named, one line says so; that is
+success on a developer's machine and a failure in CI (``CI`` set).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from controlplane import binaries, build
+
+CONFORMANCE = HERE.parent / "conformance"
+
+
+def missing() -> str | None:
+    """Return why there is no control plane, after an attempt to build it."""
+    if build.main([]) == build.FAILED:
+        return "the build failed"
+    needed = ("etcd", "kube-apiserver", "kubectl")
+    try:
+        binaries.find(("kubectl",) if os.environ.get("E2E_KUBECONFIG") else needed)
+    except binaries.MissingProgramError as error:
+        return str(error)
+    return None
+
+
+def main(arguments: list[str]) -> int:
+    """Run both suites; return 0 if both passed."""
+    if reason := missing():
+        print(f"e2e skipped: {reason}", file=sys.stderr)
+        return 1 if binaries.in_ci() or "failed" in reason else 0
+    pytest = [sys.executable, "-m", "pytest"]
+    results: dict[str, int] = {}
+    began = time.monotonic()
+    results["e2e"] = subprocess.run(
+        [*pytest, str(HERE), *arguments], check=False
+    ).returncode
+    if any(CONFORMANCE.glob("test_*.py")):
+        with_server = [sys.executable, str(HERE / "controlplane"), "--"]
+        results["conformance"] = subprocess.run(
+            [*with_server, *pytest, str(CONFORMANCE), *arguments], check=False
+        ).returncode
+    spent = time.monotonic() - began
+    said = ", ".join(f"{k} {'failed' if v else 'passed'}" for k, v in results.items())
+    print(f"On the real control plane: {said}; {spent:.0f} s.")
+    return int(any(results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
