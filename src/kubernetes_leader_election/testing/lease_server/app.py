@@ -9,6 +9,7 @@ the rights and before the work, which is where trouble finds real requests.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -36,6 +37,7 @@ from kubernetes_leader_election.testing.lease_server import (
     statuses,
 )
 from kubernetes_leader_election.testing.lease_server.access import Access
+from kubernetes_leader_election.testing.lease_server.control import Control
 from kubernetes_leader_election.testing.lease_server.exchange import (
     Exchange,
     Prepared,
@@ -77,12 +79,14 @@ class App:
         log: RequestLog,
         timings: Timings,
         address: str,
+        control: Control | None = None,
     ) -> None:
         self.registry = registry
         self.access = access
         self.faults = faults
         self.log = log
         self.timings = timings
+        self._control = control
         self.hub = WatchHub()
         self.gate = StorageGate()
         self._versions: list[tuple[int, asyncio.Future[None]]] = []
@@ -136,9 +140,9 @@ class App:
             time=time.monotonic(),
             verb=info.verb,
             method=request.method,
-            path=path,
+            path=sys.intern(path),
             query=url.raw_query_string,
-            user_agent=request.headers.get("User-Agent", ""),
+            user_agent=sys.intern(request.headers.get("User-Agent", "")),
             namespace=info.namespace,
             name=info.name,
         )
@@ -292,6 +296,8 @@ class App:
         if info.resource:
             return await self._minor_resource(exchange)
         path = info.path.rstrip("/") or "/"
+        if self._control is not None and path.startswith("/control/"):
+            return await self._control.prepare(exchange)
         if path == "/metrics":
             text = discovery.metrics(self.log.totals, len(self.hub))
             kind = "text/plain; version=0.0.4; charset=utf-8"

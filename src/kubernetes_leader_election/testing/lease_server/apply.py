@@ -10,7 +10,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kubernetes_leader_election.testing.lease_server import decoding, statuses
+from kubernetes_leader_election.testing.lease_server import (
+    decoding,
+    loading,
+    statuses,
+)
 from kubernetes_leader_election.testing.lease_server.decoding import Decoded
 from kubernetes_leader_election.testing.lease_server.go_time import write_seconds
 from kubernetes_leader_election.testing.lease_server.managed_fields import (
@@ -35,14 +39,14 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
         ApiError: 400, it is not an object of the resource.
     """
     try:
-        value = decoding.load_yaml(body)
+        value = loading.load_yaml(body)
     except ValueError as error:
         message = f"error decoding patch: error converting YAML to JSON: {error}"
         raise statuses.bad_request(message) from error
     if not isinstance(value, dict):
         raise statuses.bad_request(
             "error decoding patch: error unmarshaling JSON: while decoding JSON: json: "
-            f"cannot unmarshal {decoding.json_kind(value)} into Go value of type "
+            f"cannot unmarshal {loading.json_kind(value)} into Go value of type "
             "map[string]interface {}"
         )
     version = value.get("apiVersion", "")

@@ -9,39 +9,32 @@ in the order the real server writes them, without the empty ones it leaves out.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kubernetes_leader_election.testing.lease_server import go_time, statuses
+from kubernetes_leader_election.testing.lease_server.loading import (
+    DuplicateKeys,
+    FloatLiteral,
+    json_kind,
+    load_json,
+    load_yaml,
+)
 from kubernetes_leader_election.testing.lease_server.resources import (
     LEASES,
     NAMESPACES,
     Resource,
 )
 
-__all__ = ["Decoded", "TypeMismatchError", "decode", "load_json", "typed"]
+__all__ = ["Decoded", "TypeMismatchError", "decode", "typed"]
 
 MAX_INT32: Final = 2**31 - 1
 MAX_INT64: Final = 2**63 - 1
 
 
 _INDEX: Final = re.compile(r"\[\d+\]")
-
-
-class DuplicateKeys(dict[str, Any]):
-    """An object in which some key stood twice; the last value won."""
-
-    duplicates: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FloatLiteral:
-    """A number with a fraction or an exponent, as it was written."""
-
-    text: str
 
 
 class TypeMismatchError(ValueError):
@@ -74,19 +67,6 @@ class _Findings:
                 f"json: cannot unmarshal {json_kind(value)} into Go struct field "
                 f"{owner}.{name} of type {wanted}"
             )
-
-
-def json_kind(value: Any) -> str:
-    """Name a JSON value's type as Go does."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, list):
-        return "array"
-    if isinstance(value, dict):
-        return "object"
-    return "number"
 
 
 def _string(value: Any, owner: str, path: str, findings: _Findings) -> str:
@@ -170,24 +150,33 @@ def _note_duplicates(value: dict[str, Any], path: str, findings: _Findings) -> N
 def _struct(
     name: str, schema: Schema
 ) -> Callable[[Any, str, str, _Findings], dict[str, Any]]:
+    places = {
+        key: (place, one.read, one.keep_empty)
+        for place, (key, one) in enumerate(schema.items())
+    }
+
     def read(value: Any, owner: str, path: str, findings: _Findings) -> dict[str, Any]:
         if not isinstance(value, dict):
             findings.wrong(value, owner, path, f"v1.{name}")
             return {}
         _note_duplicates(value, path, findings)
         prefix = f"{path}." if path else ""
-        for key in value:
-            if key not in schema:
-                findings.strict.append(f'unknown field "{prefix}{key}"')
         result: dict[str, Any] = {}
-        for key, one in schema.items():
-            given = value.get(key)
-            if given is None:
-                continue
-            parsed = one.read(given, name, prefix + key, findings)
-            if one.keep_empty or parsed not in ("", None, [], {}):
-                result[key] = parsed
-        return result
+        latest, ordered = -1, True
+        for key, given in value.items():
+            known = places.get(key)
+            if known is None:
+                findings.strict.append(f'unknown field "{prefix}{key}"')
+            elif given is not None:
+                place, read_field, keep_empty = known
+                parsed = read_field(given, name, prefix + key, findings)
+                if parsed or keep_empty:
+                    result[key] = parsed
+                    ordered = ordered and place > latest
+                    latest = place
+        if ordered:
+            return result
+        return {key: result[key] for key in schema if key in result}
 
     return read
 
@@ -318,110 +307,6 @@ def typed(resource: Resource, value: Any) -> Decoded:
     if resource is NAMESPACES:
         document.setdefault("status", {})
     return Decoded(document, tuple(findings.strict))
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) == len(pairs):
-        return document
-    seen: set[str] = set()
-    twice: list[str] = []
-    for key, _ in pairs:
-        if key in seen and key not in twice:
-            twice.append(key)
-        seen.add(key)
-    marked = DuplicateKeys(document)
-    marked.duplicates = tuple(twice)
-    return marked
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"invalid character {name[:1]!r} looking for beginning of value")
-
-
-def load_json(body: bytes) -> Any:
-    """
-    Read JSON; bytes that are no UTF-8 become replacement characters, as in Go.
-
-    Raises:
-        ValueError: The text is not JSON, or is nested too deeply.
-    """
-    text = body.decode(errors="replace")
-    try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_pairs,
-            parse_float=FloatLiteral,
-            parse_constant=_refuse_constant,
-        )
-    except RecursionError:
-        raise ValueError("exceeded max depth") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(_go_syntax(error)) from error
-    if "\\u" in text:
-        return _without_surrogates(value)
-    return value
-
-
-def _go_syntax(error: json.JSONDecodeError) -> str:
-    """Say roughly what Go says about broken JSON."""
-    if error.pos >= len(error.doc) or error.msg.startswith("Unterminated"):
-        return "unexpected end of JSON input"
-    character = error.doc[error.pos]
-    where = "looking for beginning of value"
-    if error.msg == "Extra data":
-        where = "after top-level value"
-    elif error.msg.startswith("Invalid control"):
-        where = "in string literal"
-    return f"invalid character {character!r} {where}"
-
-
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(one) for one in value]
-    if isinstance(value, dict):
-        cleaned = type(value)(
-            {
-                _without_surrogates(key): _without_surrogates(one)
-                for key, one in value.items()
-            }
-        )
-        if isinstance(value, DuplicateKeys) and isinstance(cleaned, DuplicateKeys):
-            cleaned.duplicates = value.duplicates
-        return cleaned
-    return value
-
-
-def load_yaml(body: bytes) -> Any:
-    """
-    Read YAML, first document only.
-
-    Raises:
-        ValueError: The text is not YAML.
-    """
-    import yaml  # noqa: PLC0415  # most servers never meet a YAML body
-
-    try:
-        value = yaml.load(body, Loader=_json_like_loader(yaml))  # noqa: S506  # a safe loader without dates
-    except yaml.YAMLError as error:
-        raise ValueError(f"yaml: {error}") from error
-    # Through JSON, so that a float or a duplicate key looks as it does there.
-    return load_json(json.dumps(value).encode())
-
-
-def _json_like_loader(yaml: Any) -> Any:
-    """Make a safe loader which reads dates as the strings JSON would have."""
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml is a module given as a value
-        """Leave timestamps alone."""
-
-    Loader.yaml_implicit_resolvers = {
-        letter: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
-        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    return Loader
 
 
 def _summary(body: bytes) -> str:

@@ -192,7 +192,9 @@ class Exchange:
         except web.HTTPRequestEntityTooLarge:
             raise statuses.too_large(BODY_LIMIT) from None
 
-    def body_form(self, readable: Mapping[str, str] | None = None) -> str:
+    def body_form(
+        self, readable: Mapping[str, str] | None = None, *, protobuf: bool = False
+    ) -> str:
         """
         Give the form of the body by its Content-Type: json, yaml or a patch's.
 
@@ -202,6 +204,8 @@ class Exchange:
         forms = readable or {JSON: "json", YAML: "yaml"}
         header = self.request.headers.get("Content-Type", "")
         media = header.partition(";")[0].strip()
+        if protobuf and media == PROTOBUF:
+            return "protobuf"
         if readable is not None:
             if media not in forms:
                 raise statuses.unsupported_patch()

@@ -201,6 +201,36 @@ def _is_readable(entry: Mapping[str, Any]) -> bool:
     )
 
 
+_TRACKED = ("generateName", "labels", "annotations", "ownerReferences", "finalizers")
+
+
+def _compared(
+    live: dict[str, Any] | None, new: dict[str, Any]
+) -> tuple[dict[Path, Any], dict[Path, Any]]:
+    """Give the paths before and after; of equal metadata none, which is quicker."""
+    if live is None:
+        return {}, leaves(new)
+    old_meta, new_meta = live["metadata"], new["metadata"]
+    if all(old_meta.get(key) == new_meta.get(key) for key in _TRACKED):
+        return leaves({"spec": live["spec"]}), leaves({"spec": new["spec"]})
+    return leaves(live), leaves(new)
+
+
+def _owns(
+    entry: Mapping[str, Any],
+    changed: set[Path],
+    new: Mapping[str, Any],
+    options: UpdateOptions,
+) -> bool:
+    """Tell whether the writer has all these fields of the spec already."""
+    writer = ("Update", options.manager, new["apiVersion"])
+    found = (entry.get("operation"), entry.get("manager"), entry.get("apiVersion"))
+    owned = (entry.get("fieldsV1") or {}).get("f:spec", {})
+    return found == writer and all(
+        path[0] == "f:spec" and path[1] in owned for path in changed
+    )
+
+
 def track_update(
     live: dict[str, Any] | None, new: dict[str, Any], options: UpdateOptions
 ) -> list[dict[str, Any]]:
@@ -214,23 +244,22 @@ def track_update(
     if live is not None and not (sent or known):
         # Switched off by an empty list, until the next apply.
         return []
-    before = leaves(live) if live else {}
-    after = leaves(new)
+    before, after = _compared(live, new)
     changed = {
         path
         for path, value in after.items()
         if path not in before or before[path] != value
     }
     removed = before.keys() - after.keys()
+    entries: list[dict[str, Any]] = sent or known
     if not changed and not removed:
-        entries: list[dict[str, Any]] = sent or known
         return entries
-    managers = Managers(sent or known)
+    if not removed and len(entries) == 1 and _owns(entries[0], changed, new, options):
+        # A renewal, the common case: the same fields by the same hand.
+        return [{**entries[0], "time": write_seconds(options.now)}]
+    managers = Managers(entries)
     version = new["apiVersion"]
     own = managers.fields("Update", options.manager, version)
-    if not removed and changed <= own and len(sent or known) == 1:
-        # A renewal, the common case: the same fields by the same hand.
-        return [{**(sent or known)[0], "time": write_seconds(options.now)}]
     managers.drop(changed | removed, but=("Update", options.manager))
     owned = (own | changed) - removed
     now = write_seconds(options.now)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes_leader_election.testing.lease_server import (
     access,
     apply,
     decoding,
+    options,
     patches,
     selectors,
     statuses,
@@ -25,58 +23,19 @@ from kubernetes_leader_election.testing.lease_server.exchange import (
     Prepared,
     Reply,
 )
+from kubernetes_leader_election.testing.lease_server.protobuf import read_message
 from kubernetes_leader_election.testing.lease_server.registry import (
-    DeleteOptions,
     Registry,
     WriteOptions,
     Written,
-    parse_version,
 )
-from kubernetes_leader_election.testing.lease_server.resources import Resource
-from kubernetes_leader_election.testing.lease_server.statuses import FieldError
+from kubernetes_leader_election.testing.lease_server.resources import (
+    NAMESPACES,
+    Resource,
+)
 from kubernetes_leader_election.testing.lease_server.store import Stored
 
-__all__ = ["Objects", "asked_version"]
-
-_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def asked_version(exchange: Exchange) -> int | None:
-    """
-    Read ``resourceVersion``; None where the client gave none.
-
-    Raises:
-        ApiError: 500 for what is no number, as the real server has it.
-    """
-    text = exchange.query.get("resourceVersion", "")
-    if not text:
-        return None
-    try:
-        return parse_version(text)
-    except ValueError as error:
-        found = FieldError.invalid("resourceVersion", text, str(error))
-        raise statuses.internal(str(found)) from error
-
-
-def integer(exchange: Exchange, key: str) -> int | None:
-    """
-    Read a whole number from the query.
-
-    Raises:
-        ApiError: 400.
-    """
-    text = exchange.query.get(key)
-    if not text:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise statuses.bad_request(message) from None
+__all__ = ["Objects"]
 
 
 @dataclass(slots=True)
@@ -90,7 +49,7 @@ class Objects:
     async def get(self, exchange: Exchange, resource: Resource) -> Prepared:
         """Read one object: from the storage, or from memory if a version is given."""
         exchange.negotiate()
-        asked = asked_version(exchange)
+        asked = options.asked_version(exchange)
         if asked:
             await self.wait_for_version(asked)
         key = (resource, self._namespace(exchange, resource), exchange.info.parts[1])
@@ -108,9 +67,9 @@ class Objects:
     async def read_many(self, exchange: Exchange, resource: Resource) -> Prepared:
         """Read many objects."""
         exchange.negotiate()
-        _check_list_options(exchange)
+        options.check_list_options(exchange)
         try:
-            asked = asked_version(exchange)
+            asked = options.asked_version(exchange)
         except statuses.ApiError as error:
             message = f"invalid resource version: {error.message}"
             raise statuses.bad_request(message) from error
@@ -118,8 +77,8 @@ class Objects:
         selector = selectors.read_selectors(
             resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
         )
-        limit = integer(exchange, "limit") or 0
-        place = _Continue.read(query.get("continue", ""))
+        limit = options.integer(exchange, "limit") or 0
+        place = options.Continue.read(query.get("continue", ""))
         if place is not None and asked:
             message = "specifying resource version is not allowed when using continue"
             raise statuses.bad_request(message)
@@ -150,7 +109,7 @@ class Objects:
         resource: Resource,
         namespace: str,
         selector: selectors.Selector,
-        place: _Continue | None,
+        place: options.Continue | None,
         limit: int,
         exact: int | None,
     ) -> tuple[list[Stored], dict[str, Any]]:
@@ -171,14 +130,18 @@ class Objects:
         if limit > 0 and len(chosen) > limit:
             left = len(chosen) - limit
             chosen = chosen[:limit]
-            after = _Continue(version, _place_of(chosen[-1]))
+            after = options.Continue(version, _place_of(chosen[-1]))
             metadata["continue"] = after.write()
             if not selector:
                 metadata["remainingItemCount"] = left
         return chosen, metadata
 
     def _as_of(
-        self, resource: Resource, namespace: str, version: int, place: _Continue | None
+        self,
+        resource: Resource,
+        namespace: str,
+        version: int,
+        place: options.Continue | None,
     ) -> list[Stored]:
         store = self.registry.store
         if version < store.oldest:
@@ -188,7 +151,7 @@ class Objects:
                     f"The resourceVersion for the provided list is too old: "
                     f"{version} ({oldest})"
                 )
-            anew = _Continue(-1, place.after).write()
+            anew = options.Continue(-1, place.after).write()
             message = (
                 "The provided continue parameter is too old to display a consistent "
                 "list result. You can start a new list without the continue "
@@ -216,14 +179,16 @@ class Objects:
     async def create(self, exchange: Exchange, resource: Resource) -> Prepared:
         """Create by POST."""
         exchange.negotiate()
-        form = exchange.body_form()
+        form = exchange.body_form(protobuf=resource is NAMESPACES)
         body = await exchange.body()
-        options = self._write_options(exchange, "CreateOptions")
+        if form == "protobuf":
+            body, form = json.dumps(read_message(body)).encode(), "json"
+        write = options.write_options(exchange, "CreateOptions")
         document = self._decoded(exchange, resource, body, form)
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
-            stored = self.registry.create(resource, namespace, document, options)
+            stored = self.registry.create(resource, namespace, document, write)
             return self._object(exchange, resource, stored, 201)
 
         return Prepared(run, "write")
@@ -232,7 +197,7 @@ class Objects:
         """Replace, or create, by PUT."""
         exchange.negotiate()
         body = await exchange.body()
-        options = self._write_options(exchange, "UpdateOptions")
+        write = options.write_options(exchange, "UpdateOptions")
         form = exchange.body_form()
         document = self._decoded(exchange, resource, body, form)
         namespace = self._namespace(exchange, resource)
@@ -246,7 +211,7 @@ class Objects:
                 namespace,
                 name,
                 lambda _existing: document,
-                options,
+                write,
                 uid=uid,
                 may_create=self._may_create(exchange, resource),
             )
@@ -269,11 +234,11 @@ class Objects:
         form = exchange.body_form(patches.FORMS)
         exchange.negotiate()
         body = await exchange.body()
-        options = self._write_options(exchange, "PatchOptions", form=form)
+        write = options.write_options(exchange, "PatchOptions", form=form)
         namespace = self._namespace(exchange, resource)
         name = exchange.info.parts[1]
         if form == "apply":
-            return self._apply(exchange, resource, body, options)
+            return self._apply(exchange, resource, body, write)
         strict = exchange.query.get("fieldValidation") or "Warn"
         change = patches.read_patch(resource, form, body, strict)
 
@@ -287,7 +252,7 @@ class Objects:
             return decoded.document
 
         def run() -> Reply:
-            written = self.registry.update(resource, namespace, name, make, options)
+            written = self.registry.update(resource, namespace, name, make, write)
             return self._written(exchange, resource, written)
 
         return Prepared(run, "write")
@@ -297,7 +262,7 @@ class Objects:
         exchange: Exchange,
         resource: Resource,
         body: bytes,
-        options: WriteOptions,
+        write: WriteOptions,
     ) -> Prepared:
         namespace = self._namespace(exchange, resource)
         name = exchange.info.parts[1]
@@ -313,7 +278,7 @@ class Objects:
         def make(existing: Stored | None) -> dict[str, Any]:
             live = existing.document if existing is not None else None
             document = apply.applied(
-                resource, name, live, config.document, options, force=force
+                resource, name, live, config.document, write, force=force
             )
             _check_name(document["metadata"], name, namespace)
             return document
@@ -324,7 +289,7 @@ class Objects:
                 namespace,
                 name,
                 make,
-                options,
+                write,
                 may_create=self._may_create(exchange, resource),
             )
             return self._written(exchange, resource, written)
@@ -334,12 +299,12 @@ class Objects:
     async def delete(self, exchange: Exchange, resource: Resource) -> Prepared:
         """Delete one object."""
         exchange.negotiate()
-        options = await self._delete_options(exchange)
+        order = await options.delete_options(exchange)
         namespace = self._namespace(exchange, resource)
         name = exchange.info.parts[1]
 
         def run() -> Reply:
-            written = self.registry.delete(resource, namespace, name, options)
+            written = self.registry.delete(resource, namespace, name, order)
             if not written.deleted:
                 return self._object(exchange, resource, written.stored)
             details = {"name": name}
@@ -363,13 +328,13 @@ class Objects:
     ) -> Prepared:
         """Delete every object a list would give, and answer with that list."""
         exchange.negotiate()
-        options = await self._delete_options(exchange)
+        order = await options.delete_options(exchange)
         query = exchange.query
         selector = selectors.read_selectors(
             resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
         )
-        limit = integer(exchange, "limit") or 0
-        place = _Continue.read(query.get("continue", ""))
+        limit = options.integer(exchange, "limit") or 0
+        place = options.Continue.read(query.get("continue", ""))
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
@@ -379,7 +344,7 @@ class Objects:
             for one in chosen:
                 about = one.document["metadata"]
                 self.registry.delete(
-                    resource, about.get("namespace", ""), about["name"], options
+                    resource, about.get("namespace", ""), about["name"], order
                 )
             return self._list(exchange, resource, chosen, metadata)
 
@@ -411,83 +376,6 @@ class Objects:
             why = "strict decoding error: " + ", ".join(strict)
             raise decoding.cannot_be_handled(resource, why)
         exchange.warnings += strict
-
-    @staticmethod
-    def _write_options(
-        exchange: Exchange, kind: str, *, form: str = ""
-    ) -> WriteOptions:
-        query = exchange.query
-        found = []
-        dry_run = query.get("dryRun", "")
-        if dry_run not in {"", "All"}:
-            found.append(FieldError.unsupported("dryRun", [dry_run], ["All"]))
-        directive = query.get("fieldValidation", "")
-        if directive not in _VALIDATIONS:
-            found.append(
-                FieldError.unsupported("fieldValidation", directive, _VALIDATIONS)
-            )
-        manager = query.get("fieldManager", "")
-        for place, character in enumerate(manager):
-            if not character.isprintable():
-                text = f"invalid character U+{ord(character):04X} (at position {place})"
-                found.append(FieldError.invalid("fieldManager", manager, text))
-        if len(manager) > 128:
-            detail = "Too long: may not be more than 128 bytes"
-            reason = "FieldValueTooLong"
-            found.append(FieldError(reason=reason, path="fieldManager", detail=detail))
-        if form == "apply" and not manager:
-            text = "is required for apply patch"
-            found.append(FieldError.required("fieldManager", text))
-        if kind == "PatchOptions" and form != "apply" and "force" in query:
-            text = "may not be specified for non-apply patch"
-            found.append(FieldError.forbidden("force", text))
-        if found:
-            raise statuses.invalid_options(kind, found)
-        return WriteOptions(
-            now=_now(),
-            manager=exchange.manager,
-            dry_run=dry_run == "All",
-            track=form != "apply",
-        )
-
-    @staticmethod
-    async def _delete_options(exchange: Exchange) -> DeleteOptions:
-        body = await exchange.body()
-        given: dict[str, Any] = {}
-        if body:
-            form = exchange.body_form()
-            given = _read_delete_options(body, form)
-        else:
-            if exchange.query.get("dryRun"):
-                given["dryRun"] = [exchange.query["dryRun"]]
-            if exchange.query.get("propagationPolicy"):
-                given["propagationPolicy"] = exchange.query["propagationPolicy"]
-        found = []
-        dry_run = given.get("dryRun") or []
-        if any(one != "All" for one in dry_run):
-            found.append(FieldError.unsupported("dryRun", dry_run, ["All"]))
-        propagation = given.get("propagationPolicy")
-        orphan = given.get("orphanDependents")
-        if orphan is not None and propagation is not None:
-            text = "orphanDependents and deletionPropagation cannot be both set"
-            path = "propagationPolicy"
-            found.append(FieldError.invalid(path, propagation, text))
-        elif orphan:
-            propagation = "Orphan"
-        if propagation not in {None, "Foreground", "Background", "Orphan"}:
-            allowed = ["Foreground", "Background", "Orphan", "nil"]
-            path = "propagationPolicy"
-            found.append(FieldError.unsupported(path, propagation, allowed))
-        if found:
-            raise statuses.invalid_options("DeleteOptions", found)
-        preconditions = given.get("preconditions") or {}
-        return DeleteOptions(
-            now=_now(),
-            uid=preconditions.get("uid"),
-            resource_version=preconditions.get("resourceVersion"),
-            propagation=propagation,
-            dry_run=bool(dry_run),
-        )
 
     def _written(
         self, exchange: Exchange, resource: Resource, written: Written
@@ -546,37 +434,6 @@ def _place_of(stored: Stored) -> tuple[str, str]:
     return metadata.get("namespace", ""), metadata["name"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Continue:
-    """The token of a list in pages: the version it shows, and where it stopped."""
-
-    version: int
-    after: tuple[str, str]
-
-    def write(self) -> str:
-        """Give the opaque text for the client."""
-        content = {"v": "meta.k8s.io/v1", "rv": self.version, "start": self.after}
-        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
-
-    @classmethod
-    def read(cls, token: str) -> _Continue | None:
-        """
-        Read a token; None if there is none.
-
-        Raises:
-            ApiError: 400.
-        """
-        if not token:
-            return None
-        try:
-            content = json.loads(base64.urlsafe_b64decode(token))
-            namespace, name = content["start"]
-            return cls(int(content["rv"]), (str(namespace), str(name)))
-        except (ValueError, KeyError, TypeError, binascii.Error) as error:
-            message = f"invalid continue token: continue key is not valid: {error}"
-            raise statuses.bad_request(message) from error
-
-
 def _without_duplicate_owners(exchange: Exchange, metadata: dict[str, Any]) -> None:
     """Keep the first of equal owner references, and warn about the others."""
     kept: list[Any] = []
@@ -612,58 +469,3 @@ def _check_name(metadata: dict[str, Any], name: str, namespace: str) -> None:
             f"the name of the object ({metadata['name']}) does not match the name on "
             f"the URL ({name})"
         )
-
-
-def _check_list_options(exchange: Exchange) -> None:
-    query = exchange.query
-    match = query.get("resourceVersionMatch", "")
-    found = []
-    path = "resourceVersionMatch"
-    if match:
-        if not query.get("resourceVersion"):
-            text = (
-                "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
-            found.append(FieldError.forbidden(path, text))
-        if query.get("continue"):
-            text = "resourceVersionMatch is forbidden when continue is provided"
-            found.append(FieldError.forbidden(path, text))
-        if match not in {"Exact", "NotOlderThan"}:
-            allowed = ["Exact", "NotOlderThan", ""]
-            found.append(FieldError.unsupported(path, match, allowed))
-        if match == "Exact" and query.get("resourceVersion") == "0":
-            text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-            found.append(FieldError.forbidden(path, text))
-    if query.get("sendInitialEvents"):
-        text = "sendInitialEvents is forbidden for list"
-        found.append(FieldError.forbidden("sendInitialEvents", text))
-    if found:
-        raise statuses.invalid_options("ListOptions", found)
-
-
-def _read_delete_options(body: bytes, form: str) -> dict[str, Any]:
-    load = decoding.load_yaml if form == "yaml" else decoding.load_json
-    try:
-        given = load(body)
-    except ValueError as error:
-        message = f"couldn't get version/kind; json parse error: {error}"
-        raise statuses.bad_request(message) from error
-    if not isinstance(given, dict):
-        raise statuses.bad_request(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal "
-            f"{decoding.json_kind(given)} into Go value of type struct"
-        )
-    kind = given.get("kind") or "DeleteOptions"
-    if kind != "DeleteOptions":
-        version = given.get("apiVersion", "v1")
-        raise statuses.bad_request(
-            f'no kind "{kind}" is registered for version "{version}" in scheme '
-            '"pkg/runtime/scheme.go:111"'
-        )
-    shapes = (("dryRun", list), ("propagationPolicy", str), ("preconditions", dict))
-    for key, shape in shapes:
-        if given.get(key) is not None and not isinstance(given[key], shape):
-            raise statuses.bad_request(
-                f"json: cannot unmarshal into Go struct field DeleteOptions.{key}"
-            )
-    return given

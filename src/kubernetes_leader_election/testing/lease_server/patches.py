@@ -12,9 +12,13 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from kubernetes_leader_election.testing.lease_server import decoding, statuses
-from kubernetes_leader_election.testing.lease_server.decoding import (
-    Decoded,
+from kubernetes_leader_election.testing.lease_server import (
+    decoding,
+    loading,
+    statuses,
+)
+from kubernetes_leader_election.testing.lease_server.decoding import Decoded
+from kubernetes_leader_election.testing.lease_server.loading import (
     DuplicateKeys,
     FloatLiteral,
 )
@@ -46,7 +50,7 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
         ApiError: 400, it is no patch of that language.
     """
     try:
-        patch = decoding.load_json(body)
+        patch = loading.load_json(body)
     except ValueError as error:
         raise statuses.bad_request("invalid JSON patch") from error
     if form == "json-patch":
@@ -54,7 +58,7 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
     elif not isinstance(patch, dict):
         prefix = "" if form == "strategic" else "error decoding patch: "
         raise statuses.bad_request(
-            f"{prefix}json: cannot unmarshal {decoding.json_kind(patch)} into Go value "
+            f"{prefix}json: cannot unmarshal {loading.json_kind(patch)} into Go value "
             "of type map[string]interface {}"
         )
     twice = _duplicates(patch)
@@ -83,7 +87,7 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
 def _typed(resource: Resource, patched: Any) -> Decoded:
     if not isinstance(patched, dict):
         raise decoding.TypeMismatchError(
-            f"the patch made {decoding.json_kind(patched)} of the object"
+            f"the patch made {loading.json_kind(patched)} of the object"
         )
     kind, version = patched.get("kind"), patched.get("apiVersion")
     if (kind, version) != (resource.kind, resource.api_version):

@@ -14,6 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from kubernetes_leader_election.testing.lease_server import statuses, validation
+from kubernetes_leader_election.testing.lease_server.deletion import (
+    DeleteOptions,
+    check_preconditions,
+    deletion_finalizers,
+    marked,
+)
 from kubernetes_leader_election.testing.lease_server.go_time import write_seconds
 from kubernetes_leader_election.testing.lease_server.managed_fields import track_update
 from kubernetes_leader_election.testing.lease_server.resources import (
@@ -21,13 +27,10 @@ from kubernetes_leader_election.testing.lease_server.resources import (
     NAMESPACES,
     Resource,
 )
-from kubernetes_leader_election.testing.lease_server.statuses import (
-    ApiError,
-    FieldError,
-)
+from kubernetes_leader_election.testing.lease_server.statuses import FieldError
 from kubernetes_leader_election.testing.lease_server.store import Key, Store, Stored
 
-__all__ = ["DeleteOptions", "Registry", "WriteOptions", "parse_version"]
+__all__ = ["Registry", "WriteOptions", "parse_version"]
 
 MAX_VERSION = 2**64 - 1
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
@@ -48,17 +51,6 @@ class WriteOptions:
     manager: str = "unknown"
     dry_run: bool = False
     track: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteOptions:
-    """What a deletion asks for."""
-
-    now: datetime
-    uid: str | None = None
-    resource_version: str | None = None
-    propagation: str | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +196,18 @@ class Registry:
         existing = self.store.get(key)
         if existing is None:
             raise statuses.not_found(resource, name)
-        _check_preconditions(resource, name, existing, options)
+        check_preconditions(resource, name, existing, options)
         if resource is NAMESPACES:
             return self._end_namespace(key, existing, options)
         document = existing.document
-        finalizers = _deletion_finalizers(
+        finalizers = deletion_finalizers(
             document["metadata"].get("finalizers", []), options.propagation
         )
         if finalizers:
-            metadata = _marked(document["metadata"], finalizers, options.now)
+            metadata = marked(document["metadata"], finalizers, options.now)
             write = WriteOptions(now=options.now, dry_run=options.dry_run)
-            marked = {**document, "metadata": metadata}
-            return self._replace(key, marked, existing, write)
+            held = {**document, "metadata": metadata}
+            return self._replace(key, held, existing, write)
         if options.dry_run:
             return Written(existing, deleted=True)
         return Written(self.store.remove(key), deleted=True)
@@ -463,57 +455,3 @@ def _timeless(metadata: dict[str, Any]) -> dict[str, Any]:
         for entry in metadata.get("managedFields", ())
     ]
     return {**metadata, "managedFields": entries}
-
-
-def _check_preconditions(
-    resource: Resource, name: str, existing: Stored, options: DeleteOptions
-) -> None:
-    checks = (
-        ("UID", options.uid, existing.uid, "deleted and then recreated"),
-        (
-            "ResourceVersion",
-            options.resource_version,
-            existing.document["metadata"]["resourceVersion"],
-            "modified",
-        ),
-    )
-    for what, asked, found, event in checks:
-        if asked is not None and asked != found:
-            why = (
-                f"the {what} in the precondition ({asked}) does not match the {what} "
-                f"in record ({found}). The object might have been {event}"
-            )
-            kind = f"{resource.kind}.{resource.group}" if resource.group else ""
-            about = kind or resource.kind
-            message = f'Operation cannot be fulfilled on {about} "{name}": {why}'
-            details = {"name": name, "group": resource.group, "kind": resource.kind}
-            raise ApiError(409, "Conflict", message, details)
-
-
-def _deletion_finalizers(present: list[str], propagation: str | None) -> list[str]:
-    collector = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
-    if propagation is None:
-        return present
-    kept = [one for one in present if one not in collector.values()]
-    if propagation in collector:
-        kept.append(collector[propagation])
-    return kept
-
-
-def _marked(
-    metadata: dict[str, Any], finalizers: list[str], now: datetime
-) -> dict[str, Any]:
-    """Give a copy of the metadata that says: to be deleted."""
-    marked: dict[str, Any] = {}
-    for key, value in metadata.items():
-        marked[key] = value
-        if key == "creationTimestamp":
-            marked.setdefault(
-                "deletionTimestamp",
-                metadata.get("deletionTimestamp", write_seconds(now)),
-            )
-            marked["deletionGracePeriodSeconds"] = 0
-    marked["finalizers"] = finalizers
-    if "deletionTimestamp" not in metadata and metadata.get("generation", 0) > 0:
-        marked["generation"] = metadata["generation"] + 1
-    return marked

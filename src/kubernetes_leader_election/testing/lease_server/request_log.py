@@ -54,7 +54,7 @@ class RequestLog:
         server.requests.wait_for(lambda one: one.verb == "watch", timeout=5)
     """
 
-    def __init__(self, limit: int = 100_000) -> None:
+    def __init__(self, limit: int = 20_000) -> None:
         self._records: deque[RequestRecord] = deque(maxlen=limit)
         self._changed = threading.Condition()
         self._waiting = 0

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 __all__ = ["LEASES", "NAMESPACES", "RESOURCES", "Resource"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource:
-    """One kind of object: its API group, its name in paths, and its scope."""
+    """
+    One kind of object: its API group, its name in paths, and its scope.
+
+    Compared by identity, which is what keys of the store need to be quick.
+    """
 
     group: str
     version: str

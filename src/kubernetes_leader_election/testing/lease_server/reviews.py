@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from kubernetes_leader_election.testing.lease_server import decoding, statuses
+from kubernetes_leader_election.testing.lease_server import loading, statuses
 from kubernetes_leader_election.testing.lease_server.access import MASTERS, Access
 from kubernetes_leader_election.testing.lease_server.exchange import Exchange, Reply
 from kubernetes_leader_election.testing.lease_server.go_time import write_seconds
+from kubernetes_leader_election.testing.lease_server.protobuf import read_message
 
 __all__ = ["access_review", "subject_review"]
 
@@ -20,9 +22,11 @@ async def access_review(exchange: Exchange, access: Access) -> Reply | None:
     if exchange.method != "POST":
         raise statuses.method_not_allowed()
     exchange.negotiate()
-    form = exchange.body_form()
+    form = exchange.body_form(protobuf=True)
     body = await exchange.body()
-    load = decoding.load_yaml if form == "yaml" else decoding.load_json
+    load: Callable[[bytes], Any] = loading.load_json
+    if form != "json":
+        load = loading.load_yaml if form == "yaml" else read_message
     try:
         given = load(body)
     except ValueError as error:

@@ -16,11 +16,16 @@ _FIELDS = ("metadata.name", "metadata.namespace")
 
 
 class Selector:
-    """Decide for a document; ``name`` is set where only one name can match."""
+    """
+    Decide for a document; ``name`` is set where only one name can match.
+
+    ``only_name`` tells that the name decides alone, and no document has to be read.
+    """
 
     def __init__(self, predicates: list[Predicate], name: str = "") -> None:
         self._predicates = predicates
         self.name = name
+        self.only_name = len(predicates) == (1 if name else 0)
 
     def __bool__(self) -> bool:
         return bool(self._predicates)

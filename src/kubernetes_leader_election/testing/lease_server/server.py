@@ -26,8 +26,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aiohttp import web
-
 from kubernetes_leader_election.errors import (
     ProtocolMisuseError,
 )
@@ -39,11 +37,15 @@ from kubernetes_leader_election.testing.lease_server.access import (
     User,
 )
 from kubernetes_leader_election.testing.lease_server.app import App
-from kubernetes_leader_election.testing.lease_server.exchange import BODY_LIMIT
+from kubernetes_leader_election.testing.lease_server.connections import (
+    Connections,
+    listen,
+)
+from kubernetes_leader_election.testing.lease_server.control import Control
+from kubernetes_leader_election.testing.lease_server.deletion import DeleteOptions
 from kubernetes_leader_election.testing.lease_server.kubeconfig import kubeconfig_text
 from kubernetes_leader_election.testing.lease_server.registry import (
     DEFAULT_NAMESPACES,
-    DeleteOptions,
     Registry,
 )
 from kubernetes_leader_election.testing.lease_server.request_log import RequestLog
@@ -58,7 +60,6 @@ from kubernetes_leader_election.testing.lease_server.tls import Authority
 __all__ = ["LeaseServer"]
 
 Result = TypeVar("Result")
-BACKLOG = 4096
 PATIENCE = 10.0
 """Seconds a call from another thread waits for the server's thread."""
 
@@ -99,6 +100,7 @@ class LeaseServer:
         timings: How patient the server is; the real one's values by default.
         state: A file that keeps all objects over restarts.
         seed: Makes the shares of faults repeatable.
+        control: Take orders below ``/control``, as ``control.py`` describes.
     """
 
     def __init__(
@@ -114,9 +116,11 @@ class LeaseServer:
         timings: Timings | None = None,
         state: str | Path | None = None,
         seed: int | None = None,
+        control: bool = False,
     ) -> None:
         self.faults = FaultPlan(seed=seed)
         self.requests = RequestLog()
+        self._with_control = control
         self._host = host
         self._port = port
         self._timings = timings or Timings()
@@ -134,8 +138,7 @@ class LeaseServer:
         self._keeper: state_file.Keeper | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._web: web.Server | None = None
-        self._listener: asyncio.Server | None = None
+        self._connections: Connections | None = None
         self._stopping: asyncio.Event | None = None
         self._thawed = threading.Event()
         self._thawed.set()
@@ -153,7 +156,7 @@ class LeaseServer:
         if self._thread is not None:
             raise ProtocolMisuseError("the Lease server runs already")
         self._prepare_state()
-        listening = self._listen()
+        listening = listen(self._host, self._port)
         self._port = listening.getsockname()[1]
         ready: Future[None] = Future()
         self._thread = threading.Thread(
@@ -200,17 +203,6 @@ class LeaseServer:
             self._registry.add_namespace(name, now)
         store.restart()
 
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind((self._host, self._port))
-        except BaseException:
-            listening.close()
-            raise
-        return listening
-
     def _run(self, listening: socket.socket, ready: Future[None]) -> None:
         try:
             with asyncio.Runner() as runner:
@@ -232,51 +224,21 @@ class LeaseServer:
             self.requests,
             self._timings,
             address,
+            Control(self) if self._with_control else None,
         )
         if self._state is not None:
             self._keeper = state_file.Keeper(self._state, self._registry.store)
         if self._authority is not None:
             self._context = self._authority.server_context()
-        await self._open(listening)
+        self._connections = Connections(
+            self._app.handle, context=self._context, idle=self._timings.idle
+        )
+        await self._connections.open(listening)
         ready.set_result(None)
         await self._stopping.wait()
-        await self._close(graceful=False)
+        await self._connections.close()
         if self._keeper is not None:
             self._keeper.close()
-
-    async def _open(self, listening: socket.socket) -> None:
-        assert self._app is not None
-        loop = asyncio.get_running_loop()
-        self._web = web.Server(
-            self._app.handle,
-            request_factory=_make_request,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=self._timings.idle,
-        )
-        self._listener = await loop.create_server(
-            self._web, sock=listening, ssl=self._context, backlog=BACKLOG
-        )
-
-    async def _close(self, *, graceful: bool) -> None:
-        """Close the listener and the connections: at once, or as SIGTERM would."""
-        assert self._web is not None
-        assert self._listener is not None
-        assert self._app is not None
-        self._listener.close()
-        if graceful:
-            self._web.pre_shutdown()
-            self._app.hub.end_all()
-            await self._web.shutdown(timeout=self._timings.write)
-        else:
-            for connection in self._web.connections:
-                transport = connection.transport
-                if transport is not None:
-                    transport.abort()
-            # One turn of the loop, in which the handlers hear of it.
-            await asyncio.sleep(0)
-            await self._web.shutdown(timeout=0.0)
-        self._web = None
 
     def _call(self, function: Callable[[], Result]) -> Result:
         """Run something in the server's thread and give its result."""
@@ -457,14 +419,8 @@ class LeaseServer:
 
     def drop_connections(self) -> None:
         """Reset every open connection, watches included."""
-
-        def drop() -> None:
-            for connection in self._web.connections if self._web else ():
-                transport = connection.transport
-                if transport is not None:
-                    transport.abort()
-
-        self._call(drop)
+        if self._connections is not None:
+            self._call(self._connections.abort)
 
     def end_watches(self) -> None:
         """End every open watch cleanly."""
@@ -481,11 +437,18 @@ class LeaseServer:
         if self._thread is None or loop is None:
             raise ProtocolMisuseError("the Lease server does not run")
 
+        app, connections = self._running(), self._connections
+        assert connections is not None
+
         async def again() -> None:
-            await self._close(graceful=graceful)
+            if graceful:
+                app.hub.end_all()
+                await connections.close(patience=self._timings.write)
+            else:
+                await connections.close()
             await asyncio.sleep(down)
             self._registry.store.restart()
-            await self._open(self._listen())
+            await connections.open(listen(self._host, self._port))
 
         patience = PATIENCE + down + (self._timings.write if graceful else 0.0)
         asyncio.run_coroutine_threadsafe(again(), loop).result(patience)
@@ -514,21 +477,6 @@ class LeaseServer:
         if self._app is None:
             raise ProtocolMisuseError("the Lease server does not run")
         return self._app
-
-
-def _make_request(
-    message: Any, payload: Any, protocol: Any, writer: Any, task: Any
-) -> web.BaseRequest:
-    """Build requests that may be as large as the real server allows."""
-    return web.BaseRequest(
-        message,
-        payload,
-        protocol,
-        writer,
-        task,
-        asyncio.get_running_loop(),
-        client_max_size=BODY_LIMIT + 1,
-    )
 
 
 def _bracketed(host: str) -> str:

@@ -13,6 +13,7 @@ may still ask for is bounded below by ``compacted`` (raised by forgetting) and
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,24 +28,50 @@ ChangeKind = Literal["ADDED", "MODIFIED", "DELETED"]
 Key = tuple[Resource, str, str]
 """Resource, namespace ("" for kinds without one) and name."""
 
-HISTORY_LIMIT = 20_000
-"""Changes remembered for watches; the real server keeps between 100 and 102,400."""
+HISTORY_LIMIT = 10_000
+"""
+Changes remembered for watches: about ten megabytes of Leases.
+
+The real server keeps 100 to 102,400, as many as there are in 75 seconds.
+"""
 
 
-@dataclass(slots=True)
 class Stored:
-    """One version of one object, and its bytes once somebody asked for them."""
+    """
+    One version of one object: a document, its bytes, or both.
 
-    document: dict[str, Any]
-    revision: int
-    _encoded: bytes | None = field(default=None, repr=False)
+    What is present has both; what is history keeps the bytes alone, which are a fifth
+    of the size, and is read again in the rare case that somebody asks.
+    """
+
+    __slots__ = ("_document", "_encoded", "revision")
+
+    def __init__(self, document: dict[str, Any], revision: int) -> None:
+        self._document: dict[str, Any] | None = document
+        self._encoded: bytes | None = None
+        self.revision = revision
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Give the object; nobody may change it."""
+        if self._document is not None:
+            return self._document
+        assert self._encoded is not None
+        document: dict[str, Any] = json.loads(self._encoded)
+        return document
 
     @property
     def encoded(self) -> bytes:
         """Give the object as JSON, encoded once."""
         if self._encoded is None:
-            self._encoded = encode(self.document)
+            self._encoded = encode(self._document)
         return self._encoded
+
+    def shrink(self) -> None:
+        """Become history: keep the bytes alone."""
+        if self._document is not None:
+            self._encoded = self.encoded
+            self._document = None
 
     @property
     def uid(self) -> str:
@@ -62,6 +89,10 @@ class Change:
     stored: Stored
     previous: Stored | None
     _line: bytes | None = field(default=None, repr=False)
+
+    def delivered(self) -> None:
+        """Forget the line; whoever asks later gets it made anew."""
+        self._line = None
 
     @property
     def revision(self) -> int:
@@ -161,6 +192,9 @@ class Store:
             self.compacted = self._history.popleft().revision
         for listener in self.listeners:
             listener(change)
+        change.delivered()
+        if change.previous is not None:
+            change.previous.shrink()
 
     @property
     def oldest(self) -> int:
@@ -214,6 +248,9 @@ class Store:
 
     def restart(self) -> None:
         """Forget what a restarted server would not know."""
+        # A real server writes a few objects of its own on start; so the version of
+        # even an untouched object is too old afterwards.
+        self.revision += 1
         self._history.clear()
         self.started = self.revision
 

@@ -17,7 +17,11 @@ from typing import Any
 from kubernetes_leader_election.testing.lease_server.resources import Resource
 from kubernetes_leader_election.testing.lease_server.selectors import Selector
 from kubernetes_leader_election.testing.lease_server.statuses import encode
-from kubernetes_leader_election.testing.lease_server.store import Change, watch_line
+from kubernetes_leader_election.testing.lease_server.store import (
+    Change,
+    Stored,
+    watch_line,
+)
 
 __all__ = ["Watch", "WatchHub"]
 
@@ -38,6 +42,7 @@ class Watch:
         selector: Selector,
         *,
         after: int = 0,
+        lag: float = 0.0,
         render: Render | None = None,
         limit: int = QUEUE_LIMIT,
     ) -> None:
@@ -47,6 +52,7 @@ class Watch:
         self.ended = False
         self.bookmark_due = False
         self._after = after
+        self._lag = lag
         self._render = render
         self._lines: deque[bytes] = deque()
         self._size = 0
@@ -66,10 +72,14 @@ class Watch:
 
     def line_for(self, change: Change) -> bytes | None:
         """Give the line this watch gets for a change, or None."""
-        now = change.kind != "DELETED" and self.selector.matches(change.stored.document)
-        before = change.previous is not None and self.selector.matches(
-            change.previous.document
-        )
+        selector = self.selector
+        now = change.kind != "DELETED"
+        before = change.previous is not None
+        if not selector.only_name:
+            now = now and selector.matches(change.stored.document)
+            before = before and selector.matches(_document(change.previous))
+        elif selector.name and selector.name != change.key[2]:
+            return None
         if now and before:
             return self._line(change, "MODIFIED")
         if now:
@@ -101,6 +111,13 @@ class Watch:
         return self._render(kind, document)
 
     def push(self, line: bytes) -> None:
+        """Queue a line, at once or as late as a fault wants it."""
+        if self._lag:
+            asyncio.get_running_loop().call_later(self._lag, self._push, line)
+        else:
+            self._push(line)
+
+    def _push(self, line: bytes) -> None:
         """Queue a line, or end the watch if the reader is too slow."""
         if self.ended:
             return
@@ -141,6 +158,11 @@ class Watch:
             await self._waiter
         finally:
             self._waiter = None
+
+
+def _document(stored: Stored | None) -> dict[str, Any]:
+    assert stored is not None
+    return stored.document
 
 
 class WatchHub:

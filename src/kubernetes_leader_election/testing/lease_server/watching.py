@@ -24,7 +24,7 @@ from kubernetes_leader_election.testing.faults import (
     SilenceWatch,
 )
 from kubernetes_leader_election.testing.lease_server import (
-    objects,
+    options,
     selectors,
     statuses,
     tables,
@@ -100,6 +100,7 @@ class Watching:
             plan.namespace,
             plan.selector,
             after=0 if plan.initial else plan.version or 0,
+            lag=fault.seconds if isinstance(fault, LagWatch) else 0.0,
             render=_render(exchange, resource),
         )
         self._fill(watch, plan)
@@ -111,7 +112,7 @@ class Watching:
 
     def _plan(self, exchange: Exchange, resource: Resource) -> _Plan:
         query = exchange.query
-        version = objects.asked_version(exchange)
+        version = options.asked_version(exchange)
         send = _flag(exchange, "sendInitialEvents")
         _check_watch_options(exchange, send=send)
         field_selector = query.get("fieldSelector", "")
@@ -122,7 +123,7 @@ class Watching:
         )
         bookmarks = bool(_flag(exchange, "allowWatchBookmarks"))
         initial = send if send is not None else not version
-        seconds = objects.integer(exchange, "timeoutSeconds") or 0
+        seconds = options.integer(exchange, "timeoutSeconds") or 0
         longest = self.timings.watch
         return _Plan(
             resource=resource,
@@ -257,8 +258,6 @@ class Watching:
                     transport.close()
                 # The client is gone; being cancelled is how this handler ends.
                 await asyncio.Event().wait()
-            if isinstance(fault, LagWatch):
-                await asyncio.sleep(fault.seconds)
             await response.write(line)
             sent += 1
         return sent

@@ -1,0 +1,109 @@
+"""The listener and the connections of the server, in its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from kubernetes_leader_election.testing.lease_server.exchange import BODY_LIMIT
+
+__all__ = ["Connections", "listen"]
+
+BACKLOG = 4096
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """
+    Take a port; 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+class Connections:
+    """Accept connections and hand their requests on; can be closed and opened again."""
+
+    def __init__(
+        self, handle: Handler, *, context: ssl.SSLContext | None, idle: float
+    ) -> None:
+        self._handle = handle
+        self._context = context
+        self._idle = idle
+        self._web: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def open(self, listening: socket.socket) -> None:
+        """Begin to accept."""
+        self._web = web.Server(
+            self._handle,
+            request_factory=_make_request,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=self._idle,
+        )
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._web, sock=listening, ssl=self._context, backlog=BACKLOG
+        )
+
+    async def close(self, *, patience: float | None = None) -> None:
+        """
+        Close the listener and every connection.
+
+        With ``patience`` in seconds, requests in flight are finished first, as a real
+        server does on SIGTERM; without it connections are reset, as on SIGKILL.
+        """
+        web_server, self._web = self._web, None
+        if web_server is None or self._listener is None:
+            return
+        self._listener.close()
+        if patience is not None:
+            web_server.pre_shutdown()
+            await web_server.shutdown(timeout=patience)
+            return
+        _abort(web_server)
+        # One turn of the loop, in which the handlers hear of it.
+        await asyncio.sleep(0)
+        await web_server.shutdown(timeout=0.0)
+
+    def abort(self) -> None:
+        """Reset every open connection; new ones are accepted."""
+        if self._web is not None:
+            _abort(self._web)
+
+
+def _abort(web_server: web.Server) -> None:
+    for connection in web_server.connections:
+        transport = connection.transport
+        if transport is not None:
+            transport.abort()
+
+
+def _make_request(
+    message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+) -> web.BaseRequest:
+    """Build requests that may be as large as the real server allows."""
+    return web.BaseRequest(
+        message,
+        payload,
+        protocol,
+        writer,
+        task,
+        asyncio.get_running_loop(),
+        client_max_size=BODY_LIMIT + 1,
+    )
