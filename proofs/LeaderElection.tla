@@ -72,8 +72,8 @@ ASSUME \/ Bug = "settings refused by the arithmetic"
        \/ \A n \in Node : Deadline(n) * Fast + S * Slow * Fast <= Duration(n) * Slow
 ASSUME Slow \in Nat \ {0} /\ Fast >= Slow /\ S >= 1 /\ L >= 1 /\ InFlight >= 1
 
-\* "crash", "loss" (of a request), "touch" (of labels), "delete", "stop",
-\* "step down", "end" (of the work), "driver" (an exception in the engine).
+\* "crash", "loss" (of a request), "lag" (of reads), "touch" (of labels), "delete",
+\* "stop", "step down", "end" (of the work), "driver" (an exception in the engine).
 May(fault) == fault \in Faults /\ ~calm
 
 ---------------------------------------------------------------------------
@@ -268,7 +268,8 @@ Observe(n) ==
               THEN m.wait
               ELSE IF gone /\ Bug = "missing is free" THEN 0 ELSE full
       next == IF m.state \in {"standing by", "fenced", "withdrawing"} THEN m.state
-              ELSE IF open \/ wait = 0 THEN "contending" ELSE "waiting"
+              ELSE IF open \/ (wait = 0 /\ Bug # "expiry never noticed")
+                   THEN "contending" ELSE "waiting"
   IN /\ \/ m.state \in Following
         \/ m.state = "fenced"
         \/ m.state \in {"acquiring", "withdrawing"} /\ m.behind = Past /\ Proof(n) = {}
@@ -278,9 +279,23 @@ Observe(n) ==
                  ELSE tries
      /\ Unmoved
 
+\* A lagging watch or server shows some record of the past. A candidate cannot tell;
+\* for a leader it is older than its own last write and proves nothing (rule 11).
+LateSight(n) ==
+  LET m == me[n]
+  IN \E what \in {IF m.what \in Sights THEN "gone" ELSE "missing", "free", "held"} :
+       /\ May("lag") /\ m.state \in Following
+       /\ me' = [me EXCEPT
+            ![n].state = IF m.state = "standing by" THEN @
+                         ELSE IF what \in {"missing", "free"} THEN "contending"
+                         ELSE "waiting",
+            ![n].what = what, ![n].behind = Past,
+            ![n].wait = IF what \in {"missing", "free"} THEN 0 ELSE Duration(n)]
+       /\ UNCHANGED tries /\ Unmoved
+
 \* Rule 1: the record stood still for its own duration on our clock.
 Expired(n) ==
-  /\ me[n].state = "waiting" /\ me[n].wait = 0
+  /\ me[n].state = "waiting" /\ me[n].wait = 0 /\ Bug # "expiry never noticed"
   /\ Become(n, "contending") /\ UNCHANGED tries /\ Unmoved
 
 DelayOver(n) ==
@@ -527,7 +542,7 @@ Init ==
 Steps(n) ==
   \/ StartAsked(n) \/ StopAsked(n) \/ StepDownAsked(n) \/ EndAsked(n) \/ MayContend(n)
   \/ DriverFailed(n) \/ WorkEnded(n) \/ DeadlinePassed(n)
-  \/ Observe(n) \/ Expired(n) \/ DelayOver(n)
+  \/ Observe(n) \/ LateSight(n) \/ Expired(n) \/ DelayOver(n)
   \/ Renew(n) \/ Release(n) \/ ReleaseGivenUp(n)
   \/ Answered(n) \/ Refused(n) \/ NotApplied(n) \/ TimedOut(n)
   \/ ProofSeen(n) \/ AsBefore(n) \/ LossSeen(n) \/ Withdrawn(n)

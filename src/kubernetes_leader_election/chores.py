@@ -55,6 +55,11 @@ class Chores:
         self._busy = False
         self._thread: threading.Thread | None = None
 
+    def start(self) -> None:
+        """Start the thread, so that nobody else has to wait for its start."""
+        with self._changed:
+            self._start()
+
     def call(self, chore: Chore, *, may_drop: bool = False) -> None:
         """
         Run ``chore`` soon. Any thread; never blocks.
@@ -86,15 +91,19 @@ class Chores:
         heapq.heappush(self._due, (due, next(self._numbers), timer))
         self._waiting += 1
         self._changed.notify_all()
-        if self._thread is None:
-            thread = threading.Thread(
-                target=self._run, name="leader-election-chores", daemon=True
-            )
-            try:
-                thread.start()
-            except RuntimeError:
-                return  # the interpreter is exiting: nobody waits for chores any more
-            self._thread = thread
+        self._start()
+
+    def _start(self) -> None:
+        if self._thread is not None:
+            return
+        thread = threading.Thread(
+            target=self._run, name="leader-election-chores", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the interpreter is exiting: nobody waits for chores any more
+        self._thread = thread
 
     def _run(self) -> None:
         while True:

@@ -94,10 +94,10 @@ class NotLeaderError(LeaderElectionError):
     """
     Say that leadership, or the time asked for, is not provably left.
 
-    ``term`` is the number of the term that was asked, if one was.
+    ``term`` is the term that was asked, if one was.
     """
 
-    def __init__(self, message: str, *, term: int | None = None) -> None:
+    def __init__(self, message: str, *, term: object = None) -> None:
         super().__init__(message)
         self.term = term
 
@@ -106,12 +106,11 @@ class LeadershipLostError(LeaderElectionError):
     """
     Say that a term ended while its work was running.
 
-    ``reason`` is the reason of the ``leadership_lost`` event, ``term`` the number of
-    the term.
+    ``reason`` is the reason of the ``leadership_lost`` event, ``term`` the term.
     """
 
     def __init__(
-        self, message: str, *, reason: str | None = None, term: int | None = None
+        self, message: str, *, reason: str | None = None, term: object = None
     ) -> None:
         super().__init__(message)
         self.reason = reason

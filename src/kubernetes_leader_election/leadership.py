@@ -80,7 +80,7 @@ class TermClock(Protocol):
         ...
 
 
-class Term:
+class BaseTerm:
     """
     One uninterrupted leadership of one elector. It never comes back to life (G4).
 
@@ -152,7 +152,7 @@ class Term:
             raise NotLeaderError(
                 f"{self._clock.where}: {left:.3f} s of term {self.number} are "
                 f"left, {seconds:g} s are needed.",
-                term=self.number,
+                term=self,
             )
 
     def check(self) -> None:
@@ -171,7 +171,7 @@ class Term:
         return LeadershipLostError(
             f"{self._clock.where}: term {self.number} ended: {self.reason}",
             reason=self.reason,
-            term=self.number,
+            term=self,
         )
 
     def end(self, reason: LossReason) -> None:

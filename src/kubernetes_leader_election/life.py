@@ -8,9 +8,11 @@ handlers.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -26,9 +28,15 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.events import EVENTS, Handlers, payload
+from kubernetes_leader_election.events import (
+    EVENTS,
+    ElectorEvent,
+    Handler,
+    Handlers,
+    payload,
+)
 from kubernetes_leader_election.exits import shared_exits
-from kubernetes_leader_election.leadership import ElectorState, Role, Term
+from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
 from kubernetes_leader_election.settings import Settings
@@ -58,7 +66,8 @@ LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
 
 
-TermT = TypeVar("TermT", bound=Term)
+TermT = TypeVar("TermT", bound=BaseTerm)
+TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
 
 
 class Courier(Protocol):
@@ -69,6 +78,16 @@ class Courier(Protocol):
 
     def wake(self) -> None:
         """Say that there are letters. Any thread; never blocks, never raises."""
+        ...
+
+
+class MakeTerm(Protocol[TermOut]):
+    """Makes the front's kind of term."""
+
+    def __call__(
+        self, life: Life[Any], /, *, number: int, fencing_token: int | None
+    ) -> TermOut:
+        """Make one."""
         ...
 
 
@@ -97,7 +116,7 @@ class Life(Generic[TermT]):
         settings: Settings,
         credentials: Credentials | None,
         log: Any,
-        make_term: Callable[[Life[TermT], int, int | None], TermT],
+        make_term: MakeTerm[TermT],
     ) -> None:
         self.settings = settings
         self.handlers = Handlers()
@@ -190,16 +209,25 @@ class Life(Generic[TermT]):
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
 
-    def known_leader(self) -> str | None:
+    def leading(self, call: str) -> TermT | None:
+        """Give the present term if this elector leads; for those who wait."""
+        present = self._present
+        if present is not None and self.current_leader():
+            return present.term
+        self.refuse_waiting(call)
+        return None
+
+    def leader(self, call: str) -> str | None:
         """Give the leader, if this elector leads or sees that another one does."""
         if self.current_leader():
             return self.settings.identity
         driver = self._driver
-        if driver is None or not self._started:
-            return None
-        view = driver.view
-        if view.state in _HELD_BY_OTHERS and (view.expires_in or 0.0) > 0.0:
-            return self.leader_identity()
+        if driver is not None:
+            view = driver.view
+            if view.state in _HELD_BY_OTHERS and (view.expires_in or 0.0) > 0.0:
+                return self.leader_identity()
+        if self.stopping:
+            raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
         return None
 
     def last_error(self) -> LeaderElectionError | None:
@@ -232,6 +260,20 @@ class Life(Generic[TermT]):
             transitions=transitions,
             last_error=self.last_error(),
         )
+
+    def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
+        """Give the state if it differs from ``seen`` in more than its deadline."""
+        self.refuse_child()
+        state = self.state()
+        if seen is not None and dataclasses.replace(seen, deadline=None) == (
+            dataclasses.replace(state, deadline=None)
+        ):
+            return None
+        return state
+
+    def was_last(self, seen: ElectorState) -> bool:
+        """Tell whether ``seen`` is how a life ended."""
+        return seen.role is Role.STOPPED and self._pid is not None
 
     def place(self) -> Place | None:
         """Give the scope or handler of this elector that the caller runs in."""
@@ -294,7 +336,9 @@ class Life(Generic[TermT]):
         ):
             raise present.term.loss()
         if self.stopping:
-            raise NotLeaderError(f"{self.where}: the elector was stopped: no {call}.")
+            raise NotLeaderError(
+                f"{self.where}: the elector was stopped: {call} waits in vain."
+            )
 
     def no_time_left(self, what: str, timeout: float) -> TimeoutError:
         """Give the error to raise when waiting took too long, with its cause."""
@@ -325,6 +369,7 @@ class Life(Generic[TermT]):
             ConfigurationError: no namespace is known.
 
         """
+        shared_chores().start()
         with self._lock:
             self.refuse_child()
             if self._started:
@@ -369,17 +414,25 @@ class Life(Generic[TermT]):
         self,
         what: str,
         *,
-        cancel: Callable[[], None] | None = None,
+        cancel: Callable[[], object] | None = None,
         home: Home | None = None,
-    ) -> tuple[TermT, Hold] | None:
-        """Enter the present term with a scope; None when there is none to enter."""
-        present = self._present
-        if present is None or not self.current_leader():
-            return None
-        hold = present.work.begin(what, cancel=cancel, home=home, is_scope=True)
-        return None if hold is None else (present.term, hold)
+    ) -> tuple[Present[TermT], Hold] | None:
+        """
+        Enter the present term with a scope; None when there is none to enter yet.
 
-    def leave(self, term: Term, hold: Hold) -> bool:
+        Raises:
+            LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
+
+        """
+        present = self._present
+        if present is not None and self.current_leader():
+            hold = present.work.begin(what, cancel=cancel, home=home, is_scope=True)
+            if hold is not None:
+                return present, hold
+        self.refuse_waiting("leadership()")
+        return None
+
+    def leave(self, term: BaseTerm, hold: Hold) -> bool:
         """End a scope; True if it was the last of a term that then ends."""
         if self.forked:
             return False
@@ -390,12 +443,12 @@ class Life(Generic[TermT]):
             self._ring()
         return last
 
-    def add_bell(self, bell: Callable[[], None]) -> None:
+    def add_bell(self, bell: Callable[[], object]) -> None:
         """Call ``bell`` after every change, on any thread; it must not block."""
         with self._lock:
             self._bells = (*self._bells, bell)
 
-    def remove_bell(self, bell: Callable[[], None]) -> None:
+    def remove_bell(self, bell: Callable[[], object]) -> None:
         """Call it no more."""
         with self._lock:
             self._bells = tuple(b for b in self._bells if b is not bell)
@@ -415,6 +468,14 @@ class Life(Generic[TermT]):
     def report_trouble(self, text: str, trace: str = "") -> None:
         """Log what went wrong in code of the application; the election goes on."""
         self._say("error", "%s: %s%s", self.where, text, trace and f"\n{trace}")
+
+    def report_raised(
+        self, handler: Handler, event: ElectorEvent, error: BaseException
+    ) -> None:
+        """Log what a handler raised; the election and the other handlers go on."""
+        name = getattr(handler, "__qualname__", repr(handler))
+        trace = "".join(traceback.format_exception(error))
+        self.report_trouble(f"the handler {name} of {event.name} raised", trace)
 
     def close_home(self) -> None:
         """Note that the courier's event loop is closed: what ran there has ended."""
@@ -487,7 +548,7 @@ class Life(Generic[TermT]):
         self._ring()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(self, event.term, event.token)
+        term = self._make_term(self, number=event.term, fencing_token=event.token)
         work = TermWork(event.term, ended=self._work_ended)
         self._present = Present(term, work)
         self._logged_error = ""

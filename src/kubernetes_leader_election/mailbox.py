@@ -34,6 +34,10 @@ class Mailbox:
         self._lock = threading.Lock()
         self._letters: deque[Letter] = deque()
 
+    def __bool__(self) -> bool:
+        """Tell whether letters wait."""
+        return bool(self._letters)
+
     def put(self, letter: Letter) -> bool:
         """Add a letter; False if there was no room and it could be missed (G4)."""
         vital = isinstance(letter.event, LeadershipAcquired | LeadershipLost)

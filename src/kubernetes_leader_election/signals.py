@@ -26,6 +26,9 @@ from kubernetes_leader_election.engine.fork import on_child
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
 
+PATIENCE: Final = 1.0
+"""Seconds that a thread waits for a signal that is about to end it."""
+
 _Action = Callable[[int, FrameType | None], Any] | int | None
 
 
@@ -83,9 +86,10 @@ class AutoClose:
         self._inbox.put(None)
 
     @property
-    def ends_main_thread(self) -> bool:
-        """Tell whether a default action is pending and nothing holds it up any more."""
-        return self._pending is not None and not self._closing
+    def ends_this_thread(self) -> bool:
+        """Tell whether this is the main thread, and a signal is about to end it."""
+        due = self._pending is not None and not self._closing
+        return due and _is_main_thread()
 
     # The main thread ----------------------------------------------------------
 

@@ -52,7 +52,7 @@ class Hold:
         work: TermWork,
         what: str,
         *,
-        cancel: Callable[[], None] | None,
+        cancel: Callable[[], object] | None,
         home: Home | None,
         is_scope: bool,
     ) -> None:
@@ -106,7 +106,7 @@ class TermWork:
         self,
         what: str,
         *,
-        cancel: Callable[[], None] | None = None,
+        cancel: Callable[[], object] | None = None,
         home: Home | None = None,
         is_scope: bool = False,
     ) -> Hold | None:
@@ -165,7 +165,7 @@ class TermWork:
         self,
         what: str,
         *,
-        cancel: Callable[[], None] | None,
+        cancel: Callable[[], object] | None,
         home: Home | None,
         is_scope: bool,
     ) -> Hold:
@@ -191,6 +191,11 @@ class Place:
         self.is_scope = is_scope
         self.active = True
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the term that this is part of is lost."""
+        return self.work is not None and self.work.phase in (Phase.LOST, Phase.ENDED)
+
     def enter(self) -> None:
         """Mark what the present task or thread runs from here on."""
         _places.set((*(p for p in _places.get() if p.active), self))
@@ -206,6 +211,11 @@ class Place:
 
 
 _places: Final[ContextVar[tuple[Place, ...]]] = ContextVar("places", default=())
+
+
+def leave_all_places() -> None:
+    """Let what the present context runs count as outside every scope and handler."""
+    _places.set(())
 
 
 def place_inside(owner: object) -> Place | None:

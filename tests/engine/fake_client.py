@@ -66,7 +66,9 @@ class FakeClient:
                     )
                     fresh, seen = self.history[seen:], len(self.history)
                 for kind, lease in fresh:
-                    if int(lease["metadata"]["resourceVersion"]) > int(resource_version):
+                    if int(lease["metadata"]["resourceVersion"]) > int(
+                        resource_version
+                    ):
                         on_event(kind, lease)
         finally:
             with self.changed:

@@ -66,7 +66,7 @@ def test_engine_drives_a_hundred_electors_on_one_thread(elect):
 def test_engine_ends_the_term_and_contends_again_when_the_core_raises(
     elect, monkeypatch, caplog
 ):
-    """fault 07: caught, logged with its traceback, reported, tried again."""
+    """Fault 07: caught, logged with its traceback, reported, tried again."""
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
     core = leader.driver._core
@@ -87,7 +87,7 @@ def test_engine_ends_the_term_and_contends_again_when_the_core_raises(
 
 
 def test_engine_replaces_a_core_that_cannot_even_fail(elect, monkeypatch):
-    """fault 07: when the core fails on its own failure, a new one takes its place."""
+    """Fault 07: when the core fails on its own failure, a new one takes its place."""
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
 
@@ -103,7 +103,7 @@ def test_engine_replaces_a_core_that_cannot_even_fail(elect, monkeypatch):
 
 @pytest.mark.parametrize("verb", ["get", "replace", "watch"])
 def test_engine_survives_an_exception_at_each_call_of_the_client(elect, client, verb):
-    """fault 07: what a worker raises is an unknown outcome, never a dead thread."""
+    """Fault 07: what a worker raises is an unknown outcome, never a dead thread."""
     client.raising[verb] = RuntimeError(f"planted in {verb}")
     elector = elect("a")
     assert "planted" in str(elector.wait_for(m.ErrorOccurred).error)
@@ -139,7 +139,7 @@ def test_driver_belief_ends_by_the_clock_with_a_dead_engine(elect, engine, monke
 
 
 def test_driver_in_a_child_process_never_leads(elect):
-    """fault 15: a forked child is no leader and cannot post; the parent goes on."""
+    """Fault 15: a forked child is no leader and cannot post; the parent goes on."""
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
     pid = os.fork()

@@ -199,9 +199,7 @@ class OwnIdentityTakenAsProof(Election):
 
     def _is_former(self) -> bool:
         record = self._observation.record
-        return (
-            record is not None and record.holder_identity == self.settings.identity
-        )
+        return record is not None and record.holder_identity == self.settings.identity
 
 
 @planted("G1 G5", seeds=60)
@@ -224,9 +222,7 @@ class UnknownOutcomeTakenAsDone(Election):
             and term is not None
             and self.state in HOLDING
         ):
-            proved = find_try(
-                term.pending, rec.read_record(_as_lease(write.stamp))
-            )
+            proved = find_try(term.pending, rec.read_record(_as_lease(write.stamp)))
             if proved is not None:
                 term.confirm(proved, self.settings)
         super()._on_unknown(request_id, error)

@@ -51,7 +51,7 @@ def _demo(folder: Path) -> None:
     def tell(line: str) -> None:
         click.echo(f"{time.monotonic() - begin:6.2f} s  {line}")
 
-    results = []
+    results: list[Result] = []
     try:
         results.extend(demo_story.play(folder, tell))
     except demo_story.BrokenPromiseError as error:

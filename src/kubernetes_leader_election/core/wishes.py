@@ -1,8 +1,7 @@
 """
-Wishes of people, written on the Lease as annotations; electors of this package honour
-them, others do not know them.
+Wishes of people, written on the Lease as annotations.
 
-A wish names the term it is for by the acquire time on the wire, so it never reaches a
+Electors of this package honour them, others do not know them. A wish names the term it is for by the acquire time on the wire, so it never reaches a
 later term. Whoever may write annotations on the Lease could depose the leader anyway.
 """
 

@@ -69,6 +69,7 @@ class Lane:
         self._proxy = proxy
         self._flows: dict[str, _Flow] = {}
         self._connections: set[_Connection] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
         self._port = 0
         self.accepted = 0
@@ -184,9 +185,17 @@ class Lane:
             for flow in self._flows.values():
                 flow.open.set()
         self._listener = await asyncio.start_server(
-            self._serve, "127.0.0.1", self._port, backlog=1024
+            self._accept, "127.0.0.1", self._port, backlog=1024
         )
         self._port = self._listener.sockets[0].getsockname()[1]
+
+    def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        # A task of our own: those of asyncio's streams complain when cancelled.
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -197,19 +206,18 @@ class Lane:
         try:
             up = self._flows["to_server"]
             await up.open.wait()
-            back, forth = await asyncio.open_connection(*self._proxy.target)
-        except OSError:
-            _reset(writer)
-            self._connections.discard(connection)
-            return
-        connection.server = forth
-        connection.tasks = [
-            asyncio.create_task(self._pump(reader, forth, up, connection)),
-            asyncio.create_task(
-                self._pump(back, writer, self._flows["to_client"], connection)
-            ),
-        ]
-        try:
+            try:
+                back, forth = await asyncio.open_connection(*self._proxy.target)
+            except OSError:
+                _reset(writer)
+                return
+            connection.server = forth
+            connection.tasks = [
+                asyncio.create_task(self._pump(reader, forth, up, connection)),
+                asyncio.create_task(
+                    self._pump(back, writer, self._flows["to_client"], connection)
+                ),
+            ]
             await asyncio.wait(connection.tasks)
         finally:
             self._forget(connection)
@@ -278,13 +286,25 @@ class Lane:
         if connection.server is not None:
             connection.server.transport.abort()
 
-    def close(self) -> None:
-        """Close everything; called in the proxy's thread."""
+    async def close(self) -> None:
+        """Close everything; called in the proxy's loop."""
         if self._listener is not None:
             self._listener.close()
+        await _settle()
+        serving = list(self._serving)
         for connection in list(self._connections):
             connection.client.transport.abort()
             self._forget(connection)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await _settle()
+
+
+async def _settle() -> None:
+    """Let the loop turn: what was just accepted arrives, what was aborted closes."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -422,9 +442,7 @@ class TcpProxy:
         ready.set_result(None)
         await self._stopping.wait()
         for lane in self._lanes.values():
-            lane.close()
-        # One turn of the loop, in which aborted connections are closed.
-        await asyncio.sleep(0)
+            await lane.close()
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Run something in the proxy's thread and give its result."""

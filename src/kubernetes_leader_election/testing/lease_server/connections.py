@@ -72,19 +72,26 @@ class Connections:
         if web_server is None or self._listener is None:
             return
         self._listener.close()
+        await _settle()
         if patience is not None:
             web_server.pre_shutdown()
             await web_server.shutdown(timeout=patience)
             return
         _abort(web_server)
-        # One turn of the loop, in which the handlers hear of it.
-        await asyncio.sleep(0)
+        await _settle()
         await web_server.shutdown(timeout=0.0)
+        await _settle()
 
     def abort(self) -> None:
         """Reset every open connection; new ones are accepted."""
         if self._web is not None:
             _abort(self._web)
+
+
+async def _settle() -> None:
+    """Let the loop turn: what was just accepted arrives, what was aborted closes."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _abort(web_server: web.Server) -> None:

@@ -50,7 +50,6 @@ class Witness:
         "keeps_rules",
         "last_applied_sent",
         "last_key",
-        "term_acquire",
         "last_seen",
         "lost_at",
         "name",
@@ -61,6 +60,7 @@ class Witness:
         "seen",
         "stamps",
         "term",
+        "term_acquire",
         "work_term",
         "work_unbudgeted",
     )
@@ -221,7 +221,9 @@ class Checks:
         """
         latest = who.last_applied_sent + who.renew_deadline
         if boottime > latest + TOLERANCE and time > self._restored_at + self._span:
-            text = f"would believe {boottime - latest:.6f} s longer than L after its write"
+            text = (
+                f"would believe {boottime - latest:.6f} s longer than L after its write"
+            )
             self.broken(time, "G2", who.name, text)
 
     def _overlap(self, time: float, label: str, old: Witness, new: Witness) -> None:
@@ -338,7 +340,11 @@ class Checks:
             who.seen.setdefault(key, monotonic)
 
     def ordered(
-        self, time: float, who: Witness, lease: Mapping[str, Any], now: tuple[float, float]
+        self,
+        time: float,
+        who: Witness,
+        lease: Mapping[str, Any],
+        now: tuple[float, float],
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now
@@ -357,9 +363,7 @@ class Checks:
             absent_for=absent,
         )
 
-    def _check_order(
-        self, time: float, who: Witness, lease: Mapping[str, Any]
-    ) -> None:
+    def _check_order(self, time: float, who: Witness, lease: Mapping[str, Any]) -> None:
         spec, metadata = lease["spec"], lease["metadata"]
         if not spec.get("holderIdentity"):
             if who.work_term:
@@ -367,7 +371,9 @@ class Checks:
                 self.broken(time, "G5", who.name, text)
         elif who.lost_at <= time and spec.get("acquireTime") == who.term_acquire:
             self.broken(time, "G5", who.name, "orders a renewal of a term that is lost")
-        preconditions = bool(metadata.get("uid")) + bool(metadata.get("resourceVersion"))
+        preconditions = bool(metadata.get("uid")) + bool(
+            metadata.get("resourceVersion")
+        )
         creates = who.last_seen is None or who.absent_since is not None
         if preconditions != 2 and not (creates and preconditions == 0):
             text = "orders a write without the uid and resourceVersion of what it saw"
@@ -391,7 +397,11 @@ class Checks:
         who = order.witness
         if after.held:
             who.last_applied_sent = max(who.last_applied_sent, order.boottime)
-        if before is None or after.key[3] != before.key[3] or after.holder != before.holder:
+        if (
+            before is None
+            or after.key[3] != before.key[3]
+            or after.holder != before.holder
+        ):
             if after.held:
                 self._acquired_versions.append(after.version)
                 self._acquirers.append(who)
@@ -425,7 +435,9 @@ class Checks:
             )
             self.broken(time, "G5", who.name, text)
 
-    def _replaces(self, time: float, order: Order, before: Stored, after: Stored) -> None:
+    def _replaces(
+        self, time: float, order: Order, before: Stored, after: Stored
+    ) -> None:
         who = order.witness
         metadata = order.lease["metadata"]
         if not metadata.get("uid") or not metadata.get("resourceVersion"):
@@ -433,12 +445,18 @@ class Checks:
             self.broken(time, "G5", who.name, text)
         if not after.held:
             if _stamp(before) not in who.stamps:
-                self.broken(time, "G5", who.name, f"releases what {before.holder} holds")
+                self.broken(
+                    time, "G5", who.name, f"releases what {before.holder} holds"
+                )
             elif who.work_term:
                 text = f"releases while work of term {who.work_term} runs"
                 self.broken(time, "G5", who.name, text)
             return
-        if not before.held or _stamp(before) in who.stamps or time < self._restored_at + self._span:
+        if (
+            not before.held
+            or _stamp(before) in who.stamps
+            or time < self._restored_at + self._span
+        ):
             return
         since = who.seen.get(before.key)
         needed = who.duration_of(before)

@@ -401,9 +401,7 @@ def inject(world: World, fault: Fault) -> None:
         met = ON_WORLD[fault.kind](world, fault)
     else:
         node = world.node(fault.target)
-        met = node is not None and (
-            node.rival is None or fault.kind in WITH_RIVAL
-        )
+        met = node is not None and (node.rival is None or fault.kind in WITH_RIVAL)
         if met and node is not None:
             target = node.name
             if world.recorder is not None:

@@ -87,7 +87,11 @@ def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
     for index in range(count):
         name = chr(ord("a") + index)
         identity = "twin" if same_identity else name
-        settings = _draw_settings(draw, identity) if own else replace(shared, identity=identity)
+        settings = (
+            _draw_settings(draw, identity)
+            if own
+            else replace(shared, identity=identity)
+        )
         nodes.append(
             NodePlan(
                 name=name,
@@ -142,7 +146,11 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
         case "rate":
             return 0.0, _draw_rate(draw), ""
         case "freeze":
-            return length, 0.0, draw.choice(("stop", "stop", "suspend", "pause", "pause"))
+            return (
+                length,
+                0.0,
+                draw.choice(("stop", "stop", "suspend", "pause", "pause")),
+            )
         case "send lag":
             return length, round(draw.uniform(0.01, 0.3) * longest, 3), ""
         case "cut":
@@ -150,7 +158,15 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return length, amount, draw.choice(("both", "out", "in", "in"))
         case "trouble":
             field = draw.choice(
-                ("lose_out", "lose_in", "repeat", "resend", "held", "stale", "watch_lag")
+                (
+                    "lose_out",
+                    "lose_in",
+                    "repeat",
+                    "resend",
+                    "held",
+                    "stale",
+                    "watch_lag",
+                )
             )
             if field in ("held", "stale", "watch_lag"):
                 return length * 2, round(draw.uniform(0.01, 1.5) * longest, 3), field
@@ -267,7 +283,12 @@ def _storm(seed: int, draw: Random) -> Plan:
 
 
 def _faulty(
-    seed: int, draw: Random, profile: Profile, *, candidates: int, faults: tuple[int, int]
+    seed: int,
+    draw: Random,
+    profile: Profile,
+    *,
+    candidates: int,
+    faults: tuple[int, int],
 ) -> Plan:
     nodes = list(_draw_nodes(draw, candidates))
     if draw.random() < 0.2:

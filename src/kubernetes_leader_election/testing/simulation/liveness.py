@@ -303,7 +303,9 @@ class Liveness:
             ordered = process.orders - count
             if process is leader:
                 allowed = 5
-            elif pause < 0.58 * leader.settings.lease_duration / process.node.clocks.rate:
+            elif (
+                pause < 0.58 * leader.settings.lease_duration / process.node.clocks.rate
+            ):
                 allowed = 0
             else:
                 continue  # it renews too seldom for this clock (rule 16)

@@ -337,7 +337,9 @@ class Network:
     def resume_watches(self, link: Link | None, *, lost: bool) -> None:
         """After a cut: let stalled watches go on, or leave them half-open for ever."""
         for watch in list(self.watches):
-            if watch.stalled is None or (link is not None and watch.sink.link is not link):
+            if watch.stalled is None or (
+                link is not None and watch.sink.link is not link
+            ):
                 continue
             if lost:
                 self.watches.pop(watch, None)

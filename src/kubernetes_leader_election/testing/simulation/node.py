@@ -58,9 +58,7 @@ class Node:
         name = self.name if self._born == 1 else f"{self.name}.{self._born}"
         if not same_identity:
             # The first identity of a node is its name; later ones are told apart.
-            settings = replace(
-                settings, identity=f"{settings.identity}-{self._born}"
-            )
+            settings = replace(settings, identity=f"{settings.identity}-{self._born}")
         process = Process(self.world, self, settings, name)
         self.processes = [*self.living, process]
         if self.world.recorder is not None:

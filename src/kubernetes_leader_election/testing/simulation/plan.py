@@ -91,9 +91,7 @@ class Plan:
 
     def without(self, **changes: Any) -> Plan:
         """Give a changed copy that is never too tame to count."""
-        return replace(
-            self, faults_needed=0, leader_changes_needed=0, **changes
-        )
+        return replace(self, faults_needed=0, leader_changes_needed=0, **changes)
 
 
 @dataclass(slots=True)

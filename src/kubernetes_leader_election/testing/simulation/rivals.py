@@ -95,7 +95,9 @@ class Rival:
             order = world.checks.ordered(world.time, self.witness, lease, clocks)
         kind = "GetLease" if lease is None else "UpdateLease"
         if world.recorder is not None:
-            holder = "" if lease is None else f" holder={lease['spec']['holderIdentity']}"
+            holder = (
+                "" if lease is None else f" holder={lease['spec']['holderIdentity']}"
+            )
             world.recorder.order(
                 world.time, self.node.name, number, f"> {kind}{holder}"
             )

@@ -153,7 +153,10 @@ class LeaseStore:
         """Change the spec as a person with an editor does; False without a Lease."""
         if self.current is None:
             return False
-        lease = {**self.current.lease, "spec": {**self.current.lease["spec"], **changes}}
+        lease = {
+            **self.current.lease,
+            "spec": {**self.current.lease["spec"], **changes},
+        }
         self._store(time, "MODIFIED", lease, self.current.uid)
         return True
 
@@ -194,7 +197,9 @@ class LeaseStore:
                 return None if change.type == "DELETED" else change.stored
         return None
 
-    def _store(self, time: float, kind: str, lease: Mapping[str, Any], uid: str) -> Stored:
+    def _store(
+        self, time: float, kind: str, lease: Mapping[str, Any], uid: str
+    ) -> Stored:
         # Other objects are written too: 1 to 3 versions a write.
         self.version += 1 + self.version % 3
         current = self.current
@@ -205,7 +210,9 @@ class LeaseStore:
             "resourceVersion": str(self.version),
         }
         if current is not None:
-            metadata["creationTimestamp"] = current.lease["metadata"]["creationTimestamp"]
+            metadata["creationTimestamp"] = current.lease["metadata"][
+                "creationTimestamp"
+            ]
         else:
             metadata["creationTimestamp"] = "2025-01-01T00:00:00Z"
         stored = Stored({**lease, "metadata": metadata}, self.version, uid)

@@ -60,7 +60,7 @@ class Outcome:
         return self.tally.invalid == 0
 
 
-class _Finished(BaseException):  # noqa: N818 - no error: the world is over
+class _Finished(BaseException):
     pass
 
 
@@ -104,7 +104,9 @@ class World:
         # One generator a node, seeded by its name: leaving a node out of the plan
         # leaves the others as they are.
         self.nodes = {
-            node.name: Node(self, node, random.Random(f"{plan.seed} {node.name}").getrandbits(64))
+            node.name: Node(
+                self, node, random.Random(f"{plan.seed} {node.name}").getrandbits(64)
+            )
             for node in plan.nodes
         }
         self.liveness = Liveness(self)
@@ -116,7 +118,9 @@ class World:
         self._sequence = sequence = self._sequence + 1
         heapq.heappush(self._heap, (time, sequence, action, argument))
 
-    def after(self, wait: float, action: Callable[[Any], object], argument: Any) -> None:
+    def after(
+        self, wait: float, action: Callable[[Any], object], argument: Any
+    ) -> None:
         """Let something happen after so many real seconds."""
         self._sequence = sequence = self._sequence + 1
         heapq.heappush(self._heap, (self.time + wait, sequence, action, argument))
@@ -140,7 +144,9 @@ class World:
                 action(argument)
                 limit -= 1
                 if limit < 0:
-                    self.checks.broken(time, "core", "world", "runs away: endless events")
+                    self.checks.broken(
+                        time, "core", "world", "runs away: endless events"
+                    )
                     break
         except _Finished:
             pass

@@ -1,0 +1,540 @@
+"""
+The elector for asyncio.
+
+.. code-block:: python
+
+    async with Elector(lease_name="billing") as elector:
+        async with elector.leadership() as term:
+            await work(term)
+
+The election itself runs on a thread of its own: an event loop that is blocked for a
+while neither loses the Lease nor keeps anybody from asking ``current_leader``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
+from kubernetes_leader_election.events import EVENTS, Handler
+from kubernetes_leader_election.front import BaseElector, seconds_of
+from kubernetes_leader_election.leadership import BaseTerm, ElectorState
+from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.mailbox import Letter
+from kubernetes_leader_election.settings import Duration, Settings
+from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.work import Hold, Place, leave_all_places
+
+__all__ = ["Elector", "Leadership", "Lost", "Term"]
+
+_T = TypeVar("_T")
+
+
+class Elector(BaseElector["Term"]):
+    """
+    Take part in the election on a Lease.
+
+    .. code-block:: python
+
+        elector = Elector(lease_name="billing")
+
+        @elector.on(elector.EVENTS.LEADERSHIP_LOST)
+        async def stop_billing(event): ...
+
+        async with elector:
+            await elector.run(bill)
+
+    The options are those of ``__init__``.
+    """
+
+    async def start(self, timeout: float | None = None) -> None:
+        """
+        Take part in the election from now on, until ``stop()``.
+
+        Handlers run where this is called: on this event loop, or on a thread of the
+        elector. With ``wait_for_leadership`` it returns once a leader is known, this
+        one or another; else at once.
+
+        Args:
+            timeout: Seconds to wait for a leader at most.
+
+        Raises:
+            ProtocolMisuseError: started already, or inherited by a child process.
+            ConfigurationError: no namespace is known.
+            TimeoutError: no leader is known yet; the last error is its cause. The
+                elector goes on.
+            NotLeaderError: stopped while waiting.
+
+        """
+        self._begin()
+        if self._life.settings.wait_for_leadership:
+            await self.wait_for_leader(timeout)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """
+        Give up leadership, let its work end, release the Lease, take part no more.
+
+        Idempotent. In a scope or a handler of this elector it does not wait for
+        itself: the stop goes on when that has ended.
+
+        Args:
+            timeout: Seconds to wait for the work at most; the stop goes on anyway.
+
+        Raises:
+            ProtocolMisuseError: inherited by a child process.
+            TimeoutError: the work is still alive; the Lease is renewed as long.
+
+        """
+        life = self._life
+        life.refuse_child()
+        if life.running:
+            life.ask_to_stop()
+            await self._settle(lambda: not life.running, timeout)
+        await _end_with_signal()
+
+    async def step_down(self, stay_out: Duration | None = None) -> None:
+        """
+        Release the Lease after the work has ended, and let another one lead.
+
+        Args:
+            stay_out: How long not to contend, in seconds or as a timedelta, unless
+                another one leads before; one lease duration unless given.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            ConfigurationError: ``stay_out`` is no length of time.
+
+        """
+        life, seconds = self._life, seconds_of(stay_out)
+        life.refuse_unstarted("step_down()", to_lead=True)
+        present = life.present
+        life.ask_to_step_down(seconds)
+        if present is not None:
+            number = present.term.number
+            await self._settle(lambda: life.is_over(number), None)
+
+    async def wait_until_leading(self, timeout: float | None = None) -> Term:
+        """
+        Wait until this elector leads, and give the term.
+
+        The term may end at any instant: whoever works under it uses ``leadership()``.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            LeadershipLostError: called by the work of a lost term.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: it does not lead yet; the last error is its cause.
+
+        """
+        life, call = self._life, "wait_until_leading()"
+        life.refuse_unstarted(call, to_lead=True)
+        return await _wait(life, partial(life.leading, call), timeout, call)
+
+    async def wait_for_leader(self, timeout: float | None = None) -> str:
+        """
+        Wait until a leader is known, this one or another, and give its identity.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: no leader is known yet; the last error is its cause.
+
+        """
+        life, call = self._life, "wait_for_leader()"
+        life.refuse_unstarted(call, to_lead=False)
+        return await _wait(life, partial(life.leader, call), timeout, call)
+
+    async def states(self) -> AsyncIterator[ElectorState]:
+        """
+        Give the present state, then each one that differs, until the elector stops.
+
+        Renewals alone make no new state. Who is slow gets the newest state, not all.
+        """
+        life, seen = self._life, None
+        while seen is None or not life.was_last(seen):
+            seen = await _wait(life, partial(life.fresh_state, seen), None, "states()")
+            yield seen
+
+    def leadership(self, timeout: float | None = None) -> Leadership:
+        """
+        Give a scope whose body runs only while this elector leads.
+
+        Entering waits for leadership. When the term is lost, the body is told to end:
+        asyncio cancels it, a thread sees ``term.lost``. The Lease is released after
+        the last scope of the term has ended, never before, and renewed meanwhile.
+
+        Args:
+            timeout: Seconds to wait for leadership at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            LeadershipLostError: the term was lost while the body ran; or entered by
+                the work of a lost term.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: it does not lead yet; the last error is its cause.
+
+        """
+        self._life.refuse_unstarted("leadership()", to_lead=True)
+        return Leadership(self._life, timeout)
+
+    async def run(self, main: Callable[[Term], Awaitable[_T]]) -> _T | None:
+        """
+        Start, call ``main`` with each term until it is done, and stop.
+
+        When its term is lost, ``main`` is told to end, and called again with the next
+        term. Errors of the API server never end this call.
+
+        Args:
+            main: The leader's work.
+
+        Returns:
+            What ``main`` returns; None after ``stop()``.
+
+        Raises:
+            ProtocolMisuseError: started already, or inherited by a child process.
+            Exception: whatever ``main`` raises of its own.
+
+        """
+        async with self:
+            while not self._life.stopping:
+                term = None
+                try:
+                    async with self.leadership() as term:
+                        return await main(term)
+                except (LeadershipLostError, NotLeaderError) as error:
+                    if term is not None and error.term is not term:
+                        raise
+        return None
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        try:
+            if self._life.settings.wait_for_leadership:
+                await self.wait_for_leader()
+        except BaseException:
+            self._life.ask_to_stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._life.forked:
+            await self.stop()
+
+    # Inside -------------------------------------------------------------------
+
+    def _make_life(
+        self, *, settings: Settings, credentials: Credentials | None, log: Any
+    ) -> Life[Term]:
+        return Life(settings=settings, credentials=credentials, log=log, make_term=Term)
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def ask_loop(alive: Callable[[], None]) -> None:
+            _call_on(loop, alive)
+
+        self._life.begin(_Courier(self._life, loop), probe=self._probe(ask_loop))
+
+    async def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until a term or a life is over, unless it waits for the caller."""
+        life, place = self._life, self._life.place()
+        if place is None:
+            try:
+                await _wait(life, over, timeout, "")
+            except TimeoutError:
+                raise life.still_alive(timeout or 0.0) from None
+        elif place.is_scope:
+            # The loss cancels the body, and so whoever waits here.
+            await _wait(life, lambda: place.is_over or over(), None, "")
+
+
+class Leadership:
+    """A scope whose body runs only while the elector leads; see ``leadership()``."""
+
+    def __init__(self, life: Life[Term], timeout: float | None) -> None:
+        self._life = life
+        self._timeout = timeout
+        self._hold: Hold | None = None
+        self._cancelled = False
+
+    async def __aenter__(self) -> Term:
+        life, self._loop = self._life, asyncio.get_running_loop()
+        life.refuse_unstarted("leadership()", to_lead=True)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        self._task, self._cancelling = task, task.cancelling()
+        self._cancelled = False
+        join = partial(
+            life.join,
+            f"leadership() in task {task.get_name()!r}",
+            cancel=partial(_call_on, self._loop, self._cancel),
+            home=self._loop,
+        )
+        present, self._hold = await _wait(life, join, self._timeout, "leadership()")
+        self._term = present.term
+        self._place = Place(life, work=present.work, is_scope=True)
+        self._place.enter()
+        self._look_in(self._term.remaining())
+        return present.term
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        hold, self._hold = self._hold, None
+        assert hold is not None  # noqa: S101 - __aenter__ came first
+        if self._timer is not None:
+            self._timer.cancel()
+        self._place.leave()
+        outside = self._cancelled and self._task.uncancel() > self._cancelling
+        lost = self._term.is_lost
+        last = self._life.leave(self._term, hold)
+        if lost and not outside:
+            ours = self._cancelled and isinstance(error, asyncio.CancelledError)
+            if error is None or ours:
+                raise self._term.loss() from error
+        if last and (error is None or isinstance(error, Exception)):
+            await self._wait_for_release()
+
+    def _cancel(self) -> None:
+        """Cancel the body, once. On its loop."""
+        if self._hold is not None and not self._cancelled:
+            self._cancelled = True
+            self._task.cancel(f"leadership lost: {self._term.reason}")
+
+    def _look_in(self, left: float) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        if left != float("inf"):
+            self._timer = self._loop.call_later(left, self._look)
+
+    def _look(self) -> None:
+        """Fault 07: cancel the body by the clock, should the engine be dead."""
+        left = self._term.remaining()
+        if left > 0.0:
+            self._look_in(left)
+        else:
+            self._cancel()
+
+    async def _wait_for_release(self) -> None:
+        life, number = self._life, self._term.number
+        if life.place() is not None or life.forked:
+            return  # something around this scope holds up the release
+        try:
+            await _wait(life, lambda: life.is_over(number), life.stop_budget, "")
+        except TimeoutError:
+            return  # stop() waits for as long as it takes
+
+
+class Term(BaseTerm):
+    """
+    One uninterrupted leadership of one elector. It never comes back to life (G4).
+
+    .. code-block:: python
+
+        async with elector.leadership() as term:
+            term.ensure(2.0)
+            await write(row, fencing_token=term.fencing_token)
+    """
+
+    __slots__ = ("lost",)
+
+    def __init__(
+        self, life: Life[Any], *, number: int, fencing_token: int | None
+    ) -> None:
+        super().__init__(life, number=number, fencing_token=fencing_token)
+        self.lost = Lost(life, self)
+        """Set when the term ends."""
+
+
+class Lost:
+    """
+    Tell when a term has ended: an event that only the loss sets.
+
+    It counts by the clock, too, so it is right with nothing else running.
+    """
+
+    __slots__ = ("_life", "_term")
+
+    def __init__(self, life: Life[Any], term: BaseTerm) -> None:
+        self._life = life
+        self._term = term
+
+    def is_set(self) -> bool:
+        """Tell whether the term has ended."""
+        return self._term.is_lost
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
+        look_in = self._term.remaining
+        try:
+            return await _wait(self._life, self.is_set, timeout, "", look_in=look_in)
+        except TimeoutError:
+            return self.is_set()
+
+
+class _Courier:
+    """Call handlers on the event loop that called ``start()``."""
+
+    def __init__(self, life: Life[Term], loop: asyncio.AbstractEventLoop) -> None:
+        self.home = loop
+        self._life = life
+        self._task: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+        self._context.run(leave_all_places)
+
+    def wake(self) -> None:
+        """Say that there are letters. Any thread; never blocks, never raises."""
+        if not _call_on(self.home, self._begin, context=self._context):
+            self._life.close_home()
+
+    def _begin(self) -> None:
+        if self._task is None:
+            self._task = self.home.create_task(self._deliver_all())
+            self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            # Somebody cancels every task of the loop: it is about to be closed.
+            self._life.close_home()
+        elif self._life.mailbox:
+            self._begin()  # a letter came while the last task ended
+
+    async def _deliver_all(self) -> None:
+        while (letter := self._life.mailbox.take()) is not None:
+            place = Place(self._life, work=letter.work, is_scope=False)
+            place.enter()
+            try:
+                for handler in self._life.handlers.take(letter.event.name):
+                    await self._call(handler, letter)
+            finally:
+                place.leave()
+                if letter.hold is not None:
+                    letter.hold.end()
+
+    async def _call(self, handler: Handler, letter: Letter) -> None:
+        try:
+            result = handler(letter.event)
+            if inspect.isawaitable(result):
+                if letter.event.name is EVENTS.LEADERSHIP_ACQUIRED:
+                    self._start_work(handler, result, letter)
+                else:
+                    await result
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._life.report_raised(handler, letter.event, error)
+
+    def _start_work(
+        self, handler: Handler, result: Awaitable[object], letter: Letter
+    ) -> None:
+        """Start an acquired handler that is a coroutine: it is work of the term."""
+        assert letter.work is not None  # noqa: S101 - an acquisition begins a term
+        task: asyncio.Task[object] | None = None
+
+        def cancel() -> None:
+            _call_on(self.home, lambda: task.cancel() if task else None)
+
+        name = getattr(handler, "__qualname__", repr(handler))
+        hold = letter.work.begin(f"handler {name}", cancel=cancel, home=self.home)
+        if hold is None:
+            _close(result)  # the term is over already: nothing is begun for it
+            return
+        place = Place(self._life, work=letter.work, is_scope=False)
+        task = self.home.create_task(_run_at(place, result), name=name)
+
+        def done(task: asyncio.Task[object]) -> None:
+            place.active = False
+            _close(result)  # cancelled before its first step, it never began
+            hold.end()
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self._life.report_raised(handler, letter.event, error)
+
+        task.add_done_callback(done)
+
+
+async def _run_at(place: Place, work: Awaitable[object]) -> object:
+    place.enter()
+    return await work
+
+
+def _close(work: Awaitable[object]) -> None:
+    if isinstance(work, Coroutine):
+        work.close()
+
+
+def _call_on(
+    loop: asyncio.AbstractEventLoop,
+    callback: Callable[[], object],
+    *,
+    context: contextvars.Context | None = None,
+) -> bool:
+    """Call something on a loop, from any thread; False if the loop is closed."""
+    try:
+        loop.call_soon_threadsafe(callback, context=context)
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _wait(
+    life: Life[Term],
+    check: Callable[[], _T | None],
+    timeout: float | None,
+    call: str,
+    *,
+    look_in: Callable[[], float] | None = None,
+) -> _T:
+    """
+    Wait until ``check`` gives something true, and give that.
+
+    It looks after every change, and after the seconds that ``look_in`` says.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    bell = partial(_call_on, loop, changed.set)
+    life.add_bell(bell)
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                changed.clear()
+                found = check()
+                if found:
+                    return found
+                left = float("inf") if look_in is None else look_in()
+                timer = None
+                if left != float("inf"):
+                    timer = loop.call_later(left, changed.set)
+                try:
+                    await changed.wait()
+                finally:
+                    if timer is not None:
+                        timer.cancel()
+    except TimeoutError:
+        raise life.no_time_left(f"{call} did not return", timeout or 0.0) from None
+    finally:
+        life.remove_bell(bell)
+
+
+async def _end_with_signal() -> None:
+    """Give signals back; let one that is about to end this thread do so here."""
+    auto_close = shared_auto_close()
+    if auto_close.ends_this_thread:
+        await asyncio.sleep(PATIENCE)
+    auto_close.take_back()

@@ -1,0 +1,265 @@
+"""
+Metrics of elections, in the text format of Prometheus, with no dependency.
+
+Gauges are asked of the elector when they are read, so that they are true at that
+instant, also of a process that was frozen; counters count its events.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from kubernetes_leader_election.events import (
+    EVENTS,
+    ElectorEvent,
+    ErrorOccurred,
+    LeadershipLost,
+)
+from kubernetes_leader_election.leadership import ElectorState, Role
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""The Content-Type to serve :meth:`Metrics.text` with."""
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Family(NamedTuple):
+    """One metric: its name, and a value for each set of labels."""
+
+    name: str
+    """Without ``_total``, which counters carry in the text."""
+    kind: Literal["counter", "gauge"]
+    meaning: str
+    samples: list[tuple[Labels, float]]
+
+
+class Watched(Protocol):
+    """The part of an elector, for asyncio or for threads, that metrics look at."""
+
+    @property
+    def lease_name(self) -> str:
+        """The name of the Lease."""
+        ...
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of the Lease."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The name of this candidate."""
+        ...
+
+    @property
+    def current_leader(self) -> bool:
+        """Whether it leads now."""
+        ...
+
+    @property
+    def state(self) -> ElectorState:
+        """The state at this instant."""
+        ...
+
+    def remaining(self) -> float:
+        """Give the seconds for which the Lease is provably held."""
+        ...
+
+    def on(self, event: str, handler: Callable[[Any], object]) -> object:
+        """Call ``handler`` with every such event."""
+        ...
+
+    def off(self, event: str, handler: Callable[[Any], object]) -> object:
+        """Call it no more."""
+        ...
+
+
+class _Tally:
+    """The counters of one elector, and the elector."""
+
+    def __init__(self, elector: Watched) -> None:
+        self.elector = elector
+        self.lock = threading.Lock()
+        self.events: Counter[EVENTS] = Counter()
+        self.losses: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+
+    def count(self, event: ElectorEvent) -> None:
+        """Count an event: the handler of every one of them."""
+        with self.lock:
+            self.events[event.name] += 1
+            if isinstance(event, LeadershipLost):
+                self.losses[event.reason] += 1
+            elif isinstance(event, ErrorOccurred):
+                self.errors[type(event.error).__name__] += 1
+
+    def labels(self) -> Labels:
+        """Give the labels that tell this elector from others."""
+        elector = self.elector
+        return (
+            ("namespace", elector.namespace or ""),
+            ("lease", elector.lease_name),
+            ("identity", elector.identity),
+        )
+
+
+class Metrics:
+    """
+    Count and measure what electors do. Any thread may call anything.
+
+    .. code-block:: python
+
+        metrics = Metrics()
+        metrics.watch(elector)
+        body, kind = metrics.text(), CONTENT_TYPE    # answer of GET /metrics
+    """
+
+    def __init__(self) -> None:
+        self._tallies: tuple[_Tally, ...] = ()
+        self._lock = threading.Lock()
+
+    def watch(self, elector: Watched) -> None:
+        """Begin to count the events of ``elector``; before its start none is missed."""
+        tally = _Tally(elector)
+        for name in EVENTS:
+            elector.on(name, tally.count)
+        with self._lock:
+            self._tallies = (*self._tallies, tally)
+
+    def forget(self, elector: Watched) -> None:
+        """Count and show it no more. Harmless if it is not watched."""
+        with self._lock:
+            gone = [t for t in self._tallies if t.elector is elector]
+            self._tallies = tuple(t for t in self._tallies if t not in gone)
+        for tally in gone:
+            for name in EVENTS:
+                elector.off(name, tally.count)
+
+    def families(self) -> Iterator[Family]:
+        """Give every metric with its values at this instant."""
+        tallies = self._tallies
+        yield from _gauges(tallies)
+        yield from _counters(tallies)
+
+    def text(self) -> str:
+        """Give all metrics in the text format of Prometheus, version 0.0.4."""
+        lines: list[str] = []
+        for family in self.families():
+            name = family.name + ("_total" if family.kind == "counter" else "")
+            lines += [f"# HELP {name} {family.meaning}", f"# TYPE {name} {family.kind}"]
+            lines += [
+                f"{name}{{{_rendered(labels)}}} {_number(value)}"
+                for labels, value in family.samples
+            ]
+        return "\n".join([*lines, ""])
+
+
+def _gauges(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
+    leads: list[tuple[Labels, float]] = []
+    left: list[tuple[Labels, float]] = []
+    roles: list[tuple[Labels, float]] = []
+    transitions: list[tuple[Labels, float]] = []
+    master: dict[Labels, float] = {}
+    for tally in tallies:
+        elector, labels = tally.elector, tally.labels()
+        leading, state = float(elector.current_leader), elector.state
+        leads.append((labels, leading))
+        left.append((labels, elector.remaining()))
+        roles += [
+            ((*labels, ("role", str(role))), float(role is state.role)) for role in Role
+        ]
+        if state.transitions is not None:
+            transitions.append((labels, float(state.transitions)))
+        name: Labels = (("name", elector.lease_name),)
+        master[name] = max(master.get(name, 0.0), leading)
+    yield Family(
+        "leader_election_leader", "gauge", "1 while this elector leads, else 0.", leads
+    )
+    yield Family(
+        "leader_election_remaining_seconds",
+        "gauge",
+        "For how long the Lease is provably held without another renewal.",
+        left,
+    )
+    yield Family(
+        "leader_election_role",
+        "gauge",
+        "1 for the role of this elector. Draining for long: work that does not stop.",
+        roles,
+    )
+    yield Family(
+        "leader_election_lease_transitions",
+        "gauge",
+        "How often the Lease changed hands, as written in it.",
+        transitions,
+    )
+    yield Family(
+        "leader_election_master_status",
+        "gauge",
+        "The same as leader_election_leader, under the name that client-go uses.",
+        list(master.items()),
+    )
+
+
+def _counters(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
+    counted: dict[EVENTS, list[tuple[Labels, float]]] = {name: [] for name in EVENTS}
+    losses: list[tuple[Labels, float]] = []
+    errors: list[tuple[Labels, float]] = []
+    for tally in tallies:
+        labels = tally.labels()
+        with tally.lock:
+            for name in EVENTS:
+                counted[name].append((labels, float(tally.events[name])))
+            losses += [
+                ((*labels, ("reason", reason)), float(count))
+                for reason, count in sorted(tally.losses.items())
+            ]
+            errors += [
+                ((*labels, ("error", error)), float(count))
+                for error, count in sorted(tally.errors.items())
+            ]
+    yield Family(
+        "leader_election_terms_acquired",
+        "counter",
+        "Terms that began.",
+        counted[EVENTS.LEADERSHIP_ACQUIRED],
+    )
+    yield Family(
+        "leader_election_terms_lost", "counter", "Terms that ended, by reason.", losses
+    )
+    yield Family(
+        "leader_election_renewals",
+        "counter",
+        "Renewals that are known to be applied.",
+        counted[EVENTS.LEASE_RENEWED],
+    )
+    yield Family(
+        "leader_election_leader_changes",
+        "counter",
+        "Changes of the holder that were seen.",
+        counted[EVENTS.LEADER_CHANGED],
+    )
+    yield Family(
+        "leader_election_errors",
+        "counter",
+        "Errors that were met and tried again, by kind.",
+        errors,
+    )
+
+
+def _rendered(labels: Labels) -> str:
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf"  # leadership is assumed: it has no end
+    return str(int(value)) if value.is_integer() else f"{value:.3f}"

@@ -1,0 +1,478 @@
+"""
+The elector for threads.
+
+.. code-block:: python
+
+    with Elector(lease_name="billing") as elector:
+        with elector.leadership() as term:
+            while not term.lost.wait(timeout=1.0):
+                work(term)
+
+A thread cannot be cancelled, only asked: leader work looks at ``term.lost`` at least
+once in the stop budget. Work that does not is never released under its feet, but after
+the lease duration nothing holds others back any more.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from kubernetes_leader_election.chores import shared_chores
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    LeadershipLostError,
+    NotLeaderError,
+)
+from kubernetes_leader_election.events import Handler
+from kubernetes_leader_election.front import BaseElector, seconds_of
+from kubernetes_leader_election.leadership import BaseTerm, ElectorState
+from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.mailbox import Letter
+from kubernetes_leader_election.settings import Duration, Settings
+from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.work import Hold, Place, leave_all_places
+
+__all__ = ["Elector", "Leadership", "Lost", "Term"]
+
+_T = TypeVar("_T")
+
+LONGEST_WAIT: Final = 3600.0
+"""Seconds: locks do not take an endless number."""
+
+
+class Elector(BaseElector["Term"]):
+    """
+    Take part in the election on a Lease.
+
+    .. code-block:: python
+
+        elector = Elector(lease_name="billing")
+
+        @elector.on(elector.EVENTS.LEADERSHIP_LOST)
+        def stop_billing(event): ...
+
+        with elector:
+            elector.run(bill)
+
+    The options are those of ``__init__``.
+    """
+
+    def start(self, timeout: float | None = None) -> None:
+        """
+        Take part in the election from now on, until ``stop()``.
+
+        Handlers run where this is called: on this event loop, or on a thread of the
+        elector. With ``wait_for_leadership`` it returns once a leader is known, this
+        one or another; else at once.
+
+        Args:
+            timeout: Seconds to wait for a leader at most.
+
+        Raises:
+            ProtocolMisuseError: started already, or inherited by a child process.
+            ConfigurationError: no namespace is known.
+            TimeoutError: no leader is known yet; the last error is its cause. The
+                elector goes on.
+            NotLeaderError: stopped while waiting.
+
+        """
+        self._begin()
+        if self._life.settings.wait_for_leadership:
+            self.wait_for_leader(timeout)
+
+    def stop(self, timeout: float | None = None) -> None:
+        """
+        Give up leadership, let its work end, release the Lease, take part no more.
+
+        Idempotent. In a scope or a handler of this elector it does not wait for
+        itself: the stop goes on when that has ended.
+
+        Args:
+            timeout: Seconds to wait for the work at most; the stop goes on anyway.
+
+        Raises:
+            ProtocolMisuseError: inherited by a child process.
+            TimeoutError: the work is still alive; the Lease is renewed as long.
+
+        """
+        life = self._life
+        life.refuse_child()
+        if life.running:
+            life.ask_to_stop()
+            self._settle(lambda: not life.running, timeout)
+        _end_with_signal()
+
+    def step_down(self, stay_out: Duration | None = None) -> None:
+        """
+        Release the Lease after the work has ended, and let another one lead.
+
+        Args:
+            stay_out: How long not to contend, in seconds or as a timedelta, unless
+                another one leads before; one lease duration unless given.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            ConfigurationError: ``stay_out`` is no length of time.
+
+        """
+        life, seconds = self._life, seconds_of(stay_out)
+        life.refuse_unstarted("step_down()", to_lead=True)
+        present = life.present
+        life.ask_to_step_down(seconds)
+        if present is not None:
+            number = present.term.number
+            self._settle(lambda: life.is_over(number), None)
+
+    def wait_until_leading(self, timeout: float | None = None) -> Term:
+        """
+        Wait until this elector leads, and give the term.
+
+        The term may end at any instant: whoever works under it uses ``leadership()``.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            LeadershipLostError: called by the work of a lost term.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: it does not lead yet; the last error is its cause.
+
+        """
+        life, call = self._life, "wait_until_leading()"
+        life.refuse_unstarted(call, to_lead=True)
+        return _wait(life, partial(life.leading, call), timeout, call)
+
+    def wait_for_leader(self, timeout: float | None = None) -> str:
+        """
+        Wait until a leader is known, this one or another, and give its identity.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: no leader is known yet; the last error is its cause.
+
+        """
+        life, call = self._life, "wait_for_leader()"
+        life.refuse_unstarted(call, to_lead=False)
+        return _wait(life, partial(life.leader, call), timeout, call)
+
+    def states(self) -> Iterator[ElectorState]:
+        """
+        Give the present state, then each one that differs, until the elector stops.
+
+        Renewals alone make no new state. Who is slow gets the newest state, not all.
+        """
+        life, seen = self._life, None
+        while seen is None or not life.was_last(seen):
+            seen = _wait(life, partial(life.fresh_state, seen), None, "states()")
+            yield seen
+
+    def leadership(self, timeout: float | None = None) -> Leadership:
+        """
+        Give a scope whose body runs only while this elector leads.
+
+        Entering waits for leadership. When the term is lost, the body is told to end:
+        asyncio cancels it, a thread sees ``term.lost``. The Lease is released after
+        the last scope of the term has ended, never before, and renewed meanwhile.
+
+        Args:
+            timeout: Seconds to wait for leadership at most.
+
+        Raises:
+            ProtocolMisuseError: not started, or inherited by a child process.
+            LeadershipLostError: the term was lost while the body ran; or entered by
+                the work of a lost term.
+            NotLeaderError: stopped while waiting.
+            TimeoutError: it does not lead yet; the last error is its cause.
+
+        """
+        self._life.refuse_unstarted("leadership()", to_lead=True)
+        return Leadership(self._life, timeout)
+
+    def run(self, main: Callable[[Term], _T]) -> _T | None:
+        """
+        Start, call ``main`` with each term until it is done, and stop.
+
+        When its term is lost, ``main`` is told to end, and called again with the next
+        term. Errors of the API server never end this call.
+
+        Args:
+            main: The leader's work.
+
+        Returns:
+            What ``main`` returns; None after ``stop()``.
+
+        Raises:
+            ProtocolMisuseError: started already, or inherited by a child process.
+            Exception: whatever ``main`` raises of its own.
+
+        """
+        with self:
+            while not self._life.stopping:
+                term = None
+                try:
+                    with self.leadership() as term:
+                        return main(term)
+                except (LeadershipLostError, NotLeaderError) as error:
+                    if term is not None and error.term is not term:
+                        raise
+        return None
+
+    def __enter__(self) -> Self:
+        self._begin()
+        try:
+            if self._life.settings.wait_for_leadership:
+                self.wait_for_leader()
+        except BaseException:
+            self._life.ask_to_stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._life.forked:
+            self.stop()
+
+    # Inside -------------------------------------------------------------------
+
+    def _make_life(
+        self, *, settings: Settings, credentials: Credentials | None, log: Any
+    ) -> Life[Term]:
+        if settings.liveness == "loop":
+            raise ConfigurationError(
+                'liveness="loop" asks an event loop, and this elector has none. Give a '
+                "callable that returns true while the application is well.",
+                option="liveness",
+            )
+        return Life(settings=settings, credentials=credentials, log=log, make_term=Term)
+
+    def _check_handler(self, handler: Handler) -> None:
+        if inspect.iscoroutinefunction(handler):
+            raise ConfigurationError(
+                f"{handler!r} is a coroutine function, and this elector has no event "
+                "loop to run it on. Give a plain function, or use the elector for "
+                "asyncio: kubernetes_leader_election.Elector."
+            )
+
+    def _begin(self) -> None:
+        self._life.begin(_Courier(self._life), probe=self._probe(None))
+
+    def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
+        """Wait until a term or a life is over, unless it waits for the caller."""
+        life, place = self._life, self._life.place()
+        if place is None:
+            try:
+                _wait(life, over, timeout, "")
+            except TimeoutError:
+                raise life.still_alive(timeout or 0.0) from None
+        elif place.is_scope:
+            # Only until `term.lost` is set: the body goes on from here.
+            _wait(life, lambda: place.is_over or over(), None, "")
+
+
+class Leadership:
+    """A scope whose body runs only while the elector leads; see ``leadership()``."""
+
+    def __init__(self, life: Life[Term], timeout: float | None) -> None:
+        self._life = life
+        self._timeout = timeout
+        self._hold: Hold | None = None
+
+    def __enter__(self) -> Term:
+        life = self._life
+        life.refuse_unstarted("leadership()", to_lead=True)
+        what = f"leadership() in thread {threading.current_thread().name!r}"
+        join = partial(life.join, what)
+        present, self._hold = _wait(life, join, self._timeout, "leadership()")
+        self._term = present.term
+        self._place = Place(life, work=present.work, is_scope=True)
+        self._place.enter()
+        return present.term
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        hold, self._hold = self._hold, None
+        assert hold is not None  # noqa: S101 - __enter__ came first
+        self._place.leave()
+        lost = self._term.is_lost
+        last = self._life.leave(self._term, hold)
+        if lost and error is None:
+            raise self._term.loss()
+        if last and (error is None or isinstance(error, Exception)):
+            self._wait_for_release()
+
+    def _wait_for_release(self) -> None:
+        life, number = self._life, self._term.number
+        if life.place() is not None or life.forked:
+            return  # something around this scope holds up the release
+        try:
+            _wait(life, lambda: life.is_over(number), life.stop_budget, "")
+        except TimeoutError:
+            return  # stop() waits for as long as it takes
+
+
+class Term(BaseTerm):
+    """
+    One uninterrupted leadership of one elector. It never comes back to life (G4).
+
+    .. code-block:: python
+
+        with elector.leadership() as term:
+            while not term.lost.wait(timeout=1.0):
+                term.ensure(2.0)
+                write(row, fencing_token=term.fencing_token)
+    """
+
+    __slots__ = ("lost",)
+
+    def __init__(
+        self, life: Life[Any], *, number: int, fencing_token: int | None
+    ) -> None:
+        super().__init__(life, number=number, fencing_token=fencing_token)
+        self.lost = Lost(life, self)
+        """Set when the term ends."""
+
+
+class Lost:
+    """
+    Tell when a term has ended: an event that only the loss sets.
+
+    It counts by the clock, too, so it is right with nothing else running.
+    """
+
+    __slots__ = ("_life", "_term")
+
+    def __init__(self, life: Life[Any], term: BaseTerm) -> None:
+        self._life = life
+        self._term = term
+
+    def is_set(self) -> bool:
+        """Tell whether the term has ended."""
+        return self._term.is_lost
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
+        look_in = self._term.remaining
+        try:
+            return _wait(self._life, self.is_set, timeout, "", look_in=look_in)
+        except TimeoutError:
+            return self.is_set()
+
+
+class _Courier:
+    """Call handlers on one thread of the elector."""
+
+    home = None
+
+    def __init__(self, life: Life[Term]) -> None:
+        self._life = life
+        self._changed = threading.Condition()
+        self._running = False
+        self._context = contextvars.copy_context()
+        self._context.run(leave_all_places)
+
+    def wake(self) -> None:
+        """Say that there are letters. Any thread; never blocks, never raises."""
+        with self._changed:
+            self._changed.notify()
+            if self._running:
+                return
+            self._running = True
+        # To start a thread is to wait for it, which the engine's thread must not.
+        shared_chores().call(self._start)
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(
+                target=self._context.run,
+                args=(self._deliver_all,),
+                name="leader-election-handlers",
+                daemon=True,
+            ).start()
+        except RuntimeError:
+            self._life.close_home()  # the interpreter is exiting
+
+    def _deliver_all(self) -> None:
+        mailbox = self._life.mailbox
+        while True:
+            letter = mailbox.take()
+            if letter is not None:
+                self._deliver(letter)
+                continue
+            with self._changed:
+                if not mailbox:
+                    if not self._life.running:
+                        self._running = False
+                        return
+                    self._changed.wait(LONGEST_WAIT)
+
+    def _deliver(self, letter: Letter) -> None:
+        place = Place(self._life, work=letter.work, is_scope=False)
+        place.enter()
+        try:
+            for handler in self._life.handlers.take(letter.event.name):
+                try:
+                    handler(letter.event)
+                except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
+                    self._life.report_raised(handler, letter.event, error)
+        finally:
+            place.leave()
+            if letter.hold is not None:
+                letter.hold.end()
+
+
+def _wait(
+    life: Life[Term],
+    check: Callable[[], _T | None],
+    timeout: float | None,
+    call: str,
+    *,
+    look_in: Callable[[], float] | None = None,
+) -> _T:
+    """
+    Wait until ``check`` gives something true, and give that.
+
+    It looks after every change, and after the seconds that ``look_in`` says.
+    """
+    changed = threading.Event()
+    until = None if timeout is None else time.monotonic() + timeout
+    bell = changed.set
+    life.add_bell(bell)
+    try:
+        while True:
+            changed.clear()
+            found = check()
+            if found:
+                return found
+            pause = LONGEST_WAIT if look_in is None else min(LONGEST_WAIT, look_in())
+            if until is not None:
+                left = until - time.monotonic()
+                if left <= 0.0:
+                    raise life.no_time_left(f"{call} did not return", timeout or 0.0)
+                pause = min(pause, left)
+            changed.wait(pause)
+    finally:
+        life.remove_bell(bell)
+
+
+def _end_with_signal() -> None:
+    """Give signals back; let one that is about to end this thread do so here."""
+    auto_close = shared_auto_close()
+    if auto_close.ends_this_thread:
+        threading.Event().wait(PATIENCE)
+    auto_close.take_back()

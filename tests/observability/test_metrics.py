@@ -1,0 +1,194 @@
+"""Tests of the metrics, of their text, and of the adapters."""
+
+import math
+from datetime import UTC, datetime
+
+import prometheus_client
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client.parser import text_string_to_metric_families
+
+from kubernetes_leader_election import events
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.leadership import ElectorState, Role
+from kubernetes_leader_election.observability.metrics import Metrics
+from kubernetes_leader_election.observability.opentelemetry import export
+from kubernetes_leader_election.observability.prometheus import ElectionCollector
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class FakeElector:
+    """An elector that is told what happens to it."""
+
+    def __init__(self, identity="a", lease_name="billing"):
+        self.identity, self.lease_name, self.namespace = identity, lease_name, "shop"
+        self.role, self.left, self.transitions = Role.CANDIDATE, 0.0, None
+        self.handlers = events.Handlers()
+        self.on, self.off = self.handlers.on, self.handlers.off
+
+    @property
+    def current_leader(self):
+        """Tell whether it was told to lead."""
+        return self.role is Role.LEADER
+
+    @property
+    def state(self):
+        """Give the state it was told to have."""
+        return ElectorState(
+            role=self.role,
+            holder=None,
+            since=NOW,
+            deadline=None,
+            transitions=self.transitions,
+            last_error=None,
+        )
+
+    def remaining(self):
+        """Give the seconds it was told to have left."""
+        return self.left
+
+    def tell(self, kind, **more):
+        """Hand an event to the handlers."""
+        event = kind(
+            lease=self.lease_name,
+            namespace=self.namespace,
+            identity=self.identity,
+            **more,
+        )
+        for handler in self.handlers.take(event.name):
+            handler(event)
+
+    def live(self):
+        """Lead, renew twice, fail once, and lose."""
+        self.tell(events.LeaderChanged, holder_identity=self.identity)
+        self.tell(events.LeadershipAcquired, term=1, token=7)
+        for _ in range(2):
+            self.tell(events.LeaseRenewed, term=1, token=7, renew_time=NOW)
+        self.tell(events.ErrorOccurred, error=LeaseApiError("down"))
+        self.tell(events.LeadershipLost, term=1, token=7, reason="renew_deadline")
+
+
+@pytest.fixture(name="elector")
+def _elector():
+    """Give an elector."""
+    return FakeElector()
+
+
+@pytest.fixture(name="metrics")
+def _metrics(elector):
+    """Give metrics that watch the elector."""
+    metrics = Metrics()
+    metrics.watch(elector)
+    return metrics
+
+
+def read(metrics):
+    """Read the text with the parser of prometheus-client."""
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.text())
+        for sample in family.samples
+    }
+
+
+WHO = (("identity", "a"), ("lease", "billing"), ("namespace", "shop"))
+
+
+def test_gauges_are_asked_when_they_are_read(metrics, elector):
+    """G1, rule 15: what a scrape shows was true at the instant of the scrape."""
+    assert read(metrics)["leader_election_leader", *WHO] == 0
+    elector.role, elector.left, elector.transitions = Role.LEADER, 12.5, 3
+    found = read(metrics)
+    assert found["leader_election_leader", *WHO] == 1
+    assert found["leader_election_remaining_seconds", *WHO] == 12.5
+    assert found["leader_election_lease_transitions", *WHO] == 3
+    assert found["leader_election_master_status", ("name", "billing")] == 1
+    roles = {
+        dict(key[1:])["role"]: value
+        for key, value in found.items()
+        if key[0] == "leader_election_role"
+    }
+    assert roles == {str(role): float(role is Role.LEADER) for role in Role}
+
+
+def test_counters_count_events(metrics, elector):
+    """Every event is counted once, losses by reason, errors by kind."""
+    elector.live()
+    found = read(metrics)
+    assert found["leader_election_terms_acquired_total", *WHO] == 1
+    assert found["leader_election_renewals_total", *WHO] == 2
+    assert found["leader_election_leader_changes_total", *WHO] == 1
+    reason, error = ("reason", "renew_deadline"), ("error", "LeaseApiError")
+    assert found["leader_election_terms_lost_total", *WHO, reason] == 1
+    assert found["leader_election_errors_total", *sorted((*WHO, error))] == 1
+
+
+def test_assumed_leadership_has_no_end(metrics, elector):
+    """Off-cluster the remaining time is infinite, and readable."""
+    elector.left = math.inf
+    assert read(metrics)["leader_election_remaining_seconds", *WHO] == math.inf
+
+
+def test_labels_are_escaped():
+    """Fault 51: no text in a label can forge a metric."""
+    metrics = Metrics()
+    odd = 'a"} 1\n\\evil'
+    metrics.watch(FakeElector(identity=odd))
+    identities = {dict(key[1:]).get("identity") for key in read(metrics)}
+    assert identities == {odd, None}
+
+
+def test_several_electors_are_told_apart(metrics):
+    """Two electors of one process have their own values; one Lease has one status."""
+    second = FakeElector(identity="b")
+    second.role = Role.LEADER
+    metrics.watch(second)
+    found = read(metrics)
+    assert found["leader_election_leader", *WHO] == 0
+    assert found["leader_election_leader", ("identity", "b"), *WHO[1:]] == 1
+    assert found["leader_election_master_status", ("name", "billing")] == 1
+
+
+def test_forgotten_elector_is_counted_no_more(metrics, elector):
+    """forget() takes the handlers off and the values away."""
+    metrics.forget(elector)
+    metrics.forget(elector)
+    elector.live()
+    assert read(metrics) == {}
+    assert all(elector.handlers.count(name) == 0 for name in events.EVENTS)
+
+
+def test_prometheus_client_shows_the_same(metrics, elector):
+    """The adapter for prometheus-client gives what our own text gives."""
+    elector.live()
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(ElectionCollector(metrics))
+    shown = prometheus_client.generate_latest(registry).decode()
+    again = {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(shown)
+        for sample in family.samples
+    }
+    assert again == read(metrics)
+
+
+def test_opentelemetry_shows_the_same(metrics, elector):
+    """The adapter for OpenTelemetry gives the same names and values."""
+    elector.live()
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader])
+    export(metrics, provider.get_meter("test"))
+    (resource,) = reader.get_metrics_data().resource_metrics
+    (scope,) = resource.scope_metrics
+    shown = {
+        (metric.name, *sorted(point.attributes.items())): point.value
+        for metric in scope.metrics
+        for point in metric.data.data_points
+    }
+    assert shown == {
+        (key[0].removesuffix("_total"), *key[1:]): value
+        for key, value in read(metrics).items()
+    }
+    provider.shutdown()

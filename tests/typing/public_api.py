@@ -1,0 +1,27 @@
+"""What a type checker must accept of a user's program; checked, never run."""
+
+from __future__ import annotations
+
+from kubernetes_leader_election.core.timing import Now
+from kubernetes_leader_election.elector import Elector as AsyncElector
+from kubernetes_leader_election.sync import Elector, Term
+
+
+def lead(elector: Elector) -> None:
+    """Use the threaded front."""
+    with elector, elector.leadership() as term:
+        token: int | None = term.fencing_token
+        term.ensure(1.0)
+        assert token is None or not term.lost.is_set()
+
+
+def work(term: Term) -> int:
+    """Be the work of a term."""
+    return term.number
+
+
+async def lead_async(elector: AsyncElector) -> None:
+    """Use the asyncio front."""
+    async with elector, elector.leadership() as term:
+        left: float = term.remaining()
+        assert left >= Now(0.0, 0.0, 0).boottime
