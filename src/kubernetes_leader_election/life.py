@@ -73,8 +73,10 @@ TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
 class Courier(Protocol):
     """Who calls the handlers, in the order of the letters."""
 
-    home: Home | None
-    """The event loop on which handlers run, where there is one."""
+    @property
+    def home(self) -> Home | None:
+        """The event loop on which handlers run, where there is one."""
+        ...
 
     def wake(self) -> None:
         """Say that there are letters. Any thread; never blocks, never raises."""
@@ -137,7 +139,7 @@ class Life(Generic[TermT]):
         self._lock = threading.RLock()
         self._present: Present[TermT] | None = None
         self._given_up = 0
-        self._bells: tuple[Callable[[], None], ...] = ()
+        self._bells: tuple[Callable[[], object], ...] = ()
         self._logged_error = ""
         self._retry: Timer | None = None
         self._retries = 0

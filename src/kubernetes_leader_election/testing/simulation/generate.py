@@ -109,7 +109,9 @@ def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
 
 
 def _rival(draw: Random, name: str) -> NodePlan:
-    kind = draw.choice(("client-go", "client-go", "client-go", "node-package"))
+    kind: Literal["client-go", "node-package"] = draw.choice(
+        ("client-go", "client-go", "client-go", "node-package")
+    )
     settings = settings_for(f"rival-{name}", duration=15, share=2 / 15)
     if kind == "node-package":
         settings = settings_for(f"rival-{name}", duration=20, share=0.5)
