@@ -192,17 +192,19 @@ class Lane:
     def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        self.accepted += 1
+        # Known before its task begins: a task cancelled before that closes nothing.
+        connection = _Connection(writer)
+        self._connections.add(connection)
         # A task of our own: those of asyncio's streams complain when cancelled.
-        task = asyncio.create_task(self._serve(reader, writer))
+        task = asyncio.create_task(self._serve(reader, connection))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reader: asyncio.StreamReader, connection: _Connection
     ) -> None:
-        self.accepted += 1
-        connection = _Connection(writer)
-        self._connections.add(connection)
+        writer = connection.client
         try:
             up = self._flows["to_server"]
             await up.open.wait()
