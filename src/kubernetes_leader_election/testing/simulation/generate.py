@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.faults import EDITS
@@ -109,7 +109,7 @@ def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
 
 
 def _rival(draw: Random, name: str) -> NodePlan:
-    kind: Literal[client - go, node - package] = draw.choice(
+    kind: Literal["client-go", "node-package"] = draw.choice(
         ("client-go", "client-go", "client-go", "node-package")
     )
     settings = settings_for(f"rival-{name}", duration=15, share=2 / 15)
