@@ -74,6 +74,9 @@ class Answers(Sightings):
             return
         self._doubt = False
         self._gone()
+        # It may be gone by a restore, after which versions count from lower on: the
+        # answer to a creating write would else look like old news.
+        self._observation.hear("", None)
         self._after_read()
 
     def _read_was_overtaken(self) -> None:
