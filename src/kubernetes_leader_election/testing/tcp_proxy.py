@@ -21,6 +21,7 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from kubernetes_leader_election.errors import ProtocolMisuseError
+from kubernetes_leader_election.testing.listening import close_listener, settle
 
 __all__ = ["Direction", "Lane", "TcpProxy"]
 
@@ -165,13 +166,12 @@ class Lane:
 
     def refuse(self) -> None:
         """Refuse new connections; open ones stay."""
+        self._proxy.run(self._stop_listening())
 
-        def stop_listening() -> None:
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
-
-        self._proxy.call(stop_listening)
+    async def _stop_listening(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await close_listener(listener)
 
     def accept(self) -> None:
         """Take new connections again, on the same port."""
@@ -290,9 +290,7 @@ class Lane:
 
     async def close(self) -> None:
         """Close everything; called in the proxy's loop."""
-        if self._listener is not None:
-            self._listener.close()
-        await _settle()
+        await self._stop_listening()
         serving = list(self._serving)
         for connection in list(self._connections):
             connection.client.transport.abort()
@@ -300,13 +298,7 @@ class Lane:
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
-        await _settle()
-
-
-async def _settle() -> None:
-    """Let the loop turn: what was just accepted arrives, what was aborted closes."""
-    for _ in range(3):
-        await asyncio.sleep(0)
+        await settle()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

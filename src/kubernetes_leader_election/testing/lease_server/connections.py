@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from kubernetes_leader_election.testing.lease_server.exchange import BODY_LIMIT
+from kubernetes_leader_election.testing.listening import close_listener, settle
 
 __all__ = ["Connections", "listen"]
 
@@ -71,27 +72,20 @@ class Connections:
         web_server, self._web = self._web, None
         if web_server is None or self._listener is None:
             return
-        self._listener.close()
-        await _settle()
+        await close_listener(self._listener)
         if patience is not None:
             web_server.pre_shutdown()
             await web_server.shutdown(timeout=patience)
             return
         _abort(web_server)
-        await _settle()
+        await settle()
         await web_server.shutdown(timeout=0.0)
-        await _settle()
+        await settle()
 
     def abort(self) -> None:
         """Reset every open connection; new ones are accepted."""
         if self._web is not None:
             _abort(self._web)
-
-
-async def _settle() -> None:
-    """Let the loop turn: what was just accepted arrives, what was aborted closes."""
-    for _ in range(3):
-        await asyncio.sleep(0)
 
 
 def _abort(web_server: web.Server) -> None:
