@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -217,6 +218,10 @@ def trouble_of(error: Exception, call: Call) -> str:
             return str(error)
         case TimeoutError():
             return "no complete answer came in time"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return "the connection was closed by the server"
+        case ssl.SSLError():
+            return f"the TLS connection broke ({error.reason or 'no reason given'})"
         case OSError():
             return f"the connection broke ({error.strerror or type(error).__name__})"
         case _:
