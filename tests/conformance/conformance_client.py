@@ -29,6 +29,8 @@ class Patience:
     write: float
     read: float
     future: float
+    bookmark: float = 2.0
+    """How long before its end a watch gets a bookmark."""
 
 
 @dataclass

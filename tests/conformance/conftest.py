@@ -30,7 +30,7 @@ from conformance_client import Api, Patience, Target
 from kubernetes_leader_election.testing import LeaseServer, Timings
 
 USERS = ("alice", "bob", "nobody")
-SHORT = Timings(write=1.2, read=1.6, future=0.4, health=0.3)
+SHORT = Timings(write=1.2, read=1.6, future=0.4, health=0.3, bookmark_before_end=0.5)
 """The embedded server's patience in this suite, where waiting is all a test does."""
 
 
@@ -44,7 +44,10 @@ class EmbeddedTarget(Target):
         super().__init__(server.url, None, tokens)
         self.server = server
         self.patience = Patience(
-            write=SHORT.write, read=SHORT.read, future=SHORT.future
+            write=SHORT.write,
+            read=SHORT.read,
+            future=SHORT.future,
+            bookmark=SHORT.bookmark_before_end,
         )
         self.subjects = {name: name for name in USERS}
 

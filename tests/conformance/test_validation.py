@@ -306,6 +306,7 @@ def test_creating_in_a_missing_namespace_is_404(api: Api, method):
     assert answer.json["details"]["kind"] == "namespaces"
 
 
+@pytest.mark.slow
 def test_reading_in_a_missing_namespace(api: Api):
     """Namespaces: GET is a missing Lease, LIST is empty, a watch opens."""
     answer = api.request("GET", f"{MISSING}/p")

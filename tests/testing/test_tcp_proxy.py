@@ -13,7 +13,7 @@ from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.testing import TcpProxy
 
 PATIENCE = 10.0
-SILENCE = 0.3
+SILENCE = 0.15
 
 
 class EchoServer:
@@ -190,6 +190,7 @@ def test_connections_into_a_black_hole_are_made_later(proxy, connect):
     assert receive(connection, 1) == b"a"
 
 
+@pytest.mark.slow
 def test_delay_holds_every_byte(proxy, connect):
     """Delay: the round trip takes twice as long, and the order is kept."""
     proxy.delay(0.15)
@@ -200,6 +201,7 @@ def test_delay_holds_every_byte(proxy, connect):
     assert time.monotonic() - began >= 0.3
 
 
+@pytest.mark.slow
 def test_delay_does_not_add_up(proxy, connect):
     """Delay: it shifts the stream, it does not slow it down."""
     proxy.delay(0.2, "to_server")

@@ -99,6 +99,7 @@ def holder(server, name="p"):
     return stored and stored["spec"].get("holderIdentity")
 
 
+@pytest.mark.slow
 def test_delayed_requests_are_served_late(server, client):
     """Delay: the answer is right, and late (fault 27)."""
     server.faults.add(Fault(Delay(0.3), verb="update"))
@@ -133,6 +134,7 @@ def test_throttled_requests_are_told_when_to_come_again(server, client):
     assert body == b"Too many requests, please try again later.\n"
 
 
+@pytest.mark.slow
 def test_hung_requests_are_not_answered(server, client):
     """Hang: silence, no effect, until the client gives up (fault 26)."""
     server.faults.add(Fault(Hang(), verb="update"))
@@ -167,6 +169,7 @@ def test_applied_and_dropped_requests_have_an_effect(server, client):
     assert server.requests.counts()["update"] == 1
 
 
+@pytest.mark.slow
 def test_applied_and_hung_requests_have_an_effect(server, client):
     """ApplyThenHang: applied at once, never answered (fault 28)."""
     server.faults.add(Fault(ApplyThenHang(), verb="update"))
@@ -175,6 +178,7 @@ def test_applied_and_hung_requests_have_an_effect(server, client):
     assert holder(server) == "a"
 
 
+@pytest.mark.slow
 def test_late_requests_meet_the_later_state(server, client):
     """ApplyLate: a write stuck on the way loses against a newer one (fault 29)."""
     client.put("first")
@@ -231,6 +235,7 @@ def test_cut_watches_end_in_mid_line(server, client):
         assert b"\n" not in cut.value.partial
 
 
+@pytest.mark.slow
 def test_silenced_watches_stay_open(server, client):
     """SilenceWatch: nothing comes, nothing closes (faults 25, 40)."""
     server.faults.add(Fault(SilenceWatch(after_events=1)))
@@ -249,6 +254,7 @@ def test_silenced_watches_stay_open(server, client):
     assert heard == [b""]
 
 
+@pytest.mark.slow
 def test_lagging_watches_are_late_and_in_order(server, client):
     """LagWatch: every event comes, so much later (fault 39)."""
     server.faults.add(Fault(LagWatch(0.3)))
@@ -285,6 +291,7 @@ def test_health_is_left_alone(server, client):
     assert client.call("GET", LEASES)[0] == 503
 
 
+@pytest.mark.slow
 def test_frozen_server_does_nothing(server, client):
     """freeze: no answer and no effect until the thaw (fault 22)."""
     client.put("a")
@@ -295,6 +302,7 @@ def test_frozen_server_does_nothing(server, client):
     assert client.call("GET", "/readyz")[0] == 200
 
 
+@pytest.mark.slow
 def test_frozen_server_thaws_by_itself(server, client):
     """freeze(seconds): it goes on in the end."""
     began = time.monotonic()
@@ -323,6 +331,7 @@ def test_restart_loses_the_history(server, client):
     assert json.loads(again.readline())["object"]["code"] == 410
 
 
+@pytest.mark.slow
 def test_restart_takes_its_time(server, client):
     """restart(down): nobody listens in between."""
     thread = threading.Thread(target=lambda: server.restart(down=0.5))
@@ -381,6 +390,7 @@ def test_dropped_connections_are_reset(server, client):
     assert client.put("b")[0] == 200
 
 
+@pytest.mark.slow
 def test_slow_watcher_costs_a_bounded_queue(server, client):
     """A watch nobody reads is cut off; the others hear everything (fault 18)."""
     stuck = client.watch()
@@ -426,3 +436,35 @@ def test_requests_can_be_forgotten(server, client):
     client.call("GET", LEASES)
     server.requests.clear()
     assert (len(server.requests), list(server.requests)) == (0, [])
+
+
+@pytest.mark.slow
+def test_bookmarks_come_in_their_rhythm():
+    """Bookmarks: again and again, once the version moved since the watch began."""
+    with LeaseServer(timings=Timings(bookmark=0.1)) as server:
+        client = Client(server.port)
+        version = client.put("a")[1]["metadata"]["resourceVersion"]
+        watch = client.watch(f"&resourceVersion={version}&allowWatchBookmarks=1")
+        client.put("b")
+        kinds = [json.loads(watch.readline())["type"] for _ in range(4)]
+        assert kinds == ["MODIFIED", "BOOKMARK", "BOOKMARK", "BOOKMARK"]
+        client.close()
+
+
+def test_idle_connections_are_closed():
+    """Idle connections end after their time, as a load balancer would do it."""
+    with LeaseServer(timings=Timings(idle=0.2)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", "/version")
+        connection.getresponse().read()
+        assert connection.sock.recv(1) == b""
+        connection.close()
+
+
+def test_watch_waits_for_the_storage_and_then_begins(server, client):
+    """A watch without a version begins late if the storage comes back in time."""
+    client.put("a")
+    server.freeze_storage()
+    threading.Timer(0.2, server.thaw_storage).start()
+    watch = client.watch()
+    assert json.loads(watch.readline())["type"] == "ADDED"

@@ -401,3 +401,19 @@ def test_missing_aiohttp_is_said_clearly(tmp_path):
         env=environment,
     )
     assert "pip install 'kubernetes-leader-election[testing]'" in done.stderr
+
+
+def test_gate_makes_the_server_keep_and_judge_strategies():
+    """Gate on: unqualified strategy 422, preferredHolder without strategy 422."""
+    path = f"{LEASES.format('default')}/p"
+
+    def put(server, **spec):
+        document = {"metadata": {"name": "p"}, "spec": spec}
+        return call(server, "PUT", path, document=document)
+
+    with LeaseServer(coordinated=True) as server:
+        assert put(server, strategy="mine")[0] == 422
+        assert put(server, preferredHolder="a")[0] == 422
+        spec = {"strategy": "OldestEmulationVersion", "preferredHolder": "a"}
+        status, made = put(server, **spec)
+        assert (status, made["spec"]) == (201, spec)

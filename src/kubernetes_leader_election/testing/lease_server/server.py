@@ -101,6 +101,8 @@ class LeaseServer:
         state: A file that keeps all objects over restarts.
         seed: Makes the shares of faults repeatable.
         control: Take orders below ``/control``, as ``control.py`` describes.
+        coordinated: Switch the gate CoordinatedLeaderElection on, which is off in a
+            real server: ``strategy`` and ``preferredHolder`` are kept and judged.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class LeaseServer:
         state: str | Path | None = None,
         seed: int | None = None,
         control: bool = False,
+        coordinated: bool = False,
     ) -> None:
         self.faults = FaultPlan(seed=seed)
         self.requests = RequestLog()
@@ -131,7 +134,9 @@ class LeaseServer:
         self._access = Access([admin, *users], open_access=is_open)
         if manifests is not None:
             self._access.load(manifests)
-        self._registry = Registry(Store(), lambda: str(uuid.uuid4()), _suffix)
+        self._registry = Registry(
+            Store(), lambda: str(uuid.uuid4()), _suffix, coordinated=coordinated
+        )
         self._state = Path(state) if state is not None else None
         self._namespaces = (*DEFAULT_NAMESPACES, *namespaces)
         self._app: App | None = None

@@ -90,8 +90,8 @@ class Watching:
         plan = self._plan(exchange, resource)
         if plan.seconds < 0:
             return await self._ended_stream(exchange)
-        if plan.version is None and self.gate.shut:
-            return await self._without_storage(exchange, plan)
+        if plan.version is None and not await self.gate.passed(plan.seconds):
+            return await self._error_stream(exchange, _storage_hangs())
         error = await self._error(plan)
         if error is not None:
             return await self._error_stream(exchange, error)
@@ -169,15 +169,6 @@ class Watching:
                     watch.offer(change)
         if plan.marked:
             watch.push(_bookmark(watch, plan.resource, store.revision, initial=True))
-
-    async def _without_storage(
-        self, exchange: Exchange, plan: _Plan
-    ) -> web.StreamResponse:
-        """Keep the client waiting for headers, then say that the storage hangs."""
-        message = "context deadline exceeded"
-        await self.gate.passed(plan.seconds)
-        error = ApiError(500, "InternalError", message, None)
-        return await self._error_stream(exchange, error)
 
     async def _ended_stream(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a watch whose time was over before it began."""
@@ -261,6 +252,11 @@ class Watching:
             await response.write(line)
             sent += 1
         return sent
+
+
+def _storage_hangs() -> ApiError:
+    """Say what a client hears that was kept waiting for headers all its time."""
+    return ApiError(500, "InternalError", "context deadline exceeded", None)
 
 
 async def _open(exchange: Exchange) -> web.StreamResponse:
