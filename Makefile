@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 600
+# Processes that run the tests; most of them wait more than they compute.
+JOBS ?= 2
 
 .DEFAULT_GOAL := ci
 .PHONY: ci demo test lint types contracts unit e2e controlplane bench model soak lock docs clean check-python
@@ -50,7 +52,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS)
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -186,7 +186,17 @@ class Callable1:
         dict,
         map,  # tells no signature
     ],
-    ids=repr,
+    ids=[
+        "one argument",
+        "any number",
+        "one, and one with a default",
+        "the rest of a partial",
+        "an object that can be called",
+        "a method of a built-in type",
+        "a built-in function",
+        "a type",
+        "a type without a signature",
+    ],
 )
 def test_handler_that_takes_one_argument_is_accepted(handler):
     """Whatever can be called with one event is a handler."""
@@ -202,7 +212,7 @@ def test_handler_that_takes_one_argument_is_accepted(handler):
         Callable1,
         threading.Event().set,
     ],
-    ids=repr,
+    ids=["none", "two", "only by keyword", "a type that takes none", "a bound method"],
 )
 def test_handler_of_the_wrong_arity_is_refused(handler):
     """A handler that cannot take exactly the event is refused at once, by on()."""
