@@ -1,0 +1,315 @@
+"""The rules of contending, clocks and the watch (13 to 16), each by its sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from tests.core.harness import Hand
+from tests.core.stories import D, L, R, T, bookmark, candidate, keep_watching, reasons
+
+# Contending -------------------------------------------------------------------
+
+
+def test_rule_13_first_look_at_a_free_lease_waits_for_nothing():
+    """Rule 13: "none at a process's first look at a free Lease"."""
+    hand = Hand(draws=[0.999])
+    hand.store.edit(holderIdentity="")
+    hand.start()
+    assert hand.state is State.ACQUIRING
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 0.999])
+def test_rule_13_delay_after_a_release_is_at_most_25_ms(drawn):
+    """Rule 13, G7: "up to 25 ms after a release"."""
+    hand = candidate(hand=Hand(draws=[drawn]))
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.bring_all()
+    if drawn:
+        assert hand.state is State.CONTENDING
+        hand.wait(drawn * 0.025 - 0.0001)
+        assert hand.state is State.CONTENDING
+        hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+@pytest.mark.parametrize(
+    ("own", "most"), [pytest.param(4, 0.2, id="D=4"), pytest.param(20, 0.4, id="D=20")]
+)
+def test_rule_13_delay_after_an_expiry_is_a_share_of_the_duration(own, most):
+    """Rule 13, fault 44: "up to 5 % of D and at most 0.4 s after an expiry"."""
+    hand = candidate(hand=Hand(lease_duration=own))
+    keep_watching(hand, D - 1)
+    hand.draws = [0.999]
+    hand.wait(1)
+    assert hand.state is State.CONTENDING
+    hand.wait(0.999 * most - 0.0001)
+    assert hand.state is State.CONTENDING
+    hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_13_delay_is_cancelled_when_the_watch_shows_a_winner():
+    """Rule 13, fault 44: "The delay is cancelled when the watch shows a winner"."""
+    hand = candidate(hand=Hand(draws=[0.999]))
+    hand.store.edit(holderIdentity="")
+    hand.bring_all()
+    assert hand.state is State.CONTENDING
+    hand.rival_holds("c")
+    hand.bring_all()
+    assert hand.state is State.WAITING
+    hand.wait(1)
+    assert not hand.all_open(m.UpdateLease)
+
+
+# Clocks -----------------------------------------------------------------------
+
+
+def test_rule_14_leader_counts_the_time_of_a_suspend():
+    """Rule 14, fault 03: "A leader takes the larger elapsed time"."""
+    hand = Hand().lead()
+    hand.clock.suspend(L)
+    assert not hand.leads
+    hand.tick()
+    assert reasons(hand) == ["renew_deadline"]
+
+
+def test_rule_14_leader_counts_the_larger_time_whichever_clock_shows_it():
+    """Rule 14: "A leader takes the larger elapsed time", of either clock."""
+    hand = Hand().lead()
+    hand.clock.monotonic += L
+    assert not hand.leads
+
+
+def test_rule_14_candidate_does_not_count_the_time_of_a_suspend():
+    """Rule 14, fault 03: "a candidate the smaller"."""
+    hand = candidate()
+    hand.clock.suspend(D)
+    hand.tick()
+    assert hand.state is State.WAITING
+    hand.fetched()
+    hand.wait(D - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_14_loss_by_a_clock_is_not_undone_by_a_clock():
+    """Rule 14: "A loss that a clock showed stays a loss when that clock steps back"."""
+    hand = Hand().lead()
+    hand.clock.step_wall(L)
+    hand.tick()
+    assert reasons(hand) == ["renew_deadline"]
+    hand.clock.step_wall(-L)
+    hand.tick()
+    hand.fetched()
+    assert hand.state is State.FENCED
+    assert not hand.leads
+
+
+def test_rule_14_loss_that_only_the_application_saw_is_a_loss():
+    """Rule 14: "A loss that a clock showed", to whomever: `LossSeen` ends the term."""
+    hand = Hand().lead()
+    hand.say(m.LossSeen(term=7))
+    assert hand.leads, "of another term"
+    hand.say(m.LossSeen(term=1))
+    assert reasons(hand) == ["renew_deadline"]
+    assert not hand.leads
+
+
+@pytest.mark.parametrize(
+    ("jump", "leads"),
+    [
+        pytest.param(D - L - 0.001, True, id="D - L"),
+        pytest.param(D - L + 0.001, False, id="more"),
+    ],
+)
+def test_rule_14_jump_of_the_wall_clock_ends_a_term(jump, leads):
+    """Rule 14, fault 04: "A wall clock that jumped ahead by more than D - L"."""
+    hand = Hand().lead()
+    hand.clock.step_wall(jump)
+    assert hand.leads is leads
+
+
+@pytest.mark.parametrize("jump", [-86_400, -1, 1, 4])
+def test_rule_14_wall_clock_never_lengthens_a_term(jump):
+    """Rule 14, fault 19: "It never lengthens one"."""
+    hand = Hand().lead()
+    hand.clock.step_wall(jump)
+    hand.clock.advance(L)
+    assert not hand.leads
+
+
+def test_rule_15_belief_is_computed_from_the_clock_at_each_question():
+    """Rule 15, fault 02: "computed from the clock at each call", nothing else running."""
+    hand = Hand().lead()
+    hand.clock.advance(L - 0.001)
+    assert hand.leads
+    hand.clock.advance(0.001)
+    assert not hand.leads
+    assert hand.state is State.LEADER, "the core has not even noticed"
+    assert hand.core.belief.remaining(hand.clock.now()) == 0.0
+
+
+def test_rule_15_clock_is_looked_at_before_the_answer():
+    """Rule 15, fault 02: after a freeze "the clock comes before the answer"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    request, lease = hand.write, hand.commit()
+    hand.clock.advance(L)
+    hand.say(m.LeaseWritten(request_id=request.request_id, lease=lease))
+    assert reasons(hand) == ["renew_deadline"]
+    assert not hand.leads
+
+
+# The watch --------------------------------------------------------------------
+
+
+def test_rule_16_watch_begins_where_the_read_ended():
+    """Rule 16: "from the last resourceVersion"."""
+    hand = candidate()
+    assert hand.watch.resource_version == str(hand.store.version)
+
+
+def test_rule_16_watch_goes_on_from_a_bookmark_after_a_clean_end():
+    """Rule 16: "with bookmarks": what a bookmark said is not brought again."""
+    hand = candidate()
+    hand.wait(2)
+    hand.store.version += 50
+    bookmark(hand)
+    hand.out.clear()
+    hand.watch_ends()
+    assert hand.watch.resource_version == str(hand.store.version)
+    assert not hand.all_open(m.GetLease)
+
+
+def test_rule_16_leader_watches_too():
+    """Rule 16, fault 36: "Leaders watch too": a deletion is seen at once."""
+    hand = Hand().lead()
+    assert hand.watch
+    hand.store.delete()
+    hand.bring_all()
+    assert reasons(hand) == ["deleted"]
+
+
+def test_rule_16_event_of_a_watch_expires_nothing():
+    """Rule 16: "the timer decides expiry": no news of a held Lease makes it free."""
+    hand = candidate()
+    for _ in range(D - 1):
+        hand.wait(1)
+        bookmark(hand)
+        assert hand.state is State.WAITING
+
+
+def _error_in_the_stream(hand):
+    hand.bring("ERROR", {"kind": "Status", "code": 410})
+
+
+def _unknown_type(hand):
+    hand.bring("SURPRISE")
+
+
+def _gone(hand):
+    hand.watch_ends(status=410)
+
+
+def _reset(hand):
+    hand.watch_ends(error="connection reset")
+
+
+def _clean_but_at_once(hand):
+    hand.watch_ends()
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [
+        pytest.param(_error_in_the_stream, id="ERROR in a 200 stream"),
+        pytest.param(_unknown_type, id="a type that nobody knows"),
+        pytest.param(_gone, id="410"),
+        pytest.param(_reset, id="connection reset"),
+        pytest.param(_clean_but_at_once, id="ends as soon as it began"),
+    ],
+)
+def test_rule_16_oddity_closes_reads_and_watches_again(oddity):
+    """Rule 16, fault 40: "Any oddity in a stream: close, GET, watch again"."""
+    hand = candidate()
+    first = hand.watch.request_id
+    oddity(hand)
+    assert not hand.all_open(m.WatchLease)
+    hand.fetched()
+    hand.wait(1)
+    assert hand.watch.request_id > first
+
+
+def test_rule_16_broken_watches_are_opened_with_backoff():
+    """Rule 16, fault 24: "with backoff": no hot loop of watches that end at once."""
+    hand = candidate(leaseDurationSeconds=600)
+    opened = 0
+    end = hand.clock.boottime + 60
+    while hand.clock.boottime < end:
+        if hand.all_open(m.WatchLease):
+            opened += 1
+            hand.watch_ends(error="connection reset")
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        hand.wait(0.01)
+    assert 5 < opened < 40
+
+
+def test_rule_16_silent_watch_is_replaced_beside_the_timer():
+    """Rule 16, fault 25: "A watch that brought nothing for 0.6 of the holder's D"."""
+    hand = candidate()
+    first = hand.watch.request_id
+    hand.wait(0.6 * D - 0.001)
+    assert hand.watch.request_id == first
+    hand.wait(0.002)
+    assert m.AbandonRequest(request_id=first) in hand.out
+    hand.fetched()
+    assert hand.watch.request_id > first
+    hand.wait(0.4 * D)
+    assert hand.state is State.ACQUIRING, "the timer ran on"
+
+
+def test_rule_16_where_no_watch_is_permitted_the_lease_is_polled():
+    """Rule 16, fault 34: "Where watching is not permitted: poll, and say so once"."""
+    hand = candidate()
+    hand.watch_ends(status=403)
+    reads, second = 0, 0
+    while second < 60:
+        if hand.all_open(m.GetLease):
+            reads += 1
+            hand.fetched()
+        if hand.all_open(m.UpdateLease):
+            hand.written()
+        hand.wait(1)
+        second += 1
+    assert 6 < reads <= 31
+    assert not hand.all_open(m.WatchLease)
+    statuses = [e.error.status for e in hand.events(m.ErrorOccurred)]
+    assert statuses == [403]
+
+
+def test_rule_16_write_decides_truth_whatever_the_watch_showed():
+    """Rule 16: "the conditional write decides truth": a watch that lies costs a 409."""
+    hand = candidate()
+    free = {**hand.store.lease, "spec": {"holderIdentity": ""}}
+    free["metadata"] = {**free["metadata"], "resourceVersion": "999"}
+    hand.bring(lease=free)
+    assert hand.state is State.ACQUIRING
+    assert hand.commit() is None
+    hand.conflict()
+    hand.fetched()
+    assert not hand.leads
+    assert hand.state is State.WAITING
+
+
+def test_rule_09_watch_under_way_is_no_reason_to_hurry():
+    """Rule 9: a leader that hears bookmarks orders nothing but its renewals."""
+    hand = Hand().lead()
+    hand.out.clear()
+    keep_watching(hand, R)
+    orders = [o for o in hand.out if not isinstance(o, m.LeaseRenewed)]
+    assert [type(o) for o in orders] == [m.UpdateLease]
+    assert hand.write.deadline == hand.clock.boottime + T

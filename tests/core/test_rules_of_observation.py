@@ -1,0 +1,282 @@
+"""The rules of observation (1 to 5), each by its sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.record import format_time
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.core.timing import MICROSECONDS
+from tests.core.harness import WALL, Hand
+from tests.core.stories import D, L, R, candidate, held_by_b, reasons
+
+
+@pytest.mark.parametrize(
+    "duration", [pytest.param(3, id="shorter"), pytest.param(60, id="longer")]
+)
+def test_rule_01_candidate_waits_the_records_own_duration(duration):
+    """Rule 1, fault 21: "unchanged for the record's own duration", not for ours."""
+    hand = candidate(leaseDurationSeconds=duration)
+    hand.wait(duration - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
+
+
+@pytest.mark.parametrize(
+    "renewed",
+    [
+        pytest.param(WALL - 86_400 * MICROSECONDS, id="a day ago"),
+        pytest.param(WALL + 86_400 * MICROSECONDS, id="tomorrow"),
+    ],
+)
+def test_rule_01_timestamps_of_others_are_compared_with_no_clock(renewed):
+    """Rule 1, fault 20: "Timestamps written by others are compared with no clock"."""
+    hand = candidate(renewTime=format_time(renewed))
+    hand.wait(D - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_01_each_renewal_restarts_the_wait():
+    """Rule 1: "counted from after its first receipt": each change begins it anew."""
+    hand = candidate()
+    for second in (11, 22, 33):
+        hand.wait(11)
+        hand.store.edit(renewTime=format_time(WALL + second * MICROSECONDS))
+        hand.bring_all()
+    hand.wait(D - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_02_labels_do_not_block_fail_over():
+    """Rule 2: "a controller that touches labels must not block a fail-over"."""
+    hand = candidate()
+    for number in range(19):
+        hand.wait(1)
+        hand.store.edit(metadata={"labels": {"n": str(number)}})
+        hand.bring_all()
+    hand.wait(1)
+    assert hand.state is State.ACQUIRING
+    version = hand.store.lease["metadata"]["resourceVersion"]
+    assert hand.write.lease["metadata"]["resourceVersion"] == version
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(None, id="no spec"),
+        pytest.param({}, id="empty spec"),
+        pytest.param({"holderIdentity": ""}, id="empty holder"),
+        pytest.param({"holderIdentity": None}, id="null holder"),
+        pytest.param(
+            {"holderIdentity": "", "leaseDurationSeconds": 1}, id="duration of 1"
+        ),
+        pytest.param({"holderIdentity": "", "renewTime": None}, id="null times"),
+    ],
+)
+def test_rule_03_released_lease_is_free_at_once(spec):
+    """Rule 3: "free at once, in every released form seen in the wild"."""
+    hand = Hand()
+    hand.store.edit(holderIdentity="b")
+    hand.store.lease = {**hand.store.lease, "spec": spec}
+    hand.start()
+    assert hand.state is State.ACQUIRING
+    hand.written()
+    assert hand.leads
+
+
+@pytest.mark.parametrize(
+    ("own", "wait"),
+    [pytest.param(5, 20, id="ours is shorter"), pytest.param(30, 30, id="longer")],
+)
+def test_rule_03_absent_duration_is_the_larger_of_ours_and_20(own, wait):
+    """Rule 3: "An absent duration on a held Lease is the larger of ours and 20 s"."""
+    hand = Hand(lease_duration=own)
+    hand.store.edit(**held_by_b(leaseDurationSeconds=None))
+    hand.start()
+    hand.wait(wait - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.6)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_03_odd_lease_is_data():
+    """Rule 3, fault 37: "Anything odd is data, not an exception": it is waited for."""
+    hand = Hand()
+    spec = {"holderIdentity": ["b"], "leaseDurationSeconds": "x", "renewTime": 7}
+    hand.store.edit(**spec)
+    hand.start()
+    assert hand.state is State.WAITING
+    hand.wait(D)
+    hand.written()
+    assert hand.leads
+
+
+def test_rule_04_missing_lease_is_waited_for_by_who_saw_it_held():
+    """Rule 4, fault 36: "A missing Lease that was seen before starts a full wait"."""
+    hand = candidate()
+    hand.wait(5)
+    hand.store.delete()
+    hand.bring_all()
+    hand.wait(D - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert isinstance(hand.write, m.CreateLease)
+
+
+def test_rule_04_process_with_no_history_creates_at_once():
+    """Rule 4: "A process with no history may create at once"."""
+    hand = Hand().start()
+    assert isinstance(hand.write, m.CreateLease)
+    hand.written()
+    assert hand.leads
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_rule_04_missing_namespace_is_never_free(status):
+    """Rule 4, fault 35: "A 404 or 403 that speaks of the namespace is an error"."""
+    hand = Hand()
+    hand.say(m.StartAsked())
+    hand.failed(hand.read, status=status)
+    assert hand.state is State.LOOKING
+    assert not hand.all_open(m.CreateLease)
+    assert [e.error.status for e in hand.events(m.ErrorOccurred)] == [status]
+    hand.wait(60)
+    assert not hand.all_open(m.CreateLease)
+
+
+def test_rule_05_own_identity_proves_nothing():
+    """Rule 5, fault 43: "Own identity in the record proves nothing": the wait is full."""
+    hand = candidate(holderIdentity="a")
+    assert not hand.leads
+    hand.wait(D - 0.001)
+    assert hand.state is State.WAITING
+    texts = [str(e.error) for e in hand.events(m.ErrorOccurred)]
+    assert not any("identity" in t for t in texts), (
+        "one that stands still is a former self"
+    )
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_05_namesake_that_changes_is_reported_loudly_and_once():
+    """Rule 5, fault 42: "one whose record changes is reported loudly"."""
+    hand = candidate(holderIdentity="a")
+    for second in (1, 2, 3):
+        hand.store.edit(renewTime=format_time(WALL + second))
+        hand.bring_all()
+    (told,) = hand.events(m.ErrorOccurred)
+    assert "same identity" in str(told.error)
+    assert hand.state is State.WAITING
+    assert not hand.leads
+
+
+def test_rule_05_identities_are_compared_whole():
+    """Fault 42: a holder whose name begins with ours is somebody else."""
+    hand = candidate(holderIdentity="ab")
+    hand.store.edit(renewTime=format_time(WALL + 1))
+    hand.bring_all()
+    assert not hand.events(m.ErrorOccurred)
+
+
+def test_rule_05_namesake_deposes_as_any_rival_does():
+    """Rule 5, fault 42: "recognised by the exact times that it stamped"."""
+    hand = Hand().lead()
+    hand.store.edit(renewTime=format_time(WALL + 5))
+    hand.bring_all()
+    assert reasons(hand) == ["another_holder"]
+    assert not hand.leads
+
+
+def test_rule_05_own_ended_term_is_free_once_its_work_has_ended():
+    """Rule 5: an "own ended term" is "free to it once its work has ended"."""
+    hand = Hand().lead()
+    hand.wait(L)
+    assert reasons(hand) == ["renew_deadline"]
+    hand.fetched()
+    assert hand.state is State.FENCED
+    hand.wait(1)
+    assert not hand.all_open(m.UpdateLease), "its work has not ended"
+    hand.work_ends()
+    assert hand.state is State.ACQUIRING
+    hand.written()
+    assert hand.leads
+    assert [e.term for e in hand.events(m.LeadershipAcquired)] == [2]
+
+
+def test_rule_05_own_late_renewal_is_free_once_the_work_has_ended():
+    """Rule 5: so is a renewal of the ended term that lands after it."""
+    hand = Hand().lead()
+    hand.wait(R)
+    late = hand.write
+    hand.wait(L - R)
+    hand.commit(late)
+    hand.fetched()
+    hand.work_ends()
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_05_own_late_acquire_is_free():
+    """Rule 5: a record with the stamp "of its own late acquire, is free to it"."""
+    hand = Hand().start()
+    late = hand.write
+    hand.unknown()
+    hand.fetched()
+    hand.unknown()
+    hand.rival_holds()
+    hand.fetched()
+    assert hand.state is State.WAITING
+    hand.store.delete()
+    hand.bring_all()
+    hand.commit(late)
+    hand.bring_all()
+    assert hand.state is State.ACQUIRING
+    hand.written()
+    assert hand.leads
+
+
+def test_rule_05_acquire_proved_after_its_deadline_is_no_leadership():
+    """Rule 5, fault 29: what landed so late that L is over only makes the Lease free."""
+    hand = Hand().start()
+    hand.commit()
+    hand.unknown()
+    hand.clock.advance(L)
+    hand.fetched()
+    assert not hand.events(m.LeadershipAcquired)
+    assert hand.state is State.ACQUIRING
+    hand.written()
+    assert [e.term for e in hand.events(m.LeadershipAcquired)] == [1]
+    assert hand.leads
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "answer lost"])
+def test_rule_05_stop_during_an_acquire_releases_what_landed(answered):
+    """Rule 5, fault 13: "A stop during an acquire releases what landed"."""
+    hand = Hand().start()
+    hand.say(m.StopAsked())
+    assert hand.state is State.WITHDRAWING
+    if answered:
+        hand.written()
+    else:
+        hand.commit()
+        hand.unknown()
+        hand.fetched()
+    assert hand.state is State.RELEASING
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+    assert not hand.events(m.LeadershipAcquired, m.LeadershipLost)
+
+
+def test_rule_05_stop_during_an_acquire_that_did_not_land_is_over_at_once():
+    """Rule 5, fault 13: there is nothing to release then."""
+    hand = Hand().start()
+    hand.say(m.StopAsked())
+    hand.failed()
+    assert hand.state is State.STOPPED
+    assert not hand.open

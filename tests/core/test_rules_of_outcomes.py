@@ -1,0 +1,321 @@
+"""The rules of outcomes, loss and release (10 to 12), each by its sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.record import format_time
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.core.timing import MICROSECONDS
+from tests.core.harness import WALL, Hand
+from tests.core.stories import L, R, T, candidate, held_by_b, keep_watching, reasons
+
+
+@pytest.mark.parametrize("answer", ["unknown", "conflict"])
+def test_rule_10_applied_write_is_found_by_its_stamp(answer):
+    """Rule 10, fault 28, fault 30: "applied, counted from that try's send time"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    sent = hand.clock.boottime
+    hand.commit()
+    hand.clock.advance(1.0)
+    getattr(hand, answer)()
+    assert hand.read
+    hand.fetched()
+    assert len(hand.events(m.LeaseRenewed)) == 1
+    assert hand.core.belief.boottime_deadline == sent + L
+
+
+def test_rule_10_applied_whatever_the_resource_version():
+    """Rule 10: "whatever the resourceVersion": labels may have been touched since."""
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.commit()
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    hand.conflict()
+    hand.fetched()
+    assert hand.leads
+    hand.wait(R)
+    assert hand.write.lease["metadata"]["labels"] == {"x": "y"}
+    hand.written()
+    assert len(hand.events(m.LeaseRenewed)) == 2
+
+
+def test_rule_10_write_that_was_not_applied_is_tried_again_on_what_was_read():
+    """Rule 10, fault 38: "try again on the snapshot just read"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.unknown()
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    hand.fetched()
+    hand.wait(0.5)
+    assert hand.write.lease["metadata"] == hand.store.lease["metadata"]
+    hand.written()
+    assert hand.leads
+
+
+def _another_holder(hand):
+    hand.rival_holds()
+
+
+def _another_uid(hand):
+    lease = hand.store.delete()
+    lease = {**lease, "metadata": {"name": "election", "namespace": "default"}}
+    hand.store.put(lease)
+
+
+def _gone(hand):
+    hand.store.delete()
+
+
+def _older_record_of_ours(hand):
+    hand.store.restore(hand.first)
+
+
+def _older_record_of_another(hand):
+    hand.store.restore({**hand.first, "spec": held_by_b()})
+
+
+@pytest.mark.parametrize("answer", ["unknown", "conflict"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(_another_holder, "another_holder", id="another holder"),
+        pytest.param(_another_uid, "deleted", id="another uid"),
+        pytest.param(_gone, "deleted", id="gone"),
+        pytest.param(_older_record_of_ours, "another_holder", id="older, ours"),
+        pytest.param(_older_record_of_another, "another_holder", id="older, not ours"),
+    ],
+)
+def test_rule_10_anything_else_is_loss_at_once(answer, change, reason):
+    """Rule 10, fault 36, fault 41: "an older record of ours or of anyone: lost, at once"."""
+    hand = Hand().lead()
+    hand.first = hand.store.lease
+    hand.renew()
+    hand.wait(R)
+    change(hand)
+    getattr(hand, answer)()
+    hand.fetched()
+    assert reasons(hand) == [reason]
+    assert not hand.leads
+
+
+def test_rule_10_answer_that_is_not_what_was_written_is_unknown():
+    """Rule 10: something in between changed the record: read, and look for our stamp."""
+    hand = Hand().start()
+    lease = hand.commit()
+    odd = {**lease, "spec": {**lease["spec"], "renewTime": format_time(5)}}
+    hand.say(m.LeaseWritten(request_id=hand.write.request_id, lease=odd))
+    assert hand.state is State.ACQUIRING
+    assert not hand.leads
+    hand.fetched()
+    assert hand.leads
+
+
+def test_rule_11_first_proof_of_loss_ends_the_term_at_once():
+    """Rule 11: "From the instant a term ends no renewal of it is sent"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    write = hand.write
+    hand.rival_holds()
+    hand.bring_all()
+    assert reasons(hand) == ["another_holder"]
+    assert hand.state is State.FENCED
+    assert m.AbandonRequest(request_id=write.request_id) in hand.out
+    hand.out.clear()
+    hand.wait(60)
+    assert not [o for o in hand.out if isinstance(o, m.UpdateLease)]
+
+
+def test_rule_11_no_answer_revives_a_term():
+    """Rule 11, fault 23: an answer that comes after the end changes nothing."""
+    hand = Hand().lead()
+    hand.wait(R)
+    write = hand.write
+    lease = hand.commit()
+    hand.wait(L - R)
+    assert reasons(hand) == ["renew_deadline"]
+    hand.say(m.LeaseWritten(request_id=write.request_id, lease=lease))
+    hand.fetched()
+    assert hand.state is State.FENCED
+    assert not hand.leads
+
+
+def test_rule_11_old_news_prove_nothing():
+    """Rule 11, fault 39: "News older than what is known proves nothing"."""
+    hand = Hand()
+    hand.rival_holds(renewed=WALL - 1)
+    old = hand.store.lease
+    hand.store.edit(holderIdentity="")
+    hand.lead()
+    hand.bring(lease=old)
+    hand.bring("DELETED", lease=old)
+    assert hand.leads
+    assert not hand.events()
+
+
+def test_rule_11_news_that_cannot_be_compared_are_asked_about():
+    """Rule 11: "news that cannot be compared is asked about by a GET"."""
+    hand = Hand().lead()
+    lease = hand.store.lease
+    odd = {**lease["metadata"], "resourceVersion": "x"}
+    hand.bring(lease={**lease, "metadata": odd, "spec": held_by_b()})
+    assert hand.leads
+    hand.fetched()
+    assert hand.leads
+
+
+def test_rule_11_pending_stamp_in_a_watch_proves_success():
+    """Rule 11: "A pending stamp of ours seen in a watch proves success"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    lease = hand.commit()
+    hand.bring_all()
+    assert len(hand.events(m.LeaseRenewed)) == 1
+    hand.say(m.LeaseWritten(request_id=hand.write.request_id, lease=lease))
+    assert not hand.events()
+    assert hand.leads
+
+
+def test_rule_11_acquire_is_proved_by_a_watch():
+    """Rule 11: so does the stamp of an acquire whose answer is late."""
+    hand = candidate(leaseDurationSeconds=3)
+    keep_watching(hand, 3)
+    lease = hand.commit()
+    hand.bring_all()
+    assert hand.leads
+    hand.say(m.LeaseWritten(request_id=hand.write.request_id, lease=lease))
+    assert len(hand.events(m.LeadershipAcquired)) == 1
+
+
+def test_rule_11_read_that_was_overtaken_is_made_again():
+    """Rules 10 and 11, fault 38: a read older than the watch's news decides nothing."""
+    hand = Hand().lead()
+    hand.wait(R)
+    before = hand.store.lease
+    hand.unknown()
+    hand.commit(next(o for o in reversed(hand.out) if isinstance(o, m.UpdateLease)))
+    hand.bring_all()
+    assert len(hand.events(m.LeaseRenewed)) == 1
+    hand.fetched(before)
+    assert hand.leads
+    assert not hand.events(m.LeadershipLost)
+
+
+def test_rule_11_overtaken_404_is_asked_again_while_in_doubt():
+    """Rule 11: what was not there before the watch saw it proves nothing."""
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.unknown()
+    read = hand.read
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    hand.bring_all()
+    hand.say(m.LeaseNotFound(request_id=read.request_id))
+    assert hand.leads
+    assert hand.read.request_id != read.request_id
+
+
+def released(hand):
+    """Stop, end the work, and give the releasing PUT."""
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    return hand.write
+
+
+def test_rule_12_release_is_one_put_on_the_cached_snapshot():
+    """Rule 12: "a duration of 1, fresh times, and keeps the transitions"."""
+    hand = Hand().lead()
+    hand.clock.advance(1)
+    before = hand.store.lease
+    put = released(hand)
+    assert put.lease == {
+        **before,
+        "spec": {
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "acquireTime": format_time(WALL + MICROSECONDS),
+            "renewTime": format_time(WALL + MICROSECONDS),
+            "leaseTransitions": 1,
+        },
+    }
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert not hand.open
+
+
+@pytest.mark.parametrize("answer", ["unknown", "conflict"])
+def test_rule_12_release_goes_on_while_the_record_is_this_very_term(answer):
+    """Rule 12: "again only if the record is still this very term"."""
+    hand = Hand().lead()
+    released(hand)
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    getattr(hand, answer)()
+    hand.fetched()
+    hand.wait(0.5)
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
+def _released_it(hand):
+    hand.store.edit(holderIdentity="")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_another_holder, id="another holder"),
+        pytest.param(_another_uid, id="another uid"),
+        pytest.param(_gone, id="gone"),
+        pytest.param(_released_it, id="free already"),
+    ],
+)
+@pytest.mark.parametrize("how", ["read", "watch"])
+def test_rule_12_release_ends_when_the_record_is_another(change, how):
+    """Rule 12, G5: nothing of somebody else's is released."""
+    hand = Hand().lead()
+    put = released(hand)
+    change(hand)
+    if how == "read":
+        hand.conflict()
+        hand.fetched()
+    else:
+        hand.bring_all()
+    assert hand.state is State.STOPPED
+    puts = [o for o in hand.out if isinstance(o, m.UpdateLease)]
+    assert puts == [put]
+
+
+def test_rule_12_release_ends_within_a_bounded_time():
+    """Rule 12, fault 22: "within a bounded time"; the Lease runs out by itself then."""
+    hand = Hand().lead()
+    released(hand)
+    hand.wait(3 * T)
+    assert hand.state is State.STOPPED
+    texts = [str(e.error) for e in hand.events(m.ErrorOccurred)]
+    assert "could not be released in time" in texts[-1]
+    assert not hand.open
+
+
+def test_rule_12_withdrawal_ends_within_a_bounded_time():
+    """Rules 5 and 12, fault 13: so does finding out what an acquire did."""
+    hand = Hand().start()
+    hand.say(m.StopAsked())
+    hand.wait(3 * T)
+    assert hand.state is State.STOPPED
+    assert not hand.open
+
+
+def test_rule_12_release_waits_for_the_renewal_under_way():
+    """Rule 12: the snapshot is the one that the pending renewal leaves behind."""
+    hand = Hand().lead()
+    hand.wait(R)
+    renewal = hand.write
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    assert hand.write is renewal
+    hand.written()
+    assert hand.write.lease["spec"]["holderIdentity"] == ""
+    hand.written()
+    assert hand.state is State.STOPPED
