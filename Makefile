@@ -54,6 +54,14 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
 
+# etcd, kube-apiserver and kubectl, compiled once into a cache outside the tree.
+controlplane: | check-python
+	@$(PYTHON) tests/e2e/controlplane/build.py
+
+# Everything that needs the real control plane; builds what is missing of it.
+e2e: $(VENV)/.dev
+	@$(BIN)/python tests/e2e/run.py
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt

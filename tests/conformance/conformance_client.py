@@ -270,6 +270,11 @@ class Api:
         self._watches.append(watch)
         return watch
 
+    def forget_history(self) -> None:
+        """Make every version so far too old; a real server restarts for that."""
+        self.close()
+        self.target.forget_history()
+
     def created(self, name="p", metadata=None, **spec):
         """Create a Lease and give it."""
         answer = self.post(lease(name, metadata, **spec))

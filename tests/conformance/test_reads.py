@@ -215,23 +215,23 @@ def test_exact_lists_show_the_past(api: Api):
     assert (names(answer), answer.version) == (["a"], version)
 
 
-def test_exact_lists_below_the_history_are_expired(api: Api, target: Target):
+def test_exact_lists_below_the_history_are_expired(api: Api):
     """Reads: 410 where the history is gone."""
     version = api.list().version
-    target.forget_history()
+    api.forget_history()
     api.created("a")
-    target.forget_history()
+    api.forget_history()
     answer = api.list(resourceVersion=version, resourceVersionMatch="Exact")
     assert_refused(answer, 410, "Expired")
 
 
-def test_old_continue_tokens_can_be_resumed(api: Api, target: Target):
+def test_old_continue_tokens_can_be_resumed(api: Api):
     """Reads: 410 with a fresh token, which goes on in the present."""
     for number in range(3):
         api.created(f"l{number}")
     token = api.list(limit=1).json["metadata"]["continue"]
     api.created("l9")
-    target.forget_history()
+    api.forget_history()
     answer = api.list(limit=1, **{"continue": token})
     assert_refused(answer, 410, "Expired", "continue parameter is too old")
     fresh = answer.json["metadata"]["continue"]

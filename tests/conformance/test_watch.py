@@ -258,11 +258,11 @@ def test_old_version_is_an_error_in_the_stream(api: Api):
     assert watch.next() is None
 
 
-def test_forgotten_history_is_an_error_in_the_stream(api: Api, target: Target):
+def test_forgotten_history_is_an_error_in_the_stream(api: Api):
     """Watch: even the version of an untouched Lease is too old after forgetting."""
     made = api.created("p")
     api.created("q")
-    target.forget_history()
+    api.forget_history()
     watch = api.watch(resourceVersion=made["metadata"]["resourceVersion"])
     assert watch.next()["object"]["code"] == 410
 

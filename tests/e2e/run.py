@@ -26,13 +26,20 @@ CONFORMANCE = HERE.parent / "conformance"
 
 def missing() -> str | None:
     """Return why there is no control plane, after an attempt to build it."""
-    if build.main([]) == build.FAILED:
-        return "the build failed"
+    try:
+        binaries.find()
+    except binaries.MissingProgramError as error:
+        absent = str(error)
+    else:
+        return None
+    if build.why_impossible(binaries.go_version()) is None:
+        return "the build failed" if build.main([]) == build.FAILED else None
+    # The rest may do: those who bring a cluster, or its programs, have no rivals.
     needed = ("etcd", "kube-apiserver", "kubectl")
     try:
         binaries.find(("kubectl",) if os.environ.get("E2E_KUBECONFIG") else needed)
-    except binaries.MissingProgramError as error:
-        return str(error)
+    except binaries.MissingProgramError:
+        return absent
     return None
 
 

@@ -7,21 +7,42 @@ a command, it runs that against the fresh server and passes its exit code on::
     python tests/e2e/controlplane -- pytest tests/conformance
 
 The command finds in its environment ``CONFORMANCE_KUBECONFIG`` (the kubeconfig of
-the user admin), ``CONFORMANCE_ETCD_PID`` and ``CONFORMANCE_APISERVER_PID``.
+the user admin), ``CONFORMANCE_ETCD_PID``, and ``CONFORMANCE_FORGET``: a socket that
+has the servers forget their history when somebody connects, and says so in a line.
 ``KUBECONFIG`` is not set: nothing meets a cluster by accident.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from controlplane import binaries
 from controlplane.control_plane import USERS, ControlPlane
+
+
+def serve_forgetting(control_plane: ControlPlane) -> Path:
+    """Forget all history for whoever connects to the socket returned."""
+    path = control_plane.folder / "forget.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+
+    def serve() -> None:
+        while True:
+            caller, _ = listener.accept()
+            with caller:
+                control_plane.forget_history()
+                caller.sendall(b"forgotten\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    return path
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +64,7 @@ def main(arguments: list[str]) -> int:
         told = {
             "CONFORMANCE_KUBECONFIG": str(config),
             "CONFORMANCE_ETCD_PID": str(control_plane.etcd.pid),
-            "CONFORMANCE_APISERVER_PID": str(control_plane.apiserver.pid),
+            "CONFORMANCE_FORGET": str(serve_forgetting(control_plane)),
         }
         return subprocess.run(
             command, env={**os.environ, **told}, check=False

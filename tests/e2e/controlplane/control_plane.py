@@ -199,6 +199,16 @@ class ControlPlane(Cluster):
         self._ask_etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
         return revision
 
+    def forget_history(self) -> None:
+        """
+        Make every resourceVersion so far too old, for lists and for watches.
+
+        Etcd's compaction alone does not: the API server keeps a history of its own,
+        which is empty after a restart.
+        """
+        self.compact()
+        self.restart_apiserver()
+
     def backup(self) -> Path:
         """
         Stop etcd for a moment, copy its data, and return the copy.
