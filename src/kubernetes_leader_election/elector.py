@@ -412,15 +412,15 @@ class _Courier:
         if task.cancelled():
             # Somebody cancels every task of the loop: it is about to be closed.
             self._life.close_home()
-        elif self._life.mailbox:
+        elif self._life.teller.mailbox:
             self._begin()  # a letter came while the last task ended
 
     async def _deliver_all(self) -> None:
-        while (letter := self._life.mailbox.take()) is not None:
+        while (letter := self._life.teller.mailbox.take()) is not None:
             place = Place(self._life, work=letter.work, is_scope=False)
             place.enter()
             try:
-                for handler in self._life.handlers.take(letter.event.name):
+                for handler in self._life.teller.handlers.take(letter.event.name):
                     await self._call(handler, letter)
             finally:
                 place.leave()
@@ -439,7 +439,7 @@ class _Courier:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._life.report_raised(handler, letter.event, error)
+            self._life.teller.raised(handler, letter.event, error)
 
     def _start_work(
         self, handler: Handler, result: Awaitable[object], letter: Letter
@@ -465,7 +465,7 @@ class _Courier:
             hold.end()
             error = None if task.cancelled() else task.exception()
             if error is not None:
-                self._life.report_raised(handler, letter.event, error)
+                self._life.teller.raised(handler, letter.event, error)
 
         task.add_done_callback(done)
 

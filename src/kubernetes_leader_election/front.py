@@ -13,8 +13,9 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
 from kubernetes_leader_election.leadership import ElectorState
-from kubernetes_leader_election.life import Life, TermT
+from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.liveness import AskCallable, Probe
+from kubernetes_leader_election.outlook import TermT
 from kubernetes_leader_election.settings import (
     DEFAULT_LEASE_NAME,
     DEFAULT_NAMESPACE,
@@ -169,7 +170,7 @@ class BaseElector(Generic[TermT]):
     @property
     def log(self) -> Any:
         """The logger."""
-        return self._life.log
+        return self._life.teller.log
 
     @property
     def current_leader(self) -> bool:
@@ -256,11 +257,11 @@ class BaseElector(Generic[TermT]):
             ConfigurationError: no such event.
 
         """
-        return self._life.handlers.off(event, handler)
+        return self._life.teller.handlers.off(event, handler)
 
     def _add(self, event: str, handler: _H, *, once: bool) -> _H:
         self._check_handler(handler)
-        handlers = self._life.handlers
+        handlers = self._life.teller.handlers
         return (handlers.once if once else handlers.on)(event, handler)
 
     def _check_handler(self, handler: Handler) -> None:
@@ -287,7 +288,7 @@ class BaseElector(Generic[TermT]):
         )
 
     def _probe_failed(self, error: Exception) -> None:
-        self._life.report_trouble(f"the liveness probe raised {error!r}")
+        self._life.teller.trouble(f"the liveness probe raised {error!r}")
 
 
 def seconds_of(stay_out: Duration | None) -> float | None:

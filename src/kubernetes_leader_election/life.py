@@ -8,53 +8,35 @@ handlers.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from kubernetes_leader_election.chores import Timer, shared_chores
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.engine import Driver, SystemClock, View
+from kubernetes_leader_election.engine import Driver, View
 from kubernetes_leader_election.errors import (
     CredentialsError,
     LeaderElectionError,
-    NotLeaderError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.events import (
-    EVENTS,
-    ElectorEvent,
-    Handler,
-    Handlers,
-    payload,
-)
+from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
-from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
+from kubernetes_leader_election.leadership import BaseTerm, Role
 from kubernetes_leader_election.liveness import Probe
-from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
+from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.signals import shared_auto_close
-from kubernetes_leader_election.work import (
-    Hold,
-    Home,
-    Phase,
-    Place,
-    TermWork,
-    place_inside,
-)
+from kubernetes_leader_election.telling import Courier, Teller
+from kubernetes_leader_election.work import Hold, Home, Phase, TermWork
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
-_HELD_BY_OTHERS: Final = frozenset({State.WAITING, State.STANDING_BY})
 _EXPECTED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss that was asked for."""
 
@@ -65,22 +47,7 @@ LONGEST_SILENCE: Final = 60.0
 LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
 
-
-TermT = TypeVar("TermT", bound=BaseTerm)
 TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
-
-
-class Courier(Protocol):
-    """Who calls the handlers, in the order of the letters."""
-
-    @property
-    def home(self) -> Home | None:
-        """The event loop on which handlers run, where there is one."""
-        ...
-
-    def wake(self) -> None:
-        """Say that there are letters. Any thread; never blocks, never raises."""
-        ...
 
 
 class MakeTerm(Protocol[TermOut]):
@@ -93,14 +60,7 @@ class MakeTerm(Protocol[TermOut]):
         ...
 
 
-class Present(NamedTuple, Generic[TermT]):
-    """The term in progress and what runs of it, replaced together."""
-
-    term: TermT
-    work: TermWork
-
-
-class Life(Generic[TermT]):
+class Life(Outlook[TermT]):
     """
     Live one elector's life: between the engine's thread and the application's.
 
@@ -120,245 +80,15 @@ class Life(Generic[TermT]):
         log: Any,
         make_term: MakeTerm[TermT],
     ) -> None:
-        self.settings = settings
-        self.handlers = Handlers()
-        self.mailbox = Mailbox()
-        self.log = log
-        self.assumed = False
+        super().__init__(settings, credentials)
         self.probe: Probe | None = None
-        self._credentials = credentials
+        self.teller = Teller(
+            settings=settings, log=log, namespace=lambda: self.namespace
+        )
         self._make_term = make_term
-        self._driver: Driver | None = None
-        self._clock = SystemClock()
-        self._courier: Courier | None = None
-        self._pid: int | None = None
-        self._started = False
-        self._stopping = False
         self._signalled_at: float | None = None
-        self._said_full = False
-        self._lock = threading.RLock()
-        self._present: Present[TermT] | None = None
-        self._given_up = 0
-        self._bells: tuple[Callable[[], object], ...] = ()
-        self._logged_error = ""
         self._retry: Timer | None = None
         self._retries = 0
-        self._early_error: LeaderElectionError | None = None
-        now = self._clock.now().wall
-        self._role, self._role_since, self._seen_at = Role.STOPPED, now, now
-
-    # Asking: any thread -------------------------------------------------------
-
-    @property
-    def namespace(self) -> str | None:
-        """The namespace, as far as it is known."""
-        if self._driver is not None:
-            return self._driver.settings.namespace
-        if self.settings.namespace is None and self._credentials is not None:
-            return self._credentials.namespace
-        return self.settings.namespace
-
-    @property
-    def where(self) -> str:
-        """The Lease in words, for messages."""
-        return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
-
-    @property
-    def stop_budget(self) -> float:
-        """Seconds that work may need to stop."""
-        return self.settings.stop_budget_sec
-
-    @property
-    def running(self) -> bool:
-        """Whether this life has begun and not ended yet."""
-        return self._started
-
-    @property
-    def stopping(self) -> bool:
-        """Whether this life is to end, or has."""
-        return self._stopping or not self._started
-
-    @property
-    def forked(self) -> bool:
-        """Whether this is the copy that a child process inherited."""
-        return self._pid is not None and os.getpid() != self._pid
-
-    @property
-    def present(self) -> Present[TermT] | None:
-        """The term in progress, until it is released or forgotten."""
-        return self._present
-
-    def current_leader(self) -> bool:
-        """Tell whether this process leads now, by the clock and the pid (rule 15)."""
-        driver = self._driver
-        if driver is None or not driver.current_leader():
-            return False
-        belief = driver.view.belief
-        return belief is not None and belief.term > self._given_up
-
-    def remaining(self) -> float:
-        """Give the seconds provably left of the present term; 0.0 without one."""
-        return 0.0 if self._driver is None else self._driver.remaining()
-
-    def term_remaining(self, number: int) -> float:
-        """Give the same for the numbered term: 0.0 when it is over."""
-        return 0.0 if self._driver is None else self._driver.term_remaining(number)
-
-    def leader_identity(self) -> str | None:
-        """Give the holder of the Lease as last seen."""
-        if self.assumed and self.current_leader():
-            return self.settings.identity
-        snapshot = None if self._driver is None else self._driver.view.snapshot
-        return (snapshot.record.holder_identity or None) if snapshot else None
-
-    def leading(self, call: str) -> TermT | None:
-        """Give the present term if this elector leads; for those who wait."""
-        present = self._present
-        if present is not None and self.current_leader():
-            return present.term
-        self.refuse_waiting(call)
-        return None
-
-    def leader(self, call: str) -> str | None:
-        """Give the leader, if this elector leads or sees that another one does."""
-        if self.current_leader():
-            return self.settings.identity
-        driver = self._driver
-        if driver is not None:
-            view = driver.view
-            if view.state in _HELD_BY_OTHERS and (view.expires_in or 0.0) > 0.0:
-                return self.leader_identity()
-        if self.stopping:
-            raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
-        return None
-
-    def last_error(self) -> LeaderElectionError | None:
-        """Give the newest error, if there was one."""
-        error = None if self._driver is None else self._driver.view.last_error
-        return error or self._early_error
-
-    def state(self) -> ElectorState:
-        """Give the state at this instant."""
-        role, since = self._role, self._role_since
-        if role is Role.LEADER and not self.current_leader():
-            role = Role.DRAINING
-        deadline: float | None = None
-        transitions = None
-        if self._driver is not None and not self.forked:
-            view = self._driver.view
-            if view.term_deadline is not None:
-                deadline = view.term_deadline.wall_deadline
-            elif view.expires_in is not None:
-                deadline = self._seen_at + view.expires_in * 1e6
-            if view.snapshot is not None:
-                transitions = view.snapshot.record.lease_transitions
-        if self.forked:
-            role = Role.STOPPED
-        return ElectorState(
-            role=role,
-            holder=self.leader_identity(),
-            since=_moment(since),
-            deadline=_deadline(deadline),
-            transitions=transitions,
-            last_error=self.last_error(),
-        )
-
-    def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
-        """Give the state if it differs from ``seen`` in more than its deadline."""
-        self.refuse_child()
-        state = self.state()
-        if seen is not None and dataclasses.replace(seen, deadline=None) == (
-            dataclasses.replace(state, deadline=None)
-        ):
-            return None
-        return state
-
-    def was_last(self, seen: ElectorState) -> bool:
-        """Tell whether ``seen`` is how a life ended."""
-        return seen.role is Role.STOPPED and self._pid is not None
-
-    def place(self) -> Place | None:
-        """Give the scope or handler of this elector that the caller runs in."""
-        return place_inside(self)
-
-    # Refusing: any thread -----------------------------------------------------
-
-    def refuse_child(self) -> None:
-        """
-        Refuse to act in a child process (fault 15).
-
-        Raises:
-            ProtocolMisuseError: this elector was inherited from the parent.
-
-        """
-        if self.forked:
-            raise ProtocolMisuseError(
-                f"{self.where}: this elector belongs to the parent process, of which "
-                "this one is a fork. Make a new elector here."
-            )
-
-    def refuse_unstarted(self, call: str, *, to_lead: bool) -> None:
-        """
-        Refuse a call that could never come to an end.
-
-        Raises:
-            ProtocolMisuseError: a child process; not started; or it never leads.
-
-        """
-        self.refuse_child()
-        if not self._started:
-            raise ProtocolMisuseError(
-                f"{self.where}: {call} needs an elector that was started: call "
-                "start() first, or use the elector as a context manager."
-            )
-        if to_lead and self.settings.observe:
-            raise ProtocolMisuseError(
-                f"{self.where}: {call} needs an elector that contends, and "
-                "observe=True keeps this one from it."
-            )
-
-    def refuse_waiting(self, call: str) -> None:
-        """
-        Refuse to wait for a term where none can begin.
-
-        Raises:
-            LeadershipLostError: the caller is part of the work of a lost term, and a
-                new one only begins when that has ended.
-            NotLeaderError: the elector is stopped, or is about to be.
-
-        """
-        place = self.place()
-        present = self._present
-        if (
-            place is not None
-            and place.work is not None
-            and present is not None
-            and present.work is place.work
-            and present.work.phase is not Phase.OPEN
-        ):
-            raise present.term.loss()
-        if self.stopping:
-            raise NotLeaderError(
-                f"{self.where}: the elector was stopped: {call} waits in vain."
-            )
-
-    def no_time_left(self, what: str, timeout: float) -> TimeoutError:
-        """Give the error to raise when waiting took too long, with its cause."""
-        error = TimeoutError(f"{self.where}: {what} after {timeout:g} s.")
-        error.__cause__ = self.last_error()
-        return error
-
-    def still_alive(self, timeout: float) -> TimeoutError:
-        """Give the error to raise when a stop takes longer than ``timeout``."""
-        present = self._present
-        alive = () if present is None else present.work.alive
-        if not alive:
-            return self.no_time_left("the Lease was not released", timeout)
-        return self.no_time_left(
-            f"still running: {_names(alive)}. The Lease is not released before that "
-            "has ended; the stop goes on. Not ended",
-            timeout,
-        )
 
     # The life: any thread -----------------------------------------------------
 
@@ -384,7 +114,7 @@ class Life(Generic[TermT]):
                     )
                 )
             self._pid = os.getpid()
-            self._courier, self.probe = courier, probe
+            self.teller.courier, self.probe = courier, probe
             self._started, self._stopping, self._signalled_at = True, False, None
             self._retries = 0
             try:
@@ -394,7 +124,7 @@ class Life(Generic[TermT]):
                 raise
         shared_exits().watch(self)
         if self.settings.auto_close and not shared_auto_close().watch(self):
-            _say_no_signals(self.log)
+            _say_no_signals(self.teller.log)
         if probe is not None:
             probe.start()
 
@@ -406,11 +136,6 @@ class Life(Generic[TermT]):
     def ask_to_step_down(self, stay_out: float | None) -> None:
         """Give up the term, if any, and stay out for a while."""
         self._give_up(m.StepDownAsked(stay_out=stay_out))
-
-    def is_over(self, number: int) -> bool:
-        """Tell whether the numbered term is released, or otherwise done with."""
-        present = self._present
-        return present is None or present.term.number != number
 
     def join(
         self,
@@ -445,16 +170,6 @@ class Life(Generic[TermT]):
             self._ring()
         return last
 
-    def add_bell(self, bell: Callable[[], object]) -> None:
-        """Call ``bell`` after every change, on any thread; it must not block."""
-        with self._lock:
-            self._bells = (*self._bells, bell)
-
-    def remove_bell(self, bell: Callable[[], object]) -> None:
-        """Call it no more."""
-        with self._lock:
-            self._bells = tuple(b for b in self._bells if b is not bell)
-
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
@@ -467,26 +182,14 @@ class Life(Generic[TermT]):
             )
         self._post(m.LivenessReported(alive=alive))
 
-    def report_trouble(self, text: str, trace: str = "") -> None:
-        """Log what went wrong in code of the application; the election goes on."""
-        self._say("error", "%s: %s%s", self.where, text, trace and f"\n{trace}")
-
-    def report_raised(
-        self, handler: Handler, event: ElectorEvent, error: BaseException
-    ) -> None:
-        """Log what a handler raised; the election and the other handlers go on."""
-        name = getattr(handler, "__qualname__", repr(handler))
-        trace = "".join(traceback.format_exception(error))
-        self.report_trouble(f"the handler {name} of {event.name} raised", trace)
-
     def close_home(self) -> None:
         """Note that the courier's event loop is closed: what ran there has ended."""
-        vital = self.mailbox.discard()
+        vital = self.teller.mailbox.discard()
         present = self._present
         if present is not None:
             present.work.drop_if(_is_homeless)
         if vital:
-            self.report_trouble(
+            self.teller.trouble(
                 "the event loop that called start() is closed, so handlers cannot be "
                 "called any more. Call stop() before the loop ends."
             )
@@ -496,7 +199,7 @@ class Life(Generic[TermT]):
     def on_signal(self) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
         self._signalled_at = time.monotonic()
-        self._say("info", "%s: stopping because of a signal", self.where)
+        self.teller.say("info", "%s: stopping because of a signal", self.where)
         self.ask_to_stop()
 
     def works_in_main_thread(self) -> bool:
@@ -509,11 +212,11 @@ class Life(Generic[TermT]):
 
     def on_exit(self) -> bool:
         """Begin to stop because the interpreter exits; False if work still runs."""
-        courier, present = self._courier, self._present
+        courier, present = self.teller.courier, self._present
         home = None if courier is None else courier.home
         if home is not None and not home.is_running():
-            self._courier = None  # handlers can be called no more
-            self.mailbox.discard()
+            self.teller.courier = None  # handlers can be called no more
+            self.teller.mailbox.discard()
         if present is not None:
             present.work.drop_if(_is_idle)
         self.ask_to_stop()
@@ -529,7 +232,7 @@ class Life(Generic[TermT]):
             case m.LeadershipLost():
                 self._on_lost(event)
             case _:
-                self._log_event(event)
+                self.teller.log_event(event)
                 self._deliver(event)
         del view
         self._ring()
@@ -553,8 +256,8 @@ class Life(Generic[TermT]):
         term = self._make_term(self, number=event.term, fencing_token=event.token)
         work = TermWork(event.term, ended=self._work_ended)
         self._present = Present(term, work)
-        self._logged_error = ""
-        self._say(
+        self.teller.forget_error()
+        self.teller.say(
             "info",
             "%s: %s leads, fencing token %s",
             self.where,
@@ -562,7 +265,7 @@ class Life(Generic[TermT]):
             "none (assumed)" if event.token is None else event.token,
         )
         hold = None
-        if self.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
+        if self.teller.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired")
         self._deliver(event, hold=hold)
 
@@ -570,12 +273,12 @@ class Life(Generic[TermT]):
         present = self._present
         if present is None or present.term.number != event.term:
             # A loss only follows its acquisition: that is the engine's contract.
-            self.report_trouble(f"term {event.term} was lost, which never began")
+            self.teller.trouble(f"term {event.term} was lost, which never began")
             return
         term, work = present
         term.end(event.reason)
         lost, wait = None, None
-        if self.handlers.count(EVENTS.LEADERSHIP_LOST):
+        if self.teller.handlers.count(EVENTS.LEADERSHIP_LOST):
             lost = work.hold_late("a handler of leadership_lost")
         if self._signalled_at is not None and not work.had_scope and not self.assumed:
             # Who uses events only may still be stopping what a handler began.
@@ -583,7 +286,7 @@ class Life(Generic[TermT]):
             left = self._signalled_at + self.stop_budget - time.monotonic()
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
-        self._say(
+        self.teller.say(
             "info" if event.reason in _EXPECTED else "warning",
             "%s: %s leads no longer: %s%s",
             self.where,
@@ -616,7 +319,7 @@ class Life(Generic[TermT]):
             LeaderElectionError(
                 f"{self.where}: {waited:.1f} s after term {present.term.number} was "
                 f"lost ({present.term.reason}), this is still running: "
-                f"{_names(alive)}. The Lease is not released before it has ended. Let "
+                f"{names(alive)}. The Lease is not released before it has ended. Let "
                 "it stop sooner, or raise stop_budget_sec (now "
                 f"{self.stop_budget:g} s)."
             )
@@ -642,10 +345,10 @@ class Life(Generic[TermT]):
                 ),
                 credentials=credentials,
                 listener=self,
-                log=self.log,
+                log=self.teller.log,
             )
         if self.assumed:
-            self._say(
+            self.teller.say(
                 "info",
                 "%s: this program does not run in a cluster and was given no "
                 "credentials: leadership is assumed, no API is called",
@@ -731,60 +434,19 @@ class Life(Generic[TermT]):
                 return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
 
     def _deliver(self, event: m.Event, *, hold: Hold | None = None) -> None:
-        present, courier = self._present, self._courier
-        told = payload(
-            event,
-            lease=self.settings.lease_name,
-            namespace=self.namespace or "",
-            identity=self.settings.identity,
-            token=None if present is None else present.term.fencing_token,
-        )
-        if courier is None or not self.handlers.count(told.name):
-            if hold is not None:
-                hold.end()
-            return
-        work = None if present is None else present.work
-        if self.mailbox.put(Letter(told, work, hold)):
-            self._said_full = False
-        elif not self._said_full:
-            self._said_full = True
-            self.report_trouble(
-                f"{ROOM} events wait for a handler that takes too long: further ones "
-                "are dropped, but none of leadership_acquired and leadership_lost"
-            )
-        courier.wake()
+        present = self._present
+        if present is None:
+            self.teller.deliver(event, token=None, work=None, hold=hold)
+        else:
+            term, work = present
+            self.teller.deliver(event, token=term.fencing_token, work=work, hold=hold)
 
     def _report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         event = m.ErrorOccurred(error=error)
-        self._log_event(event)
+        self.teller.log_event(event)
         self._deliver(event)
         self._ring()
-
-    def _log_event(self, event: m.Event) -> None:
-        match event:
-            case m.ErrorOccurred(error=error):
-                # One line for one trouble, however often it is tried again.
-                again = str(error) == self._logged_error
-                self._logged_error = str(error)
-                self._say("debug" if again else "warning", "%s", error)
-            case m.LeaderChanged(holder_identity=holder):
-                self._logged_error = ""
-                # fault 51: text of others is escaped and cut where it is shown.
-                shown = "nobody" if holder is None else ascii(holder[:100])
-                self._say("info", "%s: held by %s", self.where, shown)
-            case _:
-                self._logged_error = ""
-
-    def _say(self, level: str, text: str, *args: object) -> None:
-        """Log on a thread that may wait: a log handler can block."""
-        shared_chores().call(
-            lambda: getattr(self.log, level)(text, *args), may_drop=True
-        )
-
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell()
 
 
 _said_no_signals = False
@@ -802,26 +464,9 @@ def _say_no_signals(log: Any) -> None:
         )
 
 
-def _names(alive: tuple[Hold, ...]) -> str:
-    return ", ".join(hold.what for hold in alive)
-
-
 def _is_homeless(hold: Hold) -> bool:
     return hold.home is not None and hold.home.is_closed()
 
 
 def _is_idle(hold: Hold) -> bool:
     return hold.home is not None and not hold.home.is_running()
-
-
-def _moment(microseconds: float) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def _deadline(microseconds: float | None) -> datetime | None:
-    if microseconds is None:
-        return None
-    try:
-        return _moment(microseconds)
-    except OverflowError:
-        return None  # assumed: no end; or a Lease of decades

@@ -408,7 +408,7 @@ class _Courier:
             self._life.close_home()  # the interpreter is exiting
 
     def _deliver_all(self) -> None:
-        mailbox = self._life.mailbox
+        mailbox = self._life.teller.mailbox
         while True:
             letter = mailbox.take()
             if letter is not None:
@@ -425,11 +425,11 @@ class _Courier:
         place = Place(self._life, work=letter.work, is_scope=False)
         place.enter()
         try:
-            for handler in self._life.handlers.take(letter.event.name):
+            for handler in self._life.teller.handlers.take(letter.event.name):
                 try:
                     handler(letter.event)
                 except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
-                    self._life.report_raised(handler, letter.event, error)
+                    self._life.teller.raised(handler, letter.event, error)
         finally:
             place.leave()
             if letter.hold is not None:

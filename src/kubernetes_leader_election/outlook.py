@@ -1,0 +1,319 @@
+"""
+What is known of one elector's life: questions, which change nothing.
+
+The lower half of :class:`~.life.Life`, which keeps the answers up to date. Any thread
+may ask, at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.engine import Driver, SystemClock
+from kubernetes_leader_election.errors import (
+    LeaderElectionError,
+    NotLeaderError,
+    ProtocolMisuseError,
+)
+from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
+from kubernetes_leader_election.settings import Settings
+from kubernetes_leader_election.work import Hold, Phase, Place, TermWork, place_inside
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HELD_BY_OTHERS: Final = frozenset({State.WAITING, State.STANDING_BY})
+
+TermT = TypeVar("TermT", bound=BaseTerm)
+
+
+class Present(NamedTuple, Generic[TermT]):
+    """The term in progress and what runs of it, replaced together."""
+
+    term: TermT
+    work: TermWork
+
+
+class Outlook(Generic[TermT]):
+    """
+    Tell how one elector stands, refuse what cannot be, and let others wait for news.
+
+    Args:
+        settings: checked settings.
+        credentials: as given by the user; None: to be found when starting.
+
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+        self.settings = settings
+        self.assumed = False
+        self._credentials = credentials
+        self._driver: Driver | None = None
+        self._clock = SystemClock()
+        self._pid: int | None = None
+        self._started = False
+        self._stopping = False
+        self._lock = threading.RLock()
+        self._present: Present[TermT] | None = None
+        self._given_up = 0
+        self._bells: tuple[Callable[[], object], ...] = ()
+        self._early_error: LeaderElectionError | None = None
+        now = self._clock.now().wall
+        self._role, self._role_since, self._seen_at = Role.STOPPED, now, now
+
+    # Asking -------------------------------------------------------------------
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace, as far as it is known."""
+        if self._driver is not None:
+            return self._driver.settings.namespace
+        if self.settings.namespace is None and self._credentials is not None:
+            return self._credentials.namespace
+        return self.settings.namespace
+
+    @property
+    def where(self) -> str:
+        """The Lease in words, for messages."""
+        return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
+
+    @property
+    def stop_budget(self) -> float:
+        """Seconds that work may need to stop."""
+        return self.settings.stop_budget_sec
+
+    @property
+    def running(self) -> bool:
+        """Whether this life has begun and not ended yet."""
+        return self._started
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this life is to end, or has."""
+        return self._stopping or not self._started
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is the copy that a child process inherited."""
+        return self._pid is not None and os.getpid() != self._pid
+
+    @property
+    def present(self) -> Present[TermT] | None:
+        """The term in progress, until it is released or forgotten."""
+        return self._present
+
+    def current_leader(self) -> bool:
+        """Tell whether this process leads now, by the clock and the pid (rule 15)."""
+        driver = self._driver
+        if driver is None or not driver.current_leader():
+            return False
+        belief = driver.view.belief
+        return belief is not None and belief.term > self._given_up
+
+    def remaining(self) -> float:
+        """Give the seconds provably left of the present term; 0.0 without one."""
+        return 0.0 if self._driver is None else self._driver.remaining()
+
+    def term_remaining(self, number: int) -> float:
+        """Give the same for the numbered term: 0.0 when it is over."""
+        return 0.0 if self._driver is None else self._driver.term_remaining(number)
+
+    def leader_identity(self) -> str | None:
+        """Give the holder of the Lease as last seen."""
+        if self.assumed and self.current_leader():
+            return self.settings.identity
+        snapshot = None if self._driver is None else self._driver.view.snapshot
+        return (snapshot.record.holder_identity or None) if snapshot else None
+
+    def leading(self, call: str) -> TermT | None:
+        """Give the present term if this elector leads; for those who wait."""
+        present = self._present
+        if present is not None and self.current_leader():
+            return present.term
+        self.refuse_waiting(call)
+        return None
+
+    def leader(self, call: str) -> str | None:
+        """Give the leader, if this elector leads or sees that another one does."""
+        if self.current_leader():
+            return self.settings.identity
+        driver = self._driver
+        if driver is not None:
+            view = driver.view
+            if view.state in _HELD_BY_OTHERS and (view.expires_in or 0.0) > 0.0:
+                return self.leader_identity()
+        if self.stopping:
+            raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
+        return None
+
+    def is_over(self, number: int) -> bool:
+        """Tell whether the numbered term is released, or otherwise done with."""
+        present = self._present
+        return present is None or present.term.number != number
+
+    def last_error(self) -> LeaderElectionError | None:
+        """Give the newest error, if there was one."""
+        error = None if self._driver is None else self._driver.view.last_error
+        return error or self._early_error
+
+    def state(self) -> ElectorState:
+        """Give the state at this instant."""
+        role, since = self._role, self._role_since
+        if role is Role.LEADER and not self.current_leader():
+            role = Role.DRAINING
+        deadline: float | None = None
+        transitions = None
+        if self._driver is not None and not self.forked:
+            view = self._driver.view
+            if view.term_deadline is not None:
+                deadline = view.term_deadline.wall_deadline
+            elif view.expires_in is not None:
+                deadline = self._seen_at + view.expires_in * 1e6
+            if view.snapshot is not None:
+                transitions = view.snapshot.record.lease_transitions
+        if self.forked:
+            role = Role.STOPPED
+        return ElectorState(
+            role=role,
+            holder=self.leader_identity(),
+            since=_moment(since),
+            deadline=_deadline(deadline),
+            transitions=transitions,
+            last_error=self.last_error(),
+        )
+
+    def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
+        """Give the state if it differs from ``seen`` in more than its deadline."""
+        self.refuse_child()
+        state = self.state()
+        if seen is not None and dataclasses.replace(seen, deadline=None) == (
+            dataclasses.replace(state, deadline=None)
+        ):
+            return None
+        return state
+
+    def was_last(self, seen: ElectorState) -> bool:
+        """Tell whether ``seen`` is how a life ended."""
+        return seen.role is Role.STOPPED and self._pid is not None
+
+    def place(self) -> Place | None:
+        """Give the scope or handler of this elector that the caller runs in."""
+        return place_inside(self)
+
+    # Refusing -----------------------------------------------------------------
+
+    def refuse_child(self) -> None:
+        """
+        Refuse to act in a child process (fault 15).
+
+        Raises:
+            ProtocolMisuseError: this elector was inherited from the parent.
+
+        """
+        if self.forked:
+            raise ProtocolMisuseError(
+                f"{self.where}: this elector belongs to the parent process, of which "
+                "this one is a fork. Make a new elector here."
+            )
+
+    def refuse_unstarted(self, call: str, *, to_lead: bool) -> None:
+        """
+        Refuse a call that could never come to an end.
+
+        Raises:
+            ProtocolMisuseError: a child process; not started; or it never leads.
+
+        """
+        self.refuse_child()
+        if not self._started:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} needs an elector that was started: call "
+                "start() first, or use the elector as a context manager."
+            )
+        if to_lead and self.settings.observe:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} needs an elector that contends, and "
+                "observe=True keeps this one from it."
+            )
+
+    def refuse_waiting(self, call: str) -> None:
+        """
+        Refuse to wait for a term where none can begin.
+
+        Raises:
+            LeadershipLostError: the caller is part of the work of a lost term, and a
+                new one only begins when that has ended.
+            NotLeaderError: the elector is stopped, or is about to be.
+
+        """
+        place = self.place()
+        present = self._present
+        if (
+            place is not None
+            and place.work is not None
+            and present is not None
+            and present.work is place.work
+            and present.work.phase is not Phase.OPEN
+        ):
+            raise present.term.loss()
+        if self.stopping:
+            raise NotLeaderError(
+                f"{self.where}: the elector was stopped: {call} waits in vain."
+            )
+
+    def no_time_left(self, what: str, timeout: float) -> TimeoutError:
+        """Give the error to raise when waiting took too long, with its cause."""
+        error = TimeoutError(f"{self.where}: {what} after {timeout:g} s.")
+        error.__cause__ = self.last_error()
+        return error
+
+    def still_alive(self, timeout: float) -> TimeoutError:
+        """Give the error to raise when a stop takes longer than ``timeout``."""
+        present = self._present
+        alive = () if present is None else present.work.alive
+        if not alive:
+            return self.no_time_left("the Lease was not released", timeout)
+        return self.no_time_left(
+            f"still running: {names(alive)}. The Lease is not released before that "
+            "has ended; the stop goes on. Not ended",
+            timeout,
+        )
+
+    # Waiting for news ---------------------------------------------------------
+
+    def add_bell(self, bell: Callable[[], object]) -> None:
+        """Call ``bell`` after every change, on any thread; it must not block."""
+        with self._lock:
+            self._bells = (*self._bells, bell)
+
+    def remove_bell(self, bell: Callable[[], object]) -> None:
+        """Call it no more."""
+        with self._lock:
+            self._bells = tuple(b for b in self._bells if b is not bell)
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell()
+
+
+def names(alive: tuple[Hold, ...]) -> str:
+    """Name pieces of work, for messages."""
+    return ", ".join(hold.what for hold in alive)
+
+
+def _moment(microseconds: float) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _deadline(microseconds: float | None) -> datetime | None:
+    if microseconds is None:
+        return None
+    try:
+        return _moment(microseconds)
+    except OverflowError:
+        return None  # assumed: no end; or a Lease of decades

@@ -1,0 +1,142 @@
+"""
+What an elector tells: events to the handlers, lines to the log.
+
+Nothing here waits: a handler or a log that blocks holds up neither the engine nor the
+signals.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kubernetes_leader_election.chores import shared_chores
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.events import ElectorEvent, Handler, Handlers, payload
+from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
+from kubernetes_leader_election.settings import Settings
+from kubernetes_leader_election.work import Hold, Home, TermWork
+
+
+class Courier(Protocol):
+    """Who calls the handlers, in the order of the letters."""
+
+    @property
+    def home(self) -> Home | None:
+        """The event loop on which handlers run, where there is one."""
+        ...
+
+    def wake(self) -> None:
+        """Say that there are letters. Any thread; never blocks, never raises."""
+        ...
+
+
+class Teller:
+    """
+    Tell the handlers and the log of one elector.
+
+    Args:
+        settings: checked settings.
+        log: the application's logger.
+        namespace: gives the namespace, as far as it is known.
+
+    """
+
+    def __init__(
+        self, *, settings: Settings, log: Any, namespace: Callable[[], str | None]
+    ) -> None:
+        self.handlers = Handlers()
+        self.mailbox = Mailbox()
+        self.log = log
+        self.courier: Courier | None = None
+        self._settings = settings
+        self._namespace = namespace
+        self._said_full = False
+        self._logged_error = ""
+
+    @property
+    def _where(self) -> str:
+        return f"Lease {self._namespace() or '?'}/{self._settings.lease_name}"
+
+    # Events -------------------------------------------------------------------
+
+    def deliver(
+        self,
+        event: m.Event,
+        *,
+        token: int | None,
+        work: TermWork | None,
+        hold: Hold | None = None,
+    ) -> None:
+        """
+        Send an event to the handlers.
+
+        Args:
+            event: what happened.
+            token: the fencing token of the term in progress, if any.
+            work: its work.
+            hold: ended when the handlers have run, or when there are none.
+
+        """
+        courier = self.courier
+        told = payload(
+            event,
+            lease=self._settings.lease_name,
+            namespace=self._namespace() or "",
+            identity=self._settings.identity,
+            token=token,
+        )
+        if courier is None or not self.handlers.count(told.name):
+            if hold is not None:
+                hold.end()
+            return
+        if self.mailbox.put(Letter(told, work, hold)):
+            self._said_full = False
+        elif not self._said_full:
+            self._said_full = True
+            self.trouble(
+                f"{ROOM} events wait for a handler that takes too long: further ones "
+                "are dropped, but none of leadership_acquired and leadership_lost"
+            )
+        courier.wake()
+
+    # Log ----------------------------------------------------------------------
+
+    def trouble(self, text: str, trace: str = "") -> None:
+        """Log what went wrong in code of the application; the election goes on."""
+        self.say("error", "%s: %s%s", self._where, text, trace and f"\n{trace}")
+
+    def raised(
+        self, handler: Handler, event: ElectorEvent, error: BaseException
+    ) -> None:
+        """Log what a handler raised; the election and the other handlers go on."""
+        name = getattr(handler, "__qualname__", repr(handler))
+        trace = "".join(traceback.format_exception(error))
+        self.trouble(f"the handler {name} of {event.name} raised", trace)
+
+    def log_event(self, event: m.Event) -> None:
+        """Log an event that is worth a line."""
+        match event:
+            case m.ErrorOccurred(error=error):
+                # One line for one trouble, however often it is tried again.
+                again = str(error) == self._logged_error
+                self._logged_error = str(error)
+                self.say("debug" if again else "warning", "%s", error)
+            case m.LeaderChanged(holder_identity=holder):
+                self._logged_error = ""
+                # fault 51: text of others is escaped and cut where it is shown.
+                shown = "nobody" if holder is None else ascii(holder[:100])
+                self.say("info", "%s: held by %s", self._where, shown)
+            case _:
+                self._logged_error = ""
+
+    def forget_error(self) -> None:
+        """Let the next error be news, whatever it says."""
+        self._logged_error = ""
+
+    def say(self, level: str, text: str, *args: object) -> None:
+        """Log on a thread that may wait: a log handler can block."""
+        shared_chores().call(
+            lambda: getattr(self.log, level)(text, *args), may_drop=True
+        )
