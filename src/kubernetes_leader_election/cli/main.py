@@ -109,6 +109,6 @@ def cli() -> None:
     """
     Run programs only while they lead; see and move the leader of a Kubernetes Lease.
 
-    Every option can be given as an environment variable too: KLE_ and the names of
-    command and option, as in KLE_RUN_LEASE_DURATION_SEC=30.
+    Every option can be given as an environment variable too: KLE_ and its name, as in
+    KLE_LEASE_DURATION_SEC=30, or for one command alone KLE_RUN_LEASE_DURATION_SEC=30.
     """
