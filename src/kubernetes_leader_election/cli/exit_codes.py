@@ -13,6 +13,8 @@ NO_CLUSTER: Final = 3
 """No usable credentials, or the API server did not answer as needed."""
 LOST: Final = 4
 """Leadership was lost and ``--on-loss=exit`` was asked for."""
+DEFECT: Final = 70
+"""Something that should not happen: a defect of this program."""
 NOT_EXECUTABLE: Final = 126
 """The command exists and cannot be run, as shells say it."""
 NOT_FOUND: Final = 127
@@ -25,6 +27,7 @@ Exit codes:
     2  the call cannot work as it was made
     3  no usable credentials, or the API server did not answer as needed
     4  leadership was lost and --on-loss=exit was asked for
+   70  a defect of this program; KLE_DEBUG=1 shows where
   126  the command exists and cannot be run
   127  the command does not exist
 128+n  ended by signal n; else the exit code of the command that was run"""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, Final
+import os
+import re
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -30,8 +32,18 @@ COMMANDS: Final = {
     "timings": "Print what a choice of timings means, or why it is refused.",
     "dev": "Serve a Lease API on this machine, or run a program with one.",
     "demo": "Watch three processes elect a leader through every kind of trouble.",
+    "completion": "Print what makes a shell complete these commands.",
 }
 """Name and one line of help; the module has the same name."""
+
+DEBUG_VARIABLE: Final = "KLE_DEBUG"
+"""Set it to see the traceback of a defect."""
+
+_OPTION: Final = re.compile(
+    r"\b(renew_interval_ms|lease_duration_sec|renew_deadline_sec|stop_budget_sec"
+    r"|request_timeout_sec|clock_rate_error|preset(?==)|identity(?==)|namespace(?==))"
+    r"(=)?"
+)
 
 
 class LazyGroup(click.Group):
@@ -68,6 +80,20 @@ class LazyGroup(click.Group):
             _fail(error, exit_codes.NO_CLUSTER)
         except LeaderElectionError as error:
             _fail(error, exit_codes.NO)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except BrokenPipeError:
+            raise  # `| head`: click ends quietly
+        except OSError as error:
+            _fail(error, exit_codes.NO)
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE):
+                raise
+            _fail(
+                f"unexpected {type(error).__name__}: {error}. This is a defect; "
+                f"{DEBUG_VARIABLE}=1 shows where.",
+                exit_codes.DEFECT,
+            )
         return None
 
 
@@ -79,9 +105,16 @@ def _exists(name: str) -> bool:
     return importlib.util.find_spec(_module(name)) is not None
 
 
-def _fail(error: Exception, code: int) -> None:
-    click.echo(f"Error: {error}", err=True)
+def _fail(error: Exception | str, code: int) -> NoReturn:
+    click.echo(f"Error: {_as_options(str(error))}", err=True)
     raise SystemExit(code)
+
+
+def _as_options(message: str) -> str:
+    """Write the library's options as the command line has them: --lease-duration-sec."""
+    return _OPTION.sub(
+        lambda found: f"--{found[1].replace('_', '-')}{found[2] or ''}", message
+    )
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature

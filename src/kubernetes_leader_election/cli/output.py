@@ -1,0 +1,91 @@
+"""
+How commands say what they found: for people, or as JSON or YAML for programs.
+
+Colours only on a terminal and never with NO_COLOR; what others wrote into a Lease is
+escaped before it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import click
+
+from kubernetes_leader_election.cli.election_options import option
+
+FORMATS: Final = ("text", "json", "yaml")
+
+output_option = option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="text for people; json or yaml for programs.",
+)
+"""Add -o/--output; passed as ``output``."""
+
+
+def emit(value: Any, output: str) -> None:
+    """Print a value of plain types as JSON or YAML."""
+    if output == "json":
+        click.echo(json.dumps(value, indent=2))
+        return
+    import yaml  # noqa: PLC0415 - only for this format
+
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def style(text: str, **how: Any) -> str:
+    """Colour a text; click takes colours away where the output is no terminal."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **how)
+
+
+def note(text: str) -> None:
+    """Say on stderr what goes on, so that stdout holds the answer alone."""
+    click.echo(text, err=True)
+
+
+def printable(text: str, *, longest: int = 80) -> str:
+    """Escape what cannot be shown, and cut what is long: others wrote it."""
+    shown = text if text.isprintable() else ascii(text)[1:-1]
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def on_terminal() -> bool:
+    """Tell whether the output is a terminal that can redraw."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lay out a table as lines; widths are those of the text without colours."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [
+        max(len(click.unstyle(line[column])) for line in lines)
+        for column in range(len(header))
+    ]
+    laid = [
+        "  ".join(
+            cell + " " * (width - len(click.unstyle(cell)))
+            for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    return [style(laid[0], bold=True), *laid[1:]]
+
+
+def seconds(value: float) -> str:
+    """Write a length of time as people do."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 120:
+        return f"{value:.1f} s".replace(".0 s", " s")
+    if value < 7200:
+        return f"{value / 60:.0f} min"
+    if value < 48 * 3600:
+        return f"{value / 3600:.0f} h"
+    return f"{value / 86400:.0f} days"
