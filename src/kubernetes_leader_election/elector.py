@@ -255,7 +255,8 @@ class Elector(BaseElector["Term"]):
             try:
                 await _wait(life, over, timeout, "")
             except TimeoutError:
-                raise life.still_alive(timeout or 0.0) from None
+                error = life.still_alive(timeout or 0.0)
+                raise error from error.__cause__
         elif place.is_scope:
             # The loss cancels the body, and so whoever waits here.
             await _wait(life, lambda: place.is_over or over(), None, "")
@@ -527,7 +528,8 @@ async def _wait(
                     if timer is not None:
                         timer.cancel()
     except TimeoutError:
-        raise life.no_time_left(f"{call} did not return", timeout or 0.0) from None
+        error = life.no_time_left(f"{call} did not return", timeout or 0.0)
+        raise error from error.__cause__
     finally:
         life.remove_bell(bell)
 

@@ -275,7 +275,8 @@ class Elector(BaseElector["Term"]):
             try:
                 _wait(life, over, timeout, "")
             except TimeoutError:
-                raise life.still_alive(timeout or 0.0) from None
+                error = life.still_alive(timeout or 0.0)
+                raise error from error.__cause__
         elif place.is_scope:
             # Only until `term.lost` is set: the body goes on from here.
             _wait(life, lambda: place.is_over or over(), None, "")
