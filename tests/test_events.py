@@ -1,6 +1,5 @@
 """Tests of the event names, their payloads and the registry of handlers."""
 
-import dataclasses
 import functools
 import threading
 from datetime import UTC, datetime
@@ -62,7 +61,7 @@ def test_payload_carries_what_the_core_said(core, public):
     made = events.payload(core, **WHO, token=7)
     assert made == public
     assert made.name == next(n for n in EVENTS if made.name == n)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         made.lease = "other"
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar, Final, TypeVar, assert_never, overload
@@ -18,6 +17,7 @@ from typing import ClassVar, Final, TypeVar, assert_never, overload
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.errors import ConfigurationError, LeaderElectionError
 from kubernetes_leader_election.settings import did_you_mean, shown
+from kubernetes_leader_election.values import Value
 
 __all__ = [
     "EVENTS",
@@ -52,8 +52,7 @@ class EVENTS(StrEnum):
     """Something failed and is tried again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Payload:
+class _Payload(Value):
     """What every event carries."""
 
     lease: str
@@ -63,7 +62,6 @@ class _Payload:
     """The elector that tells of the event, not necessarily the leader."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeadershipAcquired(_Payload):
     """A term began: this elector leads. Exactly one a term, before its loss (G4)."""
 
@@ -79,7 +77,6 @@ class LeadershipAcquired(_Payload):
         return self.token is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeadershipLost(_Payload):
     """A term ended. Exactly one a term, after its acquisition (G4)."""
 
@@ -92,7 +89,6 @@ class LeadershipLost(_Payload):
     """Why, in a sentence for people; may be empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRenewed(_Payload):
     """A renewal is known to be applied."""
 
@@ -103,7 +99,6 @@ class LeaseRenewed(_Payload):
     """The time that was written, aware, UTC, to the microsecond."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderChanged(_Payload):
     """The Lease names another holder than the last one seen."""
 
@@ -112,7 +107,6 @@ class LeaderChanged(_Payload):
     """Who holds it now; None: nobody. Written by anybody: escape it where shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorOccurred(_Payload):
     """Something failed and is tried again; nothing needs to be done but perhaps read."""
 
@@ -189,8 +183,7 @@ Handler = Callable[..., object]
 _H = TypeVar("_H", bound=Handler)
 
 
-@dataclass(frozen=True, slots=True)
-class _Registration:
+class _Registration(Value, kw_only=False):
     handler: Handler
     once: bool
 

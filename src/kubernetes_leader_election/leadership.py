@@ -7,7 +7,6 @@ and ask, on any thread, at any time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -18,6 +17,7 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
 )
 from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.values import Value
 
 
 class Role(StrEnum):
@@ -34,8 +34,7 @@ class Role(StrEnum):
     """Follows the Lease and never contends (``observe=True``)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElectorState:
+class ElectorState(Value):
     """
     One elector at one instant. For people and for displays.
 

@@ -7,7 +7,6 @@ may ask, at any time.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
 from kubernetes_leader_election.settings import Settings
+from kubernetes_leader_election.values import replace
 from kubernetes_leader_election.work import Hold, Phase, Place, TermWork, place_inside
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -191,8 +191,8 @@ class Outlook(Generic[TermT]):
         """Give the state if it differs from ``seen`` in more than its deadline."""
         self.refuse_child()
         state = self.state()
-        if seen is not None and dataclasses.replace(seen, deadline=None) == (
-            dataclasses.replace(state, deadline=None)
+        if seen is not None and replace(seen, deadline=None) == (
+            replace(state, deadline=None)
         ):
             return None
         return state

@@ -16,14 +16,13 @@ accepted once is accepted everywhere.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.values import Value, replace
 
 MAX_DURATION: Final = 2**31 - 1
 """Seconds: leaseDurationSeconds is an int32 on the wire."""
@@ -56,8 +55,7 @@ OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
 """Field of a :class:`Wish` to public option, the one to change first coming first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(Value):
     """The times that somebody asked for; None is to be derived. Milliseconds."""
 
     renew_interval: int
@@ -70,8 +68,7 @@ class Wish:
     """Parts per million."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class Rhythm(Value):
     """Five times that may or may not work together. Milliseconds."""
 
     renew_interval: int
@@ -223,14 +220,14 @@ def _settle_without(wish: Wish, fields: tuple[str, ...]) -> Rhythm | None:
     """Settle the wish with ``fields`` free; only a renew interval is never derived."""
     changes: dict[str, Any] = dict.fromkeys(fields)
     changes.pop("renew_interval", None)
-    free = dataclasses.replace(wish, **changes)
+    free = replace(wish, **changes)
     if "renew_interval" not in fields:
         return _settle(free)
 
     # Counted downwards, so that the search for the smallest finds the largest.
     def works(distance: int) -> bool:
         interval = wish.renew_interval - distance
-        return _settle(dataclasses.replace(free, renew_interval=interval)) is not None
+        return _settle(replace(free, renew_interval=interval)) is not None
 
     distance = _smallest(works, 0, wish.renew_interval - MIN_TIME)
     if distance is None:
@@ -240,13 +237,13 @@ def _settle_without(wish: Wish, fields: tuple[str, ...]) -> Rhythm | None:
         # A round number reads better, where it works as well.
         rounded = interval // digits * digits
         found = (
-            _settle(dataclasses.replace(free, renew_interval=rounded))
+            _settle(replace(free, renew_interval=rounded))
             if rounded >= MIN_TIME
             else None
         )
         if found is not None:
             return found
-    return _settle(dataclasses.replace(free, renew_interval=interval))
+    return _settle(replace(free, renew_interval=interval))
 
 
 def _smallest(works: Callable[[int], bool], low: int, high: int) -> int | None:
@@ -341,8 +338,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 # What follows from a rhythm ---------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
+class Timings(Value):
     """What a rhythm means for those who run it. Seconds, unless said otherwise."""
 
     renew_interval: float

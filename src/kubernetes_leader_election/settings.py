@@ -36,7 +36,6 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, SupportsIndex, TypedDict, cast
 
@@ -53,6 +52,7 @@ from kubernetes_leader_election.rhythm import (
     settle,
     timings_of,
 )
+from kubernetes_leader_election.values import Value
 
 __all__ = [
     "OPTION_NAMES",
@@ -109,8 +109,7 @@ OPTION_NAMES: Final = tuple(Options.__annotations__)
 """What :func:`resolve_settings` takes; an elector takes a few more of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Value):
     """
     All options of one elector, checked, with nothing left to derive.
 

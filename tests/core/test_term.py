@@ -35,7 +35,14 @@ def tries(count, clock=None):
 def term_of(confirmed, *pending):
     """Give a term with these writes."""
     belief = believe(term=1, token=7, sent=confirmed.sent, settings=settings())
-    return Term(1, 7, "u", confirmed, belief, list(pending))
+    return Term(
+        number=1,
+        token=7,
+        uid="u",
+        confirmed=confirmed,
+        belief=belief,
+        pending=pending,
+    )
 
 
 def test_first_stamp_is_the_wall_clock():

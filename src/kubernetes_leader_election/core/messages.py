@@ -15,10 +15,10 @@ with :class:`RequestFailed` (outcome "not done"), or not at all when abandoned.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
+from kubernetes_leader_election.values import Value
 
 LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it. Never changed in place by anybody: share it freely."""
@@ -37,8 +37,7 @@ LossReason = Literal[
 # Requests ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetLease:
+class GetLease(Value):
     """Read the Lease with quorum (no resourceVersion). Idempotent."""
 
     request_id: int
@@ -46,8 +45,7 @@ class GetLease:
     """CLOCK_BOOTTIME seconds after which the core gives the request up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateLease:
+class CreateLease(Value):
     """Create the Lease by a PUT without resourceVersion and uid (rule 6)."""
 
     request_id: int
@@ -55,8 +53,7 @@ class CreateLease:
     lease: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateLease:
+class UpdateLease(Value):
     """Replace the Lease by a PUT that carries resourceVersion and uid (G5)."""
 
     request_id: int
@@ -64,16 +61,14 @@ class UpdateLease:
     lease: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchLease:
+class WatchLease(Value):
     """Watch the one Lease from just after ``resource_version``, with bookmarks."""
 
     request_id: int
     resource_version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbandonRequest:
+class AbandonRequest(Value):
     """Drop a request or watch: nothing that it still brings is wanted."""
 
     request_id: int
@@ -85,31 +80,27 @@ Request = GetLease | CreateLease | UpdateLease | WatchLease | AbandonRequest
 # Responses --------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseFetched:
+class LeaseFetched(Value):
     """Answer :class:`GetLease` with the Lease as it is."""
 
     request_id: int
     lease: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseNotFound:
+class LeaseNotFound(Value):
     """Answer :class:`GetLease`: no such Lease (never: no such namespace)."""
 
     request_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseWritten:
+class LeaseWritten(Value):
     """Answer a write: it was applied, and this is the Lease now."""
 
     request_id: int
     lease: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteConflict:
+class WriteConflict(Value):
     """
     Answer a write: the Lease is not what the write was based on.
 
@@ -122,16 +113,14 @@ class WriteConflict:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeUnknown:
+class OutcomeUnknown(Value):
     """Answer any request: timeout, disconnect, 5xx, unreadable body."""
 
     request_id: int
     error: LeaseApiError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFailed:
+class RequestFailed(Value):
     """
     Answer any request: it was certainly not applied.
 
@@ -143,8 +132,7 @@ class RequestFailed:
     error: LeaseApiError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchEvent:
+class WatchEvent(Value):
     """Bring one event of a watch, as it came (ADDED, MODIFIED, DELETED, ...)."""
 
     request_id: int
@@ -152,8 +140,7 @@ class WatchEvent:
     object: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchEnded:
+class WatchEnded(Value):
     """
     Say that a watch is over; ``error`` is None for a clean end.
 
@@ -180,18 +167,15 @@ Response = (
 # Words of the application -----------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartAsked:
+class StartAsked(Value):
     """Begin to take part (from STOPPED only)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopAsked:
+class StopAsked(Value):
     """Stop taking part: drain, release, end in STOPPED. Idempotent."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepDownAsked:
+class StepDownAsked(Value):
     """
     Drain and release, then stay out until another led or time is over.
 
@@ -202,15 +186,13 @@ class StepDownAsked:
     stay_out: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndAsked:
+class EndAsked(Value):
     """Say that the work of the numbered term returned or raised: end the term."""
 
     term: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkEnded:
+class WorkEnded(Value):
     """
     Say that nothing of the numbered term's work runs any more, handlers included.
 
@@ -221,8 +203,7 @@ class WorkEnded:
     term: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossSeen:
+class LossSeen(Value):
     """
     Say that the application saw by a clock that the numbered term is over.
 
@@ -232,15 +213,13 @@ class LossSeen:
     term: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LivenessReported:
+class LivenessReported(Value):
     """Say whether the application is alive: only then is a Lease sought or renewed."""
 
     alive: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverFailed:
+class DriverFailed(Value):
     """Report an unexpected exception of the driver: terms end, contending resumes."""
 
     error: LeaderElectionError
@@ -263,8 +242,7 @@ Message = Response | Word
 # Events -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadershipAcquired:
+class LeadershipAcquired(Value):
     """A term began. Exactly one a term, before its loss (G4)."""
 
     term: int
@@ -273,8 +251,7 @@ class LeadershipAcquired:
     """The fencing token (G3): the resourceVersion of the acquiring write."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadershipLost:
+class LeadershipLost(Value):
     """Belief in a term ended, for the reason named. Exactly one a term (G4)."""
 
     term: int
@@ -282,8 +259,7 @@ class LeadershipLost:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRenewed:
+class LeaseRenewed(Value):
     """A renewal is known to be applied."""
 
     term: int
@@ -291,15 +267,13 @@ class LeaseRenewed:
     """Microseconds since 1970, UTC: the stamp that was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderChanged:
+class LeaderChanged(Value):
     """The record names another holder than the last one seen (None: nobody)."""
 
     holder_identity: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorOccurred:
+class ErrorOccurred(Value):
     """Something failed and is tried again; for people to read."""
 
     error: LeaderElectionError

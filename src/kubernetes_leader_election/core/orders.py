@@ -7,7 +7,6 @@ whoever drives the core is told to drop the request (rule 9).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from kubernetes_leader_election.core.messages import (
@@ -21,12 +20,12 @@ from kubernetes_leader_election.core.messages import (
     WatchLease,
 )
 from kubernetes_leader_election.core.record import Stamp
+from kubernetes_leader_election.values import Value
 
 Purpose = Literal["acquire", "renew", "release"]
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRead:
+class PendingRead(Value, kw_only=False):
     """A GET under way."""
 
     request_id: int
@@ -35,8 +34,7 @@ class PendingRead:
     """The newest version known when it was ordered: less than that is a restore."""
 
 
-@dataclass(frozen=True, slots=True)
-class PendingWrite:
+class PendingWrite(Value, kw_only=False):
     """A PUT under way."""
 
     request_id: int

@@ -9,11 +9,11 @@ that change is seen either way; they are compared with each other, never with a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from kubernetes_leader_election.core.messages import LeaseObject
+from kubernetes_leader_election.values import Value, replace
 
 ASSUMED_DURATION: Final = 20
 """Seconds; a Lease without a duration was made by the Node package, whose default this is."""
@@ -47,8 +47,7 @@ def parse_time(value: object) -> int | str | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRecord:
+class LeaseRecord(Value):
     """
     The spec of a Lease as far as an election reads it.
 
@@ -75,8 +74,7 @@ class LeaseRecord:
         return max(own, ASSUMED_DURATION)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(Value):
     """What proves a record ours: the holder and the exact times that we wrote."""
 
     holder_identity: str
@@ -92,8 +90,7 @@ class Stamp:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Value):
     """One Lease as it was read: the object, and what decisions are made on (G5)."""
 
     lease: LeaseObject

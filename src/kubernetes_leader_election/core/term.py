@@ -4,7 +4,7 @@ One term: its tries, what they prove, and the stamps they carry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from kubernetes_leader_election.core.record import LeaseRecord, Stamp
 from kubernetes_leader_election.core.timing import (
@@ -15,10 +15,10 @@ from kubernetes_leader_election.core.timing import (
     believe,
     elapsed_for_leader,
 )
+from kubernetes_leader_election.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Value, kw_only=False):
     """One write that was ordered: its stamp, and the clocks when it was ordered."""
 
     stamp: Stamp
@@ -53,18 +53,29 @@ class Stamper:
         )
 
 
-@dataclass(slots=True)
 class Term:
     """One uninterrupted leadership of one elector."""
 
-    number: int
-    token: int | None
-    uid: str | None
-    confirmed: Try
-    """The newest write known to be applied."""
-    belief: Belief
-    pending: list[Try] = field(default_factory=list)
-    """Writes since then whose outcome is open, oldest first."""
+    __slots__ = ("belief", "confirmed", "number", "pending", "token", "uid")
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        token: int | None,
+        uid: str | None,
+        confirmed: Try,
+        belief: Belief,
+        pending: Iterable[Try] = (),
+    ) -> None:
+        self.number = number
+        self.token = token
+        self.uid = uid
+        self.confirmed = confirmed
+        """The newest write known to be applied."""
+        self.belief = belief
+        self.pending = list(pending)
+        """Writes since then whose outcome is open, oldest first."""
 
     def find(self, record: LeaseRecord) -> Try | None:
         """Give the write of this term that ``record`` proves to be the last applied."""

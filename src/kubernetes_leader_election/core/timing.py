@@ -8,8 +8,9 @@ later and the candidate starts no earlier than it should.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from kubernetes_leader_election.values import Value
 
 MICROSECONDS = 1_000_000
 
@@ -30,8 +31,7 @@ class Now(NamedTuple):
     """Microseconds since 1970, UTC."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ElectionSettings:
+class ElectionSettings(Value):
     """
     The settings of one election, checked by :mod:`..settings`. Seconds throughout.
 

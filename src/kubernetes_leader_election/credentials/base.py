@@ -13,11 +13,11 @@ import re
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.values import Value, hidden
 
 __all__ = ["Credentials", "Headers", "Login", "Proxy", "Server", "StaticLogin"]
 
@@ -27,8 +27,7 @@ Headers = tuple[tuple[str, str], ...]
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class Server(Value):
     """The address of an API server."""
 
     scheme: str
@@ -95,13 +94,12 @@ class Server:
         return is_loopback(self.host)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class Proxy(Value):
     """An HTTP proxy that is asked to CONNECT through to the server."""
 
     host: str
     port: int
-    authorization: str | None = field(default=None, repr=False)
+    authorization: str | None = hidden(default=None)
     """The value of the Proxy-Authorization header."""
 
     @property

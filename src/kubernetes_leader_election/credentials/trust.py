@@ -7,7 +7,6 @@ import errno
 import os
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from kubernetes_leader_election.errors import CredentialsError
 
@@ -27,29 +26,60 @@ def signature(path: str | None) -> Signature:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-@dataclass(slots=True, kw_only=True)
 class Trust:
     """
     The TLS settings of one cluster entry, and the context made of them.
 
     Files are looked at before each use; a changed one makes a new context. Not safe
     for threads: :class:`Credentials` holds its lock around it.
+
+    Args:
+        ca_file: The CA of the server's certificate (PEM).
+        ca_data: The same as text. Goes before ``ca_file``; with neither, the system's
+            CAs are believed.
+        insecure: Believe any server (``insecure-skip-tls-verify``).
+        server_name: The name to look for in the certificate, where it is not the
+            host's.
+        certificate_file: A client certificate (PEM).
+        key_file: Its key.
+        certificate_data: The certificate as text.
+        key_data: The key as text.
+
     """
 
-    ca_file: str | None = None
-    ca_data: str | None = None
-    """PEM. Goes before ``ca_file``; with neither, the system's CAs are believed."""
-    insecure: bool = False
-    """Believe any server (``insecure-skip-tls-verify``)."""
-    server_name: str | None = None
-    """The name to look for in the certificate, where it is not the host's."""
-    certificate_file: str | None = None
-    key_file: str | None = None
-    certificate_data: str | None = None
-    key_data: str | None = field(default=None, repr=False)
-    _context: ssl.SSLContext | None = field(default=None, repr=False)
-    _ca_text: str = field(default="", repr=False)
-    _made_of: tuple[object, ...] = field(default=(), repr=False)
+    __slots__ = (
+        "_ca_text",
+        "_context",
+        "_made_of",
+        "ca_data",
+        "ca_file",
+        "certificate_data",
+        "certificate_file",
+        "insecure",
+        "key_data",
+        "key_file",
+        "server_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        ca_file: str | None = None,
+        ca_data: str | None = None,
+        insecure: bool = False,
+        server_name: str | None = None,
+        certificate_file: str | None = None,
+        key_file: str | None = None,
+        certificate_data: str | None = None,
+        key_data: str | None = None,
+    ) -> None:
+        self.ca_file, self.ca_data = ca_file, ca_data
+        self.insecure, self.server_name = insecure, server_name
+        self.certificate_file, self.key_file = certificate_file, key_file
+        self.certificate_data, self.key_data = certificate_data, key_data
+        self._context: ssl.SSLContext | None = None
+        self._ca_text = ""
+        self._made_of: tuple[object, ...] = ()
 
     def context(
         self, certificate: tuple[str, str] | None, *, source: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from kubernetes_leader_election.core.messages import Event
@@ -10,10 +9,10 @@ from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, Now
 from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.values import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Value):
     """
     One election after one step of the engine. Replaced as a whole, never changed.
     """

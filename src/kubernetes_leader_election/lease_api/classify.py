@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from kubernetes_leader_election.credentials.base import Credentials, Headers
@@ -37,6 +36,7 @@ from kubernetes_leader_election.lease_api.results import (
     Unauthorised,
     Unknown,
 )
+from kubernetes_leader_election.values import Value, replace
 
 __all__ = ["Request", "Status", "answer_is_unknown", "judge_failure"]
 
@@ -44,8 +44,7 @@ _ELECTION_VERBS = ("get", "create", "update", "watch")
 _VERB_IN_TEXT = re.compile(r'User "([^"]*)" cannot (\w+) resource')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Value):
     """What was asked, for the messages."""
 
     verb: str
@@ -67,8 +66,7 @@ class Request:
         return f"{'create' if self.creating else self.verb} {what}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Value):
     """The parts of an error answer that are looked at; empty where it has none."""
 
     code: int

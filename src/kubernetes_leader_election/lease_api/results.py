@@ -10,10 +10,10 @@ known of a write. Only :class:`Unknown` leaves that open: read again, then decid
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.values import Value
 
 __all__ = [
     "AlreadyExists",
@@ -39,22 +39,19 @@ LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ok:
+class Ok(Value):
     """The request was applied; this is the Lease now."""
 
     lease: LeaseObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(Value):
     """A request about something else than one Lease was applied; the JSON answered."""
 
     body: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Value):
     """One page of a list of Leases."""
 
     items: Sequence[LeaseObject]
@@ -63,64 +60,52 @@ class Listed:
     """Asks for the next page; empty on the last one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Value):
     """Be the base of every result that is not the one asked for."""
 
     error: LeaseApiError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NotFound(Failed):
     """There is no such Lease (said by the Lease API itself, about this Lease)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceMissing(Failed):
     """The namespace does not exist or is being deleted: never "free" (rule 4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict(Failed):
     """The Lease is not the one the write was based on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AlreadyExists(Failed):
     """The Lease to be created by POST is there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Gone(Failed):
     """The resourceVersion or continue token is older than the server remembers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Throttled(Failed):
     """The server is busy; ``error.retry_after`` seconds were asked for, if any."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Unauthorised(Failed):
     """The server does not know who is asking, also after the token was read again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Forbidden(Failed):
     """The server knows who is asking and says no."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Invalid(Failed):
     """The server does not accept the request as it is, or has no Lease API."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent(Failed):
     """Not a byte of the request was sent: it cannot have been applied."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown(Failed):
     """The request was sent, at least in part, and whether it was applied is open."""
 

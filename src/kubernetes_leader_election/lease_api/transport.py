@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 from kubernetes_leader_election.credentials.base import Credentials, Headers
@@ -21,20 +21,22 @@ from kubernetes_leader_election.lease_api.connection import (
 from kubernetes_leader_election.lease_api.pool import ConnectionPool
 from kubernetes_leader_election.lease_api.results import NotSent, Unknown
 from kubernetes_leader_election.lease_api.unreachable import not_sent
+from kubernetes_leader_election.values import Value, hidden
 
 __all__ = ["Reply", "Stream", "Transport", "Wire", "trouble_of"]
+
+_NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 BROKEN = (OSError, http.client.HTTPException, ValueError, CallOverError)
 """What reading an answer may raise: all of it leaves the outcome of a write open."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class Wire(Value):
     """A request as it goes over the wire."""
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = _NO_QUERY
     body: bytes | None = None
     content_type: str = "application/json"
     tell_timeout: bool = True
@@ -50,26 +52,24 @@ class Wire:
         return f"{prefix}{self.path}" + (f"?{urlencode(query)}" if query else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Value):
     """A whole answer."""
 
     status: int
     body: bytes
     retry_after: str
-    sent: Headers = field(repr=False)
+    sent: Headers = hidden()
     """The headers that proved who was asking."""
     cause: CredentialsError | None = None
     """Why there was nothing newer to try after a 401."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class Stream(Value):
     """A 200 answer whose body goes on; close the connection when done with it."""
 
     connection: Connection
     answer: Answer
-    sent: Headers = field(repr=False)
+    sent: Headers = hidden()
 
 
 class Transport:

@@ -9,7 +9,6 @@ ends the watch, and the reader asks anew (rule 16).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from kubernetes_leader_election.lease_api.decoding import (
@@ -17,6 +16,7 @@ from kubernetes_leader_election.lease_api.decoding import (
     decode_object,
     lease_problem,
 )
+from kubernetes_leader_election.values import Value
 
 __all__ = ["EventDecoder", "StreamError", "StreamEvent", "events_of"]
 
@@ -26,8 +26,7 @@ LONGEST_LINE = 1 << 20
 _LEASE_EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamEvent:
+class StreamEvent(Value):
     """One event: a change of the Lease, or a bookmark (an empty Lease with a version)."""
 
     type: str

@@ -1,0 +1,1 @@
+"""Measure the electors on the embedded Lease API: what ``make bench`` runs."""
