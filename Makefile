@@ -62,6 +62,9 @@ controlplane: | check-python
 e2e: $(VENV)/.dev
 	@$(BIN)/python tests/e2e/run.py
 
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.electors
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
