@@ -226,6 +226,8 @@ class Life(Outlook[TermT]):
 
     def on_event(self, event: m.Event, view: View) -> None:
         """Take an event; see :class:`~.engine.Listener`."""
+        # Before anybody who waits for the event can ask for the state.
+        self._take_role(self._role_of(view))
         match event:
             case m.LeadershipAcquired():
                 self._on_acquired(event)
@@ -234,7 +236,6 @@ class Life(Outlook[TermT]):
             case _:
                 self.teller.log_event(event)
                 self._deliver(event)
-        del view
         self._ring()
 
     def on_view(self, view: View) -> None:

@@ -38,11 +38,16 @@ class Mailbox:
         """Tell whether letters wait."""
         return bool(self._letters)
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether only vital letters are taken."""
+        return len(self._letters) >= ROOM
+
     def put(self, letter: Letter) -> bool:
         """Add a letter; False if there was no room and it could be missed (G4)."""
         vital = isinstance(letter.event, LeadershipAcquired | LeadershipLost)
         with self._lock:
-            if not vital and len(self._letters) >= ROOM:
+            if not vital and self.is_full:
                 return False
             self._letters.append(letter)
         return True

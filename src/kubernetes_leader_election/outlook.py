@@ -164,7 +164,9 @@ class Outlook(Generic[TermT]):
     def state(self) -> ElectorState:
         """Give the state at this instant."""
         role, since = self._role, self._role_since
-        if role is Role.LEADER and not self.current_leader():
+        if self.current_leader():
+            role = Role.LEADER
+        elif role is Role.LEADER:
             role = Role.DRAINING
         deadline: float | None = None
         transitions = None

@@ -52,7 +52,7 @@ class Teller:
         self.courier: Courier | None = None
         self._settings = settings
         self._namespace = namespace
-        self._said_full = False
+        self._dropped = 0
         self._logged_error = ""
 
     @property
@@ -91,15 +91,20 @@ class Teller:
             if hold is not None:
                 hold.end()
             return
-        if self.mailbox.put(Letter(told, work, hold)):
-            self._said_full = False
-        elif not self._said_full:
-            self._said_full = True
+        if not self.mailbox.put(Letter(told, work, hold)):
+            self._count_dropped()
+        elif self._dropped and not self.mailbox.is_full:
+            dropped, self._dropped = self._dropped, 0
+            self.trouble(f"{dropped} events were dropped: see above")
+        courier.wake()
+
+    def _count_dropped(self) -> None:
+        self._dropped += 1
+        if self._dropped == 1:
             self.trouble(
                 f"{ROOM} events wait for a handler that takes too long: further ones "
                 "are dropped, but none of leadership_acquired and leadership_lost"
             )
-        courier.wake()
 
     # Log ----------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import pytest
 
 from kubernetes_leader_election.engine import Engine
 from tests.engine.fake_client import FakeClient
+from tests.fronts.driven import OnLoop, OnThreads
+from tests.fronts.stages import PATIENCE
 
 
 @pytest.fixture
@@ -14,3 +16,13 @@ def client(monkeypatch):
     client = FakeClient()
     monkeypatch.setattr(Engine, "client_for", lambda *_: client)
     return client
+
+
+@pytest.fixture(params=[OnLoop, OnThreads], ids=["asyncio", "threads"])
+def front(request, client):
+    """Give one front after the other; its electors are stopped after the test."""
+    front = request.param()
+    yield front
+    for elector in front.made:
+        elector.stop(timeout=PATIENCE)
+    front.close()
