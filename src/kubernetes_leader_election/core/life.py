@@ -255,13 +255,14 @@ class Life:
             cap = min(timeout / 2, 1.0) if self.state in _URGENT else self._calm_cap()
             wait = min(cap, min(0.1, timeout / 8) * 2.0 ** min(failures, 16))
             wait *= 0.5 + 0.5 * self._draw()
-        if error is not None and error.retry_after is not None:
-            wait = max(wait, error.retry_after)
+        asked = 0.0 if error is None else error.retry_after or 0.0
         if self._term is not None and self.state in HOLDING:
-            # Fault 32: honoured, but never past the renew deadline.
-            left = self._term.belief.remaining(self._now) - timeout
-            wait = min(wait, max(left, min(0.1, timeout / 8)))
-        return wait
+            # Fault 32: honoured, but never past the renew deadline; and the last tries
+            # of a term come closer together, but never as a burst (fault 24).
+            left = self._term.belief.remaining(self._now)
+            wait = min(wait, max(left / 2, min(0.1, timeout / 8)))
+            asked = min(asked, left - timeout)
+        return max(wait, asked)
 
     def _calm_cap(self) -> float:
         return min(5.0, self.settings.renew_interval / 2)

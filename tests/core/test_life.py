@@ -1,0 +1,67 @@
+"""How an election waits, backs off, remembers and ends its terms."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from tests.core.harness import Hand
+from tests.core.stories import L, R, T, keep_watching, reasons
+
+
+def refuse(hand, seconds, **error):
+    """Let time pass while each read and write fails at once; give their instants."""
+    tries = []
+    end = hand.clock.boottime + seconds
+    while hand.clock.boottime < end:
+        for request in hand.all_open(m.GetLease, m.UpdateLease):
+            tries.append(hand.clock.boottime)
+            hand.failed(request, **error)
+        due = hand.core.next_deadline()
+        wait = 0.1 if due is None else due - hand.clock.boottime
+        hand.wait(max(0.0001, min(wait, end - hand.clock.boottime)))
+    return tries
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.5, 0.999])
+def test_leader_whose_tries_fail_sends_no_burst_before_its_deadline(drawn):
+    """Fault 24: no hot loop, and a try in the last half second all the same (G8)."""
+    hand = Hand().lead()
+    keep_watching(hand, R - 0.5)
+    hand.draws = [drawn] * 1000
+    tries = refuse(hand, L - R + 0.4999, status=503)
+    assert 5 <= len(tries) <= 20
+    assert hand.clock.boottime - tries[-1] < 0.5
+    assert hand.leads
+    hand.wait(0.001)
+    assert reasons(hand) == ["renew_deadline"]
+
+
+def test_leader_waits_as_long_as_it_is_told_but_leaves_time_for_a_try():
+    """Fault 32: Retry-After is honoured, and never past the renew deadline."""
+    hand = Hand().lead()
+    keep_watching(hand, R)
+    hand.failed(status=429, retry_after=1.5)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(1.499)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(0.002)
+    hand.failed(status=429, retry_after=60.0)
+    hand.wait(L - T - R - 1.6)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(0.2)
+    hand.written()
+    assert hand.leads
+
+
+def test_candidate_waits_as_long_as_it_is_told():
+    """Fault 32: who leads nothing has no deadline to hurry for."""
+    hand = Hand()
+    hand.say(m.StartAsked())
+    hand.failed(hand.read, status=429, retry_after=60.0)
+    hand.wait(59.9)
+    assert not hand.all_open(m.GetLease)
+    hand.wait(0.2)
+    assert hand.read
+    assert hand.state is State.LOOKING
