@@ -152,6 +152,20 @@ class World:
             pass
         return self._outcome()
 
+    def advance(self, until: float) -> bool:
+        """
+        Let the next thing happen, if it is due by then; tell whether there was one.
+
+        For whoever tells a story instead of running a plan: nothing starts, fails or
+        heals here by itself.
+        """
+        if not self._heap or self._heap[0][0] > until:
+            self.time = max(self.time, until)
+            return False
+        self.time, _, action, argument = heapq.heappop(self._heap)
+        action(argument)
+        return True
+
     def finish(self) -> None:
         """End the world now: all that it was for has been seen."""
         raise _Finished
