@@ -275,6 +275,7 @@ class Life(Outlook[TermT]):
         if present is None or present.term.number != event.term:
             # A loss only follows its acquisition: that is the engine's contract.
             self.teller.trouble(f"term {event.term} was lost, which never began")
+            self._work_ended(event.term)
             return
         term, work = present
         term.end(event.reason)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from kubernetes_leader_election.credentials.base import Credentials
@@ -135,4 +136,18 @@ def discover(
         return None
     if variables.get("KUBECONFIG"):
         return kubeconfig(environ=variables)
-    return in_cluster(environ=variables, directory=directory)
+    return _of_this_pod(
+        directory,
+        variables.get("KUBERNETES_SERVICE_HOST"),
+        variables.get("KUBERNETES_SERVICE_PORT"),
+    )
+
+
+@lru_cache(maxsize=4)
+def _of_this_pod(directory: str, host: str | None, port: str | None) -> Credentials:
+    """Give the pod's credentials: one object, so that electors share connections."""
+    variables = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    return in_cluster(
+        environ={name: value for name, value in variables.items() if value},
+        directory=directory,
+    )

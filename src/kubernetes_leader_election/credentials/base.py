@@ -275,18 +275,24 @@ class Credentials:
             certificate = self._login.certificate(timeout=timeout)
             return self._trust.context(certificate, source=self.source)
 
-    def reload_trust(self, seen: ssl.SSLContext | None) -> bool:
+    def reload_trust(
+        self, seen: ssl.SSLContext | None, *, timeout: float | None = None
+    ) -> bool:
         """
         Read the CA again after the server's certificate was refused (fault 46).
+
+        Args:
+            seen: The context that did not believe it.
+            timeout: How long this may block, in seconds.
 
         Returns:
             Whether there is another context than ``seen`` to try now.
         """
         if seen is None:
             return False
-        with _Held(self._lock, None, self.source):
+        with _Held(self._lock, timeout, self.source):
             self._trust.ca_changed()
-        return self.tls_context() is not seen
+        return self.tls_context(timeout=timeout) is not seen
 
     @property
     def server_hostname(self) -> str:
@@ -295,7 +301,9 @@ class Credentials:
 
     def redact(self, text: str, sent: Headers) -> str:
         """Take out of ``text`` whatever of ``sent`` a server may have echoed."""
-        for _, value in sent:
+        for name, value in sent:
+            if name.lower().startswith("impersonate-"):
+                continue  # who is asking is no secret, and what a 403 is about
             for part in (value, value.rpartition(" ")[2]):
                 if len(part) >= 6:
                     text = text.replace(part, "[redacted]")

@@ -81,11 +81,16 @@ class _Answer:
 class _Run:
     """One run of a plugin, on a thread of its own."""
 
-    def __init__(self, ask: Callable[[], _Answer]) -> None:
+    def __init__(
+        self,
+        ask: Callable[[], _Answer],
+        unexpected: Callable[[str], CredentialsError],
+    ) -> None:
         self._ask = ask
         self._over = threading.Event()
         self.answer: _Answer | None = None
         self.error: CredentialsError | None = None
+        self._unexpected = unexpected
         threading.Thread(
             target=self._work, name="leader-election-exec", daemon=True
         ).start()
@@ -99,6 +104,11 @@ class _Run:
             self.answer = self._ask()
         except CredentialsError as error:
             self.error = error
+        except Exception as error:  # noqa: BLE001 - raised again where the answer is wanted
+            # Of the kind only: the text may hold arguments or variables (fault 50).
+            self.error = self._unexpected(
+                f"could not be run: {type(error).__name__} inside this package."
+            )
         finally:
             self._over.set()
 
@@ -189,7 +199,7 @@ class ExecLogin(Login):
 
     def _start(self) -> _Run:
         self._asked_at = time.monotonic()
-        self._running = _Run(lambda: self._read(self._run()))
+        self._running = _Run(lambda: self._read(self._run()), self._failure)
         return self._running
 
     def _collect(self, run: _Run) -> None:

@@ -7,11 +7,13 @@ Everything here but :meth:`Driver.post` and the questions (``current_leader``,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
+from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.assumed import AssumedElection
@@ -42,6 +44,19 @@ EVENTS_AHEAD: Final = 1000
 """Watch events of one Lease that may wait for the engine; the reader then waits."""
 REBUILD_AFTER: Final = 1.0
 """Seconds before an election is begun anew whose core failed."""
+
+
+NO_THREAD: Final = (
+    "Either requests hang where nothing can end them, as in a resolver that does not "
+    "answer, or the system allows this process no more threads."
+)
+
+
+class Landed(NamedTuple):
+    """An answer, with the request that it answers: numbers alone begin anew at times."""
+
+    flight: Flight
+    answer: m.Response
 
 
 class Log(Protocol):
@@ -80,14 +95,13 @@ class Driver:
 
         self.settings = settings
         self.clock = clock or SystemClock()
-        self._credentials = credentials
         self._listener = listener
         self._log = log
         self._engine = engine or shared_engine()
         self._engine.start()
-        self._client: LeaseClient | None = None
+        self.client: LeaseClient | None = None
         if credentials is not None:
-            self._client = self._engine.client_for(credentials)
+            self.client = self._engine.client_for(credentials)
         self._pid = os.getpid()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._core = self._new_core()
@@ -95,15 +109,18 @@ class Driver:
         self._open_term: int | None = None
         self._started = False
         self._rebuild_at: float | None = None
+        self._show_at: float | None = None
+        self._due: float | None = None
         self._work_term: int | None = None
-        self._calls: dict[int, Flight | Call] = {}
+        self._orders: deque[m.Request | m.Event] = deque()
+        self._calls: dict[int, Flight] = {}
         self._ahead = threading.Semaphore(EVENTS_AHEAD)
         self._error: LeaderElectionError | None = None
         self._ended_term = 0
         self._view = View(state=State.STOPPED, changed_at=self.clock.now())
 
     def _new_core(self) -> Election | AssumedElection:
-        if self._client is None:
+        if self.client is None:
             return AssumedElection(self.settings)
         return Election(self.settings, draw=self._random.random)
 
@@ -171,26 +188,62 @@ class Driver:
 
     # The engine's thread ------------------------------------------------------
 
-    def step(self, message: m.Message | None) -> None:
-        """Take one input, drain to the end, show the view; None: the timer is due."""
+    def step(self, message: m.Message | Landed | None) -> None:
+        """
+        Take one input, drain to the end, show the view; None: the timer is due.
+
+        Fault 07: an exception of anything that is called here ends the term at most.
+        """
         try:
-            self._take(message, self.clock.now())
-        except ProtocolMisuseError as error:
-            self._log.error("leader election of %s: %s", self._where(), error)
-            self._error = error
-            self._drain()
+            self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
             self._fail(error)
-        self._show()
 
+    @property
     def next_deadline(self) -> float | None:
-        """Give the CLOCK_BOOTTIME at which ``step(None)`` is due."""
-        return self._rebuild_at or self._core.next_deadline()
+        """The CLOCK_BOOTTIME at which ``step(None)`` is due."""
+        return self._due
 
     @property
     def in_term(self) -> bool:
         """Tell whether the clocks have to be looked at often (rule 14)."""
         return self._core.state in IN_TERM
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether nothing goes on here, nor will before another start."""
+        return self._core.state is State.STOPPED and self._rebuild_at is None
+
+    def _step(self, message: m.Message | Landed | None) -> None:
+        try:
+            if isinstance(message, Landed):
+                message = self._unpack(message)
+                if message is None:
+                    return
+            self._take(message, self.clock.now())
+        except ProtocolMisuseError as error:
+            self._say_error(f"leader election of {self._where()}: {error}")
+            self._error = error
+            self._drain()
+        self._show()
+        self._arm()
+
+    def _unpack(self, landed: Landed) -> m.Response | None:
+        """Give an answer if it is of a request under way; None for a former one's."""
+        answer = landed.answer
+        if isinstance(answer, m.WatchEvent):
+            self._ahead.release()
+        if self._calls.get(answer.request_id) is not landed.flight:
+            return None
+        if not isinstance(answer, m.WatchEvent):
+            del self._calls[answer.request_id]
+        return answer
+
+    def _arm(self) -> None:
+        due = self._rebuild_at or self._core.next_deadline()
+        if self._show_at is not None:
+            due = self._show_at if due is None else min(due, self._show_at)
+        self._due = due
 
     def _take(self, message: m.Message | None, now: Now) -> None:
         if self._rebuild_at is not None:
@@ -215,7 +268,10 @@ class Driver:
         return message
 
     def _drain(self) -> None:
-        for order in self._core.drain():
+        # Kept here one by one: what comes after an order that fails is still done.
+        self._orders.extend(self._core.drain())
+        while self._orders:
+            order = self._orders.popleft()
             match order:
                 case m.GetLease() | m.CreateLease() | m.UpdateLease():
                     self._request(order)
@@ -245,24 +301,33 @@ class Driver:
             )
         elif isinstance(event, m.ErrorOccurred):
             self._error = event.error
-        self._show(quiet=True)
+        self._look()
         self._listener.on_event(event, self._view)
 
-    def _show(self, *, quiet: bool = False) -> None:
+    def _look(self) -> None:
+        """Show the core as it is now to whoever asks."""
         core, old = self._core, self._view
-        now = self.clock.now()
-        view = View(
+        self._view = View(
             state=core.state,
-            changed_at=old.changed_at if core.state is old.state else now,
+            changed_at=(
+                old.changed_at if core.state is old.state else self.clock.now()
+            ),
             belief=self._shifted(core.belief),
             term_deadline=self._shifted(core.term_deadline),
             snapshot=core.snapshot,
             expires_in=core.expires_in,
             last_error=self._error,
         )
-        self._view = view
-        if not quiet:
-            self._listener.on_view(view)
+
+    def _show(self) -> None:
+        """Show the core, and have the listener look."""
+        self._look()
+        self._show_at = None
+        try:
+            self._listener.on_view(self._view)
+        except Exception as error:  # noqa: BLE001 - fault 07: it is to look again soon
+            self._log_unexpected(error)
+            self._show_at = self.clock.now().boottime + REBUILD_AFTER
 
     def _shifted(self, belief: Belief | None) -> Belief | None:
         if belief is None or not self._first_term:
@@ -272,22 +337,26 @@ class Driver:
     # Requests -----------------------------------------------------------------
 
     def _request(self, request: ShortRequest) -> None:
-        flight = Flight(Call(deadline=request.deadline), self._engine.workers)
+        workers = self._engine.workers
+        flight = Flight(Call(deadline=request.deadline), stuck=workers.note_stuck)
         self._calls[request.request_id] = flight
-        if not self._engine.workers.submit(partial(self._make, request, flight)):
+        if not workers.submit(partial(self._make, request, flight)):
             error = LeaseApiError(
-                f"{self._where()}: not sent: too many requests hang in the resolver",
+                f"{self._where()}: not sent: no thread is free for it. {NO_THREAD}",
                 outcome="not done",
             )
-            self._answer(m.RequestFailed(request_id=request.request_id, error=error))
+            failed = m.RequestFailed(request_id=request.request_id, error=error)
+            self._answer(flight, failed)
 
     def _make(self, request: ShortRequest, flight: Flight) -> None:
         """Make a request, on a worker."""
-        assert self._client is not None
+        assert self.client is not None
+        if not flight.take_off():
+            return
         settings = self.settings
         try:
             answer = carry_out(
-                self._client,
+                self.client,
                 settings.namespace,
                 settings.lease_name,
                 request,
@@ -297,90 +366,102 @@ class Driver:
             self._log_unexpected(error)
             answer = failed_unexpectedly(request.request_id, error)
         if flight.land():
-            self._answer(answer)
+            self._answer(flight, answer)
 
     def _watch(self, request: m.WatchLease) -> None:
-        call = Call()
-        self._calls[request.request_id] = call
-        self._engine.workers.spawn(partial(self._follow, request, call))
+        workers = self._engine.workers
+        flight = Flight(Call(), stuck=workers.note_stuck_watch)
+        self._calls[request.request_id] = flight
+        if not workers.spawn(partial(self._follow, request, flight)):
+            error = LeaseApiError(f"{self._where()}: not watched. {NO_THREAD}")
+            ended = m.WatchEnded(request_id=request.request_id, error=error)
+            self._answer(flight, ended)
 
-    def _follow(self, request: m.WatchLease, call: Call) -> None:
+    def _follow(self, request: m.WatchLease, flight: Flight) -> None:
         """Read a watch to its end, on a thread of its own."""
-        assert self._client is not None
+        assert self.client is not None
+        if not flight.take_off():
+            return
         number = request.request_id
 
         def on_event(kind: str, lease: m.LeaseObject) -> None:
             self._ahead.acquire()
-            self._answer(m.WatchEvent(request_id=number, type=kind, object=lease))
+            event = m.WatchEvent(request_id=number, type=kind, object=lease)
+            self._answer(flight, event)
 
         error: LeaseApiError | None
         try:
-            error = self._client.watch(
+            error = self.client.watch(
                 self.settings.namespace,
                 self.settings.lease_name,
                 request.resource_version,
-                call=call,
+                call=flight.call,
                 on_event=on_event,
             )
         except Exception as unexpected:  # noqa: BLE001 - fault 07
             self._log_unexpected(unexpected)
             error = LeaseApiError(f"an unexpected error in a watch: {unexpected!r}")
             error.__cause__ = unexpected
-        if not call.abandoned:
-            self._answer(m.WatchEnded(request_id=number, error=error))
+        if flight.land():
+            self._answer(flight, m.WatchEnded(request_id=number, error=error))
 
-    def _answer(self, answer: m.Message) -> None:
-        self._engine.post(self, answer)
+    def _answer(self, flight: Flight, answer: m.Response) -> None:
+        self._engine.post(self, Landed(flight, answer))
 
     def _abandon(self, number: int) -> None:
-        call = self._calls.pop(number, None)
-        if call is not None:
-            call.abandon()
-
-    def forget_call(self, message: m.Message | None) -> None:
-        """Note that a request was answered; called before ``step``."""
-        if isinstance(message, m.WatchEvent):
-            self._ahead.release()
-        elif message is not None and hasattr(message, "request_id"):
-            self._calls.pop(message.request_id, None)
+        flight = self._calls.pop(number, None)
+        if flight is not None:
+            flight.abandon()
 
     # What nobody foresaw ------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
         """Fault 07: end the term, say it, contend again with backoff."""
         self._log_unexpected(error)
-        wrapped = LeaderElectionError(f"unexpected error in the engine: {error!r}")
+        wrapped = LeaderElectionError(
+            f"{self._where()}: unexpected error in the engine: {error!r}"
+        )
         wrapped.__cause__ = error
         try:
             self._core.receive(m.DriverFailed(error=wrapped), now=self.clock.now())
             self._drain()
+            self._show()
+            self._arm()
         except Exception as again:  # noqa: BLE001 - then the core is replaced
             self._log_unexpected(again)
             self._replace_core(wrapped)
 
     def _replace_core(self, error: LeaderElectionError) -> None:
+        self._due = self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
+        term = self._open_term
+        self._open_term = None
+        self._first_term = max(self._first_term, self._last_term(term))
+        self._core = self._new_core()
+        self._orders.clear()
+        self._error = error
         for number in list(self._calls):
             self._abandon(number)
-        term = self._open_term
-        self._first_term = max(self._first_term, self._last_term())
-        self._core = self._new_core()
-        self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
-        self._error = error
-        self._show(quiet=True)
-        self._listener.on_event(m.ErrorOccurred(error=error), self._view)
+        self._look()
+        lost: list[m.Event] = []
         if term is not None:
-            self._open_term = None
-            lost = m.LeadershipLost(term=term, reason="failed", detail=str(error))
-            self._listener.on_event(lost, self._view)
+            lost = [m.LeadershipLost(term=term, reason="failed", detail=str(error))]
+        for event in [m.ErrorOccurred(error=error), *lost]:
+            try:
+                self._listener.on_event(event, self._view)
+            except Exception as again:  # noqa: BLE001 - each event has its own try
+                self._log_unexpected(again)
+        self._show()
 
-    def _last_term(self) -> int:
+    def _last_term(self, open_term: int | None) -> int:
         deadline = self._view.term_deadline
-        return max(self._open_term or 0, deadline.term if deadline else 0)
+        return max(
+            open_term or 0, self._work_term or 0, deadline.term if deadline else 0
+        )
 
     def _take_while_down(self, message: m.Message | None, now: Now) -> None:
         """Wait out the backoff with a new core, the work of the old term ending."""
-        if isinstance(message, m.StopAsked):
-            self._started = False
+        if isinstance(message, m.StartAsked | m.StopAsked):
+            self._started = isinstance(message, m.StartAsked)
         if isinstance(message, m.WorkEnded) and message.term == self._work_term:
             self._work_term = None
         assert self._rebuild_at is not None
@@ -399,7 +480,12 @@ class Driver:
         import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
 
         text = "".join(traceback.format_exception(error))
-        self._log.error("leader election of %s failed:\n%s", self._where(), text)
+        self._say_error(f"leader election of {self._where()} failed:\n{text}")
+
+    def _say_error(self, text: str) -> None:
+        # Fault 07: a log that raises is the application's, and no reason to stop.
+        with contextlib.suppress(Exception):
+            self._log.error("%s", text)
 
     def _where(self) -> str:
         return f"Lease {self.settings.namespace}/{self.settings.lease_name}"

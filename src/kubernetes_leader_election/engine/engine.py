@@ -9,12 +9,14 @@ the application's event loop is stuck or its threads keep the processor busy.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import queue
 import threading
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakValueDictionary, finalize
 
 from kubernetes_leader_election.core.messages import Message
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
@@ -24,10 +26,15 @@ from kubernetes_leader_election.lease_api.client import LeaseClient
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
-    from kubernetes_leader_election.engine.driver import Driver
+    from kubernetes_leader_election.engine.driver import Driver, Landed
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds: queues do not take an endless number."""
+AFTER_FAILURE: Final = 0.1
+"""Seconds before the engine goes on after an exception that no driver kept."""
+
+Input: TypeAlias = "Message | Landed | None"
+"""What a driver takes; None: its timer, or to look again."""
 
 
 class Engine:
@@ -35,14 +42,16 @@ class Engine:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._inputs: queue.SimpleQueue[tuple[Driver, Message]] = queue.SimpleQueue()
+        self._inputs: queue.SimpleQueue[tuple[Driver, Input]] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._timers: list[tuple[float, int, Driver]] = []
         self._due: dict[Driver, float] = {}
         self._numbers = count()
         self._in_term: set[Driver] = set()
-        self._clients: dict[int, tuple[Credentials, LeaseClient]] = {}
+        self._running: set[Driver] = set()
+        self._failed = False
+        self._clients: WeakValueDictionary[int, LeaseClient] = WeakValueDictionary()
         self.workers = Workers()
 
     # Any thread ---------------------------------------------------------------
@@ -53,12 +62,13 @@ class Engine:
             return
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="leader-election", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
-    def post(self, driver: Driver, message: Message) -> None:
+    def post(self, driver: Driver, message: Input) -> None:
         """Queue one input. Never blocks; safe in a signal handler."""
         self._inputs.put((driver, message))
 
@@ -66,16 +76,18 @@ class Engine:
         """Give the one client of these credentials: electors share connections."""
         self.start()
         with self._starting:
-            known = self._clients.get(id(credentials))
-            if known is None:
-                # The credentials are kept too, so that no other takes their id.
-                known = (credentials, LeaseClient(credentials))
-                self._clients[id(credentials)] = known
-            return known[1]
+            # A client lives as long as an elector that has it, and its credentials
+            # with it, so that no other takes their id.
+            client = self._clients.get(id(credentials))
+            if client is None:
+                client = LeaseClient(credentials)
+                finalize(client, client.closer()).atexit = False
+                self._clients[id(credentials)] = client
+            return client
 
     def drop_after_fork(self) -> None:
         """In a child: close inherited descriptors without a word to anybody."""
-        for _, client in self._clients.values():
+        for client in list(self._clients.values()):
             client.drop_after_fork()
 
     # The thread ---------------------------------------------------------------
@@ -83,12 +95,30 @@ class Engine:
     def _run(self) -> None:
         while True:
             try:
-                driver, message = self._inputs.get(timeout=self._wait())
-            except queue.Empty:
-                pass
-            else:
-                self._step(driver, message)
-            self._step_due()
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - only the process may end this thread
+                self._report(error)
+            if self._failed:
+                self._failed = False
+                threading.Event().wait(AFTER_FAILURE)
+
+    def _report(self, error: Exception) -> None:
+        """Fault 07: drivers keep their own troubles, so this is the clock or memory."""
+        self._failed = True
+        with contextlib.suppress(Exception):
+            _log().error(
+                "the engine of leader elections failed; it goes on", exc_info=error
+            )
+
+    def _turn(self) -> None:
+        """Take one input, if one comes before the next timer; then do what is due."""
+        try:
+            driver, message = self._inputs.get(timeout=self._wait())
+        except queue.Empty:
+            pass
+        else:
+            self._step(driver, message)
+        self._step_due()
 
     def _wait(self) -> float:
         """Give the seconds until the next timer, no more than a leader may sleep."""
@@ -100,19 +130,35 @@ class Engine:
             wait = min(wait, driver.settings.stop_budget / 2)
         return min(wait, LONGEST_WAIT)
 
-    def _step(self, driver: Driver, message: Message | None) -> None:
-        driver.forget_call(message)
-        driver.step(message)
+    def _step(self, driver: Driver, message: Input) -> None:
+        try:
+            driver.step(message)
+        except Exception as error:  # noqa: BLE001 - the others are due as well
+            self._report(error)
+            self.post(driver, None)  # or its timer would be lost
+        self._note_life(driver)
         if driver.in_term:
             self._in_term.add(driver)
         else:
             self._in_term.discard(driver)
-        deadline = driver.next_deadline()
+        deadline = driver.next_deadline
         if deadline is None:
             self._due.pop(driver, None)
         elif self._due.get(driver) != deadline:
             self._due[driver] = deadline
             heapq.heappush(self._timers, (deadline, next(self._numbers), driver))
+
+    def _note_life(self, driver: Driver) -> None:
+        """Close idle connections when the last elector that uses them has stopped."""
+        if not driver.is_stopped:
+            self._running.add(driver)
+        elif driver in self._running:
+            self._running.discard(driver)
+            client = driver.client
+            if client is not None and all(
+                d.client is not client for d in self._running
+            ):
+                client.close_idle()
 
     def _step_due(self) -> None:
         now = self._clock.now()
@@ -147,6 +193,10 @@ def shared_engine() -> Engine:
         return _engine
 
 
+def _log() -> logging.Logger:
+    return logging.getLogger("kubernetes_leader_election")
+
+
 def _after_fork_in_child() -> None:
     """Fault 15: no thread lived on. Drop the engine and its descriptors."""
     global _engine, _lock
@@ -155,9 +205,10 @@ def _after_fork_in_child() -> None:
         engine, _engine = _engine, None
         try:
             engine.drop_after_fork()
-        except Exception:
-            logging.getLogger("kubernetes_leader_election").exception(
-                "inherited connections could not be dropped after a fork"
+        except Exception as error:  # noqa: BLE001 - a fork hook has nobody to raise to
+            _log().error(
+                "inherited connections could not be dropped after a fork",
+                exc_info=error,
             )
 
 

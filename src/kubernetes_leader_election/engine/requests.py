@@ -13,7 +13,7 @@ ShortRequest = m.GetLease | m.CreateLease | m.UpdateLease
 
 def carry_out(
     client: LeaseClient, namespace: str, name: str, request: ShortRequest, call: Call
-) -> m.Message:
+) -> m.Response:
     """Make ``request`` and give the core's message for its result. Blocks; a worker's."""
     if isinstance(request, m.GetLease):
         return _answer_read(request.request_id, client.get(namespace, name, call=call))
@@ -21,7 +21,7 @@ def carry_out(
     return _answer_write(request.request_id, result)
 
 
-def _answer_read(number: int, result: r.Ok | r.Failure) -> m.Message:
+def _answer_read(number: int, result: r.Ok | r.Failure) -> m.Response:
     match result:
         case r.Ok(lease=lease):
             return m.LeaseFetched(request_id=number, lease=lease)
@@ -33,7 +33,7 @@ def _answer_read(number: int, result: r.Ok | r.Failure) -> m.Message:
             return m.RequestFailed(request_id=number, error=result.error)
 
 
-def _answer_write(number: int, result: r.Ok | r.Failure) -> m.Message:
+def _answer_write(number: int, result: r.Ok | r.Failure) -> m.Response:
     match result:
         case r.Ok(lease=lease):
             return m.LeaseWritten(request_id=number, lease=lease)
@@ -48,7 +48,7 @@ def _answer_write(number: int, result: r.Ok | r.Failure) -> m.Message:
             return m.RequestFailed(request_id=number, error=result.error)
 
 
-def failed_unexpectedly(number: int, error: Exception) -> m.Message:
+def failed_unexpectedly(number: int, error: Exception) -> m.Response:
     """Answer for a worker that failed in a way nobody foresaw (fault 07)."""
     wrapped = LeaseApiError(f"an unexpected error in a request: {error!r}")
     wrapped.__cause__ = error

@@ -7,6 +7,7 @@ them is needed for the truth about leadership.
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -24,34 +25,52 @@ IDLE: Final = 60.0
 Job = Callable[[], None]
 
 
+class _Phase(enum.Enum):
+    WAITING = "waiting"
+    FLYING = "flying"
+    OVER = "over"
+
+
 class Flight:
-    """One request on its way: whether it came back before it was given up."""
+    """
+    One request on its way: whether it came back before it was given up.
 
-    __slots__ = ("_lock", "_over", "_workers", "call")
+    ``stuck`` hears of a thread (1) that goes on with a request nobody waits for any
+    more, and of its end (-1).
+    """
 
-    def __init__(self, call: Call, workers: Workers) -> None:
+    __slots__ = ("_lock", "_phase", "_stuck", "call")
+
+    def __init__(self, call: Call, *, stuck: Callable[[int], None]) -> None:
         self.call = call
-        self._workers = workers
+        self._stuck = stuck
         self._lock = threading.Lock()
-        self._over = False
+        self._phase = _Phase.WAITING
+
+    def take_off(self) -> bool:
+        """Note that a thread begins with it; False if it was given up before."""
+        with self._lock:
+            if self._phase is not _Phase.WAITING:
+                return False
+            self._phase = _Phase.FLYING
+            return True
 
     def land(self) -> bool:
         """Note that the request came back; False if it had been given up."""
         with self._lock:
-            if not self._over:
-                self._over = True
+            if self._phase is _Phase.FLYING:
+                self._phase = _Phase.OVER
                 return True
-        self._workers.note_stuck(-1)
+        self._stuck(-1)
         return False
 
     def abandon(self) -> None:
         """Give the request up; its thread counts as stuck until it comes back."""
         with self._lock:
-            if self._over:
-                return
-            self._over = True
-        self._workers.note_stuck(1)
-        self.call.abandon()
+            before, self._phase = self._phase, _Phase.OVER
+        if before is _Phase.FLYING:
+            self._stuck(1)
+            self.call.abandon()
 
 
 class Workers:
@@ -63,6 +82,7 @@ class Workers:
         self._waiting = 0
         self._threads = 0
         self._stuck = 0
+        self._stuck_watches = 0
 
     @property
     def threads(self) -> int:
@@ -70,28 +90,40 @@ class Workers:
         return self._threads
 
     def submit(self, job: Job) -> bool:
-        """Run a short job on an idle thread, or a new one; False if all are stuck."""
+        """Run a short job on an idle thread, or a new one; False if there is none."""
         with self._changed:
-            if self._threads >= HARD_LIMIT and self._stuck >= HARD_LIMIT:
-                return False
             self._jobs.append(job)
             if len(self._jobs) <= self._waiting:
                 self._changed.notify()
-            elif self._threads - self._stuck < LIMIT and self._threads < HARD_LIMIT:
-                self._threads += 1
-                threading.Thread(
-                    target=self._work, name="leader-election-request", daemon=True
-                ).start()
-        return True
+                return True
+            self._grow()
+            if self._threads > self._stuck:
+                return True
+            # Every thread hangs: whatever waits for one would wait in vain.
+            self._jobs.pop()
+            return False
 
-    def spawn(self, job: Job) -> None:
-        """Run a long job (a watch) on a thread of its own."""
-        threading.Thread(target=job, name="leader-election-watch", daemon=True).start()
+    def spawn(self, job: Job) -> bool:
+        """Run a long job (a watch) on a thread of its own; False if there is none."""
+        if self._stuck_watches >= HARD_LIMIT:
+            return False
+        return _start(job, "leader-election-watch")
 
     def note_stuck(self, change: int) -> None:
         """Count jobs that were given up but still run: others may take their place."""
         with self._changed:
             self._stuck += change
+            if self._jobs:
+                self._grow()
+
+    def note_stuck_watch(self, change: int) -> None:
+        """Count watches that were given up and whose thread still runs."""
+        with self._changed:
+            self._stuck_watches += change
+
+    def _grow(self) -> None:
+        if self._threads - self._stuck < LIMIT and self._threads < HARD_LIMIT:
+            self._threads += _start(self._work, "leader-election-request")
 
     def _work(self) -> None:
         while (job := self._take()) is not None:
@@ -108,3 +140,11 @@ class Workers:
                     self._threads -= 1
                     return None
             return self._jobs.popleft()
+
+
+def _start(job: Job, name: str) -> bool:
+    try:
+        threading.Thread(target=job, name=name, daemon=True).start()
+    except (RuntimeError, MemoryError):
+        return False  # no thread to be had: a limit, or the interpreter is exiting
+    return True

@@ -282,6 +282,14 @@ class LeaseClient:
         """Close idle connections now, those in use at the end of their request."""
         self._pool.close()
 
+    def close_idle(self) -> None:
+        """Close idle connections; new requests open new ones."""
+        self._pool.close_idle()
+
+    def closer(self) -> Callable[[], None]:
+        """Give a :meth:`close` that does not keep this object alive."""
+        return self._pool.close
+
     def drop_after_fork(self) -> None:
         """
         In a child process: close the inherited descriptors without a word.

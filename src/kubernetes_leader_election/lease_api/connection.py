@@ -199,6 +199,9 @@ class Answer:
         """
         if self._response.length is not None and self._response.length > LARGEST_BODY:
             raise TooLargeError("the answer is too large")
+        if self._reader.budget is None:
+            # Asked for as a stream, and answered with an error of no known length.
+            self._reader.budget = LARGEST_BODY
         return b"".join(self.pieces())
 
     @property
@@ -425,7 +428,7 @@ def _go_through(proxy: Proxy, sock: socket.socket, authority: str, call: Call) -
     response = http.client.HTTPResponse(cast("socket.socket", reader), method="CONNECT")
     response.begin()
     if response.status != http.HTTPStatus.OK or reader.leftover:
-        raise ConnectionRefusedError(
-            f"the proxy {proxy.authority} refused to connect: it answered "
-            f"{response.status}"
-        )
+        why = ""
+        if response.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            why = ": it wants another user name and password"
+        raise ConnectionRefusedError(f"it answered {response.status}{why}")

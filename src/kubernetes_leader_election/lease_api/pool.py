@@ -65,9 +65,10 @@ class ConnectionPool:
         try:
             return self._open(context, call)
         except ssl.SSLCertVerificationError:
-            if not self._credentials.reload_trust(context):
+            if not self._credentials.reload_trust(context, timeout=call.remaining()):
                 raise
-        return self._open(self._credentials.tls_context(), call)
+        context = self._credentials.tls_context(timeout=call.remaining())
+        return self._open(context, call)
 
     def _open(self, context: ssl.SSLContext | None, call: Call) -> Connection:
         return open_connection(
@@ -86,8 +87,12 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Close the idle connections now, and those in use when they come back."""
+        self._closed = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the idle connections; those in use are kept when they come back."""
         with self._lock:
-            self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
