@@ -257,7 +257,7 @@ class Life(Outlook[TermT]):
         term = self._make_term(self, number=event.term, fencing_token=event.token)
         work = TermWork(event.term, ended=self._work_ended)
         self._present = Present(term, work)
-        self.teller.forget_error()
+        self.teller.well_again()
         self.teller.say(
             "info",
             "%s: %s leads, fencing token %s",
@@ -347,7 +347,7 @@ class Life(Outlook[TermT]):
                 ),
                 credentials=credentials,
                 listener=self,
-                log=self.teller.log,
+                log=self.teller,
             )
         if self.assumed:
             self.teller.say(

@@ -7,6 +7,8 @@ signals.
 
 from __future__ import annotations
 
+import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,6 +17,7 @@ from kubernetes_leader_election.chores import shared_chores
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.events import ElectorEvent, Handler, Handlers, payload
 from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
+from kubernetes_leader_election.repeats import Repeats, one_line
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.work import Hold, Home, TermWork
 
@@ -53,7 +56,8 @@ class Teller:
         self._settings = settings
         self._namespace = namespace
         self._dropped = 0
-        self._logged_error = ""
+        self._repeats = Repeats()
+        self._lock = threading.Lock()
 
     @property
     def _where(self) -> str:
@@ -124,21 +128,29 @@ class Teller:
         """Log an event that is worth a line."""
         match event:
             case m.ErrorOccurred(error=error):
-                # One line for one trouble, however often it is tried again.
-                again = str(error) == self._logged_error
-                self._logged_error = str(error)
-                self.say("debug" if again else "warning", "%s", error)
+                with self._lock:
+                    line = self._repeats.line(str(error), now=time.monotonic())
+                if line is not None:
+                    self.say("warning", "%s", one_line(line))
             case m.LeaderChanged(holder_identity=holder):
-                self._logged_error = ""
                 # fault 51: text of others is escaped and cut where it is shown.
                 shown = "nobody" if holder is None else ascii(holder[:100])
                 self.say("info", "%s: held by %s", self._where, shown)
+            case m.LeaseRenewed():
+                self.well_again()
             case _:
-                self._logged_error = ""
+                pass
 
-    def forget_error(self) -> None:
-        """Let the next error be news, whatever it says."""
-        self._logged_error = ""
+    def well_again(self) -> None:
+        """Say that errors are over, if there were any; the next one is news again."""
+        with self._lock:
+            summary = self._repeats.over(now=time.monotonic())
+        if summary is not None:
+            self.say("info", "%s: well again after %s", self._where, summary)
+
+    def error(self, msg: str, /, *args: object) -> None:
+        """Log what nobody foresaw; for the engine, which must not wait for a log."""
+        self.say("error", msg, *args)
 
     def say(self, level: str, text: str, *args: object) -> None:
         """Log on a thread that may wait: a log handler can block."""

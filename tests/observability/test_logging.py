@@ -9,10 +9,12 @@ import pytest
 from kubernetes_leader_election import events
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.observability.logging import (
-    KINDS,
-    LONGEST_SILENCE,
     REASONS,
     LogLines,
+)
+from kubernetes_leader_election.repeats import (
+    KINDS,
+    LONGEST_SILENCE,
     Repeats,
     one_line,
 )
