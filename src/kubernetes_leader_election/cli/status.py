@@ -1,0 +1,349 @@
+"""``status``: who leads, judged by watching it renew, not by comparing clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import cluster, exit_codes
+from kubernetes_leader_election.cli.election_options import (
+    Connection,
+    connection_options,
+    namespace_option,
+    option,
+)
+from kubernetes_leader_election.cli.output import (
+    emit,
+    note,
+    output_option,
+    printable,
+    seconds,
+    style,
+    table,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.lookout import Lookout
+    from kubernetes_leader_election.cli.tracker import Tracker
+    from kubernetes_leader_election.core.timing import Now
+
+LONGEST_LOOK: Final = 60.0
+"""Seconds to observe at most unless told: leases of an hour are no reason to wait."""
+COLOURS: Final = {"leads": "green", "expired": "red", "free": "yellow"}
+
+
+@click.command("status")
+@click.argument("lease", required=False)
+@namespace_option
+@connection_options
+@option(
+    "--observe-sec",
+    type=click.FloatRange(min=0),
+    help="Observe for at most so long; 0 shows what is written and judges nothing. "
+    "Until it is known whether the holder renews, at most 60 s, unless given.",
+)
+@output_option
+def command(
+    *,
+    lease: str | None,
+    namespace: str | None,
+    connection: Connection,
+    observe_sec: float | None,
+    output: str,
+) -> None:
+    """
+    Say who holds LEASE, since when, and whether it is alive; without LEASE, a table.
+
+    Whether a holder lives is judged as every candidate judges it: its record changes,
+    or stands still for the whole lease duration on this machine's clock. So this takes
+    up to one renew interval of the holder; it never contends and writes nothing.
+
+    Needs the rights to get and watch LEASE; the table needs the right to list.
+    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist.
+
+    \b
+    kle status billing -n shop
+    kle status                    all Leases of the namespace
+    kle status billing -o json
+    """
+    from kubernetes_leader_election.cli.lookout import Lookout  # noqa: PLC0415 - help is quick
+
+    with cluster.at(connection, namespace) as place:
+        leases = None if lease is None else [lease]
+        with Lookout(place, leases) as lookout:
+            limit = LONGEST_LOOK if observe_sec is None else observe_sec
+            trackers = observe(lookout, leases, limit, say=output == "text")
+            now = lookout.now()
+        if lease is None:
+            _show_table(trackers, now, place, output)
+            return
+        found = describe(trackers[lease], now, place)
+        found["candidates"] = candidates(place, lease)
+        if output == "text":
+            _show_one(found, trackers[lease], now, place)
+        else:
+            emit(found, output)
+    leading = found["state"] in {"leads", "held"}
+    raise SystemExit(exit_codes.OK if leading else exit_codes.NO)
+
+
+def observe(
+    lookout: Lookout, leases: list[str] | None, limit: float, *, say: bool = False
+) -> dict[str, Tracker]:
+    """
+    Look until it is known of each Lease whether its holder renews, or for ``limit``.
+
+    Raises:
+        LeaseApiError: the very first look failed.
+
+    """
+    from kubernetes_leader_election.cli.lookout import Sighting, Trouble  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.tracker import Tracker  # noqa: PLC0415 - help is quick
+
+    began = lookout.now()
+    trackers = {name: Tracker(name, began) for name in leases or ()}
+    some, said = False, False
+    while True:
+        now = lookout.now()
+        unknown = [t for t in trackers.values() if not t.is_judged(now)]
+        over = now.monotonic - began.monotonic >= limit
+        if some and (over or not unknown):
+            # A silent watch must not make a holder look dead: look once more.
+            suspects = [t for t in trackers.values() if t.state(now) == "expired"]
+            for tracker in suspects:
+                again = lookout.look(tracker.lease)
+                if isinstance(again, Sighting):
+                    tracker.see(again.snapshot, again.at)
+            if over or all(t.is_judged(lookout.now()) for t in suspects):
+                return trackers
+        if some and not said and say and unknown:
+            said = True
+            wait = max(t.expires_in(now) or 0.0 for t in unknown)
+            note(f"observing for up to {seconds(min(limit, wait))} ...")
+        seen = lookout.next(_pause(unknown, now, began.monotonic + limit, some=some))
+        if isinstance(seen, Trouble):
+            if not some:
+                raise seen.error
+            note(f"{seen.error}")
+        elif isinstance(seen, Sighting):
+            tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
+            tracker.see(seen.snapshot, seen.at)
+            # All first sightings of a list are in the queue together.
+            some = all(t.seen for t in trackers.values())
+        elif leases is None:
+            some = True
+
+
+def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float:
+    """Give the seconds until there may be something to judge without news."""
+    if not some:
+        return cluster.REQUEST_WITHIN
+    nearest = min((t.expires_in(now) or 0.0 for t in unknown), default=0.0)
+    return max(0.01, min(nearest + 0.01, end - now.monotonic))
+
+
+def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]:
+    """Give all that is known of a Lease, in plain types."""
+    from kubernetes_leader_election.core.wishes import STEP_DOWN, SUCCESSOR  # noqa: PLC0415 - help is quick
+
+    record, snapshot, holder = tracker.record, tracker.snapshot, tracker.holder
+    held = record is not None and not record.is_free
+    annotations = {} if snapshot is None else snapshot.annotations
+    version = snapshot.version if snapshot is not None and held else None
+    fresh = record is not None and record.acquire_time == record.renew_time
+    return {
+        "lease": tracker.lease,
+        "namespace": place.namespace,
+        "server": place.server,
+        "state": tracker.state(now),
+        "holder": record.holder_identity if record is not None and held else None,
+        "holder_kind": None if holder is None else holder.kind,
+        "can_be_asked": None if holder is None else holder.honours_wishes,
+        "acquire_time": None if record is None else _time(record.acquire_time),
+        "renew_time": None if record is None else _time(record.renew_time),
+        "lease_duration_sec": None if record is None else record.lease_duration,
+        "renewed_ago_sec": _ago(tracker.renewed, now),
+        "unchanged_for_at_least_sec": _round(tracker.quiet_for(now)),
+        "expires_in_sec": _round(tracker.expires_in(now)),
+        "transitions": None if record is None else record.lease_transitions,
+        "token": version if fresh else None,
+        "token_at_most": version,
+        "asked_to_step_down": held and STEP_DOWN in annotations,
+        "successor": annotations.get(SUCCESSOR),
+        "observed_for_sec": _ago(tracker.began, now),
+    }
+
+
+def candidates(place: cluster.Place, lease: str) -> list[str] | None:
+    """
+    Give the candidates that registered as such; None where they are not known.
+
+    Only coordinated elections of Kubernetes itself register theirs (LeaseCandidate);
+    an ordinary candidate waits without writing anything.
+    """
+    from kubernetes_leader_election.lease_api.results import Answered  # noqa: PLC0415 - help is quick
+
+    path = (
+        "/apis/coordination.k8s.io/v1beta1/namespaces/"
+        f"{place.namespace}/leasecandidates"
+    )
+    answer = place.client.request("GET", path, call=cluster.call())
+    if not isinstance(answer, Answered):
+        return None
+    items = answer.body.get("items")
+    found = [
+        str(item.get("metadata", {}).get("name"))
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict) and item.get("spec", {}).get("leaseName") == lease
+    ]
+    return found or None
+
+
+def _show_one(
+    found: dict[str, Any], tracker: Tracker, now: Now, place: cluster.Place
+) -> None:
+    click.echo(place.describe(tracker.lease))
+    if found["state"] == "missing":
+        click.echo(style("There is no such Lease", fg="yellow") + ": nobody leads.")
+        if place.namespace != "default":
+            click.echo(
+                "The library's default is the namespace `default`: try -n default."
+            )
+        return
+    rows = [("leader", _leader(found))]
+    if found["holder"] is not None:
+        rows += [
+            ("program", _program(tracker)),
+            ("since", _written(found["acquire_time"])),
+            ("renewed", _renewed(found)),
+            ("expires", _expires(found)),
+        ]
+    rows.append(("transitions", _or(found["transitions"], "not counted")))
+    if found["holder"] is not None:
+        rows.append(("token", _token(found)))
+    names = found["candidates"]
+    shown = (
+        ", ".join(printable(name) for name in names)
+        if names
+        else ("not known: whoever waits writes nothing")
+    )
+    rows.append(("candidates", shown))
+    if found["asked_to_step_down"]:
+        rows.append(("asked", "to step down"))
+    if found["successor"]:
+        rows.append(("successor", printable(str(found["successor"]))))
+    for name, value in rows:
+        click.echo(f"{style(f'{name:12}', bold=True)} {value}")
+
+
+def _leader(found: dict[str, Any]) -> str:
+    holder = printable(found["holder"] or "")
+    return {
+        "leads": f"{style(holder, fg='green', bold=True)}, seen to renew",
+        "held": f"{style(holder, bold=True)}, not seen to renew yet",
+        "expired": f"{style('nobody', fg='red', bold=True)}: {holder} let it expire",
+        "free": f"{style('nobody', fg='yellow', bold=True)}: it is free",
+    }[found["state"]]
+
+
+def _program(tracker: Tracker) -> str:
+    holder = tracker.holder
+    if holder is None:
+        return ""
+    asked = {
+        True: "can be asked to step down",
+        False: "cannot be asked to step down",
+        None: "may not know how to step down",
+    }[holder.honours_wishes]
+    return (
+        f"{printable(holder.kind)} ({asked}: {printable(holder.because, longest=200)})"
+    )
+
+
+def _renewed(found: dict[str, Any]) -> str:
+    ago = found["renewed_ago_sec"]
+    if ago is not None:
+        return f"{seconds(ago)} ago"
+    return f"not within the {seconds(found['unchanged_for_at_least_sec'])} observed"
+
+
+def _expires(found: dict[str, Any]) -> str:
+    left = found["expires_in_sec"]
+    if found["state"] == "expired":
+        return f"it has: unchanged for {found['lease_duration_sec'] or 20} s"
+    return f"in {seconds(left)} unless renewed"
+
+
+def _token(found: dict[str, Any]) -> str:
+    if found["token"] is not None:
+        return f"{found['token']}"
+    if found["token_at_most"] is None:
+        return "not known"
+    return f"at most {found['token_at_most']} (only who saw it acquired knows it)"
+
+
+def _written(moment: str | None) -> str:
+    return f"{moment or 'not written'}, by the clock of who wrote it"
+
+
+def _show_table(
+    trackers: dict[str, Tracker], now: Now, place: cluster.Place, output: str
+) -> None:
+    found = [describe(trackers[name], now, place) for name in sorted(trackers)]
+    found = [one for one in found if one["state"] != "missing"]
+    if output != "text":
+        emit(found, output)
+        return
+    click.echo(place.describe())
+    if not found:
+        click.echo("There are none.")
+        return
+    header = (
+        "LEASE",
+        "STATE",
+        "HOLDER",
+        "RENEWED",
+        "EXPIRES",
+        "TRANSITIONS",
+        "PROGRAM",
+    )
+    rows = [
+        (
+            one["lease"],
+            style(one["state"], fg=COLOURS.get(one["state"])),
+            printable(one["holder"] or "-", longest=40),
+            _table_time(one["renewed_ago_sec"], " ago"),
+            _table_time(one["expires_in_sec"]),
+            _or(one["transitions"], "-"),
+            printable(one["holder_kind"] or "-", longest=24),
+        )
+        for one in found
+    ]
+    for line in table(header, rows):
+        click.echo(line)
+
+
+def _table_time(value: float | None, suffix: str = "") -> str:
+    return "-" if value is None else seconds(value) + suffix
+
+
+def _or(value: Any, otherwise: str) -> str:
+    return otherwise if value is None else str(value)
+
+
+def _ago(moment: Now | None, now: Now) -> float | None:
+    return None if moment is None else _round(now.monotonic - moment.monotonic)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _time(value: int | str | None) -> str | None:
+    """Write a time as the Lease has it."""
+    if not isinstance(value, int):
+        return value
+    moment = datetime.fromtimestamp(value / 1_000_000, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
