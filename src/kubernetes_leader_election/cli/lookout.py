@@ -39,6 +39,8 @@ class Sighting:
     snapshot: Snapshot | None
     """None: there is no such Lease."""
     at: Now
+    in_order: bool = False
+    """Whether nothing can have happened between the sighting before and this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,16 @@ class Trouble:
     lease: str
     error: LeaseApiError
     at: Now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllListed:
+    """All Leases of the namespace were seen once more."""
+
+    at: Now
+
+
+Seen = Sighting | Trouble | AllListed
 
 
 class Lookout:
@@ -62,7 +74,7 @@ class Lookout:
     def __init__(self, place: Place, leases: Sequence[str] | None) -> None:
         self.place = place
         self._clock = SystemClock()
-        self._seen: queue.SimpleQueue[Sighting | Trouble] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
@@ -98,7 +110,7 @@ class Lookout:
         """Read the clocks that sightings carry."""
         return self._clock.now()
 
-    def next(self, timeout: float) -> Sighting | Trouble | None:
+    def next(self, timeout: float) -> Seen | None:
         """Give what was seen next; None if nothing was for ``timeout`` seconds."""
         with contextlib.suppress(queue.Empty):
             return self._seen.get(timeout=max(0.0, timeout))
@@ -145,6 +157,7 @@ class Lookout:
                     lease=lease,
                     snapshot=None if gone else read_snapshot(found),
                     at=self.now(),
+                    in_order=True,
                 )
             )
 
@@ -173,6 +186,7 @@ class Lookout:
                     self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
             for name in known.keys() - found.keys():
                 self._seen.put(Sighting(lease=name, snapshot=None, at=at))
+            self._seen.put(AllListed(at=at))
             known = {name: one.resource_version for name, one in found.items()}
             self._stopping.wait(POLL_EVERY)
 

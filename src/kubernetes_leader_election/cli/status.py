@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -82,7 +82,7 @@ def command(
         found = describe(trackers[lease], now, place)
         found["candidates"] = candidates(place, lease)
         if output == "text":
-            _show_one(found, trackers[lease], now, place)
+            _show_one(found, trackers[lease], place)
         else:
             emit(found, output)
     leading = found["state"] in {"leads", "held"}
@@ -99,7 +99,11 @@ def observe(
         LeaseApiError: the very first look failed.
 
     """
-    from kubernetes_leader_election.cli.lookout import Sighting, Trouble  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.lookout import (  # noqa: PLC0415 - help is quick
+        AllListed,
+        Sighting,
+        Trouble,
+    )
     from kubernetes_leader_election.cli.tracker import Tracker  # noqa: PLC0415 - help is quick
 
     began = lookout.now()
@@ -121,7 +125,7 @@ def observe(
         if some and not said and say and unknown:
             said = True
             wait = max(t.expires_in(now) or 0.0 for t in unknown)
-            note(f"observing for up to {seconds(min(limit, wait))} ...")
+            note(f"observing for up to {math.ceil(min(limit, wait))} s ...")
         seen = lookout.next(_pause(unknown, now, began.monotonic + limit, some=some))
         if isinstance(seen, Trouble):
             if not some:
@@ -130,9 +134,10 @@ def observe(
         elif isinstance(seen, Sighting):
             tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
             tracker.see(seen.snapshot, seen.at)
-            # All first sightings of a list are in the queue together.
-            some = all(t.seen for t in trackers.values())
-        elif leases is None:
+            some = some or (
+                leases is not None and all(t.seen for t in trackers.values())
+            )
+        elif isinstance(seen, AllListed):
             some = True
 
 
@@ -152,7 +157,6 @@ def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]
     held = record is not None and not record.is_free
     annotations = {} if snapshot is None else snapshot.annotations
     version = snapshot.version if snapshot is not None and held else None
-    fresh = record is not None and record.acquire_time == record.renew_time
     return {
         "lease": tracker.lease,
         "namespace": place.namespace,
@@ -168,7 +172,6 @@ def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]
         "unchanged_for_at_least_sec": _round(tracker.quiet_for(now)),
         "expires_in_sec": _round(tracker.expires_in(now)),
         "transitions": None if record is None else record.lease_transitions,
-        "token": version if fresh else None,
         "token_at_most": version,
         "asked_to_step_down": held and STEP_DOWN in annotations,
         "successor": annotations.get(SUCCESSOR),
@@ -201,9 +204,7 @@ def candidates(place: cluster.Place, lease: str) -> list[str] | None:
     return found or None
 
 
-def _show_one(
-    found: dict[str, Any], tracker: Tracker, now: Now, place: cluster.Place
-) -> None:
+def _show_one(found: dict[str, Any], tracker: Tracker, place: cluster.Place) -> None:
     click.echo(place.describe(tracker.lease))
     if found["state"] == "missing":
         click.echo(style("There is no such Lease", fg="yellow") + ": nobody leads.")
@@ -277,8 +278,6 @@ def _expires(found: dict[str, Any]) -> str:
 
 
 def _token(found: dict[str, Any]) -> str:
-    if found["token"] is not None:
-        return f"{found['token']}"
     if found["token_at_most"] is None:
         return "not known"
     return f"at most {found['token_at_most']} (only who saw it acquired knows it)"
@@ -343,7 +342,6 @@ def _round(value: float | None) -> float | None:
 
 def _time(value: int | str | None) -> str | None:
     """Write a time as the Lease has it."""
-    if not isinstance(value, int):
-        return value
-    moment = datetime.fromtimestamp(value / 1_000_000, UTC)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    from kubernetes_leader_election.core.record import format_time  # noqa: PLC0415 - help is quick
+
+    return format_time(value) if isinstance(value, int) else value

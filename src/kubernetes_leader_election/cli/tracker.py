@@ -117,8 +117,15 @@ class Tracker:
 
     # What happens ----------------------------------------------------------------
 
-    def see(self, snapshot: Snapshot | None, at: Now) -> list[Change]:
-        """Take in what was seen; give what is new."""
+    def see(
+        self, snapshot: Snapshot | None, at: Now, *, in_order: bool = False
+    ) -> list[Change]:
+        """
+        Take in what was seen; give what is new.
+
+        ``in_order`` says that nothing happened since the sighting before, so that a new
+        holder's first record is the acquiring write itself.
+        """
         observation = self.observation
         first, before = not self.seen, observation.record
         wished = self.snapshot.annotations if self.snapshot is not None else {}
@@ -133,7 +140,9 @@ class Tracker:
         changes = []
         if changed:
             self.announced_expiry = False
-            changes += self._changed(before, snapshot, at, first=first)
+            changes += self._changed(
+                before, snapshot, at, first=first, in_order=in_order
+            )
         for name, said in ((STEP_DOWN, "step down"), (SUCCESSOR, "hand over")):
             value = snapshot.annotations.get(name)
             if isinstance(value, str) and value != wished.get(name):
@@ -179,7 +188,13 @@ class Tracker:
         )
 
     def _changed(
-        self, before: LeaseRecord | None, snapshot: Snapshot, at: Now, *, first: bool
+        self,
+        before: LeaseRecord | None,
+        snapshot: Snapshot,
+        at: Now,
+        *,
+        first: bool,
+        in_order: bool,
     ) -> list[Change]:
         record = snapshot.record
         was = None if before is None or before.is_free else before.holder_identity
@@ -203,7 +218,10 @@ class Tracker:
         self.last_holder = record.holder_identity
         self.last_gap = gap
         self.leads_since = None if first else at
-        return [self._acquired(snapshot, at, previous, gap, since, first=first)]
+        # The fencing token is the version that the acquiring write returned: known
+        # only to who saw that very write (G3).
+        token = snapshot.version if in_order and not first else None
+        return [self._acquired(snapshot, at, previous, gap, since, token, first=first)]
 
     def _freed(self, was: str | None, at: Now, *, first: bool) -> list[Change]:
         if was is None and not first:
@@ -229,18 +247,16 @@ class Tracker:
         previous: str | None,
         gap: float | None,
         since: str,
+        token: int | None,
         *,
         first: bool,
     ) -> Change:
         record = snapshot.record
         name = printable(record.holder_identity)
-        # The fencing token is the version that the acquiring write returned: known
-        # only to who saw that very write (G3).
-        token = snapshot.version if record.acquire_time == record.renew_time else None
         parts = [f"{name} holds it" if first else f"{name} leads"]
         if record.lease_transitions is not None:
             parts.append(f"transition {record.lease_transitions}")
-        if token is not None and not first:
+        if token is not None:
             parts.append(f"token {token}")
         if gap is not None:
             parts.append(f"nobody led for {seconds(gap)} since the {since}")
@@ -250,7 +266,7 @@ class Tracker:
             at=at,
             holder=record.holder_identity,
             previous=None if first else previous,
-            token=None if first else token,
+            token=token,
             transitions=record.lease_transitions,
             nobody_led=gap,
             text=", ".join(parts),

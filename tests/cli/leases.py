@@ -1,0 +1,76 @@
+"""Leases for tests of commands: as others wrote them, and of electors that live."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.lease_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.lease_api.results import Ok
+from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.testing import LeaseServer
+
+OURS = "kubernetes-leader-election"
+
+
+def write_lease(
+    server: LeaseServer,
+    name: str,
+    *,
+    holder: str = "ada",
+    duration: int | None = 1,
+    written: str = "2026-01-01T00:00:00.000000Z",
+    program: str = OURS,
+    **spec: Any,
+) -> dict[str, Any]:
+    """Create or replace a Lease as some program would; nobody renews it afterwards."""
+    lease: dict[str, Any] = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "holderIdentity": holder,
+            "acquireTime": written,
+            "renewTime": written,
+            "leaseTransitions": 1,
+            **spec,
+        },
+    }
+    if duration is not None:
+        lease["spec"]["leaseDurationSeconds"] = duration
+    before = server.lease(name)
+    if before is not None:
+        lease["metadata"] = before["metadata"]
+    client = LeaseClient(explicit(server=server.url), user_agent=program)
+    call = Call(deadline=boottime() + 10)
+    result = client.replace("default", name, lease, call=call)
+    client.close()
+    assert isinstance(result, Ok), result
+    return dict(result.lease)
+
+
+@contextlib.contextmanager
+def electors(server: LeaseServer, lease: str, *names: str) -> Iterator[list[Elector]]:
+    """Run electors; the first one leads when the block begins."""
+    with contextlib.ExitStack() as stack:
+        started = []
+        for name in names:
+            elector = Elector(
+                lease_name=lease,
+                identity=name,
+                server=server.url,
+                renew_interval_ms=300,
+                lease_duration_sec=2,
+                request_timeout_sec=0.3,
+                auto_close=False,
+            )
+            stack.callback(elector.stop)
+            elector.start()
+            if not started:
+                elector.wait_until_leading(timeout=10)
+            started.append(elector)
+        for elector in started:
+            elector.wait_for_leader(timeout=10)
+        yield started
