@@ -1,0 +1,57 @@
+"""
+A web application of which every replica answers, and one does a job beside.
+
+Run it under any ASGI server, for instance ``uvicorn examples.asgi_app:app``. The
+elector lives in the application's lifespan: the server owns the signals, so
+``auto_close`` is off and the end of the lifespan stops the elector. With FastAPI or
+Starlette the body of ``lifespan`` is what you pass as ``lifespan=``.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from kubernetes_leader_election import Elector, Term
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+elector = Elector(
+    lease_name="asgi-app", identity=os.environ.get("POD_NAME"), auto_close=False
+)
+
+
+async def tidy_up(term: Term) -> None:
+    """Do the job that only one replica does."""
+    while True:
+        term.ensure(1.0)
+        await asyncio.sleep(1.0)
+
+
+@contextlib.asynccontextmanager
+async def lifespan() -> AsyncIterator[None]:
+    """Contend as long as the application lives."""
+    job = asyncio.create_task(elector.run(tidy_up))
+    try:
+        yield
+    finally:
+        await elector.stop()
+        await job
+
+
+async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answer who leads; this is plain ASGI, so that the example needs no framework."""
+    if scope["type"] == "lifespan":
+        await receive()
+        async with lifespan():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    body = {"leader": elector.leader_identity, "here": elector.current_leader}
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

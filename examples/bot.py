@@ -1,0 +1,47 @@
+"""
+A chat bot: two replicas are logged in, one answers.
+
+Both read every message, so a hand-over loses none that is still in the queue; only
+the leader answers. ``current_leader`` is computed from the clock at each look: it is
+right at that instant even after a pause of the whole process.
+"""
+
+import asyncio
+import os
+import sys
+
+from kubernetes_leader_election import EVENTS, Elector
+from kubernetes_leader_election.events import LeaderChanged
+
+elector = Elector(
+    lease_name="bot", identity=os.environ.get("POD_NAME"), preset="steady"
+)
+
+
+@elector.on(EVENTS.LEADER_CHANGED)
+def on_leader_changed(event: LeaderChanged) -> None:
+    """Tell who answers from now on."""
+    print(f"answered by {event.holder_identity!a}", flush=True)
+
+
+async def messages() -> asyncio.StreamReader:
+    """Stand in for the chat: one message a line of standard input."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    return reader
+
+
+async def main() -> None:
+    """Answer while leading, read on while not."""
+    async with elector:
+        chat = await messages()
+        await elector.wait_for_leader()
+        while message := await chat.readline():
+            if elector.current_leader:
+                print(f"you said {message.decode().strip()!r}", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,228 @@
+"""Every code block of the README is executed, and its tables are held to the code."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import signal
+
+import pytest
+import yaml
+
+from kubernetes_leader_election import EVENTS, Elector
+from kubernetes_leader_election.cli.main import COMMANDS, LazyGroup, cli
+from kubernetes_leader_election.core.messages import LossReason
+from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.settings import PRESETS, resolve_settings, timings
+from kubernetes_leader_election.sync import Elector as SyncElector
+from tests.node_page import PATIENCE
+from tests.programs import ROOT, end, holder, program, wait_until_held
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+YAML = [text for language, text in BLOCKS if language == "yaml"]
+LINES = [
+    line.split("#")[0].strip()
+    for language, text in BLOCKS
+    if language == "console"
+    for line in text.splitlines()
+]
+ACCOUNT = "system:serviceaccount:default:billing"
+
+
+def title(program_text):
+    """Name a block by what is particular to it."""
+    marks = {
+        "asyncio.run(Elector": "asyncio",
+        "sqlite3": "fencing",
+        "LEADERSHIP_LOST": "events",
+        "leadership()": "scope",
+        "from kubernetes_leader_election.sync": "threads",
+    }
+    return next(name for mark, name in marks.items() if mark in program_text)
+
+
+def test_readme_has_only_blocks_that_are_executed():
+    """A block in another language would be believed, not tested."""
+    assert {"console", "python", "yaml"} == {language for language, _ in BLOCKS}
+    assert len(BLOCKS) == README.count("\n```") / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", PYTHON, ids=title)
+def test_python_block_leads_until_it_is_stopped(text, lease_server, tmp_path):
+    """Run as it stands, in a pod: it leads, and SIGTERM releases the Lease."""
+    script = tmp_path / "block.py"
+    script.write_text(text)
+    with program(lease_server, tmp_path / "kubeconfig", script) as process:
+        wait_until_held(lease_server, "billing", process)
+        _, errors, code = end(process, signal.SIGTERM)
+    assert (code, errors) == (128 + signal.SIGTERM, "")
+    assert holder(lease_server, "billing") == ""
+
+
+def documents(*texts):
+    """Give the YAML documents, by kind."""
+    found = [one for text in texts for one in yaml.safe_load_all(text)]
+    return {one["kind"]: one for one in found}
+
+
+def test_yaml_blocks_are_what_deploy_has():
+    """One truth: the README shows what stands in deploy/."""
+    files = [
+        (ROOT / "deploy" / f"{name}.yaml").read_text()
+        for name in ("role", "deployment")
+    ]
+    assert documents(*YAML) == documents(*files)
+    deployment = documents(*YAML)["Deployment"]
+    account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
+    assert documents(*YAML)["RoleBinding"]["subjects"][0]["name"] == account
+    assert deployment["spec"]["template"]["metadata"]["labels"].items() >= (
+        deployment["spec"]["selector"]["matchLabels"].items()
+    )
+
+
+@pytest.mark.slow
+def test_role_gives_all_that_an_election_needs_and_no_more(lease_server_factory):
+    """Security rules: one rule, four verbs, one name, enforced by the server."""
+    server = lease_server_factory(manifests="\n---\n".join(YAML))
+    token = server.add_user(ACCOUNT).token
+    rules = documents(*YAML)["Role"]["rules"]
+    assert len(rules) == 1
+    assert {"get", "create", "update", "watch"} == set(rules[0]["verbs"])
+
+    def elector(**options):
+        credentials = explicit(server=server.url, token=token)
+        return SyncElector(credentials=credentials, auto_close=False, **options)
+
+    with elector(lease_name="billing", identity="a") as leader:
+        leader.wait_until_leading(PATIENCE)
+        with elector(lease_name="billing", identity="b") as waiting:
+            waiting.wait_for_leader(PATIENCE)
+            leader.stop()
+            waiting.wait_until_leading(PATIENCE)
+    assert 403 not in {one.status for one in server.requests}
+    with elector(lease_name="another") as stranger:
+        server.requests.wait_for(lambda one: one.status == 403, timeout=PATIENCE)
+        assert not stranger.current_leader
+    assert server.lease("another") is None
+
+
+def test_flow_schema_covers_what_an_election_sends():
+    """Fault 32: the requests of the account, with its four verbs, and no others."""
+    schema = documents((ROOT / "deploy" / "flow-schema.yaml").read_text())["FlowSchema"]
+    assert schema["spec"]["priorityLevelConfiguration"]["name"] == "leader-election"
+    (rule,) = schema["spec"]["rules"]
+    assert rule["subjects"] == [
+        {
+            "kind": "ServiceAccount",
+            "serviceAccount": {"name": "billing", "namespace": "default"},
+        }
+    ]
+    (resources,) = rule["resourceRules"]
+    role = documents(*YAML)["Role"]["rules"][0]
+    assert {key: resources[key] for key in ("apiGroups", "resources", "verbs")} == {
+        key: role[key] for key in ("apiGroups", "resources", "verbs")
+    }
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_console_line_can_be_typed(line):
+    """A make target that is there, or a command whose options are known."""
+    words = shlex.split(line)
+    if words[0] == "make":
+        makefile = (ROOT / "Makefile").read_text()
+        assert re.search(rf"^{re.escape(words[1])}:", makefile, flags=re.MULTILINE)
+        return
+    assert words[0] == "kubernetes-leader-election"
+    assert words[1] in COMMANDS
+    assert isinstance(cli, LazyGroup)
+    command = cli.get_command(None, words[1])
+    if command is None:
+        pytest.skip(f"{words[1]} is listed and not there yet")
+    command.make_context(words[1], words[2:])
+
+
+def rows(heading, column=0):
+    """Give the words in backquotes of a column of the first table after a heading."""
+    table = README.split(heading, 1)[1].split("\n|", 1)[1].split("\n\n")[0]
+    cells = [line.strip("| ").split(" | ")[column] for line in table.splitlines()[2:]]
+    return [word for cell in cells for word in re.findall(r"`([^`]*)`", cell)]
+
+
+def test_options_table_has_every_option():
+    """Nothing is missing, and nothing is there that the elector does not take."""
+    options = set(inspect.signature(Elector).parameters) - {"unknown"}
+    assert options == set(rows("## Options"))
+
+
+def test_options_table_has_the_defaults():
+    """What the table says of a flag or a number is what the elector does."""
+    defaults = dict(
+        re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", README, flags=re.MULTILINE)
+    )
+    settings = resolve_settings()
+    for name in ("wait_for_leadership", "auto_close", "observe", "liveness", "preset"):
+        assert defaults[name] == str(getattr(settings, name))
+    assert defaults["renew_interval_ms"] == str(settings.renew_interval_ms)
+    assert defaults["clock_rate_error"] == str(settings.clock_rate_error)
+    for name in ("lease_name", "namespace"):
+        assert defaults[name] == f'"{getattr(settings, name)}"'
+
+
+def test_events_table_has_every_event():
+    """All of EVENTS, and all reasons of a loss."""
+    assert [event.name for event in EVENTS] == rows("## Events, properties, methods")
+    line = README.split("Reasons of a loss: ")[1].split("\n")[0]
+    assert list(LossReason.__args__) == re.findall(r"`(\w+)`", line)
+
+
+def test_methods_table_has_every_public_name():
+    """What the class offers is in the table, and the other way round."""
+    table = README.split("| name | gives |")[1].split("\n\n")[0]
+    cells = [line.strip("| ").split(" | ")[0] for line in table.splitlines()[2:]]
+    named = {
+        re.match(r"\w+", word).group()
+        for cell in cells
+        for word in re.findall(r"`([^`]*)`", cell)
+    }
+    public = {name for name in dir(Elector) if not name.startswith("_")}
+    assert public == named
+
+
+def test_presets_table_says_what_follows_from_them():
+    """Each number is derived from the settings, not remembered."""
+    table = README.split("| preset |")[1].split("\n\n")[0]
+    shown = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert [None, *PRESETS] == [
+        None if row[0] == "none" else row[0].strip('`"') for row in shown
+    ]
+    for name, *cells in shown:
+        preset = None if name == "none" else name.strip('`"')
+        means = timings(resolve_settings(preset=preset))
+        numbers = [float(cell.removesuffix(" s")) for cell in cells]
+        exact = [
+            means.renew_interval,
+            means.lease_duration,
+            means.outage_survived,
+            means.crash_fail_over,
+            means.writes_per_minute,
+        ]
+        # Rounded for the reader, never to the better side by more than a tenth.
+        assert numbers == pytest.approx(exact, abs=0.1), name
+
+
+def test_links_lead_somewhere():
+    """Files that the README names are there; headings, too."""
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        if target.startswith("#"):
+            headings = {
+                "#" + line.lstrip("# ").lower().replace(" ", "-")
+                for line in README.splitlines()
+                if line.startswith("#")
+            }
+            assert target in headings
+        else:
+            assert (ROOT / target).exists(), target
