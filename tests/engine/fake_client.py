@@ -74,5 +74,8 @@ class FakeClient:
             with self.changed:
                 self.watches -= 1
 
+    def close_idle(self):
+        """Nothing is open here."""
+
     def drop_after_fork(self):
         """Nothing is open here."""

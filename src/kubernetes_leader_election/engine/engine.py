@@ -133,10 +133,10 @@ class Engine:
     def _step(self, driver: Driver, message: Input) -> None:
         try:
             driver.step(message)
+            self._note_life(driver)
         except Exception as error:  # noqa: BLE001 - the others are due as well
             self._report(error)
             self.post(driver, None)  # or its timer would be lost
-        self._note_life(driver)
         if driver.in_term:
             self._in_term.add(driver)
         else:
