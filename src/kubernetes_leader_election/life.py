@@ -182,6 +182,10 @@ class Life(Outlook[TermT]):
             )
         self._post(m.LivenessReported(alive=alive))
 
+    def report_fitness(self, *, fit: bool) -> None:
+        """Contend, or do not; who leads ends the term first, or its renewals stop."""
+        self._post(m.LivenessReported(alive=fit))
+
     def close_home(self) -> None:
         """Note that the courier's event loop is closed: what ran there has ended."""
         vital = self.teller.mailbox.discard()

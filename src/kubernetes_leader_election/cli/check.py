@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from kubernetes_leader_election.cli import exit_codes, term_file
+from kubernetes_leader_election.cli.election_options import option
 
 
 @click.command("check")
-@click.option(
+@option(
     "-s",
     "--seconds",
     type=click.FloatRange(min=0),
@@ -16,7 +17,7 @@ from kubernetes_leader_election.cli import exit_codes, term_file
     show_default=True,
     help="How much time what comes next needs.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Answer by exit code alone.")
+@option("-q", "--quiet", is_flag=True, help="Answer by exit code alone.")
 def command(seconds: float, quiet: bool) -> None:  # noqa: FBT001 - click passes by name
     """
     Ask, inside a program started by `run`, whether it still leads.
@@ -26,7 +27,7 @@ def command(seconds: float, quiet: bool) -> None:  # noqa: FBT001 - click passes
     is compared with the clock of this machine.
     """
     left = term_file.read().remaining()
-    enough = left > seconds
+    enough = left > 0 and left >= seconds
     if not quiet:
         shown = "no end (off-cluster)" if left == float("inf") else f"{left:.1f} s left"
         click.echo(shown if left > 0 else "leadership is over")

@@ -1,226 +1,234 @@
 """
 The keeper: a small process between ``run`` and the command it runs.
 
-It starts the command, adopts whatever that leaves behind, and ends all of it at the
-hard limit of G2, by a kernel timer of its own: also when ``run`` itself is killed or
-frozen. It is forked before ``run`` starts any thread, needs the standard library alone
-and never talks to the API server.
+It starts the command, adopts whatever that leaves behind, and ends all of it in time by
+a kernel timer of its own that each renewal sets anew: TERM at the renew deadline, KILL
+at the hard limit of G2. So the command dies before another may start also when ``run``
+itself is killed or frozen. It is forked before ``run`` starts any thread, needs the
+standard library alone and never talks to the API server.
 
-What remains: whoever kills the keeper itself with -9 kills the command too (the kernel
-does that), and ``run`` ends the grandchildren it then inherits; whoever freezes both
-processes has stopped the hands that would act, and only the fencing token helps.
+What remains: whoever kills the keeper with -9 kills the command too (the kernel does
+that), and ``run`` ends the grandchildren it then inherits; whoever freezes the keeper
+leaves it to ``run`` to end them; whoever freezes both, or the whole machine, has
+stopped the hands that would act: then the first thing the keeper does when it goes on
+is to kill, and only the fencing token, or ``check``, protects until then.
 
-Messages, one JSON object a datagram. In: ``start``, ``extend`` (a later limit),
-``signal``, ``end`` (TERM now, KILL at ``kill_at``). Out: ``started``, ``failed``
-(errno), ``exited`` (wait status), ``empty``.
+Messages, one JSON object a datagram. In: ``start``, ``extend`` (later times),
+``signal``, ``end`` (a signal now, KILL at ``kill_at``). Out: ``started``, ``failed``
+(errno), ``stopped``, ``exited`` (wait status), ``overdue`` (ended by the timer),
+``refused`` (processes that may not be killed), ``empty`` (nothing is left).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
 import select
 import signal
 import socket
-import time
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_CHILD_SUBREAPER: Final = 36
-_CLOCK_BOOTTIME: Final = 7
-_TFD_TIMER_ABSTIME: Final = 1
-_TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
-LARGEST_MESSAGE: Final = 1 << 20
-POLL_LEFTOVERS: Final = 0.02
-"""Seconds between two looks for descendants that are being ended."""
+from kubernetes_leader_election.cli.kernel import (
+    BoottimeTimer,
+    Process,
+    become_subreaper,
+    boottime,
+    descendants,
+    die_with_parent,
+    set_name,
+    signal_all,
+)
 
-_libc = ctypes.CDLL(None, use_errno=True)
+LARGEST_MESSAGE: Final = 1 << 16
+KILL_AGAIN: Final = 0.01
+"""Seconds between two looks for descendants that are being killed."""
+NAME: Final = b"leader-keeper"
 
-
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
-
-
-def boottime() -> float:
-    """Read CLOCK_BOOTTIME."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def become_subreaper() -> None:
-    """Adopt orphaned descendants, so that none escapes by forking twice."""
-    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+_PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+_TERMINATORS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_PASSING: Final = (
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+)
 
 
-def descendants(root: int) -> list[int]:
-    """List all living processes below ``root``, parents before children."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue  # it ended while we looked
-        state, parent = stat[stat.rindex(")") + 2 :].split(" ", 2)[:2]
-        if state not in "ZX":
-            children.setdefault(int(parent), []).append(int(entry.name))
-    found, below = [], list(children.get(root, ()))
-    while below:
-        pid = below.pop(0)
-        found.append(pid)
-        below.extend(children.get(pid, ()))
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What the keeper is told when it is forked; the rest comes in messages."""
 
-
-def signal_all(pids: list[int], number: int) -> None:
-    """Send a signal to each that still lives."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-class _Timer:
-    """A kernel timer on CLOCK_BOOTTIME: it goes on in suspend."""
-
-    def __init__(self) -> None:
-        self.fd: int = _libc.timerfd_create(_CLOCK_BOOTTIME, _TFD_NONBLOCK_CLOEXEC)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
-
-    def arm(self, at: float | None) -> None:
-        """Fire at a CLOCK_BOOTTIME, or never."""
-        at = 0.0 if at is None else max(at, 1e-9)
-        value = _TimeSpec(int(at), int(at % 1 * 1e9))
-        spec = _TimerSpec(_TimeSpec(0, 0), value)
-        flags = _TFD_TIMER_ABSTIME
-        if _libc.timerfd_settime(self.fd, flags, ctypes.byref(spec), None) != 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
-
-    def clear(self) -> None:
-        """Take note that it fired."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.fd, 8)
+    command: list[str]
+    ignored: frozenset[int]
+    """Signals that were ignored when ``run`` was started, as by nohup."""
+    grace: float
+    """Seconds for the command to stop when ``run`` is gone and no limit is set."""
+    scratch: str | None
+    """A folder to remove when ``run`` did not come to it."""
 
 
 class Keeper:
     """The keeper's loop. One command at a time, any number one after the other."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(
+        self, link: socket.socket, errand: Errand, *, mask: Iterable[int]
+    ) -> None:
         self._link = link
-        self._timer = _Timer()
-        self._limit: float | None = None
-        self._child: int | None = None
-        self._own_group = True
-        self._ending = False
+        self._mask = mask
+        self._errand = errand
+        self._timer = BoottimeTimer()
+        self._poll = select.poll()
+        self._unsaid: deque[bytes] = deque()
         self._parent_lives = True
+        # The command in progress.
+        self._active = False
+        self._child: int | None = None
+        self._group: int | None = None
+        self._told: int | None = None
+        self._ending = False
+        self._killing = False
+        self._refused: list[int] = []
+        self._leftover_budget = 1.0
+        self._term_at: float | None = None
+        self._limit: float | None = None
+        self._kill_at: float | None = None
 
-    def run(self) -> NoReturn:
+    def run(self) -> None:
         """Serve until the parent is gone and nothing is left to end."""
+        # A group of its own: what is sent to that of `run`, by a terminal or by a
+        # shell, is not meant for the one who has to see to the end.
+        os.setpgid(0, 0)
         become_subreaper()
-        for number in (
-            signal.SIGINT,
-            signal.SIGTERM,
-            signal.SIGHUP,
-            signal.SIGQUIT,
-            signal.SIGTSTP,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-            signal.SIGPIPE,
-        ):
+        set_name(NAME)
+        for number in (*_TERMINATORS, *_PASSING, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        woken, wake = os.pipe2(_TFD_NONBLOCK_CLOEXEC)
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        poll = select.poll()
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        self._link.setblocking(False)
         for fd in (self._link.fileno(), woken, self._timer.fd):
-            poll.register(fd, select.POLLIN)
-        while self._parent_lives or self._busy():
-            wait = POLL_LEFTOVERS * 1000 if self._ending else None
-            for fd, _ in poll.poll(wait):
+            self._poll.register(fd, select.POLLIN)
+        while self._parent_lives or self._active:
+            for fd, _ in self._poll.poll(KILL_AGAIN * 1000 if self._killing else None):
                 if fd == self._timer.fd:
                     self._timer.clear()
                 elif fd == woken:
                     with contextlib.suppress(BlockingIOError):
                         os.read(woken, 4096)
-                elif not self._receive():
-                    poll.unregister(fd)
+                elif fd == self._told:
+                    self._learn_start()
+                elif fd == self._link.fileno():
+                    self._receive()
             self._reap()
             self._enforce()
-        os._exit(0)
+            self._flush()
+        self._clean_up()
 
-    def _busy(self) -> bool:
-        return self._child is not None or self._ending
+    # Messages -----------------------------------------------------------------
 
-    def _receive(self) -> bool:
-        try:
-            data = self._link.recv(LARGEST_MESSAGE)
-        except ConnectionError:
-            data = b""
-        if not data:
-            # The parent is gone: end in good order what time allows.
-            self._parent_lives = False
-            if self._busy():
-                self._end(self._limit)
-            return False
-        message: dict[str, Any] = json.loads(data)
+    def _receive(self) -> None:
+        while True:
+            try:
+                data = self._link.recv(LARGEST_MESSAGE)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                break
+            self._obey(json.loads(data))
+        # The parent is gone: end in good order what time allows.
+        self._parent_lives = False
+        self._poll.unregister(self._link.fileno())
+        if self._active:
+            self._end(signal.SIGTERM, boottime() + self._errand.grace)
+
+    def _obey(self, message: dict[str, Any]) -> None:
         match message["do"]:
             case "start":
                 self._start(message)
             case "extend":
-                if not self._ending:
-                    self._set_limit(message["limit"])
+                self._term_at, self._limit = message["term_at"], message["limit"]
+                self._rearm()
             case "signal":
                 self._forward(message["number"])
-            case "end":
-                self._end(message["kill_at"])
-        return True
+            case "end" if self._active:
+                self._end(message["number"], message["kill_at"])
 
-    def _set_limit(self, limit: float | None) -> None:
-        self._limit = limit
-        self._timer.arm(limit)
+    def _say(self, message: dict[str, Any]) -> None:
+        self._unsaid.append(json.dumps(message).encode())
+
+    def _flush(self) -> None:
+        """Send what is unsaid; a parent that is frozen reads it later."""
+        while self._unsaid and self._parent_lives:
+            try:
+                self._link.send(self._unsaid[0])
+            except BlockingIOError:
+                self._poll.modify(self._link.fileno(), select.POLLIN | select.POLLOUT)
+                return
+            except ConnectionError:
+                break  # the next look at the link says that the parent is gone
+            self._unsaid.popleft()
+        if self._parent_lives:
+            self._poll.modify(self._link.fileno(), select.POLLIN)
+
+    # Starting -----------------------------------------------------------------
 
     def _start(self, message: dict[str, Any]) -> None:
-        self._own_group = message["own_group"]
-        self._ending = False
-        self._set_limit(message["limit"])
-        told, tell = os.pipe2(os.O_CLOEXEC)
+        self._active = True
+        self._ending = self._killing = False
+        self._refused = []
+        self._leftover_budget = message["leftover_budget"]
+        self._term_at, self._limit = message["term_at"], message["limit"]
+        self._kill_at = None
+        self._rearm()
+        self._told, tell = os.pipe2(os.O_CLOEXEC)
+        # No signal may get lost between the fork and the command's own handlers.
+        everything = signal.valid_signals()
+        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
         pid = os.fork()
         if pid == 0:
-            os.close(told)
-            self._become(message, tell)
+            self._become(message, tell, earlier)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # the child does so, too: whoever comes first
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         os.close(tell)
-        with os.fdopen(told, "rb") as pipe:
-            failure = pipe.read()
-        if failure:
-            os.waitpid(pid, 0)
-            self._set_limit(None)
-            self._say({"failed": int(failure)})
-            return
         self._child = pid
-        self._say({"started": pid})
+        self._poll.register(self._told, select.POLLIN)
 
-    def _become(self, message: dict[str, Any], tell: int) -> NoReturn:
+    def _become(
+        self, message: dict[str, Any], tell: int, mask: Iterable[int]
+    ) -> NoReturn:
         """Be the command; only exec or the exit code lead out of here."""
         code = errno.ENOEXEC
         try:
-            # Follows this process's only thread, so it fires when the keeper dies.
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if self._own_group:
-                os.setpgid(0, 0)
-            for number in range(1, signal.NSIG):
-                with contextlib.suppress(OSError, ValueError):
-                    signal.signal(number, signal.SIG_DFL)
+            keeper = os.getppid()
+            # Follows the keeper's only thread, so it fires when the keeper dies.
+            die_with_parent(signal.SIGKILL)
+            os.setpgid(0, 0)
+            if message["terminal"] is not None:
+                # SIGTTOU is blocked here: this does not stop a background process.
+                with contextlib.suppress(OSError):
+                    os.tcsetpgrp(message["terminal"], os.getpid())
             signal.set_wakeup_fd(-1)
-            os.execvpe(message["command"][0], message["command"], message["env"])  # noqa: S606 - running it is what was asked for
+            kept = self._errand.ignored - _PYTHON_IGNORES
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                action = signal.SIG_IGN if number in kept else signal.SIG_DFL
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, action)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if os.getppid() != keeper:
+                os._exit(127)
+            command, variables = self._errand.command, message["variables"]
+            os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606 - running it is what was asked for
         except OSError as error:
             code = error.errno or code
         finally:
@@ -228,118 +236,113 @@ class Keeper:
             os._exit(127)
         raise AssertionError
 
-    def _forward(self, number: int) -> None:
-        if self._child is None:
+    def _learn_start(self) -> None:
+        """Read whether the command could be executed: nothing means that it was."""
+        if self._told is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            if self._own_group:
-                os.killpg(self._child, number)
-            else:
-                os.kill(self._child, number)
+        failure = os.read(self._told, 64)
+        self._poll.unregister(self._told)
+        os.close(self._told)
+        self._told = None
+        if failure:
+            self._child = None
+            self._say({"failed": int(failure)})
+        else:
+            self._say({"started": self._child})
 
-    def _end(self, kill_at: float | None) -> None:
-        """TERM to everybody now, KILL to whoever is left at ``kill_at``."""
+    # Ending -------------------------------------------------------------------
+
+    def _forward(self, number: int) -> None:
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child, number)
+
+    def _end(self, number: int, kill_at: float | None) -> None:
+        """Send a signal to the group now, KILL to whoever is left at ``kill_at``."""
+        if kill_at is not None:
+            self._kill_at = min(kill_at, self._kill_at or kill_at)
         if not self._ending:
             self._ending = True
-            everybody = descendants(os.getpid())
-            signal_all(everybody, signal.SIGTERM)
-            # A stopped process takes its TERM only when it goes on.
-            signal_all(everybody, signal.SIGCONT)
-        limits = [x for x in (kill_at, self._limit) if x is not None]
-        self._set_limit(min(limits, default=None))
+            self._forward(number)
+            # A stopped process takes its signal only when it goes on.
+            self._forward(signal.SIGCONT)
+        self._rearm()
+
+    def _end_leftovers(self) -> None:
+        """The command is over: what it left behind goes too, before any release."""
+        told = None
+        if self._ending:
+            told = self._group  # these have been asked to end already
+        else:
+            self._ending = True
+            self._kill_at = boottime() + self._leftover_budget
+        left = [p for p in descendants(os.getpid()) if p.group != told]
+        signal_all(left, signal.SIGTERM)
+        signal_all(left, signal.SIGCONT)
+        self._rearm()
 
     def _reap(self) -> None:
+        nobody = False
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             except ChildProcessError:
+                nobody = True
                 break
             if pid == 0:
                 break
+            if os.WIFCONTINUED(status):
+                continue
+            if os.WIFSTOPPED(status):
+                if pid == self._child:
+                    self._say({"stopped": os.WSTOPSIG(status)})
+                continue
             if pid == self._child:
-                self._child = None
+                self._learn_start()
+            if pid == self._child:  # else it could not be executed
+                self._group, self._child = pid, None
                 self._say({"exited": status})
-                # What it left behind goes too: released only after all are gone.
-                self._end(self._limit)
-        if self._ending and self._child is None and not descendants(os.getpid()):
-            self._ending = False
-            self._set_limit(None)
+                self._end_leftovers()
+        # Every descendant is below a child of this process, a subreaper: when there
+        # is no child, there is nobody.
+        if nobody and self._active:
+            self._learn_start()
+            self._active = self._ending = self._killing = False
+            self._term_at = self._limit = self._kill_at = None
+            self._rearm()
             self._say({"empty": True})
 
+    def _last_instant(self) -> float | None:
+        times = [x for x in (self._limit, self._kill_at) if x is not None]
+        return min(times, default=None)
+
+    def _rearm(self) -> None:
+        times = [self._last_instant(), None if self._ending else self._term_at]
+        self._timer.arm(min((x for x in times if x is not None), default=None))
+
     def _enforce(self) -> None:
-        """G2: at the limit everything ends, whatever it is doing."""
-        if self._limit is None or not self._busy() or boottime() < self._limit:
+        """G2: everything ends in time, whatever it is doing."""
+        if not self._active:
             return
-        self._ending = True
-        signal_all(descendants(os.getpid()), signal.SIGKILL)
+        now, last = boottime(), self._last_instant()
+        if last is not None and now >= last:
+            self._killing = self._ending = True
+            self._kill(descendants(os.getpid()))
+        elif not self._ending and self._term_at is not None and now >= self._term_at:
+            self._say({"overdue": True})
+            self._end(signal.SIGTERM, None)
 
-    def _say(self, message: dict[str, Any]) -> None:
-        if self._parent_lives:
-            with contextlib.suppress(ConnectionError):
-                self._link.send(json.dumps(message).encode())
+    def _kill(self, everybody: list[Process]) -> None:
+        refused = signal_all(everybody, signal.SIGKILL)
+        if refused and refused != self._refused:
+            self._refused = refused
+            self._say({"refused": refused})
 
-
-class Link:
-    """The parent's end: orders to the keeper, and what it says."""
-
-    def __init__(self, sock: socket.socket, pid: int) -> None:
-        self._sock = sock
-        self.pid = pid
-
-    def start(
-        self,
-        command: list[str],
-        env: dict[str, str],
-        *,
-        limit: float | None,
-        own_group: bool,
-    ) -> None:
-        """Start a command that has to be gone at ``limit`` (CLOCK_BOOTTIME)."""
-        self._send(
-            {
-                "do": "start",
-                "command": command,
-                "env": env,
-                "limit": limit,
-                "own_group": own_group,
-            }
-        )
-
-    def extend(self, limit: float | None) -> None:
-        """Move the limit: leadership was renewed."""
-        self._send({"do": "extend", "limit": limit})
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the command."""
-        self._send({"do": "signal", "number": number})
-
-    def end(self, kill_at: float | None) -> None:
-        """End the command: TERM now, KILL at ``kill_at`` (CLOCK_BOOTTIME)."""
-        self._send({"do": "end", "kill_at": kill_at})
-
-    def receive(self) -> dict[str, Any] | None:
-        """Wait for the keeper to say something; None when it is gone."""
-        try:
-            data = self._sock.recv(LARGEST_MESSAGE)
-        except ConnectionError:
-            return None
-        return json.loads(data) if data else None
-
-    def _send(self, message: dict[str, Any]) -> None:
-        # A keeper that is gone is heard of by `receive`.
-        with contextlib.suppress(ConnectionError, BrokenPipeError):
-            self._sock.send(json.dumps(message).encode())
-
-
-def fork_keeper() -> Link:
-    """Fork the keeper. Call it while this process has only one thread."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            ours.close()
-            Keeper(theirs).run()
-        finally:
-            os._exit(70)
-    theirs.close()
-    return Link(ours, pid)
+    def _clean_up(self) -> None:
+        """Remove what a parent that was killed could not."""
+        scratch = self._errand.scratch
+        if scratch is not None:
+            with contextlib.suppress(OSError):
+                for name in os.listdir(scratch):  # noqa: PTH208
+                    os.unlink(os.path.join(scratch, name))  # noqa: PTH108, PTH118
+                os.rmdir(scratch)  # noqa: PTH106

@@ -8,16 +8,19 @@ wrapper that is frozen or dead does not replace it: the deadline in it passes, a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kubernetes_leader_election.errors import NotLeaderError
 
 FILE_VARIABLE: Final = "LEADER_ELECTION_TERM_FILE"
+FOLDERS: Final = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108 - a fresh folder in them
+"""Where the file may go: one of them is writable even on a read-only root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,7 @@ class TermFacts:
     deadline: float | None
     """CLOCK_BOOTTIME seconds until which leadership is provable; None: no end."""
 
-    def variables(self, path: Path) -> dict[str, str]:
+    def variables(self, path: Path | None) -> dict[str, str]:
         """Give the environment variables for the command."""
         token = "" if self.token is None else str(self.token)
         deadline = "" if self.deadline is None else f"{self.deadline:.3f}"
@@ -42,7 +45,7 @@ class TermFacts:
             "LEADER_ELECTION_IDENTITY": self.identity,
             "LEADER_ELECTION_TOKEN": token,
             "LEADER_ELECTION_DEADLINE": deadline,
-            FILE_VARIABLE: str(path),
+            FILE_VARIABLE: "" if path is None else str(path),
         }
 
     def remaining(self) -> float:
@@ -51,12 +54,53 @@ class TermFacts:
             return float("inf")
         return self.deadline - time.clock_gettime(time.CLOCK_BOOTTIME)
 
+    def ended(self) -> TermFacts:
+        """Give the same term after its end."""
+        return replace(self, deadline=0.0)
 
-def write(path: Path, facts: TermFacts) -> None:
-    """Replace the file."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(facts)) + "\n", encoding="utf-8")
-    fresh.replace(path)
+
+class TermFile:
+    """
+    Keep the file for one command after the other, in a folder of its own.
+
+    Raises:
+        OSError: no folder can be made anywhere.
+
+    """
+
+    def __init__(self) -> None:
+        self.folder = _fresh_folder()
+        self.path = self.folder / "term.json"
+
+    def write(self, facts: TermFacts) -> None:
+        """Replace the file as a whole."""
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(facts)) + "\n", encoding="utf-8")
+        fresh.replace(self.path)
+
+    def remove(self) -> None:
+        """Remove the file and its folder."""
+        with contextlib.suppress(OSError):
+            for path in (self.path, self.path.with_suffix(".new")):
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
+
+
+def _fresh_folder() -> Path:
+    name = f"leader-election-{os.getpid()}-{os.urandom(6).hex()}"
+    refused: OSError | None = None
+    for place in (os.environ.get("TMPDIR"), *FOLDERS):
+        if not place:
+            continue
+        folder = Path(place) / name
+        try:
+            # Nothing in it is secret: a command that changed its user reads it, too.
+            folder.mkdir(mode=0o755)
+        except OSError as error:
+            refused = error
+            continue
+        return folder
+    raise refused or FileNotFoundError(2, "no folder for temporary files", FOLDERS[0])
 
 
 def read() -> TermFacts:
@@ -74,9 +118,9 @@ def read() -> TermFacts:
             "`kubernetes-leader-election run LEASE -- COMMAND`."
         )
     try:
-        facts = json.loads(Path(name).read_text(encoding="utf-8"))
+        facts: Any = json.loads(Path(name).read_text(encoding="utf-8"))
+        return TermFacts(**facts)
     except FileNotFoundError as error:
         raise NotLeaderError(f"{name} is gone: the term is over.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise NotLeaderError(f"{name} cannot be read: {error}") from error
-    return TermFacts(**facts)

@@ -1,0 +1,223 @@
+"""Put ``run`` together: in the order that forking, threads and signals ask for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.keeper import Errand
+from kubernetes_leader_election.cli.keeper_link import Link, fork_keeper
+from kubernetes_leader_election.cli.kernel import become_subreaper
+from kubernetes_leader_election.cli.run_signals import SignalQueue, ignored_signals
+from kubernetes_leader_election.cli.run_terminal import Terminal
+from kubernetes_leader_election.cli.term_file import TermFile
+from kubernetes_leader_election.settings import resolve_settings
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.election_options import Connection
+    from kubernetes_leader_election.cli.run_elector import LoopElector
+    from kubernetes_leader_election.cli.run_health import HealthPlan
+    from kubernetes_leader_election.cli.run_supervisor import Supervisor
+    from kubernetes_leader_election.credentials.base import Credentials
+
+LAST_WORDS: Final = 1.0
+"""Seconds that log lines may take at the end."""
+
+
+class StderrLog:
+    """Write lines to standard error, each with a prefix that tells whose it is."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def debug(self, text: str, *args: object) -> None:
+        """Leave it out."""
+
+    def info(self, text: str, *args: object) -> None:
+        """Write a line, unless --quiet."""
+        if not self._quiet:
+            self.error(text, *args)
+
+    def warning(self, text: str, *args: object) -> None:
+        """Write a line."""
+        self.error(text, *args)
+
+    def error(self, text: str, *args: object) -> None:
+        """Write a line."""
+        line = text % args if args else text
+        try:
+            os.write(2, f"kle: {line}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return  # nobody reads it any more: no reason to stop the command
+
+
+def run(
+    command: list[str],
+    *,
+    lease_name: str,
+    health: HealthPlan | None,
+    connection: Connection,
+    timing: dict[str, Any],
+    **options: Any,
+) -> int:
+    """Run the command while this replica leads; give the exit code."""
+    settings = {
+        "lease_name": lease_name,
+        "namespace": options["namespace"],
+        "identity": options["identity"],
+        **timing,
+    }
+    resolve_settings(**settings)  # a mistake is said before anything is started
+    credentials = _credentials(connection, required=options["require_cluster"])
+    log = StderrLog(quiet=options["quiet"])
+    ignored = ignored_signals()
+    signals = SignalQueue(ignored)
+    term_file = _term_file(log)
+    # While there is one thread; and what it does not need is imported after it.
+    link = fork_keeper(
+        Errand(
+            command=command,
+            ignored=ignored,
+            grace=options["grace"],
+            scratch=None if term_file is None else str(term_file.folder),
+        )
+    )
+    supervisor = None
+    try:
+        become_subreaper()
+        elector = _elector(settings, credentials, log)
+        supervisor = _supervisor(
+            command, elector, link, signals, term_file, log, options
+        )
+        if health is not None:
+            _add_health(supervisor, health)
+        if options["http"] is not None:
+            _serve(options["http"], elector, supervisor, log)
+        return supervisor.run()
+    finally:
+        if supervisor is None:
+            link.close()
+        else:
+            supervisor.close()
+        _flush()
+
+
+def _credentials(connection: Connection, *, required: bool) -> Credentials | None:
+    """Take what was named; else None, and the elector looks for it, again and again."""
+    if connection.named:
+        return connection.as_library()
+    from kubernetes_leader_election.credentials import is_in_cluster  # noqa: PLC0415 - not for --help
+
+    if required and not is_in_cluster():
+        click.echo(
+            "Error: this is no cluster (no KUBERNETES_SERVICE_HOST, no service account "
+            "is mounted), and --require-cluster was given. Name a cluster with "
+            "--kubeconfig or --context.",
+            err=True,
+        )
+        raise SystemExit(exit_codes.NO_CLUSTER)
+    return None
+
+
+def _term_file(log: StderrLog) -> TermFile | None:
+    try:
+        return TermFile()
+    except OSError as error:
+        log.warning(
+            "no folder for the term file (%s): `check` cannot work inside the command. "
+            "Mount a writable /tmp, or set TMPDIR.",
+            error,
+        )
+        return None
+
+
+def _elector(
+    settings: dict[str, Any], credentials: Credentials | None, log: StderrLog
+) -> LoopElector:
+    from kubernetes_leader_election.cli.run_elector import LoopElector  # noqa: PLC0415 - after the fork
+
+    return LoopElector(**settings, auto_close=False, credentials=credentials, log=log)
+
+
+def _supervisor(
+    command: list[str],
+    elector: LoopElector,
+    link: Link,
+    signals: SignalQueue,
+    term_file: TermFile | None,
+    log: StderrLog,
+    options: dict[str, Any],
+) -> Supervisor:
+    from kubernetes_leader_election.chores import shared_chores  # noqa: PLC0415 - after the fork
+    from kubernetes_leader_election.cli.run_supervisor import Plan, Supervisor  # noqa: PLC0415
+
+    def say(text: str) -> None:
+        # On a thread that may wait: a pipe that nobody reads must not stop the loop.
+        write = log.error if text.startswith("Error") else log.info
+        shared_chores().call(lambda: write(text), may_drop=True)
+
+    plan = Plan(
+        command=command,
+        grace=options["grace"],
+        on_loss=options["on_loss"],
+        restart=options["restart"],
+        restart_max_delay=options["restart_max_delay_sec"],
+    )
+    return Supervisor(
+        plan,
+        elector=elector,
+        link=link,
+        signals=signals,
+        terminal=Terminal(),
+        term_file=term_file,
+        say=say,
+    )
+
+
+def _add_health(supervisor: Supervisor, plan: HealthPlan) -> None:
+    from kubernetes_leader_election.cli.run_health import Fitness, HealthChecker  # noqa: PLC0415
+
+    checker = HealthChecker(plan, wake=supervisor.wake, variables=supervisor.variables)
+    supervisor.watch_health(checker, Fitness(plan))
+
+
+def _serve(
+    address: str, elector: LoopElector, supervisor: Supervisor, log: StderrLog
+) -> None:
+    from kubernetes_leader_election.cli import run_http  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.cli.run_supervisor import LONGEST_TURN  # noqa: PLC0415
+    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415
+
+    metrics = Metrics()
+    metrics.watch(elector)
+
+    def problem() -> str:
+        silent = time.monotonic() - supervisor.turned_at
+        if silent > 3 * LONGEST_TURN:
+            return f"the loop has not turned for {silent:.0f} s"
+        names = {thread.name for thread in threading.enumerate()}
+        return "" if "leader-election" in names else "the engine does not run"
+
+    endpoints = run_http.Endpoints(
+        problem=problem,
+        absence=lambda: supervisor.absence,
+        leads=lambda: elector.current_leader,
+        leader=lambda: elector.leader_identity,
+        metrics=metrics.text,
+    )
+    host, port = run_http.serve(address, endpoints)
+    shown = f"[{host}]" if ":" in host else host
+    log.info("http://%s:%s has /livez, /readyz, /leaderz, /metrics and /", shown, port)
+
+
+def _flush() -> None:
+    """Let the last lines be written, but do not wait for a reader that is stuck."""
+    chores = sys.modules.get("kubernetes_leader_election.chores")
+    if chores is not None:
+        chores.shared_chores().flush(LAST_WORDS)

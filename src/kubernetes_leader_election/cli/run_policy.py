@@ -1,0 +1,86 @@
+"""What ``run`` does when its command has ended. Pure: the time comes in."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import Final, Literal
+
+from kubernetes_leader_election.cli import exit_codes
+
+Restart = Literal["never", "on-failure", "always"]
+OnLoss = Literal["recontend", "exit"]
+
+FIRST_DELAY: Final = 1.0
+"""Seconds; doubled with each restart. The kubelet begins with 10 s."""
+GOOD_RUN: Final = 60.0
+"""Seconds that a command has to run for the next delay to be the first one again."""
+
+
+class Backoff:
+    """Give the delay before each restart."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._next = min(FIRST_DELAY, longest)
+
+    def after(self, ran: float) -> float:
+        """Give the seconds to wait after a command that ran for so long."""
+        if ran >= GOOD_RUN:
+            self._next = min(FIRST_DELAY, self._longest)
+        delay, self._next = self._next, min(2 * self._next, self._longest)
+        return delay
+
+
+def restarts(policy: Restart, code: int) -> bool:
+    """Tell whether a command that ended by itself is started again."""
+    return policy == "always" or (policy == "on-failure" and code != 0)
+
+
+def code_of(status: int) -> int:
+    """Turn a wait status into an exit code, as shells do: 128 + n for signal n."""
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+def describe(status: int) -> str:
+    """Say how a command ended."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"was ended by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was ended by signal {number}"
+    return f"exited with {os.WEXITSTATUS(status)}"
+
+
+def start_failure(command: str, number: int) -> tuple[int, str]:
+    """Give exit code and message for a command that could not be executed."""
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return exit_codes.NOT_FOUND, (
+            f"{command}: not found, or the interpreter that its first line names is "
+            "not. Check the spelling and PATH."
+        )
+    if number == errno.ENOEXEC:
+        return exit_codes.NOT_EXECUTABLE, (
+            f"{command}: no program, and no #! line that names its interpreter. Run "
+            f"it as `sh {command}`, or add the line."
+        )
+    return exit_codes.NOT_EXECUTABLE, f"{command}: {os.strerror(number)}."
+
+
+def find_problem(command: str) -> tuple[int, str] | None:
+    """Look for a command before any election: exit code and message if it is not there."""
+    if "/" in command:
+        places = [command]
+    else:
+        path = os.environ.get("PATH", os.defpath)
+        places = [os.path.join(x or ".", command) for x in path.split(os.pathsep)]  # noqa: PTH118
+    found = [place for place in places if os.path.exists(place)]  # noqa: PTH110
+    if not found:
+        return start_failure(command, errno.ENOENT)
+    if any(os.path.isfile(x) and os.access(x, os.X_OK) for x in found):  # noqa: PTH113
+        return None
+    kind = errno.EISDIR if os.path.isdir(found[0]) else errno.EACCES  # noqa: PTH112
+    return start_failure(command, kind)
