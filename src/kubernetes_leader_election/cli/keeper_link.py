@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kubernetes_leader_election.cli.kernel import descendants, signal_all
 from kubernetes_leader_election.cli.keeper import LARGEST_MESSAGE, Errand, Keeper
+from kubernetes_leader_election.cli.kernel import descendants, signal_all
 
 FAREWELL: Final = 2.0
 """Seconds that the keeper may take to end when it is not needed any more."""

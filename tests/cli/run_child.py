@@ -1,0 +1,68 @@
+"""
+A command to be run: it says that it works, every few milliseconds, in a log.
+
+Uses nothing but the standard library, so that it starts quickly. The log has the form
+that :mod:`kubernetes_leader_election.testing.belief_log` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+
+def main() -> int:
+    """Work until told to stop, or for as long as told."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("log")
+    parser.add_argument("--every", type=float, default=0.005)
+    parser.add_argument("--ignore-term", action="store_true")
+    parser.add_argument("--last", type=float, default=120.0)
+    parser.add_argument("--exit-code", type=int, default=0)
+    parser.add_argument("--crash", action="store_true", help="end by SIGSEGV")
+    parser.add_argument("--grandchild", action="store_true", help="fork twice, setsid")
+    options = parser.parse_args()
+    log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def note(what: str, detail: str) -> None:
+        os.write(log, f"{time.monotonic():.6f} {what} {detail}\n".encode())
+
+    def on_signal(number: int, _frame: object) -> None:
+        note("signal", signal.Signals(number).name)
+        if number in (signal.SIGTERM, signal.SIGINT) and not options.ignore_term:
+            stopping.append(number)
+
+    stopping: list[int] = []
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+        signal.SIGCONT,
+    ):
+        signal.signal(number, on_signal)
+    note("began", str(os.getpid()))
+    note("token", os.environ.get("LEADER_ELECTION_TOKEN", "") or "-")
+    if options.grandchild and os.fork() == 0:
+        os.setsid()
+        if os.fork() > 0:
+            os._exit(0)
+        note("grandchild", str(os.getpid()))
+    until = time.monotonic() + options.last
+    while not stopping and time.monotonic() < until:
+        note("work", "yes")
+        time.sleep(options.every)
+    note("work", "no")
+    if options.crash and not stopping:
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return options.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
