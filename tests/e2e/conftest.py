@@ -22,6 +22,11 @@ from controlplane import binaries
 from controlplane.access import Cluster
 from controlplane.control_plane import ControlPlane
 from controlplane.external import ExternalCluster
+from electors.fleet import Fleet
+
+FLEET = pytest.StashKey[Fleet]()
+REPORT = pytest.StashKey[list[str]]()
+"""What tests have to tell beside that they passed: repetitions, times, instants."""
 
 
 def programs(*names: str) -> dict[str, Path]:
@@ -74,6 +79,30 @@ def namespace(control_plane: Cluster) -> str:
     return control_plane.namespace()
 
 
+@pytest.fixture
+def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Lend the processes of one election; show their output if the test fails."""
+    with Fleet(tmp_path) as processes:
+        request.node.stash[FLEET] = processes
+        yield processes
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Give a function that adds a line to the summary of the test run."""
+    lines = request.config.stash.setdefault(REPORT, [])
+    return lambda text: lines.append(f"{request.node.name}: {text}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests had to tell."""
+    lines = terminalreporter.config.stash.get(REPORT, [])
+    if lines:
+        terminalreporter.section("what was repeated and measured")
+        for line in lines:
+            terminalreporter.line(line)
+
+
 @pytest.fixture(scope="session")
 def clientgo_elector() -> Path:
     """Return the program that contends with client-go."""
@@ -81,13 +110,15 @@ def clientgo_elector() -> Path:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[
-    None, pytest.TestReport, pytest.TestReport
-]:
-    """Show the servers' logs with a test that failed; let CI skip nothing."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show all logs with a test that failed; let CI skip nothing."""
     report = yield
     if report.skipped and binaries.in_ci():
         report.outcome = "failed"
+    if report.failed and (fleet := item.stash.get(FLEET, None)) is not None:
+        report.sections.append(("candidates", fleet.outputs()))
     if report.failed:
         for server in ControlPlane.living:
             report.sections.append((f"servers at {server.server_url}", server.logs()))

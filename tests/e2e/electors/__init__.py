@@ -1,0 +1,1 @@
+"""Elections among processes: candidates of every kind, their logs, their network."""
