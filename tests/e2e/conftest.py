@@ -25,8 +25,7 @@ from controlplane.external import ExternalCluster
 from electors.fleet import Fleet
 
 FLEET = pytest.StashKey[Fleet]()
-REPORT = pytest.StashKey[list[str]]()
-"""What tests have to tell beside that they passed: repetitions, times, instants."""
+TOLD = "told"
 
 
 def programs(*names: str) -> dict[str, Path]:
@@ -88,19 +87,22 @@ def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Give a function that adds a line to the summary of the test run."""
-    lines = request.config.stash.setdefault(REPORT, [])
-    return lambda text: lines.append(f"{request.node.name}: {text}")
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Give a function for what a test has to tell beside that it passed."""
+    return lambda text: record_property(TOLD, text)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests had to tell."""
-    lines = terminalreporter.config.stash.get(REPORT, [])
-    if lines:
+    """Print what tests had to tell: repetitions, times, instants looked at."""
+    told = [
+        f"{report.nodeid.rpartition('::')[2]}: {text}"
+        for report in terminalreporter.stats.get("passed", [])
+        for name, text in report.user_properties
+        if name == TOLD
+    ]
+    if told:
         terminalreporter.section("what was repeated and measured")
-        for line in lines:
-            terminalreporter.line(line)
+        terminalreporter.write("\n".join([*told, ""]))
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,9 @@ sys.path.insert(0, str(HERE))
 
 from controlplane import binaries, build
 
+IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
+"""Most tests wait; those of one file share servers. (Conformance freezes the only one.)"""
+
 CONFORMANCE = HERE.parent / "conformance"
 
 
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> int:
     results: dict[str, int] = {}
     began = time.monotonic()
     results["e2e"] = subprocess.run(
-        [*pytest, str(HERE), *arguments], check=False
+        [*pytest, str(HERE), *IN_PARALLEL, *arguments], check=False
     ).returncode
     if any(CONFORMANCE.glob("test_*.py")):
         with_server = [sys.executable, str(HERE / "controlplane"), "--"]

@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 import pytest
 from controlplane.access import Cluster
-from controlplane.processes import wait_until
 from electors.candidates import QUICK, Candidate, Setting
-from electors.fleet import PATIENCE, Fleet, leads_since
+from electors.fleet import Fleet, leads_since
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -52,7 +51,7 @@ def test_successor_leads_at_once_when_the_leader_stops(
         successor = fleet.start(setting, front=front)
         fleet.wait_noted(successor, "began")
         leader = fleet.wait_leader()
-        wait_until(lambda: holder_is_watched(leader), within=PATIENCE, what="watch")
+        fleet.wait_noted(leader, "renewed")
         leader.stop()
         assert fleet.wait_leader(successor) is successor
         ended = leader.happened("work")[-1].instant
@@ -60,11 +59,6 @@ def test_successor_leads_at_once_when_the_leader_stops(
     counted = fleet.check()
     assert max(times) < QUICK.duration
     tell(f"{summary('hand-over', times)}, 0 of {counted.instants} instants")
-
-
-def holder_is_watched(leader: Candidate) -> bool:
-    """Say whether a leader has renewed at least once."""
-    return bool(leader.happened("renewed"))
 
 
 @FRONTS
@@ -80,12 +74,7 @@ def test_successor_leads_within_the_bound_when_the_leader_is_killed(
         fleet.wait_noted(successor, "began")
         # Two renewals after the successor came, it has surely seen one of them.
         leader = fleet.wait_leader()
-        seen = len(leader.happened("renewed"))
-        wait_until(
-            lambda: len(leader.happened("renewed")) >= seen + 2,
-            within=PATIENCE,
-            what="renewals",
-        )
+        fleet.wait_renewals(leader, 2)
         killed = time.monotonic()
         leader.kill()
         assert fleet.wait_leader(successor) is successor
@@ -132,12 +121,7 @@ def test_leader_goes_on_when_frozen_for_less_than_its_deadline(
     fleet.start(setting)
     leader = fleet.wait_leader()
     for _ in range(5):
-        seen = len(leader.happened("renewed"))
-        wait_until(
-            lambda: len(leader.happened("renewed")) > seen,
-            within=PATIENCE,
-            what="a renewal",
-        )
+        fleet.wait_renewals(leader, 1)
         leader.freeze()
         time.sleep(0.5)
         leader.thaw()

@@ -99,6 +99,7 @@ class Cluster(ABC):
         *,
         namespace: str = "default",
         server: str | None = None,
+        server_name: str | None = None,
         token_file: Path | None = None,
     ) -> Path:
         """
@@ -108,6 +109,7 @@ class Cluster(ABC):
             user: whose token is used.
             namespace: of the context.
             server: another address for the same server: that of a proxy.
+            server_name: the name its certificate is checked for, if another one.
             token_file: where the token is read from, instead of the user's own.
 
         """
@@ -121,6 +123,8 @@ class Cluster(ABC):
             "server": server or self.server_url,
             "certificate-authority": str(self.ca_file),
         }
+        if server_name is not None:
+            cluster["tls-server-name"] = server_name
         document = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -103,6 +103,24 @@ class Fleet:
         wait_until(leads, within=within, what="somebody leads")
         return found[0]
 
+    def pair(self, start: Callable[[], Candidate]) -> tuple[Candidate, Candidate]:
+        """Start two candidates; give the leader, which has renewed, and the other."""
+        start()
+        leader = self.wait_leader()
+        other = start()
+        self.wait_noted(other, "began")
+        self.wait_renewals(leader, 2)
+        return leader, other
+
+    def wait_renewals(self, leader: Candidate, count: int) -> None:
+        """Wait until a leader has renewed so often from now on."""
+        seen = len(leader.happened("renewed"))
+        wait_until(
+            lambda: len(leader.happened("renewed")) >= seen + count,
+            within=PATIENCE,
+            what=f"{leader.name} renews",
+        )
+
     def wait_no_leader(self, *among: Candidate, within: float = PATIENCE) -> None:
         """Wait until none of some, or of all, says that it leads."""
 
