@@ -1,0 +1,165 @@
+"""``release --force``: free a Lease that its holder does not let go of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from kubernetes_leader_election.cli import cluster, exit_codes
+from kubernetes_leader_election.cli.election_options import (
+    Connection,
+    connection_options,
+    namespace_option,
+    option,
+)
+from kubernetes_leader_election.cli.output import note, printable, seconds
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.tracker import Tracker
+    from kubernetes_leader_election.core.timing import Now
+
+DANGERS: Final = {
+    "leads": (
+        "{holder} was seen to renew {ago} ago: it is ALIVE and works.\n"
+        "Released now, another candidate starts at once, while {holder} may go on until\n"
+        "it notices: two will work at the same time. Use `step-down` instead."
+    ),
+    "held": (
+        "{holder} was not seen to renew for {quiet}, and the Lease runs for {left} more.\n"
+        "It may be alive: released now, two may work at the same time for that long,\n"
+        "unless you know that its process is dead and cannot come back."
+    ),
+}
+
+
+@click.command("release")
+@click.argument("lease")
+@option("--force", is_flag=True, help="Say that you mean it: the last resort.")
+@option(
+    "--observe-sec",
+    type=click.FloatRange(min=0),
+    help="Observe for at most so long; until it renews or expires unless given.",
+)
+@option("-y", "--yes", is_flag=True, help="Do not ask, if the Lease has expired.")
+@option(
+    "--two-may-work",
+    is_flag=True,
+    help="With --yes: do not ask either if it has not. Two leaders may work at once.",
+)
+@namespace_option
+@connection_options
+def command(
+    *,
+    lease: str,
+    force: bool,
+    observe_sec: float | None,
+    yes: bool,
+    two_may_work: bool,
+    namespace: str | None,
+    connection: Connection,
+) -> None:
+    """
+    Free LEASE by force: the last resort when its holder is dead and the Lease long.
+
+    Observes first. A Lease that has expired is safe to free. A holder that renews, or
+    that is merely quiet so far, may be at work: then this is dangerous, says how, and
+    asks for the Lease's name to be typed. The write goes through only if nothing has
+    changed since (resourceVersion and uid).
+
+    Try `step-down` first. Needs the rights to get, watch and update LEASE.
+
+    \b
+    kle release billing --force
+    kle release billing --force --yes      only if it is seen to have expired
+    """
+    if not force:
+        raise click.UsageError(
+            "This frees a Lease under its holder's feet, as the last resort. Try "
+            f"`step-down {lease}` first; if you mean it, add --force."
+        )
+    from kubernetes_leader_election.cli.asking import read  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.lookout import Lookout  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.status import observe  # noqa: PLC0415 - help is quick
+
+    with cluster.at(connection, namespace) as place:
+        note(place.describe(lease))
+        if read(place, lease) is None:
+            click.echo("There is no such Lease: nothing to release.", err=True)
+            raise SystemExit(exit_codes.NO)
+        limit = float("inf") if observe_sec is None else observe_sec
+        with Lookout(place, [lease]) as lookout:
+            tracker = observe(lookout, [lease], limit, say=True)[lease]
+            now = lookout.now()
+        state = tracker.state(now)
+        if state in {"free", "missing"}:
+            click.echo(f"{lease} is {state}: nothing to release.")
+            return
+        _confirm(tracker, state, now, yes=yes, two_may_work=two_may_work)
+        _free(place, tracker)
+
+
+def _confirm(
+    tracker: Tracker, state: str, now: Now, *, yes: bool, two_may_work: bool
+) -> None:
+    record = tracker.record
+    assert record is not None  # noqa: S101 - it is held or expired
+    holder = printable(record.holder_identity)
+    if state == "expired":
+        note(
+            f"{holder} let it expire: unchanged for {seconds(tracker.quiet_for(now) or 0)}."
+            " Any candidate may take it; to release it is safe."
+        )
+        if not yes:
+            click.confirm(f"Release {tracker.lease}?", abort=True, err=True)
+        return
+    renewed = tracker.renewed
+    danger = DANGERS[state].format(
+        holder=holder,
+        ago=seconds(now.monotonic - renewed.monotonic) if renewed else "just now",
+        quiet=seconds(tracker.quiet_for(now) or 0.0),
+        left=seconds(tracker.expires_in(now) or 0.0),
+    )
+    note(f"DANGER: {danger}")
+    if yes and two_may_work:
+        return
+    if yes:
+        raise click.UsageError(
+            "--yes answers only for a Lease that has expired. If two may work at the "
+            "same time, say so with --two-may-work."
+        )
+    typed = click.prompt(
+        f"Type the Lease's name to release it all the same ({tracker.lease})", err=True
+    )
+    if typed != tracker.lease:
+        note("That is another name: nothing was written.")
+        raise SystemExit(exit_codes.NO)
+
+
+def _free(place: cluster.Place, tracker: Tracker) -> None:
+    from kubernetes_leader_election.core.record import Stamp, released  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.engine.clocks import SystemClock  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.lease_api.results import Conflict, Ok  # noqa: PLC0415 - help is quick
+
+    snapshot = tracker.snapshot
+    assert snapshot is not None  # noqa: S101 - it is held or expired
+    now = SystemClock().now().wall
+    stamp = Stamp(holder_identity="", acquire_time=now, renew_time=now)
+    match place.client.replace(
+        place.namespace,
+        tracker.lease,
+        released(snapshot, stamp=stamp),
+        call=cluster.call(),
+    ):
+        case Ok():
+            holder = printable(snapshot.record.holder_identity)
+            click.echo(f"{tracker.lease} is free; {holder} held it.")
+        case Conflict():
+            click.echo(
+                f"{tracker.lease} has changed since it was observed, so nothing was "
+                "written: its holder lives, or another one leads. See `status`.",
+                err=True,
+            )
+            raise SystemExit(exit_codes.NO)
+        case failed:
+            raise failed.error

@@ -1,0 +1,64 @@
+"""``transfer``: ask the leader to hand over to a named candidate."""
+
+from __future__ import annotations
+
+import click
+
+from kubernetes_leader_election.cli import cluster
+from kubernetes_leader_election.cli.election_options import (
+    Connection,
+    connection_options,
+    namespace_option,
+    option,
+)
+from kubernetes_leader_election.cli.output import output_option
+
+
+@click.command("transfer")
+@click.argument("lease")
+@option(
+    "--to",
+    "successor",
+    required=True,
+    metavar="IDENTITY",
+    help="Who shall lead: the identity of a candidate that waits.",
+)
+@namespace_option
+@connection_options
+@option(
+    "--wait-sec",
+    type=click.FloatRange(min=0.1),
+    default=30.0,
+    show_default=True,
+    help="How long to wait for another leader; then the wish is taken back.",
+)
+@output_option
+def command(
+    *,
+    lease: str,
+    successor: str,
+    namespace: str | None,
+    connection: Connection,
+    wait_sec: float,
+    output: str,
+) -> None:
+    """
+    Ask the holder of LEASE to hand over to IDENTITY; wait, and say who leads now.
+
+    As `step-down`, and the other candidates let IDENTITY go first: for at most 5 s, or
+    half of the lease duration. If it is not there, another one leads then. Who waits is
+    written nowhere, so a misspelt identity is found out only by that.
+
+    Needs the rights to get, watch and update LEASE. Exits with 0 when IDENTITY leads,
+    with 1 when another one or nobody does.
+
+    \b
+    kle transfer billing --to billing-7d9c5-x2x4z -n shop
+    """
+    from kubernetes_leader_election.cli import asking  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings import resolve_settings  # noqa: PLC0415 - help is quick
+
+    resolve_settings(identity=successor)
+    with cluster.at(connection, namespace) as place:
+        answer = asking.ask(place, lease, successor=successor, within=wait_sec)
+    asking.show(answer, output)
