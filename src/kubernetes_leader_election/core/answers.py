@@ -218,8 +218,11 @@ class Answers(Sightings):
         self._want_read(self._backoff(self._watch_failures - 1, error))
 
     def _silent_at(self) -> float:
-        record = self._observation.record
-        if record is None or record.is_free:
+        snapshot = self._observation.snapshot
+        if snapshot is None or not snapshot.record.holder_identity:
             return float("inf")
-        duration = record.duration(self.settings.lease_duration)
-        return max(self._watch_news, self._orders.watch_since) + SILENCE * duration
+        duration = snapshot.record.duration(self.settings.lease_duration)
+        since = self._orders.watch_since
+        return (self._watch_news if self._watch_news > since else since) + (
+            SILENCE * duration
+        )

@@ -22,7 +22,20 @@ from kubernetes_leader_election.core import wishes
 from kubernetes_leader_election.core.answers import FOLLOWING, Answers
 from kubernetes_leader_election.core.life import FORMER_KEPT
 from kubernetes_leader_election.core.record import Stamp
-from kubernetes_leader_election.core.states import HOLDING, Fact, State
+from kubernetes_leader_election.core.states import (
+    ACQUIRING,
+    CONTENDING,
+    HOLDING,
+    LEADER,
+    LOOKING,
+    RELEASING,
+    STANDING_BY,
+    STOPPED,
+    WAITING,
+    WITHDRAWING,
+    Fact,
+    State,
+)
 from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import MICROSECONDS, Now
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
@@ -30,7 +43,13 @@ from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisus
 CLOCK_STEP: Final = 1e-6
 """Seconds at least between two looks at a clock, lest rounding make them endless."""
 
-_WANT_WATCH: Final = FOLLOWING | HOLDING | {State.ACQUIRING}
+NEVER: Final = float("inf")
+
+_WANT_WATCH: Final = FOLLOWING | HOLDING | {ACQUIRING}
+_LEADS_ON: Final = frozenset(
+    {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
+)
+"""States that time or knowledge ends, and not only a message."""
 
 
 class Election(Answers):
@@ -95,17 +114,13 @@ class Election(Answers):
         """Do what is due at ``now``; calling it early does no harm."""
         self._begin(now)
         orders = self._orders
-        if orders.read is not None and now.boottime >= orders.read.deadline:
-            number = orders.read.request_id
-            error = self._error("reading it took longer than the request timeout")
-            self._on_unknown(number, error)
-            orders.out.append(m.AbandonRequest(request_id=number))
-        if orders.write is not None and now.boottime >= orders.write.deadline:
-            number = orders.write.request_id
-            error = self._error("writing it took longer than the request timeout")
-            self._on_unknown(number, error)
-            orders.out.append(m.AbandonRequest(request_id=number))
-        if self.state in (State.RELEASING, State.WITHDRAWING):
+        for pending, doing in ((orders.read, "reading"), (orders.write, "writing")):
+            if pending is not None and now.boottime >= pending.deadline:
+                number = pending.request_id
+                error = self._error(f"{doing} it took longer than the request timeout")
+                self._on_unknown(number, error)
+                orders.out.append(m.AbandonRequest(request_id=number))
+        if self.state in (RELEASING, WITHDRAWING):
             if now.boottime >= self._give_up_at:
                 self._give_up()
         elif orders.watch_id is not None and now.boottime >= self._silent_at():
@@ -123,39 +138,48 @@ class Election(Answers):
 
     def next_deadline(self) -> float | None:
         """Give the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
-        state, now, orders = self.state, self._now, self._orders
-        if state is State.STOPPED:
+        state, orders = self.state, self._orders
+        if state is STOPPED:
             return None
-        due = float("inf")
         if orders.read is not None:
             due = orders.read.deadline
-        elif self._read_at is not None:
-            due = self._read_at
-        if orders.write is not None:
-            due = min(due, orders.write.deadline)
-        elif state in HOLDING:
-            if self._alive and not self._doubt:
-                due = min(due, self._write_at)
-        elif state is State.RELEASING and not self._doubt:
-            due = min(due, self._write_at)
-        if state in HOLDING and self._term is not None:
-            left = self._term.belief.remaining(now)
-            due = min(due, now.boottime + max(left, CLOCK_STEP))
-        elif state is State.CONTENDING:
-            due = min(due, self._contend_at) if orders.write is None else due
-        elif state is State.WAITING:
-            left = self._observation.left(now)
-            due = min(due, now.boottime + max(left, CLOCK_STEP))
-        elif state in (State.RELEASING, State.WITHDRAWING):
-            due = min(due, self._give_up_at)
-        elif state is State.STANDING_BY and self._stay_out_until is not None:
-            due = min(due, self._stay_out_until)
+        else:
+            due = self._read_at if self._read_at is not None else NEVER
+        if orders.write is not None and orders.write.deadline < due:
+            due = orders.write.deadline
         if state in _WANT_WATCH:
-            if orders.watch_id is not None:
-                due = min(due, self._silent_at())
-            elif self._watch_at is not None:
-                due = min(due, self._watch_at)
-        return None if due == float("inf") else due
+            watch_due = (
+                self._silent_at() if orders.watch_id is not None else self._watch_at
+            )
+            if watch_due is not None and watch_due < due:
+                due = watch_due
+        state_due = self._state_due(state)
+        if state_due < due:
+            due = state_due
+        return None if due == NEVER else due
+
+    def _state_due(self, state: State) -> float:
+        """Give when something is due that a state is about, besides requests."""
+        now, writes = self._now, self._orders.write is not None
+        if state is WAITING:
+            left = self._observation.left(now)
+            return now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
+        if state in HOLDING:
+            assert self._term is not None
+            left = self._term.belief.remaining(now)
+            due = now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
+            if writes or self._doubt or not self._alive or due < self._write_at:
+                return due
+            return self._write_at
+        if state is CONTENDING:
+            return NEVER if writes else self._contend_at
+        if state is RELEASING and not writes and not self._doubt:
+            return min(self._give_up_at, self._write_at)
+        if state in (RELEASING, WITHDRAWING):
+            return self._give_up_at
+        if state is STANDING_BY and self._stay_out_until is not None:
+            return self._stay_out_until
+        return NEVER
 
     # The application's words --------------------------------------------------
 
@@ -166,14 +190,14 @@ class Election(Answers):
 
     def _on_stop(self) -> None:
         self._stopping = True
-        if self.state is State.LEADER:
+        if self.state is LEADER:
             self._announce_loss("stopped")
         self._change(Fact.STOP_ASKED)
 
     def _on_end(self, term: int) -> None:
         if self._term is None or self._term.number != term:
             return  # the work ended of a term that is over, and said so too late
-        if self.state is State.LEADER:
+        if self.state is LEADER:
             self._polite = True
             self._announce_loss("work_ended")
         self._change(Fact.END_ASKED)
@@ -186,7 +210,7 @@ class Election(Answers):
                 "under way: it is said once for each term."
             )
         self._change(Fact.WORK_ENDED)
-        if self.state is not State.RELEASING:
+        if self.state is not RELEASING:
             self._term = None
 
     def _on_liveness(self, *, alive: bool) -> None:
@@ -224,12 +248,18 @@ class Election(Answers):
 
     def _settle(self) -> None:
         """Draw the conclusions, then order what the state wants."""
+        if self.state in _LEADS_ON:
+            self._conclude()
+        self._order()
+
+    def _conclude(self) -> None:
+        """Go on to the state that what is known leads to."""
         # Each of these states leads on to another at most once.
         if self._orders.write is None:
             self._conclude_write()
-        if self.state is State.STANDING_BY:
+        if self.state is STANDING_BY:
             self._stand_by()
-        if self.state is State.LOOKING:
+        if self.state is LOOKING:
             verdict = self._verdict()
             if verdict is not None:
                 if not self._may_contend():
@@ -237,28 +267,27 @@ class Election(Answers):
                 else:
                     self._looked = self._looked or verdict is not Fact.FREE
                     self._change(verdict)
-        if self.state in (State.WAITING, State.CONTENDING):
+        if self.state in (WAITING, CONTENDING):
             verdict = self._verdict()
             if verdict is None:
                 verdict = Fact.HELD
-            if (verdict is Fact.HELD) != (self.state is State.WAITING):
+            if (verdict is Fact.HELD) != (self.state is WAITING):
                 self._change(verdict)
         if (
-            self.state is State.CONTENDING
+            self.state is CONTENDING
             and self._now.boottime >= self._contend_at
             and self._orders.write is None
         ):
             self._change(Fact.DELAY_OVER)
             self._acquire()
-        self._order()
 
     def _conclude_write(self) -> None:
         """Go on from a write that is over and did not make us leader."""
-        if self.state is State.ACQUIRING:
+        if self.state is ACQUIRING:
             verdict = self._verdict() or Fact.FREE
             if verdict is Fact.HELD or not self._doubt:
                 self._change(verdict)
-        elif self.state is State.WITHDRAWING and not self._doubt:
+        elif self.state is WITHDRAWING and not self._doubt:
             self._change(Fact.WITHDRAWN)
 
     def _stand_by(self) -> None:
@@ -276,7 +305,7 @@ class Election(Answers):
 
     def _order(self) -> None:
         state, now, orders = self.state, self._now.boottime, self._orders
-        if state is State.STOPPED:
+        if state is STOPPED:
             return
         if self._read_at is not None and orders.read is None and now >= self._read_at:
             self._read_at = None
@@ -285,20 +314,18 @@ class Election(Answers):
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
             orders.order_read(deadline=now + timeout, known=self._observation.version)
-        if orders.write is None and not self._doubt and now >= self._write_at:
-            if state in HOLDING and self._alive:
-                self._renew()
-            elif state is State.RELEASING:
+        if orders.write is None and now >= self._write_at and not self._doubt:
+            if state in HOLDING:
+                if self._alive:
+                    self._renew()
+            elif state is RELEASING:
                 self._release()
-        if (
-            orders.watch_id is None
-            and self._watch_at is not None
-            and now >= self._watch_at
-            and state in _WANT_WATCH
-        ):
-            self._watch_at = None
-            self._watch_news = now
-            orders.order_watch(self._observation.watch_from or "0", since=now)
+        watch_at = self._watch_at
+        if watch_at is not None and now >= watch_at and orders.watch_id is None:
+            if state in _WANT_WATCH:
+                self._watch_at = None
+                self._watch_news = now
+                orders.order_watch(self._observation.watch_from or "0", since=now)
 
     def _acquire(self) -> None:
         stamp = self._stamper.stamp(self._now)

@@ -19,7 +19,15 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.orders import Orders
 from kubernetes_leader_election.core.record import Snapshot, Stamp
-from kubernetes_leader_election.core.states import HOLDING, Fact, State, next_state
+from kubernetes_leader_election.core.states import (
+    FREE,
+    HELD,
+    HOLDING,
+    LEADER,
+    Fact,
+    State,
+    next_state,
+)
 from kubernetes_leader_election.core.term import Stamper, Term, Try, find_try
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.core.wishes import yield_to_successor
@@ -87,7 +95,7 @@ class Life:
     @property
     def belief(self) -> Belief | None:
         """How long the present term may be trusted; None when not leading."""
-        if self.state is State.LEADER and self._term is not None:
+        if self.state is LEADER and self._term is not None:
             return self._term.belief
         return None
 
@@ -172,8 +180,8 @@ class Life:
     def _verdict(self) -> Fact | None:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""
         verdict = self._observation.verdict(self._now)
-        if verdict is Fact.HELD and self._is_former():
-            return Fact.FREE
+        if verdict is HELD and self._is_former():
+            return FREE
         return verdict
 
     def _is_former(self) -> bool:

@@ -8,7 +8,12 @@ record's own duration and by the clock that shows the least (rule 14).
 from __future__ import annotations
 
 from kubernetes_leader_election.core.record import LeaseRecord, Snapshot
-from kubernetes_leader_election.core.states import Fact
+from kubernetes_leader_election.core.states import (
+    EXPIRED,
+    FREE,
+    HELD,
+    Fact,
+)
 from kubernetes_leader_election.core.timing import Now, elapsed_for_candidate
 
 
@@ -78,13 +83,14 @@ class Observation:
         before = self.snapshot
         changed = (
             before is None
-            or before.uid != snapshot.uid
             or before.record != snapshot.record
+            or before.uid != snapshot.uid
         )
         self.snapshot = snapshot
         self.missing = False
         self.seen_before = True
-        self.hear(snapshot.resource_version, snapshot.version)
+        self.resource_version = self.watch_from = snapshot.resource_version
+        self.version = snapshot.version
         if changed:
             self.since = now
             record = snapshot.record
@@ -116,8 +122,8 @@ class Observation:
         if self.since is None:
             return None
         if self.missing and not self.seen_before:
-            return Fact.FREE
+            return FREE
         if self.snapshot is not None and self.snapshot.record.is_free:
-            return Fact.FREE
+            return FREE
         # G1: by the record's own duration, counted after its first receipt.
-        return Fact.EXPIRED if self.left(now) <= 0.0 else Fact.HELD
+        return EXPIRED if self.left(now) <= 0.0 else HELD

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from kubernetes_leader_election.core.messages import LeaseObject
-from kubernetes_leader_election.values import Value, replace
 
 ASSUMED_DURATION: Final = 20
 """Seconds; a Lease without a duration was made by the Node package, whose default this is."""
@@ -25,6 +25,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
+@lru_cache(maxsize=64)
 def format_time(microseconds: int) -> str:
     """Write a time as the API server wants it: UTC, six digits, Z (rule 8)."""
     moment = _EPOCH + timedelta(microseconds=microseconds)
@@ -37,6 +38,10 @@ def parse_time(value: object) -> int | str | None:
         return None
     if not isinstance(value, str):
         return _odd(value)
+    return _read_time(value) if len(value) < 40 else _parse_time(value)
+
+
+def _parse_time(value: str) -> int | str:
     try:
         # Python 3.11 takes the Z of RFC 3339 in capitals only.
         moment = datetime.fromisoformat(value.upper())
@@ -47,7 +52,11 @@ def parse_time(value: object) -> int | str | None:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-class LeaseRecord(Value):
+_read_time = lru_cache(maxsize=64)(_parse_time)
+"""An acquire time is read with every renewal, and each renewal more than once."""
+
+
+class LeaseRecord(NamedTuple):
     """
     The spec of a Lease as far as an election reads it.
 
@@ -74,7 +83,7 @@ class LeaseRecord(Value):
         return max(own, ASSUMED_DURATION)
 
 
-class Stamp(Value):
+class Stamp(NamedTuple):
     """What proves a record ours: the holder and the exact times that we wrote."""
 
     holder_identity: str
@@ -90,7 +99,7 @@ class Stamp(Value):
         )
 
 
-class Snapshot(Value):
+class Snapshot(NamedTuple):
     """One Lease as it was read: the object, and what decisions are made on (G5)."""
 
     lease: LeaseObject
@@ -112,7 +121,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _whole(value: object, least: int) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+    if type(value) is int and value >= least:
         return min(value, MAX_INT32)
     return None
 
@@ -134,13 +143,13 @@ def _text(value: object) -> str:
 def read_record(lease: LeaseObject) -> LeaseRecord:
     """Read the spec of ``lease``, whatever stands in it."""
     spec = _mapping(lease.get("spec"))
-    holder = spec.get("holderIdentity")
+    get = spec.get
     return LeaseRecord(
-        holder_identity=_text(holder),
-        lease_duration=_whole(spec.get("leaseDurationSeconds"), 1),
-        acquire_time=parse_time(spec.get("acquireTime")),
-        renew_time=parse_time(spec.get("renewTime")),
-        lease_transitions=_whole(spec.get("leaseTransitions"), 0),
+        _text(get("holderIdentity")),
+        _whole(get("leaseDurationSeconds"), 1),
+        parse_time(get("acquireTime")),
+        parse_time(get("renewTime")),
+        _whole(get("leaseTransitions"), 0),
     )
 
 
@@ -153,18 +162,28 @@ def read_version(value: object) -> int | None:
     return int(value)
 
 
+_last: Snapshot | None = None
+
+
 def read_snapshot(lease: LeaseObject) -> Snapshot:
     """Read a Lease object into a snapshot, whatever stands in it."""
+    global _last
+    last = _last
+    if last is not None and last.lease is lease:
+        # Never changed in place, so nothing else can have become of it. A simulator
+        # shows one object to many electors.
+        return last
     metadata = _mapping(lease.get("metadata"))
     resource_version = metadata.get("resourceVersion")
     uid = metadata.get("uid")
-    return Snapshot(
-        lease=lease,
-        record=read_record(lease),
-        uid=uid if isinstance(uid, str) else None,
-        resource_version=resource_version if isinstance(resource_version, str) else "",
-        version=read_version(resource_version),
+    _last = snapshot = Snapshot(
+        lease,
+        read_record(lease),
+        uid if isinstance(uid, str) else None,
+        resource_version if isinstance(resource_version, str) else "",
+        read_version(resource_version),
     )
+    return snapshot
 
 
 def _held(stamp: Stamp, duration: int) -> dict[str, object]:
@@ -209,5 +228,5 @@ def renewed(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
 
 def released(snapshot: Snapshot, *, stamp: Stamp) -> LeaseObject:
     """Give the Lease as free: no holder, a duration of 1, fresh times (rule 12)."""
-    free = replace(stamp, holder_identity="")
+    free = stamp._replace(holder_identity="")
     return _with_spec(snapshot, _held(free, 1))

@@ -12,7 +12,14 @@ from __future__ import annotations
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.life import Life
 from kubernetes_leader_election.core.record import Snapshot
-from kubernetes_leader_election.core.states import HOLDING, Fact, State
+from kubernetes_leader_election.core.states import (
+    ACQUIRING,
+    HOLDING,
+    LEADER,
+    RELEASING,
+    WITHDRAWING,
+    Fact,
+)
 from kubernetes_leader_election.core.term import Term, Try, find_try
 from kubernetes_leader_election.core.timing import believe
 from kubernetes_leader_election.core.wishes import asks_to_step_down
@@ -33,11 +40,11 @@ class Sightings(Life):
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
-        if state is State.ACQUIRING:
+        if state is ACQUIRING:
             self._take_acquiring(snapshot)
-        elif state is State.WITHDRAWING:
+        elif state is WITHDRAWING:
             self._take_withdrawing(snapshot)
-        elif state is State.RELEASING:
+        elif state is RELEASING:
             self._take_releasing(snapshot)
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
@@ -54,7 +61,7 @@ class Sightings(Life):
                     "the record is not one that this elector wrote",
                 )
             return
-        if self.state is State.LEADER and asks_to_step_down(
+        if self.state is LEADER and asks_to_step_down(
             snapshot, term.confirmed.stamp.acquire_time
         ):
             self._step_down(None, "asked for by an annotation on the Lease")
@@ -101,7 +108,7 @@ class Sightings(Life):
         self._announce_leader(None)
         if self.state in HOLDING:
             self._lose("deleted", Fact.LOST, "the Lease was deleted")
-        elif self.state is State.RELEASING:
+        elif self.state is RELEASING:
             self._finish(Fact.LOST)
 
     # Terms --------------------------------------------------------------------
@@ -128,7 +135,7 @@ class Sightings(Life):
         self._doubt = False
         self._failures = 0
         self._change(Fact.ACQUIRE_PROVED)
-        if self.state is State.LEADER:
+        if self.state is LEADER:
             sent = term.confirmed.sent.boottime
             self._write_at = sent + self.settings.renew_interval
 

@@ -30,6 +30,8 @@ from kubernetes_leader_election.errors import ProtocolMisuseError
 class State(enum.Enum):
     """Where one elector is in the life of an election."""
 
+    __hash__ = object.__hash__  # as good for singletons, and not written in Python
+
     STOPPED = "stopped"
     LOOKING = "looking"
     WAITING = "waiting"
@@ -45,6 +47,8 @@ class State(enum.Enum):
 
 class Fact(enum.Enum):
     """What an input means for the state."""
+
+    __hash__ = object.__hash__
 
     START_ASKED = "start asked"
     STOP_ASKED = "stop asked"
@@ -65,6 +69,24 @@ class Fact(enum.Enum):
     LOST = "lost"
     DEADLINE_PASSED = "deadline passed"
     RELEASE_OVER = "release over"
+
+
+# Members by names of their own: to read them from their class takes longer than
+# most of what is done with them.
+STOPPED: Final = State.STOPPED
+LOOKING: Final = State.LOOKING
+WAITING: Final = State.WAITING
+CONTENDING: Final = State.CONTENDING
+ACQUIRING: Final = State.ACQUIRING
+LEADER: Final = State.LEADER
+DRAINING: Final = State.DRAINING
+RELEASING: Final = State.RELEASING
+FENCED: Final = State.FENCED
+WITHDRAWING: Final = State.WITHDRAWING
+STANDING_BY: Final = State.STANDING_BY
+HELD: Final = Fact.HELD
+FREE: Final = Fact.FREE
+EXPIRED: Final = Fact.EXPIRED
 
 
 class Special(enum.Enum):

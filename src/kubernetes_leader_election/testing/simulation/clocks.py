@@ -51,9 +51,12 @@ class NodeClocks:
         if not self._runs:
             return Now(self._boot, self._mono, self._wall)
         gone = (real - self._real) * self.rate
-        mono = self._mono + gone if self._mono_runs else self._mono
-        now = Now(self._boot + gone, mono, self._wall + int(gone * MICROSECONDS))
-        self._read, self._read_at = now, real
+        self._read_at = real
+        self._read = now = Now(
+            self._boot + gone,
+            self._mono + gone if self._mono_runs else self._mono,
+            self._wall + int(gone * MICROSECONDS),
+        )
         return now
 
     def _rebase(self, real: float) -> None:
@@ -99,13 +102,12 @@ class NodeClocks:
         ``real`` itself when it does not hold now; exact as long as nothing happens
         to the clocks.
         """
-        now = self.read(real)
-        if not belief.holds(now):
+        left = belief.remaining(now := self.read(real))
+        if left <= 0.0:
             return real
         if not self._runs:
             return NEVER
-        left = belief.boottime_deadline - now.boottime
-        if self._mono_runs:
-            left = min(left, belief.monotonic_deadline - now.monotonic)
-        left = min(left, (belief.wall_deadline - now.wall) / MICROSECONDS)
+        if not self._mono_runs:
+            left = belief.boottime_deadline - now.boottime
+            left = min(left, (belief.wall_deadline - now.wall) / MICROSECONDS)
         return real + left / self.rate

@@ -103,7 +103,7 @@ class Sender(Protocol):
 
     link: Link
 
-    def answered(self, ticket: Ticket, answer: Answer) -> None:
+    def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
         """Take an answer, if it is still wanted."""
 
     def refused(self) -> Answer | None:
@@ -137,7 +137,7 @@ class WatchSink(Protocol):
 
     link: Link
 
-    def watch_brought(self, watch: Watch, change: Change) -> None:
+    def watch_brought(self, watch_and_change: tuple[Watch, Change]) -> None:
         """Take one event."""
 
     def watch_bookmarked(self, watch: Watch, version: int) -> None:
@@ -184,7 +184,7 @@ class Network:
         world = self.world
         delay = link.delay + link.jitter * link.draw()
         if self.outage == "refused":
-            world.after(delay, self._deliver, (ticket, NOT_SENT))
+            world.after(delay, ticket.sender.answered, (ticket, NOT_SENT))
             return
         if link.troubled:
             if link.cut_out or (link.lose_out and link.draw() < link.lose_out):
@@ -223,7 +223,7 @@ class Network:
                 answer = self._execute(ticket)
             if link.held and link.draw() < 0.5:
                 delay += link.draw() * link.held
-        self.world.after(delay, self._deliver, (ticket, answer))
+        self.world.after(delay, ticket.sender.answered, (ticket, answer))
 
     def _execute(self, ticket: Ticket) -> Answer:
         store, world = self.store, self.world
@@ -243,10 +243,6 @@ class Network:
             if world.recorder is not None:
                 world.recorder.stored(world.time, answer.stored)
         return answer
-
-    def _deliver(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
-        ticket, answer = ticket_and_answer
-        ticket.sender.answered(ticket, answer)
 
     # Watches ------------------------------------------------------------------
 
@@ -307,20 +303,18 @@ class Network:
         if watch.drop:
             watch.drop -= 1
             return
-        link = watch.sink.link
+        sink, world = watch.sink, self.world
+        link = sink.link
         if link.cut_in or watch.stalled is not None:
             if watch.stalled is None:
                 watch.stalled = []
             watch.stalled.append(change)
             return
-        due = self.world.time + link.delay + link.jitter * link.draw() + link.watch_lag
-        watch.last = due = max(due, watch.last)
-        self.world.at(due, self._bring, (watch, change))
-
-    def _bring(self, watch_and_change: tuple[Watch, Change]) -> None:
-        watch, change = watch_and_change
-        if not watch.dead:
-            watch.sink.watch_brought(watch, change)
+        due = world.time + link.delay + link.jitter * link.draw() + link.watch_lag
+        if due < watch.last:
+            due = watch.last
+        watch.last = due
+        world.at(due, sink.watch_brought, (watch, change))
 
     def _end_later(self, watch: Watch, answer: Answer | None) -> None:
         self.watches.pop(watch, None)

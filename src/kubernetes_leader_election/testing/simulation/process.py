@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
-from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.testing.simulation.checkers import Witness
-from kubernetes_leader_election.testing.simulation.network import (
-    DISCONNECTED,
-    NO_NAMESPACE,
-    NOT_SENT,
-    Link,
-    Ticket,
-    Watch,
-)
-from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
+from kubernetes_leader_election.testing.simulation.wire import Wire
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -34,27 +26,10 @@ DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended"})
 
 SPIN_LIMIT = 50
 """Timers handled at one instant before we say that the core spins."""
-
-_ERRORS: dict[tuple[int, str], LeaseApiError] = {}
-
-
-def _error(answer: Answer) -> LeaseApiError:
-    """Give the error for an answer; made once for each, for speed."""
-    key = (answer.status, answer.reason)
-    error = _ERRORS.get(key)
-    if error is None:
-        not_done = answer.status in (-1, 400, 401, 403, 404, 422, 429)
-        error = _ERRORS[key] = LeaseApiError(
-            answer.reason,
-            status=answer.status if answer.status > 0 else None,
-            reason=answer.reason,
-            retry_after=1.0 if answer.status == 429 else None,
-            outcome="not done" if not_done else "unknown",
-        )
-    return error
+NEVER = float("inf")
 
 
-class Process:
+class Process(Wire):
     """
     One process with one elector.
 
@@ -65,30 +40,23 @@ class Process:
     def __init__(
         self, world: World, node: Node, settings: ElectionSettings, name: str
     ) -> None:
-        self.world = world
-        self.node = node
-        self.settings = settings
-        self.name = name
-        self.identity = settings.identity
-        self.link: Link = node.link
-        self.alive = True
-        self.asked_to_stop = False
-        self.inbox: list[tuple[Callable[[Any], None], Any]] = []
-        self.witness = Witness(
+        witness = Witness(
             name=name,
             identity=settings.identity,
             own_duration=settings.lease_duration,
             renew_deadline=settings.renew_deadline,
         )
+        super().__init__(world, node, name, witness)
+        self.settings = settings
+        self.identity = settings.identity
+        self.asked_to_stop = False
         self.core = world.make_election(settings, draw=node.draw)
-        self.open: dict[int, str] = {}
-        self.watch: Watch | None = None
-        self.orders = 0
         self.belief: Belief | None = None
         self.believing = False
         self._belief_event = 0.0
-        self._due = float("inf")
-        self._due_event = float("inf")
+        self._due = NEVER
+        self._event_due = NEVER
+        self._due_event = NEVER
         self._spins = 0
         self._spun_at = -1.0
         self.work_runs = False
@@ -110,44 +78,33 @@ class Process:
 
     # Driving the core ---------------------------------------------------------
 
-    def do(self, action: Callable[[Any], None], argument: Any) -> None:
-        """Let something happen in this process: now, after its thaw, or never."""
-        if not self.alive:
-            return
-        if self.node.frozen:
-            self.inbox.append((action, argument))
-        else:
-            action(argument)
-
     def say(self, message: m.Message) -> None:
         """Give the core one input and carry out all that comes of it."""
-        world = self.world
+        world, core = self.world, self.core
         now = self.node.clocks.read(world.time)
-        recorder = world.recorder
-        before = self.core.state if recorder is not None else None
+        before = core.state
         try:
-            self.core.receive(message, now=now)
+            core.receive(message, now=now)
             self._carry_out(now)
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
             return
-        if recorder is not None and before is not self.core.state:
-            recorder.state(world.time, self.name, before, self.core.state)
+        if before is not core.state and world.recorder is not None:
+            world.recorder.state(world.time, self.name, before, core.state)
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
-        world = self.world
+        world, core = self.world, self.core
         now = self.node.clocks.read(world.time)
-        recorder = world.recorder
-        before = self.core.state if recorder is not None else None
+        before = core.state
         try:
-            self.core.handle_timer(now=now)
+            core.handle_timer(now=now)
             self._carry_out(now)
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
             return
-        if recorder is not None and before is not self.core.state:
-            recorder.state(world.time, self.name, before, self.core.state)
+        if before is not core.state and world.recorder is not None:
+            world.recorder.state(world.time, self.name, before, core.state)
 
     def _failed(self, error: Exception) -> None:
         text = f"the core raised {type(error).__name__}: {error}"
@@ -156,11 +113,13 @@ class Process:
 
     def _carry_out(self, now: Now) -> None:
         core = self.core
-        carriers = self._carriers
-        for item in core.drain():
-            carriers[type(item)](item)
-            if not self.alive:
-                return
+        out = core.drain()
+        if out:
+            carriers = self._carriers
+            for item in out:
+                carriers[type(item)](item)
+                if not self.alive:
+                    return
         belief = core.belief
         if belief is not self.belief:
             self._belief_changed(belief, now)
@@ -168,42 +127,45 @@ class Process:
             self._just_lost = False
             self.world.checks.after_loss(self.world.time, self.witness)
         due = core.next_deadline()
-        if due is not None:
-            self._arm(due)
+        if due is None:
+            self._due = NEVER
         else:
-            self._due = float("inf")
+            self._due = due
+            # A timer that is set already looks again at what is due then.
+            if due < self._event_due or self.node.lateness:
+                self._arm(due)
 
     # Timers -------------------------------------------------------------------
 
     def _arm(self, due: float) -> None:
-        self._due = due
         node, world = self.node, self.world
         when = node.clocks.when_boottime(due)
         # A process wakes up at least a little late, and some a good deal.
-        when = max(when, world.time) + 1e-6
+        when = max(when, world.time)
+        when += 1e-6
         if node.lateness:
             when += node.lateness * node.draw()
         if when < self._due_event:
-            self._due_event = when
+            self._event_due, self._due_event = due, when
             world.at(when, self._timer_fired, when)
 
     def rearm(self) -> None:
         """Compute anew when the timer is due, after the clocks changed."""
         if self.alive and not self.node.frozen:
-            self._due_event = float("inf")
-            if self._due != float("inf"):
+            self._event_due = self._due_event = NEVER
+            if self._due != NEVER:
                 self._arm(self._due)
             self._watch_belief()
 
     def _timer_fired(self, when: float) -> None:
         if when != self._due_event or not self.alive or self.node.frozen:
             return
-        self._due_event = float("inf")
+        self._event_due = self._due_event = NEVER
         world = self.world
-        now = self.node.clocks.read(world.time)
-        if now.boottime < self._due:
-            if self._due != float("inf"):
-                self._arm(self._due)
+        due = self._due
+        if self.node.clocks.read(world.time).boottime < due:
+            if due != NEVER:
+                self._arm(due)
             return
         if world.time - self._spun_at > 1e-3:
             self._spins = 0
@@ -283,7 +245,7 @@ class Process:
             return
         world = self.world
         self.witness.frozen = False
-        self._due_event = float("inf")
+        self._event_due = self._due_event = NEVER
         if self.work_runs and (
             self.belief is None
             or not self.belief.holds(self.node.clocks.read(world.time))
@@ -316,193 +278,6 @@ class Process:
             world.network.close_watch(self.watch)
         if world.recorder is not None:
             world.recorder.died(world.time, self.name)
-
-    # Requests -----------------------------------------------------------------
-
-    def _late(self, deadline: float) -> bool:
-        """Tell whether a request may not be sent any more."""
-        return self.node.clocks.read(self.world.time).boottime >= deadline
-
-    def _get(self, request: m.GetLease) -> None:
-        number = request.request_id
-        self.open[number] = "GetLease"
-        self.orders += 1
-        self._note_order(request, number)
-        ticket = Ticket(self, number, "GetLease", self.world.time)
-        self._send(ticket, request.deadline)
-
-    def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
-        world = self.world
-        now = self.node.clocks.read(world.time)
-        number = request.request_id
-        kind = type(request).__name__
-        self.open[number] = kind
-        self.orders += 1
-        order = world.checks.ordered(
-            world.time, self.witness, request.lease, (now.boottime, now.monotonic)
-        )
-        self._note_order(request, number)
-        ticket = Ticket(self, number, kind, world.time, request.lease, order)
-        self._send(ticket, request.deadline)
-
-    def _send(self, ticket: Ticket, deadline: float) -> None:
-        node = self.node
-        if node.send_lag:
-            lag = node.send_lag * node.draw()
-            self.world.after(lag, self._send_later, (ticket, deadline))
-        elif self._late(deadline):
-            self.world.after(0.0, self._not_sent, ticket)
-        else:
-            self.world.network.send(ticket)
-
-    def _send_later(self, ticket_and_deadline: tuple[Ticket, float]) -> None:
-        self.do(self._send_now, ticket_and_deadline)
-
-    def _send_now(self, ticket_and_deadline: tuple[Ticket, float]) -> None:
-        ticket, deadline = ticket_and_deadline
-        if ticket.number not in self.open:
-            return
-        if self._late(deadline):
-            self._not_sent(ticket)
-            return
-        if ticket.order is not None:
-            self.world.checks.sent(self.world.time, ticket.order)
-        self.world.network.send(ticket)
-
-    def _not_sent(self, ticket: Ticket) -> None:
-        self.answered(ticket, NOT_SENT)
-
-    def refused(self) -> Answer | None:
-        """Give what the API server thinks of this process's rights."""
-        return self.node.refused
-
-    def answered(self, ticket: Ticket, answer: Answer) -> None:
-        """Take an answer from the network."""
-        self.do(self._take_answer, (ticket, answer))
-
-    def _take_answer(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
-        ticket, answer = ticket_and_answer
-        if self.open.pop(ticket.number, None) is None:
-            return  # abandoned: a driver does not pass such answers on
-        message = self._translate(ticket, answer)
-        if self.world.recorder is not None:
-            text = f"< {type(message).__name__}{_brief(answer)}"
-            self.world.recorder.answer(self.world.time, self.name, ticket.number, text)
-        self.say(message)
-
-    def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
-        number, status, stored = ticket.number, answer.status, answer.stored
-        if status in (200, 201) and stored is not None:
-            self._observe(stored)
-            if ticket.lease is None:
-                return m.LeaseFetched(request_id=number, lease=stored.lease)
-            return m.LeaseWritten(request_id=number, lease=stored.lease)
-        if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
-            self._observe(None)
-            return m.LeaseNotFound(request_id=number)
-        if status == 409 or (status == 422 and "must be specified" in answer.reason):
-            return m.WriteConflict(request_id=number, message=answer.reason)
-        if status in (-1, 400, 401, 403, 404, 422, 429):
-            return m.RequestFailed(request_id=number, error=_error(answer))
-        return m.OutcomeUnknown(request_id=number, error=_error(answer))
-
-    def _observe(self, stored: Stored | None) -> None:
-        now = self.node.clocks.read(self.world.time)
-        self.world.checks.observed(self.witness, now.monotonic, stored)
-
-    def _abandon(self, request: m.AbandonRequest) -> None:
-        number = request.request_id
-        if self.watch is not None and self.watch.number == number:
-            self.world.network.close_watch(self.watch)
-            self.watch = None
-        if self.open.pop(number, None) is not None and self.world.recorder is not None:
-            self.world.recorder.answer(
-                self.world.time, self.name, number, "AbandonRequest"
-            )
-
-    def _note_order(self, request: m.Request, number: int) -> None:
-        recorder = self.world.recorder
-        if recorder is None:
-            return
-        text = f"> {type(request).__name__}"
-        if isinstance(request, m.CreateLease | m.UpdateLease):
-            spec, metadata = request.lease["spec"], request.lease["metadata"]
-            text += f" holder={spec['holderIdentity'] or '-'}"
-            if metadata.get("resourceVersion"):
-                text += f" rv={metadata['resourceVersion']}"
-        elif isinstance(request, m.WatchLease):
-            text += f" rv={request.resource_version or '-'}"
-        recorder.order(self.world.time, self.name, number, text)
-
-    # Watches ------------------------------------------------------------------
-
-    def _open_watch(self, request: m.WatchLease) -> None:
-        self.orders += 1
-        self._note_order(request, request.request_id)
-        self.watch = self.world.network.open_watch(
-            self, request.request_id, request.resource_version
-        )
-
-    def watch_brought(self, watch: Watch, change: Change) -> None:
-        """Take one event of a watch from the network."""
-        self.do(self._take_event, (watch, change))
-
-    def _take_event(self, watch_and_change: tuple[Watch, Change]) -> None:
-        watch, change = watch_and_change
-        if watch is not self.watch:
-            return
-        stored = None if change.type == "DELETED" else change.stored
-        self._observe(stored)
-        if self.world.recorder is not None:
-            text = f"< WatchEvent {change.type}{_brief(Answer(200, change.stored))}"
-            self.world.recorder.event(self.world.time, self.name, text)
-        self.say(
-            m.WatchEvent(
-                request_id=watch.number, type=change.type, object=change.stored.lease
-            )
-        )
-
-    def watch_bookmarked(self, watch: Watch, version: int) -> None:
-        """Take a bookmark from the network."""
-        self.do(self._take_bookmark, (watch, version))
-
-    def _take_bookmark(self, watch_and_version: tuple[Watch, int]) -> None:
-        watch, version = watch_and_version
-        if watch is self.watch:
-            bookmark = {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {
-                    "resourceVersion": str(version),
-                    "creationTimestamp": None,
-                },
-                "spec": {},
-            }
-            self.say(
-                m.WatchEvent(request_id=watch.number, type="BOOKMARK", object=bookmark)
-            )
-
-    def watch_ended(self, watch: Watch, answer: Answer | None) -> None:
-        """Take the end of a watch from the network."""
-        self.do(self._take_end, (watch, answer))
-
-    def _take_end(self, watch_and_answer: tuple[Watch, Answer | None]) -> None:
-        watch, answer = watch_and_answer
-        if watch is not self.watch:
-            return
-        self.watch = None
-        if self.world.recorder is not None:
-            text = f"< WatchEnded {answer.reason if answer else ''}".rstrip()
-            self.world.recorder.event(self.world.time, self.name, text)
-        error = _error(answer) if answer is not None else None
-        self.say(m.WatchEnded(request_id=watch.number, error=error))
-
-    def drop_watch(self) -> None:
-        """Notice that a half-open connection is dead (a reset came at last)."""
-        if self.watch is not None:
-            watch = self.watch
-            self.world.network.close_watch(watch)
-            self.do(self._take_end, (watch, DISCONNECTED))
 
     # The application ----------------------------------------------------------
 
@@ -594,10 +369,3 @@ class Process:
 
 def _ignore(_: object) -> None:
     """Pass over an event that is for people."""
-
-
-def _brief(answer: Answer) -> str:
-    stored = answer.stored
-    if stored is not None:
-        return f" holder={stored.holder or '-'} rv={stored.version}"
-    return f" {answer.reason}" if answer.reason else ""

@@ -113,13 +113,14 @@ class Rival:
         """Have good credentials."""
         return None
 
-    def answered(self, ticket: Ticket, answer: Answer) -> None:
+    def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
         """Take an answer from the network."""
         if not self.alive:
             return
         if self.node.frozen:
-            self._inbox.append((ticket, answer))
+            self._inbox.append(ticket_and_answer)
             return
+        ticket, answer = ticket_and_answer
         then = self._waiting.pop(ticket.number, None)
         if then is not None:
             if answer.stored is not None:
@@ -133,8 +134,8 @@ class Rival:
     def thawed(self) -> None:
         """Run again after a freeze."""
         waiting, self._inbox = self._inbox, []
-        for ticket, answer in waiting:
-            self.answered(ticket, answer)
+        for ticket_and_answer in waiting:
+            self.answered(ticket_and_answer)
         self._waiting.clear()
         if self.alive:
             self.world.after(0.0, self.step, self._wake)

@@ -1,0 +1,278 @@
+"""
+What a simulated process has under way: its requests and its watch.
+
+It carries out what the core orders, and translates what comes back, as the engine and
+the client of the API do in a real process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.testing.simulation.checkers import Witness
+from kubernetes_leader_election.testing.simulation.network import (
+    DISCONNECTED,
+    NO_NAMESPACE,
+    NOT_SENT,
+    Link,
+    Ticket,
+    Watch,
+)
+from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.node import Node
+    from kubernetes_leader_election.testing.simulation.world import World
+
+_ERRORS: dict[tuple[int, str], LeaseApiError] = {}
+
+
+def _error(answer: Answer) -> LeaseApiError:
+    """Give the error for an answer; made once for each, for speed."""
+    key = (answer.status, answer.reason)
+    error = _ERRORS.get(key)
+    if error is None:
+        not_done = answer.status in (-1, 400, 401, 403, 404, 422, 429)
+        error = _ERRORS[key] = LeaseApiError(
+            answer.reason,
+            status=answer.status if answer.status > 0 else None,
+            reason=answer.reason,
+            retry_after=1.0 if answer.status == 429 else None,
+            outcome="not done" if not_done else "unknown",
+        )
+    return error
+
+
+class Wire:
+    """Carry requests to the network and answers to the core."""
+
+    def __init__(self, world: World, node: Node, name: str, witness: Witness) -> None:
+        self.world = world
+        self.node = node
+        self.name = name
+        self.witness = witness
+        self.link: Link = node.link
+        self.alive = True
+        self.inbox: list[tuple[Callable[[Any], None], Any]] = []
+        self.open: dict[int, str] = {}
+        self.watch: Watch | None = None
+        self.orders = 0
+
+    def do(self, action: Callable[[Any], None], argument: Any) -> None:
+        """Let something happen in this process: now, after its thaw, or never."""
+        if not self.alive:
+            return
+        if self.node.frozen:
+            self.inbox.append((action, argument))
+        else:
+            action(argument)
+
+    def say(self, message: m.Message) -> None:
+        """Give the core one input and carry out all that comes of it."""
+        raise NotImplementedError
+
+    # Requests -----------------------------------------------------------------
+
+    def _late(self, deadline: float) -> bool:
+        """Tell whether a request may not be sent any more."""
+        return self.node.clocks.read(self.world.time).boottime >= deadline
+
+    def _get(self, request: m.GetLease) -> None:
+        number = request.request_id
+        self.open[number] = "GetLease"
+        self.orders += 1
+        if self.world.recorder is not None:
+            self._note_order(request, number)
+        ticket = Ticket(self, number, "GetLease", self.world.time)
+        self._send(ticket, request.deadline)
+
+    def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
+        world = self.world
+        now = self.node.clocks.read(world.time)
+        number = request.request_id
+        kind = type(request).__name__
+        self.open[number] = kind
+        self.orders += 1
+        order = world.checks.ordered(world.time, self.witness, request.lease, now[:2])
+        if world.recorder is not None:
+            self._note_order(request, number)
+        ticket = Ticket(self, number, kind, world.time, request.lease, order)
+        self._send(ticket, request.deadline)
+
+    def _send(self, ticket: Ticket, deadline: float) -> None:
+        node = self.node
+        if node.send_lag:
+            lag = node.send_lag * node.draw()
+            self.world.after(lag, self._send_later, (ticket, deadline))
+        elif node.clocks.read(self.world.time)[0] >= deadline:
+            self.world.after(0.0, self._not_sent, ticket)
+        else:
+            self.world.network.send(ticket)
+
+    def _send_later(self, ticket_and_deadline: tuple[Ticket, float]) -> None:
+        self.do(self._send_now, ticket_and_deadline)
+
+    def _send_now(self, ticket_and_deadline: tuple[Ticket, float]) -> None:
+        ticket, deadline = ticket_and_deadline
+        if ticket.number not in self.open:
+            return
+        if self._late(deadline):
+            self._not_sent(ticket)
+            return
+        if ticket.order is not None:
+            self.world.checks.sent(self.world.time, ticket.order)
+        self.world.network.send(ticket)
+
+    def _not_sent(self, ticket: Ticket) -> None:
+        self.answered((ticket, NOT_SENT))
+
+    def refused(self) -> Answer | None:
+        """Give what the API server thinks of this process's rights."""
+        return self.node.refused
+
+    def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
+        """Take an answer from the network."""
+        if self.alive:
+            if self.node.frozen:
+                self.inbox.append((self._take_answer, ticket_and_answer))
+            else:
+                self._take_answer(ticket_and_answer)
+
+    def _take_answer(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
+        ticket, answer = ticket_and_answer
+        if self.open.pop(ticket.number, None) is None:
+            return  # abandoned: a driver does not pass such answers on
+        message = self._translate(ticket, answer)
+        if self.world.recorder is not None:
+            text = f"< {type(message).__name__}{_brief(answer)}"
+            self.world.recorder.answer(self.world.time, self.name, ticket.number, text)
+        self.say(message)
+
+    def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
+        number, status, stored = ticket.number, answer.status, answer.stored
+        if status in (200, 201) and stored is not None:
+            self._observe(stored)
+            if ticket.lease is None:
+                return m.LeaseFetched(request_id=number, lease=stored.lease)
+            return m.LeaseWritten(request_id=number, lease=stored.lease)
+        if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
+            self._observe(None)
+            return m.LeaseNotFound(request_id=number)
+        if status == 409 or (status == 422 and "must be specified" in answer.reason):
+            return m.WriteConflict(request_id=number, message=answer.reason)
+        if status in (-1, 400, 401, 403, 404, 422, 429):
+            return m.RequestFailed(request_id=number, error=_error(answer))
+        return m.OutcomeUnknown(request_id=number, error=_error(answer))
+
+    def _observe(self, stored: Stored | None) -> None:
+        world = self.world
+        monotonic = self.node.clocks.read(world.time)[1]
+        world.checks.observed(self.witness, monotonic, stored)
+
+    def _abandon(self, request: m.AbandonRequest) -> None:
+        number = request.request_id
+        if self.watch is not None and self.watch.number == number:
+            self.world.network.close_watch(self.watch)
+            self.watch = None
+        if self.open.pop(number, None) is not None and self.world.recorder is not None:
+            self.world.recorder.answer(
+                self.world.time, self.name, number, "AbandonRequest"
+            )
+
+    def _note_order(self, request: m.Request, number: int) -> None:
+        recorder = self.world.recorder
+        if recorder is None:
+            return
+        text = f"> {type(request).__name__}"
+        if isinstance(request, m.CreateLease | m.UpdateLease):
+            spec, metadata = request.lease["spec"], request.lease["metadata"]
+            text += f" holder={spec['holderIdentity'] or '-'}"
+            if metadata.get("resourceVersion"):
+                text += f" rv={metadata['resourceVersion']}"
+        elif isinstance(request, m.WatchLease):
+            text += f" rv={request.resource_version or '-'}"
+        recorder.order(self.world.time, self.name, number, text)
+
+    # Watches ------------------------------------------------------------------
+
+    def _open_watch(self, request: m.WatchLease) -> None:
+        self.orders += 1
+        self._note_order(request, request.request_id)
+        self.watch = self.world.network.open_watch(
+            self, request.request_id, request.resource_version
+        )
+
+    def watch_brought(self, watch_and_change: tuple[Watch, Change]) -> None:
+        """Take one event of a watch from the network."""
+        if self.alive and not watch_and_change[0].dead:
+            if self.node.frozen:
+                self.inbox.append((self._take_event, watch_and_change))
+            else:
+                self._take_event(watch_and_change)
+
+    def _take_event(self, watch_and_change: tuple[Watch, Change]) -> None:
+        watch, change = watch_and_change
+        if watch is not self.watch:
+            return
+        stored = None if change.type == "DELETED" else change.stored
+        self._observe(stored)
+        if self.world.recorder is not None:
+            text = f"< WatchEvent {change.type}{_brief(Answer(200, change.stored))}"
+            self.world.recorder.event(self.world.time, self.name, text)
+        self.say(
+            m.WatchEvent(
+                request_id=watch.number, type=change.type, object=change.stored.lease
+            )
+        )
+
+    def watch_bookmarked(self, watch: Watch, version: int) -> None:
+        """Take a bookmark from the network."""
+        self.do(self._take_bookmark, (watch, version))
+
+    def _take_bookmark(self, watch_and_version: tuple[Watch, int]) -> None:
+        watch, version = watch_and_version
+        if watch is self.watch:
+            bookmark = {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {
+                    "resourceVersion": str(version),
+                    "creationTimestamp": None,
+                },
+                "spec": {},
+            }
+            self.say(
+                m.WatchEvent(request_id=watch.number, type="BOOKMARK", object=bookmark)
+            )
+
+    def watch_ended(self, watch: Watch, answer: Answer | None) -> None:
+        """Take the end of a watch from the network."""
+        self.do(self._take_end, (watch, answer))
+
+    def _take_end(self, watch_and_answer: tuple[Watch, Answer | None]) -> None:
+        watch, answer = watch_and_answer
+        if watch is not self.watch:
+            return
+        self.watch = None
+        if self.world.recorder is not None:
+            text = f"< WatchEnded {answer.reason if answer else ''}".rstrip()
+            self.world.recorder.event(self.world.time, self.name, text)
+        error = _error(answer) if answer is not None else None
+        self.say(m.WatchEnded(request_id=watch.number, error=error))
+
+    def drop_watch(self) -> None:
+        """Notice that a half-open connection is dead (a reset came at last)."""
+        if self.watch is not None:
+            watch = self.watch
+            self.world.network.close_watch(watch)
+            self.do(self._take_end, (watch, DISCONNECTED))
+
+
+def _brief(answer: Answer) -> str:
+    stored = answer.stored
+    if stored is not None:
+        return f" holder={stored.holder or '-'} rv={stored.version}"
+    return f" {answer.reason}" if answer.reason else ""
