@@ -87,6 +87,7 @@ class Life(Outlook[TermT]):
         )
         self._make_term = make_term
         self._signalled_at: float | None = None
+        self._exiting = False
         self._retry: Timer | None = None
         self._retries = 0
 
@@ -216,13 +217,15 @@ class Life(Outlook[TermT]):
 
     def on_exit(self) -> bool:
         """Begin to stop because the interpreter exits; False if work still runs."""
+        # What may run on after a signal has ended by now, as without one.
+        self._exiting = True
         courier, present = self.teller.courier, self._present
         home = None if courier is None else courier.home
         if home is not None and not home.is_running():
             self.teller.courier = None  # handlers can be called no more
             self.teller.mailbox.discard()
         if present is not None:
-            present.work.drop_if(_is_idle)
+            present.work.drop_if(_has_ended_at_exit)
         self.ask_to_stop()
         return present is None or not any(h.is_scope for h in present.work.alive)
 
@@ -290,6 +293,8 @@ class Life(Outlook[TermT]):
             # Who uses events only may still be stopping what a handler began.
             wait = work.hold_late(AFTER_SIGNAL)
             left = self._signalled_at + self.stop_budget - time.monotonic()
+            if self._exiting:
+                left = 0.0
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
         self.teller.say(
@@ -474,5 +479,6 @@ def _is_homeless(hold: Hold) -> bool:
     return hold.home is not None and hold.home.is_closed()
 
 
-def _is_idle(hold: Hold) -> bool:
-    return hold.home is not None and not hold.home.is_running()
+def _has_ended_at_exit(hold: Hold) -> bool:
+    idle = hold.home is not None and not hold.home.is_running()
+    return idle or hold.what == AFTER_SIGNAL

@@ -53,7 +53,8 @@ class AutoClose:
     """Know who is to be stopped by a signal, and see to what the signal did before."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a handler from before may call stop() in the middle of start().
+        self._lock = threading.RLock()
         self._watched: set[Watched] = set()
         self._closing: set[Watched] = set()
         self._earlier: dict[int, _Action] = {}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
+from contextlib import ExitStack
+
 import pytest
 
 from kubernetes_leader_election.engine import Engine
+from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.fake_client import FakeClient
 from tests.fronts.driven import OnLoop, OnThreads
+from tests.fronts.programs import Program
 from tests.fronts.stages import PATIENCE
 
 
@@ -26,3 +31,24 @@ def front(request, client):
     for elector in front.made:
         elector.stop(timeout=PATIENCE)
     front.close()
+
+
+@pytest.fixture(scope="session")
+def lease_api():
+    """Give an embedded Lease API to all programs of the run."""
+    with LeaseServer() as server:
+        yield server
+
+
+@pytest.fixture
+def program(lease_api, request):
+    """Give a function that starts a program; it is ended after the test."""
+    with ExitStack() as started:
+        lease = f"l-{zlib.crc32(request.node.nodeid.encode())}"
+
+        def start(source="", **named):
+            made = Program(lease_api, lease, source, **named)
+            started.callback(made.close)
+            return made
+
+        yield start

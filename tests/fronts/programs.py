@@ -1,0 +1,116 @@
+"""Small programs with an elector, each a process of its own on the embedded Lease API."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+
+from tests.fronts.driven import until
+
+PATIENCE = 60.0
+"""Seconds until a program that should have said something, or ended, is given up."""
+
+PRELUDE = """
+import asyncio, os, signal, sys, threading, time
+from kubernetes_leader_election import EVENTS, Elector, LeadershipLostError, sync
+from kubernetes_leader_election.credentials import explicit
+
+def options(**more):
+    return dict(
+        lease_name=os.environ["LEASE"], identity=f"me-{os.getpid()}",
+        credentials=explicit(server=os.environ["LEASE_URL"]), **more)
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+FAST = dict(renew_interval_ms=100, lease_duration_sec=2)
+"""
+
+
+class Program:
+    """One running program."""
+
+    def __init__(self, server, lease, source="", *, command=None, prelude=PRELUDE):
+        self.server, self.lease = server, lease
+        self.lines = queue.SimpleQueue()
+        self.said = []
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        code = prelude + textwrap.dedent(source)
+        self.process = subprocess.Popen(  # noqa: S603 - our own program
+            [*(command or [sys.executable, "-W", "error", "-c"]), code]
+            if source
+            else command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "LEASE": lease, "LEASE_URL": server.url},
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.decode().strip())
+        self.lines.put(None)
+
+    @property
+    def pid(self):
+        """The process id."""
+        return self.process.pid
+
+    @property
+    def errors(self):
+        """What it wrote to stderr so far."""
+        self._errors.seek(0)
+        return self._errors.read().decode()
+
+    @property
+    def holder(self):
+        """Who holds the Lease of the program; empty for nobody."""
+        lease = self.server.lease(self.lease)
+        return (lease or {"spec": {}})["spec"].get("holderIdentity") or ""
+
+    def wait_for(self, beginning):
+        """Give the next line that begins so."""
+        while True:
+            try:
+                line = self.lines.get(timeout=PATIENCE)
+            except queue.Empty:
+                line = None
+            assert line is not None, (
+                f"never said {beginning!r}; said {self.said}; {self.errors}"
+            )
+            self.said.append(line)
+            if line.startswith(beginning):
+                return line
+
+    def wait_for_holder(self):
+        """Wait until somebody holds the Lease."""
+        until(lambda: self.holder)
+
+    def send(self, number=signal.SIGTERM):
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def finish(self):
+        """Wait for its end and give the exit code."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        while (line := self.lines.get()) is not None:
+            self.said.append(line)
+        return code
+
+    def close(self):
+        """End it for sure."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        self.process.stdout.close()
+        self._errors.close()
