@@ -161,9 +161,12 @@ class Trust:
             self._ca_text = text
         except (OSError, ValueError) as error:
             where = "the CA data" if self.ca_data is not None else self.ca_file
+            if isinstance(error, ssl.SSLError):
+                why = "it must be certificates in PEM form"
+            else:
+                why = getattr(error, "strerror", None) or "it is not text"
             raise CredentialsError(
-                f"{source}: {where} cannot be used as the server's CA: {error}. It "
-                "must be certificates in PEM form.",
+                f"{source}: {where} cannot be used as the server's CA: {why}.",
                 source=source,
             ) from error
 
@@ -185,7 +188,8 @@ class Trust:
             key = self.key_data or read_text(self.key_file or "")
         except OSError as error:
             raise CredentialsError(
-                f"{source}: the client certificate cannot be read: {error}",
+                f"{source}: the client certificate cannot be read: "
+                f"{error.filename}: {error.strerror}.",
                 source=source,
             ) from error
         _load_pair(context, certificate, key, source)

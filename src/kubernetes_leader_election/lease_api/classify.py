@@ -41,6 +41,8 @@ from kubernetes_leader_election.values import Value, replace
 __all__ = ["Request", "Status", "answer_is_unknown", "judge_failure"]
 
 _ELECTION_VERBS = ("get", "create", "update", "watch")
+_DOUBT = "Whether it was applied is not known."
+_ANONYMOUS = "system:anonymous"
 _VERB_IN_TEXT = re.compile(r'User "([^"]*)" cannot (\w+) resource')
 
 
@@ -56,6 +58,11 @@ class Request(Value):
     """A PUT without resourceVersion, which is to create the Lease (rule 6)."""
     target: str = ""
     """The path, for a request about something else than Leases."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, applied or not."""
+        return self.verb in {"get", "list", "watch", "GET"}
 
     def __str__(self) -> str:
         if self.target:
@@ -129,7 +136,7 @@ def judge_failure(
     )
     judge = _JUDGES.get(status.code)
     failure, advice, outcome = (
-        judge(request, status, credentials) if judge else _other(status)
+        judge(request, status, credentials) if judge else _other(request, status)
     )
     error = LeaseApiError(
         _message(request, status, advice, credentials),
@@ -150,9 +157,9 @@ def answer_is_unknown(
     cause: BaseException | None = None,
 ) -> Unknown:
     """Give the result of a request that was sent and not understandably answered."""
+    doubt = "" if request.reads else f" {_DOUBT}"
     error = LeaseApiError(
-        f"Could not {request} at {credentials.server.url}: {trouble}. "
-        "Whether it was applied is not known.",
+        f"Could not {request} at {credentials.server.url}: {trouble}.{doubt}",
         status=status,
         outcome="unknown",
     )
@@ -190,12 +197,21 @@ def _unauthorised(_r: Request, _s: Status, credentials: Credentials) -> _Judgeme
     return Unauthorised, advice, "not done"
 
 
-def _forbidden(request: Request, status: Status, _c: Credentials) -> _Judgement:
+def _forbidden(
+    request: Request, status: Status, credentials: Credentials
+) -> _Judgement:
     if "NamespaceTerminating" in status.causes:
         advice = f"Namespace {request.namespace} is being deleted: use another one."
         return NamespaceMissing, advice, "not done"
     found = _VERB_IN_TEXT.search(status.message)
     verb = found[2] if found else request.verb
+    if found and found[1] == _ANONYMOUS:
+        advice = (
+            f"The request was sent with {credentials.login_description} (from "
+            f"{credentials.source}), so the server does not know who asks. Give a token "
+            "or a client certificate."
+        )
+        return Forbidden, advice, "not done"
     verbs = [*_ELECTION_VERBS, *([] if verb in _ELECTION_VERBS else [verb])]
     names = f"resourceNames: [{request.name}], " if request.name else ""
     advice = (
@@ -256,13 +272,13 @@ _JUDGES = {
 }
 
 
-def _other(status: Status) -> _Judgement:
+def _other(request: Request, status: Status) -> _Judgement:
     if 400 <= status.code < 500:
         return Invalid, "", "not done"
     if 300 <= status.code < 400:
         advice = "It redirects, which an API server does not do; not followed."
         return Unknown, advice, "unknown"
-    return Unknown, "Whether it was applied is not known.", "unknown"
+    return Unknown, "" if request.reads else _DOUBT, "unknown"
 
 
 def _message(

@@ -38,9 +38,11 @@ def _why(cause: Exception, credentials: Credentials) -> str:
             return f"{cause} before the request was sent."
         case ssl.SSLCertVerificationError():
             return (
-                f"its certificate is not accepted: {cause.verify_message}. Check the "
-                f"CA and the server's name in {credentials.source}."
+                f"its certificate is not accepted: {cause.verify_message.rstrip('.')}. "
+                f"Check the CA and the server's name in {credentials.source}."
             )
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
+            return f"what listens at {way} does not speak TLS. Is it meant for http://?"
         case ssl.SSLError():
             return f"the TLS handshake failed ({cause.reason or 'connection lost'})."
         case socket.gaierror():
