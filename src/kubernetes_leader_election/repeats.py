@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
 FIRST_SILENCE: Final = 10.0
@@ -22,13 +21,15 @@ LONGEST_LINE: Final = 2000
 """Characters: a server, or a Lease, may send any amount of text."""
 
 
-@dataclass(slots=True)
 class _Kind:
     """One error that keeps occurring."""
 
-    said_at: float
-    silence: float
-    unsaid: int = 0
+    __slots__ = ("said_at", "silence", "unsaid")
+
+    def __init__(self, *, said_at: float, silence: float) -> None:
+        self.said_at = said_at
+        self.silence = silence
+        self.unsaid = 0
 
 
 class Repeats:
