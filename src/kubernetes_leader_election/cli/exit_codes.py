@@ -13,6 +13,8 @@ NO_CLUSTER: Final = 3
 """No usable credentials, or the API server did not answer as needed."""
 LOST: Final = 4
 """Leadership was lost and ``--on-loss=exit`` was asked for."""
+WARNED: Final = 5
+"""``doctor`` found nothing that fails, and something to look at."""
 DEFECT: Final = 70
 """Something that should not happen: a defect of this program."""
 NOT_EXECUTABLE: Final = 126
@@ -27,6 +29,7 @@ Exit codes:
     2  the call cannot work as it was made
     3  no usable credentials, or the API server did not answer as needed
     4  leadership was lost and --on-loss=exit was asked for
+    5  doctor found nothing that fails, and something to look at
    70  a defect of this program; KLE_DEBUG=1 shows where
   126  the command exists and cannot be run
   127  the command does not exist

@@ -346,7 +346,7 @@ class LeaseClient:
             return self._unknown(request, f"the answer cannot be read: {error}")
         if body.get("status") == "Failure":
             return self._unknown(request, "the answer is a failure that claims success")
-        return Answered(body=body)
+        return Answered(body=body, date=reply.date)
 
     def _judge(self, request: Request, reply: Reply) -> Failure:
         failure = judge_failure(

@@ -49,6 +49,8 @@ class Answered(Value):
     """A request about something else than one Lease was applied; the JSON answered."""
 
     body: Mapping[str, Any]
+    date: str = ""
+    """The server's Date header: for people, never for a decision."""
 
 
 class Listed(Value):

@@ -62,6 +62,7 @@ class Reply(Value):
     """The headers that proved who was asking."""
     cause: CredentialsError | None = None
     """Why there was nothing newer to try after a 401."""
+    date: str = ""
 
 
 class Stream(Value):
@@ -165,6 +166,7 @@ class Transport:
                 status=answer.status,
                 body=body,
                 retry_after=answer.header("Retry-After").strip(),
+                date=answer.header("Date").strip(),
                 sent=sent,
             )
         except BROKEN as error:
