@@ -22,6 +22,7 @@ from controlplane import binaries
 from controlplane.access import Cluster
 from controlplane.control_plane import ControlPlane
 from controlplane.external import ExternalCluster
+from electors import node_package
 from electors.fleet import Fleet
 
 FLEET = pytest.StashKey[Fleet]()
@@ -109,6 +110,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def clientgo_elector() -> Path:
     """Return the program that contends with client-go."""
     return programs("clientgo-elector")["clientgo-elector"]
+
+
+@pytest.fixture(scope="session")
+def node_home() -> Path:
+    """Return the folder of the candidate with the Node package."""
+    try:
+        return node_package.install()
+    except node_package.NotInstalledError as error:
+        pytest.skip(f"no Node candidate: {error}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -212,7 +212,7 @@ class Candidate(ABC):
         instant = event["monotonic"] / 1e9
         if event["event"] == "work":
             return [Line(instant, what, "yes") for what in ("belief", "work")]
-        if event["event"] == "stopped-leading":
+        if event["event"] in {"stopped-leading", "stopped-working"}:
             return [Line(instant, what, "no") for what in ("belief", "work")]
         if event["event"] == "new-leader":
             return [Line(instant, "new-leader", event["identity"])]
@@ -303,13 +303,15 @@ class Official(Candidate):
 class NodePackage(Candidate):
     """A program with the Node package."""
 
+    home: Path | None = None
+
     kind = "Node package"
 
     def command(self) -> list[str]:
         """Return program and arguments."""
         rhythm = self.setting.rhythm
         return [
-            *("node", str(PROGRAMS / "node" / "candidate.js")),
+            *("node", f"{self.home}/candidate.js"),
             *("--namespace", self.setting.namespace, "--lease", self.setting.lease),
             *("--identity", self.name, "--duration", f"{rhythm.duration:g}"),
             *("--interval-ms", f"{rhythm.interval * 1000:g}"),

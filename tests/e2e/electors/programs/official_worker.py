@@ -42,10 +42,12 @@ class Candidate:
         self._stopped = threading.Event()
 
     def _work(self) -> None:
+        stopped = self._stopped
         say("started-leading", self._options.identity)
         while True:
             before = time.monotonic()
-            if self._stopped.is_set():
+            if stopped.is_set():
+                say("stopped-working", self._options.identity, before)
                 return
             say("work", self._options.identity, before)
             time.sleep(CHECK_EVERY)

@@ -12,7 +12,7 @@
 //
 // Events: "contending" (once, at the start), "new-leader" (its identity, as seen
 // by this candidate), "started-leading", "work" (again and again while it may
-// work), "stopped-leading" (client-go calls it also when a candidate that never led
+// work), "stopped-working" (it may not any more), "stopped-leading" (client-go calls it also when a candidate that never led
 // is stopped), "stopped" (the last line after SIGTERM or SIGINT).
 //
 // As in controllers, work may go on until the context handed to OnStartedLeading
@@ -113,12 +113,12 @@ func (s settings) work(ctx context.Context, out *printer, done chan<- struct{}) 
 	for {
 		at := now()
 		if ctx.Err() != nil {
+			out.print(at, "stopped-working", s.identity)
 			return
 		}
 		out.print(at, "work", s.identity)
 		select {
 		case <-ctx.Done():
-			return
 		case <-ticker.C:
 		}
 	}
