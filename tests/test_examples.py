@@ -20,6 +20,8 @@ TESTED = {
     "bot",
     "events",
     "fencing_with_sqlite",
+    "liveness_loop",
+    "test_my_program",
     "threaded_worker",
 }
 
@@ -134,3 +136,23 @@ def test_bot_answers_only_while_it_leads(run, lease_server):
             second.stdin.flush()
             assert second.stdout.readline() == "you said 'still there?'\n"
             end(second, signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_program_with_a_liveness_probe_leads(run, lease_server):
+    """While its event loop turns, the program leads, and stops as any other."""
+    with run(EXAMPLES / "liveness_loop.py") as process:
+        wait_until_held(lease_server, "liveness-loop", process)
+        output, errors, code = end(process, signal.SIGTERM)
+    assert (code, output, errors) == (128 + signal.SIGTERM, "", "")
+    assert holder(lease_server, "liveness-loop") == ""
+
+
+@pytest.mark.slow
+def test_test_of_a_program_passes(run):
+    """G2: the example of a user's own test, run by pytest as a user runs it."""
+    options = ("-q", "-p", "no:cacheprovider", "-W", "error")
+    with run("-m", "pytest", *options, EXAMPLES / "test_my_program.py") as process:
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, errors) == (0, ""), output
+    assert "1 passed" in output
