@@ -24,17 +24,25 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTI
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 YAML = [text for language, text in BLOCKS if language == "yaml"]
 
+
 def console_lines(page):
     """Give the command lines of a page."""
     blocks = re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    lines = [line.split("#")[0].strip() for text in blocks for line in text.splitlines()]
+    lines = [
+        line.split("#")[0].strip() for text in blocks for line in text.splitlines()
+    ]
     return [line for line in lines if line]
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OWN = ("make ", "kubernetes-leader-election ", "kle ")
 LINES = sorted(
-    {line for page in PAGES for line in console_lines(page.read_text()) if line.startswith(OWN)}
+    {
+        line
+        for page in PAGES
+        for line in console_lines(page.read_text())
+        if line.startswith(OWN)
+    }
 )
 ACCOUNT = "system:serviceaccount:default:billing"
 
