@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.extras import needs
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.demo_story import Result
@@ -39,13 +40,8 @@ def command(keep_logs: Path | None) -> None:
 
 
 def _demo(folder: Path) -> None:
-    try:
+    with needs("testing", "demo"):
         from kubernetes_leader_election.cli import demo_story  # noqa: PLC0415 - needs an extra
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"the demo needs the extra 'testing' ({error.name} is missing): "
-            "pip install 'kubernetes-leader-election[testing]'"
-        ) from error
     begin = time.monotonic()
 
     def tell(line: str) -> None:

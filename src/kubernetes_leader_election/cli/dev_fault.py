@@ -1,0 +1,96 @@
+"""Orders from ``dev fault`` to a running server, over its own port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.dev import ORDERS
+from kubernetes_leader_election.cli.output import printable
+from kubernetes_leader_election.credentials import kubeconfig
+from kubernetes_leader_election.errors import CredentialsError
+
+
+class NoServerError(click.ClickException):
+    """Say that no server of ``dev`` is there."""
+
+    exit_code = exit_codes.NO_CLUSTER
+
+
+def tell(words: tuple[str, ...], config: Path) -> None:
+    """
+    Carry out one call of ``dev fault``.
+
+    Raises:
+        NoServerError: there is none, or it is none that takes orders.
+        click.UsageError: the server does not know such a fault or order.
+
+    """
+    if words == ("clear",):
+        _ask(config, "DELETE", "/control/faults")
+        click.echo("All faults are cleared.")
+        return
+    if not words or words == ("list",):
+        _list(_ask(config, "GET", "/control/faults"))
+        return
+    if words[0] in {order.split()[0] for order in ORDERS}:
+        _ask(config, "POST", "/control/do", " ".join(words))
+        click.echo(f"Ordered: {' '.join(words)}")
+        return
+    _list(_ask(config, "POST", "/control/faults", " ".join(words)))
+
+
+def _list(faults: Any) -> None:
+    if not faults:
+        click.echo("There are no faults.")
+    for one in faults:
+        options = " ".join(f"{k}={v}" for k, v in one["options"].items() if v)
+        times = "every time" if one["times"] is None else f"{one['times']} times"
+        click.echo(
+            f"{one['action']} {options}".rstrip()
+            + f": {times}, met {one['hits']} times so far"
+        )
+
+
+def _ask(config: Path, method: str, path: str, text: str = "") -> Any:
+    try:
+        credentials = kubeconfig(config)
+    except CredentialsError as error:
+        raise NoServerError(
+            f"{error} Start one with `dev`, or name its kubeconfig with --kubeconfig."
+        ) from error
+    server, context = credentials.server, credentials.tls_context(timeout=5)
+    connection = (
+        http.client.HTTPConnection(server.host, server.port, timeout=10)
+        if context is None
+        else http.client.HTTPSConnection(
+            server.host, server.port, timeout=10, context=context
+        )
+    )
+    try:
+        headers = dict(credentials.headers(timeout=5))
+        connection.request(method, path, text.encode() or None, headers)
+        answer = connection.getresponse()
+        status, body = answer.status, answer.read(1 << 20)
+    except (OSError, http.client.HTTPException) as error:
+        raise NoServerError(
+            f"no server of `dev` answers at {server.url}: {error}"
+        ) from error
+    finally:
+        connection.close()
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if status == http.HTTPStatus.BAD_REQUEST and isinstance(found, dict):
+        raise click.UsageError(printable(str(found.get("message")), longest=2000))
+    if status >= 300 or found is None:
+        raise NoServerError(
+            f"{server.url} takes no such orders ({status}): it is no server of `dev`."
+        )
+    return found

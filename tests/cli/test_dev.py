@@ -1,0 +1,161 @@
+"""``kle dev``: a Lease API as a command, around a program, and its faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kubernetes_leader_election.cli import dev
+from kubernetes_leader_election.credentials import kubeconfig as load
+from kubernetes_leader_election.lease_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.lease_api.results import NotFound
+from kubernetes_leader_election.testing import faults
+from kubernetes_leader_election.testing.lease_server import control
+
+KLE = Path(sys.executable).parent / "kle"
+DEV = (KLE, "dev", "--write-kubeconfig")
+PROGRAM = """
+from kubernetes_leader_election.sync import Elector
+with Elector(lease_name="x", auto_close=False) as elector:
+    print("token", elector.wait_until_leading(timeout=20).fencing_token)
+raise SystemExit(7)
+"""
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Run `kle dev` as a process of its own; give it and its kubeconfig."""
+    path = tmp_path / "config"
+    process = subprocess.Popen(
+        [KLE, "dev", "--port", "0", "--write-kubeconfig", path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    first = process.stdout.readline()
+    assert first.startswith("Serving Leases on http://127.0.0.1:"), first
+    yield process, path
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_dev_serves_leases_and_prints_requests(served):
+    """The kubeconfig leads to the server, and each request is a line."""
+    process, path = served
+    client = LeaseClient(load(path))
+    result = client.get("default", "nobody", call=Call(deadline=boottime() + 10))
+    client.close()
+    assert isinstance(result, NotFound)
+    line = process.stderr.readline()
+    assert line.startswith("404 ")
+    assert (
+        "GET    /apis/coordination.k8s.io/v1/namespaces/default/leases/nobody" in line
+    )
+
+
+@pytest.mark.slow
+def test_dev_fault_lists_adds_clears_and_orders(served, call):
+    """Faults are added, met, listed and cleared; orders are carried out."""
+    _, path = served
+    words = ("--kubeconfig", path)
+    added = call("dev", "fault", "answer", "status=418", "times=every", *words)
+    assert "Answer status=418 " in added.stdout
+    assert "every time, met 0 times" in added.stdout
+    client = LeaseClient(load(path))
+    met = client.get("default", "x", call=Call(deadline=boottime() + 10))
+    client.close()
+    assert met.error.status == 418
+    assert "met 1 times" in call("dev", "fault", *words).stdout
+    assert call("dev", "fault", "clear", *words).exit_code == 0
+    assert "There are no faults." in call("dev", "fault", "list", *words).stdout
+    assert (
+        call("dev", "fault", "end-watches", *words).stdout == "Ordered: end-watches\n"
+    )
+    refused = call("dev", "fault", "explode", *words)
+    assert refused.exit_code == 2
+    assert "unknown fault 'explode'" in refused.stderr
+
+
+@pytest.mark.slow
+def test_dev_runs_a_program_that_takes_part_as_it_is(tmp_path):
+    """A program with no set-up of its own leads with a token; its exit code is dev's."""
+    done = subprocess.run(
+        [*DEV, tmp_path / "c", "--", sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.startswith("token ")
+    assert done.stdout.strip() != "token None"
+
+
+@pytest.mark.slow
+def test_dev_passes_sigterm_on_and_gives_the_code_of_a_shell(tmp_path):
+    """SIGTERM reaches the program; an end by a signal is 128 and its number."""
+    process = subprocess.Popen(
+        [*DEV, tmp_path / "c", "--", "sh", "-c", "echo ready; exec sleep 60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.terminate()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["/nowhere/at/all"], 127), (["/etc/passwd"], 126)],
+    ids=["not found", "not executable"],
+)
+@pytest.mark.slow
+def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code):
+    """A command that is not there or cannot be run: one line, 127 or 126."""
+    done = subprocess.run(
+        [*DEV, tmp_path / "c", "--", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {words[0]}: ")
+
+
+def test_dev_fault_says_when_no_server_is_there(call, tmp_path):
+    """Without a server: one line that says how to start one, exit code 3."""
+    result = call("dev", "fault", "--kubeconfig", tmp_path / "none")
+    assert result.exit_code == 3
+    assert "Start one with `dev`" in result.stderr
+
+
+def test_dev_fault_help_names_every_fault_and_order_there_is():
+    """The help, which loads nothing, knows what the server knows."""
+    assert {x.split()[0] for x in dev.FAULTS} == set(faults._BY_NAME)
+    assert {x.split()[0] for x in dev.ORDERS} == set(control.ORDERS)
+
+
+@pytest.mark.parametrize("command", ["dev", "demo"])
+@pytest.mark.slow
+def test_commands_name_the_extra_they_need(command):
+    """Without aiohttp, dev and demo say what to install, with exit code 2."""
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from kubernetes_leader_election.cli.main import cli\n"
+        f"cli([{command!r}], prog_name='kle')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "(aiohttp is missing): pip install" in done.stderr
+    assert "'kubernetes-leader-election[testing]'" in done.stderr
