@@ -9,7 +9,7 @@ SECONDS ?= 600
 JOBS ?= 2
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test lint types contracts unit e2e controlplane bench model soak lock docs clean check-python
+.PHONY: ci demo test lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
 
 ci: test e2e
 
@@ -61,6 +61,10 @@ controlplane: | check-python
 # Everything that needs the real control plane; builds what is missing of it.
 e2e: $(VENV)/.dev
 	@$(BIN)/python tests/e2e/run.py
+
+# This package, client-go and the official package on one real API server.
+side-by-side: $(VENV)/.dev controlplane
+	@$(BIN)/python -m benchmarks.side_by_side
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.electors

@@ -24,6 +24,7 @@ from controlplane import binaries, build
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 """Most tests wait; those of one file share servers. (Conformance freezes the only one.)"""
 
+KUBECTL = HERE.parent / "testing" / "lease_server" / "test_kubectl.py"
 CONFORMANCE = HERE.parent / "conformance"
 
 
@@ -56,6 +57,13 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     results["e2e"] = subprocess.run(
         [*pytest, str(HERE), *IN_PARALLEL, *arguments], check=False
+    ).returncode
+    # Without kubectl these are skipped; here it is there, and named.
+    kubectl = binaries.find(["kubectl"])["kubectl"]
+    results["kubectl on the embedded server"] = subprocess.run(
+        [*pytest, str(KUBECTL), *arguments],
+        check=False,
+        env={**os.environ, "TEST_ASSET_KUBECTL": str(kubectl)},
     ).returncode
     if any(CONFORMANCE.glob("test_*.py")):
         with_server = [sys.executable, str(HERE / "controlplane"), "--"]

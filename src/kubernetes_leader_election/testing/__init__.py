@@ -1,5 +1,5 @@
 """
-The public testing kit: an embedded Lease API, faults, and a TCP proxy.
+The public testing kit: an embedded Lease API, faults, a TCP proxy, moved clocks.
 
 Names are imported when they are first used, so that a test run that needs none of
 them does not pay for any.
@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.elector_clocks import ElectorClocks
     from kubernetes_leader_election.testing.faults import (
         Answer,
         ApplyLate,
@@ -42,6 +43,7 @@ __all__ = [
     "CutWatch",
     "Delay",
     "DropBefore",
+    "ElectorClocks",
     "Fault",
     "Hang",
     "LagWatch",
@@ -65,6 +67,8 @@ def __getattr__(name: str) -> Any:
         place = "lease_server"
     elif name == "TcpProxy":
         place = "tcp_proxy"
+    elif name == "ElectorClocks":
+        place = "elector_clocks"
     else:
         place = "faults"
     return getattr(importlib.import_module(f"{__name__}.{place}"), name)

@@ -8,6 +8,7 @@ nothing heavy and changes nothing: what it offers costs only those who ask for i
 - ``lease_server_factory``: a function which starts servers with options of your own.
 - ``lease_server_proxy``: a :class:`TcpProxy` in front of ``lease_server``.
 - ``lease_server_kubeconfig``: the path of a kubeconfig for ``lease_server``.
+- ``elector_clocks``: an :class:`ElectorClocks`; suspends this process's electors.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.elector_clocks import ElectorClocks
     from kubernetes_leader_election.testing.lease_server import LeaseServer
     from kubernetes_leader_election.testing.tcp_proxy import TcpProxy
 
@@ -62,3 +64,14 @@ def lease_server_kubeconfig(lease_server: LeaseServer, tmp_path: Path) -> Path:
     path = tmp_path / "lease-server.kubeconfig"
     lease_server.kubeconfig(path=path)
     return path
+
+
+@pytest.fixture
+def elector_clocks() -> Iterator[ElectorClocks]:
+    """Give the clocks of this process's electors, to be moved on order."""
+    from kubernetes_leader_election.testing import (  # noqa: PLC0415  # only on use
+        ElectorClocks,
+    )
+
+    with ElectorClocks() as clocks:
+        yield clocks

@@ -63,6 +63,8 @@ class Setting:
     rhythm: Rhythm = QUICK
     before: Sequence[str] = ()
     """Put before the command: another network namespace."""
+    work_period: float = 0.005
+    """Seconds between two pieces of work, and two lines in the log."""
 
 
 @dataclass(slots=True)
@@ -247,6 +249,7 @@ class Ours(Candidate):
             *("--interval-ms", f"{rhythm.interval * 1000:g}"),
             *("--deadline", f"{rhythm.deadline:g}", "--timeout", f"{rhythm.timeout:g}"),
             *("--stop-budget", f"{rhythm.stop_budget:g}"),
+            *("--work-period", f"{self.setting.work_period:g}"),
         ]
         for name, path in self.log_files.items():
             command += ["--identity", name, "--log", str(path)]
@@ -272,7 +275,7 @@ class ClientGo(Candidate):
         return [
             *(str(self.program), "-kubeconfig", str(self.setting.kubeconfig)),
             *("-namespace", self.setting.namespace, "-lease", self.setting.lease),
-            *("-id", self.name, "-work-period", "5ms"),
+            *("-id", self.name, "-work-period", f"{self.setting.work_period:g}s"),
             *("-lease-duration", f"{rhythm.duration:g}s"),
             *("-renew-deadline", f"{rhythm.deadline:g}s"),
             *("-retry-period", f"{rhythm.interval:g}s"),
@@ -296,6 +299,7 @@ class Official(Candidate):
             *("--duration", f"{rhythm.duration:g}"),
             *("--deadline", f"{rhythm.deadline:g}"),
             *("--retry", f"{max(1, rhythm.interval):g}"),
+            *("--work-period", f"{self.setting.work_period:g}"),
         ]
 
 

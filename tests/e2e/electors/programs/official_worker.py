@@ -22,8 +22,6 @@ from kubernetes import client, config
 from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
-CHECK_EVERY = 0.005
-
 
 def say(event: str, identity: str, monotonic: float | None = None) -> None:
     """Write one line with one system call."""
@@ -50,7 +48,7 @@ class Candidate:
                 say("stopped-working", self._options.identity, before)
                 return
             say("work", self._options.identity, before)
-            time.sleep(CHECK_EVERY)
+            time.sleep(self._options.work_period)
 
     def _stop(self) -> None:
         self._stopped.set()
@@ -98,6 +96,7 @@ def main() -> None:
     parser.add_argument("--duration", type=int, required=True)
     parser.add_argument("--deadline", type=int, required=True)
     parser.add_argument("--retry", type=int, default=1)
+    parser.add_argument("--work-period", type=float, default=0.005)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, leave)
     config.load_kube_config(options.kubeconfig)

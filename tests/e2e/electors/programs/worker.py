@@ -20,9 +20,6 @@ from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.testing.belief_log import BeliefLog
 
-CHECK_EVERY = 0.005
-"""Seconds between two looks at ``current_leader``."""
-
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
@@ -38,6 +35,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--deadline", type=float, required=True)
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--stop-budget", type=float, required=True)
+    parser.add_argument("--work-period", type=float, default=0.005)
     return parser.parse_args()
 
 
@@ -62,25 +60,25 @@ def build(options: argparse.Namespace, identity: str, log: BeliefLog) -> Any:
     return elector
 
 
-def watch_beliefs(electors: list[tuple[Any, BeliefLog]]) -> None:
+def watch_beliefs(electors: list[tuple[Any, BeliefLog]], period: float) -> None:
     """Ask over and over, from a thread of its own, who leads."""
 
     def ask() -> None:
         while True:
             for elector, log in electors:
                 log.check("belief", lambda: elector.current_leader)
-            time.sleep(CHECK_EVERY)
+            time.sleep(period)
 
     threading.Thread(target=ask, daemon=True).start()
 
 
-def run_on_threads(electors: list[tuple[Any, BeliefLog]]) -> None:
+def run_on_threads(electors: list[tuple[Any, BeliefLog]], period: float) -> None:
     """Take part with threads, until a signal ends the process."""
 
     def take_part(elector: Any, log: BeliefLog) -> None:
         def work(term: for_threads.Term) -> None:
             while log.check("work", lambda: not term.lost.is_set()):
-                time.sleep(CHECK_EVERY)
+                time.sleep(period)
 
         elector.run(work)
 
@@ -90,7 +88,7 @@ def run_on_threads(electors: list[tuple[Any, BeliefLog]]) -> None:
     take_part(*electors[0])
 
 
-async def run_on_asyncio(electors: list[tuple[Any, BeliefLog]]) -> None:
+async def run_on_asyncio(electors: list[tuple[Any, BeliefLog]], period: float) -> None:
     """Take part with coroutines, until a signal ends the process."""
 
     async def take_part(elector: Any, log: BeliefLog) -> None:
@@ -99,7 +97,7 @@ async def run_on_asyncio(electors: list[tuple[Any, BeliefLog]]) -> None:
                 while log.check(  # noqa: ASYNC110 - the work is to look at the clock
                     "work", lambda: not term.lost.is_set()
                 ):
-                    await asyncio.sleep(CHECK_EVERY)
+                    await asyncio.sleep(period)
             finally:
                 log.check("work", lambda: False)  # cancelled: this run is over
 
@@ -116,11 +114,11 @@ def main() -> None:
         log = BeliefLog(path)
         log.note("began", identity)
         electors.append((build(options, identity, log), log))
-    watch_beliefs(electors)
+    watch_beliefs(electors, options.work_period)
     if options.front == "asyncio":
-        asyncio.run(run_on_asyncio(electors))
+        asyncio.run(run_on_asyncio(electors, options.work_period))
     else:
-        run_on_threads(electors)
+        run_on_threads(electors, options.work_period)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,216 @@
+"""What is measured: one function for each part, the same for every contender."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.side_by_side.contenders import RHYTHM, Stage
+from controlplane.processes import wait_until
+from electors.candidates import Candidate
+from electors.fleet import leads_since
+
+from kubernetes_leader_election.testing import TcpProxy
+
+__all__ = [
+    "black_hole",
+    "crash",
+    "first_acquisition",
+    "freeze",
+    "hand_over",
+    "outage",
+    "quiet",
+    "users",
+]
+
+AFTERWARDS = 12.0
+"""Seconds one looks on after a successor leads: longer than the renew deadline."""
+
+NEVER = None
+"""Stands for "had not ended when nobody looked any more"."""
+
+Result = dict[str, float | None]
+
+
+def began(candidate: Candidate) -> float:
+    """Give the instant from which a leader believes it leads."""
+    run = leads_since(candidate)
+    assert run is not None
+    return run[0]
+
+
+def ready(stage: Stage, candidate: Candidate) -> None:
+    """Wait until a candidate takes part, and has surely seen who leads."""
+    wait_until(
+        lambda: bool(candidate.log().lines), within=60, what=f"{candidate.name} starts"
+    )
+    assert stage.fleet.candidates
+    time.sleep(RHYTHM.interval + 1)
+
+
+def last_work(candidate: Candidate) -> float:
+    """Give the last instant at which a candidate worked."""
+    return candidate.log().instants("work")[-1]
+
+
+def first_acquisition(stage: Stage) -> Result:
+    """Start alone, on a Lease that does not exist: until the first work."""
+    times = []
+    for number in range(5):
+        candidate = stage.start(lease=f"first-{number}")
+        stage.fleet.wait_leader(candidate, within=60)
+        lines = candidate.log().lines
+        times.append(candidate.log().instants("work")[0] - lines[0].instant)
+        candidate.kill()
+    return {"first acquisition": statistics.median(times)}
+
+
+def hand_over(stage: Stage) -> Result:
+    """Stop the leader in good order: from its last work to its successor's first."""
+    times = []
+    leader = stage.start()
+    stage.fleet.wait_leader(leader, within=60)
+    for _ in range(3):
+        successor = stage.start()
+        ready(stage, successor)
+        leader.stop()
+        stage.fleet.wait_leader(successor, within=90)
+        times.append(began(successor) - last_work(leader))
+        leader = successor
+    return {"clean hand-over": statistics.median(times)}
+
+
+def crash(stage: Stage) -> Result:
+    """Kill the leader: from there to its successor's first work."""
+    times = []
+    leader = stage.start()
+    stage.fleet.wait_leader(leader, within=60)
+    for _ in range(3):
+        successor = stage.start()
+        ready(stage, successor)
+        killed = time.monotonic()
+        leader.kill()
+        stage.fleet.wait_leader(successor, within=90)
+        times.append(began(successor) - killed)
+        leader = successor
+    return {"crash fail-over": statistics.median(times)}
+
+
+def freeze(stage: Stage) -> Result:
+    """Freeze the leader until another one leads, thaw it: how long it works on."""
+    leader = stage.start()
+    stage.fleet.wait_leader(leader, within=60)
+    successor = stage.start()
+    ready(stage, successor)
+    leader.freeze()
+    stage.fleet.wait_leader(successor, within=90)
+    thawed = time.monotonic()
+    leader.thaw()
+    time.sleep(AFTERWARDS)
+    return {"stale work after SIGSTOP": max(0.0, last_work(leader) - thawed)}
+
+
+def black_hole(stage: Stage) -> Result:
+    """Cut the leader off: how long it works beside its successor."""
+    with TcpProxy(stage.control_plane.server_url) as proxy:
+        leader = stage.start(server=proxy.url)
+        stage.fleet.wait_leader(leader, within=60)
+        successor = stage.start()
+        ready(stage, successor)
+        cut = time.monotonic()
+        proxy.black_hole()
+        stage.fleet.wait_leader(successor, within=90)
+        time.sleep(AFTERWARDS)
+        ended = stage.fleet.leader([leader]) is None
+        beside = max(0.0, last_work(leader) - began(successor))
+        result: Result = {
+            "black hole: leader works for": last_work(leader) - cut if ended else NEVER,
+            "black hole: beside its successor": beside if ended else NEVER,
+        }
+        leader.kill()
+        return result
+
+
+def outage_begins(stage: Stage) -> tuple[Candidate, Candidate]:
+    """Start two, for an outage that all contenders share."""
+    leader = stage.start()
+    stage.fleet.wait_leader(leader, within=60)
+    other = stage.start()
+    ready(stage, other)
+    return leader, other
+
+
+def outage(
+    stage: Stage, pair: tuple[Candidate, Candidate], *, down: float, up: float
+) -> Result:
+    """The API server is gone for a while: when work ends, and when it goes on."""
+    leader, _ = pair
+    stage.fleet.wait_leader(after=up, within=120)
+    again = min(
+        instant
+        for each in pair
+        for instant in each.log().instants("work")
+        if instant > up
+    )
+    runs = [run for run in leader.log().runs("work") if run[0] < down]
+    return {
+        "outage: leader works for": runs[-1][1] - down,
+        "outage: work goes on after": again - up,
+        "outage: instants with two leaders": float(stage.fleet.count().overlaps),
+    }
+
+
+def users(key: str) -> tuple[str, str]:
+    """Name the users of a contender's leader and waiting candidate."""
+    return f"{key}-leader", f"{key}-waiting"
+
+
+def quiet(stage: Stage, *, audit: Path, seconds: float) -> Result:
+    """Nothing happens: requests, memory and processor time of leader and candidate."""
+    names = users(stage.contender.key)
+    leader = stage.start(user=names[0], work_period=0.25)
+    stage.fleet.wait_leader(leader, within=60)
+    waiting = stage.start(user=names[1], work_period=0.25)
+    ready(stage, waiting)
+    time.sleep(RHYTHM.interval)
+    before, spent = counted(audit), [processor(x) for x in (leader, waiting)]
+    time.sleep(seconds)
+    after = counted(audit)
+    spent = [processor(x) - y for x, y in zip((leader, waiting), spent, strict=True)]
+    minutes = seconds / 60
+    return {
+        "requests a minute, leader": (after[names[0]] - before[names[0]]) / minutes,
+        "requests a minute, waiting": (after[names[1]] - before[names[1]]) / minutes,
+        "memory, leader": memory(leader),
+        "memory, waiting": memory(waiting),
+        "processor, leader": spent[0] / minutes * 1000,
+        "processor, waiting": spent[1] / minutes * 1000,
+    }
+
+
+def counted(audit: Path) -> Counter[str]:
+    """Count the requests that arrived, by user: each has one line in the audit log."""
+    found: Counter[str] = Counter()
+    with audit.open(encoding="utf-8") as log:
+        for text in log:
+            if text.endswith("\n"):
+                found[json.loads(text)["user"]["username"]] += 1
+    return found
+
+
+def memory(candidate: Candidate) -> float:
+    """Give the resident memory of a process, in MiB."""
+    status = Path(f"/proc/{candidate.process.pid}/status").read_text(encoding="utf-8")
+    line = next(x for x in status.splitlines() if x.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+def processor(candidate: Candidate) -> float:
+    """Give the processor time a process has used, in seconds."""
+    stat = Path(f"/proc/{candidate.process.pid}/stat").read_text(encoding="utf-8")
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

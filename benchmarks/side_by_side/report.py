@@ -1,0 +1,169 @@
+"""The comparison for people and for programs: a table, JSON, a picture, a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.electors.figures import machine
+from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
+from controlplane.binaries import kubernetes_version
+
+__all__ = ["Report", "write_all"]
+
+UNITS = {
+    "first acquisition": "ms",
+    "clean hand-over": "s",
+    "crash fail-over": "s",
+    "requests a minute, leader": "",
+    "requests a minute, waiting": "",
+    "memory, leader": "MiB",
+    "memory, waiting": "MiB",
+    "processor, leader": "ms a minute",
+    "processor, waiting": "ms a minute",
+    "stale work after SIGSTOP": "s",
+    "black hole: leader works for": "s",
+    "black hole: beside its successor": "s",
+    "outage: leader works for": "s",
+    "outage: work goes on after": "s",
+    "outage: instants with two leaders": "",
+}
+"""Every line of the table, in order."""
+
+WIDTH, ROW, BAR, LABEL = 860, 22, 380, 290
+COLOURS = {"ours": "#2a78d6", "clientgo": "#8a8f98", "official": "#c9ccd1"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All results, by contender and by line."""
+
+    results: Mapping[str, Mapping[str, float | None]]
+    seconds: float
+
+    def shown(self, key: str, what: str) -> str:
+        """Give one figure as text; what had no end when nobody looked any more."""
+        value = self.results[key].get(what)
+        if value is None:
+            return "no end"
+        if UNITS[what] == "ms":
+            return f"{value * 1000:.0f} ms"
+        if UNITS[what] == "s":
+            return f"{value:.3f} s" if value < 1 else f"{value:.1f} s"
+        return f"{value:.0f} {UNITS[what]}".strip()
+
+    def rows(self) -> list[list[str]]:
+        """Give the table, its head first."""
+        head = ["", *(one.name for one in CONTENDERS)]
+        return [
+            head,
+            *(
+                [what, *(self.shown(one.key, what) for one in CONTENDERS)]
+                for what in UNITS
+            ),
+        ]
+
+    def table(self) -> str:
+        """Draw the table for a terminal."""
+        rows = self.rows()
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+            )
+            for row in rows
+        )
+
+    def markdown(self) -> str:
+        """Write the page of the documentation."""
+        head, *body = self.rows()
+        lines = [head, ["---"] * len(head), *body]
+        drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        where = machine()
+        return f"""\
+# Side by side
+
+This page is written by `make side-by-side`: the same work on one API server, in one run, for this package, for client-go and for the official `kubernetes` package.
+All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+
+{drawn}
+
+![The same figures as bars](side-by-side.svg)
+
+Measured on {where["when"][:10]} on {where["cores"]} cores with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
+Times are medians of three (first acquisition: of five) and hold for that machine alone; compare the columns, not the digits.
+
+## What the lines mean
+- **First acquisition**: from the elector's start, on a Lease that does not exist, to the first work.
+- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The official package cannot release: its successor waits.
+- **Crash fail-over**: from `kill -9` to the successor's first work.
+- **Requests a minute**: arrivals in the server's audit log over {self.seconds:g} s in which nothing happens.
+- **Memory, processor**: of the whole process, over the same time.
+- **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
+- **Black hole**: nothing reaches the leader any more; how long it works, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
+- **Outage**: the API server is killed, and back after 20 s; how long the leader works without it, and when anybody works again.
+
+Why the others work beside their successors: [Other libraries on the same Lease](interoperation.md).
+"""
+
+    def picture(self) -> str:
+        """Draw every line of the table as bars, longer is worse."""
+        parts: list[str] = []
+        y = 44
+        for what in UNITS:
+            values = [self.results[one.key].get(what) for one in CONTENDERS]
+            most = max([value for value in values if value is not None] or [0.0])
+            parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')
+            for one, value in zip(CONTENDERS, values, strict=True):
+                full = value is None
+                share = 1.0 if value is None else value / most if most else 0.0
+                dash = ' stroke="#b3261e" stroke-dasharray="4 3"' if full else ""
+                parts.append(
+                    f'<rect x="{LABEL}" y="{y}" width="{max(2.0, share * BAR):.1f}"'
+                    f' height="{ROW - 6}" rx="2" fill="{COLOURS[one.key]}"{dash}/>'
+                    f'<text x="{LABEL + max(2.0, share * BAR) + 8:.1f}" y="{y + 13}"'
+                    f' class="n">{escape(self.shown(one.key, what))}</text>'
+                )
+                y += ROW
+            y += 14
+        legend = "".join(
+            f'<rect x="{LABEL + i * 150}" y="14" width="14" height="14" rx="2"'
+            f' fill="{COLOURS[one.key]}"/>'
+            f'<text x="{LABEL + i * 150 + 20}" y="26">{escape(one.name)}</text>'
+            for i, one in enumerate(CONTENDERS)
+        )
+        style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}"'
+            f' role="img" aria-label="Shorter is better"><style>{style}</style>'
+            f'<rect width="{WIDTH}" height="{y}" fill="#fff"/>'
+            f'<text x="12" y="26">Shorter is better</text>{legend}{"".join(parts)}'
+            "</svg>\n"
+        )
+
+    def json(self) -> str:
+        """Write everything for programs."""
+        document = {
+            "machine": machine(),
+            "kubernetes": kubernetes_version(),
+            "rhythm": {
+                "lease_duration_sec": RHYTHM.duration,
+                "renew_deadline_sec": RHYTHM.deadline,
+                "renew_interval_sec": RHYTHM.interval,
+            },
+            "results": self.results,
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def write_all(report: Report, *, docs: Path, output: Path | None) -> None:
+    """Write the page, its picture and its figures."""
+    (docs / "side-by-side.md").write_text(report.markdown(), encoding="utf-8")
+    (docs / "side-by-side.svg").write_text(report.picture(), encoding="utf-8")
+    for path in (docs / "side-by-side.json", output):
+        if path is not None:
+            path.write_text(report.json(), encoding="utf-8")
