@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
 
 from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.election_options import option
 from kubernetes_leader_election.cli.extras import needs
+from kubernetes_leader_election.cli.output import on_terminal
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.demo_story import Result
 
 
 @click.command("demo")
-@click.option(
+@option(
     "--keep-logs",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the workers' logs in this folder.",
 )
-def command(keep_logs: Path | None) -> None:
+@option("--plain", is_flag=True, help="Lines, also on a terminal.")
+def command(*, keep_logs: Path | None, plain: bool) -> None:
     """
     Watch three real processes elect a leader on a Lease API of their own.
 
@@ -30,18 +35,35 @@ def command(keep_logs: Path | None) -> None:
     ride out a short outage of the API and stop by themselves in a long one. The
     workers log what they believe; the table at the end is counted from these logs.
     Takes about half a minute; exits with 1 if a promise was broken.
+
+    On a terminal a live picture (with the extra `tui`), else lines. Needs the extra
+    `testing`.
     """
     if keep_logs is not None:
         keep_logs.mkdir(parents=True, exist_ok=True)
-        _demo(keep_logs)
+        _demo(keep_logs, plain=plain)
         return
     with tempfile.TemporaryDirectory(prefix="leader-election-demo-") as folder:
-        _demo(Path(folder))
+        _demo(Path(folder), plain=plain)
 
 
-def _demo(folder: Path) -> None:
+def _demo(folder: Path, *, plain: bool) -> None:
     with needs("testing", "demo"):
         from kubernetes_leader_election.cli import demo_story  # noqa: PLC0415 - needs an extra
+    if on_terminal() and not plain and importlib.util.find_spec("rich") is not None:
+        from kubernetes_leader_election.cli import demo_table  # noqa: PLC0415 - needs an extra
+
+        results, error = demo_table.play(folder)
+    else:
+        results, error = _play_in_lines(folder, demo_story)
+    if not all(result.kept for result in results) or error is not None:
+        if error is not None:
+            click.echo(f"Error: {error}", err=True)
+        _show_stderr(folder)
+        raise SystemExit(exit_codes.NO)
+
+
+def _play_in_lines(folder: Path, story: ModuleType) -> tuple[list[Result], str | None]:
     begin = time.monotonic()
 
     def tell(line: str) -> None:
@@ -49,16 +71,12 @@ def _demo(folder: Path) -> None:
 
     results: list[Result] = []
     try:
-        results.extend(demo_story.play(folder, tell))
-    except demo_story.BrokenPromiseError as error:
-        click.echo(f"Error: {error}", err=True)
-        _show_stderr(folder)
-        raise SystemExit(exit_codes.NO) from error
+        results.extend(story.play(folder, tell))
+    except story.BrokenPromiseError as error:
+        return results, str(error)
     click.echo()
     _table(results)
-    if not all(result.kept for result in results):
-        _show_stderr(folder)
-        raise SystemExit(exit_codes.NO)
+    return results, None
 
 
 def _table(results: list[Result]) -> None:
@@ -67,14 +85,15 @@ def _table(results: list[Result]) -> None:
     click.echo(f"{'what':{width}}  {'took':>8}  {'promised':{promised}}  kept")
     click.echo(f"{'-' * width}  {'-' * 8}  {'-' * promised}  ----")
     for result in results:
-        took = "" if result.took is None else _duration(result.took)
+        took = "" if result.took is None else duration(result.took)
         kept = click.style("yes", fg="green") if result.kept else "NO"
         click.echo(
             f"{result.what:{width}}  {took:>8}  {result.promise:{promised}}  {kept}"
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Write a length of time as people do."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 

@@ -32,6 +32,14 @@ SHORT_OUTAGE: Final = 0.8
 LONG_OUTAGE: Final = 3.5
 """More than the renew deadline: the leader has to stop."""
 
+CONDITIONS: Final = {
+    signal.SIGTERM: "ends",
+    signal.SIGKILL: "killed",
+    signal.SIGSTOP: "frozen",
+    signal.SIGCONT: "runs",
+}
+"""What a process is after a signal."""
+
 Tell = Callable[[str], None]
 
 
@@ -57,6 +65,14 @@ class Crew:
         self._folder = folder
         self._kubeconfig = kubeconfig
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.conditions: dict[str, str] = dict.fromkeys(NAMES, "not started")
+        """What was last done to each process, in a word or two, to be shown."""
+        self.api = "answers"
+        """How the API does."""
+
+    def log_of(self, name: str) -> Path:
+        """Give the file that a worker writes what it believes to."""
+        return self._path(name)
 
     def start(self, name: str) -> None:
         """Start, or start again, one worker."""
@@ -74,16 +90,21 @@ class Crew:
                 stderr=error_log,
                 stdin=subprocess.DEVNULL,
             )
+        self.conditions[name] = "runs"
 
     def signal(self, name: str, number: signal.Signals) -> float:
         """Send a signal; give the instant just before."""
         before = time.monotonic()
         self._processes[name].send_signal(number)
+        self.conditions[name] = CONDITIONS[number]
         return before
 
     def wait(self, name: str) -> int:
         """Wait for a worker to end; give its exit code."""
-        return self._processes[name].wait(timeout=PATIENCE)
+        code = self._processes[name].wait(timeout=PATIENCE)
+        if self.conditions[name] == CONDITIONS[signal.SIGTERM]:
+            self.conditions[name] = "ended"
+        return code
 
     def logs(self) -> dict[str, ReadLog]:
         """Read all logs."""
@@ -117,19 +138,28 @@ class Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.conditions = dict.fromkeys(NAMES, "ended")
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
 
-def play(folder: Path, tell: Tell) -> Iterator[Result]:
-    """Play the story; yield a result for each step as it is known."""
+def play(
+    folder: Path, tell: Tell, introduce: Callable[[Crew], None] | None = None
+) -> Iterator[Result]:
+    """
+    Play the story; yield a result for each step as it is known.
+
+    ``introduce`` gets the crew before it starts, to be shown.
+    """
     with LeaseServer() as server, contextlib.ExitStack() as stack:
         config = folder / "kubeconfig"
         config.write_text(server.kubeconfig(), encoding="utf-8")
         os.chmod(config, 0o600)  # noqa: PTH101 - a path of our own
         crew = Crew(folder, config)
         stack.callback(crew.close)
+        if introduce is not None:
+            introduce(crew)
         tell(f"a Lease API listens on {server.url}")
         yield from _election(crew, tell)
         yield from _clean_stop(crew, tell)
@@ -202,7 +232,7 @@ def _freeze(crew: Crew, tell: Tell) -> Iterator[Result]:
 def _outages(crew: Crew, server: LeaseServer, tell: Tell) -> Iterator[Result]:
     time.sleep(1.0)
     old, _ = crew.leader(after=time.monotonic() - 0.1)
-    with _outage(server):
+    with _outage(server, crew):
         tell(f"the API hangs for {SHORT_OUTAGE} s")
         time.sleep(SHORT_OUTAGE)
     healed = time.monotonic()
@@ -214,7 +244,7 @@ def _outages(crew: Crew, server: LeaseServer, tell: Tell) -> Iterator[Result]:
     tell(f"{old} {'leads on' if rode else 'lost its term'}")
     yield Result("a short outage of the API", None, "ridden out", kept=rode)
     begin = time.monotonic()
-    with _outage(server):
+    with _outage(server, crew):
         tell(f"the API hangs for {LONG_OUTAGE} s")
         time.sleep(LONG_OUTAGE)
         last = max(crew.logs()[old].instants("belief"), default=0.0)
@@ -234,11 +264,13 @@ def _outages(crew: Crew, server: LeaseServer, tell: Tell) -> Iterator[Result]:
 
 
 @contextlib.contextmanager
-def _outage(server: LeaseServer) -> Iterator[None]:
+def _outage(server: LeaseServer, crew: Crew) -> Iterator[None]:
     fault = server.faults.add(Fault(Hang(seconds=LONG_OUTAGE), times=None))
+    crew.api = "hangs"
     try:
         yield
     finally:
+        crew.api = "answers"
         server.faults.remove(fault)
 
 
