@@ -143,5 +143,6 @@ def cli() -> None:
     Run programs only while they lead; see and move the leader of a Kubernetes Lease.
 
     Every option can be given as an environment variable too: KLE_ and its name, as in
-    KLE_LEASE_DURATION_SEC=30, or for one command alone KLE_RUN_LEASE_DURATION_SEC=30.
+    KLE_NAMESPACE=shop; for one command alone with the command's name between them, as
+    in KLE_RUN_LEASE_DURATION_SEC=30.
     """

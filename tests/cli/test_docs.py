@@ -1,0 +1,64 @@
+"""The page about the command line says what ``--help`` says."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+
+from kubernetes_leader_election.cli import dev, main
+
+PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+MARK = "<!-- generated: REWRITE_DOCS=1 pytest tests/cli/test_docs.py -->\n"
+
+
+def help_of(*words: str) -> str:
+    """Give the help of a command, at a width that is the same everywhere."""
+    result = CliRunner().invoke(
+        main.cli, [*words, "--help"], prog_name="kle", terminal_width=92
+    )
+    assert result.exit_code == 0
+    return "\n".join(line.rstrip() for line in result.output.splitlines())
+
+
+def generated() -> str:
+    """Write the part of the page that is made of the help."""
+    names = main.cli.list_commands(click.Context(main.cli))
+    calls = [(), *((name,) for name in names), ("dev", "fault")]
+    return "".join(
+        f"\n### `{' '.join(('kle', *words))}`\n\n```text\n{help_of(*words)}\n```\n"
+        for words in calls
+    )
+
+
+def test_docs_page_is_what_help_prints():
+    """Each command with all its options is on the page; REWRITE_DOCS=1 writes it anew."""
+    head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
+    if os.environ.get("REWRITE_DOCS"):
+        PAGE.write_text(head + MARK + generated(), encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == head + MARK + generated()
+
+
+def test_docs_name_every_command_in_the_table():
+    """The table at the top of the page leaves no command out."""
+    head, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
+    for name in main.COMMANDS:
+        assert re.search(rf"\b{name}\b", head), name
+
+
+def test_help_describes_every_option_and_gives_each_a_variable():
+    """No option without a sentence; all take KLE_ variables."""
+    context = click.Context(main.cli)
+    commands = {
+        name: main.cli.get_command(context, name)
+        for name in main.cli.list_commands(context)
+    }
+    commands["dev fault"] = dev.fault
+    for name, command in commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (name, parameter.name)
+                assert str(parameter.envvar).startswith("KLE_"), (name, parameter.name)
