@@ -65,3 +65,14 @@ def test_candidate_waits_as_long_as_it_is_told():
     hand.wait(0.2)
     assert hand.read
     assert hand.state is State.LOOKING
+
+
+def test_work_that_returns_while_its_lease_is_released_changes_nothing():
+    """G4: that the work ended may be said after all of it is known to be over."""
+    hand = Hand().lead()
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    assert hand.state is State.RELEASING
+    hand.say(m.EndAsked(term=hand.term))
+    hand.written()
+    assert hand.state is State.STOPPED

@@ -166,7 +166,8 @@ _STAYS: Final[dict[State, frozenset[Fact]]] = {
     # A stuck application stops renewing; its term runs to the deadline.
     S.LEADER: _LIFE | {F.RENEWED},
     S.DRAINING: _LIFE | _STOPS | {F.END_ASKED, F.RENEWED},
-    S.RELEASING: _LIFE | _STOPS,
+    # The work may be said to have returned after it was said to be over.
+    S.RELEASING: _LIFE | _STOPS | {F.END_ASKED},
     S.FENCED: _LIFE | _STOPS | {F.END_ASKED, F.DRIVER_FAILED},
     S.WITHDRAWING: _LIFE | _STOPS,
     S.STANDING_BY: _LIFE | {F.STEP_DOWN_ASKED, F.DRIVER_FAILED},
