@@ -6,6 +6,7 @@ import pytest
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.errors import LeaderElectionError
 from tests.core.harness import Hand
 from tests.core.stories import L, R, T, keep_watching, reasons
 
@@ -76,3 +77,16 @@ def test_work_that_returns_while_its_lease_is_released_changes_nothing():
     hand.say(m.EndAsked(term=hand.term))
     hand.written()
     assert hand.state is State.STOPPED
+
+
+def test_engine_that_fails_while_it_releases_ends_the_term():
+    """Fault 07: nothing is left of the term; what is said of it comes too late."""
+    hand = Hand().lead()
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    hand.say(m.DriverFailed(error=LeaderElectionError("a defect")))
+    assert hand.state is State.STOPPED
+    hand.say(m.EndAsked(term=hand.term))
+    assert not hand.open
+    hand.start()
+    assert hand.state is State.ACQUIRING, "its own ended term is free to it (rule 5)"

@@ -229,6 +229,8 @@ class Election(Answers):
         self._orders.abandon_all()
         if self.state in HOLDING:
             self._lose("failed", Fact.DRIVER_FAILED)
+        elif self.state is State.RELEASING:
+            self._finish(Fact.DRIVER_FAILED)
         else:
             self._change(Fact.DRIVER_FAILED)
         self._doubt = False
