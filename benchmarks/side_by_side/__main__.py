@@ -78,8 +78,9 @@ def share_an_outage(control_plane: ControlPlane) -> dict[str, parts.Result]:
         down = time.monotonic()
         control_plane.apiserver.kill()
         time.sleep(OUTAGE)
-        control_plane.restart_apiserver()
+        # From here on: electors are back before a check of the server would notice.
         up = time.monotonic()
+        control_plane.restart_apiserver()
         results = pool.map(
             lambda both: parts.outage(both[0], both[1], down=down, up=up),
             zip(stages, pairs, strict=True),

@@ -105,7 +105,7 @@ Times are medians of three (first acquisition: of five) and hold for that machin
 - **Memory, processor**: of the whole process, over the same time.
 - **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
 - **Black hole**: nothing reaches the leader any more; how long it works, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
-- **Outage**: the API server is killed, and back after 20 s; how long the leader works without it, and when anybody works again.
+- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it, and how long after that start anybody works again (the server itself takes some seconds).
 
 Why the others work beside their successors: [Other libraries on the same Lease](interoperation.md).
 """

@@ -149,7 +149,7 @@ def test_elector_takes_a_free_record_at_once_whatever_its_shape(
 def test_elector_waits_for_a_held_record_as_long_as_it_says_whatever_its_shape(
     control_plane: Cluster, namespace: str, tell: Callable[[str], None]
 ) -> None:
-    """Held is held for its own duration, whatever its times say (rule 1, 3, 5)."""
+    """Held is held for its own duration, whatever its times say (rule 1, rule 3, rule 5)."""
     for text, (took, lease) in elect(control_plane, namespace, TAKEN).items():
         assert took >= HELD["leaseDurationSeconds"], text
         assert lease["spec"]["holderIdentity"] == "odd", text

@@ -100,7 +100,7 @@ def test_nobody_leads_when_etcd_freezes_for_more_than_the_deadline(
     """
     Etcd frozen for longer than L ends the term; writes that hang land late or never.
 
-    fault 27, 28, 29, G1, G2.
+    fault 27, fault 28, fault 29, G1, G2.
     """
     fleet.pair(partial(fleet.start, new_setting(own)))
     for number in range(3):

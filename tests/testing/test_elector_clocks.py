@@ -28,7 +28,7 @@ def leader(elector_clocks, lease_server_kubeconfig) -> Iterator[Elector]:
 
 @pytest.mark.parametrize("move", ["suspend", "elapse"])
 def test_leader_believes_nothing_after_a_suspend(leader, elector_clocks, move):
-    """Time that no code of ours saw go by counts at once (fault 03, rule 14, 15)."""
+    """Time that no code of ours saw go by counts at once (fault 03, rule 14, rule 15)."""
     lost = threading.Event()
     leader.on(EVENTS.LEADERSHIP_LOST, lambda _: lost.set())
     getattr(elector_clocks, move)(60)

@@ -1,0 +1,38 @@
+"""The report of the comparison shows every figure, and those that have none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.side_by_side.contenders import CONTENDERS
+from benchmarks.side_by_side.report import UNITS, Report, write_all
+
+pytestmark = pytest.mark.e2e
+
+
+def test_report_writes_page_picture_and_figures(tmp_path: Path) -> None:
+    """Each contender has a cell and a bar in each line, "no end" among them."""
+    figures = dict.fromkeys(UNITS, 1.5)
+    results = {one.key: dict(figures) for one in CONTENDERS}
+    results["official"]["black hole: leader works for"] = None
+    results["ours"]["first acquisition"] = 0.0421
+
+    write_all(Report(results=results, seconds=60), docs=tmp_path, output=None)
+
+    page = (tmp_path / "side-by-side.md").read_text()
+    assert "| first acquisition | 42 ms |" in page
+    assert page.count("| no end |") == 1
+    picture = ET.fromstring((tmp_path / "side-by-side.svg").read_text())  # noqa: S314
+    bars = [x for x in picture.iter() if x.tag.endswith("rect")]
+    # The background and the legend have rectangles, too.
+    assert len(bars) == 1 + len(CONTENDERS) * (1 + len(UNITS))
+    assert (
+        json.loads((tmp_path / "side-by-side.json").read_text())["results"] == results
+    )
