@@ -24,6 +24,7 @@ def test_main_lists_every_command_with_the_help_it_has(call):
         result = call(name, "--help")
         assert result.exit_code == 0
         assert result.stdout.startswith(f"Usage: kle {name}")
+        assert "\\b" not in result.stdout, "markup, for click and not for people"
 
 
 def test_main_says_what_each_exit_code_means(call):

@@ -153,7 +153,7 @@ def command(
     timing: dict[str, Any],
     **options: Any,
 ) -> None:
-    r"""
+    """
     Run COMMAND only while this replica is the leader of LEASE.
 
     When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
