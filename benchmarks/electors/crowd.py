@@ -15,7 +15,7 @@ import time
 from multiprocessing.connection import Connection
 
 from benchmarks.electors.figures import Figure
-from benchmarks.electors.server import CANDIDATE, LEADER, SPAWN, Address, Questions
+from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
 from kubernetes_leader_election.core.life import AFTER_EXPIRY
 from kubernetes_leader_election.credentials import explicit
@@ -77,13 +77,9 @@ def _stand(pipe: Connection, address: Address, count: int) -> None:
 
 def measure(server: Questions, count: int) -> list[Figure]:
     """Kill the leader of a Lease that so many candidates watch."""
-    ours, theirs = SPAWN.Pipe()
-    leader = SPAWN.Process(target=_lead, args=(theirs, server.address))
-    leader.start()
+    leader, ours = begin(_lead, server.address)
     ours.recv()
-    many, theirs = SPAWN.Pipe()
-    crowd = SPAWN.Process(target=_stand, args=(theirs, server.address, count))
-    crowd.start()
+    crowd, many = begin(_stand, server.address, count)
     many.recv()
     while server.watches() < count:
         time.sleep(0.1)

@@ -8,7 +8,7 @@ import time
 from multiprocessing.connection import Connection
 
 from benchmarks.electors.figures import Figure, figure
-from benchmarks.electors.server import CANDIDATE, LEADER, SPAWN, Address, Questions
+from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
 from kubernetes_leader_election.sync import Elector
 
@@ -48,17 +48,9 @@ def _hold(
 
 
 def _round(server: Questions, duration: int, names: list[str]) -> list[float]:
-    ours, theirs = SPAWN.Pipe()
-    leader = SPAWN.Process(
-        target=_hold, args=(theirs, server.address, LEADER, duration, names)
-    )
-    leader.start()
+    leader, ours = begin(_hold, server.address, LEADER, duration, names)
     ours.recv(), ours.recv()
-    heirs, theirs = SPAWN.Pipe()
-    heir = SPAWN.Process(
-        target=_hold, args=(theirs, server.address, CANDIDATE, duration, names)
-    )
-    heir.start()
+    heir, heirs = begin(_hold, server.address, CANDIDATE, duration, names)
     heirs.recv()
     time.sleep(duration * 0.4)
     assert leader.pid is not None

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.electors.figures import Figure, figure
-from benchmarks.electors.server import CANDIDATE, LEADER, SPAWN, Address, Questions
+from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import Fact
@@ -122,11 +122,7 @@ def measure(server: Questions, n: int) -> list[Figure]:
     trips, deliveries = _measure_path(address, 200)
     pipes, processes = [], []
     for user in (LEADER, CANDIDATE):
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(
-            target=_take_turns, args=(theirs, address, user, n // 2)
-        )
-        process.start()
+        process, ours = begin(_take_turns, address, user, n // 2)
         pipes.append(ours)
         processes.append(process)
     told = [pipe.recv() for pipe in pipes]

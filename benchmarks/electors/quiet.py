@@ -7,7 +7,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 
 from benchmarks.electors.figures import Figure
-from benchmarks.electors.server import CANDIDATE, LEADER, SPAWN, Address, Questions
+from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
 from kubernetes_leader_election.sync import Elector
 
@@ -34,9 +34,7 @@ def measure(server: Questions) -> list[Figure]:
     """Count the requests of a leader and a candidate over ten renewals."""
     pipes, processes = [], []
     for user in (LEADER, CANDIDATE):
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=_take_part, args=(theirs, server.address, user))
-        process.start()
+        process, ours = begin(_take_part, server.address, user)
         ours.recv()
         pipes.append(ours)
         processes.append(process)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,22 @@ SPAWN = multiprocessing.get_context("spawn")
 """No process of a benchmark inherits the threads of another one."""
 
 LEADER, CANDIDATE = "leader", "candidate"
+
+
+def begin(
+    target: Callable[..., None], *arguments: object
+) -> tuple[Process, Connection]:
+    """
+    Start a process, and give it with our end of its pipe.
+
+    Its end is closed here: when it dies, who waits for its word is told so, by an
+    EOFError, and does not wait for ever.
+    """
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=target, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +107,8 @@ def _serve(pipe: Connection, folder: str) -> None:
 @contextlib.contextmanager
 def lease_server() -> Iterator[Questions]:
     """Run the server over TLS for the length of a block."""
-    ours, theirs = multiprocessing.Pipe()
     with tempfile.TemporaryDirectory() as folder:
-        process = SPAWN.Process(target=_serve, args=(theirs, folder))
-        process.start()
+        process, ours = begin(_serve, folder)
         try:
             yield Questions(ours, ours.recv())
         finally:
