@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks.electors.figures import machine
 from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
@@ -44,6 +45,7 @@ class Report:
 
     results: Mapping[str, Mapping[str, float | None]]
     seconds: float
+    where: Mapping[str, Any] = field(default_factory=machine)
 
     def shown(self, key: str, what: str) -> str:
         """Give one figure as text; what had no end when nobody looked any more."""
@@ -83,7 +85,7 @@ class Report:
         head, *body = self.rows()
         lines = [head, ["---"] * len(head), *body]
         drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        where = machine()
+        where = self.where
         return f"""\
 # Side by side
 
@@ -94,7 +96,7 @@ All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew de
 
 ![The same figures as bars](side-by-side.svg)
 
-Measured on {where["when"][:10]} on {where["cores"]} cores with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
+Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]} with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
 Times are medians of three (first acquisition: of five) and hold for that machine alone; compare the columns, not the digits.
 
 ## What the lines mean
@@ -148,7 +150,8 @@ Why the others work beside their successors: [Other libraries on the same Lease]
     def json(self) -> str:
         """Write everything for programs."""
         document = {
-            "machine": machine(),
+            "machine": self.where,
+            "seconds": self.seconds,
             "kubernetes": kubernetes_version(),
             "rhythm": {
                 "lease_duration_sec": RHYTHM.duration,
