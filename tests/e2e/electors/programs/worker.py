@@ -115,6 +115,8 @@ def main() -> None:
         log.note("began", identity)
         electors.append((build(options, identity, log), log))
     watch_beliefs(electors, options.work_period)
+    for _, log in electors:
+        log.note("contending")
     if options.front == "asyncio":
         asyncio.run(run_on_asyncio(electors, options.work_period))
     else:
