@@ -1,0 +1,65 @@
+"""
+Draw the pictures of the documentation: ``python proofs/pictures.py``.
+
+One story with three faults, one random world, and the diagram of the states.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kubernetes_leader_election.core.states import diagram
+from kubernetes_leader_election.testing.simulation.generate import settings_for
+from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
+from kubernetes_leader_election.testing.simulation.timeline import (
+    seed_svg,
+    timeline_svg,
+)
+from kubernetes_leader_election.testing.simulation.trace import Recorder
+from kubernetes_leader_election.testing.simulation.world import run_plan
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+SEED = 11
+
+
+def story() -> str:
+    """Draw a leader that is cut off, one that is frozen, and one that stops."""
+    rates = {"a": 0.95, "b": 1.0, "c": 1.05}
+    nodes = tuple(
+        NodePlan(
+            name=name,
+            settings=settings_for(name, duration=20, share=0.5),
+            rate=rate,
+            starts=0.5 * index,
+            stop_share=1.0,
+        )
+        for index, (name, rate) in enumerate(rates.items())
+    )
+    faults = (
+        Fault(at=25.0, kind="cut", target="leader", length=35.0, detail="both"),
+        Fault(at=75.0, kind="freeze", target="leader", length=30.0, detail="stop"),
+        Fault(at=128.0, kind="stop and start", target="leader", length=8.0),
+    )
+    plan = Plan(
+        seed=3,
+        profile="default",
+        nodes=nodes,
+        faults=faults,
+        heal_at=150.0,
+        ends=150.0,
+    )
+    recorder = Recorder()
+    outcome = run_plan(plan, recorder=recorder)
+    assert not outcome.violations
+    return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
+
+
+def main() -> None:
+    """Write all pictures."""
+    (DOCS / "timeline-story.svg").write_text(story(), encoding="utf-8")
+    (DOCS / "timeline-world.svg").write_text(seed_svg(SEED), encoding="utf-8")
+    (DOCS / "states.dot").write_text(diagram(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
