@@ -66,6 +66,10 @@ e2e: $(VENV)/.dev
 side-by-side: $(VENV)/.dev controlplane
 	@$(BIN)/python -m benchmarks.side_by_side
 
+# The formal model, checked by TLC; needs Java (11 or newer). QUICK=1: its short form.
+model: $(VENV)/.dev
+	@$(BIN)/python proofs/run.py $(if $(QUICK),--quick)
+
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.electors
 

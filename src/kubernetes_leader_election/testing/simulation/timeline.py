@@ -133,7 +133,7 @@ def _of(name: str, spans: Sequence[Span]) -> list[Span]:
 
 
 def _clocks(plan: NodePlan) -> str:
-    parts = [] if plan.kind == "elector" else [plan.kind]
+    parts: list[str] = [] if plan.kind == "elector" else [plan.kind]
     if plan.rate != 1.0:
         parts.append(f"clock {100 * (plan.rate - 1):+.0f} %")
     if plan.wall_offset:
