@@ -28,7 +28,10 @@ PATIENCE: Final = 15.0
 """Seconds after which a step is called broken: several times what it should take."""
 LEASE: Final = float(demo_worker.LEASE_DURATION_SEC)
 SHORT_OUTAGE: Final = 0.8
-"""Less than renew deadline less interval less request timeout: it is ridden out (G8)."""
+"""
+Less than L - R - T = 1.7 s, so that it is ridden out (G8): half of it, since a busy
+machine adds delays of its own.
+"""
 LONG_OUTAGE: Final = 3.5
 """More than the renew deadline: the leader has to stop."""
 

@@ -12,9 +12,9 @@ from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.sync import Elector, Term
 from kubernetes_leader_election.testing.belief_log import BeliefLog
 
-LEASE_DURATION_SEC = 3
+LEASE_DURATION_SEC = 4
 RENEW_INTERVAL_MS = 500
-RENEW_DEADLINE_SEC = 2.0
+RENEW_DEADLINE_SEC = 2.7
 REQUEST_TIMEOUT_SEC = 0.5
 STOP_BUDGET_SEC = 0.5
 CHECK_EVERY = 0.005
