@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from controlplane.control_plane import ControlPlane
 from controlplane.external import ExternalCluster
 from electors import node_package
 from electors.fleet import Fleet
+
+from kubernetes_leader_election.testing import LeaseServer
 
 FLEET = pytest.StashKey[Fleet]()
 TOLD = "told"
@@ -77,6 +81,38 @@ def fresh_control_plane(
 def namespace(control_plane: Cluster) -> str:
     """Make a namespace for one test on the shared server."""
     return control_plane.namespace()
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """A server on which `run` is tested: its address, and a kubeconfig for it."""
+
+    url: str
+    kubeconfig: Callable[..., Path]
+    """Takes ``server``: another address for the same server, that of a proxy."""
+
+
+@pytest.fixture(params=["embedded", "real"])
+def run_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunPlace]:
+    """Give the embedded Lease API, then a namespace of the real control plane."""
+    if request.param == "real":
+        cluster: Cluster = request.getfixturevalue("control_plane")
+        space = cluster.namespace()
+        verbs = ["get", "create", "update", "watch"]
+        cluster.allow("alice", verbs, namespace=space, name="run-test")
+        yield RunPlace(
+            cluster.server_url, partial(cluster.kubeconfig, "alice", namespace=space)
+        )
+        return
+    with LeaseServer() as embedded:
+
+        def kubeconfig(*, server: str = embedded.url) -> Path:
+            path = tmp_path / f"embedded-{len(list(tmp_path.iterdir()))}.kubeconfig"
+            text = embedded.kubeconfig(path=path)
+            path.write_text(text.replace(embedded.url, server))
+            return path
+
+        yield RunPlace(embedded.url, kubeconfig)
 
 
 @pytest.fixture

@@ -333,6 +333,7 @@ class Keeper:
             self._end(signal.SIGTERM, None)
 
     def _kill(self, everybody: list[Process]) -> None:
+        self._forward(signal.SIGKILL)  # where there is no /proc, this has to do
         refused = signal_all(everybody, signal.SIGKILL)
         if refused and refused != self._refused:
             self._refused = refused

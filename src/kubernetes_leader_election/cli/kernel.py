@@ -68,29 +68,58 @@ class Process(NamedTuple):
 
     pid: int
     group: int
+    """Its process group, as /proc numbers it."""
+    listed: int
+    """Its number in /proc."""
 
 
 def descendants(root: int) -> list[Process]:
-    """List all living processes below ``root``, parents before children."""
+    """
+    List all living processes below ``root``, parents before children.
+
+    Gives none where there is no /proc: then only the process group can be reached.
+    """
     children: dict[int, list[Process]] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - looked at often, in a hurry
-        if not entry.isdigit():
-            continue
+    try:
+        entries = [x for x in os.listdir("/proc") if x.isdigit()]  # noqa: PTH208 - looked at often, in a hurry
+        # After `unshare --pid` alone, /proc still numbers as the parent does.
+        foreign = os.readlink("/proc/self") != str(os.getpid())  # noqa: PTH115
+        depth = len(_namespace_pids("self")) if foreign else 0
+    except OSError:
+        return []
+    start = root
+    for entry in entries:
         try:
             with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
                 stat = file.read()
+            pid = int(entry)
+            if foreign:
+                pids = _namespace_pids(entry)
+                if len(pids) < depth:
+                    continue  # outside of our namespace
+                pid = pids[depth - 1]
+                start = int(entry) if pid == root else start
         except OSError:
             continue  # it ended while we looked
         state, parent, group = stat[stat.rindex(b")") + 2 :].split(b" ", 3)[:3]
-        children.setdefault(int(parent), []).append(Process(int(entry), int(group)))
-        if state in b"ZX":
-            children[int(parent)].pop()
-    found, below = [], list(children.get(root, ()))
+        if state not in b"ZX":
+            process = Process(pid, int(group), int(entry))
+            children.setdefault(int(parent), []).append(process)
+    found, below = [], list(children.get(start, ()))
     while below:
         process = below.pop(0)
         found.append(process)
-        below.extend(children.get(process.pid, ()))
+        below.extend(children.get(process.listed, ()))
     return found
+
+
+def _namespace_pids(entry: str) -> list[int]:
+    """Give the numbers of a process, from the namespace of /proc inwards."""
+    with open(f"/proc/{entry}/status", "rb") as file:  # noqa: PTH123
+        for line in file:
+            if line.startswith(b"NSpid:"):
+                return [int(x) for x in line.split()[1:]]
+    return []
 
 
 def signal_all(processes: list[Process], number: int) -> list[int]:
