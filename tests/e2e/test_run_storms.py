@@ -195,6 +195,7 @@ def test_run_works_as_process_1(
         leader.wait_for_work()
         (init,) = [p for p in leader.living() if _is_init(p)]
         os.kill(init, signal.SIGTERM)
+        eventually(lambda r=leader: r.process.poll() is not None, f"{leader.name} ends")
         assert leader.wait() == 0, leader.stderr
         assert leader.living() == []
     overlaps, total = _overlaps(tmp_path / "logs")

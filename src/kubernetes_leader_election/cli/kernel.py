@@ -77,39 +77,44 @@ def descendants(root: int) -> list[Process]:
     """
     List all living processes below ``root``, parents before children.
 
-    Gives none where there is no /proc: then only the process group can be reached.
+    ``root`` is this process or one below it. Gives none where there is no /proc: then
+    only the process group can be reached.
     """
-    children: dict[int, list[Process]] = {}
     try:
         entries = [x for x in os.listdir("/proc") if x.isdigit()]  # noqa: PTH208 - looked at often, in a hurry
+        own = int(os.readlink("/proc/self"))  # noqa: PTH115
         # After `unshare --pid` alone, /proc still numbers as the parent does.
-        foreign = os.readlink("/proc/self") != str(os.getpid())  # noqa: PTH115
-        depth = len(_namespace_pids("self")) if foreign else 0
+        depth = len(_namespace_pids("self")) if own != os.getpid() else 0
     except OSError:
         return []
-    start = root
+    children: dict[int, list[Process]] = {}
     for entry in entries:
         try:
             with open(f"/proc/{entry}/stat", "rb") as file:  # noqa: PTH123
                 stat = file.read()
-            pid = int(entry)
-            if foreign:
-                pids = _namespace_pids(entry)
-                if len(pids) < depth:
-                    continue  # outside of our namespace
-                pid = pids[depth - 1]
-                start = int(entry) if pid == root else start
+            pids = _namespace_pids(entry) if depth else [int(entry)]
         except OSError:
             continue  # it ended while we looked
+        if len(pids) < depth:
+            continue  # outside of our namespace
         state, parent, group = stat[stat.rindex(b")") + 2 :].split(b" ", 3)[:3]
         if state not in b"ZX":
-            process = Process(pid, int(group), int(entry))
+            process = Process(pids[depth - 1], int(group), int(entry))
             children.setdefault(int(parent), []).append(process)
-    found, below = [], list(children.get(start, ()))
-    while below:
-        process = below.pop(0)
+    # From this process on, since other namespaces have the same numbers.
+    below = _below(own, children)
+    if root == os.getpid():
+        return below
+    top = next((process for process in below if process.pid == root), None)
+    return [] if top is None else _below(top.listed, children)
+
+
+def _below(listed: int, children: dict[int, list[Process]]) -> list[Process]:
+    found, next_ones = [], list(children.get(listed, ()))
+    while next_ones:
+        process = next_ones.pop(0)
         found.append(process)
-        below.extend(children.get(process.listed, ()))
+        next_ones.extend(children.get(process.listed, ()))
     return found
 
 
