@@ -15,7 +15,7 @@ from kubernetes_leader_election.testing.belief_log import ReadLog, read_log
 
 CHILD = Path(__file__).with_name("run_child.py")
 MARK = "RUN_TEST_MARK"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything may take here; what takes them all is broken."""
 
 FAST = (
