@@ -7,7 +7,7 @@
 (* Everything a candidate does depends only on its own clock and on what   *)
 (* it has read; `ghost` is there for the properties and is read by nobody  *)
 (* else.  What is modelled, how large, and what is left out is told in     *)
-(* docs/model.md.                                                          *)
+(* docs/proof.md.                                                          *)
 (*                                                                         *)
 (* Versions.  A resourceVersion is compared for equality with the stored   *)
 (* one, and a version once replaced never comes back.  So instead of the   *)
