@@ -37,9 +37,10 @@ class AssumedElection:
     @property
     def term_deadline(self) -> Belief | None:
         """The same while draining, too."""
-        if self.state in (State.LEADER, State.DRAINING):
-            return self._belief()
-        return None
+        return self._belief() if self._holds() else None
+
+    def _holds(self) -> bool:
+        return self.state in (State.LEADER, State.DRAINING)
 
     def _belief(self) -> Belief:
         return Belief(
@@ -65,7 +66,7 @@ class AssumedElection:
                 self._drain("stepped_down", Fact.STEP_DOWN_ASKED)
                 seconds = self.settings.lease_duration if stay_out is None else stay_out
                 self._stay_out_until = now.boottime + seconds
-            case m.EndAsked(term=term) if term == self._terms:
+            case m.EndAsked(term=term) if term == self._terms and self._holds():
                 self._drain("work_ended", Fact.END_ASKED)
             case m.WorkEnded():
                 self._change(Fact.WORK_ENDED)
