@@ -1,0 +1,175 @@
+"""What `run` decides, without any process: health, delays, exit codes, addresses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from kubernetes_leader_election.cli import kernel, run_policy, term_file
+from kubernetes_leader_election.cli.run_health import (
+    Fitness,
+    HealthPlan,
+    check_command,
+)
+from kubernetes_leader_election.cli.run_http import Endpoints, parse_address
+from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
+
+
+def _fitness(*, always: bool = True) -> Fitness:
+    return Fitness(
+        HealthPlan(
+            command="true",
+            url=None,
+            interval=1.0,
+            timeout=1.0,
+            threshold=3,
+            start_period=10.0,
+            always=always,
+            unhealthy_timeout=60.0,
+        )
+    )
+
+
+def test_candidate_is_fit_only_after_its_first_success():
+    """A candidate that is checked proves itself first; one that is not, is trusted."""
+    fitness = _fitness()
+    assert not fitness.fit
+    fitness.take(ok=True, now=0.0)
+    assert fitness.fit
+    assert _fitness(always=False).fit
+
+
+def test_leader_is_unfit_after_failures_in_a_row():
+    """The threshold counts failures in a row; a success in between forgives them."""
+    fitness = _fitness()
+    for ok in (True, False, False, True, False, False):
+        fitness.take(ok=ok, now=0.0)
+    assert fitness.fit
+    fitness.take(ok=False, now=0.0)
+    assert not fitness.fit
+
+
+def test_command_may_fail_its_checks_while_it_starts():
+    """Until its first success, or the end of the start period, failures do not count."""
+    fitness = _fitness(always=False)
+    fitness.started(100.0)
+    for now in (101.0, 102.0, 103.0, 109.9):
+        fitness.take(ok=False, now=now)
+    assert fitness.fit
+    for now in (110.0, 111.0, 112.0):
+        fitness.take(ok=False, now=now)
+    assert not fitness.fit
+
+
+def test_unhealthy_candidate_contends_when_nobody_led_for_long():
+    """All unhealthy: after the time that is set they contend all the same."""
+    fitness = _fitness()
+    fitness.look(someone_leads=False, now=0.0)
+    fitness.look(someone_leads=True, now=50.0)
+    fitness.look(someone_leads=False, now=60.0)
+    fitness.look(someone_leads=False, now=119.9)
+    assert not fitness.fit
+    fitness.look(someone_leads=False, now=120.0)
+    assert fitness.fit
+    assert fitness.desperate
+    fitness.take(ok=True, now=121.0)
+    assert fitness.fit
+    assert not fitness.desperate
+
+
+def test_health_command_that_hangs_has_failed():
+    """A check that takes too long is ended, and counts as failed."""
+    assert check_command(["true"], 5.0, {}) == ""
+    assert check_command(["false"], 5.0, {}) == "exit code 1"
+    assert "longer" in check_command(["sleep", "60"], 0.05, {})
+
+
+def test_delays_grow_and_begin_anew_after_a_good_run():
+    """1 s, 2 s, 4 s, never above the longest; a minute of work makes it 1 s again."""
+    backoff = run_policy.Backoff(5.0)
+    assert [backoff.after(0.1) for _ in range(4)] == [1.0, 2.0, 4.0, 5.0]
+    assert backoff.after(60.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "again"),
+    [
+        ("never", 1, False),
+        ("on-failure", 0, False),
+        ("on-failure", 1, True),
+        ("always", 0, True),
+    ],
+)
+def test_restart_follows_its_policy(policy, code, again):
+    """--restart says for which exit codes a command is started again."""
+    assert run_policy.restarts(policy, code) is again
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("127.0.0.1:80", "127.0.0.1", 80),
+        (":8080", "0.0.0.0", 8080),  # noqa: S104 - probes come from outside
+        ("8080", "0.0.0.0", 8080),  # noqa: S104 - likewise
+        ("[::1]:8080", "::1", 8080),
+    ],
+)
+def test_http_address_is_understood(address, host, port):
+    """HOST:PORT, :PORT, PORT and an IPv6 host in brackets (fault 47)."""
+    assert parse_address(address) == (host, port)
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:", "host:x", "host:70000"])
+def test_http_address_that_is_none_is_refused(address):
+    """With an example of one that works."""
+    with pytest.raises(ConfigurationError, match="8080"):
+        parse_address(address)
+
+
+def test_endpoints_answer_each_for_itself():
+    """A replica that waits is alive and ready, and not the leader."""
+    endpoints = Endpoints(
+        problem=lambda: "",
+        absence=lambda: "",
+        leads=lambda: False,
+        leader=lambda: None,
+        metrics=lambda: "x 1\n",
+    )
+    paths = ("/livez", "/readyz?verbose", "/leaderz", "/", "/metrics", "/else")
+    statuses = [endpoints.answer(path)[0] for path in paths]
+    assert statuses == [200, 200, 503, 200, 200, 404]
+    assert endpoints.answer("/")[2] == '{"name": ""}\n'
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"lease": 1}', "{"], ids=["empty", "list", "parts", "cut"]
+)
+def test_term_file_that_is_odd_is_no_leadership(tmp_path, monkeypatch, content):
+    """Whatever stands in the file: no traceback, and never a yes."""
+    path = tmp_path / "term.json"
+    path.write_text(content)
+    monkeypatch.setenv(term_file.FILE_VARIABLE, str(path))
+    with pytest.raises(NotLeaderError):
+        term_file.read()
+
+
+@pytest.mark.slow
+def test_descendants_are_found_below_this_process_alone():
+    """Children and their children, with parents first; nobody else."""
+    code = "import subprocess; subprocess.run(['sleep', '60'])"
+    process = subprocess.Popen([sys.executable, "-S", "-c", code])
+    try:
+        while len(kernel.descendants(process.pid)) < 1:
+            assert process.poll() is None
+        (sleeper,) = kernel.descendants(process.pid)
+        own = [p.pid for p in kernel.descendants(os.getpid())]
+        assert own.index(process.pid) < own.index(sleeper.pid)
+        assert kernel.descendants(1) == []
+    finally:
+        kernel.signal_all(kernel.descendants(process.pid), signal.SIGKILL)
+        process.kill()
+        process.wait()
