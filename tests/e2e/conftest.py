@@ -25,7 +25,9 @@ from controlplane.access import Cluster
 from controlplane.control_plane import ControlPlane
 from controlplane.external import ExternalCluster
 from electors import node_package
+from electors.candidates import ClientGo, NodePackage, Official, Setting
 from electors.fleet import Fleet
+from electors.mixed import RHYTHM, Start
 
 from kubernetes_leader_election.testing import LeaseServer
 
@@ -155,6 +157,30 @@ def node_home() -> Path:
         return node_package.install()
     except node_package.NotInstalledError as error:
         pytest.skip(f"no Node candidate: {error}")
+
+
+@pytest.fixture
+def mixed_setting(control_plane: Cluster, namespace: str) -> Setting:
+    """Give what all candidates share; some rivals create by POST, and list."""
+    verbs = ["get", "list", "create", "update", "watch"]
+    control_plane.allow("carol", verbs, namespace=namespace)
+    return Setting(
+        kubeconfig=control_plane.kubeconfig("carol"),
+        namespace=namespace,
+        rhythm=RHYTHM,
+    )
+
+
+@pytest.fixture(params=["client-go", "official Python package", "Node package"])
+def rival(request: pytest.FixtureRequest, fleet: Fleet) -> Start:
+    """Give a function that starts a rival of one kind."""
+    if request.param == "client-go":
+        program: Path = request.getfixturevalue("clientgo_elector")
+        return partial(fleet.start, kind=ClientGo, program=program)
+    if request.param == "Node package":
+        home: Path = request.getfixturevalue("node_home")
+        return partial(fleet.start, kind=NodePackage, home=home)
+    return partial(fleet.start, kind=Official)
 
 
 @pytest.hookimpl(wrapper=True)
