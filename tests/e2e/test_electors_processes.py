@@ -5,15 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from controlplane.access import Cluster
-from electors.candidates import QUICK, Candidate, Setting
+from electors.candidates import QUICK, Candidate, Rhythm, Setting
 from electors.fleet import Fleet, leads_since
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 FRONTS = pytest.mark.parametrize("front", ["threads", "asyncio"])
+CROWDED = Rhythm(duration=6, interval=1, deadline=4, timeout=1.5)
+"""Room for fifty TLS handshakes at once on two cores that have other work, too."""
+
 SLACK = 6.0
 """Seconds allowed beside the bound of G6: the machine may be busy."""
 
@@ -138,8 +142,9 @@ def test_fifty_electors_have_one_leader_through_five_crashes(
 
     fault 44, G1.
     """
+    calm = replace(setting, rhythm=CROWDED)
     for _ in range(10):
-        fleet.start(setting, electors=5)
+        fleet.start(calm, electors=5)
     fleet.wait_leader()
     for process in fleet.candidates:
         fleet.wait_noted(process, "began")
