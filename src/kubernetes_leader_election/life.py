@@ -264,18 +264,20 @@ class Life(Outlook[TermT]):
         term = self._make_term(self, number=event.term, fencing_token=event.token)
         work = TermWork(event.term, ended=self._work_ended)
         self._present = Present(term, work)
-        self.teller.well_again()
-        self.teller.say(
-            "info",
-            "%s: %s leads, fencing token %s",
-            self.where,
-            self.settings.identity,
-            "none (assumed)" if event.token is None else event.token,
-        )
         hold = None
         if self.teller.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired")
-        self._deliver(event, hold=hold)
+        try:
+            self.teller.well_again()
+            self.teller.say(
+                "info",
+                "%s: %s leads, fencing token %s",
+                self.where,
+                self.settings.identity,
+                "none (assumed)" if event.token is None else event.token,
+            )
+        finally:
+            self._deliver(event, hold=hold)
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         present = self._present
@@ -297,15 +299,17 @@ class Life(Outlook[TermT]):
                 left = 0.0
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
-        self.teller.say(
-            "info" if event.reason in _EXPECTED else "warning",
-            "%s: %s leads no longer: %s%s",
-            self.where,
-            self.settings.identity,
-            event.reason,
-            f" ({event.detail})" if event.detail else "",
-        )
-        self._deliver(event, hold=lost)
+        try:
+            self.teller.say(
+                "info" if event.reason in _EXPECTED else "warning",
+                "%s: %s leads no longer: %s%s",
+                self.where,
+                self.settings.identity,
+                event.reason,
+                f" ({event.detail})" if event.detail else "",
+            )
+        finally:
+            self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
             self._look_later(present, waited=self.stop_budget, pause=self.stop_budget)
 
@@ -446,11 +450,20 @@ class Life(Outlook[TermT]):
 
     def _deliver(self, event: m.Event, *, hold: Hold | None = None) -> None:
         present = self._present
-        if present is None:
-            self.teller.deliver(event, token=None, work=None, hold=hold)
-        else:
-            term, work = present
-            self.teller.deliver(event, token=term.fencing_token, work=work, hold=hold)
+        token, work = (
+            (None, None)
+            if present is None
+            else (
+                present.term.fencing_token,
+                present.work,
+            )
+        )
+        try:
+            self.teller.deliver(event, token=token, work=work, hold=hold)
+        except BaseException:
+            if hold is not None:
+                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
+            raise
 
     def _report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""

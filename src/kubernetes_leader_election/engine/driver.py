@@ -110,6 +110,7 @@ class Driver:
         self._started = False
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
+        self._repeated: m.Word | None = None
         self._due: float | None = None
         self._work_term: int | None = None
         self._orders: deque[m.Request | m.Event] = deque()
@@ -198,6 +199,7 @@ class Driver:
             self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
             self._fail(error)
+            self._say_again(message)
 
     @property
     def next_deadline(self) -> float | None:
@@ -430,6 +432,12 @@ class Driver:
         except Exception as again:  # noqa: BLE001 - then the core is replaced
             self._log_unexpected(again)
             self._replace_core(wrapped)
+
+    def _say_again(self, message: m.Message | Landed | None) -> None:
+        """Repeat a word that may not have been heard, once: nobody else would."""
+        if isinstance(message, m.Word) and message is not self._repeated:
+            self._repeated = message
+            self._engine.post(self, message)
 
     def _replace_core(self, error: LeaderElectionError) -> None:
         self._due = self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
