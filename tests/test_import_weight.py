@@ -1,0 +1,58 @@
+"""What importing the package brings along: counted in modules, so that no clock decides."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+BASE = "import asyncio, ssl, json, http.client"
+NOT_NEEDED = {
+    "aiohttp",
+    "click",
+    "cryptography",
+    "dataclasses_json",
+    "kubernetes",
+    "opentelemetry",
+    "prometheus_client",
+    "rich",
+    "yaml",
+}
+
+
+def modules(code):
+    """Give the modules that a fresh interpreter has after running ``code``."""
+    run = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(run.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "front", ["kubernetes_leader_election", "kubernetes_leader_election.sync"]
+)
+def test_elector_brings_hardly_more_than_asyncio_and_http_client(front):
+    """A pod pays for its elector only: a handful of modules beyond what it takes."""
+    found = modules(f"from {front} import Elector")
+    beyond = {
+        name
+        for name in found - modules(BASE)
+        if not name.startswith("kubernetes_leader_election")
+    }
+    assert not NOT_NEEDED & {name.partition(".")[0] for name in found}
+    assert beyond <= {"__future__", "_queue", "copy", "queue"}
+    assert "kubernetes_leader_election.testing" not in found
+    assert "kubernetes_leader_election.cli" not in found
+
+
+@pytest.mark.slow
+def test_package_alone_brings_nothing_heavy():
+    """``import kubernetes_leader_election`` waits with everything until it is used."""
+    found = modules("import kubernetes_leader_election")
+    assert not {"asyncio", "ssl", "json", "http", "socket", "threading"} & found
+    assert [n for n in found if n.startswith("kubernetes_leader_election.")] == []
