@@ -16,9 +16,12 @@ they are first used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Type checkers know the name; importing it from typing would cost most of this import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kubernetes_leader_election.elector import Elector, Term
     from kubernetes_leader_election.errors import (
         ConfigurationError,
