@@ -36,17 +36,17 @@ FAST = dict(renew_interval_ms=100, lease_duration_sec=2)
 class Program:
     """One running program."""
 
-    def __init__(self, server, lease, source="", *, command=None, prelude=PRELUDE):
+    def __init__(self, server, lease, source="", *, command=None, stdin=False):
         self.server, self.lease = server, lease
         self.lines = queue.SimpleQueue()
         self.said = []
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        code = prelude + textwrap.dedent(source)
+        code = PRELUDE + textwrap.dedent(source)
         self.process = subprocess.Popen(  # noqa: S603 - our own program
             [*(command or [sys.executable, "-W", "error", "-c"]), code]
             if source
             else command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, "LEASE": lease, "LEASE_URL": server.url},
@@ -113,4 +113,6 @@ class Program:
             self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         self.process.stdout.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         self._errors.close()

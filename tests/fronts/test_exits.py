@@ -1,0 +1,264 @@
+"""Fork and exit, as docs/life-cycle.md has them: real processes."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from tests.fronts.driven import until
+
+pytestmark = pytest.mark.slow
+
+EXIT = "the interpreter exits and nobody called `stop()`"
+
+RELEASED = {
+    "never started": "elector = sync.Elector(**options()); say('ready')",
+    "just started": "elector = sync.Elector(**options()); elector.start(); say('ready')",
+    "leading": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+    "leading, with handlers": """
+        elector = sync.Elector(**options())
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost", e.reason))
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+    "leading, after an error of the program": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        sys.exit(0)
+        """,
+    "after its loop ended, with handlers": """
+        async def main():
+            elector = Elector(**options())
+            elector.on(EVENTS.LEADERSHIP_LOST, print)
+            await elector.start()
+            await elector.wait_until_leading()
+            say("ready")
+            return elector
+        kept = asyncio.run(main())
+        """,
+    "in a scope of a loop that ended": """
+        async def main():
+            elector = Elector(**options())
+            await elector.start()
+            scope = elector.leadership()
+            await scope.__aenter__()
+            say("ready")
+            return elector, scope
+        kept = asyncio.run(main())
+        """,
+    "while a task of the loop still leads": """
+        async def work(elector):
+            async with elector.leadership():
+                say("ready")
+                await asyncio.Event().wait()
+        async def main():
+            elector = Elector(**options())
+            await elector.start()
+            task = asyncio.create_task(work(elector))
+            while not elector.current_leader:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+        asyncio.run(main())
+        """,
+    "stepped down": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        elector.step_down(stay_out=100)
+        say("ready")
+        """,
+    "in a thread that is no daemon and ends": """
+        elector = sync.Elector(**options())
+        elector.start()
+        def work():
+            with elector.leadership():
+                say("ready")
+                time.sleep(0.3)
+        threading.Thread(target=work).start()
+        """,
+    "off-cluster": """
+        elector = sync.Elector()
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+}
+"""Every state in which the work is over at the exit."""
+
+
+@pytest.mark.row("Signals, exit, fork", EXIT)
+@pytest.mark.parametrize("source", RELEASED.values(), ids=RELEASED)
+def test_exit_releases_when_the_work_is_over(program, source):
+    """Fault 16: no hang, no traceback, and nobody has to wait for the Lease."""
+    running = program(textwrap.dedent(source))
+    running.wait_for("ready")
+    assert running.finish() == 0
+    assert running.holder == ""
+    assert running.errors == ""
+
+
+@pytest.mark.row("Signals, exit, fork", EXIT)
+def test_exit_does_not_release_under_work_that_runs(program):
+    """Fault 10: a daemon thread in its scope may act until the very end (G5)."""
+    running = program(
+        """
+        elector = sync.Elector(**options())
+        elector.start()
+        def work():
+            with elector.leadership():
+                say("ready")
+                time.sleep(600)
+        threading.Thread(target=work, daemon=True).start()
+        elector.wait_until_leading()
+        while not elector._life.present.work.had_scope:
+            time.sleep(0.001)
+        """
+    )
+    running.wait_for("ready")
+    assert running.finish() == 0
+    assert running.holder == f"me-{running.pid}"
+    assert running.errors == ""
+
+
+def test_exit_does_not_hang_when_the_api_server_does(program, lease_api):
+    """Fault 16: the release is asked for a second at most."""
+    running = program(
+        """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        sys.stdin.read()
+        """,
+        stdin=True,
+    )
+    running.wait_for("ready")
+    lease_api.freeze()
+    try:
+        running.process.stdin.close()
+        assert running.finish() == 0
+    finally:
+        lease_api.thaw()
+    assert running.errors == ""
+
+
+FORKS = {
+    "os.fork": """
+        def in_child(check):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    check()
+                    code = 0
+                finally:
+                    os._exit(code)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        """,
+    "multiprocessing": """
+        import multiprocessing
+        def in_child(check):
+            child = multiprocessing.get_context("fork").Process(target=check)
+            child.start()
+            child.join(50)
+            return child.exitcode
+        """,
+    "a child that leaves by sys.exit": """
+        def in_child(check):
+            pid = os.fork()
+            if pid == 0:
+                check()
+                sys.exit(0)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        """,
+}
+
+
+@pytest.mark.row("Signals, exit, fork", "`os.fork()`")
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_child_of_a_leader_leads_nothing(program, fork):
+    """Fault 15: no leader, no renewal; an elector of its own; the parent goes on."""
+    running = program(
+        # Python 3.12 warns of forks beside threads, which is what is tested here.
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
+        + textwrap.dedent(fork)
+        + textwrap.dedent(
+            """
+        elector = sync.Elector(**options(**FAST))
+        renewals = []
+        elector.on(EVENTS.LEASE_RENEWED, renewals.append)
+        elector.start()
+        term = elector.wait_until_leading()
+
+        def check():
+            assert not elector.current_leader
+            assert elector.remaining() == term.remaining() == 0.0
+            assert term.is_lost
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+            assert threading.active_count() == 1
+            for call in (elector.start, elector.stop, elector.step_down):
+                try:
+                    call()
+                except Exception as error:
+                    assert "fork" in str(error), error
+                else:
+                    raise AssertionError(call)
+            with sync.Elector(**{**options(), "lease_name": "of-the-child"}) as own:
+                assert own.wait_until_leading(30)
+            assert not own.current_leader
+            say("child", os.getpid())
+
+        say("code", in_child(check))
+        seen = len(renewals)
+        while len(renewals) < seen + 3:
+            time.sleep(0.01)
+        say("parent", elector.current_leader, term.is_lost)
+        elector.stop()
+        """
+        )
+    )
+    assert running.wait_for("code") == "code 0", running.errors
+    assert running.wait_for("parent") == "parent True False"
+    assert running.finish() == 0
+    assert running.holder == ""
+    assert running.errors == ""
+
+
+def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
+    """Fault 15: a child that leaves the scope releases nothing; nor by its exit."""
+    running = program(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with sync.Elector(**options(**FAST)) as elector:
+            with elector.leadership() as term:
+                pid = os.fork()
+                if pid:
+                    os.waitpid(pid, 0)
+                    say("parent", elector.current_leader)
+                    time.sleep(0.5)
+                    term.check()
+                    say("holds")
+                else:
+                    try:
+                        term.check()
+                    except LeadershipLostError:
+                        say("child stops")
+        if pid == 0:
+            sys.exit(0)
+        """
+    )
+    assert running.wait_for("child") == "child stops"
+    assert running.wait_for("parent") == "parent True"
+    assert running.wait_for("holds")
+    running.finish()
+    until(lambda: running.holder == "")
