@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election import elector as on_loop
 from kubernetes_leader_election import sync as on_threads
+from tests.fronts.life_cycle import table
 
 CLASSES = ["Elector", "Leadership", "Lost", "Term"]
 WAITING = {
@@ -114,3 +117,32 @@ def test_fronts_are_of_the_same_size():
     """Both are thin: neither has grown logic that the other has not."""
     sizes = [len(inspect.getsource(f).splitlines()) for f in (on_loop, on_threads)]
     assert max(sizes) < 1.2 * min(sizes)
+
+
+# The page -----------------------------------------------------------------------
+
+
+def proved_rows():
+    """Find every `pytest.mark.row(table, cell)` in the tests."""
+    found = set()
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "mark.row(" not in text:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "row"
+            ):
+                found.add(tuple(ast.literal_eval(argument) for argument in node.args))
+    return found
+
+
+@pytest.mark.parametrize("heading", ["Handlers", "Signals, exit, fork"])
+def test_every_row_of_the_page_has_its_test(heading):
+    """Rows that are not played by a table-driven test name the tests that prove them."""
+    rows = {(heading, row[0]) for row in table(heading)}
+    proved = {row for row in proved_rows() if row[0] == heading}
+    assert rows - proved == set()
+    assert proved - rows == set()

@@ -278,6 +278,9 @@ class Leadership:
         assert task is not None  # noqa: S101 - coroutines run in tasks
         self._task, self._cancelling = task, task.cancelling()
         self._cancelled = False
+        # A cancellation that was asked for and not met yet is met here: counted as an
+        # old one, it could be taken for that of a loss, and be lost with it.
+        await asyncio.sleep(0)
         join = partial(
             life.join,
             f"leadership() in task {task.get_name()!r}",

@@ -118,11 +118,13 @@ class AutoClose:
                     target=self._serve, name="leader-election-signals", daemon=True
                 )
                 self._thread.start()
+            # First, as the signal may come at once.
+            self._earlier[number] = earlier
             try:
                 signal.signal(number, self._on_signal)
             except ValueError:
+                del self._earlier[number]
                 return  # a subinterpreter has a main thread, too, but no signals
-            self._earlier[number] = earlier
 
     def _uninstall(self) -> None:
         for number, earlier in tuple(self._earlier.items()):

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+from pathlib import Path
 
 from tests.fronts.driven import until
 
@@ -20,6 +21,10 @@ PRELUDE = """
 import asyncio, os, signal, sys, threading, time
 from kubernetes_leader_election import EVENTS, Elector, LeadershipLostError, sync
 from kubernetes_leader_election.credentials import explicit
+
+if "KEEP" not in os.environ and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # The tests themselves may run in the background of a shell, which ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def options(**more):
     return dict(
@@ -97,6 +102,11 @@ class Program:
     def send(self, number=signal.SIGTERM):
         """Send it a signal."""
         self.process.send_signal(number)
+
+    def send_to_child(self, number):
+        """Send a signal to its only child."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        os.kill(int(children), number)
 
     def finish(self):
         """Wait for its end and give the exit code."""

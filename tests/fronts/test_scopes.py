@@ -179,6 +179,24 @@ def test_asyncio_scope_ends_as_the_page_says(client, body, then, expected):
     assert holder(client) == ("rival" if then == "is lost" else "")
 
 
+def test_asyncio_scope_passes_on_a_cancellation_from_before_it(client):
+    """Fault 12: asked for just before the scope, it is not taken for the loss's."""
+
+    async def work(elector):
+        asyncio.current_task().cancel()
+        async with elector.leadership() as term:
+            lose(client, term)
+            await asyncio.Event().wait()
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            await elector.wait_until_leading()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.create_task(work(elector))
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(("body", "then", "expected"), cases("threads", THREAD_BODIES))
 def test_thread_scope_ends_as_the_page_says(client, body, then, expected):
     """Fault 53: the ending of the body and of the term decide together."""

@@ -236,7 +236,11 @@ def test_signal_that_was_ignored_stays_ignored(program):
             say("leads", signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
             term.lost.wait(600)
         """,
-        command=["/bin/sh", "-c", f'trap "" INT; exec "{sys.executable}" -c "$0"'],
+        command=[
+            "/bin/sh",
+            "-c",
+            f'trap "" INT; KEEP=1 exec "{sys.executable}" -c "$0"',
+        ],
     )
     assert running.wait_for("leads") == "leads True"
     running.send(signal.SIGINT)
