@@ -78,6 +78,10 @@ class TermClock(Protocol):
         """Give the seconds provably left of the numbered term; 0.0 when it is over."""
         ...
 
+    def term_reason(self, number: int) -> LossReason | None:
+        """Tell why the numbered term ended, if that is known."""
+        ...
+
 
 class BaseTerm:
     """
@@ -118,7 +122,8 @@ class BaseTerm:
     def reason(self) -> LossReason | None:
         """Why the term ended; None while it lasts."""
         if self._reason is None and self.is_lost:
-            return "renew_deadline"  # the clock says so; the engine has not yet
+            # Either the engine is about to say it, or it has not seen the deadline yet.
+            return self._clock.term_reason(self.number) or "renew_deadline"
         return self._reason
 
     @property

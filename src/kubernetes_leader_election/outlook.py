@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from kubernetes_leader_election.core.messages import LossReason
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine import Driver, SystemClock
@@ -122,6 +123,10 @@ class Outlook(Generic[TermT]):
     def term_remaining(self, number: int) -> float:
         """Give the same for the numbered term: 0.0 when it is over."""
         return 0.0 if self._driver is None else self._driver.term_remaining(number)
+
+    def term_reason(self, number: int) -> LossReason | None:
+        """Tell why the numbered term ended, if it is the newest one that did."""
+        return None if self._driver is None else self._driver.term_reason(number)
 
     def leader_identity(self) -> str | None:
         """Give the holder of the Lease as last seen."""

@@ -10,8 +10,6 @@ from tests.fronts.driven import until
 
 pytestmark = pytest.mark.slow
 
-EXIT = "the interpreter exits and nobody called `stop()`"
-
 RELEASED = {
     "never started": "elector = sync.Elector(**options()); say('ready')",
     "just started": "elector = sync.Elector(**options()); elector.start(); say('ready')",
@@ -95,7 +93,9 @@ RELEASED = {
 """Every state in which the work is over at the exit."""
 
 
-@pytest.mark.row("Signals, exit, fork", EXIT)
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
 @pytest.mark.parametrize("source", RELEASED.values(), ids=RELEASED)
 def test_exit_releases_when_the_work_is_over(program, source):
     """Fault 16: no hang, no traceback, and nobody has to wait for the Lease."""
@@ -106,7 +106,9 @@ def test_exit_releases_when_the_work_is_over(program, source):
     assert running.errors == ""
 
 
-@pytest.mark.row("Signals, exit, fork", EXIT)
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
 def test_exit_does_not_release_under_work_that_runs(program):
     """Fault 10: a daemon thread in its scope may act until the very end (G5)."""
     running = program(

@@ -69,11 +69,13 @@ PROGRAMS = {
     "run on a loop": RUN_ON_A_LOOP,
     "run in the main thread": RUN_ON_A_THREAD,
 }
-FIRST = "SIGTERM or SIGINT, `auto_close=True`, started in the main thread"
 
 
 @SIGNALS
-@pytest.mark.row("Signals, exit, fork", FIRST)
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "SIGTERM or SIGINT, `auto_close=True`, started in the main thread",
+)
 @pytest.mark.row("How `run(main)` ends", "is stopped by `stop()` or a signal")
 @pytest.mark.parametrize("source", PROGRAMS.values(), ids=PROGRAMS)
 def test_signal_ends_the_work_then_the_lease_then_the_program(program, source, number):
@@ -89,7 +91,10 @@ def test_signal_ends_the_work_then_the_lease_then_the_program(program, source, n
         assert "Traceback" not in running.errors
 
 
-@pytest.mark.row("Signals, exit, fork", FIRST)
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "SIGTERM or SIGINT, `auto_close=True`, started in the main thread",
+)
 def test_signal_calls_the_earlier_handler_at_once(program):
     """A Python handler from before runs beside the stop, and decides about the end."""
     running = program(
@@ -117,7 +122,10 @@ def test_signal_calls_the_earlier_handler_at_once(program):
     assert running.holder == ""
 
 
-@pytest.mark.row("Signals, exit, fork", FIRST)
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "SIGTERM or SIGINT, `auto_close=True`, started in the main thread",
+)
 def test_signal_stops_every_elector_of_the_process(program):
     """One handler for all electors, whichever front they have."""
     running = program(

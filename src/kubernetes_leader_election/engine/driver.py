@@ -107,6 +107,7 @@ class Driver:
         self._core = self._new_core()
         self._first_term = 0
         self._open_term: int | None = None
+        self._lost: tuple[int, m.LossReason] | None = None
         self._started = False
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
@@ -168,6 +169,11 @@ class Driver:
         if deadline is None or deadline.term != term:
             return 0.0
         return self._left(deadline)
+
+    def term_reason(self, term: int) -> m.LossReason | None:
+        """Tell why that term ended, if it is the newest one that did."""
+        lost = self._view.lost
+        return lost[1] if lost is not None and lost[0] == term else None
 
     def _left(self, belief: Belief) -> float:
         if belief.term <= self._ended_term or self.forked:
@@ -271,7 +277,12 @@ class Driver:
 
     def _drain(self) -> None:
         # Kept here one by one: what comes after an order that fails is still done.
-        self._orders.extend(self._core.drain())
+        drained = self._core.drain()
+        for event in drained:
+            if isinstance(event, m.LeadershipLost):
+                # Known before any view shows that the term has ended.
+                self._lost = (event.term + self._first_term, event.reason)
+        self._orders.extend(drained)
         while self._orders:
             order = self._orders.popleft()
             match order:
@@ -319,6 +330,7 @@ class Driver:
             snapshot=core.snapshot,
             expires_in=core.expires_in,
             last_error=self._error,
+            lost=self._lost,
         )
 
     def _show(self) -> None:
@@ -449,10 +461,11 @@ class Driver:
         self._error = error
         for number in list(self._calls):
             self._abandon(number)
-        self._look()
         lost: list[m.Event] = []
         if term is not None:
+            self._lost = (term, "failed")
             lost = [m.LeadershipLost(term=term, reason="failed", detail=str(error))]
+        self._look()
         for event in [m.ErrorOccurred(error=error), *lost]:
             try:
                 self._listener.on_event(event, self._view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kubernetes_leader_election.core.messages import Event
+from kubernetes_leader_election.core.messages import Event, LossReason
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, Now
@@ -30,6 +30,8 @@ class View(Value):
     """Seconds, at the time of the step, until the record counts as expired."""
     last_error: LeaderElectionError | None = None
     """The newest error; kept when things go well again."""
+    lost: tuple[int, LossReason] | None = None
+    """The newest term that ended, and why: known as soon as the end is seen."""
 
 
 class Listener(Protocol):
