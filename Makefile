@@ -9,7 +9,7 @@ SECONDS ?= 600
 JOBS ?= 2
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
 
 ci: test e2e
 
@@ -53,6 +53,22 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
+
+# The unit tests on every other Python that is there, or on those named in PYTHONS.
+PYTHONS ?= $(shell for minor in 12 13 14 15; do command -v python3.$$minor; done)
+
+test-pythons:
+	@test -n "$(strip $(PYTHONS))" || echo "No Python 3.12 or newer is on PATH: nothing more to test. Name one: make test-pythons PYTHONS=/path/to/python3.12"
+	@set -e; for python in $(PYTHONS); do \
+	  version=$$($$python -c 'import sys, venv; assert sys.version_info >= (3, 12); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || { \
+	    echo "Not tested on $$python: it does not run, is older than 3.12, or has no venv module."; continue; }; \
+	  echo "The unit tests on Python $$version ($$python):"; \
+	  other=.venv-$$version; \
+	  test -x $$other/bin/python || $$python -m venv $$other; \
+	  $$other/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
+	  $$other/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	  $$other/bin/python -m pytest -n $(JOBS); \
+	done
 
 # etcd, kube-apiserver and kubectl, compiled once into a cache outside the tree.
 controlplane: | check-python
