@@ -55,11 +55,11 @@ unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 # The unit tests on every other Python that is there, or on those named in PYTHONS.
-PYTHONS ?= $(shell for minor in 12 13 14 15; do command -v python3.$$minor; done)
-
 test-pythons:
-	@test -n "$(strip $(PYTHONS))" || echo "No Python 3.12 or newer is on PATH: nothing more to test. Name one: make test-pythons PYTHONS=/path/to/python3.12"
-	@set -e; for python in $(PYTHONS); do \
+	@set -e; pythons="$(PYTHONS)"; \
+	test -n "$$pythons" || pythons=$$(for minor in 12 13 14 15; do command -v python3.$$minor || true; done); \
+	test -n "$$pythons" || echo "No Python 3.12 or newer is on PATH: nothing more to test. Name one: make test-pythons PYTHONS=/path/to/python3.12"; \
+	for python in $$pythons; do \
 	  version=$$($$python -c 'import sys, venv; assert sys.version_info >= (3, 12); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || { \
 	    echo "Not tested on $$python: it does not run, is older than 3.12, or has no venv module."; continue; }; \
 	  echo "The unit tests on Python $$version ($$python):"; \
