@@ -90,3 +90,16 @@ def test_engine_that_fails_while_it_releases_ends_the_term():
     assert not hand.open
     hand.start()
     assert hand.state is State.ACQUIRING, "its own ended term is free to it (rule 5)"
+
+
+def test_own_renewal_that_is_heard_of_during_the_release_is_no_namesake():
+    """Rule 5: what this term wrote is no other process, however late it is seen."""
+    hand = Hand().lead()
+    hand.wait(R)
+    renewal = hand.only(m.UpdateLease)
+    hand.commit(renewal)
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    assert hand.state is State.RELEASING
+    hand.bring_all()
+    assert not hand.events(m.ErrorOccurred)

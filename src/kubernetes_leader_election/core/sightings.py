@@ -157,6 +157,8 @@ class Sightings(Life):
             and record.holder_identity == self.settings.identity
             and not any(s.is_on(record) for s in self._former)
             and find_try(self._tries, record) is None
+            # A renewal of this very term may be seen while the Lease is released.
+            and (self._term is None or self._term.find(record) is None)
         )
 
     def _report_namesake(self, snapshot: Snapshot) -> None:
