@@ -262,7 +262,7 @@ class ConflictTakenAsLoss(Election):
             self._lose("another_holder", Fact.LOST)
 
 
-@planted("G8", seeds=60)
+@planted("G8", seeds=200)
 class WatchEventTrustedAsTruth(Election):
     """News older than what is known is believed (rules 11 and 16)."""
 
@@ -334,7 +334,7 @@ class _CreepingStamper(Stamper):
         return super().stamp(now, acquire_time=acquire_time, holder=holder)
 
 
-@planted("G1", seeds=600)
+@planted("G1", seeds=60, profile="rivals")
 class StampThatCreepsAfterABackwardStep(Election):
     """After a backward step of the wall clock stamps grow by microseconds (rule 7)."""
 
@@ -422,7 +422,7 @@ class NewTermWhileOldWorkRuns(Election):
             super()._on_work_ended(term)
 
 
-@planted("G2 G5", seeds=300)
+@planted("G2 G5", seeds=200, profile="slow sends")
 class AbandonedWriteIsLeftToItsSender(Election):
     """On a loss a renewal that was ordered is not called back (rule 11)."""
 
@@ -430,3 +430,24 @@ class AbandonedWriteIsLeftToItsSender(Election):
         write, self._orders.write = self._orders.write, None
         super()._lose(reason, fact, detail)
         self._orders.write = write
+
+
+# Speed and quiet ----------------------------------------------------------------
+
+
+@planted("G7", seeds=60)
+class FreeLeaseIsWaitedForLikeAnExpiredOne(Election):
+    """After a release candidates write as late as after an expiry (rule 13)."""
+
+    def _contending_delay(self, fact: Fact) -> float:
+        del fact
+        return super()._contending_delay(Fact.EXPIRED) + 0.5
+
+
+@planted("G9", seeds=60)
+class EveryEventIsReadAgain(Election):
+    """Each event of the watch is followed by a read (G9)."""
+
+    def _on_watch_event(self, message: m.WatchEvent) -> None:
+        super()._on_watch_event(message)
+        self._want_read(0.0)

@@ -127,6 +127,9 @@ class Answers(Sightings):
         if self._orders.read is not None and self._orders.read.request_id == request_id:
             self._orders.read = None
             self._failures += 1
+            if error.status == 403:
+                # Not the watch alone is forbidden: it is tried again with the reads.
+                self._may_watch_at = 0.0
             self._emit(m.ErrorOccurred(error=error))
             self._want_read(self._backoff(self._failures, error))
         elif self._take_write(request_id) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -61,8 +61,14 @@ def settings_for(
     )
 
 
-def _draw_settings(draw: Random, identity: str) -> ElectionSettings:
-    duration = draw.choice((3, 5, 8, 10, 15, 15, 20, 20, 30))
+DURATIONS: Final = (3, 5, 8, 10, 15, 15, 20, 20, 30)
+USUAL_DURATIONS: Final = (15, 15, 20, 20, 30)
+
+
+def _draw_settings(
+    draw: Random, identity: str, durations: tuple[int, ...] = DURATIONS
+) -> ElectionSettings:
+    duration = draw.choice(durations)
     share = draw.choice((0.25, 1 / 3, 0.4, 0.5))
     return settings_for(
         identity, duration=duration, share=share, budget=draw.choice((0.05, 0.1))
@@ -78,8 +84,10 @@ def _draw_rate(draw: Random) -> float:
     return round(draw.uniform(1.0 - RHO, 1.0 + RHO), 3)
 
 
-def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
-    shared = _draw_settings(draw, "shared")
+def _draw_nodes(
+    draw: Random, count: int, durations: tuple[int, ...]
+) -> tuple[NodePlan, ...]:
+    shared = _draw_settings(draw, "shared", durations)
     own = draw.random() < 0.3
     same_identity = draw.random() < 0.1
     offsets = draw.random() < 0.7
@@ -88,7 +96,7 @@ def _draw_nodes(draw: Random, count: int) -> tuple[NodePlan, ...]:
         name = chr(ord("a") + index)
         identity = "twin" if same_identity else name
         settings = (
-            _draw_settings(draw, identity)
+            _draw_settings(draw, identity, durations)
             if own
             else replace(shared, identity=identity)
         )
@@ -226,13 +234,20 @@ HANDS: Final[dict[str, int]] = {"delete": 8, "edit": 6, "restore": 4}
 
 
 def _draw_faults(
-    draw: Random, names: list[str], *, count: int, until: float, longest: float
+    draw: Random,
+    names: list[str],
+    *,
+    count: int,
+    until: float,
+    longest: float,
+    often: Mapping[str, int],
 ) -> tuple[Fault, ...]:
     weights = dict(NODE_WEIGHTS) | WORLD_WEIGHTS
     if draw.random() < 0.3:
         # Outside hands break assumptions, so most worlds go without them.
         weights |= HANDS
-    if draw.random() < 0.5:
+    weights |= often
+    if draw.random() < 0.5 and "wall step" not in often:
         # Two guests whose wall clocks are stepped as well could not know a pause.
         del weights["wall step"]
         pauses = True
@@ -284,6 +299,51 @@ def _storm(seed: int, draw: Random) -> Plan:
     return _faulty(seed, draw, "storm", candidates=5, faults=(30, 60))
 
 
+def _long(seed: int, draw: Random) -> Plan:
+    """Three candidates for three hours, with faults far between."""
+    return _faulty(
+        seed, draw, "long", candidates=3, faults=(10, 30), at_least=3 * 3600.0
+    )
+
+
+def _rivals(seed: int, draw: Random) -> Plan:
+    """A foreign elector in each world, and wall clocks that are stepped."""
+    return _faulty(
+        seed,
+        draw,
+        "rivals",
+        candidates=3,
+        faults=(6, 16),
+        often={"wall step": 40},
+        rivals=1.0,
+    )
+
+
+def _slow_sends(seed: int, draw: Random) -> Plan:
+    """Much time between an order and its first byte, while hands touch the Lease."""
+    return _faulty(
+        seed,
+        draw,
+        "slow sends",
+        candidates=3,
+        faults=(8, 20),
+        often={"send lag": 60, **HANDS},
+    )
+
+
+def _wild_clocks(seed: int, draw: Random) -> Plan:
+    """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
+    plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
+    nodes = tuple(
+        replace(node, rate=round(draw.choice((0.6, 0.7, 1.0, 1.4, 1.6)), 3))
+        for node in plan.nodes
+    )
+    faults = tuple(fault for fault in plan.faults if fault.kind != "rate")
+    return replace(
+        plan, nodes=nodes, faults=faults, ends=plan.heal_at, heal_at=plan.ends
+    )
+
+
 def _faulty(
     seed: int,
     draw: Random,
@@ -291,14 +351,19 @@ def _faulty(
     *,
     candidates: int,
     faults: tuple[int, int],
+    at_least: float = 0.0,
+    often: Mapping[str, int] | None = None,
+    rivals: float = 0.2,
 ) -> Plan:
-    nodes = list(_draw_nodes(draw, candidates))
-    if draw.random() < 0.2:
+    # A world that lasts is one of those that people run.
+    durations = USUAL_DURATIONS if at_least else DURATIONS
+    nodes = list(_draw_nodes(draw, candidates, durations))
+    if draw.random() < rivals:
         nodes[-1] = _rival(draw, nodes[-1].name)
     longest = max(node.settings.lease_duration for node in nodes)
     if draw.random() < 0.3:
         nodes[0] = replace(nodes[0], starts=0.0)
-    until = 14.0 * longest
+    until = max(14.0 * longest, at_least)
     probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
     draw.shuffle(probes)
     return Plan(
@@ -311,6 +376,7 @@ def _faulty(
             count=draw.randint(*faults),
             until=until,
             longest=longest,
+            often=often or {},
         ),
         heal_at=until,
         probes=tuple(probes[:2]),
@@ -380,4 +446,8 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "storm": _storm,
     "quiet": _quiet,
     "thousand": _thousand,
+    "long": _long,
+    "rivals": _rivals,
+    "slow sends": _slow_sends,
+    "wild clocks": _wild_clocks,
 }

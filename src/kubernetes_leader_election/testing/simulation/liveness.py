@@ -63,12 +63,22 @@ class Liveness:
     def _mend_record(self) -> None:
         """Undo what a person wrote that would keep everybody waiting for years."""
         world = self.world
-        current = world.network.store.current
+        network, store = world.network, world.network.store
+        current = store.current
         longest = max(20, world.plan.longest_duration)
-        if current is not None and current.held and (current.duration or 0) > longest:
-            world.network.store.edit(world.time, {"leaseDurationSeconds": longest})
-            world.checks.excuse(world.time)
-            world.network.tell_watches()
+        if current is not None:
+            if not current.held or (current.duration or 0) <= longest:
+                return
+            store.edit(world.time, {"leaseDurationSeconds": longest})
+        else:
+            # Who saw it held for years before it was deleted waits for years (rule 4).
+            seen = [process.witness.last_seen for process in world.processes()]
+            if all(s is None or (s.duration or 0) <= longest for s in seen):
+                return
+            metadata = {"name": store.name, "namespace": store.namespace}
+            store.put(world.time, {"metadata": metadata, "spec": {}})
+        world.checks.excuse(world.time)
+        network.tell_watches()
 
     def _quarter(self) -> float:
         return max(20.0, self.world.plan.longest_duration) / 4.0

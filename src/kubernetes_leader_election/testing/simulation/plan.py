@@ -17,7 +17,17 @@ RHO = 0.1
 
 Kind = Literal["elector", "client-go", "node-package"]
 Probe = Literal["crash", "stop", "outage", "quiet", "churn"]
-Profile = Literal["default", "quiet", "storm", "thousand"]
+Profile = Literal[
+    "default",
+    "quiet",
+    "storm",
+    "thousand",
+    "long",
+    "rivals",
+    "slow sends",
+    "wild clocks",
+]
+"""Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

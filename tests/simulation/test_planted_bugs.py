@@ -1,0 +1,64 @@
+"""Planted mistakes: each is found, named, and told in a short story."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.testing.simulation.failures import explain
+from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
+from tests.simulation.planted_bugs import BUGS
+
+GUARANTEES = {"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9"}
+
+
+def first_violation(bug):
+    """Give the first world of its seeds that a bug fails in; the core survives it."""
+    for seed in range(bug.seeds):
+        plan = make_plan(seed, bug.profile)
+        outcome = run_plan(plan, make_election=bug.election)
+        survived = run_plan(plan)
+        if survived.violations:
+            pytest.fail(f"the correct core fails, too: {explain(plan)}")
+        if outcome.violations:
+            return outcome
+    return pytest.fail(f"{bug.name!r} was not found in {bug.seeds} worlds")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUGS)
+def test_simulator_finds_a_planted_bug(name):
+    """A mutated core breaks a guarantee that it should, within the seeds it states."""
+    bug = BUGS[name]
+    assert first_violation(bug).violations[0].guarantee in bug.breaks
+
+
+def test_there_are_bugs_enough_for_every_guarantee():
+    """At least 16, and each of G1 to G9 is what one of them may break first."""
+    assert len(BUGS) >= 16
+    assert set().union(*(bug.breaks for bug in BUGS.values())) >= GUARANTEES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["own identity taken as proof", "own duration instead of the holders"]
+)
+def test_failing_world_is_shrunk_to_a_short_story(name):
+    """What is printed names the seed, the guarantee, and little more than the cause."""
+    bug = BUGS[name]
+    outcome = first_violation(bug)
+    violation = outcome.violations[0]
+    story = explain(outcome.plan, make_election=bug.election)
+    assert f"breaks {violation.guarantee}" in story.splitlines()[0]
+    assert f"seed {outcome.plan.seed}, profile {bug.profile}" in story
+    assert f"BREAKS {violation.guarantee}" in story.splitlines()[-1]
+    assert story.count(" elector as ") <= 2
+    plan, _, _ = story.partition("What happened:")
+    assert len(plan.splitlines()) <= 10
+    assert len(story.splitlines()) <= 100
+
+
+def test_a_world_that_breaks_nothing_cannot_be_explained():
+    """There is no story where nothing went wrong."""
+    with pytest.raises(ValueError, match="seed 0 breaks nothing"):
+        explain(make_plan(0))
