@@ -93,6 +93,11 @@ docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo "open docs/_build/index.html"
 
+# Random simulated elections on all cores: `make soak SECONDS=3600`.
+soak: $(VENV)/.dev
+	@$(BIN)/python -m kubernetes_leader_election.testing.simulation.soak \
+	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt

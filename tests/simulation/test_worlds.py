@@ -105,7 +105,7 @@ def test_one_seed_gives_the_same_world_in_every_process(seed, profile):
     """Bit for bit, whatever the hashes of strings are."""
     code = f"from {__name__} import digest; print(digest({seed}, {profile!r}))"
     found = {
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - our own code
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             cwd=Path(__file__).parents[2],

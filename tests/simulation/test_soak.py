@@ -1,0 +1,83 @@
+"""The soak: random worlds, a summary, failing seeds kept and told."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from kubernetes_leader_election.testing.simulation import soak
+from kubernetes_leader_election.testing.simulation.failures import (
+    keep_regression,
+    read_regressions,
+)
+from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
+from tests.simulation.planted_bugs import BUGS
+
+BUG = BUGS["deadline counted from the response"].election
+
+
+def test_worlds_of_a_soak_are_counted_and_the_core_keeps_its_promises():
+    """At least one world is run, in however little time."""
+    done = soak.run_worlds(0, 0.0)
+    assert done.tally.worlds == 1
+    assert done.failed == []
+    assert not done.broken
+    assert "1 worlds" in str(done)
+    assert "0 violations" in str(done)
+
+
+def test_a_violation_makes_a_soak_broken_and_is_told():
+    """A planted bug is a violation in the sum."""
+    done = soak.run_worlds(0, 0.0, make_election=BUG)
+    assert done.broken
+    assert done.failed[0].violations[0].guarantee == "G2"
+    assert "1 violations" in str(done)
+
+
+def test_a_soak_that_ran_nothing_has_shown_nothing():
+    """No world at all is no success."""
+    assert soak.Sum().broken
+
+
+@pytest.mark.slow
+def test_soak_runs_on_all_workers_and_ends_well(capsys, tmp_path):
+    """One worker for a moment: a summary line, exit code 0, no regression."""
+    file = tmp_path / "regressions.txt"
+    arguments = ["--seconds", "2", "--workers", "1", "--regressions", str(file)]
+    code = soak.main(arguments)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert (code, file.exists()) == (0, False), last
+    assert last.startswith("All kept: ")
+
+
+def test_failing_seed_is_kept_once_and_read_again(tmp_path):
+    """The file has a line for it: seed, profile, why."""
+    file = tmp_path / "regressions.txt"
+    assert read_regressions(file) == []
+    outcome = run_plan(make_plan(0), make_election=BUG)
+    assert keep_regression(file, outcome)
+    assert not keep_regression(file, outcome)
+    [kept] = read_regressions(file)
+    assert kept[:2] == (0, "default")
+    assert "breaks G2" in kept.why
+
+
+@pytest.mark.parametrize("line", ["1", "1, default", "x, default, y", "1, odd, y"])
+def test_odd_line_of_a_regressions_file_is_refused(tmp_path, line):
+    """The message names the file, the line and the form."""
+    file = tmp_path / "regressions.txt"
+    file.write_text(f"# seeds\n{line}\n")
+    with pytest.raises(ValueError, match=r"regressions\.txt:2: .*seed, profile, why"):
+        read_regressions(file)
+
+
+def test_failed_world_is_told_while_the_soak_runs(monkeypatch, tmp_path):
+    """Seed, profile and the shrunk story, and where the seed was kept."""
+    outcome = run_plan(make_plan(0), make_election=BUG)
+    monkeypatch.setattr(soak, "explain", lambda plan: f"the story of {plan.seed}")
+    out, file = io.StringIO(), tmp_path / "regressions.txt"
+    soak._tell(outcome, file, out)
+    assert "FAILED: seed 0, profile default\nthe story of 0" in out.getvalue()
+    assert f"kept in {file}" in out.getvalue()
