@@ -103,3 +103,16 @@ def test_own_renewal_that_is_heard_of_during_the_release_is_no_namesake():
     assert hand.state is State.RELEASING
     hand.bring_all()
     assert not hand.events(m.ErrorOccurred)
+
+
+def test_watch_is_tried_again_with_the_reads_when_everything_was_forbidden():
+    """Fault 34: a role that was taken away and given back costs no five minutes."""
+    hand = Hand()
+    hand.rival_holds()
+    hand.watch_ends(status=403)
+    hand.wait(0.1)
+    hand.failed(hand.read)
+    hand.wait(10.0)
+    hand.fetched()
+    hand.wait(5.0)
+    assert hand.all_open(m.WatchLease)

@@ -408,6 +408,8 @@ class Checks:
                 who.term_acquire = after.key[3]
         if not who.ours:
             who.stamps.add(_stamp(after))
+            if before is None and time < self._deletion_until:
+                self.excuse(time)  # client-go, too, creates a deleted Lease at once
             if before is not None and before.held and not who.keeps_rules:
                 if _stamp(before) not in who.stamps:
                     self.excuse(time)  # it compares wall clocks: as good as an editor

@@ -96,9 +96,13 @@ def run_worlds(
 
 
 def _work(results: multiprocessing.Queue[Sum], ends: float) -> None:
-    while (left := ends - time.time()) > 0:  # noqa: TID251 - the same in all workers
+    left = ends - time.time()  # noqa: TID251 - the same in all workers
+    while True:  # once at least, however long a worker took to start
         first = secrets.randbelow(10**12) * 1000
         results.put(run_worlds(first, min(left, REPORT_EVERY)))
+        left = ends - time.time()  # noqa: TID251 - the same in all workers
+        if left <= 0:
+            return
 
 
 def soak(seconds: float, *, workers: int, regressions: Path | None, out: TextIO) -> Sum:

@@ -1,0 +1,101 @@
+"""
+Measure how many simulated worlds a core runs in a second, and what limits it.
+
+.. code-block:: shell
+
+    python benchmarks/simulation.py --worlds 300
+
+Each seed is run several times and its best time counts, so that what else the machine
+does matters little. Then the same worlds run once under the profiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import time
+from pathlib import Path
+
+import kubernetes_leader_election
+from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.plan import Profile, Tally
+from kubernetes_leader_election.testing.simulation.world import run_plan
+
+PACKAGE = Path(kubernetes_leader_election.__file__).parent
+PARTS = {
+    "the core": "core/",
+    "the checkers": "testing/simulation/checkers.py",
+    "probes of progress": "testing/simulation/liveness.py",
+    "the Lease store": "testing/simulation/store.py",
+    "the network": "testing/simulation/network.py",
+    "processes and clocks": "testing/simulation/",
+    "values and errors": "",
+}
+"""What a function belongs to: the first that its path begins with."""
+
+
+def measure(profile: Profile, worlds: int, rounds: int) -> tuple[float, Tally]:
+    """Give the seconds of all worlds, each in its best round, and what happened."""
+    best = [float("inf")] * worlds
+    tally = Tally()
+    for number in range(rounds):
+        for seed in range(worlds):
+            begun = time.perf_counter()
+            outcome = run_plan(make_plan(seed, profile))
+            best[seed] = min(best[seed], time.perf_counter() - begun)
+            if number == 0:
+                tally.add(outcome.tally)
+    return sum(best), tally
+
+
+def shares(worlds: int) -> dict[str, float]:
+    """Give the share of time that each part of the simulator takes."""
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for seed in range(worlds):
+        run_plan(make_plan(seed))
+    profiler.disable()
+    spent = dict.fromkeys([*PARTS, "Python's built-in functions"], 0.0)
+    for (file, _, _), row in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]  # not in its stub
+        path = file.removeprefix(f"{PACKAGE}/")
+        part = next(
+            (name for name, start in PARTS.items() if path.startswith(start)), ""
+        )
+        if path == file:
+            part = "Python's built-in functions"
+        spent[part] += row[2]
+    whole = sum(spent.values())
+    return {name: seconds / whole for name, seconds in spent.items()}
+
+
+def main() -> None:
+    """Print worlds a second for each profile, then the shares."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--worlds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    profiles: tuple[tuple[Profile, int], ...] = (
+        ("default", 1),
+        ("storm", 10),
+        ("long", 25),
+    )
+    for profile, fewer in profiles:
+        worlds = max(1, asked.worlds // fewer)
+        seconds, tally = measure(profile, worlds, asked.rounds)
+        print(
+            f"{profile}: {worlds / seconds:.1f} worlds a second on one core; one world: "
+            f"{tally.simulated / worlds:.0f} simulated seconds, "
+            f"{tally.requests / worlds:.0f} requests, "
+            f"{tally.faults / worlds:.1f} faults, "
+            f"{tally.leader_changes / worlds:.1f} leader changes; "
+            f"{tally.invalid} of {worlds} too tame to count; "
+            f"{tally.simulated / seconds:.0f} simulated seconds a second"
+        )
+    print("What limits it (share of the time under the profiler):")
+    for name, share in sorted(shares(asked.worlds).items(), key=lambda p: -p[1]):
+        print(f"  {share:5.1%} {name}")
+
+
+if __name__ == "__main__":
+    main()

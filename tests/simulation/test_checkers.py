@@ -1,0 +1,229 @@
+"""The checkers themselves: each of them fires, and what is excused does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.testing.simulation.checkers import Checks, Witness
+from kubernetes_leader_election.testing.simulation.store import LeaseStore
+
+SPAN = 30.0
+
+
+class Scene:
+    """Two processes, a store, and checkers that write down what they find."""
+
+    def __init__(self):
+        self.found = []
+        self.checks = Checks(excuse_span=SPAN, report=self.found.append)
+        self.store = LeaseStore(name="x", namespace="default")
+        self.a, self.b = (
+            Witness(name=name, identity=name, own_duration=20, renew_deadline=15.0)
+            for name in "ab"
+        )
+
+    def lease(self, holder, renewed, base=None, acquired=None):
+        """Give a Lease to write, on top of ``base``."""
+        stamp = f"2026-01-01T00:00:{renewed:02}.000000Z"
+        began = stamp if acquired is None else f"2026-01-01T00:00:{acquired:02}.000000Z"
+        metadata = {"name": "x"} if base is None else dict(base.lease["metadata"])
+        spec = {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": 20 if holder else 1,
+            "acquireTime": began,
+            "renewTime": stamp,
+        }
+        return {"metadata": metadata, "spec": spec}
+
+    def write(self, time, who, lease):
+        """Order, send and apply a write."""
+        order = self.checks.ordered(time, who, lease, (time, time))
+        self.checks.sent(time, order)
+        before = self.store.current
+        answer = self.store.put(time, lease)
+        assert answer.stored is not None, answer
+        self.checks.applied(time, order, before, answer.stored)
+        return answer.stored
+
+    def lead(self, time, who):
+        """Let a process create the Lease and begin a term."""
+        stored = self.write(time, who, self.lease(who.identity, int(time)))
+        self.checks.observed(who, time, stored)
+        self.checks.acquired(time, who, who.term + 1, stored.version)
+        self.checks.belief_began(time, who, who.term)
+        self.checks.work_began(time, who, who.term)
+        return stored
+
+    @property
+    def broken(self):
+        """Which guarantees were found broken."""
+        return [violation.guarantee for violation in self.found]
+
+
+@pytest.fixture
+def scene():
+    """Give a scene in which ``a`` leads since second 1."""
+    made = Scene()
+    made.first = made.lead(1.0, made.a)
+    assert made.broken == []
+    return made
+
+
+def test_two_beliefs_at_once_break_g1(scene):
+    """Belief intervals are disjoint."""
+    scene.b.open_term = 1
+    scene.checks.belief_began(5.0, scene.b, 1)
+    assert scene.broken == ["G1"]
+
+
+def test_beliefs_one_after_the_other_are_fine(scene):
+    """The second begins at the instant at which the first ends."""
+    scene.checks.belief_ended(5.0, scene.a)
+    scene.b.open_term = 1
+    scene.checks.belief_began(5.0, scene.b, 1)
+    assert scene.broken == []
+
+
+@pytest.mark.parametrize(("later", "broken"), [(1.0, []), (SPAN + 1.0, ["G1"])])
+def test_hand_written_lease_excuses_an_overlap_for_a_while_only(scene, later, broken):
+    """G1 does not hold while somebody edits the Lease, and holds again after it."""
+    scene.checks.excuse(4.0)
+    scene.b.open_term = 1
+    scene.checks.belief_began(4.0 + later, scene.b, 1)
+    assert scene.broken == broken
+
+
+def test_belief_longer_than_l_after_the_write_breaks_g2(scene):
+    """L counts from the order of the last write that was applied."""
+    scene.checks.belief_deadline(1.1, scene.a, 16.0)
+    assert scene.broken == []
+    scene.checks.belief_deadline(1.1, scene.a, 16.1)
+    assert scene.broken == ["G2"]
+
+
+def test_work_that_starts_before_other_work_stopped_breaks_g2(scene):
+    """Work intervals of different processes are disjoint."""
+    scene.checks.work_began(5.0, scene.b, 1)
+    assert scene.broken == ["G2"]
+
+
+def test_work_that_ignores_its_cancellation_is_outside_g2(scene):
+    """Nothing is promised for work that does not stop within S."""
+    scene.checks.work_outlives_budget(scene.a)
+    scene.checks.work_began(5.0, scene.b, 1)
+    assert scene.broken == []
+
+
+def test_work_of_a_frozen_process_has_s_after_its_thaw(scene):
+    """Fault 02: within S it is excused, after it no more."""
+    scene.checks.thawed(5.0, scene.a, 6.0)
+    scene.checks.work_began(5.5, scene.b, 1)
+    assert scene.broken == []
+    scene.checks.budget_over(6.1, scene.a)
+    assert scene.broken == ["G2"]
+
+
+@pytest.mark.parametrize("token", [None, 1], ids=["none", "of nobody"])
+def test_token_that_is_not_of_its_own_write_breaks_g3(scene, token):
+    """A token is the resourceVersion of the acquiring write."""
+    scene.checks.acquired(5.0, scene.b, 1, token)
+    assert scene.broken == ["G3"]
+
+
+def test_token_of_another_process_breaks_g3(scene):
+    """Two terms with one token."""
+    scene.checks.acquired(5.0, scene.b, 1, scene.first.version)
+    assert scene.broken == ["G3"]
+
+
+def test_second_start_of_a_term_breaks_g4(scene):
+    """One start and one stop per term."""
+    scene.checks.acquired(5.0, scene.a, 1, scene.first.version)
+    assert set(scene.broken) == {"G4"}
+
+
+def test_second_loss_of_a_term_breaks_g4(scene):
+    """The first is in order."""
+    scene.checks.lost(5.0, scene.a, 1, drains=False)
+    assert scene.broken == []
+    scene.checks.lost(5.0, scene.a, 1, drains=False)
+    assert scene.broken == ["G4"]
+
+
+def test_belief_after_a_loss_breaks_g4(scene):
+    """A term does not revive."""
+    scene.checks.lost(5.0, scene.a, 1, drains=False)
+    scene.checks.after_loss(5.0, scene.a)
+    assert scene.broken == ["G4"]
+
+
+def test_work_started_twice_breaks_g4(scene):
+    """The work of one process does not overlap with itself."""
+    scene.checks.work_began(5.0, scene.a, 2)
+    assert "G4" in scene.broken
+
+
+def test_write_without_uid_breaks_g5(scene):
+    """Every write but the creating one carries both preconditions."""
+    lease = scene.lease("a", 5, scene.first, acquired=1)
+    del lease["metadata"]["uid"]
+    scene.checks.ordered(5.0, scene.a, lease, (5.0, 5.0))
+    assert scene.broken == ["G5"]
+
+
+def test_release_while_work_runs_breaks_g5(scene):
+    """Release only follows the end of the work."""
+    scene.checks.ordered(5.0, scene.a, scene.lease("", 5, scene.first), (5.0, 5.0))
+    assert scene.broken == ["G5"]
+
+
+def test_renewal_of_a_lost_term_breaks_g5_when_ordered_and_when_sent(scene):
+    """From the instant a term ends nothing of it is sent."""
+    lease = scene.lease("a", 5, scene.first, acquired=1)
+    order = scene.checks.ordered(5.0, scene.a, lease, (5.0, 5.0))
+    scene.checks.lost(5.0, scene.a, 1, drains=False)
+    assert scene.broken == []
+    scene.checks.sent(5.5, order)
+    assert scene.broken == ["G5"]
+    scene.checks.ordered(6.0, scene.a, lease, (6.0, 6.0))
+    assert scene.broken == ["G5", "G5"]
+
+
+@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"]), (20.1, [])])
+def test_take_over_before_the_record_expired_breaks_g5(scene, waited, broken):
+    """A candidate waits for the record's own duration from its first receipt."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.write(2.0 + waited, scene.b, scene.lease("b", 30, scene.first))
+    assert scene.broken == broken
+
+
+def test_release_of_what_another_holds_breaks_g5(scene):
+    """A release names a term of one's own."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.write(5.0, scene.b, scene.lease("", 5, scene.first))
+    assert scene.broken == ["G5"]
+
+
+@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"]), (20.1, [])])
+def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken):
+    """Who saw the Lease held waits in full after it is gone (rule 4)."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.store.delete(3.0)
+    scene.checks.deleted(3.0)
+    scene.checks.observed(scene.b, 3.0, None)
+    scene.write(3.0 + waited, scene.b, scene.lease("b", 30))
+    assert scene.broken == broken
+
+
+def test_foreign_elector_that_creates_a_deleted_lease_breaks_the_assumption_of_g1(
+    scene,
+):
+    """G1 is promised while nobody deletes the Lease: client-go does not wait then."""
+    rival = Witness(
+        name="c", identity="c", own_duration=20, renew_deadline=15.0, ours=False
+    )
+    scene.store.delete(3.0)
+    scene.checks.deleted(3.0)
+    scene.write(3.5, rival, scene.lease("c", 4))
+    scene.checks.belief_began(3.5, rival, 1)
+    assert scene.broken == []
