@@ -109,6 +109,7 @@ def test_watch_is_tried_again_with_the_reads_when_everything_was_forbidden():
     """Fault 34: a role that was taken away and given back costs no five minutes."""
     hand = Hand()
     hand.rival_holds()
+    hand.start()
     hand.watch_ends(status=403)
     hand.wait(0.1)
     hand.failed(hand.read)
