@@ -1,6 +1,23 @@
-"""What all tests share: how the scenario files are written anew."""
+"""What all tests share: signals that work, how the scenario files are written anew."""
 
 from __future__ import annotations
+
+import signal
+
+
+def pytest_configure():
+    """
+    Let no signal be ignored, whoever started the tests.
+
+    A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP:
+    programs inherit that, and electors rightly leave it so. Tests send both.
+    """
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.SIG_DFL
+            if number == signal.SIGINT:
+                default = signal.default_int_handler
+            signal.signal(number, default)
 
 
 def pytest_addoption(parser):
