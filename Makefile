@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 600
 # Processes that run the tests; most of them wait more than they compute.
-JOBS ?= 2
+JOBS ?= 4
 
 .DEFAULT_GOAL := ci
 .PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python

@@ -19,8 +19,6 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_design",
 ]
-# A page that is new is reached by its links until the index lists it, too.
-suppress_warnings = ["toc.not_included"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 
