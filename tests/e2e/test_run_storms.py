@@ -119,8 +119,9 @@ def test_run_kills_deaf_commands_in_time_after_kill_9(
 ) -> None:
     """G2, fault 01: ten wrappers killed, whose commands ignore TERM and fork away."""
     child = ("--ignore-term", "--grandchild")
-    leader, rival = start("a", child=child), start("b", child=child)
+    leader = start("a", child=child)
     leader.wait_for_work()
+    rival = start("b", child=child)
     for _ in range(10):
         leader.signal(signal.SIGKILL)
         rival.wait_for_work()
