@@ -49,7 +49,7 @@ class Liveness:
             node.heal()
             if node.rival is not None:
                 node.rival.die()
-            elif not node.living:
+            elif not node.living and node.plan.kind == "elector":
                 node.start_process()
         for process in world.processes():
             process.do(process.start, None)

@@ -193,7 +193,7 @@ class World:
         if plan.kind == "elector":
             if not node.processes:
                 node.start_process()
-        else:
+        elif self.time < self.plan.heal_at:  # probes are about electors of ours
             node.rival = RIVALS[plan.kind](self, node)
             node.rival.start()
 
