@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 
-from kubernetes_leader_election.values import Value, hidden, replace
+from kubernetes_leader_election.values import Value, hasten, hidden, replace
 
 
 class Point(Value):
@@ -142,3 +142,28 @@ def test_elector_is_imported_without_dataclasses():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_hastened_class_makes_the_same_values():
+    """With a constructor of its own: by keyword, by position where that is allowed."""
+
+    class Quick(Value):
+        x: int
+        y: int = 0
+
+    class QuickPair(Value, kw_only=False):
+        left: int
+        right: int
+
+    class QuickNothing(Value):
+        pass
+
+    hasten(Quick, QuickPair, QuickNothing)
+    assert Quick(x=1) == Quick(y=0, x=1)
+    assert Quick(x=1, y=2).y == 2
+    assert QuickPair(1, 2) == QuickPair(right=2, left=1)
+    assert QuickNothing() == QuickNothing()
+    with pytest.raises(TypeError, match="positional"):
+        Quick(1)
+    with pytest.raises(TypeError, match="'x'"):
+        Quick()

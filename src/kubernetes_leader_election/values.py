@@ -190,3 +190,26 @@ def _rebuild(kind: type[_T], content: dict[str, Any]) -> _T:
 def replace(value: _T, /, **changes: Any) -> _T:
     """Give a copy of ``value`` with some fields changed."""
     return type(value)(**{**{f: getattr(value, f) for f in value._fields}, **changes})
+
+
+def hasten(*kinds: type[Value]) -> None:
+    """
+    Give classes constructors of their own: dearer to define, cheaper to call.
+
+    For programs that make millions of values, such as a simulator. Nothing else about
+    the classes changes.
+    """
+    for kind in kinds:
+        own = vars(kind)
+        names: dict[str, Any] = {f"set_{name}": put for name, put in own["_setters"]}
+        names["_defaults"] = defaults = own["_defaults"]
+        fields = [
+            f"{field}=_defaults[{field!r}]" if field in defaults else field
+            for field in own["_fields"]
+        ]
+        if fields and not own["_positional"]:
+            fields.insert(0, "*")
+        lines = [f"def __init__(self, {', '.join(fields)}):"]
+        lines += [f"    set_{field}(self, {field})" for field in own["_fields"]]
+        exec("\n".join([*lines, "    return"]), names)  # noqa: S102 - of our own fields
+        kind.__init__ = names["__init__"]  # type: ignore[method-assign]

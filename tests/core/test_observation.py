@@ -178,3 +178,24 @@ def test_forgetting_keeps_that_the_lease_existed():
     assert (observation.watch_from, observation.version) == ("", None)
     observation.see_missing(clock.now())
     assert observation.verdict(clock.now()) is Fact.HELD
+
+
+@pytest.mark.parametrize(
+    ("last", "wait"),
+    [
+        pytest.param(
+            {"leaseDurationSeconds": 60}, 60.0, id="held for longer than ours"
+        ),
+        pytest.param({"leaseDurationSeconds": 5}, 20.0, id="held for less than ours"),
+        pytest.param({"holderIdentity": ""}, 20.0, id="released"),
+    ],
+)
+def test_lease_that_is_gone_after_a_restart_is_waited_for_as_its_holder_wrote(
+    last, wait
+):
+    """Rule 4: stop() and start() do not shorten what was seen held (G5)."""
+    clock = Clock()
+    observation = seen(snapshot(), snapshot("8", **last), clock=clock)
+    observation.forget()
+    observation.see_missing(clock.now())
+    assert observation.left(clock.now()) == wait

@@ -262,7 +262,7 @@ class ConflictTakenAsLoss(Election):
             self._lose("another_holder", Fact.LOST)
 
 
-@planted("G8", seeds=200)
+@planted("G8", seeds=60, profile="rivals")
 class WatchEventTrustedAsTruth(Election):
     """News older than what is known is believed (rules 11 and 16)."""
 

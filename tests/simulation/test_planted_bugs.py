@@ -17,8 +17,9 @@ def first_violation(bug):
     for seed in range(bug.seeds):
         plan = make_plan(seed, bug.profile)
         outcome = run_plan(plan, make_election=bug.election)
-        survived = run_plan(plan)
-        if survived.violations:
+        # The default profile's are among the 5,000 that the core survives anyway.
+        covered = bug.profile == "default" and not outcome.violations
+        if not covered and run_plan(plan).violations:
             pytest.fail(f"the correct core fails, too: {explain(plan)}")
         if outcome.violations:
             return outcome
@@ -36,6 +37,7 @@ def test_simulator_finds_a_planted_bug(name):
 def test_there_are_bugs_enough_for_every_guarantee():
     """At least 16, and each of G1 to G9 is what one of them may break first."""
     assert len(BUGS) >= 16
+    assert all(b.seeds <= 5000 for b in BUGS.values() if b.profile == "default")
     assert set().union(*(bug.breaks for bug in BUGS.values())) >= GUARANTEES
 
 

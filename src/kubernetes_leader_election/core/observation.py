@@ -21,6 +21,7 @@ class Observation:
     """Follow one Lease. Mutable, owned by one :class:`~.election.Election`."""
 
     __slots__ = (
+        "_held_for",
         "_own_duration",
         "missing",
         "resource_version",
@@ -34,6 +35,8 @@ class Observation:
 
     def __init__(self, own_duration: int) -> None:
         self._own_duration = own_duration
+        self._held_for = 0.0
+        """What the last record was good for; kept when all else is forgotten."""
         self.seen_before = False
         """Whether this process ever saw the Lease (rule 4)."""
         self.snapshot: Snapshot | None = None
@@ -50,7 +53,7 @@ class Observation:
         """The resourceVersion from which a watch goes on: that, or a bookmark."""
 
     def forget(self) -> None:
-        """Drop what is known, except that the Lease existed (rule 4)."""
+        """Drop what is known, except that it was held and for how long (rule 4)."""
         self.snapshot, self.since, self.missing = None, None, False
         self.resource_version = self.watch_from = ""
         self.version = None
@@ -95,20 +98,16 @@ class Observation:
             self.since = now
             record = snapshot.record
             self.wait = float(record.duration(self._own_duration))
+            self._held_for = self.wait if record.holder_identity else 0.0
         return changed
 
     def see_missing(self, now: Now) -> bool:
         """Take it that the Lease is gone; tell whether that is new."""
         if self.missing:
             return False
-        before = self.snapshot
         self.snapshot, self.missing, self.since = None, True, now
         # Rule 4: whoever held it last, seen or not, may believe for a full duration.
-        self.wait = float(self._own_duration)
-        if before is not None and not before.record.is_free:
-            self.wait = max(
-                self.wait, float(before.record.duration(self._own_duration))
-            )
+        self.wait = max(float(self._own_duration), self._held_for)
         return True
 
     def left(self, now: Now) -> float:

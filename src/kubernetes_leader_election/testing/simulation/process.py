@@ -50,6 +50,8 @@ class Process(Wire):
         self.settings = settings
         self.identity = settings.identity
         self.asked_to_stop = False
+        self.starts_again = False
+        """``start()`` was called while a ``stop()`` was under way."""
         self.core = world.make_election(settings, draw=node.draw)
         self.belief: Belief | None = None
         self.believing = False
@@ -89,8 +91,8 @@ class Process(Wire):
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
             return
-        if before is not core.state and world.recorder is not None:
-            world.recorder.state(world.time, self.name, before, core.state)
+        if before is not core.state:
+            self._state_changed(before)
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
@@ -103,8 +105,15 @@ class Process(Wire):
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
             return
-        if before is not core.state and world.recorder is not None:
-            world.recorder.state(world.time, self.name, before, core.state)
+        if before is not core.state:
+            self._state_changed(before)
+
+    def _state_changed(self, before: State) -> None:
+        recorder = self.world.recorder
+        if recorder is not None:
+            recorder.state(self.world.time, self.name, before, self.core.state)
+        if self.core.state is State.STOPPED and self.starts_again:
+            self.start()
 
     def _failed(self, error: Exception) -> None:
         text = f"the core raised {type(error).__name__}: {error}"
@@ -343,14 +352,16 @@ class Process(Wire):
 
     def stop(self, _: object = None) -> None:
         """Ask to stop."""
-        self.asked_to_stop = True
+        self.asked_to_stop, self.starts_again = True, False
         self.say(m.StopAsked())
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""
         if self.core.state is State.STOPPED:
-            self.asked_to_stop = False
+            self.asked_to_stop = self.starts_again = False
             self.say(m.StartAsked())
+        elif self.asked_to_stop:
+            self.starts_again = True
 
     def step_down(self, stay_out: float | None) -> None:
         """Ask to hand over and stay out for a while."""

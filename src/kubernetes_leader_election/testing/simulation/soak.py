@@ -98,7 +98,7 @@ def run_worlds(
 def _work(results: multiprocessing.Queue[Sum], ends: float) -> None:
     left = ends - time.time()  # noqa: TID251 - the same in all workers
     while True:  # once at least, however long a worker took to start
-        first = secrets.randbelow(10**12) * 1000
+        first = secrets.randbelow(10**15)
         results.put(run_worlds(first, min(left, REPORT_EVERY)))
         left = ends - time.time()  # noqa: TID251 - the same in all workers
         if left <= 0:

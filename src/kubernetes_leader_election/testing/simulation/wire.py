@@ -15,6 +15,7 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.testing.simulation.checkers import Witness
 from kubernetes_leader_election.testing.simulation.network import (
     DISCONNECTED,
+    FORBIDDEN,
     NO_NAMESPACE,
     NOT_SENT,
     Link,
@@ -260,6 +261,9 @@ class Wire:
         if self.world.recorder is not None:
             text = f"< WatchEnded {answer.reason if answer else ''}".rstrip()
             self.world.recorder.event(self.world.time, self.name, text)
+        if answer is FORBIDDEN:
+            # For all it can know it may not watch, and polls for a while (rule 16).
+            self.world.polls = True
         error = _error(answer) if answer is not None else None
         self.say(m.WatchEnded(request_id=watch.number, error=error))
 

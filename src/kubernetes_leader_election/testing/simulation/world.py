@@ -12,9 +12,12 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
+from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.orders import PendingRead, PendingWrite
+from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.checkers import Checks, Violation
 from kubernetes_leader_election.testing.simulation.faults import inject
@@ -32,6 +35,16 @@ from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.rivals import RIVALS
 from kubernetes_leader_election.testing.simulation.store import LeaseStore
 from kubernetes_leader_election.testing.simulation.trace import Recorder
+from kubernetes_leader_election.values import hasten
+
+hasten(
+    *get_args(messages.Request),
+    *get_args(messages.Message),
+    *get_args(messages.Event),
+    Try,
+    PendingRead,
+    PendingWrite,
+)
 
 EVENT_LIMIT = 2_000
 """Events per node and simulated minute after which a world is said to run away."""
