@@ -95,7 +95,7 @@ def run_worlds(
     return done
 
 
-def _work(results: multiprocessing.Queue[Sum], ends: float) -> None:
+def _work(results: multiprocessing.Queue[Sum], ends: float, first: int | None) -> None:
     left = ends - time.time()  # noqa: TID251 - the same in all workers
     while True:  # once at least, however long a worker took to start
         first = secrets.randbelow(10**15)
@@ -105,7 +105,14 @@ def _work(results: multiprocessing.Queue[Sum], ends: float) -> None:
             return
 
 
-def soak(seconds: float, *, workers: int, regressions: Path | None, out: TextIO) -> Sum:
+def soak(
+    seconds: float,
+    *,
+    workers: int,
+    regressions: Path | None,
+    out: TextIO,
+    first: int | None = None,
+) -> Sum:
     """
     Run random worlds in ``workers`` processes and tell how it goes.
 
@@ -114,6 +121,7 @@ def soak(seconds: float, *, workers: int, regressions: Path | None, out: TextIO)
         workers: how many processes.
         regressions: failing seeds are added to this file; None: to none.
         out: where progress and the stories of failures are written.
+        first: where each worker begins, a million seeds apart; None: anywhere.
 
     """
     context = multiprocessing.get_context("spawn")
@@ -121,8 +129,12 @@ def soak(seconds: float, *, workers: int, regressions: Path | None, out: TextIO)
     begun = time.perf_counter()
     ends = time.time() + seconds  # noqa: TID251 - the same in all workers
     processes = [
-        context.Process(target=_work, args=(results, ends), daemon=True)
-        for _ in range(workers)
+        context.Process(
+            target=_work,
+            args=(results, ends, None if first is None else first + number * 10**6),
+            daemon=True,
+        )
+        for number in range(workers)
     ]
     for process in processes:
         process.start()
@@ -173,12 +185,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--regressions", type=Path, help="file to which failing seeds are added"
     )
+    parser.add_argument(
+        "--first", type=int, help="the seed to begin with, for the same worlds again"
+    )
     asked = parser.parse_args(arguments)
     whole = soak(
         asked.seconds,
         workers=asked.workers,
         regressions=asked.regressions,
         out=sys.stdout,
+        first=asked.first,
     )
     if whole.crashed:
         sys.stdout.write(f"{whole.crashed} workers ended by an error\n")
