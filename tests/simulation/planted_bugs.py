@@ -9,7 +9,7 @@ it; the correct core survives the same ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kubernetes_leader_election.core import messages as m
@@ -28,6 +28,7 @@ from kubernetes_leader_election.core.timing import (
     believe,
 )
 from kubernetes_leader_election.testing.simulation.plan import Profile
+from kubernetes_leader_election.values import replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from kubernetes_leader_election.testing.simulation.plan import (
     Probe,
     Profile,
 )
+from kubernetes_leader_election.values import replace as with_settings
 
 Random = random.Random
 
@@ -98,7 +99,7 @@ def _draw_nodes(
         settings = (
             _draw_settings(draw, identity, durations)
             if own
-            else replace(shared, identity=identity)
+            else with_settings(shared, identity=identity)
         )
         nodes.append(
             NodePlan(
@@ -394,7 +395,7 @@ def _quiet(seed: int, draw: Random) -> Plan:
         nodes.append(
             NodePlan(
                 name=name,
-                settings=replace(shared, identity=name),
+                settings=with_settings(shared, identity=name),
                 starts=round(draw.uniform(0.0, 5.0), 3),
                 rate=round(draw.uniform(0.999, 1.001), 6),
                 wall_offset=round(draw.uniform(-60, 60), 3),

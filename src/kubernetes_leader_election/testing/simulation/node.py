@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.testing.simulation.clocks import NodeClocks
@@ -11,6 +10,7 @@ from kubernetes_leader_election.testing.simulation.network import Link
 from kubernetes_leader_election.testing.simulation.plan import NodePlan
 from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.store import Answer
+from kubernetes_leader_election.values import replace
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.rivals import Rival

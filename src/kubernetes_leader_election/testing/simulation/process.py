@@ -83,7 +83,7 @@ class Process(Wire):
     def say(self, message: m.Message) -> None:
         """Give the core one input and carry out all that comes of it."""
         world, core = self.world, self.core
-        now = self.node.clocks.read(world.time)
+        self.now = now = self.node.clocks.read(world.time)
         before = core.state
         try:
             core.receive(message, now=now)
@@ -97,7 +97,7 @@ class Process(Wire):
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
         world, core = self.world, self.core
-        now = self.node.clocks.read(world.time)
+        self.now = now = self.node.clocks.read(world.time)
         before = core.state
         try:
             core.handle_timer(now=now)
@@ -150,8 +150,7 @@ class Process(Wire):
         node, world = self.node, self.world
         when = node.clocks.when_boottime(due)
         # A process wakes up at least a little late, and some a good deal.
-        when = max(when, world.time)
-        when += 1e-6
+        when = (when if when > world.time else world.time) + 1e-6
         if node.lateness:
             when += node.lateness * node.draw()
         if when < self._due_event:
@@ -172,9 +171,10 @@ class Process(Wire):
         self._event_due = self._due_event = NEVER
         world = self.world
         due = self._due
-        if self.node.clocks.read(world.time).boottime < due:
-            if due != NEVER:
-                self._arm(due)
+        if due == NEVER:
+            return
+        if self.node.clocks.read(world.time)[0] < due:
+            self._arm(due)
             return
         if world.time - self._spun_at > 1e-3:
             self._spins = 0

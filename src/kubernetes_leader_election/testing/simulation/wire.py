@@ -61,6 +61,8 @@ class Wire:
         self.open: dict[int, str] = {}
         self.watch: Watch | None = None
         self.orders = 0
+        self.now = node.clocks.read(world.time)
+        """The clocks when the core was last given something: it orders nothing else."""
 
     def do(self, action: Callable[[Any], None], argument: Any) -> None:
         """Let something happen in this process: now, after its thaw, or never."""
@@ -92,12 +94,12 @@ class Wire:
 
     def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
         world = self.world
-        now = self.node.clocks.read(world.time)
         number = request.request_id
         kind = type(request).__name__
         self.open[number] = kind
         self.orders += 1
-        order = world.checks.ordered(world.time, self.witness, request.lease, now[:2])
+        clocks = self.now[:2]
+        order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:
             self._note_order(request, number)
         ticket = Ticket(self, number, kind, world.time, request.lease, order)
@@ -108,7 +110,7 @@ class Wire:
         if node.send_lag:
             lag = node.send_lag * node.draw()
             self.world.after(lag, self._send_later, (ticket, deadline))
-        elif node.clocks.read(self.world.time)[0] >= deadline:
+        elif self.now[0] >= deadline:
             self.world.after(0.0, self._not_sent, ticket)
         else:
             self.world.network.send(ticket)
