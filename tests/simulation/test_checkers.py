@@ -209,7 +209,7 @@ def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken
     """Who saw the Lease held waits in full after it is gone (rule 4)."""
     scene.checks.observed(scene.b, 2.0, scene.first)
     scene.store.delete(3.0)
-    scene.checks.deleted(3.0)
+    scene.checks.deleted(3.0, scene.first.uid)
     scene.checks.observed(scene.b, 3.0, None)
     scene.write(3.0 + waited, scene.b, scene.lease("b", 30))
     assert scene.broken == broken
@@ -223,7 +223,20 @@ def test_foreign_elector_that_creates_a_deleted_lease_breaks_the_assumption_of_g
         name="c", identity="c", own_duration=20, renew_deadline=15.0, ours=False
     )
     scene.store.delete(3.0)
-    scene.checks.deleted(3.0)
+    scene.checks.deleted(3.0, scene.first.uid)
     scene.write(3.5, rival, scene.lease("c", 4))
     scene.checks.belief_began(3.5, rival, 1)
     assert scene.broken == []
+
+
+@pytest.mark.parametrize(("unseen", "broken"), [(True, []), (False, ["G1"])])
+def test_lease_that_came_and_went_unseen_excuses_its_successor(scene, unseen, broken):
+    """Two deletions by hand: who saw the first Lease cannot wait for the second."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.store.delete(3.0)
+    scene.checks.deleted(3.0, "another" if unseen else scene.first.uid)
+    scene.checks.observed(scene.b, 3.0, None)
+    scene.write(24.0, scene.b, scene.lease("b", 30))
+    scene.b.open_term = 1
+    scene.checks.belief_began(24.0, scene.b, 1)
+    assert scene.broken == broken

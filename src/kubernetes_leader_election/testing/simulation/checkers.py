@@ -143,6 +143,7 @@ class Checks:
         self._span = excuse_span
         self._excused_until = -math.inf
         self._deletion_until = -math.inf
+        self._deleted_uid = ""
         self._restored_at = -math.inf
         self._believers: list[Witness] = []
         self._workers: list[Witness] = []
@@ -167,13 +168,14 @@ class Checks:
         """Somebody hand-wrote the Lease: beliefs may overlap for a while (G1, G2)."""
         self._excused_until = max(self._excused_until, time + self._span)
 
-    def deleted(self, time: float) -> None:
+    def deleted(self, time: float, uid: str) -> None:
         """
-        The Lease was deleted: a process that never saw it held may create it.
+        The Lease was deleted: a process that never saw this one held may create it.
 
         Whoever saw it held waits in full (rule 4), so nothing is excused yet.
         """
         self._deletion_until = max(self._deletion_until, time + self._span)
+        self._deleted_uid = uid
 
     def restored(self, time: float, version: int) -> None:
         """
@@ -436,6 +438,10 @@ class Checks:
                 f"gone; {seen.holder} had it for {needed} s"
             )
             self.broken(time, "G5", who.name, text)
+        if time < self._deletion_until and seen.uid != self._deleted_uid:
+            # It saw an older Lease, and waited for that one: another that came and
+            # went between two of its reads it cannot know.
+            self.excuse(time)
 
     def _replaces(
         self, time: float, order: Order, before: Stored, after: Stored

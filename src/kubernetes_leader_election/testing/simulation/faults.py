@@ -310,10 +310,10 @@ def delete(world: World, fault: Fault) -> bool:
     store = world.network.store
     if store.current is None:
         return False
-    held = store.current.held
+    gone = store.current
     store.delete(world.time)
-    if held:
-        world.checks.deleted(world.time)
+    if gone.held:
+        world.checks.deleted(world.time, gone.uid)
     world.network.tell_watches()
     if world.recorder is not None:
         world.recorder.stored(world.time, None)
