@@ -240,3 +240,17 @@ def test_lease_that_came_and_went_unseen_excuses_its_successor(scene, unseen, br
     scene.b.open_term = 1
     scene.checks.belief_began(24.0, scene.b, 1)
     assert scene.broken == broken
+
+
+@pytest.mark.parametrize(("undone", "broken"), [(True, []), (False, ["G5"])])
+def test_write_on_a_version_that_a_restore_undid_is_not_judged(scene, undone, broken):
+    """Fault 41: numbers of versions are given twice, and the server cannot tell."""
+    old = scene.write(2.0, scene.a, scene.lease("a", 2, scene.first, acquired=1))
+    scene.checks.observed(scene.b, 2.0, old if undone else scene.first)
+    assert scene.store.restore(1.5)
+    scene.checks.restored(3.0, scene.first.version)
+    later = 3.0 + SPAN + 1.0
+    new = scene.write(later, scene.a, scene.lease("a", 3, scene.first, acquired=1))
+    assert new.version == old.version
+    scene.write(later + 1.0, scene.b, scene.lease("b", 30, new))
+    assert scene.broken == broken

@@ -265,8 +265,10 @@ class Liveness:
         ]
         match kind:
             case "labels":
-                for step in range(12):
-                    world.after(interval * step / 5, self._label, None)
+                # Who writes faster than a round trip can keep anybody from writing.
+                pause = max(interval / 5, 6.0 * self._way())
+                for step in range(int(2.4 * interval / pause)):
+                    world.after(step * pause, self._label, None)
             case "resends":
                 link.resend = 1.0
             case "watch lags":

@@ -23,12 +23,25 @@ Key = tuple[str, str, object, object, object, object]
 class Stored:
     """One version of the Lease, with what the checkers look at taken out once."""
 
-    __slots__ = ("duration", "held", "holder", "key", "lease", "uid", "version")
+    __slots__ = (
+        "duration",
+        "held",
+        "holder",
+        "key",
+        "lease",
+        "restores",
+        "uid",
+        "version",
+    )
 
-    def __init__(self, lease: Mapping[str, Any], version: int, uid: str) -> None:
+    def __init__(
+        self, lease: Mapping[str, Any], version: int, uid: str, restores: int = 0
+    ) -> None:
         spec = lease.get("spec") or {}
         self.lease = lease
         self.version = version
+        self.restores = restores
+        """How often the store had gone back to a backup when this was stored."""
         self.uid = uid
         self.holder: str = spec.get("holderIdentity") or ""
         self.held = bool(self.holder)
@@ -94,7 +107,16 @@ class LeaseStore:
     of the server share, so it grows by more than one a write.
     """
 
-    __slots__ = ("_made", "current", "floor", "history", "name", "namespace", "version")
+    __slots__ = (
+        "_made",
+        "_restores",
+        "current",
+        "floor",
+        "history",
+        "name",
+        "namespace",
+        "version",
+    )
 
     def __init__(self, *, name: str, namespace: str, version: int = 100) -> None:
         self.name = name
@@ -104,6 +126,7 @@ class LeaseStore:
         self.current: Stored | None = None
         self.history: list[Change] = []
         self._made = 0
+        self._restores = 0
 
     def put(self, time: float, lease: Mapping[str, Any]) -> Answer:
         """Replace the Lease, or create it where there is none."""
@@ -170,6 +193,7 @@ class LeaseStore:
         self.version = last.version
         self.floor = last.version
         self.history = []
+        self._restores += 1
         return True
 
     def compact(self) -> None:
@@ -215,7 +239,8 @@ class LeaseStore:
             ]
         else:
             metadata["creationTimestamp"] = "2025-01-01T00:00:00Z"
-        stored = Stored({**lease, "metadata": metadata}, self.version, uid)
+        whole = {**lease, "metadata": metadata}
+        stored = Stored(whole, self.version, uid, self._restores)
         self.current = stored
         self.history.append(Change(time, self.version, kind, stored))
         return stored
