@@ -117,3 +117,30 @@ def test_watch_is_tried_again_with_the_reads_when_everything_was_forbidden():
     hand.fetched()
     hand.wait(5.0)
     assert hand.all_open(m.WatchLease)
+
+
+@pytest.mark.parametrize(
+    ("heard", "state"),
+    [
+        pytest.param(False, State.LEADER, id="nothing heard since: counted anew"),
+        pytest.param(True, State.WAITING, id="newer news came first: overtaken"),
+    ],
+)
+def test_answer_to_a_create_is_news_unless_something_was_heard_since(heard, state):
+    """Fault 41: after a restore without the Lease versions count from lower on."""
+    hand = Hand(draws=[0.0] * 10)
+    hand.rival_holds()
+    hand.start()
+    hand.store.delete()
+    hand.bring("DELETED", hand.store.history[-1][1])
+    hand.wait(20.5)
+    create = hand.only(m.CreateLease)
+    metadata = {**create.lease["metadata"], "uid": "new", "resourceVersion": "3"}
+    written = {**create.lease, "metadata": metadata}
+    if heard:
+        rival = {**written["spec"], "holderIdentity": "b"}
+        newer = {**written, "spec": rival, "metadata": {**metadata}}
+        newer["metadata"]["resourceVersion"] = "9999"
+        hand.bring(lease=newer)
+    hand.say(m.LeaseWritten(request_id=create.request_id, lease=written))
+    assert hand.state is state

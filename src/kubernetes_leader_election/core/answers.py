@@ -111,8 +111,10 @@ class Answers(Sightings):
                 self._error("the answer to a write was not what was written")
             )
             return
-        if self._observation.is_news(snapshot) is False:
+        heard_more = self._observation.version != write.known
+        if heard_more and self._observation.is_news(snapshot) is False:
             return  # the watch was faster: this is known, or overtaken
+        # News also with a lower version, as what is created after a restore has.
         self._take(snapshot)
 
     def _on_conflict(self, message: m.WriteConflict) -> None:

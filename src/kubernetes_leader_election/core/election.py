@@ -358,6 +358,7 @@ class Election(Answers):
             lease,
             purpose="acquire",
             stamp=stamp,
+            known=self._observation.version,
             deadline=self._now.boottime + settings.request_timeout,
             creates=snapshot is None,
         )
@@ -375,6 +376,7 @@ class Election(Answers):
             rec.renewed(snapshot, stamp=stamp, duration=self.settings.lease_duration),
             purpose="renew",
             stamp=stamp,
+            known=self._observation.version,
             deadline=self._now.boottime + min(remaining, self.settings.request_timeout),
         )
 
@@ -386,6 +388,7 @@ class Election(Answers):
             wishes.without(rec.released(snapshot, stamp=stamp), wishes.STEP_DOWN),
             purpose="release",
             stamp=stamp,
+            known=self._observation.version,
             deadline=min(
                 self._give_up_at, self._now.boottime + self.settings.request_timeout
             ),

@@ -41,6 +41,8 @@ class PendingWrite(Value, kw_only=False):
     deadline: float
     purpose: Purpose
     stamp: Stamp
+    known: int | None = None
+    """The newest version known when it was ordered: as for a read."""
 
 
 class Orders:
@@ -74,12 +76,13 @@ class Orders:
         purpose: Purpose,
         stamp: Stamp,
         deadline: float,
+        known: int | None = None,
         creates: bool = False,
     ) -> None:
         """Order a write; the caller made sure that none is under way."""
         assert self.write is None
         number = self._number()
-        self.write = PendingWrite(number, deadline, purpose, stamp)
+        self.write = PendingWrite(number, deadline, purpose, stamp, known)
         kind = CreateLease if creates else UpdateLease
         self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
 
