@@ -7,6 +7,7 @@ callable of the application. Nothing here is needed for the truth about leadersh
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import threading
@@ -110,12 +111,13 @@ class Chores:
             timer = self._take()
             try:
                 timer.run()
-            except Exception:
+            except BaseException:
                 # A log handler of the application, or a defect of ours: say it where
-                # it can be read, and go on for the others.
-                logging.getLogger("kubernetes_leader_election").exception(
-                    "a chore of the leader election failed"
-                )
+                # it can be read, and go on for the others. That log may raise again.
+                with contextlib.suppress(BaseException):
+                    logging.getLogger("kubernetes_leader_election").exception(
+                        "a chore of the leader election failed"
+                    )
             del timer
 
     def _take(self) -> Timer:

@@ -370,6 +370,10 @@ class Life(Outlook[TermT]):
                 self.where,
             )
         self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
+        if self.probe is not None:
+            # A new probe takes it that all is well; so must an election that heard
+            # otherwise in an earlier life.
+            self._driver.post(m.LivenessReported(alive=True))
         self._driver.post(m.StartAsked())
 
     def _find_credentials(self) -> Credentials | None:

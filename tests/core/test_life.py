@@ -144,3 +144,20 @@ def test_answer_to_a_create_is_news_unless_something_was_heard_since(heard, stat
         hand.bring(lease=newer)
     hand.say(m.LeaseWritten(request_id=create.request_id, lease=written))
     assert hand.state is state
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["a candidate", "a leader"])
+def test_writes_that_fail_while_reads_work_are_no_hot_loop(leads):
+    """Fault 24: each GET that works would else bring the next PUT at once."""
+    hand = Hand().lead() if leads else Hand().start()
+    keep_watching(hand, R if leads else 0.0)
+    written = 0
+    end = hand.clock.boottime + 4.0
+    while hand.clock.boottime < end:
+        for request in hand.all_open(m.CreateLease, m.UpdateLease):
+            hand.unknown(request, status=500)
+            written += 1
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        hand.wait(0.005)
+    assert 4 <= written <= 16

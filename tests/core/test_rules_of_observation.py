@@ -235,9 +235,31 @@ def test_rule_05_own_late_acquire_is_free():
     hand.bring_all()
     hand.commit(late)
     hand.bring_all()
+    assert hand.state is State.CONTENDING, "it lets a while pass after failed writes"
+    hand.wait(1.0)
     assert hand.state is State.ACQUIRING
     hand.written()
     assert hand.leads
+
+
+def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease():
+    """Rule 5, fault 41, G1: only a restore brings it back; that one may still believe."""
+    hand = Hand().lead()
+    backup = hand.store.lease
+    hand.wait(L)
+    hand.rival_holds()
+    hand.fetched()
+    hand.work_ends()
+    assert hand.state is State.WAITING
+    hand.store.restore(backup)
+    hand.watch_ends()
+    hand.wait(1.0)
+    hand.fetched()
+    assert hand.state is State.WAITING
+    hand.wait(D - 0.1)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(1.0)
+    assert hand.all_open(m.UpdateLease)
 
 
 def test_rule_05_acquire_proved_after_its_deadline_is_no_leadership():

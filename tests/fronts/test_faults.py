@@ -89,6 +89,24 @@ def test_thread_liveness_that_fails_gives_the_lease_up(client):
         assert elector.wait_until_leading(PATIENCE).number == 2
 
 
+def test_elector_contends_in_a_new_life_though_the_application_was_stuck(client):
+    """Fault 08, 17: a new probe begins with all well, and so does the election."""
+    well = threading.Event()
+    well.set()
+    elector = sync.Elector(
+        **options(liveness=well.is_set, liveness_timeout_sec=0.3, **FAST)
+    )
+    elector.start()
+    assert elector.wait_until_leading(PATIENCE).number == 1
+    well.clear()
+    until(lambda: elector.state.role == "standing by")
+    elector.stop(PATIENCE)
+    well.set()
+    elector.start()
+    assert elector.wait_until_leading(PATIENCE).number == 2
+    elector.stop(PATIENCE)
+
+
 # Hogs ---------------------------------------------------------------------------
 
 

@@ -142,6 +142,10 @@ class Answers(Sightings):
         self._doubt = True
         self._want_read(self._backoff(self._failures, error))
         self._failures += 1
+        # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
+        self._retry_at = self._now.boottime + self._backoff(self._write_failures)
+        self._write_at = max(self._write_at, self._retry_at)
+        self._write_failures += 1
 
     def _on_failed(self, request_id: int, error: LeaseApiError) -> None:
         if self._orders.read is not None and self._orders.read.request_id == request_id:

@@ -67,6 +67,8 @@ class Life:
         self._terms = 0
         self._former: list[Stamp] = []
         self._tries: list[Try] = []
+        self._rival_version = float("-inf")
+        """Newest version of the Lease seen held by another since our last term."""
         self._announced: str | None = None
         self._reported_namesake: object = None
         self._alive = True
@@ -87,6 +89,8 @@ class Life:
         self._give_up_at = 0.0
         self._failures = 0
         self._conflicts = 0
+        self._write_failures = 0
+        self._retry_at = 0.0
         self._watch_failures = 0
         self._may_watch_at = 0.0
 
@@ -134,7 +138,8 @@ class Life:
             return
         match self.state:
             case State.CONTENDING:
-                self._contend_at = self._now.boottime + self._contending_delay(fact)
+                delay = self._contending_delay(fact)
+                self._contend_at = max(self._now.boottime + delay, self._retry_at)
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 self._give_up_at = (
@@ -188,6 +193,13 @@ class Life:
         record = self._observation.record
         if record is None or record.holder_identity != self.settings.identity:
             return False
+        if self._rival_version != float("-inf"):
+            # G1: after another one held the Lease, an old record of ours is there
+            # again only by a restore, and that one may still believe.
+            snapshot = self._observation.snapshot
+            version = None if snapshot is None else snapshot.version
+            if version is None or version <= self._rival_version:
+                return False
         return any(s.is_on(record) for s in self._former) or (
             find_try(self._tries, record) is not None
         )

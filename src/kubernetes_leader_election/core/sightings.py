@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.life import Life
-from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.record import LeaseRecord, Snapshot
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     HOLDING,
@@ -69,6 +69,7 @@ class Sightings(Life):
             return
         term.confirm(proved, self.settings)
         self._doubt = False
+        self._write_failures = 0
         self._write_at = proved.sent.boottime + self.settings.renew_interval
         self._change(Fact.RENEWED)
         self._emit(m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time))
@@ -132,8 +133,10 @@ class Sightings(Life):
         self._term = term
         self._tries = []
         self._former = []
+        self._rival_version = float("-inf")
         self._doubt = False
-        self._failures = 0
+        self._failures = self._write_failures = 0
+        self._retry_at = 0.0
         self._change(Fact.ACQUIRE_PROVED)
         if self.state is LEADER:
             sent = term.confirmed.sent.boottime
@@ -143,9 +146,21 @@ class Sightings(Life):
 
     def _observe(self, snapshot: Snapshot) -> bool:
         changed = self._observation.see(snapshot, self._now)
+        if not snapshot.record.is_free and not self._is_own(snapshot.record):
+            version = float("inf") if snapshot.version is None else snapshot.version
+            self._rival_version = max(self._rival_version, version)
         if changed:
             self._announce_leader(snapshot.record.holder_identity or None)
         return changed
+
+    def _is_own(self, record: LeaseRecord) -> bool:
+        """Tell whether this elector wrote ``record``, in whichever term."""
+        return (
+            any(s.is_on(record) for s in self._former)
+            or find_try(self._tries, record) is not None
+            # A renewal of this very term may be seen while the Lease is released.
+            or (self._term is not None and self._term.find(record) is not None)
+        )
 
     def _is_namesake(self, snapshot: Snapshot) -> bool:
         """Tell whether another process renews under our name (rule 5)."""
@@ -155,10 +170,7 @@ class Sightings(Life):
             and before != record
             and before.holder_identity == record.holder_identity
             and record.holder_identity == self.settings.identity
-            and not any(s.is_on(record) for s in self._former)
-            and find_try(self._tries, record) is None
-            # A renewal of this very term may be seen while the Lease is released.
-            and (self._term is None or self._term.find(record) is None)
+            and not self._is_own(record)
         )
 
     def _report_namesake(self, snapshot: Snapshot) -> None:
