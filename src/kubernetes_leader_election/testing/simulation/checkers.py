@@ -433,7 +433,13 @@ class Checks:
             if time < self._deletion_until:
                 self.excuse(time)
             return
-        if self.may_overlap(time) or seen is None or _stamp(seen) in who.stamps:
+        if self.may_overlap(time):
+            return
+        if time < self._deletion_until:
+            if seen is None or seen.uid != self._deleted_uid:
+                # It cannot know a Lease that came and went between its reads.
+                self.excuse(time)
+        if seen is None or _stamp(seen) in who.stamps:
             return
         needed = who.duration_of(seen)
         if order.absent_for < needed - TOLERANCE:
@@ -442,8 +448,6 @@ class Checks:
                 f"gone; {seen.holder} had it for {needed} s"
             )
             self.broken(time, "G5", who.name, text)
-        if time < self._deletion_until and seen.uid != self._deleted_uid:
-            self.excuse(time)  # it cannot know one that came and went between its reads
 
     def _is_of_another_past(self, seen: Stored | None) -> bool:
         """Tell whether a record was undone by a restore since."""
