@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
+import types
+
 import pytest
 
 from kubernetes_leader_election.core import messages as m
@@ -161,3 +165,79 @@ def test_writes_that_fail_while_reads_work_are_no_hot_loop(leads):
             hand.fetched()
         hand.wait(0.005)
     assert 4 <= written <= 16
+
+
+@pytest.mark.parametrize("drawn", [0.0, 0.999])
+def test_pauses_after_failures_grow_and_have_chance_in_them(drawn):
+    """Fault 24: from a tenth of a second to five; no two electors beat in time."""
+    hand = Hand(draws=[drawn] * 1000)
+    hand.say(m.StartAsked())
+    tries = refuse(hand, 60, status=503)
+    pairs = itertools.pairwise(tries)
+    pauses = [round(after - before, 6) for before, after in pairs]
+    share = 0.5 + 0.5 * drawn
+    assert pauses[:3] == pytest.approx(
+        [0.2 * share, 0.4 * share, 0.8 * share], abs=0.01
+    )
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(5.0 * share, abs=0.01)
+
+
+def weight(core):
+    """Count what a core keeps alive: everything that can be reached from it."""
+    elsewhere = (type, types.ModuleType, types.FunctionType, types.MethodType)
+    seen, todo = {}, [core]
+    while todo:
+        thing = todo.pop()
+        if id(thing) not in seen and not isinstance(thing, elsewhere):
+            seen[id(thing)] = thing
+            todo += gc.get_referents(thing)
+    return len(seen)
+
+
+def lead_and_lose(hand):
+    """Lead, be late, lead again, stop: two terms."""
+    hand.store.edit(holderIdentity="")
+    hand.lead()
+    hand.wait(R)
+    hand.unknown()
+    hand.fetched()
+    hand.wait(L - R)
+    hand.fetched()
+    hand.work_ends()
+    hand.written()
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    hand.written()
+    assert hand.state is State.STOPPED
+
+
+def write_in_vain(hand):
+    """Write on a free Lease, in the same life, and never hear what came of it."""
+    if hand.state is State.STOPPED:
+        hand.store.edit(holderIdentity="")
+        hand.start()
+    while not hand.all_open(m.UpdateLease):
+        hand.wait(0.5)
+    hand.unknown()
+    hand.fetched()
+    assert not hand.leads
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("live", [lead_and_lose, write_in_vain])
+def test_core_keeps_nothing_of_thousands_of_terms_and_tries(live):
+    """Fault 18: however often it led or tried to, a core is as large as before."""
+    hand = Hand()
+
+    def repeat(times):
+        for _ in range(times):
+            live(hand)
+            hand.out.clear()
+            hand.told.clear()
+            hand.store.history.clear()
+
+    repeat(100)
+    before = weight(hand.core)
+    repeat(1000)
+    assert weight(hand.core) <= before

@@ -388,10 +388,12 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
 
 
 def test_thread_that_ignores_its_loss_keeps_the_lease(client):
-    """Fault 09: a thread can only be asked; renewed as long as it lives (G5)."""
+    """Fault 09: renewed as long as it lives (G5), and reported again and again."""
     log = Log()
     elector = sync.Elector(**options(log=log, **FAST))
     began, go_on = threading.Event(), threading.Event()
+    reports = []
+    elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
 
     def stubborn():
         with elector.leadership(PATIENCE):
@@ -404,6 +406,8 @@ def test_thread_that_ignores_its_loss_keeps_the_lease(client):
     with pytest.raises(TimeoutError, match=r"leadership\(\) in thread"):
         elector.stop(timeout=0.1)
     log.wait_for("this is still running: leadership() in thread")
+    until(lambda: len(reports) >= 2)
+    assert all("this is still running" in report for report in reports)
     written = len(client.writes)
     until(lambda: len(client.writes) > written + 2)
     assert holder(client) == "me"

@@ -26,12 +26,35 @@ RELEASED = {
         elector.wait_until_leading()
         say("ready")
         """,
-    "leading, after an error of the program": """
+    "leading, by sys.exit": """
         elector = sync.Elector(**options())
         elector.start()
         elector.wait_until_leading()
         say("ready")
         sys.exit(0)
+        """,
+    "one leads and one waits for it": """
+        first = sync.Elector(**options())
+        first.start()
+        first.wait_until_leading()
+        second = sync.Elector(**{**options(), "identity": "second"})
+        second.start()
+        second.wait_for_leader()
+        say("ready")
+        """,
+    "observing": """
+        elector = sync.Elector(**options(observe=True))
+        elector.start()
+        say("ready")
+        """,
+    "at the end of its stop": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        threading.Thread(target=elector.stop, daemon=True).start()
+        while elector.current_leader:
+            time.sleep(0.0001)
+        say("ready")
         """,
     "after its loop ended, with handlers": """
         async def main():

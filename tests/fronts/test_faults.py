@@ -176,6 +176,78 @@ def test_thread_elector_does_not_believe_after_the_gil_was_held(client):
         assert elector.wait_until_leading(PATIENCE).number == 2
 
 
+# An engine that fails ---------------------------------------------------------------
+
+
+def break_engine(elector):
+    """Let the core raise once, at a word that it is told right away."""
+    core = elector._life._driver._core
+
+    def broken(**_):
+        del core._on_liveness
+        raise ZeroDivisionError("planted in the core")
+
+    core._on_liveness = broken
+    elector._life.report_liveness(True)
+
+
+def test_asyncio_work_is_cancelled_when_the_engine_fails(client):
+    """Fault 53: what fails is not the work, which ends all the same; one lost event."""
+    losses, ended = [], []
+
+    async def work(elector):
+        async with elector.leadership() as term:
+            break_engine(elector)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(term.number)
+
+    async def main():
+        elector = Elector(**options(**FAST))
+        elector.on(EVENTS.LEADERSHIP_LOST, losses.append)
+        async with asyncio.timeout(PATIENCE), elector:
+            with pytest.raises(LeadershipLostError, match="failed"):
+                await work(elector)
+            assert ended == [1]
+            assert (await elector.wait_until_leading()).number == 2
+            assert [(e.term, e.reason) for e in losses] == [(1, "failed")]
+
+    asyncio.run(main())
+
+
+def work_until_lost(elector, harm):
+    """Work in a scope that is harmed, until the term is lost."""
+    with elector.leadership(PATIENCE) as term:
+        harm()
+        assert term.lost.wait(PATIENCE)
+        assert not elector.current_leader
+
+
+def test_thread_work_is_told_when_the_engine_fails(client):
+    """Fault 53: the same where work can only be asked; one lost event (G4)."""
+    losses = []
+    with sync.Elector(**options(**FAST)) as elector:
+        elector.on(EVENTS.LEADERSHIP_LOST, losses.append)
+        with pytest.raises(LeadershipLostError, match="failed"):
+            work_until_lost(elector, lambda: break_engine(elector))
+        assert elector.wait_until_leading(PATIENCE).number == 2
+        assert [(e.term, e.reason) for e in losses] == [(1, "failed")]
+
+
+def test_thread_work_is_told_by_the_clock_with_a_dead_engine(client, monkeypatch):
+    """Fault 07, rule 15: ``term.lost`` needs a clock, and no engine."""
+    with sync.Elector(**options(**FAST)) as elector:
+        with monkeypatch.context() as dead:
+
+            def harm():
+                dead.setattr(elector._life._driver, "step", lambda _: None)
+
+            with pytest.raises(LeadershipLostError, match="renew_deadline"):
+                work_until_lost(elector, harm)
+        assert elector.wait_until_leading(PATIENCE).number == 2
+
+
 # Cancellation at every await ------------------------------------------------------
 
 

@@ -182,7 +182,7 @@ def test_threads_refuse_a_handler_that_is_a_coroutine():
 
 
 def test_asyncio_work_that_raises_is_reported_and_the_term_goes_on(client):
-    """Fault 08: a coroutine that was started by the acquisition is not lost silently."""
+    """A coroutine that was started by the acquisition is not lost silently."""
     log = Log()
 
     async def main():

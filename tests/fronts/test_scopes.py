@@ -284,7 +284,7 @@ def how(function):
 
 @pytest.mark.parametrize(("main", "expected"), RUNS)
 def test_asyncio_run_ends_as_the_page_says(client, main, expected):
-    """A value and an error of main's own are passed on; a loss calls it again."""
+    """Fault 08: a value and an error of main's own end the term and are passed on."""
     elector = Elector(**options())
     terms = []
 
@@ -302,7 +302,7 @@ def test_asyncio_run_ends_as_the_page_says(client, main, expected):
 
 @pytest.mark.parametrize(("main", "expected"), RUNS)
 def test_thread_run_ends_as_the_page_says(client, main, expected):
-    """A value and an error of main's own are passed on; a loss calls it again."""
+    """Fault 08: a value and an error of main's own end the term and are passed on."""
     elector = sync.Elector(**options())
     terms = []
 
