@@ -93,7 +93,7 @@ def test_rule_10_anything_else_is_loss_at_once(answer, change, reason):
     hand = Hand().lead()
     hand.first = hand.store.lease
     hand.renew()
-    hand.wait(R)
+    keep_watching(hand, R)
     change(hand)
     getattr(hand, answer)()
     hand.fetched()

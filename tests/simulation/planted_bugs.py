@@ -239,7 +239,7 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-@planted("G8", seeds=60)
+@planted("G8", seeds=300)
 class UnknownOutcomeTakenAsNotDone(Election):
     """A write without an answer counts as never applied (rule 10)."""
 

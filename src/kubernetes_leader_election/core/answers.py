@@ -17,8 +17,6 @@ from kubernetes_leader_election.core.sightings import Sightings
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.errors import LeaseApiError
 
-SILENCE: Final = 0.6
-"""Share of the holder's D after which a watch without news is replaced (rule 16)."""
 TRY_WATCH_AGAIN: Final = 300.0
 """Seconds between tries to watch where that is not permitted."""
 
@@ -233,5 +231,5 @@ class Answers(Sightings):
         duration = snapshot.record.duration(self.settings.lease_duration)
         since = self._orders.watch_since
         return (self._watch_news if self._watch_news > since else since) + (
-            SILENCE * duration
+            self._silence * duration
         )

@@ -124,7 +124,7 @@ class Election(Answers):
             if now.boottime >= self._give_up_at:
                 self._give_up()
         elif orders.watch_id is not None and now.boottime >= self._silent_at():
-            # Rule 16: nothing for 0.6 of the holder's D; the timer runs on beside.
+            # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
             self._watch_at = None
             self._want_read(0.0)

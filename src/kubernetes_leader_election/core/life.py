@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.observation import Observation
@@ -37,6 +38,10 @@ AFTER_RELEASE: Final = 0.025
 """Seconds at most before writing on a released Lease (rule 13)."""
 AFTER_EXPIRY: Final = 0.4
 """Seconds at most, and 5 % of D at most, before writing on an expired one (rule 13)."""
+SILENCE: Final = 0.6
+"""Share of the holder's D after which a watch without news is replaced (rule 16)."""
+SILENCE_SPREAD: Final = 0.1
+"""What is added to it at most, so that a thousand candidates do not do so at once."""
 FORMER_KEPT: Final = 32
 """Stamps of ended terms and late acquires that are remembered (rule 5)."""
 
@@ -59,6 +64,9 @@ class Life:
         self.settings = settings
         self.state = State.STOPPED
         self._draw = draw
+        # By the identity, not drawn anew: it is looked at far more often than used.
+        share = crc32(settings.identity.encode()) / 2**32
+        self._silence = SILENCE + SILENCE_SPREAD * share
         self._orders = Orders()
         self._observation = Observation(settings.lease_duration)
         self._stamper = Stamper(settings.identity)
