@@ -43,7 +43,8 @@ def parts(options: argparse.Namespace) -> dict[str, Callable[[], list[Figure]]]:
 
     def crowds() -> list[Figure]:
         with lease_server() as server:
-            return crowd.measure(server, options.candidates)
+            alone = crowd.measure(server, options.candidates)
+        return [*crowd.simulate(20), *alone]
 
     return {
         "imports": lambda: costs.measure_imports(30),
