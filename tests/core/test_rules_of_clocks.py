@@ -303,6 +303,24 @@ def test_rule_16_where_no_watch_is_permitted_the_lease_is_polled():
     assert statuses == [403]
 
 
+def test_rule_16_watch_that_is_refused_again_is_not_told_again():
+    """Rule 16, fault 34: "say so once": it is tried again every five minutes."""
+    hand = candidate()
+    refused, second = 0, 0
+    while second < 700:
+        if hand.all_open(m.WatchLease):
+            hand.watch_ends(status=403)
+            refused += 1
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        if hand.all_open(m.UpdateLease):
+            hand.written()
+        hand.wait(1)
+        second += 1
+    assert refused >= 2
+    assert len(hand.events(m.ErrorOccurred)) == 1
+
+
 def test_rule_16_write_decides_truth_whatever_the_watch_showed():
     """Rule 16: "the conditional write decides truth": a watch that lies costs a 409."""
     hand = candidate()

@@ -101,6 +101,20 @@ def test_rule_10_anything_else_is_loss_at_once(answer, change, reason):
     assert not hand.leads
 
 
+def test_rule_10_own_record_of_an_earlier_version_is_loss_at_once():
+    """Rule 10, fault 41: "an older record of ours": its stamp is right, its past is not."""
+    hand = Hand().lead()
+    backup = hand.store.lease
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    hand.bring_all()
+    assert hand.leads
+    hand.store.restore(backup)
+    hand.watch_ends(error="connection reset")
+    hand.fetched()
+    assert reasons(hand) == ["another_holder"]
+    assert not hand.leads
+
+
 def test_rule_10_answer_that_is_not_what_was_written_is_unknown():
     """Rule 10: something in between changed the record: read, and look for our stamp."""
     hand = Hand().start()

@@ -42,6 +42,7 @@ def after(boottime, monotonic=None, wall=None):
         pytest.param(after(15), 0.0, id="exactly at L"),
         pytest.param(after(16), 0.0, id="after L, never below zero"),
         pytest.param(after(14, 2), 1.0, id="boot time is ahead: suspended"),
+        pytest.param(after(14, 2, 2), 1.0, id="boot time alone is ahead"),
         pytest.param(after(2, 14, 2), 1.0, id="monotonic time is ahead"),
         pytest.param(after(2, 2, 6), 9.0, id="the wall stepped 4 s forward"),
         pytest.param(after(2, 2, -3600), 13.0, id="the wall stepped back an hour"),

@@ -408,7 +408,7 @@ class TokenIsTheTransitions(Election):
         return term
 
 
-@planted("G4 core", seeds=60)
+@planted("G4", seeds=60)
 class NewTermWhileOldWorkRuns(Election):
     """A lost term's work is not waited for before the next one (G4)."""
 
