@@ -11,7 +11,9 @@ JOBS ?= 4
 .DEFAULT_GOAL := ci
 .PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
 
-ci: test e2e
+ci: test
+	@$(MAKE) model QUICK=1
+	@$(MAKE) docs e2e
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

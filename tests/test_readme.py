@@ -6,6 +6,9 @@ import inspect
 import re
 import shlex
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -231,6 +234,40 @@ def test_console_blocks_of_the_readme_are_ours():
     """Nothing in them is passed over."""
     assert console_lines(README)
     assert all(line.startswith(OWN) for line in console_lines(README))
+
+
+TYPED = {
+    "kubernetes-leader-election run billing -- celery -A shop beat": "-A shop beat",
+    "kle run beat --grace 30 -- celery -A shop beat": "-A shop beat",
+    "kubernetes-leader-election timings --preset steady": "7.5 s",
+}
+"""What is not `make`, and a part of what it prints."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", TYPED)
+def test_console_line_of_the_readme_is_executed(line, tmp_path):
+    """Typed as it stands, outside a cluster, beside a program of that name."""
+    celery = tmp_path / "celery"
+    celery.write_text('#!/bin/sh\necho "$@"\n')
+    celery.chmod(0o700)
+    scripts = Path(sys.executable).parent
+    done = subprocess.run(  # noqa: S603 - our own command
+        shlex.split(line),
+        env={"PATH": f"{tmp_path}:{scripts}:/usr/bin:/bin", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert TYPED[line] in done.stdout
+
+
+def test_each_console_line_of_the_readme_is_executed():
+    """Here, or it is a target of make, which the demo and the tests themselves are."""
+    lines = [x for x in console_lines(README) if not x.startswith("make ")]
+    assert lines == list(TYPED)
 
 
 def test_links_lead_somewhere():

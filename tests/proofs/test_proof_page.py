@@ -1,0 +1,60 @@
+"""The page that says what is proved: its numbers are those of what proves it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tests.core.test_election_machine import MISTAKES
+from tests.simulation import test_worlds
+from tests.simulation.planted_bugs import BUGS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = " ".join((ROOT / "docs" / "proof.md").read_text(encoding="utf-8").split())
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Give the script that checks the formal model, as a module."""
+    spec = importlib.util.spec_from_file_location("model", ROOT / "proofs" / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["model"] = module  # where its dataclasses look for their names
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["model"]
+
+
+def of_other_kinds():
+    """Count the worlds of other kinds that the tests run."""
+    test = test_worlds.test_core_keeps_every_guarantee_in_worlds_of_other_kinds
+    (mark,) = [mark for mark in test.pytestmark if mark.name == "parametrize"]
+    return sum(worlds for _, worlds in mark.args[1]) + 1
+
+
+def test_page_counts_stories_and_worlds():
+    """As many stories as there are files, as many worlds as the tests run."""
+    stories = len(list((ROOT / "tests" / "traces").glob("*.trace")))
+    assert f"{stories} stories" in PAGE
+    assert f"{test_worlds.WORLDS:,} worlds of three" in PAGE
+    assert f"{of_other_kinds()} of other kinds" in PAGE
+    assert test_worlds.INVALID_AT_MOST == 0.1
+    assert "more than one in ten" in PAGE
+
+
+def test_page_counts_the_planted_mistakes():
+    """As many as are planted, and no more worlds than it says for each."""
+    assert f"There are {len(BUGS)} of them" in PAGE
+    assert f"at most {max(bug.seeds for bug in BUGS.values())}" in PAGE
+    assert f"has to find {len(MISTAKES)} of them" in PAGE
+
+
+def test_page_counts_the_configurations_of_the_model(model):
+    """As many that must hold, as many that must not, and those of the short form."""
+    assert f"{len(model.CORRECT)} configurations must hold" in PAGE
+    assert f"{len(model.PLANTED)} planted defects" in PAGE
+    quick = [c.name for c in (*model.CORRECT, *model.PLANTED) if c.quick]
+    rows = re.findall(r"\| ([^|]+?)(?: \([^)]*\))? \| [\d,]+ \| \d+ \|", PAGE)
+    assert rows == quick
