@@ -12,13 +12,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from kubernetes_leader_election.chores import Timer, shared_chores
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.engine import Driver, View
 from kubernetes_leader_election.errors import (
     CredentialsError,
     LeaderElectionError,
@@ -33,6 +32,9 @@ from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.signals import shared_auto_close
 from kubernetes_leader_election.telling import Courier, Teller
 from kubernetes_leader_election.work import Hold, Home, Phase, TermWork
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.engine.view import View
 
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
@@ -354,6 +356,8 @@ class Life(Outlook[TermT]):
                 self._connect_later(error)
                 return
             self.assumed = credentials is None
+            from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
+
             self._driver = Driver(
                 settings=self.settings.election(
                     namespace=credentials.namespace if credentials else "default"

@@ -11,12 +11,12 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from kubernetes_leader_election.core.messages import LossReason
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.engine import Driver, SystemClock
+from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
     NotLeaderError,
@@ -26,6 +26,9 @@ from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.values import replace
 from kubernetes_leader_election.work import Hold, Phase, Place, TermWork, place_inside
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.engine.driver import Driver
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HELD_BY_OTHERS: Final = frozenset({State.WAITING, State.STANDING_BY})

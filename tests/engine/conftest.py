@@ -10,7 +10,8 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.engine import Driver, Engine
+from kubernetes_leader_election.engine.driver import Driver
+from kubernetes_leader_election.engine.engine import Engine
 from tests.engine.fake_client import FakeClient
 
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
-from kubernetes_leader_election.engine import SystemClock
+from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import ProtocolMisuseError
 
 

@@ -19,8 +19,8 @@ from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.engine import SystemClock
 from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.workers import Workers
 from kubernetes_leader_election.lease_api import client as client_module
 from kubernetes_leader_election.lease_api.connection import Answer, Connection

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from kubernetes_leader_election.engine import Engine
+from kubernetes_leader_election.engine.engine import Engine
 from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.fake_client import FakeClient
 from tests.fronts.driven import OnLoop, OnThreads

@@ -1,20 +1,7 @@
 """
 The thread that drives elections, whatever the application's own threads do.
 
-:class:`Driver` is one election of one front; all of a process share one engine.
+:class:`~.driver.Driver` is one election of one front; all of a process share one
+:class:`~.engine.Engine`. Both, and the HTTP client below them, are imported by the
+first ``start()``: a program that only imports an elector does not pay for them.
 """
-
-from kubernetes_leader_election.engine.clocks import Clock, SystemClock
-from kubernetes_leader_election.engine.driver import Driver
-from kubernetes_leader_election.engine.engine import Engine, shared_engine
-from kubernetes_leader_election.engine.view import Listener, View
-
-__all__ = [
-    "Clock",
-    "Driver",
-    "Engine",
-    "Listener",
-    "SystemClock",
-    "View",
-    "shared_engine",
-]
