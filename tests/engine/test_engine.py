@@ -14,7 +14,10 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.engine.driver import Landed
+from kubernetes_leader_election.engine.workers import Flight
 from kubernetes_leader_election.errors import ProtocolMisuseError
+from kubernetes_leader_election.lease_api.call import Call
 
 
 def test_engine_elects_one_of_two_and_hands_over_when_it_stops(elect, client):
@@ -99,6 +102,25 @@ def test_engine_replaces_a_core_that_cannot_even_fail(elect, monkeypatch):
     assert leader.wait_for(m.LeadershipLost).term == 1
     assert leader.wait_for(m.LeadershipAcquired).term == 2
     assert leader.driver.current_leader()
+
+
+def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, client):
+    """Fault 07: numbers of requests begin anew with a new core; answers do not count."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    leader.wait_for(m.LeaseRenewed)
+    number = leader.driver._core._orders.watch_id
+    metadata = {**client.lease["metadata"], "resourceVersion": "999999"}
+    gone = {**client.lease, "metadata": metadata}
+    event = m.WatchEvent(request_id=number, type="DELETED", object=gone)
+    former = Flight(Call(), stuck=lambda _: None)
+    engine.post(leader.driver, Landed(former, event))
+    leader.wait_for(m.LeaseRenewed)
+    assert not [e for e in leader.events if isinstance(e, m.LeadershipLost)]
+    # The same, when the present core asked for it.
+    present = leader.driver._calls[number]
+    engine.post(leader.driver, Landed(present, event))
+    assert leader.wait_for(m.LeadershipLost).reason == "deleted"
 
 
 @pytest.mark.parametrize("verb", ["get", "replace", "watch"])
