@@ -6,6 +6,7 @@ import pytest
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.core.wishes import SUCCESSOR
 from tests.core.harness import Hand
 from tests.core.stories import D, L, R, T, bookmark, candidate, keep_watching, reasons
 
@@ -47,6 +48,31 @@ def test_rule_13_delay_after_an_expiry_is_a_share_of_the_duration(own, most):
     hand.wait(0.999 * most - 0.0001)
     assert hand.state is State.CONTENDING
     hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_13_who_just_ended_its_work_lets_others_go_first():
+    """Rule 13: "Whoever has just ended its own work waits 25 ms longer"."""
+    hand = Hand().lead()
+    hand.say(m.EndAsked(term=hand.term))
+    hand.work_ends()
+    hand.written()
+    assert hand.state is State.CONTENDING
+    hand.wait(0.0249)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_13_named_successor_goes_first():
+    """Rule 13: "all others wait up to 5 s, and at most half of D, longer"."""
+    hand = candidate()
+    named = {"annotations": {SUCCESSOR: "c"}}
+    hand.store.edit(holderIdentity="", metadata=named)
+    hand.bring_all()
+    hand.wait(4.999)
+    assert hand.state is State.CONTENDING
+    hand.wait(0.002)
     assert hand.state is State.ACQUIRING
 
 
