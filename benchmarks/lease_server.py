@@ -230,6 +230,9 @@ def main() -> None:
     found["writes"] = writes(port, clients=8, leases=1000, seconds=arguments.seconds)
     used, took = ask("cpu") - cpu, time.perf_counter() - began
     found["writes"]["server_cores"] = used / took
+    # What one core does, however much of it the clients and others left.
+    made = 1000 + found["writes"]["writes_per_second"] * arguments.seconds
+    found["writes"]["per_core"] = made / used
     found["memory_1000_leases_mib"] = ask("memory")
     found["watches"] = watches(port, count=arguments.watches, rounds=20)
     found["memory_after_mib"] = ask("memory")

@@ -281,6 +281,11 @@ SCHEMAS: dict[Resource, Schema] = {
 }
 
 
+_READERS: Final = {
+    resource: _struct(resource.kind, schema) for resource, schema in SCHEMAS.items()
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """An object as the server understands it, and what it dropped on the way."""
@@ -298,8 +303,7 @@ def typed(resource: Resource, value: Any) -> Decoded:
         ValueError: A time is not of the accepted form.
     """
     findings = _Findings()
-    read = _struct(resource.kind, SCHEMAS[resource])
-    document = read(value, resource.kind, "", findings)
+    document = _READERS[resource](value, resource.kind, "", findings)
     if findings.mismatch is not None:
         raise TypeMismatchError(findings.mismatch)
     document.setdefault("metadata", {})

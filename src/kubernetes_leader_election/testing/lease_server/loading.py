@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["DuplicateKeys", "FloatLiteral", "json_kind", "load_json", "load_yaml"]
 
@@ -59,6 +59,11 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"invalid character {name[:1]!r} looking for beginning of value")
 
 
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_float=FloatLiteral, parse_constant=_refuse_constant
+)
+
+
 def load_json(body: bytes) -> Any:
     """
     Read JSON; bytes that are no UTF-8 become replacement characters, as in Go.
@@ -68,12 +73,7 @@ def load_json(body: bytes) -> Any:
     """
     text = body.decode(errors="replace")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_pairs,
-            parse_float=FloatLiteral,
-            parse_constant=_refuse_constant,
-        )
+        value = _DECODER.decode(text)
     except RecursionError:
         raise ValueError("exceeded max depth") from None
     except json.JSONDecodeError as error:
