@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 _NAMES = {"kle": "kle", "kubectl-leader": "kubectl leader"}
@@ -9,13 +11,38 @@ _NAMES = {"kle": "kle", "kubectl-leader": "kubectl leader"}
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from kubernetes_leader_election.cli.main import cli  # noqa: PLC0415 - the package itself needs no click
+    _hold_standard_descriptors()
+    _end_at_sigterm_as_process_1()
+    try:
+        from kubernetes_leader_election.cli.main import cli  # noqa: PLC0415 - the package itself needs no click
 
-    called = sys.argv[0].rpartition("/")[2]
-    name = _NAMES.get(called, "kubernetes-leader-election")
-    # kubectl starts its plugin by the file's name, which is what shells complete.
-    variable = f"_{name.replace(' ', '-').replace('-', '_').upper()}_COMPLETE"
-    cli(prog_name=name, complete_var=variable, auto_envvar_prefix="KLE")
+        called = sys.argv[0].rpartition("/")[2]
+        name = _NAMES.get(called, "kubernetes-leader-election")
+        # kubectl starts its plugin by the file's name, which is what shells complete.
+        variable = f"_{name.replace(' ', '-').replace('-', '_').upper()}_COMPLETE"
+        cli(prog_name=name, complete_var=variable, auto_envvar_prefix="KLE")
+    except KeyboardInterrupt:
+        # Before or after the part that would say more: no traceback in any case.
+        sys.exit(128 + signal.SIGINT)
+
+
+def _hold_standard_descriptors() -> None:
+    """
+    Open what is closed of 0, 1 and 2, so that no socket or pipe gets their numbers.
+
+    Closed when another program is executed: that gets them as they were.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _end_at_sigterm_as_process_1() -> None:
+    """Let SIGTERM end process 1, as it ends any other: the kernel alone would not."""
+    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 
 if __name__ == "__main__":

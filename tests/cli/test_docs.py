@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from kubernetes_leader_election.cli import dev, main
+from kubernetes_leader_election.cli import dev, exit_codes, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 MARK = "<!-- generated: REWRITE_DOCS=1 pytest tests/cli/test_docs.py -->\n"
@@ -62,3 +62,17 @@ def test_help_describes_every_option_and_gives_each_a_variable():
             if isinstance(parameter, click.Option):
                 assert parameter.help, (name, parameter.name)
                 assert str(parameter.envvar).startswith("KLE_"), (name, parameter.name)
+
+
+def test_docs_name_every_exit_code_of_run():
+    """The page about `run` has each code there is, but for the one that doctor keeps."""
+    text = (PAGE.parent / "run.md").read_text(encoding="utf-8")
+    table = text.partition("## Exit codes")[2].partition("##")[0]
+    named = {
+        int(word)
+        for line in table.splitlines()
+        if line.startswith("| ")
+        for word in re.findall(r"\d+", line.split("|")[1])
+    }
+    codes = {x for x in vars(exit_codes).values() if isinstance(x, int)}
+    assert codes - {exit_codes.WARNED} <= named

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import BashComplete
 
-from kubernetes_leader_election.cli import exit_codes, main, timings
+from kubernetes_leader_election.cli import completing, exit_codes, main, timings
+from kubernetes_leader_election.testing.faults import Answer, Fault, Hang
+from tests.cli.leases import write_lease
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -124,3 +127,97 @@ def test_main_answers_help_with_little_work():
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         least = min(least, used)
     assert least < 0.6  # an idle machine takes 0.1 s, a loaded one twice or thrice that
+
+
+def test_main_ends_at_ctrl_c_as_shells_say_it(call, monkeypatch):
+    """Ctrl-C in any command is exit code 130: no answer, and no traceback."""
+
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(timings, "describe", interrupt)
+    result = call("timings")
+    assert result.exit_code == exit_codes.INTERRUPTED
+    assert result.output.strip() == ""
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300", "soon"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "x", "--grace={}", "--", "true"),
+        ("run", "x", "--health-interval-sec={}", "--", "true"),
+        ("status", "--observe-sec={}"),
+        ("step-down", "x", "--wait-sec={}"),
+        ("check", "--seconds={}"),
+        ("timings", "--lease-duration-sec={}"),
+    ],
+    ids=lambda words: " ".join(words[:1]),
+)
+def test_main_refuses_times_that_are_none(call, words, value):
+    """No clock and no timer can take them: one line, exit code 2."""
+    result = call(*(word.format(value) for word in words))
+    assert result.exit_code == exit_codes.USAGE, result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("--health-url=http://[::1/", "is no URL"),
+        ("--health-url=http://x:99999/", "is no URL"),
+        ("--health-url=ftp://x/", "is no URL"),
+        ("--health-url=http:///healthz", "is no URL"),
+        ("--health-command=echo 'x", "cannot be split"),
+        ("--health-command=  ", "is empty"),
+    ],
+)
+def test_main_refuses_health_checks_that_cannot_be_made(call, option, says):
+    """A check that can never succeed is refused before anything is started."""
+    result = call("run", "x", option, "--", "true")
+    assert result.exit_code == exit_codes.USAGE
+    assert says in result.stderr
+
+
+def complete(*words: str) -> list[str]:
+    """Give what a shell offers for the last word."""
+    extra = {"auto_envvar_prefix": "KLE"}
+    shell = BashComplete(main.cli, extra, "kle", "_KLE_COMPLETE")
+    *before, last = words
+    return [item.value for item in shell.get_completions(list(before), last)]
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "watch", "step-down", "transfer", "release", "doctor", "run"]
+)
+def test_main_completes_names_of_leases(server, kubeconfig, command):
+    """A LEASE argument is completed by the Leases that there are."""
+    for name in ("tab-one", "tab-two", "other"):
+        write_lease(server, name)
+    words = (command, "--kubeconfig", str(kubeconfig))
+    assert complete(*words, "tab-") == ["tab-one", "tab-two"]
+    if command == "watch":
+        assert complete(*words, "tab-one", "tab-") == ["tab-two"]
+
+
+def test_main_completes_namespaces_and_contexts(server, kubeconfig):
+    """-n offers the namespaces of the server, --context those of the kubeconfig."""
+    words = ("status", "--kubeconfig", str(kubeconfig))
+    assert "kube-system" in complete(*words, "-n", "")
+    assert complete(*words, "--context", "emb") == ["embedded-lease-api"]
+
+
+@pytest.mark.parametrize("what", ["no kubeconfig", "no right", "no answer"])
+def test_main_completes_nothing_where_leases_cannot_be_listed(
+    server, kubeconfig, tmp_path, monkeypatch, capfd, what
+):
+    """Tab never complains and never waits for long."""
+    monkeypatch.setattr(completing, "PATIENCE", 0.2)
+    if what == "no kubeconfig":
+        kubeconfig = tmp_path / "none"
+    elif what == "no right":
+        server.faults.add(Fault(Answer(status=403), verb="list"))
+    else:
+        server.faults.add(Fault(Hang(seconds=1), verb="list"))
+    assert complete("status", "--kubeconfig", str(kubeconfig), "") == []
+    assert capfd.readouterr() == ("", "")

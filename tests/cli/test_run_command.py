@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from tests.cli.run_replica import PATIENCE, Replica, eventually
 
 pytestmark = pytest.mark.slow
+
+UNSHARE = shutil.which("unshare")
 
 Start = Callable[..., Replica]
 
@@ -214,3 +217,46 @@ def _read_until(terminal: int, words: str) -> str:
         if select.select([terminal], [], [], 0.1)[0]:
             text += os.read(terminal, 4096).decode()
     return text
+
+
+def test_run_survives_closed_descriptors_and_passes_them_on(start, tmp_path):
+    """Closed 0, 1 and 2 are no numbers for sockets; the command gets them closed, too."""
+    out = tmp_path / "out"
+    script = f"for fd in 0 1 2; do test -e /proc/$$/fd/$fd; echo $? >> {out}; done"
+    prefix = ("sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh")
+    replica = start(prefix=prefix, command=["sh", "-c", script])
+    assert replica.wait() == 0
+    assert out.read_text().split() == ["1", "1", "1"]
+
+
+def test_run_ends_at_a_sigterm_before_it_is_ready(start):
+    """Whenever SIGTERM comes, nothing is left, and it is 143 or the command's own end."""
+    for pause in (0.0, 0.03, 0.06, 0.1, 0.15, 0.2):
+        replica = start(command=["sleep", "100"])
+        time.sleep(pause)  # an instant like any other
+        replica.signal(signal.SIGTERM)
+        assert replica.wait() in (143, -signal.SIGTERM)
+        assert replica.living() == []
+
+
+@pytest.mark.skipif(
+    UNSHARE is None or os.geteuid() != 0, reason="unshare --pid needs root"
+)
+def test_run_ends_at_an_early_sigterm_as_process_1():
+    """Where the kernel drops signals without a handler, the first line sets one."""
+    program = (
+        "import os, signal, sys, runpy\n"
+        "class Early:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'kubernetes_leader_election.cli.main':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Early())\n"
+        "sys.argv[1:] = ['run', 'x', '--', 'sleep', '100']\n"
+        "runpy.run_module('kubernetes_leader_election', run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [str(UNSHARE), "--pid", "--fork", sys.executable, "-c", program],
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 143

@@ -13,7 +13,8 @@ from tests.cli.leases import electors, write_lease
 @pytest.mark.slow
 def test_status_sees_a_living_leader_renew(call, server, kubeconfig):
     """A leader is seen to renew; observing neither contends nor writes."""
-    with electors(server, "living", "ada"):
+    with electors(server, "living", "ada") as (ada,):
+        token = ada.wait_until_leading().fencing_token
         writes = len(server.requests.matching(name="living", verb="update"))
         result = call("status", "living", "--kubeconfig", kubeconfig, "-o", "json")
         agents = {
@@ -27,7 +28,9 @@ def test_status_sees_a_living_leader_renew(call, server, kubeconfig):
     assert found["renewed_ago_sec"] < 2
     assert 0 < found["expires_in_sec"] <= 2
     assert found["transitions"] == 1
-    assert found["token_at_most"] >= 1
+    assert found["token"] == token
+    assert found["token_because"] == "noted by the holder"
+    assert found["token_at_most"] > token
     assert agents <= {"kubernetes-leader-election"}
 
 
@@ -115,3 +118,41 @@ def test_status_ends_with_one_line_without_a_cluster(call, tmp_path, words):
     result = call("status", "x", *words, HOME=str(tmp_path), KUBECONFIG="")
     assert result.exit_code == 3
     assert ".kube/config" in result.stderr
+
+
+CANDIDATES = {
+    "items": [
+        {"metadata": {"name": "ada-1"}, "spec": {"leaseName": "coordinated"}},
+        {"metadata": {"name": "bob-1"}, "spec": {"leaseName": "another"}},
+        {"metadata": {"name": "cyd-1"}, "spec": {"leaseName": "coordinated"}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (Answer(status=200, body=json.dumps(CANDIDATES)), "ada-1, cyd-1"),
+        (Answer(status=200, body="{}"), "no LeaseCandidate names this Lease"),
+        (Answer(status=403, reason="Forbidden"), "no right to list leasecandidates"),
+        (Answer(status=500), "the server does not tell"),
+        (None, "this server has no LeaseCandidates"),
+    ],
+    ids=["registered", "none registered", "no right", "broken", "not served"],
+)
+def test_status_says_why_candidates_are_not_known(
+    call, server, kubeconfig, answer, says
+):
+    """Who waits for an ordinary Lease writes nothing: that is said, not hidden."""
+    write_lease(server, "coordinated", duration=3600)
+    if answer is not None:
+        path = "/apis/coordination.k8s.io/v1beta1/namespaces/default/leasecandidates"
+        server.faults.add(Fault(answer, path=path, times=None))
+    words = ("coordinated", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    shown = call("status", *words)
+    (line,) = [x for x in shown.stdout.splitlines() if x.startswith("candidates")]
+    assert says in line
+    found = json.loads(call("status", *words, "-o", "json").stdout)
+    assert found["candidates"] == (
+        ["ada-1", "cyd-1"] if says == "ada-1, cyd-1" else None
+    )

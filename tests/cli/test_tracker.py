@@ -6,6 +6,7 @@ import pytest
 
 from kubernetes_leader_election.cli.holders import recognise
 from kubernetes_leader_election.cli.tracker import Tracker
+from kubernetes_leader_election.core.notes import TOKEN
 from kubernetes_leader_election.core.record import read_snapshot
 from kubernetes_leader_election.core.timing import Now
 
@@ -173,3 +174,34 @@ def test_tracker_knows_a_token_only_from_the_acquiring_write_itself():
     tracker.see(lease(1), at(0))
     (acquired,) = tracker.see(lease(9, "bob", acquired=3, renewed=3), at(3))
     assert acquired.token is None
+
+
+def test_tracker_takes_the_token_that_the_holder_noted():
+    """A note for the present term tells the token to who did not see it acquired (G3)."""
+    tracker = Tracker("x", at(0))
+    (held,) = tracker.see(lease(7, renewed=9, annotations=noted(4, T0)), at(0))
+    assert held.token == 4
+    assert tracker.token == (4, "noted by the holder")
+    later = lease(9, "bob", acquired=3, renewed=3, annotations=noted(4, T0))
+    (acquired,) = tracker.see(later, at(3))
+    assert acquired.token is None, "the note of the term before"
+    assert tracker.token is None
+
+
+def test_tracker_keeps_the_token_of_the_term_that_it_saw_begin():
+    """A token seen counts for its term alone: not after a release, not after a loss."""
+    tracker = Tracker("x", at(0))
+    tracker.see(lease(1, ""), at(0))
+    tracker.see(lease(2, acquired=1, renewed=1), at(1), in_order=True)
+    tracker.see(lease(3, acquired=1, renewed=2), at(2), in_order=True)
+    assert tracker.token == (2, "seen when it was acquired")
+    tracker.see(lease(4, "", acquired=3, renewed=3), at(3), in_order=True)
+    assert tracker.token is None
+    tracker.see(lease(5, acquired=4, renewed=4), at(4), in_order=True)
+    tracker.see(None, at(5))
+    assert tracker.token is None
+
+
+def noted(token: int, term: str) -> dict[str, str]:
+    """Give the annotation with which a holder notes its token."""
+    return {TOKEN: f"{token} {term}"}

@@ -5,20 +5,22 @@ from __future__ import annotations
 import click
 
 from kubernetes_leader_election.cli import exit_codes, term_file
-from kubernetes_leader_election.cli.election_options import option
+from kubernetes_leader_election.cli.election_options import Seconds, option
+from kubernetes_leader_election.cli.output import emit, output_option
 
 
 @click.command("check")
 @option(
     "-s",
     "--seconds",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=0.0,
     show_default=True,
     help="How much time what comes next needs.",
 )
 @option("-q", "--quiet", is_flag=True, help="Answer by exit code alone.")
-def command(seconds: float, quiet: bool) -> None:  # noqa: FBT001 - click passes by name
+@output_option
+def command(*, seconds: float, quiet: bool, output: str) -> None:
     """
     Ask, inside a program started by `run`, whether it still leads.
 
@@ -28,7 +30,16 @@ def command(seconds: float, quiet: bool) -> None:  # noqa: FBT001 - click passes
     """
     left = term_file.read().remaining()
     enough = left > 0 and left >= seconds
-    if not quiet:
+    if not quiet and output != "text":
+        emit(
+            {
+                "enough": enough,
+                "remaining_sec": None if left == float("inf") else round(left, 3),
+                "assumed": left == float("inf"),
+            },
+            output,
+        )
+    elif not quiet:
         shown = "no end (off-cluster)" if left == float("inf") else f"{left:.1f} s left"
         click.echo(shown if left > 0 else "leadership is over")
     raise SystemExit(exit_codes.OK if enough else exit_codes.NO)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -14,7 +16,12 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.election_options import option
 from kubernetes_leader_election.cli.extras import needs
-from kubernetes_leader_election.cli.output import on_terminal
+from kubernetes_leader_election.cli.output import (
+    emit,
+    note,
+    on_terminal,
+    output_option,
+)
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.demo_story import Result
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
     help="Keep the workers' logs in this folder.",
 )
 @option("--plain", is_flag=True, help="Lines, also on a terminal.")
-def command(*, keep_logs: Path | None, plain: bool) -> None:
+@output_option
+def command(*, keep_logs: Path | None, plain: bool, output: str) -> None:
     """
     Watch three real processes elect a leader on a Lease API of their own.
 
@@ -36,26 +44,36 @@ def command(*, keep_logs: Path | None, plain: bool) -> None:
     workers log what they believe; the table at the end is counted from these logs.
     Takes about half a minute; exits with 1 if a promise was broken.
 
-    On a terminal a live picture (with the extra `tui`), else lines. Needs the extra
-    `testing`.
+    On a terminal a live picture (with the extra `tui`), else lines. With -o json the
+    story goes to stderr and the table to stdout. Needs the extra `testing`.
     """
-    if keep_logs is not None:
-        keep_logs.mkdir(parents=True, exist_ok=True)
-        _demo(keep_logs, plain=plain)
-        return
-    with tempfile.TemporaryDirectory(prefix="leader-election-demo-") as folder:
-        _demo(Path(folder), plain=plain)
+    # So that the workers are ended, too.
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        if keep_logs is not None:
+            keep_logs.mkdir(parents=True, exist_ok=True)
+            _demo(keep_logs, plain=plain, output=output)
+            return
+        with tempfile.TemporaryDirectory(prefix="leader-election-demo-") as folder:
+            _demo(Path(folder), plain=plain, output=output)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _demo(folder: Path, *, plain: bool) -> None:
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _demo(folder: Path, *, plain: bool, output: str) -> None:
     with needs("testing", "demo"):
         from kubernetes_leader_election.cli import demo_story  # noqa: PLC0415 - needs an extra
-    if on_terminal() and not plain and importlib.util.find_spec("rich") is not None:
+    live = on_terminal() and not plain and output == "text"
+    if live and importlib.util.find_spec("rich") is not None:
         from kubernetes_leader_election.cli import demo_table  # noqa: PLC0415 - needs an extra
 
         results, error = demo_table.play(folder)
     else:
-        results, error = _play_in_lines(folder, demo_story)
+        results, error = _play_in_lines(folder, demo_story, output)
     if not all(result.kept for result in results) or error is not None:
         if error is not None:
             click.echo(f"Error: {error}", err=True)
@@ -63,17 +81,23 @@ def _demo(folder: Path, *, plain: bool) -> None:
         raise SystemExit(exit_codes.NO)
 
 
-def _play_in_lines(folder: Path, story: ModuleType) -> tuple[list[Result], str | None]:
+def _play_in_lines(
+    folder: Path, story: ModuleType, output: str
+) -> tuple[list[Result], str | None]:
     begin = time.monotonic()
+    say = click.echo if output == "text" else note
 
     def tell(line: str) -> None:
-        click.echo(f"{time.monotonic() - begin:6.2f} s  {line}")
+        say(f"{time.monotonic() - begin:6.2f} s  {line}")
 
     results: list[Result] = []
     try:
         results.extend(story.play(folder, tell))
     except story.BrokenPromiseError as error:
         return results, str(error)
+    if output != "text":
+        emit([asdict(result) for result in results], output)
+        return results, None
     click.echo()
     _table(results)
     return results, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--identity", required=True)
     parser.add_argument("--log", type=Path, required=True)
     options = parser.parse_args()
-    log = BeliefLog(options.log)
+    demo, log = os.getppid(), BeliefLog(options.log)
     log.note("began", options.identity)
     elector = Elector(
         lease_name="demo",
@@ -53,9 +54,10 @@ def main() -> None:
 
     def watch_belief() -> None:
         """Ask over and over, from a thread of its own, who leads."""
-        while True:
+        while os.getppid() == demo:  # killed with -9, it cannot end its workers
             log.check("belief", lambda: elector.current_leader)
             time.sleep(CHECK_EVERY)
+        os._exit(1)
 
     threading.Thread(target=watch_belief, daemon=True).start()
     elector.run(work)

@@ -13,7 +13,7 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.election_options import option
 from kubernetes_leader_election.cli.extras import needs
-from kubernetes_leader_election.cli.output import note, style
+from kubernetes_leader_election.cli.output import emit, note, output_option, style
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing import LeaseServer
@@ -65,6 +65,7 @@ def default_kubeconfig() -> Path:
     default=None,
     help="Print each request; so by default, unless there is a COMMAND.",
 )
+@output_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -75,6 +76,7 @@ def command(
     write_kubeconfig: Path | None,
     state: str | None,
     show_requests: bool | None,
+    output: str,
 ) -> None:
     """
     Serve a Lease API on this machine: elections without a cluster.
@@ -117,7 +119,10 @@ def command(
         server.kubeconfig(path=path)
         if command_line:
             raise SystemExit(_run(command_line, server, path))
-        _introduce(server, path)
+        if output == "text":
+            _introduce(server, path)
+        else:
+            emit({"url": server.url, "kubeconfig": str(path)}, output)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     finally:
         server.stop()
@@ -231,7 +236,8 @@ def _table(title: str, rows: dict[str, str]) -> str:
     type=click.Path(dir_okay=False, path_type=Path),
     help="That of the server; the one that `dev` wrote last unless given.",
 )
-def fault(*, words: tuple[str, ...], kubeconfig: Path | None) -> None:
+@output_option
+def fault(*, words: tuple[str, ...], kubeconfig: Path | None, output: str) -> None:
     """
     Let the server of `dev` misbehave: list, add and clear faults, give orders.
 
@@ -246,4 +252,4 @@ def fault(*, words: tuple[str, ...], kubeconfig: Path | None) -> None:
     """
     from kubernetes_leader_election.cli import dev_fault  # noqa: PLC0415 - help is quick
 
-    dev_fault.tell(words, kubeconfig or default_kubeconfig())
+    dev_fault.tell(words, kubeconfig or default_kubeconfig(), output)

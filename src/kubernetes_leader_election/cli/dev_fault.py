@@ -11,7 +11,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.dev import ORDERS
-from kubernetes_leader_election.cli.output import printable
+from kubernetes_leader_election.cli.output import emit, printable
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import CredentialsError
 
@@ -22,7 +22,7 @@ class NoServerError(click.ClickException):
     exit_code = exit_codes.NO_CLUSTER
 
 
-def tell(words: tuple[str, ...], config: Path) -> None:
+def tell(words: tuple[str, ...], config: Path, output: str) -> None:
     """
     Carry out one call of ``dev fault``.
 
@@ -33,21 +33,28 @@ def tell(words: tuple[str, ...], config: Path) -> None:
     """
     if words == ("clear",):
         _ask(config, "DELETE", "/control/faults")
-        click.echo("All faults are cleared.")
+        _list([], output, none="All faults are cleared.")
         return
     if not words or words == ("list",):
-        _list(_ask(config, "GET", "/control/faults"))
+        _list(_ask(config, "GET", "/control/faults"), output)
         return
     if words[0] in {order.split()[0] for order in ORDERS}:
         _ask(config, "POST", "/control/do", " ".join(words))
-        click.echo(f"Ordered: {' '.join(words)}")
+        order = " ".join(words)
+        if output == "text":
+            click.echo(f"Ordered: {order}")
+        else:
+            emit({"ordered": order}, output)
         return
-    _list(_ask(config, "POST", "/control/faults", " ".join(words)))
+    _list(_ask(config, "POST", "/control/faults", " ".join(words)), output)
 
 
-def _list(faults: Any) -> None:
+def _list(faults: Any, output: str, none: str = "There are no faults.") -> None:
+    if output != "text":
+        emit(faults, output)
+        return
     if not faults:
-        click.echo("There are no faults.")
+        click.echo(none)
     for one in faults:
         options = " ".join(f"{k}={v}" for k, v in one["options"].items() if v)
         times = "every time" if one["times"] is None else f"{one['times']} times"

@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.election_options import (
     Connection,
     connection_options,
+    lease_argument,
     namespace_option,
     timing_options,
 )
@@ -27,7 +28,7 @@ CODES: Final = {
 
 
 @click.command("doctor")
-@click.argument("lease", default="python-leader-election")
+@lease_argument(default="python-leader-election")
 @namespace_option
 @connection_options
 @timing_options

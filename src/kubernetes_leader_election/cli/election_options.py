@@ -30,8 +30,14 @@ import click
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
+    _Type = click.ParamType[float]
+else:
+    _Type = click.ParamType  # generic only in later releases of click
+
 PREFIX: Final = "KLE"
 """What the environment variables of all options begin with."""
+LONGEST_TIME: Final = 2_000_000.0
+"""Seconds that sockets and polls can wait: 2**31 milliseconds, less a bit."""
 
 
 class Option(click.Option):
@@ -54,6 +60,48 @@ def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     variable = f"{PREFIX}_{long.lstrip('-').replace('-', '_').upper()}"
     attributes.setdefault("envvar", variable)
     return click.option(*names, cls=Option, **attributes)
+
+
+class Seconds(_Type):
+    """A length of time: a number that clocks and timers can take; no nan, no inf."""
+
+    name = "seconds"
+
+    def __init__(self, at_least: float = 0.0) -> None:
+        self._least = at_least
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read and check it."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        if not self._least <= number <= LONGEST_TIME:
+            self.fail(
+                f"{value} is out of range: from {self._least:g} to {LONGEST_TIME:,.0f} "
+                "seconds.",
+                param,
+                ctx,
+            )
+        return number
+
+
+def _completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Complete by a function of :mod:`.completing`, which only a press of Tab loads."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        from kubernetes_leader_election.cli import completing  # noqa: PLC0415 - help is quick
+
+        return getattr(completing, what)(ctx, param, incomplete)
+
+    return complete
+
+
+def lease_argument(name: str = "lease", **attributes: Any) -> Callable[[Any], Any]:
+    """Declare an argument that names a Lease; shells complete it by what there is."""
+    return click.argument(name, shell_complete=_completes("leases"), **attributes)
 
 
 # How to reach the API server --------------------------------------------------
@@ -128,7 +176,9 @@ _CONNECTION: Final = (
         help="The kubeconfig to use.",
     ),
     option(
-        "--context", help="The context of the kubeconfig; the current one unless given."
+        "--context",
+        shell_complete=_completes("contexts"),
+        help="The context of the kubeconfig; the current one unless given.",
     ),
     option("--server", help="The URL of the API server, instead of a kubeconfig."),
     option(
@@ -159,6 +209,7 @@ def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 namespace_option = option(
     "-n",
     "--namespace",
+    shell_complete=_completes("namespaces"),
     help="Where the Lease is; the pod's own namespace, else that of the context.",
 )
 """Add -n/--namespace; passed as ``namespace``, None where not given."""

@@ -21,6 +21,8 @@ NOT_EXECUTABLE: Final = 126
 """The command exists and cannot be run, as shells say it."""
 NOT_FOUND: Final = 127
 """The command does not exist, as shells say it."""
+INTERRUPTED: Final = 130
+"""Ended by Ctrl-C: 128 and the number of SIGINT, as shells say it."""
 
 HELP: Final = """\b
 Exit codes:
@@ -33,4 +35,5 @@ Exit codes:
    70  a defect of this program; KLE_DEBUG=1 shows where
   126  the command exists and cannot be run
   127  the command does not exist
+  130  ended by Ctrl-C
 128+n  ended by signal n; else the exit code of the command that was run"""

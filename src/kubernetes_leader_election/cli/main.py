@@ -82,6 +82,9 @@ class LazyGroup(click.Group):
             _fail(error, exit_codes.NO)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
+        except KeyboardInterrupt:
+            click.echo(err=True)  # below the ^C that a terminal shows
+            raise SystemExit(exit_codes.INTERRUPTED) from None
         except BrokenPipeError:
             raise  # `| head`: click ends quietly
         except OSError as error:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
 from kubernetes_leader_election.cli import cluster, exit_codes
 from kubernetes_leader_election.cli.election_options import (
     Connection,
+    Seconds,
     connection_options,
+    lease_argument,
     namespace_option,
     option,
 )
-from kubernetes_leader_election.cli.output import note, printable, seconds
+from kubernetes_leader_election.cli.output import (
+    emit,
+    note,
+    output_option,
+    printable,
+    seconds,
+)
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.tracker import Tracker
@@ -34,11 +42,11 @@ DANGERS: Final = {
 
 
 @click.command("release")
-@click.argument("lease")
+@lease_argument()
 @option("--force", is_flag=True, help="Say that you mean it: the last resort.")
 @option(
     "--observe-sec",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     help="Observe for at most so long; until it renews or expires unless given.",
 )
 @option("-y", "--yes", is_flag=True, help="Do not ask, if the Lease has expired.")
@@ -49,6 +57,7 @@ DANGERS: Final = {
 )
 @namespace_option
 @connection_options
+@output_option
 def command(
     *,
     lease: str,
@@ -58,6 +67,7 @@ def command(
     two_may_work: bool,
     namespace: str | None,
     connection: Connection,
+    output: str,
 ) -> None:
     """
     Free LEASE by force: the last resort when its holder is dead and the Lease long.
@@ -67,7 +77,8 @@ def command(
     asks for the Lease's name to be typed. The write goes through only if nothing has
     changed since (resourceVersion and uid).
 
-    Try `step-down` first. Needs the rights to get, watch and update LEASE.
+    Try `step-down` first. Needs the rights to get, watch and update LEASE. Exits with 0
+    when LEASE is free, with 1 when it is not, or does not exist.
 
     \b
     kle release billing --force
@@ -85,18 +96,48 @@ def command(
     with cluster.at(connection, namespace) as place:
         note(place.describe(lease))
         if read(place, lease) is None:
-            click.echo("There is no such Lease: nothing to release.", err=True)
-            raise SystemExit(exit_codes.NO)
+            text = f"There is no Lease {place.namespace}/{lease}: nothing to release."
+            _end(place, lease, "missing", text, output)
         limit = float("inf") if observe_sec is None else observe_sec
         with Lookout(place, [lease]) as lookout:
             tracker = observe(lookout, [lease], limit, say=True)[lease]
             now = lookout.now()
         state = tracker.state(now)
         if state in {"free", "missing"}:
-            click.echo(f"{lease} is {state}: nothing to release.")
-            return
-        _confirm(tracker, state, now, yes=yes, two_may_work=two_may_work)
-        _free(place, tracker)
+            text = f"{lease} is {state}: nothing to release."
+            _end(place, lease, state, text, output)
+        try:
+            _confirm(tracker, state, now, yes=yes, two_may_work=two_may_work)
+        except click.Abort:
+            note("")  # below the question
+            text = f"Nothing was written: {lease} is as it was."
+            _end(place, lease, "not confirmed", text, output, tracker)
+        _free(place, tracker, output)
+
+
+def _end(
+    place: cluster.Place,
+    lease: str,
+    outcome: str,
+    text: str,
+    output: str,
+    tracker: Tracker | None = None,
+) -> NoReturn:
+    """Say what came of it, and exit with 0 if the Lease is free."""
+    free = outcome in {"released", "free"}
+    record = None if tracker is None else tracker.record
+    if output != "text":
+        found = {
+            "lease": lease,
+            "namespace": place.namespace,
+            "outcome": outcome,
+            "holder": None if record is None else record.holder_identity or None,
+            "text": text,
+        }
+        emit(found, output)
+    else:
+        click.echo(text, err=not free)
+    raise SystemExit(exit_codes.OK if free else exit_codes.NO)
 
 
 def _confirm(
@@ -132,11 +173,10 @@ def _confirm(
         f"Type the Lease's name to release it all the same ({tracker.lease})", err=True
     )
     if typed != tracker.lease:
-        note("That is another name: nothing was written.")
-        raise SystemExit(exit_codes.NO)
+        raise click.Abort
 
 
-def _free(place: cluster.Place, tracker: Tracker) -> None:
+def _free(place: cluster.Place, tracker: Tracker, output: str) -> None:
     from kubernetes_leader_election.core.record import Stamp, released  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.engine.clocks import SystemClock  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.lease_api.results import Conflict, Ok  # noqa: PLC0415 - help is quick
@@ -153,13 +193,13 @@ def _free(place: cluster.Place, tracker: Tracker) -> None:
     ):
         case Ok():
             holder = printable(snapshot.record.holder_identity)
-            click.echo(f"{tracker.lease} is free; {holder} held it.")
+            text = f"{tracker.lease} is free; {holder} held it."
+            _end(place, tracker.lease, "released", text, output, tracker)
         case Conflict():
-            click.echo(
+            text = (
                 f"{tracker.lease} has changed since it was observed, so nothing was "
-                "written: its holder lives, or another one leads. See `status`.",
-                err=True,
+                "written: its holder lives, or another one leads. See `status`."
             )
-            raise SystemExit(exit_codes.NO)
+            _end(place, tracker.lease, "changed", text, output, tracker)
         case failed:
             raise failed.error

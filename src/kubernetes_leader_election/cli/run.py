@@ -9,8 +9,10 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.election_options import (
     Connection,
+    Seconds,
     connection_options,
     identity_option,
+    lease_argument,
     namespace_option,
     option,
     timing_options,
@@ -38,17 +40,17 @@ class _RunCommand(click.Command):
             ) from error
 
 
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+_POSITIVE = Seconds(at_least=0.001)
 
 
 @click.command("run", cls=_RunCommand, epilog=exit_codes.HELP)
-@click.argument("lease")
+@lease_argument()
 @click.argument(
     "command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND..."
 )
 @option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=25.0,
     show_default=True,
     help="Seconds that COMMAND may take to end after SIGTERM or SIGINT, or to hand over; "
@@ -117,7 +119,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 )
 @option(
     "--health-start-sec",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=30.0,
     show_default=True,
     help="How long COMMAND may fail its checks after its start, until its first success.",
@@ -204,7 +206,7 @@ def command(
 
 
 def _health_plan(options: dict[str, Any]) -> HealthPlan | None:
-    from kubernetes_leader_election.cli.run_health import HealthPlan  # noqa: PLC0415 - --help is fast
+    from kubernetes_leader_election.cli import run_health  # noqa: PLC0415 - --help is fast
 
     text, url = options.pop("health_command"), options.pop("health_url")
     when = options.pop("health_when") or ("always" if text else "leading")
@@ -219,9 +221,9 @@ def _health_plan(options: dict[str, Any]) -> HealthPlan | None:
         return None
     if text is not None and url is not None:
         raise click.UsageError("Give --health-command or --health-url, not both.")
-    if url is not None and not url.startswith(("http://", "https://")):
-        raise click.UsageError(
-            f"--health-url={url} is no URL. Use for example "
-            "--health-url=http://localhost:8080/healthz."
-        )
-    return HealthPlan(command=text, url=url, always=when == "always", **parts)
+    wrong = run_health.problem_of(text, url)
+    if wrong:
+        raise click.UsageError(wrong)
+    return run_health.HealthPlan(
+        command=text, url=url, always=when == "always", **parts
+    )

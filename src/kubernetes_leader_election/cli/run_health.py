@@ -39,6 +39,30 @@ class HealthPlan:
     """How long nobody may lead before an unhealthy candidate contends all the same."""
 
 
+def problem_of(command: str | None, url: str | None) -> str:
+    """Say what is wrong with a check before it is ever made; nothing if it can be."""
+    if command is not None:
+        try:
+            words = shlex.split(command)
+        except ValueError as error:
+            return f"--health-command={command!r} cannot be split: {error}."
+        if not words:
+            return "--health-command is empty. Use for example --health-command='true'."
+    if url is not None:
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname)
+            known = known and parts.port != 0  # a port that is none raises here
+        except ValueError:
+            known = False
+        if not known or not url.isascii() or not url.isprintable() or " " in url:
+            return (
+                f"--health-url={url} is no URL. Use for example "
+                "--health-url=http://localhost:8080/healthz."
+            )
+    return ""
+
+
 class Fitness:
     """
     Decide who is fit. Pure: the time comes in, CLOCK_MONOTONIC seconds.

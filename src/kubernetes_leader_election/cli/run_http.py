@@ -9,6 +9,7 @@ JSON, as the well-known side-cars give it; ``/metrics`` in Prometheus text.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -130,10 +131,11 @@ def serve(address: str, endpoints: Endpoints) -> tuple[str, int]:
 
     try:
         server = Server((host, port), Handler)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a name that is none fails to be encoded
+        why = getattr(error, "strerror", None) or error
         raise ConfigurationError(
-            f"--http={address} cannot be served: {error.strerror or error}. Choose "
-            "another port, or stop what uses this one.",
+            f"--http={address} cannot be served: {why}. Choose another address, or "
+            "stop what uses this one.",
             option="http",
         ) from error
     threading.Thread(
@@ -151,7 +153,7 @@ def parse_address(address: str) -> tuple[str, int]:
 
     """
     host, _, port = address.rpartition(":")
-    if not (port.isascii() and port.isdigit() and int(port) < 65536):
+    if not (re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536):
         raise ConfigurationError(
             f"--http={address} is no address. Use for example --http=0.0.0.0:8080, "
             "--http=:8080 or --http='[::1]:8080'.",

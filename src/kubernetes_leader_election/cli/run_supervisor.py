@@ -86,10 +86,12 @@ class Supervisor:
         """When the loop turned last (CLOCK_MONOTONIC)."""
         self._checker: HealthChecker | None = None
         self._fitness: Fitness | None = None
+        self._wrong = ""
         # The command under its term.
         self._work: Work | None = None
         self._child: int | None = None
         self._facts: TermFacts | None = None
+        self._unwritten = False
         self._limits = Limits(None, None)
         self._started_at = 0.0
         self._exited = False
@@ -393,7 +395,11 @@ class Supervisor:
             self._term_file.write(self._facts)
         except OSError as error:
             # The deadline in the file passes: whoever looks at it stops in time.
-            self._say(f"{self._term_file.path} cannot be written: {error}")
+            if not self._unwritten:
+                self._say(f"{self._term_file.path} cannot be written: {error.strerror}")
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
     # Health -------------------------------------------------------------------
 
@@ -404,8 +410,9 @@ class Supervisor:
         was_fit = fitness.fit
         for ok, wrong in checker.take():
             fitness.take(ok=ok, now=time.monotonic())
-            if wrong:
+            if wrong and wrong != self._wrong:
                 self._say(f"the health check failed: {wrong}")
+            self._wrong = wrong  # said once, until it is well or fails otherwise
         state = self._elector.state
         deadline = state.deadline
         fitness.look(

@@ -10,7 +10,9 @@ import click
 from kubernetes_leader_election.cli import cluster, exit_codes
 from kubernetes_leader_election.cli.election_options import (
     Connection,
+    Seconds,
     connection_options,
+    lease_argument,
     namespace_option,
     option,
 )
@@ -32,15 +34,19 @@ if TYPE_CHECKING:
 LONGEST_LOOK: Final = 60.0
 """Seconds to observe at most unless told: leases of an hour are no reason to wait."""
 COLOURS: Final = {"leads": "green", "expired": "red", "free": "yellow"}
+GROUP: Final = "coordination.k8s.io"
+CANDIDATE_VERSIONS: Final = ("v1beta1", "v1alpha2")
+"""Those of LeaseCandidate, since Kubernetes 1.33 and 1.32; off unless switched on."""
+SILENT: Final = "who waits for an ordinary Lease writes nothing"
 
 
 @click.command("status")
-@click.argument("lease", required=False)
+@lease_argument(required=False)
 @namespace_option
 @connection_options
 @option(
     "--observe-sec",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     help="Observe for at most so long; 0 shows what is written and judges nothing. "
     "Until it is known whether the holder renews, at most 60 s, unless given.",
 )
@@ -80,7 +86,8 @@ def command(
             _show_table(trackers, now, place, output)
             return
         found = describe(trackers[lease], now, place)
-        found["candidates"] = candidates(place, lease)
+        names, because = candidates(place, lease)
+        found |= {"candidates": names, "candidates_because": because}
         if output == "text":
             _show_one(found, trackers[lease], place)
         else:
@@ -157,6 +164,7 @@ def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]
     held = record is not None and not record.is_free
     annotations = {} if snapshot is None else snapshot.annotations
     version = snapshot.version if snapshot is not None and held else None
+    token = tracker.token if held else None
     return {
         "lease": tracker.lease,
         "namespace": place.namespace,
@@ -172,6 +180,8 @@ def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]
         "unchanged_for_at_least_sec": _round(tracker.quiet_for(now)),
         "expires_in_sec": _round(tracker.expires_in(now)),
         "transitions": None if record is None else record.lease_transitions,
+        "token": None if token is None else token[0],
+        "token_because": None if token is None else token[1],
         "token_at_most": version,
         "asked_to_step_down": held and STEP_DOWN in annotations,
         "successor": annotations.get(SUCCESSOR),
@@ -179,29 +189,35 @@ def describe(tracker: Tracker, now: Now, place: cluster.Place) -> dict[str, Any]
     }
 
 
-def candidates(place: cluster.Place, lease: str) -> list[str] | None:
+def candidates(place: cluster.Place, lease: str) -> tuple[list[str] | None, str]:
     """
-    Give the candidates that registered as such; None where they are not known.
+    Give the candidates that registered as such, and why there may be more, or none.
 
     Only coordinated elections of Kubernetes itself register theirs (LeaseCandidate);
-    an ordinary candidate waits without writing anything.
+    an ordinary candidate waits without writing anything, so no source knows it.
     """
     from kubernetes_leader_election.lease_api.results import Answered  # noqa: PLC0415 - help is quick
 
-    path = (
-        "/apis/coordination.k8s.io/v1beta1/namespaces/"
-        f"{place.namespace}/leasecandidates"
-    )
-    answer = place.client.request("GET", path, call=cluster.call())
-    if not isinstance(answer, Answered):
-        return None
+    for version in CANDIDATE_VERSIONS:
+        path = f"/apis/{GROUP}/{version}/namespaces/{place.namespace}/leasecandidates"
+        answer = place.client.request("GET", path, call=cluster.call())
+        if isinstance(answer, Answered):
+            break
+        if answer.error.status == 403:
+            return None, f"no right to list leasecandidates, and {SILENT}"
+        if answer.error.status != 404:
+            return None, f"the server does not tell ({answer.error})"
+    else:
+        return None, f"this server has no LeaseCandidates, and {SILENT}"
     items = answer.body.get("items")
     found = [
         str(item.get("metadata", {}).get("name"))
         for item in (items if isinstance(items, list) else [])
         if isinstance(item, dict) and item.get("spec", {}).get("leaseName") == lease
     ]
-    return found or None
+    if not found:
+        return None, f"no LeaseCandidate names this Lease, and {SILENT}"
+    return found, "registered as LeaseCandidates"
 
 
 def _show_one(found: dict[str, Any], tracker: Tracker, place: cluster.Place) -> None:
@@ -224,13 +240,11 @@ def _show_one(found: dict[str, Any], tracker: Tracker, place: cluster.Place) -> 
     rows.append(("transitions", _or(found["transitions"], "not counted")))
     if found["holder"] is not None:
         rows.append(("token", _token(found)))
-    names = found["candidates"]
-    shown = (
-        ", ".join(printable(name) for name in names)
-        if names
-        else ("not known: whoever waits writes nothing")
+    names, because = found["candidates"], found["candidates_because"]
+    shown = ", ".join(printable(name) for name in names or ())
+    rows.append(
+        ("candidates", shown or f"not known: {printable(because, longest=200)}")
     )
-    rows.append(("candidates", shown))
     if found["asked_to_step_down"]:
         rows.append(("asked", "to step down"))
     if found["successor"]:
@@ -278,9 +292,16 @@ def _expires(found: dict[str, Any]) -> str:
 
 
 def _token(found: dict[str, Any]) -> str:
+    if found["token"] is not None:
+        return f"{found['token']}, {found['token_because']}"
     if found["token_at_most"] is None:
         return "not known"
-    return f"at most {found['token_at_most']} (only who saw it acquired knows it)"
+    why = (
+        "the holder notes it with its first renewal"
+        if found["can_be_asked"]
+        else "only who saw it acquired knows it"
+    )
+    return f"at most {found['token_at_most']}: {why}"
 
 
 def _written(moment: str | None) -> str:

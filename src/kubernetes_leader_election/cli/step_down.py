@@ -7,7 +7,9 @@ import click
 from kubernetes_leader_election.cli import cluster
 from kubernetes_leader_election.cli.election_options import (
     Connection,
+    Seconds,
     connection_options,
+    lease_argument,
     namespace_option,
     option,
 )
@@ -15,12 +17,12 @@ from kubernetes_leader_election.cli.output import output_option
 
 
 @click.command("step-down")
-@click.argument("lease")
+@lease_argument()
 @namespace_option
 @connection_options
 @option(
     "--wait-sec",
-    type=click.FloatRange(min=0.1),
+    type=Seconds(at_least=0.1),
     default=30.0,
     show_default=True,
     help="How long to wait for another leader; then the wish is taken back.",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from kubernetes_leader_election.cli import term_file
+from kubernetes_leader_election.cli.output import emit, output_option
 from kubernetes_leader_election.errors import NotLeaderError
 
 
 @click.command("token")
-def command() -> None:
+@output_option
+def command(*, output: str) -> None:
     """
     Print, inside a program started by `run`, the fencing token of its term.
 
@@ -19,4 +21,8 @@ def command() -> None:
     facts = term_file.read()
     if facts.token is None:
         raise NotLeaderError("leadership is assumed off-cluster: there is no token.")
-    click.echo(facts.token)
+    if output == "text":
+        click.echo(facts.token)
+        return
+    found = {name: getattr(facts, name) for name in ("lease", "namespace", "identity")}
+    emit({**found, "token": facts.token}, output)

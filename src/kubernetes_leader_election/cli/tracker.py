@@ -13,6 +13,7 @@ from typing import Final
 
 from kubernetes_leader_election.cli.holders import Holder, recognise
 from kubernetes_leader_election.cli.output import printable, seconds
+from kubernetes_leader_election.core.notes import noted_token
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.record import (
     ASSUMED_DURATION,
@@ -65,6 +66,7 @@ class Tracker:
         """When the present holder was seen to acquire; None: before we looked."""
         self._vacant: tuple[Now, str] | None = None
         self._proven = False
+        self._seen_token: int | None = None
 
     # What is known -------------------------------------------------------------
 
@@ -87,6 +89,16 @@ class Tracker:
     def holder(self) -> Holder | None:
         """What kind of program holds it."""
         return None if self.snapshot is None else recognise(self.snapshot)
+
+    @property
+    def token(self) -> tuple[int, str] | None:
+        """The fencing token of the present term, and who says so; None: not known."""
+        noted = None if self.snapshot is None else noted_token(self.snapshot)
+        if noted is not None:
+            return noted, "noted by the holder"
+        if self._seen_token is not None:
+            return self._seen_token, "seen when it was acquired"
+        return None
 
     def state(self, now: Now) -> str:
         """Give the state in one word."""
@@ -133,6 +145,7 @@ class Tracker:
             if not observation.see_missing(at):
                 return []
             self.announced_expiry = self._proven = False
+            self._seen_token = None
             return [self._gone(before, at, first=first)]
         if not first and observation.is_news(snapshot) is False:
             return []
@@ -199,7 +212,7 @@ class Tracker:
         record = snapshot.record
         was = None if before is None or before.is_free else before.holder_identity
         if record.is_free:
-            self._proven = False
+            self._proven, self._seen_token = False, None
             return self._freed(was, at, first=first)
         same = was == record.holder_identity and before is not None
         if same and before is not None and before.acquire_time == record.acquire_time:
@@ -219,9 +232,9 @@ class Tracker:
         self.last_gap = gap
         self.leads_since = None if first else at
         # The fencing token is the version that the acquiring write returned: known
-        # only to who saw that very write (G3).
-        token = snapshot.version if in_order and not first else None
-        return [self._acquired(snapshot, at, previous, gap, since, token, first=first)]
+        # only to who saw that very write (G3), until the holder notes it.
+        self._seen_token = snapshot.version if in_order and not first else None
+        return [self._acquired(snapshot, at, previous, gap, since, first=first)]
 
     def _freed(self, was: str | None, at: Now, *, first: bool) -> list[Change]:
         if was is None and not first:
@@ -247,11 +260,11 @@ class Tracker:
         previous: str | None,
         gap: float | None,
         since: str,
-        token: int | None,
         *,
         first: bool,
     ) -> Change:
-        record = snapshot.record
+        record, known = snapshot.record, self.token
+        token = None if known is None else known[0]
         name = printable(record.holder_identity)
         parts = [f"{name} holds it" if first else f"{name} leads"]
         if record.lease_transitions is not None:

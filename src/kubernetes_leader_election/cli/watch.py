@@ -14,7 +14,9 @@ import click
 from kubernetes_leader_election.cli import cluster
 from kubernetes_leader_election.cli.election_options import (
     Connection,
+    Seconds,
     connection_options,
+    lease_argument,
     namespace_option,
     option,
 )
@@ -44,11 +46,11 @@ COLOURS: Final = {
 
 
 @click.command("watch")
-@click.argument("leases", nargs=-1, metavar="[LEASE]...")
+@lease_argument("leases", nargs=-1, metavar="[LEASE]...")
 @namespace_option
 @connection_options
 @option("--plain", is_flag=True, help="Lines, also on a terminal.")
-@option("--for-sec", type=click.FloatRange(min=0), help="End after so long.")
+@option("--for-sec", type=Seconds(), help="End after so long.")
 @output_option
 def command(
     *,

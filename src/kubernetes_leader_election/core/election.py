@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core import notes, wishes
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core import wishes
 from kubernetes_leader_election.core.answers import FOLLOWING, Answers
 from kubernetes_leader_election.core.life import FORMER_KEPT
 from kubernetes_leader_election.core.record import Stamp
@@ -351,6 +351,7 @@ class Election(Answers):
                 rec.acquired(snapshot, stamp=stamp, duration=settings.lease_duration),
                 wishes.STEP_DOWN,
                 wishes.SUCCESSOR,
+                notes.TOKEN,
             )
         self._tries = [*self._tries, Try(stamp, self._now)][-FORMER_KEPT:]
         self._doubt = False
@@ -372,8 +373,11 @@ class Election(Answers):
             self._now, acquire_time=term.confirmed.stamp.acquire_time
         )
         term.pending.append(Try(stamp, self._now))
+        lease = rec.renewed(
+            snapshot, stamp=stamp, duration=self.settings.lease_duration
+        )
         self._orders.order_write(
-            rec.renewed(snapshot, stamp=stamp, duration=self.settings.lease_duration),
+            notes.with_token(lease, token=term.token, acquire_time=stamp.acquire_time),
             purpose="renew",
             stamp=stamp,
             known=self._observation.version,
@@ -385,7 +389,9 @@ class Election(Answers):
         assert snapshot is not None
         stamp = self._stamper.stamp(self._now, holder="")
         self._orders.order_write(
-            wishes.without(rec.released(snapshot, stamp=stamp), wishes.STEP_DOWN),
+            wishes.without(
+                rec.released(snapshot, stamp=stamp), wishes.STEP_DOWN, notes.TOKEN
+            ),
             purpose="release",
             stamp=stamp,
             known=self._observation.version,

@@ -36,7 +36,7 @@ from kubernetes_leader_election.credentials.tokens import TokenFile
 from kubernetes_leader_election.credentials.trust import Trust, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
-__all__ = ["Entry", "load", "login_of", "trust_of"]
+__all__ = ["Entry", "list_contexts", "load", "login_of", "trust_of"]
 
 _CLUSTER_KEYS = {
     "server",
@@ -163,6 +163,22 @@ def load(
     )
 
 
+def list_contexts(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """
+    Give the names of all contexts, each with its namespace.
+
+    Raises:
+        CredentialsError: a file cannot be read.
+    """
+    variables = os.environ if environ is None else environ
+    config = _Merged(_files(path, variables))
+    return {c.name: c.text("namespace") or "default" for c in config.contexts()}
+
+
 class _Merged:
     """Several files as one: for each name, the first file that has it counts."""
 
@@ -172,6 +188,9 @@ class _Merged:
         self._current: str | None = None
         for file in files:
             self._add(file)
+
+    def contexts(self) -> list[Entry]:
+        return [e for (kind, _), e in self._entries.items() if kind == "context"]
 
     def context(self, name: str | None) -> Entry:
         wanted = name or self._current
