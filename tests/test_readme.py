@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
@@ -158,7 +159,9 @@ def test_console_line_can_be_typed(line):
     assert isinstance(cli, LazyGroup)
     command = cli.get_command(None, words[1])
     assert command is not None
-    command.make_context(words[1], words[2:])
+    # Below the group, as it is called: what a command is first asked, it remembers.
+    group = click.Context(cli, **cli.context_settings)
+    command.make_context(words[1], words[2:], parent=group)
 
 
 def rows(heading, column=0):
