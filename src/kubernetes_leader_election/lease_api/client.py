@@ -287,8 +287,8 @@ class LeaseClient:
         self._pool.close_idle()
 
     def closer(self) -> Callable[[], None]:
-        """Give a :meth:`close` that does not keep this object alive."""
-        return self._pool.close
+        """Give a call that closes all there is, and does not keep this object alive."""
+        return self._pool.close_all
 
     def drop_after_fork(self) -> None:
         """

@@ -97,6 +97,13 @@ class ConnectionPool:
         for connection in idle:
             connection.close()
 
+    def close_all(self) -> None:
+        """Close every connection; nobody is left who could be using one."""
+        self.close()
+        # Fault 07: one that could not be closed or given back was forgotten.
+        for sock in self._registry.take_all():
+            sock.close()
+
     def drop_after_fork(self) -> None:
         """
         In a child process: close the copies of the parent's descriptors, in silence.
