@@ -241,3 +241,58 @@ def test_core_keeps_nothing_of_thousands_of_terms_and_tries(live):
     before = weight(hand.core)
     repeat(1000)
     assert weight(hand.core) <= before
+
+
+QUICK = {
+    "lease_duration": 2,
+    "renew_interval": 0.5,
+    "renew_deadline": 1.5,
+    "stop_budget": 0.2,
+    "request_timeout": 0.5,
+}
+"""A rhythm in which R / 2 is a pause of next to nothing."""
+
+
+def requests(hand, seconds):
+    """Count what is sent in so much time while no answer comes."""
+    before = len(hand.out)
+    hand.wait(seconds)
+    kinds = (m.GetLease, m.CreateLease, m.UpdateLease)
+    return sum(isinstance(item, kinds) for item in hand.out[before:])
+
+
+@pytest.mark.parametrize("acquiring", [False, True], ids=["looking", "acquiring"])
+@pytest.mark.parametrize("drawn", [0.0, 0.999])
+def test_candidates_thin_out_in_an_outage_that_outlasts_the_lease(drawn, acquiring):
+    """Fault 44, fault 24: those who cannot be served in time do not keep it so."""
+    hand = Hand(draws=[drawn] * 10_000, **QUICK)
+    hand.say(m.StartAsked())
+    if acquiring:
+        hand.fetched()
+        assert hand.state is State.ACQUIRING
+    assert requests(hand, 2.0) >= 2, "eager, as long as it may be short"
+    hand.wait(28.0)
+    assert requests(hand, 60.0) <= 22
+    healed = hand.clock.boottime
+    while not hand.all_open(m.GetLease):
+        hand.wait(0.1)
+    assert hand.clock.boottime - healed <= 5.0
+    hand.fetched()
+    while not hand.all_open(m.CreateLease):
+        hand.wait(0.1)
+    assert hand.clock.boottime - healed <= 6.0
+    hand.written()
+    assert hand.leads
+
+
+def test_candidate_is_eager_again_after_one_answer():
+    """Fault 44: the next outage begins anew, with short pauses."""
+    hand = Hand(**QUICK)
+    hand.say(m.StartAsked())
+    hand.wait(100.0)
+    while not hand.all_open(m.GetLease):
+        hand.wait(0.1)
+    hand.rival_holds(duration=3600)
+    hand.fetched()
+    hand.watch_ends(error="reset")
+    assert requests(hand, 2.0) >= 3

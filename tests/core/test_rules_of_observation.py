@@ -221,6 +221,22 @@ def test_rule_05_own_late_renewal_is_free_once_the_work_has_ended():
     assert hand.state is State.ACQUIRING
 
 
+def test_rule_05_own_ended_term_in_another_lease_is_not_free():
+    """Rule 5: a hand re-created the Lease with the very spec: another one by its uid."""
+    hand = Hand().lead()
+    spec = hand.store.lease["spec"]
+    hand.wait(L)
+    hand.store.delete()
+    hand.store.edit(**spec)
+    hand.fetched()
+    hand.work_ends()
+    assert hand.state is State.WAITING
+    hand.wait(D - 0.1)
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(1.0)
+    assert hand.all_open(m.UpdateLease)
+
+
 def test_rule_05_own_late_acquire_is_free():
     """Rule 5: a record with the stamp "of its own late acquire, is free to it"."""
     hand = Hand().start()

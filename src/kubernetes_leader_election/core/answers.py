@@ -126,7 +126,7 @@ class Answers(Sightings):
     def _on_unknown(self, request_id: int, error: LeaseApiError) -> None:
         if self._orders.read is not None and self._orders.read.request_id == request_id:
             self._orders.read = None
-            self._failures += 1
+            self._count_failure()
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
                 self._may_watch_at = 0.0
@@ -139,7 +139,7 @@ class Answers(Sightings):
         self._emit(m.ErrorOccurred(error=error))
         self._doubt = True
         self._want_read(self._backoff(self._failures, error))
-        self._failures += 1
+        self._count_failure()
         # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
         self._retry_at = self._now.boottime + self._backoff(self._write_failures)
         self._write_at = max(self._write_at, self._retry_at)
@@ -153,7 +153,7 @@ class Answers(Sightings):
         if write is None:
             return
         self._emit(m.ErrorOccurred(error=error))
-        self._failures += 1
+        self._count_failure()
         delay = self._backoff(self._failures, error)
         self._forget_try(write.stamp)
         self._write_at = self._now.boottime + delay

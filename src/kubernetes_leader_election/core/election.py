@@ -234,7 +234,7 @@ class Election(Answers):
         else:
             self._change(Fact.DRIVER_FAILED)
         self._doubt = False
-        self._failures += 1
+        self._count_failure()
         self._watch_at = None
         self._want_read(self._backoff(self._failures))
 

@@ -13,7 +13,7 @@ to the one below and none overrides another:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
@@ -45,7 +45,22 @@ SILENCE_SPREAD: Final = 0.1
 FORMER_KEPT: Final = 32
 """Stamps of ended terms and late acquires that are remembered (rule 5)."""
 
+LONGEST_PAUSE: Final = 5.0
+"""Seconds at most between two tries of a candidate, unless the server asks for more."""
+THINNING: Final = 0.25
+"""Share of an outage that candidates pause between tries once it outlasts D."""
+
 _URGENT: Final = HOLDING | {State.RELEASING, State.WITHDRAWING, State.ACQUIRING}
+_BOUNDED: Final = HOLDING | {State.RELEASING, State.WITHDRAWING}
+"""States that are over in bounded time, whatever the server does."""
+
+
+class Former(NamedTuple):
+    """A write of our own that is no longer looked for, but may still stand there."""
+
+    uid: str | None
+    """Of the Lease it was for; None where that is not known, as of one to be created."""
+    stamp: Stamp
 
 
 class Life:
@@ -73,7 +88,7 @@ class Life:
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
         self._terms = 0
-        self._former: list[Stamp] = []
+        self._former: list[Former] = []
         self._tries: list[Try] = []
         self._rival_version = float("-inf")
         """Newest version of the Lease seen held by another since our last term."""
@@ -96,6 +111,7 @@ class Life:
         self._contend_at = 0.0
         self._give_up_at = 0.0
         self._failures = 0
+        self._failing_since = 0.0
         self._conflicts = 0
         self._write_failures = 0
         self._retry_at = 0.0
@@ -122,6 +138,11 @@ class Life:
     def snapshot(self) -> Snapshot | None:
         """The Lease as last seen; None when nothing is known or it is gone."""
         return self._observation.snapshot
+
+    @property
+    def stay_out_until(self) -> float | None:
+        """The CLOCK_BOOTTIME until which this elector was asked not to contend."""
+        return self._stay_out_until
 
     @property
     def expires_in(self) -> float | None:
@@ -160,7 +181,7 @@ class Life:
                     self._want_read(0.0)
             case State.STOPPED:
                 self._orders.abandon_all()
-                self._remember([t.stamp for t in self._tries])
+                self._remember([t.stamp for t in self._tries], uid=None)
                 self._tries = []
                 self._observation.forget()
                 self._announced = None
@@ -198,18 +219,29 @@ class Life:
         return verdict
 
     def _is_former(self) -> bool:
-        record = self._observation.record
-        if record is None or record.holder_identity != self.settings.identity:
+        snapshot, record = self._observation.snapshot, self._observation.record
+        if (
+            snapshot is None
+            or record is None
+            or record.holder_identity != self.settings.identity
+        ):
             return False
         if self._rival_version != float("-inf"):
             # G1: after another one held the Lease, an old record of ours is there
             # again only by a restore, and that one may still believe.
-            snapshot = self._observation.snapshot
-            version = None if snapshot is None else snapshot.version
+            version = snapshot.version
             if version is None or version <= self._rival_version:
                 return False
-        return any(s.is_on(record) for s in self._former) or (
+        return self._is_of_former(snapshot) or (
             find_try(self._tries, record) is not None
+        )
+
+    def _is_of_former(self, snapshot: Snapshot) -> bool:
+        """Tell whether the Lease carries a stamp of a term or life that is over."""
+        return any(
+            # Another Lease of that name is none of ours, whatever stands in it.
+            former.uid in (None, snapshot.uid) and former.stamp.is_on(snapshot.record)
+            for former in self._former
         )
 
     # Losing and ending --------------------------------------------------------
@@ -223,7 +255,7 @@ class Life:
         self._change(fact)
         self._orders.abandon_write()
         self._doubt = False
-        self._remember(term.stamps())
+        self._remember(term.stamps(), uid=term.uid)
         if reason == "renew_deadline":
             self._want_read(0.0)
 
@@ -244,7 +276,7 @@ class Life:
     def _finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
         assert self._term is not None
-        self._remember(self._term.stamps())
+        self._remember(self._term.stamps(), uid=self._term.uid)
         self._term = None
         self._doubt = False
         self._change(fact)
@@ -265,8 +297,9 @@ class Life:
             self._change(Fact.WITHDRAWN)
         self._doubt = False
 
-    def _remember(self, stamps: list[Stamp]) -> None:
-        self._former = [*self._former, *stamps][-FORMER_KEPT:]
+    def _remember(self, stamps: list[Stamp], *, uid: str | None) -> None:
+        former = [Former(uid, stamp) for stamp in stamps]
+        self._former = [*self._former, *former][-FORMER_KEPT:]
 
     # Waiting and telling ------------------------------------------------------
 
@@ -280,7 +313,7 @@ class Life:
         timeout = self.settings.request_timeout
         wait = 0.0
         if failures > 0:
-            cap = min(timeout / 2, 1.0) if self.state in _URGENT else self._calm_cap()
+            cap = self._longest_pause()
             wait = min(cap, min(0.1, timeout / 8) * 2.0 ** min(failures, 16))
             wait *= 0.5 + 0.5 * self._draw()
         asked = 0.0 if error is None else error.retry_after or 0.0
@@ -292,8 +325,27 @@ class Life:
             asked = min(asked, left - timeout)
         return max(wait, asked)
 
-    def _calm_cap(self) -> float:
-        return min(5.0, self.settings.renew_interval / 2)
+    def _longest_pause(self) -> float:
+        """Give the seconds that failures may come to cost between two tries."""
+        settings = self.settings
+        if self.state in _URGENT:
+            cap = min(settings.request_timeout / 2, 1.0)
+        else:
+            cap = min(LONGEST_PAUSE, settings.renew_interval / 2)
+        if self._failures and self.state not in _BOUNDED:
+            # Fault 44: a server that is slower than T is not kept so by its candidates.
+            # After D nobody believes any more, so all that this delays is the first
+            # take-over afterwards.
+            lasted = self._now.boottime - self._failing_since
+            thinned = THINNING * (lasted - settings.lease_duration)
+            cap = max(cap, min(LONGEST_PAUSE, thinned))
+        return cap
+
+    def _count_failure(self) -> None:
+        """Count a request that failed."""
+        if self._failures == 0:
+            self._failing_since = self._now.boottime
+        self._failures += 1
 
     def _poll_interval(self) -> float:
         return min(self.settings.renew_interval, self.settings.lease_duration / 10)

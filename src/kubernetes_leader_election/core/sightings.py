@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.life import Life
-from kubernetes_leader_election.core.record import LeaseRecord, Snapshot
+from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     HOLDING,
@@ -146,17 +146,18 @@ class Sightings(Life):
 
     def _observe(self, snapshot: Snapshot) -> bool:
         changed = self._observation.see(snapshot, self._now)
-        if not snapshot.record.is_free and not self._is_own(snapshot.record):
+        if not snapshot.record.is_free and not self._is_own(snapshot):
             version = float("inf") if snapshot.version is None else snapshot.version
             self._rival_version = max(self._rival_version, version)
         if changed:
             self._announce_leader(snapshot.record.holder_identity or None)
         return changed
 
-    def _is_own(self, record: LeaseRecord) -> bool:
-        """Tell whether this elector wrote ``record``, in whichever term."""
+    def _is_own(self, snapshot: Snapshot) -> bool:
+        """Tell whether this elector wrote what is seen, in whichever term."""
+        record = snapshot.record
         return (
-            any(s.is_on(record) for s in self._former)
+            self._is_of_former(snapshot)
             or find_try(self._tries, record) is not None
             # A renewal of this very term may be seen while the Lease is released.
             or (self._term is not None and self._term.find(record) is not None)
@@ -170,7 +171,7 @@ class Sightings(Life):
             and before != record
             and before.holder_identity == record.holder_identity
             and record.holder_identity == self.settings.identity
-            and not self._is_own(record)
+            and not self._is_own(snapshot)
         )
 
     def _report_namesake(self, snapshot: Snapshot) -> None:
