@@ -123,6 +123,59 @@ def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, clie
     assert leader.wait_for(m.LeadershipLost).reason == "deleted"
 
 
+def break_core(elector, monkeypatch, word=m.EndAsked(term=99)):  # noqa: B008 - a value
+    """Let the core fail at the next word, and on its own failure too."""
+
+    def broken(*_, **__):
+        raise RuntimeError("planted twice")
+
+    monkeypatch.setattr(elector.driver._core, "receive", broken)
+    elector.driver.post(word)
+
+
+@pytest.mark.parametrize("told", ["before", "while down", "by the failing word"])
+def test_engine_tells_a_new_core_that_the_application_is_stuck(
+    elect, monkeypatch, told
+):
+    """Fault 07, fault 08: the last report of liveness counts, for the new core too."""
+    elector = elect("a", lease_duration=1, renew_deadline=0.6, renew_interval=0.1)
+    elector.wait_for(m.LeadershipAcquired)
+    stuck = m.LivenessReported(alive=False)
+    if told == "before":
+        elector.driver.post(stuck)
+    if told == "by the failing word":
+        break_core(elector, monkeypatch, stuck)
+    else:
+        break_core(elector, monkeypatch)
+    elector.wait_for(m.LeadershipLost)
+    if told == "while down":
+        elector.driver.post(stuck)
+    elector.wait_for(State.STANDING_BY)
+    assert not elector.driver.current_leader()
+    elector.driver.post(m.LivenessReported(alive=True))
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+
+
+@pytest.mark.parametrize("asked", ["before", "while down"])
+def test_engine_tells_a_new_core_to_stay_out(elect, monkeypatch, asked):
+    """Fault 07: who was asked to step down does not contend because its core failed."""
+    elector = elect("a", lease_duration=1, renew_deadline=0.6, renew_interval=0.1)
+    elector.wait_for(m.LeadershipAcquired)
+    if asked == "before":
+        elector.driver.post(m.StepDownAsked(stay_out=60.0))
+        elector.wait_for(State.STANDING_BY)
+        break_core(elector, monkeypatch)
+        elector.wait_for(State.STOPPED)
+    else:
+        break_core(elector, monkeypatch)
+        elector.wait_for(m.LeadershipLost)
+        elector.driver.post(m.StepDownAsked(stay_out=60.0))
+    elector.wait_for(State.STANDING_BY)
+    assert 0.0 < elector.driver.next_deadline - SystemClock().now().boottime <= 60.0
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
+
+
 @pytest.mark.parametrize("verb", ["get", "replace", "watch"])
 def test_engine_survives_an_exception_at_each_call_of_the_client(elect, client, verb):
     """Fault 07: what a worker raises is an unknown outcome, never a dead thread."""

@@ -39,6 +39,11 @@ class AssumedElection:
         """The same while draining, too."""
         return self._belief() if self._holds() else None
 
+    @property
+    def stay_out_until(self) -> float | None:
+        """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
+        return self._stay_out_until
+
     def _holds(self) -> bool:
         return self.state in (State.LEADER, State.DRAINING)
 

@@ -109,6 +109,8 @@ class Driver:
         self._open_term: int | None = None
         self._lost: tuple[int, m.LossReason] | None = None
         self._started = False
+        self._alive = True
+        self._stay_out_until = 0.0
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
         self._repeated: m.Word | None = None
@@ -257,15 +259,26 @@ class Driver:
         if self._rebuild_at is not None:
             self._take_while_down(message, now)
             return
-        if isinstance(message, m.StartAsked | m.StopAsked):
-            self._started = isinstance(message, m.StartAsked)
-        if isinstance(message, m.WorkEnded) and message.term == self._work_term:
-            self._work_term = None
+        self._note(message)
         if message is None:
             self._core.handle_timer(now=now)
         else:
             self._core.receive(self._translated(message), now=now)
         self._drain()
+
+    def _note(self, message: m.Message | None) -> None:
+        """Remember what another core would have to be told."""
+        match message:
+            case m.StartAsked():
+                self._started = True
+            case m.StopAsked():
+                self._started = False
+            case m.LivenessReported(alive=alive):
+                self._alive = alive
+            case m.WorkEnded(term=term) if term == self._work_term:
+                self._work_term = None
+            case _:
+                pass
 
     def _translated(self, message: m.Message) -> m.Message:
         """Number terms from 1 for each core, but on and on for the front."""
@@ -452,6 +465,8 @@ class Driver:
             self._engine.post(self, message)
 
     def _replace_core(self, error: LeaderElectionError) -> None:
+        if self._rebuild_at is None:
+            self._stay_out_until = self._core.stay_out_until or 0.0
         self._due = self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
         term = self._open_term
         self._open_term = None
@@ -481,10 +496,17 @@ class Driver:
 
     def _take_while_down(self, message: m.Message | None, now: Now) -> None:
         """Wait out the backoff with a new core, the work of the old term ending."""
-        if isinstance(message, m.StartAsked | m.StopAsked):
-            self._started = isinstance(message, m.StartAsked)
-        if isinstance(message, m.WorkEnded) and message.term == self._work_term:
-            self._work_term = None
+        self._note(message)
+        match message:
+            case m.StartAsked():
+                self._stay_out_until = 0.0
+            case m.StepDownAsked(stay_out=stay_out):
+                seconds = stay_out
+                if seconds is None:
+                    seconds = self.settings.lease_duration
+                self._stay_out_until = now.boottime + seconds
+            case _:
+                pass
         assert self._rebuild_at is not None
         if now.boottime < self._rebuild_at:
             return
@@ -493,8 +515,14 @@ class Driver:
             self._rebuild_at = now.boottime + REBUILD_AFTER
             return
         self._rebuild_at = None
+        if not self._alive:
+            # Fault 08: what is stuck is so for the new core, too.
+            self._core.receive(m.LivenessReported(alive=False), now=now)
         if self._started:
             self._core.receive(m.StartAsked(), now=now)
+            left = self._stay_out_until - now.boottime
+            if left > 0.0:
+                self._core.receive(m.StepDownAsked(stay_out=left), now=now)
             self._drain()
 
     def _log_unexpected(self, error: Exception) -> None:
