@@ -14,23 +14,21 @@ while neither loses the Lease nor keeps anybody from asking ``current_leader``.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
-from kubernetes_leader_election.events import EVENTS, Handler
 from kubernetes_leader_election.front import BaseElector, seconds_of
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
 from kubernetes_leader_election.life import Life
-from kubernetes_leader_election.mailbox import Letter
+from kubernetes_leader_election.loop_courier import LoopCourier, call_on_loop
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
-from kubernetes_leader_election.work import Hold, Place, leave_all_places
+from kubernetes_leader_election.telling import Courier
+from kubernetes_leader_election.work import Hold, Place
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
@@ -195,7 +193,8 @@ class Elector(BaseElector["Term"]):
         Start, call ``main`` with each term until it is done, and stop.
 
         When its term is lost, ``main`` is told to end, and called again with the next
-        term. Errors of the API server never end this call.
+        term. Errors of the API server never end this call. An ``ensure()`` that asks
+        for more time than a healthy term has is an error of ``main``'s own.
 
         Args:
             main: The leader's work.
@@ -208,14 +207,20 @@ class Elector(BaseElector["Term"]):
             Exception: whatever ``main`` raises of its own.
 
         """
+        life = self._life
         async with self:
-            while not self._life.stopping:
-                term = None
+            while not life.stopping:
+                term, own = None, None
                 try:
                     async with self.leadership() as term:
-                        return await main(term)
+                        try:
+                            return await main(term)
+                        except NotLeaderError as error:
+                            # Asked here: with its work, the term ends in any case.
+                            own = None if life.is_of_loss(error, term) else error
+                            raise
                 except (LeadershipLostError, NotLeaderError) as error:
-                    if term is not None and error.term is not term:
+                    if error is own or (term is not None and error.term is not term):
                         raise
         return None
 
@@ -244,9 +249,15 @@ class Elector(BaseElector["Term"]):
         loop = asyncio.get_running_loop()
 
         def ask_loop(alive: Callable[[], None]) -> None:
-            _call_on(loop, alive)
+            call_on_loop(loop, alive)
 
-        self._life.begin(_Courier(self._life, loop), probe=self._probe(ask_loop))
+        def hire(former: Courier | None) -> Courier:
+            if isinstance(former, LoopCourier) and former.home is loop:
+                former.renew()
+                return former
+            return LoopCourier(self._life, loop)
+
+        self._life.begin(hire, probe=self._probe(ask_loop))
 
     async def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a term or a life is over, unless it waits for the caller."""
@@ -284,7 +295,7 @@ class Leadership:
         join = partial(
             life.join,
             f"leadership() in task {task.get_name()!r}",
-            cancel=partial(_call_on, self._loop, self._cancel),
+            cancel=partial(call_on_loop, self._loop, self._cancel),
             home=self._loop,
         )
         present, self._hold = await _wait(life, join, self._timeout, "leadership()")
@@ -391,113 +402,6 @@ class Lost:
             return self.is_set()
 
 
-class _Courier:
-    """Call handlers on the event loop that called ``start()``."""
-
-    def __init__(self, life: Life[Term], loop: asyncio.AbstractEventLoop) -> None:
-        self.home = loop
-        self._life = life
-        self._task: asyncio.Task[None] | None = None
-        self._context = contextvars.copy_context()
-        self._context.run(leave_all_places)
-
-    def wake(self) -> None:
-        """Say that there are letters. Any thread; never blocks, never raises."""
-        if not _call_on(self.home, self._begin, context=self._context):
-            self._life.close_home()
-
-    def _begin(self) -> None:
-        if self._task is None:
-            self._task = self.home.create_task(self._deliver_all())
-            self._task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if task.cancelled():
-            # Somebody cancels every task of the loop: it is about to be closed.
-            self._life.close_home()
-        elif self._life.teller.mailbox:
-            self._begin()  # a letter came while the last task ended
-
-    async def _deliver_all(self) -> None:
-        while (letter := self._life.teller.mailbox.take()) is not None:
-            place = Place(self._life, work=letter.work, is_scope=False)
-            place.enter()
-            try:
-                for handler in self._life.teller.handlers.take(letter.event.name):
-                    await self._call(handler, letter)
-            finally:
-                place.leave()
-                if letter.hold is not None:
-                    letter.hold.end()
-
-    async def _call(self, handler: Handler, letter: Letter) -> None:
-        try:
-            result = handler(letter.event)
-            if inspect.isawaitable(result):
-                if letter.event.name is EVENTS.LEADERSHIP_ACQUIRED:
-                    self._start_work(handler, result, letter)
-                else:
-                    await result
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            self._life.teller.raised(handler, letter.event, error)
-
-    def _start_work(
-        self, handler: Handler, result: Awaitable[object], letter: Letter
-    ) -> None:
-        """Start an acquired handler that is a coroutine: it is work of the term."""
-        assert letter.work is not None  # noqa: S101 - an acquisition begins a term
-        task: asyncio.Task[object] | None = None
-
-        def cancel() -> None:
-            _call_on(self.home, lambda: task.cancel() if task else None)
-
-        name = getattr(handler, "__qualname__", repr(handler))
-        hold = letter.work.begin(f"handler {name}", cancel=cancel, home=self.home)
-        if hold is None:
-            _close(result)  # the term is over already: nothing is begun for it
-            return
-        place = Place(self._life, work=letter.work, is_scope=False)
-        task = self.home.create_task(_run_at(place, result), name=name)
-
-        def done(task: asyncio.Task[object]) -> None:
-            place.active = False
-            _close(result)  # cancelled before its first step, it never began
-            hold.end()
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                self._life.teller.raised(handler, letter.event, error)
-
-        task.add_done_callback(done)
-
-
-async def _run_at(place: Place, work: Awaitable[object]) -> object:
-    place.enter()
-    return await work
-
-
-def _close(work: Awaitable[object]) -> None:
-    if isinstance(work, Coroutine):
-        work.close()
-
-
-def _call_on(
-    loop: asyncio.AbstractEventLoop,
-    callback: Callable[[], object],
-    *,
-    context: contextvars.Context | None = None,
-) -> bool:
-    """Call something on a loop, from any thread; False if the loop is closed."""
-    try:
-        loop.call_soon_threadsafe(callback, context=context)
-    except RuntimeError:
-        return False
-    return True
-
-
 async def _wait(
     life: Life[Term],
     check: Callable[[], _T | None],
@@ -512,7 +416,7 @@ async def _wait(
     It looks after every change, and after the seconds that ``look_in`` says.
     """
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    bell = partial(_call_on, loop, changed.set)
+    bell = partial(call_on_loop, loop, changed.set)
     life.add_bell(bell)
     try:
         async with asyncio.timeout(timeout):

@@ -94,12 +94,16 @@ class NotLeaderError(LeaderElectionError):
     """
     Say that leadership, or the time asked for, is not provably left.
 
-    ``term`` is the term that was asked, if one was.
+    ``term`` is the term that was asked, or that was in progress, if there was one;
+    ``remaining`` the seconds that were left of it.
     """
 
-    def __init__(self, message: str, *, term: object = None) -> None:
+    def __init__(
+        self, message: str, *, term: object = None, remaining: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.term = term
+        self.remaining = remaining
 
 
 class LeadershipLostError(LeaderElectionError):

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import ClassVar, Final, TypeVar, assert_never, overload
 
 from kubernetes_leader_election.core import messages
@@ -30,6 +31,7 @@ __all__ = [
     "LeadershipLost",
     "LeaseRenewed",
     "LossReason",
+    "name_of",
     "payload",
 ]
 
@@ -307,10 +309,25 @@ def event_name(event: str) -> EVENTS:
         raise ConfigurationError(f"There is no event {shown(event)}.{hint}") from None
 
 
+def name_of(handler: object) -> str:
+    """
+    Name a handler for messages, whatever its own ``repr()`` does.
+
+    Of a partial only the function is named: its arguments may be secret (fault 50).
+    """
+    try:
+        while isinstance(handler, partial):
+            handler = handler.func
+        name = getattr(handler, "__qualname__", None)
+        return name if isinstance(name, str) else repr(handler)
+    except Exception:  # noqa: BLE001 - code of the application, and only a name is lost
+        return f"of type {type(handler).__qualname__}, whose repr() fails,"
+
+
 def _check_handler(name: EVENTS, handler: Handler) -> None:
     if not callable(handler):
         raise ConfigurationError(
-            f"A handler of {name} must be a function, not {handler!r}."
+            f"A handler of {name} must be a function, not {name_of(handler)}."
         )
     try:
         signature = inspect.signature(handler)
@@ -319,9 +336,8 @@ def _check_handler(name: EVENTS, handler: Handler) -> None:
     try:
         signature.bind(object())
     except TypeError as error:
-        named = getattr(handler, "__qualname__", repr(handler))
         raise ConfigurationError(
             f"A handler of {name} is called with one argument, the event, and "
-            f"{named}{signature} cannot be: {error}. Write it as "
+            f"{name_of(handler)}{signature} cannot be: {error}. Write it as "
             f"`def {getattr(handler, '__name__', 'handler')}(event): ...`."
         ) from None

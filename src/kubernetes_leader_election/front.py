@@ -208,11 +208,13 @@ class BaseElector(Generic[TermT]):
             NotLeaderError: it is not, or not for so long.
 
         """
-        left = self._life.remaining()
+        present, left = self._life.present, self._life.remaining()
         if not left >= seconds:
             raise NotLeaderError(
                 f"{self._life.where}: held for {left:.3f} s more, {seconds:g} s are "
-                "needed."
+                "needed.",
+                term=None if present is None else present.term,
+                remaining=left,
             )
 
     # Handlers -----------------------------------------------------------------

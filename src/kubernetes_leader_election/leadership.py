@@ -157,6 +157,7 @@ class BaseTerm:
                 f"{self._clock.where}: {left:.3f} s of term {self.number} are "
                 f"left, {seconds:g} s are needed.",
                 term=self,
+                remaining=left,
             )
 
     def check(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -27,6 +28,7 @@ from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
 from kubernetes_leader_election.leadership import BaseTerm, Role
 from kubernetes_leader_election.liveness import Probe
+from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.signals import shared_auto_close
@@ -95,9 +97,15 @@ class Life(Outlook[TermT]):
 
     # The life: any thread -----------------------------------------------------
 
-    def begin(self, courier: Courier, *, probe: Probe | None) -> None:
+    def begin(
+        self, hire: Callable[[Courier | None], Courier], *, probe: Probe | None
+    ) -> None:
         """
         Begin a life.
+
+        Args:
+            hire: gives who calls the handlers, given who did so in the last life.
+            probe: asks whether the application is stuck.
 
         Raises:
             ProtocolMisuseError: it has begun already, or this is a child process.
@@ -117,7 +125,7 @@ class Life(Outlook[TermT]):
                     )
                 )
             self._pid = os.getpid()
-            self.teller.courier, self.probe = courier, probe
+            self.teller.courier, self.probe = hire(self.teller.courier), probe
             self._started, self._stopping, self._signalled_at = True, False, None
             self._retries = 0
             try:
@@ -125,11 +133,15 @@ class Life(Outlook[TermT]):
             except BaseException:
                 self._started = False
                 raise
-        shared_exits().watch(self)
-        if self.settings.auto_close and not shared_auto_close().watch(self):
-            _say_no_signals(self.teller.log)
-        if probe is not None:
-            probe.start()
+        try:
+            shared_exits().watch(self)
+            if self.settings.auto_close and not shared_auto_close().watch(self):
+                _say_no_signals(self.teller.log)
+            if probe is not None:
+                probe.start()
+        except BaseException:
+            self.ask_to_stop()  # or it would go on without whoever sees start() fail
+            raise
 
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""
@@ -189,19 +201,37 @@ class Life(Outlook[TermT]):
         """Contend, or do not; who leads ends the term first, or its renewals stop."""
         self._post(m.LivenessReported(alive=fit))
 
-    def close_home(self) -> None:
-        """Note that the courier's event loop is closed: what ran there has ended."""
+    def close_home(self, under_way: Letter | None = None) -> None:
+        """
+        Note that handlers can be called no more, and that what ran there has ended.
+
+        Either the courier's event loop is closed, or there are no more threads.
+
+        Args:
+            under_way: what was being delivered, and will not be.
+
+        """
+        if under_way is not None:
+            self.teller.mailbox.put_back(under_way)
         vital = self.teller.mailbox.discard()
         present = self._present
         if present is not None:
             present.work.drop_if(_is_homeless)
         if vital:
             self.teller.trouble(
-                "the event loop that called start() is closed, so handlers cannot be "
-                "called any more. Call stop() before the loop ends."
+                "events can be delivered no more, as no thread can be started while "
+                "the interpreter exits. Call stop() before the program ends."
+                if self.exiting
+                else "the event loop that called start() is closed, so handlers cannot "
+                "be called any more. Call stop() before the loop ends."
             )
 
     # Signals and exit ---------------------------------------------------------
+
+    @property
+    def exiting(self) -> bool:
+        """Whether the interpreter is exiting."""
+        return self._exiting
 
     def on_signal(self) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
@@ -221,8 +251,7 @@ class Life(Outlook[TermT]):
         """Begin to stop because the interpreter exits; False if work still runs."""
         # What may run on after a signal has ended by now, as without one.
         self._exiting = True
-        courier, present = self.teller.courier, self._present
-        home = None if courier is None else courier.home
+        home, present = self._home, self._present
         if home is not None and not home.is_running():
             self.teller.courier = None  # handlers can be called no more
             self.teller.mailbox.discard()
@@ -268,7 +297,7 @@ class Life(Outlook[TermT]):
         self._present = Present(term, work)
         hold = None
         if self.teller.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
-            hold = work.begin("a handler of leadership_acquired")
+            hold = work.begin("a handler of leadership_acquired", home=self._home)
         try:
             self.teller.well_again()
             self.teller.say(
@@ -292,7 +321,7 @@ class Life(Outlook[TermT]):
         term.end(event.reason)
         lost, wait = None, None
         if self.teller.handlers.count(EVENTS.LEADERSHIP_LOST):
-            lost = work.hold_late("a handler of leadership_lost")
+            lost = work.hold_late("a handler of leadership_lost", home=self._home)
         if self._signalled_at is not None and not work.had_scope and not self.assumed:
             # Who uses events only may still be stopping what a handler began.
             wait = work.hold_late(AFTER_SIGNAL)
@@ -352,7 +381,7 @@ class Life(Outlook[TermT]):
         if self._driver is None:
             try:
                 credentials = self._find_credentials()
-            except CredentialsError as error:
+            except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
             self.assumed = credentials is None
@@ -387,13 +416,27 @@ class Life(Outlook[TermT]):
 
         return discover()
 
-    def _connect_later(self, error: CredentialsError) -> None:
-        self._early_error = error
-        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
-        self._report(error)
-        pause = min(LONGEST_RETRY, 2.0**self._retries)
+    def _connect_later(self, error: Exception) -> None:
+        # First of all: whatever becomes of the report, the next try is due (G8).
+        pause = min(LONGEST_RETRY, 2.0 ** min(self._retries, 10))
         self._retries += 1
         self._retry = shared_chores().call_later(pause, self._connect_again)
+        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
+        if not isinstance(error, LeaderElectionError):
+            error = self._unforeseen(error)
+        self._early_error = error
+        self._report(error)
+
+    def _unforeseen(self, error: Exception) -> CredentialsError:
+        """Log where something failed that nobody foresaw; give the error to report."""
+        # Of its kind only: the text may hold what was read, a token even (fault 50).
+        kind = type(error).__name__
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self.teller.trouble(f"looking for credentials raised {kind}", trace)
+        return CredentialsError(
+            f"{self.where}: looking for credentials raised {kind}, which nobody "
+            "foresaw: see the log. It is tried again."
+        )
 
     def _connect_again(self) -> None:
         with self._lock:
@@ -401,8 +444,14 @@ class Life(Outlook[TermT]):
                 return
             try:
                 self._connect()
-            except LeaderElectionError as error:
-                self._report(error)
+            except Exception as error:  # noqa: BLE001 - G8: only stop() ends an elector
+                self._connect_later(error)
+
+    @property
+    def _home(self) -> Home | None:
+        """The event loop on which handlers run, where there is one."""
+        courier = self.teller.courier
+        return None if courier is None else courier.home
 
     def _give_up(self, word: m.Word) -> None:
         self.refuse_child()
@@ -438,6 +487,8 @@ class Life(Outlook[TermT]):
         shared_auto_close().forget(self)
         shared_exits().forget(self)
         self._take_role(Role.STOPPED)
+        if self.teller.courier is not None:
+            self.teller.courier.wake()  # a thread that waits for letters may end
 
     def _take_role(self, role: Role) -> None:
         if role is not self._role:

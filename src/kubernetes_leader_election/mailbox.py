@@ -52,6 +52,11 @@ class Mailbox:
             self._letters.append(letter)
         return True
 
+    def put_back(self, letter: Letter) -> None:
+        """Put back a letter that was taken, as the oldest one."""
+        with self._lock:
+            self._letters.appendleft(letter)
+
     def take(self) -> Letter | None:
         """Give the oldest letter; None when there is none."""
         with self._lock:

@@ -159,6 +159,21 @@ class Outlook(Generic[TermT]):
             raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
         return None
 
+    def is_of_loss(self, error: NotLeaderError, term: BaseTerm) -> bool:
+        """
+        Tell whether work failed for want of time because its term ends, or has ended.
+
+        Else it asked for more time than a term has in good health. A term whose
+        renewal is overdue is about to be lost to an outage: no error of the work's own.
+        """
+        settings = self.settings
+        healthy = (
+            settings.renew_deadline_sec
+            - settings.renew_interval_ms / 1000
+            - settings.request_timeout_sec
+        )
+        return error.term is term and (term.is_lost or error.remaining < healthy)
+
     def is_over(self, number: int) -> bool:
         """Tell whether the numbered term is released, or otherwise done with."""
         present = self._present

@@ -114,10 +114,11 @@ class AutoClose:
             if earlier in (self._on_signal, signal.SIG_IGN, None):
                 continue
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._serve, name="leader-election-signals", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread  # not one that could not be started
             # First, as the signal may come at once.
             self._earlier[number] = earlier
             try:

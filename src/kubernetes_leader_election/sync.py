@@ -15,37 +15,34 @@ the lease duration nothing holds others back any more.
 
 from __future__ import annotations
 
-import contextvars
 import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from kubernetes_leader_election.chores import shared_chores
+from kubernetes_leader_election.chores import LONGEST_WAIT
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     LeadershipLostError,
     NotLeaderError,
 )
-from kubernetes_leader_election.events import Handler
+from kubernetes_leader_election.events import Handler, name_of
 from kubernetes_leader_election.front import BaseElector, seconds_of
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
 from kubernetes_leader_election.life import Life
-from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
-from kubernetes_leader_election.work import Hold, Place, leave_all_places
+from kubernetes_leader_election.telling import Courier
+from kubernetes_leader_election.thread_courier import ThreadCourier
+from kubernetes_leader_election.work import Hold, Place
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
 _T = TypeVar("_T")
-
-LONGEST_WAIT: Final = 3600.0
-"""Seconds: locks do not take an endless number."""
 
 
 class Elector(BaseElector["Term"]):
@@ -206,7 +203,8 @@ class Elector(BaseElector["Term"]):
         Start, call ``main`` with each term until it is done, and stop.
 
         When its term is lost, ``main`` is told to end, and called again with the next
-        term. Errors of the API server never end this call.
+        term. Errors of the API server never end this call. An ``ensure()`` that asks
+        for more time than a healthy term has is an error of ``main``'s own.
 
         Args:
             main: The leader's work.
@@ -219,14 +217,20 @@ class Elector(BaseElector["Term"]):
             Exception: whatever ``main`` raises of its own.
 
         """
+        life = self._life
         with self:
-            while not self._life.stopping:
-                term = None
+            while not life.stopping:
+                term, own = None, None
                 try:
                     with self.leadership() as term:
-                        return main(term)
+                        try:
+                            return main(term)
+                        except NotLeaderError as error:
+                            # Asked here: with its work, the term ends in any case.
+                            own = None if life.is_of_loss(error, term) else error
+                            raise
                 except (LeadershipLostError, NotLeaderError) as error:
-                    if term is not None and error.term is not term:
+                    if error is own or (term is not None and error.term is not term):
                         raise
         return None
 
@@ -260,13 +264,19 @@ class Elector(BaseElector["Term"]):
     def _check_handler(self, handler: Handler) -> None:
         if inspect.iscoroutinefunction(handler):
             raise ConfigurationError(
-                f"{handler!r} is a coroutine function, and this elector has no event "
+                f"{name_of(handler)} is a coroutine function, and this elector has no event "
                 "loop to run it on. Give a plain function, or use the elector for "
                 "asyncio: kubernetes_leader_election.Elector."
             )
 
     def _begin(self) -> None:
-        self._life.begin(_Courier(self._life), probe=self._probe(None))
+        def hire(former: Courier | None) -> Courier:
+            if isinstance(former, ThreadCourier):
+                former.renew()
+                return former
+            return ThreadCourier(self._life)
+
+        self._life.begin(hire, probe=self._probe(None))
 
     def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a term or a life is over, unless it waits for the caller."""
@@ -373,68 +383,6 @@ class Lost:
             return _wait(self._life, self.is_set, timeout, "", look_in=look_in)
         except TimeoutError:
             return self.is_set()
-
-
-class _Courier:
-    """Call handlers on one thread of the elector."""
-
-    home = None
-
-    def __init__(self, life: Life[Term]) -> None:
-        self._life = life
-        self._changed = threading.Condition()
-        self._running = False
-        self._context = contextvars.copy_context()
-        self._context.run(leave_all_places)
-
-    def wake(self) -> None:
-        """Say that there are letters. Any thread; never blocks, never raises."""
-        with self._changed:
-            self._changed.notify()
-            if self._running:
-                return
-            self._running = True
-        # To start a thread is to wait for it, which the engine's thread must not.
-        shared_chores().call(self._start)
-
-    def _start(self) -> None:
-        try:
-            threading.Thread(
-                target=self._context.run,
-                args=(self._deliver_all,),
-                name="leader-election-handlers",
-                daemon=True,
-            ).start()
-        except RuntimeError:
-            self._life.close_home()  # the interpreter is exiting
-
-    def _deliver_all(self) -> None:
-        mailbox = self._life.teller.mailbox
-        while True:
-            letter = mailbox.take()
-            if letter is not None:
-                self._deliver(letter)
-                continue
-            with self._changed:
-                if not mailbox:
-                    if not self._life.running:
-                        self._running = False
-                        return
-                    self._changed.wait(LONGEST_WAIT)
-
-    def _deliver(self, letter: Letter) -> None:
-        place = Place(self._life, work=letter.work, is_scope=False)
-        place.enter()
-        try:
-            for handler in self._life.teller.handlers.take(letter.event.name):
-                try:
-                    handler(letter.event)
-                except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
-                    self._life.teller.raised(handler, letter.event, error)
-        finally:
-            place.leave()
-            if letter.hold is not None:
-                letter.hold.end()
 
 
 def _wait(

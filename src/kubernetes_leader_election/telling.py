@@ -15,7 +15,13 @@ from typing import Any, Protocol
 
 from kubernetes_leader_election.chores import shared_chores
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.events import ElectorEvent, Handler, Handlers, payload
+from kubernetes_leader_election.events import (
+    ElectorEvent,
+    Handler,
+    Handlers,
+    name_of,
+    payload,
+)
 from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
 from kubernetes_leader_election.repeats import Repeats, one_line
 from kubernetes_leader_election.settings import Settings
@@ -31,7 +37,11 @@ class Courier(Protocol):
         ...
 
     def wake(self) -> None:
-        """Say that there are letters. Any thread; never blocks, never raises."""
+        """
+        Say that there may be letters, or that the life is over.
+
+        Any thread; never blocks, never raises.
+        """
         ...
 
 
@@ -120,7 +130,7 @@ class Teller:
         self, handler: Handler, event: ElectorEvent, error: BaseException
     ) -> None:
         """Log what a handler raised; the election and the other handlers go on."""
-        name = getattr(handler, "__qualname__", repr(handler))
+        name = name_of(handler)
         trace = "".join(traceback.format_exception(error))
         self.trouble(f"the handler {name} of {event.name} raised", trace)
 

@@ -116,10 +116,10 @@ class TermWork:
                 return None
             return self._add(what, cancel=cancel, home=home, is_scope=is_scope)
 
-    def hold_late(self, what: str) -> Hold:
+    def hold_late(self, what: str, *, home: Home | None = None) -> Hold:
         """Take a hold that is part of the term's end: a lost handler, a wait."""
         with self._lock:
-            return self._add(what, cancel=None, home=None, is_scope=False)
+            return self._add(what, cancel=None, home=home, is_scope=False)
 
     def lose(self) -> None:
         """Take no new work, cancel what is alive, and see whether all has ended."""

@@ -8,10 +8,14 @@ import time
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError, sync
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.lease_api import results as r
 from tests.fronts.life_cycle import code, table
 from tests.fronts.stage_threads import spawn
 from tests.fronts.stages import PATIENCE, hold, holder, options, raised, returned
 
+FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
+"""L is 1.18 s, and T 0.5 s, so a healthy term has 0.58 s at least."""
 ENDS = {
     (body, term): {"asyncio": code(on_loop), "threads": code(on_thread)}
     for body, term, on_loop, on_thread in table("How a scope ends")
@@ -242,10 +246,17 @@ def loop_checks(client, term):
 
 
 def loop_ensures(client, term):
-    """Ask for more time than there can be; the second time, return a value."""
+    """Let the term be lost, and need time of it; the second time, return a value."""
     if term.number == 1:
-        term.ensure(1e6)
+        lose(client, term)
+        hold(client, "")
+        term.ensure(2.0)
     return 7
+
+
+def loop_ensures_too_much(client, term):
+    """Need more time than a healthy term has: it would never do."""
+    term.ensure(1e6)
 
 
 def loop_raises_the_loss_of_another(client, term):
@@ -258,6 +269,7 @@ MAINS = {
     "raises an error of its own": [
         (loop_raises, "raises ZeroDivisionError"),
         (loop_raises_the_loss_of_another, "raises LeadershipLostError"),
+        (loop_ensures_too_much, "raises NotLeaderError"),
     ],
     "ends because its term was lost, however it ends short of an error of its own": [
         (loop_returns_after_the_loss, "returns 7"),
@@ -321,6 +333,35 @@ def check_run(client, elector, terms, main):
     again = {loop_returns_after_the_loss, loop_checks, loop_ensures}
     assert [t.number for t in terms] == ([1, 2] if main in again else [1])
     assert all(t.is_lost for t in terms)
+
+
+@pytest.mark.parametrize("asked", ["the term", "the elector"])
+def test_run_survives_an_outage_in_which_too_little_time_is_left(front, client, asked):
+    """G8: a renewal that is overdue is the API's doing, and main is called again."""
+    elector = front.elector(**FAST)
+    terms = []
+
+    def need(term):
+        terms.append(term)
+        if term.number > 1:
+            return 7
+        client.replace_for_real, client.replace = client.replace, refuse
+        while term.remaining() > 0.4:
+            time.sleep(0.01)
+        client.replace = client.replace_for_real
+        (term if asked == "the term" else elector).ensure(0.5)
+        return None
+
+    def refuse(namespace, name, lease, *, call):
+        return r.Unknown(error=LeaseApiError("planted"))
+
+    async def need_on_a_loop(term):
+        return need(term)
+
+    main = need_on_a_loop if front.name == "asyncio" else need
+    assert elector.run(main) == 7
+    assert [term.number for term in terms] == [1, 2]
+    assert holder(client) == ""
 
 
 def test_asyncio_run_cancels_main_and_calls_it_again_after_a_loss(client):

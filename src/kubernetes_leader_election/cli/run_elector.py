@@ -49,7 +49,7 @@ class LoopElector(BaseElector[BaseTerm]):
 
         """
         self._life.add_bell(wake)
-        self._life.begin(_Courier(wake), probe=None)
+        self._life.begin(lambda _: _Courier(wake), probe=None)
 
     def deliver(self) -> None:
         """Call the handlers with the events since the last call."""
@@ -169,5 +169,5 @@ class _Courier:
         self._wake = wake
 
     def wake(self) -> None:
-        """Say that there are letters. Any thread; never blocks, never raises."""
+        """Say that there may be letters. Any thread; never blocks, never raises."""
         self._wake()

@@ -1,0 +1,129 @@
+"""Call the handlers of an elector on a thread."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+from typing import Any, Final
+
+from kubernetes_leader_election.chores import LONGEST_WAIT, shared_chores
+from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.mailbox import Letter
+from kubernetes_leader_election.work import Place, leave_all_places
+
+FIRST_RETRY: Final = 0.1
+"""Seconds until a thread is asked for again that could not be had."""
+LONGEST_RETRY: Final = 5.0
+"""The same at most: a lost handler may hold up a release meanwhile."""
+
+
+class ThreadCourier:
+    """
+    Call handlers on one thread of the elector, which ends with each life.
+
+    Args:
+        life: whose handlers.
+
+    """
+
+    home = None
+
+    def __init__(self, life: Life[Any]) -> None:
+        self._life = life
+        self._changed = threading.Condition()
+        self._running = False
+        self._failures = 0
+        self.renew()
+
+    def renew(self) -> None:
+        """Call handlers in the context of the caller from now on."""
+        context = contextvars.copy_context()
+        context.run(leave_all_places)
+        with self._changed:
+            self._context = context
+            self._changed.notify()
+
+    def wake(self) -> None:
+        """Say that there may be letters. Any thread; never blocks, never raises."""
+        with self._changed:
+            if self._running:
+                self._changed.notify()
+                return
+            if not self._life.teller.mailbox:
+                return
+            self._running = True
+        # To start a thread is to wait for it, which the engine's thread must not.
+        shared_chores().call(self._start)
+
+    def _start(self) -> None:
+        context = self._context
+        thread = threading.Thread(
+            target=context.run,
+            args=(self._deliver_all, context),
+            name="leader-election-handlers",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:
+            self._start_later(error)
+        else:
+            self._failures = 0
+
+    def _start_later(self, error: Exception) -> None:
+        if self._life.exiting or sys.is_finalizing():
+            with self._changed:
+                self._running = False
+            self._life.close_home()  # there will be no more threads
+            return
+        if self._failures == 0:
+            self._life.teller.trouble(
+                f"no thread for its handlers can be started ({error}): it is tried "
+                "again until there is one. Events wait until then, and with a handler "
+                "of leadership_lost the release, too"
+            )
+        pause = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        shared_chores().call_later(pause, self._start)
+
+    # The thread ---------------------------------------------------------------
+
+    def _deliver_all(self, context: contextvars.Context) -> None:
+        mailbox = self._life.teller.mailbox
+        try:
+            while self._await_letter(context):
+                letter = mailbox.take()
+                if letter is not None:
+                    self._deliver(letter)
+        finally:
+            with self._changed:
+                self._running = False
+            self.wake()  # for a letter that came since, or that is for another context
+
+    def _await_letter(self, context: contextvars.Context) -> bool:
+        """Wait for a letter; False when this thread is to end."""
+        mailbox = self._life.teller.mailbox
+        with self._changed:
+            while self._context is context:
+                if mailbox:
+                    return True
+                if not self._life.running:
+                    return False
+                self._changed.wait(LONGEST_WAIT)
+            return False
+
+    def _deliver(self, letter: Letter) -> None:
+        teller = self._life.teller
+        place = Place(self._life, work=letter.work, is_scope=False)
+        place.enter()
+        try:
+            for handler in teller.handlers.take(letter.event.name):
+                try:
+                    handler(letter.event)
+                except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
+                    teller.raised(handler, letter.event, error)
+        finally:
+            place.leave()
+            if letter.hold is not None:
+                letter.hold.end()

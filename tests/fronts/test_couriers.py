@@ -1,0 +1,278 @@
+"""Who calls the handlers: no thread to be had, cancelled tasks, life after life."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+from contextvars import ContextVar
+
+import pytest
+
+from kubernetes_leader_election import Elector, sync
+from kubernetes_leader_election.events import EVENTS, name_of
+from tests.fronts.driven import Log, until
+from tests.fronts.stages import PATIENCE, hold, holder, options
+
+FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
+"""Renewals that a test can wait for."""
+CLOSED = "the event loop that called start() is closed"
+
+
+def handler_threads():
+    """Give the threads that call handlers now."""
+    return {t for t in threading.enumerate() if t.name == "leader-election-handlers"}
+
+
+# Threads ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threadless(monkeypatch):
+    """Give a function that lets so many starts of a thread for handlers fail."""
+    left = [0]
+    start = threading.Thread.start
+
+    def try_to_start(thread):
+        if thread.name == "leader-election-handlers" and left[0] > 0:
+            left[0] -= 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", try_to_start)
+
+    def fail(times):
+        left[0] = times
+
+    yield fail
+    assert left == [0], "nobody tried so often"
+
+
+def test_thread_for_handlers_that_cannot_be_had_is_asked_for_again(client, threadless):
+    """G4, fault 11: events wait for it, none is lost, and the elector can be stopped."""
+    log, seen = Log(), []
+    elector = sync.Elector(**options(log=log))
+    for event in (EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST):
+        elector.on(event, lambda e: seen.append(e.name))
+    threadless(2)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    until(lambda: seen)
+    threadless(0)
+    elector.stop(PATIENCE)
+    assert seen == ["leadership_acquired", "leadership_lost"]
+    said = [text for _, text in log.lines if "no thread for its handlers" in text]
+    assert len(said) == 1, "once, however often it is tried"
+    assert "can't start new thread" in said[0]
+    assert holder(client) == ""
+
+
+def test_stop_waits_for_a_lost_handler_that_has_no_thread_yet(client, threadless):
+    """G5: the Lease is held until the handler of the loss has run."""
+    held = []
+    elector = sync.Elector(**options())
+    elector.on(EVENTS.LEADERSHIP_LOST, lambda _: held.append(holder(client)))
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    threadless(1)
+    elector.stop(PATIENCE)
+    assert held == ["me"]
+    assert holder(client) == ""
+
+
+def test_threads_for_handlers_end_with_each_life(client):
+    """Fault 18: none is left behind by a start and a stop."""
+    before = handler_threads()
+    elector, seen = sync.Elector(**options()), []
+    elector.on(EVENTS.LEADERSHIP_LOST, seen.append)
+    for _ in range(5):
+        elector.start()
+        elector.wait_until_leading(PATIENCE)
+        elector.stop(PATIENCE)
+    until(lambda: not handler_threads() - before, "a thread waits on and on")
+    assert [event.term for event in seen] == [1, 2, 3, 4, 5]
+
+
+def test_handlers_run_one_at_a_time_through_every_life(front, client):
+    """A handler that is still busy from the last life holds up those of the next one."""
+    elector = front.elector()
+    entered, go_on, seen = threading.Event(), threading.Event(), []
+
+    def follow(event):
+        seen.append(("begins", event.holder_identity))
+        entered.set()
+        if event.holder_identity == "rival":
+            if front.name == "asyncio":
+                return asyncio.to_thread(block)
+            block()
+        return None
+
+    def block():
+        assert go_on.wait(PATIENCE)
+        seen.append(("ends", "rival"))
+
+    hold(client, "rival")
+    elector.on(EVENTS.LEADER_CHANGED, follow)
+    elector.start()
+    assert entered.wait(PATIENCE)
+    elector.stop(PATIENCE)
+    hold(client, "another")
+    elector.start()
+    until(lambda: elector.leader_identity == "another")
+    go_on.set()
+    until(lambda: ("begins", "another") in seen)
+    assert seen == [("begins", "rival"), ("ends", "rival"), ("begins", "another")]
+
+
+def test_handlers_of_a_new_life_run_in_its_context(front, client):
+    """Context variables are those of the last start(), whatever thread calls."""
+    number = ContextVar("number")
+    elector, seen = front.elector(), []
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda _: seen.append(number.get()))
+    for life in (1, 2, 3):
+        number.set(life)
+        elector.start()
+        elector.wait_until_leading(PATIENCE)
+        elector.stop(PATIENCE)
+    assert seen == [1, 2, 3]
+
+
+# Tasks --------------------------------------------------------------------------
+
+
+async def cancel_all_others():
+    """Cancel every other task of the loop, as some frameworks do to shut down."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+def test_asyncio_delivery_that_is_cancelled_goes_on_where_it_stood(client):
+    """G4: "cancel all tasks" costs the handler under way, and no event."""
+    log, seen = Log(), []
+
+    async def main():
+        elector = Elector(**options(log=log))
+        entered = asyncio.Event()
+
+        @elector.on(EVENTS.LEADERSHIP_LOST)
+        async def wind_up(event):
+            entered.set()
+            await asyncio.Event().wait()
+
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: seen.append((e.name, e.term)))
+        elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: seen.append((e.name, e.term)))
+        async with asyncio.timeout(PATIENCE):
+            await elector.start()
+            await elector.wait_until_leading()
+            for _ in range(2):
+                stepping = asyncio.create_task(elector.step_down(stay_out=0))
+                await entered.wait()
+                entered.clear()
+                assert holder(client) == "me"
+                await cancel_all_others()
+                await asyncio.wait({stepping})
+                await elector.wait_until_leading()
+            elector.off(EVENTS.LEADERSHIP_LOST, wind_up)
+            await elector.stop()
+
+    asyncio.run(main())
+    assert seen == [
+        (name, term)
+        for term in (1, 2, 3)
+        for name in ("leadership_acquired", "leadership_lost")
+    ]
+    assert not [text for _, text in log.lines if CLOSED in text]
+    assert holder(client) == ""
+
+
+def test_asyncio_delivery_that_its_loop_cuts_off_holds_up_nothing(client, caplog):
+    """G5: asyncio.run() ends under a lost handler: told, and the Lease is released."""
+    caplog.set_level(logging.DEBUG)
+    log, seen = Log(), []
+    elector = Elector(**options(log=log, **FAST))
+
+    async def main():
+        entered = asyncio.Event()
+
+        async def wind_up(event):
+            entered.set()
+            await asyncio.Event().wait()
+
+        elector.on(EVENTS.LEADERSHIP_LOST, wind_up)
+        elector.on(EVENTS.LEADERSHIP_LOST, wind_up)
+        elector.on(EVENTS.LEADERSHIP_LOST, seen.append)
+        await elector.start()
+        await elector.wait_until_leading(PATIENCE)
+        task = asyncio.create_task(elector.stop())
+        await entered.wait()
+        return task
+
+    asyncio.run(main())
+    log.wait_for(CLOSED)
+    until(lambda: elector.state.role == "stopped")
+    assert holder(client) == ""
+    assert seen == []
+    assert "destroyed" not in caplog.text
+
+
+# Names --------------------------------------------------------------------------
+
+
+class Unspeakable:
+    """A handler whose repr() raises, and which raises itself."""
+
+    def __call__(self, event):
+        raise ZeroDivisionError("planted")
+
+    def __repr__(self):
+        raise OSError("planted, too")
+
+
+def test_handler_whose_repr_raises_harms_nothing(front, client):
+    """Fault 11: what goes wrong in a name is no reason to call no handler any more."""
+    log, seen = Log(), []
+    elector = front.elector(log=log)
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, Unspeakable())
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, seen.append)
+    elector.on(EVENTS.LEADERSHIP_LOST, seen.append)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    elector.stop(PATIENCE)
+    assert len(seen) == 2
+    text = log.wait_for("ZeroDivisionError: planted")[1]
+    assert "the handler of type Unspeakable, whose repr() fails, of" in text
+
+
+def test_asyncio_work_whose_repr_raises_is_work_all_the_same(client):
+    """Fault 11: a coroutine handler is started whatever its object is called."""
+    seen = []
+
+    class Work(Unspeakable):
+        async def __call__(self, event):
+            seen.append("begins")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                seen.append("ends")
+
+    async def main():
+        elector = Elector(**options())
+        elector.on(EVENTS.LEADERSHIP_ACQUIRED, Work())
+        async with asyncio.timeout(PATIENCE), elector:
+            await elector.wait_until_leading()
+            while not seen:  # noqa: ASYNC110 - the handler has no event to set
+                await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+    assert seen == ["begins", "ends"]
+
+
+def test_name_of_a_partial_shows_no_arguments():
+    """Fault 50: what is bound to a handler may be secret."""
+
+    def bill(secret, event): ...
+
+    bound = functools.partial(functools.partial(bill), "canary")
+    assert name_of(bound).endswith("bill")
+    assert "canary" not in name_of(bound)
