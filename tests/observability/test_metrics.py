@@ -1,7 +1,9 @@
 """Tests of the metrics, of their text, and of the adapters."""
 
 import math
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import prometheus_client
 import pytest
@@ -192,3 +194,13 @@ def test_opentelemetry_shows_the_same(metrics, elector):
         for key, value in read(metrics).items()
     }
     provider.shutdown()
+
+
+def test_page_for_the_one_on_call_names_metrics_that_there_are(metrics, elector):
+    """Whoever copies an alert from the page must not wait for a metric in vain."""
+    page = Path(__file__).parents[2] / "docs" / "on-call.md"
+    named = re.findall(r"`[^`]*(leader_election_\w+)[^`]*`", page.read_text())
+    elector.live()
+    elector.tell(events.ErrorOccurred, error=LeaseApiError("no"))
+    assert len(named) >= 5
+    assert set(named) <= {name for name, *_ in read(metrics)}
