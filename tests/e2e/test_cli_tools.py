@@ -21,6 +21,7 @@ from kubernetes_leader_election.sync import Elector
 pytestmark = pytest.mark.e2e
 
 KLE = Path(sys.executable).parent / "kle"
+DEPLOY = sorted((Path(__file__).parents[2] / "deploy").glob("*.yaml"))
 
 
 def kle(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -104,6 +105,25 @@ def test_manifests_are_taken_by_a_real_server(
         assert done.returncode == 0, done.stderr
         kinds = {one["kind"] for one in yaml.safe_load_all(printed.stdout)}
         assert len(kinds) == len(done.stdout.splitlines()) == 5
+
+
+def test_files_of_the_deploy_folder_are_taken_by_a_real_server(
+    control_plane: Cluster,
+) -> None:
+    """What the documentation shows is created as it stands, the flow schema too."""
+    made = control_plane.kubectl("create", *(f"-f={path}" for path in DEPLOY))
+    try:
+        assert made.returncode == 0, made.stderr
+        # The API server's own controller says whether its priority level exists.
+        judged = control_plane.kubectl(
+            "wait",
+            "--for=condition=Dangling=False",
+            "--timeout=60s",
+            "flowschema/billing-leader-election",
+        )
+        assert judged.returncode == 0, judged.stderr
+    finally:
+        control_plane.kubectl("delete", *(f"-f={path}" for path in DEPLOY))
 
 
 def test_manifests_give_a_real_account_what_an_election_needs(
