@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 
@@ -20,7 +21,7 @@ BUG = BUGS["deadline counted from the response"].election
 
 def test_worlds_of_a_soak_are_counted_and_the_core_keeps_its_promises():
     """At least one world is run, in however little time."""
-    done = soak.run_worlds(0, 0.0)
+    done = soak.run_worlds(soak.Schedule(0), 0.0)
     assert done.tally.worlds == 1
     assert done.failed == []
     assert not done.broken
@@ -30,10 +31,52 @@ def test_worlds_of_a_soak_are_counted_and_the_core_keeps_its_promises():
 
 def test_a_violation_makes_a_soak_broken_and_is_told():
     """A planted bug is a violation in the sum."""
-    done = soak.run_worlds(0, 0.0, make_election=BUG)
+    done = soak.run_worlds(soak.Schedule(0), 0.0, make_election=BUG)
     assert done.broken
     assert done.failed[0].violations[0].guarantee == "G2"
     assert "1 violations" in str(done)
+
+
+def test_worlds_of_a_soak_share_its_time_and_repeat_with_the_same_first_seed(
+    monkeypatch,
+):
+    """Kinds take turns by the time they took; each counts its own seeds."""
+    costs = {"long": 5, "storm": 3}
+    clock = 0.0
+
+    def run(asked):
+        nonlocal clock
+        clock += costs.get(asked[1], 1)
+        return asked
+
+    monkeypatch.setattr(soak, "make_plan", lambda seed, profile: (seed, profile))
+    monkeypatch.setattr(soak, "run_plan", run)
+    monkeypatch.setattr(soak.time, "process_time", lambda: clock)
+    ran = list(itertools.islice(soak.Schedule(7).outcomes(3600.0), 2000))
+    for profile, share in soak.SHARES.items():
+        seeds = [seed for seed, kind in ran if kind == profile]
+        assert seeds == list(range(7, 7 + len(seeds)))
+        assert len(seeds) * costs.get(profile, 1) / clock == pytest.approx(
+            share, rel=0.05
+        )
+
+
+def test_time_of_three_replicas_is_told_apart():
+    """Half a year is promised of an election of three: others do not count."""
+    done = soak.Sum(seconds=1.0)
+    for profile in ("quiet", "storm"):
+        done.count(run_plan(make_plan(0, profile)))
+    quiet, storm = done.kinds["quiet"], done.kinds["storm"]
+    assert done.three_replicas == quiet.simulated
+    assert done.tally.simulated == quiet.simulated + storm.simulated
+    twice = soak.Sum(seconds=1.0)
+    twice.add(done)
+    twice.add(done)
+    assert twice.three_replicas == 2 * quiet.simulated
+    assert [line.split()[:2] for line in twice.table().splitlines()[1:]] == [
+        ["quiet", "2"],
+        ["storm", "2"],
+    ]
 
 
 def test_a_soak_that_ran_nothing_has_shown_nothing():
@@ -75,11 +118,18 @@ def test_odd_line_of_a_regressions_file_is_refused(tmp_path, line):
         read_regressions(file)
 
 
-def test_failed_world_is_told_while_the_soak_runs(monkeypatch, tmp_path):
-    """Seed, profile and the shrunk story, and where the seed was kept."""
+@pytest.mark.parametrize("story", [True, False], ids=["in full", "in one line"])
+def test_failed_world_is_told_while_the_soak_runs(story, monkeypatch, tmp_path):
+    """Seed, profile and the shrunk story or the violation, and where it was kept."""
     outcome = run_plan(make_plan(0), make_election=BUG)
-    monkeypatch.setattr(soak, "explain", lambda plan: f"the story of {plan.seed}")
+
+    def told(plan, *, seconds, pictures):
+        assert (seconds, pictures) == (soak.SHRINK_FOR, tmp_path)
+        return f"the story of {plan.seed}"
+
+    monkeypatch.setattr(soak, "explain", told)
     out, file = io.StringIO(), tmp_path / "regressions.txt"
-    soak._tell(outcome, file, out)
-    assert "FAILED: seed 0, profile default\nthe story of 0" in out.getvalue()
+    soak._tell(outcome, file, tmp_path, out, story=story)
+    what = "the story of 0" if story else str(outcome.violations[0])
+    assert f"FAILED: seed 0, profile default\n{what}\n" in out.getvalue()
     assert f"kept in {file}" in out.getvalue()

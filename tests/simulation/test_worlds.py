@@ -10,10 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubernetes_leader_election.testing.simulation.failures import (
-    explain,
-    read_regressions,
-)
+from kubernetes_leader_election.testing.simulation.failures import read_regressions
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Tally
 from kubernetes_leader_election.testing.simulation.trace import Recorder
@@ -26,15 +23,20 @@ INVALID_AT_MOST = 0.1
 REGRESSIONS = read_regressions(Path(__file__).with_name("regressions.txt"))
 
 
-def survive(seeds, profile="default"):
-    """Run worlds and give their sum; the first that fails is shrunk and told."""
-    tally = Tally()
-    for seed in seeds:
-        outcome = run_plan(make_plan(seed, profile))
-        tally.add(outcome.tally)
-        if outcome.violations:
-            pytest.fail(explain(outcome.plan))
-    return tally
+@pytest.fixture
+def survive(fail_with_story):
+    """Give a function that runs worlds; the first that fails is shrunk, told, drawn."""
+
+    def run(seeds, profile="default"):
+        tally = Tally()
+        for seed in seeds:
+            outcome = run_plan(make_plan(seed, profile))
+            tally.add(outcome.tally)
+            if outcome.violations:
+                fail_with_story(outcome.plan)
+        return tally
+
+    return run
 
 
 @pytest.mark.slow
@@ -43,7 +45,7 @@ def survive(seeds, profile="default"):
     range(0, WORLDS, CHUNK),
     ids=lambda first: f"seeds {first} to {first + CHUNK - 1}",
 )
-def test_core_keeps_every_guarantee_in_random_worlds(first, record_property):
+def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_property):
     """G1 G2 G3 G4 G5 G6 G7 G8 G9: no violation in any world, and most count."""
     tally = survive(range(first, first + CHUNK))
     record_property("invalid_worlds", tally.invalid)
@@ -58,7 +60,7 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, record_property):
     ("profile", "worlds"),
     [("storm", 40), ("rivals", 60), ("slow sends", 60), ("quiet", 30), ("long", 2)],
 )
-def test_core_keeps_every_guarantee_in_worlds_of_other_kinds(profile, worlds):
+def test_core_keeps_every_guarantee_in_worlds_of_other_kinds(profile, worlds, survive):
     """G1 G2 G3 G4 G5 G6 G7 G8 G9: nor under more faults, rivals, lags, or none."""
     tally = survive(range(worlds), profile)
     assert tally.invalid <= worlds / 4
@@ -99,7 +101,7 @@ def test_a_thousand_candidates_write_little_when_their_leader_dies():
 
 
 @pytest.mark.parametrize("regression", REGRESSIONS, ids=str)
-def test_world_that_once_broke_a_promise_breaks_none_now(regression):
+def test_world_that_once_broke_a_promise_breaks_none_now(regression, survive):
     """A failing seed is kept for ever."""
     survive([regression.seed], regression.profile)
 

@@ -14,7 +14,8 @@ from typing import NamedTuple, cast, get_args
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Plan, Profile
-from kubernetes_leader_election.testing.simulation.shrink import shrink
+from kubernetes_leader_election.testing.simulation.shrink import SECONDS, shrink
+from kubernetes_leader_election.testing.simulation.timeline import timeline_svg
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import (
     MakeElection,
@@ -96,7 +97,9 @@ def explain(
     *,
     make_election: MakeElection = Election,
     tries: int = 400,
+    seconds: float = SECONDS,
     lines: int = LINES,
+    pictures: Path | None = None,
 ) -> str:
     """
     Shrink a failing plan and tell its story: what is left of it, and its trace.
@@ -105,17 +108,31 @@ def explain(
         plan: a plan that breaks a guarantee.
         make_election: gives the core that fails in it.
         tries: how many smaller worlds are run at most.
+        seconds: how long it is shrunk at most.
         lines: how many lines of the trace are shown at most.
+        pictures: a folder in which the shrunk world is drawn, too; the story names
+            the file.
 
     Raises:
         ValueError: ``plan`` breaks nothing.
 
     """
-    small = shrink(plan, make_election=make_election, tries=tries)
+    small = shrink(plan, make_election=make_election, tries=tries, seconds=seconds)
     recorder = Recorder()
     outcome = run_plan(small, make_election=make_election, recorder=recorder)
+    violation = outcome.violations[0]
+    drawn = ""
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        path = pictures / f"{plan.profile.replace(' ', '-')}-{plan.seed}.svg"
+        title = (
+            f"World {plan.seed} ({plan.profile}), shrunk: breaks {violation.guarantee}"
+        )
+        path.write_text(timeline_svg(recorder, title=title), encoding="utf-8")
+        drawn = f"Drawn in {path}\n"
     return (
-        f"{outcome.violations[0]}\n"
+        f"{violation}\n"
+        f"{drawn}"
         f"The world of seed {plan.seed}, profile {plan.profile}, as far as it takes "
         f"to break this ({len(plan.faults)} faults shrunk to {len(small.faults)}, "
         f"{len(plan.nodes)} nodes to {len(small.nodes)}):\n"
@@ -129,6 +146,8 @@ def explain_seed(
     profile: Profile = "default",
     *,
     make_election: MakeElection = Election,
+    pictures: Path | None = None,
 ) -> str:
-    """Tell the story of the failing world that a seed stands for."""
-    return explain(make_plan(seed, profile), make_election=make_election)
+    """Tell the story of the failing world that a seed stands for, as ``explain``."""
+    plan = make_plan(seed, profile)
+    return explain(plan, make_election=make_election, pictures=pictures)

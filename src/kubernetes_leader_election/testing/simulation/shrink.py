@@ -7,6 +7,7 @@ one), then nodes, then probes; then lengths and clocks are made plain.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -22,6 +23,8 @@ from kubernetes_leader_election.testing.simulation.world import MakeElection, ru
 
 TRIES = 1500
 """Worlds run at most to shrink one."""
+SECONDS = 60.0
+"""Seconds at most to shrink one: some worlds are long."""
 
 PLAIN: Final[tuple[tuple[str, float], ...]] = (
     ("rate", 1.0),
@@ -44,16 +47,25 @@ def shrink(
     *,
     make_election: MakeElection = Election,
     tries: int = TRIES,
+    seconds: float = SECONDS,
     progress: Callable[[Plan], None] | None = None,
 ) -> Plan:
     """
     Give the smallest plan found that breaks the same guarantee as ``plan``.
+
+    Args:
+        plan: a plan that breaks a guarantee.
+        make_election: gives the core that fails in it.
+        tries: how many smaller worlds are run at most.
+        seconds: how long it goes on at most.
+        progress: called with each smaller plan.
 
     Raises:
         ValueError: ``plan`` breaks nothing.
 
     """
     shrinker = _Shrinker(plan, make_election, tries, progress)
+    shrinker.ends = time.perf_counter() + seconds
     try:
         shrinker.shrink()
     except _OutOfTriesError:
@@ -71,6 +83,7 @@ class _Shrinker:
     ) -> None:
         self.make_election = make_election
         self.tries = tries
+        self.ends = float("inf")  # the first run is not for shrinking yet
         self.progress = progress
         violation = self._run(plan)
         if violation is None:
@@ -81,7 +94,7 @@ class _Shrinker:
         self.plan = plan
 
     def _run(self, plan: Plan) -> Violation | None:
-        if self.tries <= 0:
+        if self.tries <= 0 or time.perf_counter() >= self.ends:
             raise _OutOfTriesError
         self.tries -= 1
         outcome = run_plan(plan, make_election=self.make_election)

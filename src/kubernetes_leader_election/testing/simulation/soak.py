@@ -5,9 +5,9 @@ Run random worlds on all cores for as long as one likes: a soak.
 
     python -m kubernetes_leader_election.testing.simulation.soak --seconds 600
 
-Progress is shown while it runs, a summary line at the end. A world that breaks a
-guarantee is shrunk and told, its seed is kept in the file of regressions, and the exit
-code is 1.
+Progress is shown while it runs, a table and a summary line at the end. A world that
+breaks a guarantee is shrunk, told and drawn, its seed is kept in the file of
+regressions, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import os
 import queue
 import secrets
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -36,19 +37,24 @@ from kubernetes_leader_election.testing.simulation.world import (
     run_plan,
 )
 
-MIX: Final[tuple[Profile, ...]] = (
-    *("default",) * 70,
-    *("rivals",) * 8,
-    *("slow sends",) * 8,
-    *("storm",) * 6,
-    *("quiet",) * 2,
-    *("long",) * 6,
-)
-"""What kinds of worlds a soak runs: most are short and bad, a few are long."""
+SHARES: Final[dict[Profile, float]] = {
+    "default": 0.35,
+    "long": 0.35,
+    "storm": 0.10,
+    "rivals": 0.09,
+    "slow sends": 0.09,
+    "quiet": 0.02,
+}
+"""Shares of the time of a soak: short and bad worlds find most, long ones make years."""
 
 YEAR: Final = 365.25 * 86400.0
 REPORT_EVERY: Final = 0.5
 """Seconds of worlds in one message of a worker."""
+STORIES: Final = 5
+"""Failing worlds that are shrunk and told; of the others the first line is enough."""
+SHRINK_FOR: Final = 30.0
+"""Seconds at most to shrink one."""
+SEEDS_APART: Final = 10**6
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +62,10 @@ class Sum:
     """What a soak amounted to so far."""
 
     tally: Tally = field(default_factory=Tally)
+    kinds: dict[Profile, Tally] = field(default_factory=dict)
+    """The same for each profile."""
+    three_replicas: float = 0.0
+    """Simulated seconds of the worlds with three replicas."""
     failed: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
     crashed: int = 0
@@ -66,42 +76,100 @@ class Sum:
         """Tell whether anything speaks against the core, or nothing was run."""
         return bool(self.failed or self.crashed or not self.tally.worlds)
 
+    def count(self, outcome: Outcome) -> None:
+        """Add one world."""
+        tally = outcome.tally
+        self.tally.add(tally)
+        self.kinds.setdefault(outcome.plan.profile, Tally()).add(tally)
+        if len(outcome.plan.nodes) == 3:
+            self.three_replicas += tally.simulated
+        if outcome.violations:
+            self.failed.append(outcome)
+
+    def add(self, other: Sum) -> None:
+        """Add what another process did meanwhile."""
+        self.tally.add(other.tally)
+        for profile, tally in other.kinds.items():
+            self.kinds.setdefault(profile, Tally()).add(tally)
+        self.three_replicas += other.three_replicas
+        self.failed += other.failed
+
     def __str__(self) -> str:
         t = self.tally
         return (
-            f"{t.worlds} worlds ({t.worlds / max(self.seconds, 1e-9):.0f} a second, "
-            f"{t.invalid} too tame to count), {t.simulated / 3600:.0f} simulated hours "
-            f"({t.simulated / YEAR:.3f} years), {t.faults} faults, "
-            f"{t.leader_changes} leader changes, {t.violations} violations"
+            f"{t.worlds:,} worlds ({t.worlds / max(self.seconds, 1e-9):.0f} a second, "
+            f"{t.invalid:,} too tame to count), "
+            f"{self.three_replicas / YEAR:.3f} simulated years of three replicas "
+            f"({t.simulated / 3600:,.0f} hours in all), {t.faults:,} faults, "
+            f"{t.leader_changes:,} leader changes, {t.violations} violations"
         )
+
+    def table(self) -> str:
+        """Give one line for each kind of world."""
+        lines = [
+            (
+                f"{'kind of world':13} {'worlds':>7} {'too tame':>8} {'hours':>8} "
+                f"{'faults':>9} {'leader changes':>14}   one world"
+            )
+        ]
+        for profile, t in self.kinds.items():
+            lines.append(
+                f"{profile:13} {t.worlds:7,} {t.invalid:8,} {t.simulated / 3600:8,.1f} "
+                f"{t.faults:9,} {t.leader_changes:14,}   "
+                f"{t.faults / t.worlds:.1f} faults, "
+                f"{t.leader_changes / t.worlds:.1f} leader changes"
+            )
+        return "\n".join(lines)
+
+
+class Schedule:
+    """
+    Say which world comes next: of the kind that is furthest behind its share of time.
+
+    Each kind counts its seeds from ``first`` on, so only how many worlds of a kind
+    are run depends on the machine.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._next = dict.fromkeys(SHARES, first)
+        self._spent = dict.fromkeys(SHARES, 0.0)
+
+    def outcomes(
+        self, seconds: float, make_election: MakeElection | None = None
+    ) -> Iterator[Outcome]:
+        """Run worlds for so many seconds, at least one, and give what came of each."""
+        # What is left out is the core itself, which a worker need not be sent.
+        more: dict[str, Any] = {"make_election": make_election} if make_election else {}
+        ends = time.perf_counter() + seconds
+        while True:
+            profile = min(SHARES, key=lambda name: self._spent[name] / SHARES[name])
+            seed = self._next[profile]
+            self._next[profile] += 1
+            begun = time.process_time()
+            yield run_plan(make_plan(seed, profile), **more)
+            self._spent[profile] += time.process_time() - begun
+            if time.perf_counter() >= ends:
+                return
 
 
 def run_worlds(
-    first: int, seconds: float, *, make_election: MakeElection | None = None
+    schedule: Schedule, seconds: float, *, make_election: MakeElection | None = None
 ) -> Sum:
-    """Run the worlds of seeds from ``first`` on for so many seconds, at least one."""
+    """Run worlds for so many seconds, at least one, and give their sum."""
     done = Sum()
-    # What is left out is the core itself, which a worker need not be sent.
-    more: dict[str, Any] = {"make_election": make_election} if make_election else {}
     begun = time.perf_counter()
-    seed = first
-    while done.seconds < seconds or seed == first:
-        outcome = run_plan(make_plan(seed, MIX[seed % len(MIX)]), **more)
-        done.tally.add(outcome.tally)
-        if outcome.violations:
-            done.failed.append(outcome)
-        seed += 1
-        done.seconds = time.perf_counter() - begun
+    for outcome in schedule.outcomes(seconds, make_election):
+        done.count(outcome)
+    done.seconds = time.perf_counter() - begun
     return done
 
 
-def _work(results: multiprocessing.Queue[Sum], ends: float, first: int | None) -> None:
-    left = ends - time.time()  # noqa: TID251 - the same in all workers
+def _work(results: multiprocessing.Queue[Sum], ends: float, first: int) -> None:
+    schedule = Schedule(first)
     while True:  # once at least, however long a worker took to start
-        first = secrets.randbelow(10**15)
-        results.put(run_worlds(first, min(left, REPORT_EVERY)))
         left = ends - time.time()  # noqa: TID251 - the same in all workers
-        if left <= 0:
+        results.put(run_worlds(schedule, min(left, REPORT_EVERY)))
+        if left <= REPORT_EVERY:
             return
 
 
@@ -112,6 +180,7 @@ def soak(
     regressions: Path | None,
     out: TextIO,
     first: int | None = None,
+    pictures: Path | None = None,
 ) -> Sum:
     """
     Run random worlds in ``workers`` processes and tell how it goes.
@@ -121,17 +190,22 @@ def soak(
         workers: how many processes.
         regressions: failing seeds are added to this file; None: to none.
         out: where progress and the stories of failures are written.
-        first: where each worker begins, a million seeds apart; None: anywhere.
+        first: where the first worker begins, the others a million seeds apart;
+            None: anywhere.
+        pictures: where failing worlds are drawn; None: in a new temporary folder.
 
     """
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[Sum] = context.Queue()
     begun = time.perf_counter()
     ends = time.time() + seconds  # noqa: TID251 - the same in all workers
+    first = secrets.randbelow(10**15) if first is None else first
+    out.write(f"Soaking in {workers} processes, from seed {first} on.\n")
+    out.flush()
     processes = [
         context.Process(
             target=_work,
-            args=(results, ends, None if first is None else first + number * 10**6),
+            args=(results, ends, first + number * SEEDS_APART),
             daemon=True,
         )
         for number in range(workers)
@@ -145,11 +219,13 @@ def soak(
             part = results.get(timeout=0.2)
         except queue.Empty:
             continue
-        whole.tally.add(part.tally)
-        whole.failed += part.failed
+        told = len(whole.failed)
+        whole.add(part)
         whole.seconds = time.perf_counter() - begun
-        for outcome in part.failed:
-            _tell(outcome, regressions, out)
+        for number, outcome in enumerate(part.failed, told):
+            if pictures is None:
+                pictures = Path(tempfile.mkdtemp(prefix="failing-worlds-"))
+            _tell(outcome, regressions, pictures, out, story=number < STORIES)
         if time.perf_counter() - shown >= _interval(seconds):
             shown = time.perf_counter()
             out.write(f"{whole.seconds:6.0f} s: {whole}\n")
@@ -164,9 +240,20 @@ def _interval(seconds: float) -> float:
     return min(10.0, max(1.0, seconds / 20))
 
 
-def _tell(outcome: Outcome, regressions: Path | None, out: TextIO) -> None:
+def _tell(
+    outcome: Outcome,
+    regressions: Path | None,
+    pictures: Path,
+    out: TextIO,
+    *,
+    story: bool,
+) -> None:
     plan = outcome.plan
-    out.write(f"FAILED: seed {plan.seed}, profile {plan.profile}\n{explain(plan)}\n")
+    out.write(f"FAILED: seed {plan.seed}, profile {plan.profile}\n")
+    if story:
+        out.write(f"{explain(plan, seconds=SHRINK_FOR, pictures=pictures)}\n")
+    else:
+        out.write(f"{outcome.violations[0]}\n")
     if regressions is not None and keep_regression(regressions, outcome):
         out.write(f"kept in {regressions}\n")
     out.flush()
@@ -186,6 +273,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--regressions", type=Path, help="file to which failing seeds are added"
     )
     parser.add_argument(
+        "--pictures",
+        type=Path,
+        help="folder in which failing worlds are drawn; else a new temporary one",
+    )
+    parser.add_argument(
         "--first", type=int, help="the seed to begin with, for the same worlds again"
     )
     asked = parser.parse_args(arguments)
@@ -195,9 +287,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         regressions=asked.regressions,
         out=sys.stdout,
         first=asked.first,
+        pictures=asked.pictures,
     )
     if whole.crashed:
         sys.stdout.write(f"{whole.crashed} workers ended by an error\n")
+    sys.stdout.write(f"{whole.table()}\n")
     sys.stdout.write(f"{'BROKEN' if whole.broken else 'All kept'}: {whole}\n")
     return 1 if whole.broken else 0
 
