@@ -22,6 +22,7 @@ TESTED = {
     "fencing_with_sqlite",
     "liveness_loop",
     "test_my_program",
+    "test_with_faults",
     "threaded_worker",
 }
 
@@ -149,10 +150,13 @@ def test_program_with_a_liveness_probe_leads(run, lease_server):
 
 
 @pytest.mark.slow
-def test_test_of_a_program_passes(run):
-    """G2: the example of a user's own test, run by pytest as a user runs it."""
+@pytest.mark.parametrize(
+    ("name", "count"), [("test_my_program", 1), ("test_with_faults", 8)]
+)
+def test_test_of_a_program_passes(run, name, count):
+    """G2: the examples of a user's own tests, run by pytest as a user runs them."""
     options = ("-q", "-p", "no:cacheprovider", "-W", "error")
-    with run("-m", "pytest", *options, EXAMPLES / "test_my_program.py") as process:
+    with run("-m", "pytest", *options, EXAMPLES / f"{name}.py") as process:
         output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, ""), output
-    assert "1 passed" in output
+    assert f"{count} passed" in output

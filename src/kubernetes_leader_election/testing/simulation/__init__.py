@@ -56,6 +56,7 @@ from kubernetes_leader_election.testing.simulation.plan import (
     Tally,
 )
 from kubernetes_leader_election.testing.simulation.shrink import shrink
+from kubernetes_leader_election.testing.simulation.timeline import timeline_svg
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
 
@@ -73,4 +74,5 @@ __all__ = [
     "run_plan",
     "settings_for",
     "shrink",
+    "timeline_svg",
 ]
