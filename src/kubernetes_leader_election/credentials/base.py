@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from kubernetes_leader_election.credentials.redaction import without_secrets
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.values import Value, hidden
@@ -45,7 +46,10 @@ class Server(Value):
         Raises:
             CredentialsError: it is no URL of an API server.
         """
-        parts = urlsplit(url if "://" in url else f"https://{url}")
+        try:
+            parts = urlsplit(url if "://" in url else f"https://{url}")
+        except ValueError:
+            parts = urlsplit("")
         if parts.username is not None or parts.password is not None:
             raise CredentialsError(
                 f"{source}: the server's URL carries a user name or a password; "
@@ -60,7 +64,7 @@ class Server(Value):
         bad = parts.scheme not in {"http", "https"} or not _HOST.fullmatch(host)
         if bad or parts.query or parts.fragment or not _plain(parts.path):
             raise CredentialsError(
-                f"{source}: the server {url!r} is not a URL like "
+                f"{source}: the server {without_secrets(url)!r} is not a URL like "
                 "https://10.0.0.1:6443 or https://[fd00::1]:6443.",
                 source=source,
             )

@@ -15,19 +15,24 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kubernetes_leader_election.credentials.base import Headers, Login, bearer
+from kubernetes_leader_election.credentials.redaction import (
+    has_secret_name,
+    without_secrets,
+)
 from kubernetes_leader_election.errors import CredentialsError
 
 __all__ = ["ExecLogin", "Plugin"]
@@ -44,6 +49,9 @@ AHEAD = 60.0
 
 _LARGEST_ANSWER = 1 << 20
 _SHOWN_OF_STDERR = 300
+_READ_OF_STDERR = 20_000
+_LONG_WORD = re.compile(r"[^\s\"',;:{}\[\]]{12,}")
+"""In an answer: a token, whatever the form of the answer."""
 
 
 def _utc_now() -> datetime:
@@ -61,11 +69,11 @@ class Plugin:
     """A name to look up, or a path; relative ones are so to the kubeconfig."""
     directory: Path
     """Where the kubeconfig lies."""
-    arguments: Sequence[str] = ()
+    arguments: Sequence[str] = field(default=(), repr=False)
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     install_hint: str = ""
     interactive_mode: str = "IfAvailable"
-    cluster: Mapping[str, Any] | None = None
+    cluster: Mapping[str, Any] | None = field(default=None, repr=False)
     """What is told about the cluster; None where the plugin did not ask for it."""
 
 
@@ -242,9 +250,21 @@ class ExecLogin(Login):
             raise self._failure(f"gave no answer within {limit:.1f} s.")
         if process.returncode != 0:
             raise self._failure(
-                f"failed with exit code {process.returncode}.{_tail(said)}"
+                f"failed with exit code {process.returncode}."
+                f"{_tail(said, known=self._secrets(answer))}"
             )
         return answer
+
+    def _secrets(self, answer: bytes) -> list[str]:
+        """Give what a plugin knows, or gave, and may have said as well."""
+        plugin = self._plugin
+        named = [argument.partition("=") for argument in plugin.arguments]
+        known = [value for name, _, value in named if has_secret_name(name)]
+        pairs = zip(plugin.arguments, plugin.arguments[1:], strict=False)
+        known += [value for name, value in pairs if has_secret_name(name)]
+        known += [v for n, v in plugin.variables.items() if has_secret_name(n)]
+        printed = answer[:_LARGEST_ANSWER].decode("utf-8", "replace")
+        return known + _LONG_WORD.findall(printed)
 
     def _find(self) -> str:
         command = self._plugin.command
@@ -421,9 +441,11 @@ def _parse_variables(
     return variables
 
 
-def _tail(said: bytes | None) -> str:
-    """Give the end of what a plugin said on stderr, as one line."""
-    text = " ".join((said or b"").decode("utf-8", "replace").split())
+def _tail(said: bytes | None, *, known: Iterable[str]) -> str:
+    """Give the end of what a plugin said on stderr, as one line and without secrets."""
+    text = (said or b"")[-_READ_OF_STDERR:].decode("utf-8", "replace")
+    # Before it is cut: a secret without its name is not known for one.
+    text = " ".join(without_secrets(text, known=known).split())
     shown = "".join(c if c.isprintable() else "?" for c in text[-_SHOWN_OF_STDERR:])
     return f" It said: {shown}" if shown else ""
 

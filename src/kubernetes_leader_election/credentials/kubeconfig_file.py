@@ -12,7 +12,7 @@ import binascii
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -73,7 +73,8 @@ class Entry:
     kind: str
     name: str
     file: Path
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
+    """What stands there: tokens and passwords, too (fault 50)."""
 
     @property
     def place(self) -> str:
