@@ -24,6 +24,9 @@ def main() -> None:
     except KeyboardInterrupt:
         # Before or after the part that would say more: no traceback in any case.
         sys.exit(128 + signal.SIGINT)
+    except OSError as error:
+        # Help that cannot be written, for one: commands say their own.
+        sys.exit(f"Error: {error}")
 
 
 def _hold_standard_descriptors() -> None:

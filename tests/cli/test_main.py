@@ -221,3 +221,57 @@ def test_main_completes_nothing_where_leases_cannot_be_listed(
         server.faults.add(Fault(Hang(seconds=1), verb="list"))
     assert complete("status", "--kubeconfig", str(kubeconfig), "") == []
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["", "Bad Name", "../../pods/x", "a\nb", "x" * 300])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("watch",),
+        ("step-down",),
+        ("transfer", "--to", "ada"),
+        ("release", "--force"),
+        ("doctor",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_main_refuses_names_that_no_lease_can_have(call, words, name):
+    """No such name is ever sent to a server: one line, exit code 2."""
+    result = call(*words, name)
+    assert result.exit_code == exit_codes.USAGE, result.output
+    assert "is no name for a Lease" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_main_refuses_a_successor_that_nobody_can_be(call):
+    """An empty identity is nobody's, and the message names the option."""
+    result = call("transfer", "x", "--to", "")
+    assert result.exit_code == exit_codes.USAGE
+    assert "--to=''" in result.stderr
+
+
+def test_main_says_what_to_do_where_no_cluster_is_named(call, tmp_path):
+    """Without a kubeconfig: one line with the ways to name a server."""
+    result = call("status", "x", HOME=str(tmp_path), KUBECONFIG="")
+    assert result.exit_code == exit_codes.NO_CLUSTER
+    (line,) = result.stderr.splitlines()
+    assert "--kubeconfig" in line
+    assert "kle dev" in line
+
+
+@pytest.mark.parametrize("words", [["--help"], ["timings"], ["manifests", "x"]])
+@pytest.mark.slow
+def test_main_says_in_a_line_that_its_output_cannot_be_written(words):
+    """A full disk behind stdout is one line and exit code 1, never a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [SCRIPTS / "kle", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.splitlines()) == 1

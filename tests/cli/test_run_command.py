@@ -66,12 +66,20 @@ def test_run_passes_stdin_and_stdout_through(start):
     ("make", "code", "words"),
     [
         (lambda folder: "no-such-program", 127, "not found"),
+        (lambda folder: "", 127, "not found"),
         (str, 126, "Is a directory"),
         (lambda folder: _file(folder, "echo hi\n", 0o755), 126, "#! line"),
         (lambda folder: _file(folder, "#!/bin/sh\n", 0o644), 126, "Permission denied"),
         (lambda folder: _file(folder, "#!/no/sh\n", 0o755), 127, "interpreter"),
     ],
-    ids=["not found", "a folder", "no program", "no permission", "no interpreter"],
+    ids=[
+        "not found",
+        "empty",
+        "a folder",
+        "no program",
+        "no permission",
+        "no interpreter",
+    ],
 )
 def test_run_says_why_a_command_cannot_be_run(start, tmp_path, make, code, words):
     """126 and 127 as shells give them, with one clear line and no traceback."""

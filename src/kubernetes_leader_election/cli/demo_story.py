@@ -163,7 +163,7 @@ def play(
         stack.callback(crew.close)
         if introduce is not None:
             introduce(crew)
-        tell(f"a Lease API listens on {server.url}")
+        tell(f"a Lease API listens on {server.url}; the Lease lasts {LEASE:.0f} s")
         yield from _election(crew, tell)
         yield from _clean_stop(crew, tell)
         yield from _crash(crew, tell)
@@ -227,7 +227,7 @@ def _freeze(crew: Crew, tell: Tell) -> Iterator[Result]:
     yield Result(
         "take-over from a frozen leader",
         took,
-        "at most D + 0.5 s, no stale belief",
+        f"at most {LEASE + 0.5:.1f} s, no stale belief",
         kept=took <= LEASE + 0.5 and not stale,
     )
 

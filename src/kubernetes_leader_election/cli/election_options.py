@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kubernetes_leader_election.errors import CredentialsError
+
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
@@ -101,7 +103,22 @@ def _completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any
 
 def lease_argument(name: str = "lease", **attributes: Any) -> Callable[[Any], Any]:
     """Declare an argument that names a Lease; shells complete it by what there is."""
-    return click.argument(name, shell_complete=_completes("leases"), **attributes)
+    return click.argument(
+        name,
+        shell_complete=_completes("leases"),
+        callback=_check_lease_names,
+        **attributes,
+    )
+
+
+def _check_lease_names(_ctx: click.Context, _param: click.Parameter, value: Any) -> Any:
+    """Refuse what the API server would not take, or would take for another path."""
+    from kubernetes_leader_election.settings import resolve_settings  # noqa: PLC0415 - help is quick
+
+    for name in value if isinstance(value, tuple) else (value,):
+        if name is not None:
+            resolve_settings(lease_name=name)
+    return value
 
 
 # How to reach the API server --------------------------------------------------
@@ -166,7 +183,17 @@ class Connection:
         """
         from kubernetes_leader_election import credentials  # noqa: PLC0415 - slow
 
-        return self.as_library() or credentials.kubeconfig()
+        found = self.as_library()
+        if found is not None:
+            return found
+        try:
+            return credentials.kubeconfig()
+        except CredentialsError as error:
+            raise CredentialsError(
+                f"{error} Name a kubeconfig with --kubeconfig or KUBECONFIG, or a "
+                "server with --server; `kle dev` gives one that needs no cluster.",
+                source=error.source,
+            ) from error
 
 
 _CONNECTION: Final = (

@@ -122,6 +122,8 @@ def fork_keeper(errand: Errand) -> Link:
             ours.close()
             Keeper(theirs, errand, mask=earlier).run()
             code = 0
+        except OSError as error:
+            os.write(2, f"kle: the keeper cannot go on: {error}\n".encode())
         except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
             import traceback  # noqa: PLC0415 - a defect of ours, else never needed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -41,7 +42,8 @@ DEBUG_VARIABLE: Final = "KLE_DEBUG"
 
 _OPTION: Final = re.compile(
     r"\b(renew_interval_ms|lease_duration_sec|renew_deadline_sec|stop_budget_sec"
-    r"|request_timeout_sec|clock_rate_error|preset(?==)|identity(?==)|namespace(?==))"
+    r"|request_timeout_sec|clock_rate_error|token_file|ca_file"
+    r"|preset(?==)|identity(?==)|namespace(?==))"
     r"(=)?"
 )
 
@@ -109,12 +111,15 @@ def _exists(name: str) -> bool:
 
 
 def _fail(error: Exception | str, code: int) -> NoReturn:
-    click.echo(f"Error: {_as_options(str(error))}", err=True)
+    with contextlib.suppress(OSError):  # nobody reads it: the exit code still tells
+        click.echo(f"Error: {_as_options(str(error))}", err=True)
     raise SystemExit(code)
 
 
 def _as_options(message: str) -> str:
     """Write the library's options as the command line has them: --lease-duration-sec."""
+    message = message.replace("lease_name=", "LEASE ")
+    message = message.replace("kubeconfig(context=...)", "--context")
     return _OPTION.sub(
         lambda found: f"--{found[1].replace('_', '-')}{found[2] or ''}", message
     )

@@ -72,6 +72,8 @@ def start_failure(command: str, number: int) -> tuple[int, str]:
 
 def find_problem(command: str) -> tuple[int, str] | None:
     """Look for a command before any election: exit code and message if it is not there."""
+    if not command:
+        return start_failure("''", errno.ENOENT)
     if "/" in command:
         places = [command]
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,9 @@ from typing import Any, Final
 
 from kubernetes_leader_election.errors import NotLeaderError
 
-FILE_VARIABLE: Final = "LEADER_ELECTION_TERM_FILE"
+PREFIX: Final = "LEADER_ELECTION_"
+FILE_VARIABLE: Final = f"{PREFIX}TERM_FILE"
+_NAMES: Final = ("lease", "namespace", "identity", "token", "deadline")
 FOLDERS: Final = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108 - a fresh folder in them
 """Where the file may go: one of them is writable even on a read-only root."""
 
@@ -38,7 +41,10 @@ class TermFacts:
     def variables(self, path: Path | None) -> dict[str, str]:
         """Give the environment variables for the command."""
         token = "" if self.token is None else str(self.token)
-        deadline = "" if self.deadline is None else f"{self.deadline:.3f}"
+        deadline = ""
+        if self.deadline is not None:
+            # Down: a rounded deadline must not be a later one.
+            deadline = f"{math.floor(self.deadline * 1000) / 1000:.3f}"
         return {
             "LEADER_ELECTION_LEASE": self.lease,
             "LEADER_ELECTION_NAMESPACE": self.namespace,
@@ -99,6 +105,17 @@ def _fresh_folder() -> Path:
         except OSError as error:
             refused = error
             continue
+        try:
+            # A full disk takes folders, and no text. Not the name that is read.
+            probe = folder / "term.new"
+            probe.write_bytes(b" " * 1024)
+            probe.unlink()
+        except OSError as error:
+            refused = error
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+                folder.rmdir()
+            continue
         return folder
     raise refused or FileNotFoundError(2, "no folder for temporary files", FOLDERS[0])
 
@@ -112,15 +129,38 @@ def read() -> TermFacts:
 
     """
     name = os.environ.get(FILE_VARIABLE)
-    if not name:
+    if name is None:
         raise NotLeaderError(
             f"{FILE_VARIABLE} is not set: this is for programs started by "
             "`kubernetes-leader-election run LEASE -- COMMAND`."
         )
+    if not name:
+        return _from_variables()
     try:
         facts: Any = json.loads(Path(name).read_text(encoding="utf-8"))
-        return TermFacts(**facts)
+        found = TermFacts(**facts)
+        end = None if found.deadline is None else float(found.deadline)
+        return replace(found, deadline=end)
     except FileNotFoundError as error:
         raise NotLeaderError(f"{name} is gone: the term is over.") from error
     except (OSError, ValueError, TypeError) as error:
         raise NotLeaderError(f"{name} cannot be read: {error}") from error
+
+
+def _from_variables() -> TermFacts:
+    """Give the term as it was at its start: there is no folder for a file of it."""
+    found = {name: os.environ.get(f"{PREFIX}{name.upper()}") for name in _NAMES}
+    token, deadline = found["token"], found["deadline"]
+    if None in found.values() or (not deadline and token):
+        raise NotLeaderError("the variables of the term are not complete.")
+    try:
+        return TermFacts(
+            lease=found["lease"] or "",
+            namespace=found["namespace"] or "",
+            identity=found["identity"] or "",
+            token=int(token) if token else None,
+            # Still true when it is late: renewals only move the end further away.
+            deadline=float(deadline) if deadline else None,
+        )
+    except ValueError as error:
+        raise NotLeaderError(f"the variables of the term are odd: {error}") from error

@@ -14,6 +14,7 @@ from kubernetes_leader_election.cli.election_options import (
     option,
 )
 from kubernetes_leader_election.cli.output import output_option
+from kubernetes_leader_election.errors import ConfigurationError
 
 
 @click.command("transfer")
@@ -58,9 +59,20 @@ def command(
     kle transfer billing --to billing-7d9c5-x2x4z -n shop
     """
     from kubernetes_leader_election.cli import asking  # noqa: PLC0415 - help is quick
-    from kubernetes_leader_election.settings import resolve_settings  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings import (  # noqa: PLC0415 - help is quick
+        MAX_IDENTITY,
+        resolve_settings,
+        shown,
+    )
 
-    resolve_settings(identity=successor)
+    try:
+        resolve_settings(identity=successor)
+    except ConfigurationError as error:
+        raise click.UsageError(
+            f"--to={shown(successor)} is the identity of nobody: an identity is 1 to "
+            f"{MAX_IDENTITY} characters that can be shown. `status` and the candidates' "
+            "logs have theirs."
+        ) from error
     with cluster.at(connection, namespace) as place:
         answer = asking.ask(place, lease, successor=successor, within=wait_sec)
     asking.show(answer, output)
