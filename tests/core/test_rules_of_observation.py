@@ -259,7 +259,7 @@ def test_rule_05_own_late_acquire_is_free():
 
 
 def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease():
-    """Rule 5, fault 41, G1: only a restore brings it back; that one may still believe."""
+    """Rule 5, fault 41, G1: "such a record comes back only by a restore"."""
     hand = Hand().lead()
     backup = hand.store.lease
     hand.wait(L)

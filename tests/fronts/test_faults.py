@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import threading
 import time
 import types
+from functools import partial
 
 import pytest
 
@@ -14,6 +16,7 @@ from kubernetes_leader_election import Elector, LeadershipLostError, sync
 from kubernetes_leader_election.events import EVENTS
 from tests.fronts import nursery
 from tests.fronts.driven import Log, until
+from tests.fronts.stage_threads import spawn
 from tests.fronts.stages import PATIENCE, holder, options
 
 pytestmark = pytest.mark.slow
@@ -246,6 +249,41 @@ def test_thread_work_is_told_by_the_clock_with_a_dead_engine(client, monkeypatch
             with pytest.raises(LeadershipLostError, match="renew_deadline"):
                 work_until_lost(elector, harm)
         assert elector.wait_until_leading(PATIENCE).number == 2
+
+
+def leave(scope):
+    """End a scope, whose term may be lost."""
+    with contextlib.suppress(LeadershipLostError):
+        scope.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("ends", ["stop", "step_down", "the scope"])
+def test_thread_elector_leads_no_more_before_the_engine_heard_of_it(
+    client, monkeypatch, ends
+):
+    """Rule 15: whoever gave leadership up has none from that word on."""
+    elector = sync.Elector(**options())
+    go_on = threading.Event()
+    with elector:
+        scope = elector.leadership(PATIENCE)
+        scope.__enter__()
+        step = elector._life._driver.step
+
+        def late(message):
+            go_on.wait(PATIENCE)
+            step(message)
+
+        with monkeypatch.context() as busy:
+            busy.setattr(elector._life._driver, "step", late)
+            asked = partial(leave, scope) if ends == "the scope" else None
+            ending = spawn(asked or getattr(elector, ends))
+            until(lambda: not elector.current_leader)
+            # Not by the clock, for there is time left; nor by the engine, which waits.
+            assert elector.remaining() > 0.0
+            go_on.set()
+        if ends != "the scope":
+            leave(scope)
+        ending.result(PATIENCE)
 
 
 # Cancellation at every await ------------------------------------------------------
