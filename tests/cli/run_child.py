@@ -30,13 +30,7 @@ def main() -> int:
     def note(what: str, detail: str) -> None:
         os.write(log, f"{time.monotonic():.6f} {what} {detail}\n".encode())
 
-    def on_signal(number: int, _frame: object) -> None:
-        note("signal", signal.Signals(number).name)
-        if number in (signal.SIGTERM, signal.SIGINT) and not options.ignore_term:
-            stopping.append(number)
-
-    stopping: list[int] = []
-    for number in (
+    caught = {
         signal.SIGTERM,
         signal.SIGINT,
         signal.SIGHUP,
@@ -44,8 +38,10 @@ def main() -> int:
         signal.SIGUSR2,
         signal.SIGWINCH,
         signal.SIGCONT,
-    ):
-        signal.signal(number, on_signal)
+    }
+    # Waited for, in the order in which they come: Python's handlers interrupt each
+    # other before their first line, and would note the later signal first.
+    signal.pthread_sigmask(signal.SIG_BLOCK, caught)
     note("began", str(os.getpid()))
     note("token", os.environ.get("LEADER_ELECTION_TOKEN", "") or "-")
     if options.grandchild and os.fork() == 0:
@@ -54,9 +50,14 @@ def main() -> int:
             os._exit(0)
         note("grandchild", str(os.getpid()))
     until = time.monotonic() + options.last
+    stopping = False
     while not stopping and time.monotonic() < until:
         note("work", "yes")
-        time.sleep(options.every)
+        came = signal.sigtimedwait(caught, options.every)
+        if came is not None:
+            note("signal", signal.Signals(came.si_signo).name)
+            ends = came.si_signo in (signal.SIGTERM, signal.SIGINT)
+            stopping = ends and not options.ignore_term
     note("work", "no")
     if options.crash and not stopping:
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
