@@ -129,13 +129,19 @@ class Life(Outlook[TermT]):
             self._started, self._stopping, self._signalled_at = True, False, None
             self._retries = 0
             try:
+                # Before anything else, as the Lease may be held a moment later: a
+                # signal that came then would end the process and leave it held.
+                shared_exits().watch(self)
+                deaf = self.settings.auto_close and not shared_auto_close().watch(self)
                 self._connect()
             except BaseException:
                 self._started = False
+                shared_exits().forget(self)
+                shared_auto_close().forget(self)
+                shared_auto_close().take_back()
                 raise
         try:
-            shared_exits().watch(self)
-            if self.settings.auto_close and not shared_auto_close().watch(self):
+            if deaf:
                 _say_no_signals(self.teller.log)
             if probe is not None:
                 probe.start()
@@ -408,6 +414,9 @@ class Life(Outlook[TermT]):
             # otherwise in an earlier life.
             self._driver.post(m.LivenessReported(alive=True))
         self._driver.post(m.StartAsked())
+        if self._stopping:
+            # Said by a signal handler in the middle of this, so perhaps too early.
+            self._driver.post(m.StopAsked())
 
     def _find_credentials(self) -> Credentials | None:
         if self._credentials is not None:
