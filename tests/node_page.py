@@ -52,6 +52,8 @@ PROMISES = {
     "The elector instance depends entirely on the kubernetes API": "test_elector_in_a_cluster_leads_only_by_its_api",
     "If it cannot determine that it is running in a kubernetes environment, it will not attempt to interact with the api and it will assume leadership": "test_elector_outside_a_cluster_assumes_leadership",
     "It will check for the environment variable KUBERNETES_SERVICE_HOST": "test_elector_in_a_cluster_leads_only_by_its_api",
+    "When created (here: when started) it makes this determination": "test_elector_looks_for_a_cluster_when_it_is_started",
+    "Generally useful for development when not running in kubernetes": "test_elector_outside_a_cluster_assumes_leadership",
     "The example: handlers, current_leader, elector.log, own signal handlers, start()": "test_example_of_the_page_works_in_python",
     # RBAC and deployment
     "Below is an example of the minimal setup required": "test_role_of_the_page_is_enough",

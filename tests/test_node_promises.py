@@ -457,6 +457,28 @@ def test_role_of_the_page_is_enough(front, lease_server_factory, monkeypatch, tm
     front.call(stranger.stop)
 
 
+def test_elector_looks_for_a_cluster_when_it_is_started(
+    front, lease_server_factory, monkeypatch, tmp_path
+):
+    """Made before the variables of the pod are there, it takes part all the same."""
+    server = lease_server_factory(tls=True, manifests=ROLE_OF_THE_PAGE)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    elector = front.elector_class(lease_name="billing", auto_close=False)
+    in_pod(monkeypatch, server, tmp_path, server.add_user(ACCOUNT).token)
+    heard = Heard(elector)
+    front.call(elector.start)
+    assert not heard.wait_for(ACQUIRED).assumed
+    front.call(elector.stop)
+    # Started where there is no cluster, the same options assume leadership.
+    monkeypatch.undo()
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    outside = front.elector_class(lease_name="billing", auto_close=False)
+    heard = Heard(outside)
+    front.call(outside.start)
+    assert heard.wait_for(ACQUIRED).assumed
+    front.call(outside.stop)
+
+
 @pytest.mark.slow
 def test_elector_in_a_cluster_leads_only_by_its_api(
     front, lease_server_factory, monkeypatch, tmp_path

@@ -59,7 +59,8 @@ class ThreadCourier:
     def _start(self) -> None:
         context = self._context
         thread = threading.Thread(
-            target=context.run,
+            # A copy: the last thread may not have left the context yet.
+            target=context.copy().run,
             args=(self._deliver_all, context),
             name="leader-election-handlers",
             daemon=True,

@@ -49,6 +49,7 @@ def threadless(monkeypatch):
     assert left == [0], "nobody tried so often"
 
 
+@pytest.mark.row("Handlers", "what if the system gives no thread for them?")
 def test_thread_for_handlers_that_cannot_be_had_is_asked_for_again(client, threadless):
     """G4, fault 11: events wait for it, none is lost, and the elector can be stopped."""
     log, seen = Log(), []
@@ -65,6 +66,30 @@ def test_thread_for_handlers_that_cannot_be_had_is_asked_for_again(client, threa
     said = [text for _, text in log.lines if "no thread for its handlers" in text]
     assert len(said) == 1, "once, however often it is tried"
     assert "can't start new thread" in said[0]
+    assert holder(client) == ""
+
+
+def test_thread_that_dies_of_an_error_of_ours_is_followed_by_another(
+    client, monkeypatch
+):
+    """Fault 07: what nobody foresaw in a delivery costs that letter, not the others."""
+    elector, seen = sync.Elector(**options()), []
+    for event in (EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST):
+        elector.on(event, lambda e: seen.append(e.name))
+    take, taken = elector._life.teller.handlers.take, []
+
+    def break_once(name):
+        taken.append(name)
+        if len(taken) == 1:
+            raise MemoryError
+        return take(name)
+
+    monkeypatch.setattr(elector._life.teller.handlers, "take", break_once)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    elector.stop(PATIENCE)
+    assert seen == ["leadership_lost"]
     assert holder(client) == ""
 
 
@@ -147,6 +172,9 @@ async def cancel_all_others():
         task.cancel()
 
 
+@pytest.mark.row(
+    "Handlers", "what if every task of the loop is cancelled, and the loop goes on?"
+)
 def test_asyncio_delivery_that_is_cancelled_goes_on_where_it_stood(client):
     """G4: "cancel all tasks" costs the handler under way, and no event."""
     log, seen = Log(), []
