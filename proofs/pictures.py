@@ -1,11 +1,13 @@
 """
 Draw the pictures of the documentation: ``python proofs/pictures.py``.
 
-One story with three faults, one random world, and the diagram of the states.
+One story with three faults, one random world, and the diagram of the states, which
+needs Graphviz (Debian and Ubuntu: ``apt-get install graphviz``).
 """
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from kubernetes_leader_election.core.states import diagram
@@ -54,11 +56,30 @@ def story() -> str:
     return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
 
 
+def states() -> str:
+    """Draw the table of states with Graphviz, one fact a line."""
+    lines = [
+        line.replace(", ", "\\n") if "label=" in line else line
+        for line in diagram().splitlines()
+    ]
+    look = ["-Nfontname=Helvetica", "-Efontname=Helvetica", "-Efontsize=10"]
+    look += ["-Grankdir=TB", "-Gnodesep=0.5", "-Ecolor=#6b7280"]
+    drawn = subprocess.run(
+        ["dot", "-Tsvg", *look],  # noqa: S607 - wherever it is installed
+        input="\n".join(lines).replace("rankdir=LR; ", ""),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return drawn.stdout
+
+
 def main() -> None:
     """Write all pictures."""
     (DOCS / "timeline-story.svg").write_text(story(), encoding="utf-8")
     (DOCS / "timeline-world.svg").write_text(seed_svg(SEED), encoding="utf-8")
     (DOCS / "states.dot").write_text(diagram(), encoding="utf-8")
+    (DOCS / "states.svg").write_text(states(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -78,3 +79,15 @@ def test_command_wants_a_seed_or_logs():
 def test_diagram_of_the_states_is_current():
     """`docs/states.dot` is what the table says; `proofs/pictures.py` writes it."""
     assert (DOCS / "states.dot").read_text(encoding="utf-8") == diagram()
+
+
+def test_picture_of_the_states_shows_every_change():
+    """`docs/states.svg` has the edges of the table, and no others."""
+    root = ET.fromstring((DOCS / "states.svg").read_text(encoding="utf-8"))  # noqa: S314 - our own file
+    groups = [g for g in root.iter() if g.get("class") == "edge"]
+    drawn = {
+        (group[0].text, ", ".join(n.text for n in group if n.tag.endswith("}text")))
+        for group in groups
+    }
+    table = re.findall('"(.+)" -> "(.+)" .label="(.+)"', diagram())
+    assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}

@@ -228,8 +228,6 @@ class Answers(Sightings):
         snapshot = self._observation.snapshot
         if snapshot is None or not snapshot.record.holder_identity:
             return float("inf")
-        duration = snapshot.record.duration(self.settings.lease_duration)
-        since = self._orders.watch_since
-        return (self._watch_news if self._watch_news > since else since) + (
-            self._silence * duration
-        )
+        duration = self._observation.wait
+        news, since = self._watch_news, self._orders.watch_since
+        return (news if news > since else since) + self._silence * duration

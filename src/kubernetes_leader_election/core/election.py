@@ -36,7 +36,7 @@ from kubernetes_leader_election.core.states import (
     Fact,
     State,
 )
-from kubernetes_leader_election.core.term import Try
+from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import MICROSECONDS, Now
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
 
@@ -50,6 +50,7 @@ _LEADS_ON: Final = frozenset(
     {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
 )
 """States that time or knowledge ends, and not only a message."""
+_WRITE_DECIDES: Final = frozenset({ACQUIRING, WITHDRAWING})
 
 
 class Election(Answers):
@@ -72,7 +73,9 @@ class Election(Answers):
             ProtocolMisuseError: the word cannot be said in this state.
 
         """
-        self._begin(now)
+        self._now = now
+        if self._term is not None:
+            self._look_at_the_clock(now, self._term)
         match message:
             case m.WatchEvent():
                 self._on_watch_event(message)
@@ -112,14 +115,15 @@ class Election(Answers):
 
     def handle_timer(self, *, now: Now) -> None:
         """Do what is due at ``now``; calling it early does no harm."""
-        self._begin(now)
+        self._now = now
+        if self._term is not None:
+            self._look_at_the_clock(now, self._term)
         orders = self._orders
-        for pending, doing in ((orders.read, "reading"), (orders.write, "writing")):
-            if pending is not None and now.boottime >= pending.deadline:
-                number = pending.request_id
-                error = self._error(f"{doing} it took longer than the request timeout")
-                self._on_unknown(number, error)
-                orders.out.append(m.AbandonRequest(request_id=number))
+        read, write = orders.read, orders.write
+        if read is not None and now.boottime >= read.deadline:
+            self._timed_out(read.request_id, "reading")
+        if write is not None and now.boottime >= write.deadline:
+            self._timed_out(write.request_id, "writing")
         if self.state in (RELEASING, WITHDRAWING):
             if now.boottime >= self._give_up_at:
                 self._give_up()
@@ -129,6 +133,11 @@ class Election(Answers):
             self._watch_at = None
             self._want_read(0.0)
         self._settle()
+
+    def _timed_out(self, request_id: int, doing: str) -> None:
+        error = self._error(f"{doing} it took longer than the request timeout")
+        self._on_unknown(request_id, error)
+        self._orders.out.append(m.AbandonRequest(request_id=request_id))
 
     def drain(self) -> list[m.Request | m.Event]:
         """Give the requests and events since the last call, in order."""
@@ -240,11 +249,9 @@ class Election(Answers):
 
     # What the state wants -----------------------------------------------------
 
-    def _begin(self, now: Now) -> None:
+    def _look_at_the_clock(self, now: Now, term: Term) -> None:
         """Look at the clock before anything else (rule 15, fault 02)."""
-        self._now = now
-        term = self._term
-        if term is not None and self.state in HOLDING and not term.belief.holds(now):
+        if self.state in HOLDING and term.belief.remaining(now) <= 0.0:
             # G2: and it latches, whatever a clock says later (rule 14).
             self._lose("renew_deadline", Fact.DEADLINE_PASSED)
 
@@ -257,7 +264,7 @@ class Election(Answers):
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
         # Each of these states leads on to another at most once.
-        if self._orders.write is None:
+        if self.state in _WRITE_DECIDES and self._orders.write is None:
             self._conclude_write()
         if self.state is STANDING_BY:
             self._stand_by()

@@ -219,12 +219,11 @@ class Life:
         return verdict
 
     def _is_former(self) -> bool:
-        snapshot, record = self._observation.snapshot, self._observation.record
-        if (
-            snapshot is None
-            or record is None
-            or record.holder_identity != self.settings.identity
-        ):
+        snapshot = self._observation.snapshot
+        if snapshot is None:
+            return False
+        record = snapshot.record
+        if record.holder_identity != self.settings.identity:
             return False
         if self._rival_version != float("-inf"):
             # G1: after another one held the Lease, an old record of ours is there
@@ -238,7 +237,7 @@ class Life:
 
     def _is_of_former(self, snapshot: Snapshot) -> bool:
         """Tell whether the Lease carries a stamp of a term or life that is over."""
-        return any(
+        return bool(self._former) and any(
             # Another Lease of that name is none of ours, whatever stands in it.
             former.uid in (None, snapshot.uid) and former.stamp.is_on(snapshot.record)
             for former in self._former

@@ -120,9 +120,11 @@ class Observation:
         """Judge what is known: HELD, FREE, EXPIRED, or None where nothing is."""
         if self.since is None:
             return None
-        if self.missing and not self.seen_before:
-            return FREE
-        if self.snapshot is not None and self.snapshot.record.is_free:
+        snapshot = self.snapshot
+        if snapshot is None:
+            if self.missing and not self.seen_before:
+                return FREE
+        elif not snapshot.record.holder_identity:
             return FREE
         # G1: by the record's own duration, counted after its first receipt.
         return EXPIRED if self.left(now) <= 0.0 else HELD

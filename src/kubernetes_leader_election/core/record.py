@@ -22,14 +22,14 @@ MAX_INT32: Final = 2**31 - 1
 """Largest leaseTransitions and leaseDurationSeconds the API server takes."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH_NAIVE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC: written three times faster
 
 
 @lru_cache(maxsize=64)
 def format_time(microseconds: int) -> str:
     """Write a time as the API server wants it: UTC, six digits, Z (rule 8)."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    moment = _EPOCH_NAIVE + timedelta(0, 0, microseconds)
+    return moment.isoformat("T", "microseconds") + "Z"
 
 
 def parse_time(value: object) -> int | str | None:
@@ -49,7 +49,8 @@ def _parse_time(value: str) -> int | str:
         return value
     if moment.tzinfo is None:
         return value
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 _read_time = lru_cache(maxsize=64)(_parse_time)

@@ -36,7 +36,10 @@ class Sightings(Life):
         if term is not None and state in HOLDING:
             self._take_in_term(snapshot, term)
             return
-        namesake = self._is_namesake(snapshot)
+        namesake = (
+            snapshot.record.holder_identity == self.settings.identity
+            and self._is_namesake(snapshot)
+        )
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
@@ -146,21 +149,26 @@ class Sightings(Life):
 
     def _observe(self, snapshot: Snapshot) -> bool:
         changed = self._observation.see(snapshot, self._now)
-        if not snapshot.record.is_free and not self._is_own(snapshot):
+        holder = snapshot.record.holder_identity
+        if holder and (
+            # Each stamp of ours names us; most sightings are of another's.
+            holder != self.settings.identity or not self._is_own(snapshot)
+        ):
             version = float("inf") if snapshot.version is None else snapshot.version
-            self._rival_version = max(self._rival_version, version)
-        if changed:
-            self._announce_leader(snapshot.record.holder_identity or None)
+            if version > self._rival_version:
+                self._rival_version = version
+        if changed and holder != self._announced:
+            self._announce_leader(holder or None)
         return changed
 
     def _is_own(self, snapshot: Snapshot) -> bool:
         """Tell whether this elector wrote what is seen, in whichever term."""
         record = snapshot.record
         return (
-            self._is_of_former(snapshot)
-            or find_try(self._tries, record) is not None
             # A renewal of this very term may be seen while the Lease is released.
-            or (self._term is not None and self._term.find(record) is not None)
+            (self._term is not None and self._term.find(record) is not None)
+            or self._is_of_former(snapshot)
+            or find_try(self._tries, record) is not None
         )
 
     def _is_namesake(self, snapshot: Snapshot) -> bool:
@@ -170,7 +178,6 @@ class Sightings(Life):
             before is not None
             and before != record
             and before.holder_identity == record.holder_identity
-            and record.holder_identity == self.settings.identity
             and not self._is_own(snapshot)
         )
 

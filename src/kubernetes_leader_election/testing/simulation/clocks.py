@@ -13,6 +13,9 @@ from kubernetes_leader_election.core.timing import MICROSECONDS, Belief, Now
 
 NEVER = math.inf
 
+_make = tuple.__new__
+"""Makes a reading without the detour through Python of a named tuple."""
+
 
 class NodeClocks:
     """
@@ -25,11 +28,11 @@ class NodeClocks:
         "_boot",
         "_mono",
         "_mono_runs",
-        "_read",
-        "_read_at",
         "_real",
         "_runs",
         "_wall",
+        "last",
+        "last_at",
         "rate",
     )
 
@@ -41,28 +44,37 @@ class NodeClocks:
         self._runs = True
         self._mono_runs = True
         self.rate = rate
-        self._read_at = -1.0
-        self._read = Now(boottime, boottime, wall)
+        self.last_at = -1.0
+        self.last = Now(boottime, boottime, wall)
 
     def read(self, real: float) -> Now:
         """Read all three clocks at an instant that is not before the last change."""
-        if real == self._read_at:
-            return self._read  # most instants are read several times
+        if real == self.last_at:
+            return self.last  # most instants are read several times
         if not self._runs:
             return Now(self._boot, self._mono, self._wall)
         gone = (real - self._real) * self.rate
-        self._read_at = real
-        self._read = now = Now(
-            self._boot + gone,
-            self._mono + gone if self._mono_runs else self._mono,
-            self._wall + int(gone * MICROSECONDS),
+        self.last_at = real
+        self.last = now = _make(
+            Now,
+            (
+                self._boot + gone,
+                self._mono + gone if self._mono_runs else self._mono,
+                self._wall + int(gone * MICROSECONDS),
+            ),
         )
         return now
+
+    def boottime(self, real: float) -> float:
+        """Read CLOCK_BOOTTIME alone."""
+        return (
+            self._boot + (real - self._real) * self.rate if self._runs else self._boot
+        )
 
     def _rebase(self, real: float) -> None:
         self._boot, self._mono, self._wall = self.read(real)
         self._real = real
-        self._read_at = -1.0  # what follows changes what this instant shows
+        self.last_at = -1.0  # what follows changes what this instant shows
 
     def set_rate(self, real: float, rate: float) -> None:
         """Let all clocks run at another rate from now on."""

@@ -295,16 +295,30 @@ def _default(seed: int, draw: Random) -> Plan:
     return _faulty(seed, draw, "default", candidates=3, faults=(6, 16))
 
 
+def _three(seed: int, draw: Random) -> Plan:
+    """
+    Three electors of ours for twenty lease durations: what speed is measured with.
+
+    Faults come as often as in the default worlds, but for longer, so that twenty
+    lease durations are over when the last probe is.
+    """
+    return _faulty(
+        seed, draw, "three", candidates=3, faults=(7, 19), rivals=0.0, bad_for=16.5
+    )
+
+
 def _storm(seed: int, draw: Random) -> Plan:
     """Five candidates and several times the faults."""
     return _faulty(seed, draw, "storm", candidates=5, faults=(30, 60))
 
 
 def _long(seed: int, draw: Random) -> Plan:
-    """Three candidates for three hours, with faults far between."""
-    return _faulty(
-        seed, draw, "long", candidates=3, faults=(10, 30), at_least=3 * 3600.0
+    """Three candidates for three hours, with faults some minutes apart."""
+    plan = _faulty(
+        seed, draw, "long", candidates=3, faults=(30, 90), at_least=3 * 3600.0
     )
+    # Hours without faults would make years of nothing.
+    return replace(plan, faults_needed=20, leader_changes_needed=5)
 
 
 def _rivals(seed: int, draw: Random) -> Plan:
@@ -355,6 +369,7 @@ def _faulty(
     at_least: float = 0.0,
     often: Mapping[str, int] | None = None,
     rivals: float = 0.2,
+    bad_for: float = 14.0,
 ) -> Plan:
     # A world that lasts is one of those that people run.
     durations = USUAL_DURATIONS if at_least else DURATIONS
@@ -364,7 +379,7 @@ def _faulty(
     longest = max(node.settings.lease_duration for node in nodes)
     if draw.random() < 0.3:
         nodes[0] = replace(nodes[0], starts=0.0)
-    until = max(14.0 * longest, at_least)
+    until = max(bad_for * longest, at_least)
     probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
     draw.shuffle(probes)
     return Plan(
@@ -444,6 +459,7 @@ def _thousand(seed: int, draw: Random) -> Plan:
 
 PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "default": _default,
+    "three": _three,
     "storm": _storm,
     "quiet": _quiet,
     "thousand": _thousand,

@@ -19,6 +19,7 @@ Kind = Literal["elector", "client-go", "node-package"]
 Probe = Literal["crash", "stop", "outage", "quiet", "churn"]
 Profile = Literal[
     "default",
+    "three",
     "quiet",
     "storm",
     "thousand",

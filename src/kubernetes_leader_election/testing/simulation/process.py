@@ -83,7 +83,10 @@ class Process(Wire):
     def say(self, message: m.Message) -> None:
         """Give the core one input and carry out all that comes of it."""
         world, core = self.world, self.core
-        self.now = now = self.node.clocks.read(world.time)
+        clocks = self.node.clocks
+        time = world.time
+        # Most have read the clocks at this very instant.
+        self.now = now = clocks.last if clocks.last_at == time else clocks.read(time)
         before = core.state
         try:
             core.receive(message, now=now)
@@ -166,14 +169,15 @@ class Process(Wire):
             self._watch_belief()
 
     def _timer_fired(self, when: float) -> None:
-        if when != self._due_event or not self.alive or self.node.frozen:
+        node = self.node
+        if when != self._due_event or not self.alive or node.frozen:
             return
         self._event_due = self._due_event = NEVER
         world = self.world
         due = self._due
         if due == NEVER:
             return
-        if self.node.clocks.read(world.time)[0] < due:
+        if node.clocks.boottime(world.time) < due:
             self._arm(due)
             return
         if world.time - self._spun_at > 1e-3:

@@ -15,6 +15,8 @@ _MICRO_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}(Z|[+-]\d{2}:\d{2})"
 ).fullmatch
 _INT32 = 2**31 - 1
+_TIMES = ("acquireTime", "renewTime")
+_LEAST = (("leaseDurationSeconds", 1), ("leaseTransitions", 0))
 
 Key = tuple[str, str, object, object, object, object]
 """Uid, holder, duration, acquire time, renew time, transitions: what counts as change."""
@@ -81,19 +83,19 @@ NOT_FOUND = Answer(404, None, "NotFound")
 
 def refuse(spec: Mapping[str, Any]) -> Answer | None:
     """Validate a spec as the server does; None when it is good."""
-    for name in ("acquireTime", "renewTime"):
-        value = spec.get(name)
+    get = spec.get
+    for name in _TIMES:
+        value = get(name)
         if value is not None and not (isinstance(value, str) and _MICRO_TIME(value)):
             return Answer(400, None, f"spec.{name} cannot be parsed as a MicroTime")
-    for name, least in (("leaseDurationSeconds", 1), ("leaseTransitions", 0)):
-        value = spec.get(name)
-        if value is None:
+    for name, least in _LEAST:
+        value = get(name)
+        if value is None or (type(value) is int and least <= value <= _INT32):
             continue
         if type(value) is not int or value > _INT32:
             return Answer(400, None, f"spec.{name} cannot be decoded as an int32")
-        if value < least:
-            return Answer(422, None, f"spec.{name}: must be at least {least}")
-    holder = spec.get("holderIdentity")
+        return Answer(422, None, f"spec.{name}: must be at least {least}")
+    holder = get("holderIdentity")
     if holder is not None and not isinstance(holder, str):
         return Answer(400, None, "spec.holderIdentity cannot be decoded as a string")
     return None

@@ -211,17 +211,21 @@ class Wire:
     def watch_brought(self, watch_and_change: tuple[Watch, Change]) -> None:
         """Take one event of a watch from the network."""
         if self.alive and not watch_and_change[0].dead:
-            if self.node.frozen:
-                self.inbox.append((self._take_event, watch_and_change))
-            else:
+            if not self.node.frozen:
                 self._take_event(watch_and_change)
+            else:
+                self.inbox.append((self._take_event, watch_and_change))
 
     def _take_event(self, watch_and_change: tuple[Watch, Change]) -> None:
         watch, change = watch_and_change
         if watch is not self.watch:
             return
-        stored = None if change.type == "DELETED" else change.stored
-        self._observe(stored)
+        world = self.world
+        world.checks.observed(
+            self.witness,
+            self.node.clocks.read(world.time)[1],
+            None if change.type == "DELETED" else change.stored,
+        )
         if self.world.recorder is not None:
             text = f"< WatchEvent {change.type}{_brief(Answer(200, change.stored))}"
             self.world.recorder.event(self.world.time, self.name, text)

@@ -9,9 +9,11 @@ world.
 from __future__ import annotations
 
 import heapq
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappush
 from typing import Any, Protocol, get_args
 
 from kubernetes_leader_election.core import messages
@@ -106,7 +108,8 @@ class World:
         self.tally = Tally(worlds=1)
         self._stop_at_violation = stop_at_violation
         self._heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
-        self._sequence = 0
+        self._number = itertools.count(1).__next__
+        """Orders what happens at one instant: first come, first served."""
         # The longest anybody can believe or wait, on the slowest clock allowed.
         span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
         self.checks = Checks(excuse_span=span, report=self._violated)
@@ -128,15 +131,13 @@ class World:
 
     def at(self, time: float, action: Callable[[Any], object], argument: Any) -> None:
         """Let something happen at a real instant."""
-        self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (time, sequence, action, argument))
+        heappush(self._heap, (time, self._number(), action, argument))
 
     def after(
         self, wait: float, action: Callable[[Any], object], argument: Any
     ) -> None:
         """Let something happen after so many real seconds."""
-        self._sequence = sequence = self._sequence + 1
-        heapq.heappush(self._heap, (self.time + wait, sequence, action, argument))
+        heappush(self._heap, (self.time + wait, self._number(), action, argument))
 
     def run(self) -> Outcome:
         """Run to the end."""
