@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+# The part in C: what `signal` imports as well takes as long again as Python needs to
+# start, and so long process 1 would be deaf.
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
 import sys
 
 _NAMES = {"kle": "kle", "kubectl-leader": "kubectl leader"}
@@ -23,7 +25,7 @@ def main() -> None:
         cli(prog_name=name, complete_var=variable, auto_envvar_prefix="KLE")
     except KeyboardInterrupt:
         # Before or after the part that would say more: no traceback in any case.
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(128 + _signal.SIGINT)
     except OSError as error:
         # Help that cannot be written, for one: commands say their own.
         sys.exit(f"Error: {error}")
@@ -44,8 +46,8 @@ def _hold_standard_descriptors() -> None:
 
 def _end_at_sigterm_as_process_1() -> None:
     """Let SIGTERM end process 1, as it ends any other: the kernel alone would not."""
-    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    if os.getpid() == 1 and _signal.getsignal(_signal.SIGTERM) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election.core.wishes import STEP_DOWN, SUCCESSOR
 from tests.cli.leases import electors, write_lease
+
+KLE = Path(sys.executable).parent / "kle"
 
 
 @pytest.mark.slow
@@ -80,6 +86,26 @@ def test_step_down_takes_the_wish_back_when_nobody_answers(call, server, kubecon
     assert result.exit_code == 1
     assert "did not step down" in result.stderr
     assert not server.lease("mute")["metadata"].get("annotations")
+
+
+@pytest.mark.slow
+def test_step_down_takes_the_wish_back_when_it_is_interrupted(server, kubeconfig):
+    """Ctrl-C leaves no wish that would end the term later on; exit code 130."""
+    write_lease(server, "interrupted", duration=3600)
+    process = subprocess.Popen(
+        [KLE, "step-down", "interrupted", "--kubeconfig", kubeconfig],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "is asked" in process.stderr.readline()
+    assert STEP_DOWN in server.lease("interrupted")["metadata"]["annotations"]
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "the wish is taken back" in said
+    assert "Traceback" not in said
+    metadata = server.lease("interrupted")["metadata"]
+    assert STEP_DOWN not in metadata.get("annotations", {})
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["free", "missing"])

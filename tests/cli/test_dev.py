@@ -99,17 +99,18 @@ def test_dev_runs_a_program_that_takes_part_as_it_is(tmp_path):
     assert done.stdout.strip() != "token None"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
-def test_dev_passes_sigterm_on_and_gives_the_code_of_a_shell(tmp_path):
-    """SIGTERM reaches the program; an end by a signal is 128 and its number."""
+def test_dev_passes_signals_on_and_gives_the_code_of_a_shell(tmp_path, number):
+    """What somebody sends reaches the program; its end is 128 and the number."""
     process = subprocess.Popen(
         [*DEV, tmp_path / "c", "--", "sh", "-c", "echo ready; exec sleep 60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout.readline() == b"ready\n"
-    process.terminate()
-    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 128 + number
     process.stdout.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from kubernetes_leader_election.cli import completing, exit_codes, main, timings
+from kubernetes_leader_election.cli.output import style
 from kubernetes_leader_election.testing.faults import Answer, Fault, Hang
 from tests.cli.leases import write_lease
 
@@ -275,3 +276,17 @@ def test_main_says_in_a_line_that_its_output_cannot_be_written(words):
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "coloured"),
+    [("NO_COLOR", "1", False), ("TERM", "dumb", False), ("TERM", "xterm", True)],
+)
+def test_main_colours_nothing_where_that_is_not_wanted(
+    monkeypatch, variable, value, coloured
+):
+    """NO_COLOR, and a terminal that cannot, switch colours off."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(variable, value)
+    assert ("\x1b" in style("x", fg="red")) is coloured

@@ -268,3 +268,14 @@ def test_run_ends_at_an_early_sigterm_as_process_1():
         timeout=PATIENCE,
     )
     assert done.returncode == 143
+
+
+def test_run_keeps_its_exit_code_when_a_signal_comes_late(start, tmp_path):
+    """A SIGTERM while the wrapper ends gives the command's code, not an end by signal."""
+    over = tmp_path / "over"
+    replica = start(command=["sh", "-c", f"trap '' TERM; touch {over}; exit 9"])
+    eventually(over.exists, "the command is about to end")
+    while replica.process.poll() is None:
+        replica.signal(signal.SIGTERM)
+        time.sleep(0.001)  # again and again, to hit the very end
+    assert replica.wait() == 9

@@ -157,20 +157,35 @@ def ask(place: Place, lease: str, *, successor: str | None, within: float) -> An
         tracker = Tracker(lease, lookout.now())
         tracker.see(snapshot, lookout.now())
         wish: dict[str, str | None] = {STEP_DOWN: term_of(record), SUCCESSOR: successor}
-        if annotate(place, snapshot, lease, wish) is not None:
-            note(f"{name} is asked to step down; waiting up to {seconds(within)} ...")
-        began = lookout.now().monotonic
-        while (left := began + within - lookout.now().monotonic) > 0:
-            seen = lookout.next(left)
-            if not isinstance(seen, Sighting):
-                continue
-            for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
-                if change.kind == "acquired":
-                    took = seen.at.monotonic - began
-                    return _led(place, lease, record, successor, tracker, took)
-                if change.kind in {"released", "deleted"}:
-                    note(f"{change.text} after {seconds(seen.at.monotonic - began)}")
+        try:
+            if annotate(place, snapshot, lease, wish) is not None:
+                note(
+                    f"{name} is asked to step down; waiting up to {seconds(within)} ..."
+                )
+            took = _wait(lookout, tracker, within)
+        except KeyboardInterrupt:
+            _take_back(place, lease, wish)
+            note("interrupted; the wish is taken back")
+            raise
+        if took is not None:
+            return _led(place, lease, record, successor, tracker, took)
+        _take_back(place, lease, wish)
         return _unanswered(place, lease, snapshot, tracker, successor, within)
+
+
+def _wait(lookout: Lookout, tracker: Tracker, within: float) -> float | None:
+    """Wait until somebody has acquired the Lease; give how long it took, or None."""
+    began = lookout.now().monotonic
+    while (left := began + within - lookout.now().monotonic) > 0:
+        seen = lookout.next(left)
+        if not isinstance(seen, Sighting):
+            continue
+        for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
+            if change.kind == "acquired":
+                return seen.at.monotonic - began
+            if change.kind in {"released", "deleted"}:
+                note(f"{change.text} after {seconds(seen.at.monotonic - began)}")
+    return None
 
 
 def _led(
@@ -216,12 +231,10 @@ def _unanswered(
     successor: str | None,
     within: float,
 ) -> Answer:
-    """Take the wish back, so that it reaches nobody later on."""
+    """Say that nobody took over, or that the holder did not even step down."""
     name = asked.record.holder_identity
     record = tracker.record
     held = record is not None and not record.is_free
-    if tracker.snapshot is not None:
-        annotate(place, tracker.snapshot, lease, {STEP_DOWN: None, SUCCESSOR: None})
     outcome = "no answer" if held else "nobody took over"
     text = (
         f"{printable(name)} did not step down within {seconds(within)}; the wish is "
@@ -239,6 +252,17 @@ def _unanswered(
         successor=successor,
         leader=name if held else None,
     )
+
+
+def _take_back(place: Place, lease: str, wish: Mapping[str, str | None]) -> None:
+    """Take the wish off, so that it reaches nobody later on; no wish of others."""
+    # Read anew: what was watched so far may be older than the wish.
+    fresh = read(place, lease)
+    if fresh is None:
+        return
+    ours = {k: None for k, v in wish.items() if v and fresh.annotations.get(k) == v}
+    if ours:
+        annotate(place, fresh, lease, ours)
 
 
 def _answer(

@@ -21,6 +21,7 @@ from kubernetes_leader_election.cli.output import (
     note,
     on_terminal,
     output_option,
+    style,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _table(results: list[Result]) -> None:
     click.echo(f"{'-' * width}  {'-' * 8}  {'-' * promised}  ----")
     for result in results:
         took = "" if result.took is None else duration(result.took)
-        kept = click.style("yes", fg="green") if result.kept else "NO"
+        kept = style("yes", fg="green") if result.kept else "NO"
         click.echo(
             f"{result.what:{width}}  {took:>8}  {result.promise:{promised}}  {kept}"
         )

@@ -25,6 +25,7 @@ LANE: Final = 56
 """Characters of a lane: half a minute, the length of the story."""
 STORY_LINES: Final = 14
 """How many of the latest lines of the story are shown."""
+LEGEND: Final = "█ leads  · waits  * frozen  x gone  ! hangs"
 COLOURS: Final = {"ada": "green", "bob": "cyan", "cyd": "magenta"}
 CONDITION_COLOURS: Final = {"frozen": "blue", "killed": "red", "ended": "yellow"}
 
@@ -123,7 +124,7 @@ class Stage:
         panel = Panel(
             grid,
             title="three processes, one Lease",
-            subtitle=f"{now - self._begin:.0f} s",
+            subtitle=f"{LEGEND}   {now - self._begin:.0f} s",
             border_style="red" if hangs else "dim",
             width=LANE + 32,
         )

@@ -179,9 +179,9 @@ def _run(command_line: tuple[str, ...], server: LeaseServer, path: Path) -> int:
         return exit_codes.NOT_EXECUTABLE
     while process.poll() is None:
         got: Any = signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, 0.1)
-        # A terminal sends SIGINT to the command itself.
-        if got is not None and got.si_signo == signal.SIGTERM:
-            process.terminate()
+        # A terminal (the kernel) sends SIGINT to the command itself; people do not.
+        if got is not None and (got.si_signo == signal.SIGTERM or got.si_code <= 0):
+            process.send_signal(got.si_signo)
     code = process.returncode
     return code if code >= 0 else 128 - code
 

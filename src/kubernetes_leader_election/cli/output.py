@@ -42,7 +42,8 @@ def emit(value: Any, output: str) -> None:
 
 def style(text: str, **how: Any) -> str:
     """Colour a text; click takes colours away where the output is no terminal."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, **how)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else click.style(text, **how)
 
 
 def note(text: str) -> None:

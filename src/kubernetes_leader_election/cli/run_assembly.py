@@ -106,6 +106,7 @@ def run(
         else:
             supervisor.close()
         _flush()
+        signals.close()
 
 
 def _credentials(connection: Connection, *, required: bool) -> Credentials | None:

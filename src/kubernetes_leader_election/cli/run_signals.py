@@ -59,7 +59,13 @@ class SignalQueue:
         return [n for n in data if n in ENDING or n in PASSED_ON]
 
     def close(self) -> None:
-        """Catch no more; the handlers stay, so that nothing ends this process late."""
+        """
+        Catch no more, and let no late signal change the exit code.
+
+        At its end Python gives handlers up for the default action, but not this one.
+        """
+        for number in ENDING | PASSED_ON:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         os.close(self._read)
         os.close(self._write)
