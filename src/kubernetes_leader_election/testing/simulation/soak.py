@@ -38,11 +38,11 @@ from kubernetes_leader_election.testing.simulation.world import (
 )
 
 SHARES: Final[dict[Profile, float]] = {
-    "default": 0.35,
-    "long": 0.35,
-    "storm": 0.10,
-    "rivals": 0.09,
-    "slow sends": 0.09,
+    "default": 0.28,
+    "long": 0.45,
+    "storm": 0.09,
+    "rivals": 0.08,
+    "slow sends": 0.08,
     "quiet": 0.02,
 }
 """Shares of the time of a soak: short and bad worlds find most, long ones make years."""
