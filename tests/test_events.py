@@ -183,7 +183,7 @@ class Callable1:
         [].append,
         print,
         dict,
-        map,  # tells no signature
+        bytearray,  # tells no signature
     ],
     ids=[
         "one argument",

@@ -144,6 +144,21 @@ def test_idle_connections_are_few(serve, connect, call, lease):
     assert client.open_sockets == 8
 
 
+def test_connection_that_comes_back_after_the_last_elector_stopped_is_closed(
+    serve, connect, call, lease
+):
+    """A request under way at that moment leaves nothing open; the next one is served."""
+    server = serve(answering(lease()))
+    client = connect(server)
+    pool = client._pool
+    late = pool.open(None, call())
+    client.close_idle()
+    pool.give_back(late)
+    assert client.open_sockets == 0
+    assert isinstance(client.get("apps", "demo", call=call()), Ok)
+    assert client.open_sockets == 1
+
+
 def test_fault_47_ipv6_address_is_put_in_brackets(
     serve, connect, call, lease, authority
 ):

@@ -36,6 +36,7 @@ class ConnectionPool:
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._resting = False
         self._registry = SocketRegistry()
 
     @property
@@ -45,6 +46,7 @@ class ConnectionPool:
 
     def take(self, context: ssl.SSLContext | None) -> Connection | None:
         """Give an idle connection that a request may be risked on, if there is one."""
+        self._resting = False
         while True:
             with self._lock:
                 if not self._idle:
@@ -80,7 +82,8 @@ class ConnectionPool:
         connection.settle()
         with self._lock:
             self._idle.append(connection)
-            surplus = self._idle[: None if self._closed else -self._most_idle]
+            keeps = not self._closed and not self._resting
+            surplus = self._idle[: -self._most_idle if keeps else None]
             del self._idle[: len(surplus)]
         for old in surplus:
             old.close()
@@ -91,8 +94,9 @@ class ConnectionPool:
         self.close_idle()
 
     def close_idle(self) -> None:
-        """Close the idle connections; those in use are kept when they come back."""
+        """Close the idle connections, and what comes back before the next request."""
         with self._lock:
+            self._resting = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
