@@ -56,13 +56,15 @@ types: $(VENV)/.dev
 unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
 
-# The unit tests on every other Python that is there, or on those named in PYTHONS.
+# The unit tests on every newer Python on PATH or in pyenv, or on those named in PYTHONS.
 test-pythons:
 	@set -e; pythons="$(PYTHONS)"; \
-	test -n "$$pythons" || pythons=$$(for minor in 12 13 14 15; do command -v python3.$$minor || true; done); \
-	test -n "$$pythons" || echo "No Python 3.12 or newer is on PATH: nothing more to test. Name one: make test-pythons PYTHONS=/path/to/python3.12"; \
+	test -n "$$pythons" || pythons=$$(for version in 3.12 3.13 3.13t 3.14 3.14t 3.15; do \
+	  { python$$version -c '' 2>/dev/null && command -v python$$version; } || \
+	    ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version[.-]*/bin/python$$version 2>/dev/null | tail -1; done); \
+	test -n "$$pythons" || echo "No Python 3.12 or newer is on PATH or in pyenv: nothing more to test. Name one: make test-pythons PYTHONS=/path/to/python3.12"; \
 	for python in $$pythons; do \
-	  version=$$($$python -c 'import sys, venv; assert sys.version_info >= (3, 12); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || { \
+	  version=$$($$python -c 'import sys, venv; assert sys.version_info >= (3, 12); print("%d.%d" % sys.version_info[:2] + sys.abiflags)' 2>/dev/null) || { \
 	    echo "Not tested on $$python: it does not run, is older than 3.12, or has no venv module."; continue; }; \
 	  echo "The unit tests on Python $$version ($$python):"; \
 	  other=.venv-$$version; \
