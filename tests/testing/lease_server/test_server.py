@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import time
 from http.client import HTTPConnection
 
@@ -66,3 +68,21 @@ def test_server_gives_its_address(host):
     with LeaseServer(host=host) as server:
         assert str(server.port) in server.url
         assert ("[" in server.url) == (":" in host)
+
+
+@pytest.mark.parametrize("path", ["?watch=1", ""], ids=["a watch", "a list"])
+def test_client_that_hangs_up_is_no_error(caplog, path):
+    """Whoever is gone before the answer leaves no line in the log, and no watch."""
+    with LeaseServer() as server:
+        request = f"GET {LEASES}{path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                # Reset, not closed: so the server's first write fails.
+                linger = struct.pack("ii", 1, 0)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                client.sendall(request)
+        deadline = time.monotonic() + 30
+        while server.open_watches:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert not caplog.records

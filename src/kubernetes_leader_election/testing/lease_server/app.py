@@ -152,6 +152,8 @@ class App:
             answer = await self._serve(exchange)
         except ApiError as error:
             answer = exchange.refusal(error)
+        except ConnectionResetError:
+            await _drop(exchange)  # the client hung up: there is nobody to answer
         if isinstance(answer, Reply):
             self.log.answer(record, answer.status)
             return answer.response(exchange.warnings)

@@ -196,10 +196,10 @@ class Watching:
         timers = [loop.call_at(ends, watch.end)]
         if plan.bookmarks:
             timers.append(self._bookmark_timer(watch, ends))
-        response = await _open(exchange)
         began = self.registry.store.revision
         sent = 0
         try:
+            response = await _open(exchange)
             while True:
                 await watch.wait()
                 lines = watch.take()
