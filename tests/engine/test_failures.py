@@ -71,7 +71,7 @@ ENGINE_SITES = {
     "next_deadline": (Election, "next_deadline"),
     "on_fetched": (Election, "_on_fetched"),
     "settle": (Election, "_settle"),
-    "order": (Election, "_order"),
+    "conclude": (Election, "_conclude"),
     "clock": (SystemClock, "now"),
     "submit": (Workers, "submit"),
     "spawn": (Workers, "spawn"),

@@ -350,7 +350,7 @@ class StampThatCreepsAfterABackwardStep(Election):
 class LateRenewalAfterLoss(Election):
     """A term that is lost is still renewed (rule 11)."""
 
-    def _order(self) -> None:
+    def _settle(self) -> None:
         due = self._now.boottime >= self._write_at
         if (
             self.state is State.FENCED
@@ -360,7 +360,7 @@ class LateRenewalAfterLoss(Election):
             and due
         ):
             self._renew()
-        super()._order()
+        super()._settle()
 
 
 @planted("G5", seeds=20)

@@ -223,11 +223,3 @@ class Answers(Sightings):
         elif error is not None and error.status != 410:
             self._emit(m.ErrorOccurred(error=error))
         self._want_read(self._backoff(self._watch_failures - 1, error))
-
-    def _silent_at(self) -> float:
-        snapshot = self._observation.snapshot
-        if snapshot is None or not snapshot.record.holder_identity:
-            return float("inf")
-        duration = self._observation.wait
-        news, since = self._watch_news, self._orders.watch_since
-        return (news if news > since else since) + self._silence * duration

@@ -127,7 +127,7 @@ class Election(Answers):
         if self.state in (RELEASING, WITHDRAWING):
             if now.boottime >= self._give_up_at:
                 self._give_up()
-        elif orders.watch_id is not None and now.boottime >= self._silent_at():
+        elif orders.watch_id is not None and now.boottime >= self._silent_at:
             # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
             self._watch_at = None
@@ -150,19 +150,25 @@ class Election(Answers):
         state, orders = self.state, self._orders
         if state is STOPPED:
             return None
-        if orders.read is not None:
-            due = orders.read.deadline
+        read, write = orders.read, orders.write
+        if read is not None:
+            due = read.deadline
         else:
             due = self._read_at if self._read_at is not None else NEVER
-        if orders.write is not None and orders.write.deadline < due:
-            due = orders.write.deadline
+        if write is not None and write.deadline < due:
+            due = write.deadline
         if state in _WANT_WATCH:
             watch_due = (
-                self._silent_at() if orders.watch_id is not None else self._watch_at
+                self._silent_at if orders.watch_id is not None else self._watch_at
             )
             if watch_due is not None and watch_due < due:
                 due = watch_due
-        state_due = self._state_due(state)
+        if state is WAITING:  # where most are, nearly all the time
+            now = self._now
+            left = self._observation.left(now)
+            state_due = now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
+        else:
+            state_due = self._state_due(state)
         if state_due < due:
             due = state_due
         return None if due == NEVER else due
@@ -170,9 +176,6 @@ class Election(Answers):
     def _state_due(self, state: State) -> float:
         """Give when something is due that a state is about, besides requests."""
         now, writes = self._now, self._orders.write is not None
-        if state is WAITING:
-            left = self._observation.left(now)
-            return now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
         if state in HOLDING:
             assert self._term is not None
             left = self._term.belief.remaining(now)
@@ -259,7 +262,38 @@ class Election(Answers):
         """Draw the conclusions, then order what the state wants."""
         if self.state in _LEADS_ON:
             self._conclude()
-        self._order()
+        state, now, orders = self.state, self._now.boottime, self._orders
+        if state is STOPPED:
+            return
+        if self._read_at is not None and orders.read is None and now >= self._read_at:
+            self._read_at = None
+            timeout = self.settings.request_timeout
+            if state in HOLDING:
+                # G8: two reads that hang must not cost what one write may.
+                timeout /= 2
+            orders.order_read(deadline=now + timeout, known=self._observation.version)
+        if orders.write is None and now >= self._write_at and not self._doubt:
+            if state in HOLDING:
+                if self._alive:
+                    self._renew()
+            elif state is RELEASING:
+                self._release()
+        if orders.watch_id is None:
+            watch_at = self._watch_at
+            if watch_at is None or now < watch_at or state not in _WANT_WATCH:
+                return
+            self._watch_at = None
+            self._watch_news = now
+            orders.order_watch(self._observation.watch_from or "0", since=now)
+        observation = self._observation
+        snapshot = observation.snapshot
+        if snapshot is None or not snapshot.record.holder_identity:
+            self._silent_at = NEVER
+        else:
+            heard, since = self._watch_news, orders.watch_since
+            if heard < since:
+                heard = since
+            self._silent_at = heard + self._silence * observation.wait
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
@@ -311,30 +345,6 @@ class Election(Answers):
                 self._stay_out_until = None
         if self._may_contend():
             self._change(Fact.MAY_CONTEND)
-
-    def _order(self) -> None:
-        state, now, orders = self.state, self._now.boottime, self._orders
-        if state is STOPPED:
-            return
-        if self._read_at is not None and orders.read is None and now >= self._read_at:
-            self._read_at = None
-            timeout = self.settings.request_timeout
-            if state in HOLDING:
-                # G8: two reads that hang must not cost what one write may.
-                timeout /= 2
-            orders.order_read(deadline=now + timeout, known=self._observation.version)
-        if orders.write is None and now >= self._write_at and not self._doubt:
-            if state in HOLDING:
-                if self._alive:
-                    self._renew()
-            elif state is RELEASING:
-                self._release()
-        watch_at = self._watch_at
-        if watch_at is not None and now >= watch_at and orders.watch_id is None:
-            if state in _WANT_WATCH:
-                self._watch_at = None
-                self._watch_news = now
-                orders.order_watch(self._observation.watch_from or "0", since=now)
 
     def _acquire(self) -> None:
         stamp = self._stamper.stamp(self._now)

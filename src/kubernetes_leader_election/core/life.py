@@ -108,6 +108,8 @@ class Life:
         self._write_at = 0.0
         self._watch_at: float | None = None
         self._watch_news = 0.0
+        self._silent_at = float("inf")
+        """When a watch that is open will have brought nothing for too long."""
         self._contend_at = 0.0
         self._give_up_at = 0.0
         self._failures = 0
@@ -213,9 +215,13 @@ class Life:
 
     def _verdict(self) -> Fact | None:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""
-        verdict = self._observation.verdict(self._now)
-        if verdict is HELD and self._is_former():
-            return FREE
+        observation = self._observation
+        verdict = observation.verdict(self._now)
+        if verdict is HELD and observation.snapshot is not None:
+            holder = observation.snapshot.record.holder_identity
+            # Most Leases are held by another, and this is asked all the time.
+            if holder == self.settings.identity and self._is_former():
+                return FREE
         return verdict
 
     def _is_former(self) -> bool:

@@ -14,7 +14,7 @@ from kubernetes_leader_election.core.states import (
     HELD,
     Fact,
 )
-from kubernetes_leader_election.core.timing import Now, elapsed_for_candidate
+from kubernetes_leader_election.core.timing import Now
 
 
 class Observation:
@@ -112,9 +112,12 @@ class Observation:
 
     def left(self, now: Now) -> float:
         """Give the seconds until what is known is expired, on the slower clock."""
-        if self.since is None:
+        since = self.since
+        if since is None:
             return self.wait
-        return self.wait - elapsed_for_candidate(self.since, now)
+        # As elapsed_for_candidate does, which is dear to call as often as this.
+        by_boottime, by_monotonic = now[0] - since[0], now[1] - since[1]
+        return self.wait - (by_monotonic if by_monotonic < by_boottime else by_boottime)
 
     def verdict(self, now: Now) -> Fact | None:
         """Judge what is known: HELD, FREE, EXPIRED, or None where nothing is."""
