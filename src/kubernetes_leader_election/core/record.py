@@ -113,8 +113,10 @@ class Snapshot(NamedTuple):
     @property
     def annotations(self) -> Mapping[str, Any]:
         """Give the annotations, empty when there are none or they are odd."""
-        annotations = _mapping(self.lease.get("metadata")).get("annotations")
-        return _mapping(annotations)
+        metadata = self.lease.get("metadata")
+        if not isinstance(metadata, dict):
+            return {}
+        return _mapping(metadata.get("annotations"))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -143,8 +145,8 @@ def _text(value: object) -> str:
 
 def read_record(lease: LeaseObject) -> LeaseRecord:
     """Read the spec of ``lease``, whatever stands in it."""
-    spec = _mapping(lease.get("spec"))
-    get = spec.get
+    spec = lease.get("spec")
+    get = (spec if isinstance(spec, dict) else {}).get
     return LeaseRecord(
         _text(get("holderIdentity")),
         _whole(get("leaseDurationSeconds"), 1),
@@ -174,7 +176,9 @@ def read_snapshot(lease: LeaseObject) -> Snapshot:
         # Never changed in place, so nothing else can have become of it. A simulator
         # shows one object to many electors.
         return last
-    metadata = _mapping(lease.get("metadata"))
+    metadata = lease.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
     resource_version = metadata.get("resourceVersion")
     uid = metadata.get("uid")
     _last = snapshot = Snapshot(

@@ -52,7 +52,7 @@ class Sightings(Life):
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
-        self._observe(snapshot)
+        self._observe(snapshot, own=proved is not None)
         if proved is None:
             # Rule 11: first proof of loss ends the term at once.
             if snapshot.uid != term.uid:
@@ -147,12 +147,13 @@ class Sightings(Life):
 
     # Observing ----------------------------------------------------------------
 
-    def _observe(self, snapshot: Snapshot) -> bool:
+    def _observe(self, snapshot: Snapshot, *, own: bool = False) -> bool:
+        """Take what is seen; ``own``: this elector is known to have written it."""
         changed = self._observation.see(snapshot, self._now)
         holder = snapshot.record.holder_identity
         if holder and (
             # Each stamp of ours names us; most sightings are of another's.
-            holder != self.settings.identity or not self._is_own(snapshot)
+            holder != self.settings.identity or not (own or self._is_own(snapshot))
         ):
             version = float("inf") if snapshot.version is None else snapshot.version
             if version > self._rival_version:

@@ -22,7 +22,8 @@ YIELD_AT_MOST: Final = 5.0
 
 def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
     """Tell whether the holder of the term begun at ``acquire_time`` is asked to go."""
-    return snapshot.annotations.get(STEP_DOWN) == format_time(acquire_time)
+    asked = snapshot.annotations.get(STEP_DOWN)
+    return asked is not None and asked == format_time(acquire_time)
 
 
 def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubernetes_leader_election.testing.simulation.checkers import Order
@@ -194,7 +195,7 @@ class Network:
                 world.after(late, self._arrive_again, ticket)
             if link.held and link.draw() < 0.5:
                 delay += link.draw() * link.held
-        world.after(delay, self._arrive, ticket)
+        heappush(world.heap, (world.time + delay, world.number(), self._arrive, ticket))
 
     def _arrive_again(self, ticket: Ticket) -> None:
         """Apply a copy of a request, long after; nobody waits for its answer."""
@@ -223,7 +224,11 @@ class Network:
                 answer = self._execute(ticket)
             if link.held and link.draw() < 0.5:
                 delay += link.draw() * link.held
-        self.world.after(delay, ticket.sender.answered, (ticket, answer))
+        world, answered = self.world, ticket.sender.answered
+        heappush(
+            world.heap,
+            (world.time + delay, world.number(), answered, (ticket, answer)),
+        )
 
     def _execute(self, ticket: Ticket) -> Answer:
         store, world = self.store, self.world
@@ -314,7 +319,7 @@ class Network:
         if due < watch.last:
             due = watch.last
         watch.last = due
-        world.at(due, sink.watch_brought, (watch, change))
+        heappush(world.heap, (due, world.number(), sink.watch_brought, (watch, change)))
 
     def _end_later(self, watch: Watch, answer: Answer | None) -> None:
         self.watches.pop(watch, None)

@@ -8,6 +8,7 @@ runs again it looks at its clock first and then at what has piled up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
@@ -80,36 +81,48 @@ class Process(Wire):
 
     # Driving the core ---------------------------------------------------------
 
-    def say(self, message: m.Message) -> None:
-        """Give the core one input and carry out all that comes of it."""
-        world, core = self.world, self.core
-        clocks = self.node.clocks
-        time = world.time
+    def say(self, message: m.Message | None) -> None:
+        """Give the core one input, None: its timer; carry out all that comes of it."""
+        world, core, node = self.world, self.core, self.node
+        clocks, time = node.clocks, world.time
         # Most have read the clocks at this very instant.
         self.now = now = clocks.last if clocks.last_at == time else clocks.read(time)
         before = core.state
         try:
-            core.receive(message, now=now)
-            self._carry_out(now)
+            if message is not None:
+                core.receive(message, now=now)
+            else:
+                core.handle_timer(now=now)
+            out = core.drain()
+            if out:
+                carriers = self._carriers
+                for item in out:
+                    carriers[type(item)](item)
+            if not self.alive:
+                return
+            belief = core.belief
+            if belief is not self.belief:
+                self._belief_changed(belief, now)
+            if self._just_lost:
+                self._just_lost = False
+                world.checks.after_loss(time, self.witness)
+            due = core.next_deadline()
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
             return
+        if due is None:
+            self._due = NEVER
+        else:
+            self._due = due
+            # A timer that is set already looks again at what is due then.
+            if due < self._event_due or node.lateness:
+                self._arm(due)
         if before is not core.state:
             self._state_changed(before)
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
-        world, core = self.world, self.core
-        self.now = now = self.node.clocks.read(world.time)
-        before = core.state
-        try:
-            core.handle_timer(now=now)
-            self._carry_out(now)
-        except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
-            self._failed(error)
-            return
-        if before is not core.state:
-            self._state_changed(before)
+        self.say(None)
 
     def _state_changed(self, before: State) -> None:
         recorder = self.world.recorder
@@ -123,30 +136,6 @@ class Process(Wire):
         self.world.checks.broken(self.world.time, "core", self.name, text)
         self.die()
 
-    def _carry_out(self, now: Now) -> None:
-        core = self.core
-        out = core.drain()
-        if out:
-            carriers = self._carriers
-            for item in out:
-                carriers[type(item)](item)
-                if not self.alive:
-                    return
-        belief = core.belief
-        if belief is not self.belief:
-            self._belief_changed(belief, now)
-        if self._just_lost:
-            self._just_lost = False
-            self.world.checks.after_loss(self.world.time, self.witness)
-        due = core.next_deadline()
-        if due is None:
-            self._due = NEVER
-        else:
-            self._due = due
-            # A timer that is set already looks again at what is due then.
-            if due < self._event_due or self.node.lateness:
-                self._arm(due)
-
     # Timers -------------------------------------------------------------------
 
     def _arm(self, due: float) -> None:
@@ -158,7 +147,7 @@ class Process(Wire):
             when += node.lateness * node.draw()
         if when < self._due_event:
             self._event_due, self._due_event = due, when
-            world.at(when, self._timer_fired, when)
+            heappush(world.heap, (when, world.number(), self._timer_fired, when))
 
     def rearm(self) -> None:
         """Compute anew when the timer is due, after the clocks changed."""

@@ -107,8 +107,9 @@ class World:
         """Some process may have found that it may not watch, and polls for a while."""
         self.tally = Tally(worlds=1)
         self._stop_at_violation = stop_at_violation
-        self._heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
-        self._number = itertools.count(1).__next__
+        self.heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
+        """What is to happen; who adds to it most does so without :meth:`at`."""
+        self.number = itertools.count(1).__next__
         """Orders what happens at one instant: first come, first served."""
         # The longest anybody can believe or wait, on the slowest clock allowed.
         span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
@@ -131,13 +132,13 @@ class World:
 
     def at(self, time: float, action: Callable[[Any], object], argument: Any) -> None:
         """Let something happen at a real instant."""
-        heappush(self._heap, (time, self._number(), action, argument))
+        heappush(self.heap, (time, self.number(), action, argument))
 
     def after(
         self, wait: float, action: Callable[[Any], object], argument: Any
     ) -> None:
         """Let something happen after so many real seconds."""
-        heappush(self._heap, (self.time + wait, self._number(), action, argument))
+        heappush(self.heap, (self.time + wait, self.number(), action, argument))
 
     def run(self) -> Outcome:
         """Run to the end."""
@@ -147,7 +148,7 @@ class World:
         for fault in plan.faults:
             self.at(fault.at, self._inject, fault)
         self.at(plan.heal_at, self.liveness.heal, None)
-        heap, pop = self._heap, heapq.heappop
+        heap, pop = self.heap, heapq.heappop
         limit = 1000 + int(EVENT_LIMIT * len(plan.nodes) * (plan.ends / 60.0 + 1.0))
         try:
             while heap:
@@ -173,10 +174,10 @@ class World:
         For whoever tells a story instead of running a plan: nothing starts, fails or
         heals here by itself.
         """
-        if not self._heap or self._heap[0][0] > until:
+        if not self.heap or self.heap[0][0] > until:
             self.time = max(self.time, until)
             return False
-        self.time, _, action, argument = heapq.heappop(self._heap)
+        self.time, _, action, argument = heapq.heappop(self.heap)
         action(argument)
         return True
 
