@@ -3,7 +3,8 @@ Clean hand-over: from the end of the old leader's work to the new leader's event
 
 Two processes lead in turn. The contending delay that the winner drew (rule 13) is
 known from its core and taken off. Beside it, on the same server: the round trip of
-one PUT, and the time from a PUT's sending until a watch of another client has it.
+one PUT, and the time from a PUT's sending until a watch of another client has it; as
+far apart as the hand-overs are, since a machine that was idle is slower at first.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ def _measure_path(address: Address, n: int) -> tuple[list[float], list[float]]:
     client.watch("path", seen)
     trips, deliveries = [], []
     for number in range(n):
+        time.sleep(SETTLED)
         holder = f"holder-{number}"
         answer = client.put("path", holder)
         trips.append(1000 * answer["took"])
@@ -119,7 +121,7 @@ def _measure_path(address: Address, n: int) -> tuple[list[float], list[float]]:
 def measure(server: Questions, n: int) -> list[Figure]:
     """Hand over ``n`` times."""
     address = server.address
-    trips, deliveries = _measure_path(address, 200)
+    trips, deliveries = _measure_path(address, n)
     pipes, processes = [], []
     for user in (LEADER, CANDIDATE):
         process, ours = begin(_take_turns, address, user, n // 2)

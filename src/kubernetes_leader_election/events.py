@@ -273,6 +273,10 @@ class Handlers:
         """Tell how many handlers wait for the event."""
         return len(self._registered.get(event_name(event), ()))
 
+    def any(self) -> bool:
+        """Tell whether anybody waits for any event."""
+        return any(self._registered.values())
+
     def _register(
         self, event: str, handler: _H | None, *, once: bool
     ) -> _H | Callable[[_H], _H]:

@@ -264,7 +264,9 @@ class BaseElector(Generic[TermT]):
     def _add(self, event: str, handler: _H, *, once: bool) -> _H:
         self._check_handler(handler)
         handlers = self._life.teller.handlers
-        return (handlers.once if once else handlers.on)(event, handler)
+        added = (handlers.once if once else handlers.on)(event, handler)
+        self._life.expect_letters()
+        return added
 
     def _check_handler(self, handler: Handler) -> None:
         """Refuse a handler that this kind of elector cannot call."""

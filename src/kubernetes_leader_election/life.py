@@ -140,6 +140,7 @@ class Life(Outlook[TermT]):
                 shared_auto_close().forget(self)
                 shared_auto_close().take_back()
                 raise
+        self.expect_letters()
         try:
             if deaf:
                 _say_no_signals(self.teller.log)
@@ -148,6 +149,12 @@ class Life(Outlook[TermT]):
         except BaseException:
             self.ask_to_stop()  # or it would go on without whoever sees start() fail
             raise
+
+    def expect_letters(self) -> None:
+        """Have whoever calls the handlers stand by, if this life has begun."""
+        courier = self.teller.courier
+        if courier is not None and self._started and not self.forked:
+            courier.wake()
 
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""

@@ -38,7 +38,7 @@ class Courier(Protocol):
 
     def wake(self) -> None:
         """
-        Say that there may be letters, or that the life is over.
+        Say that there may be letters, now or soon, or that the life is over.
 
         Any thread; never blocks, never raises.
         """

@@ -45,12 +45,16 @@ class ThreadCourier:
             self._changed.notify()
 
     def wake(self) -> None:
-        """Say that there may be letters. Any thread; never blocks, never raises."""
+        """Say that there may be letters, soon. Any thread; never blocks or raises."""
         with self._changed:
             if self._running:
                 self._changed.notify()
                 return
-            if not self._life.teller.mailbox:
+            teller = self._life.teller
+            # With handlers a thread waits for letters from the start on: at the exit of
+            # the interpreter there are no new threads (all since Python 3.12).
+            expects = self._life.running and teller.handlers.any()
+            if not teller.mailbox and not expects:
                 return
             self._running = True
         # To start a thread is to wait for it, which the engine's thread must not.

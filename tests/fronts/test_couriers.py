@@ -98,12 +98,29 @@ def test_stop_waits_for_a_lost_handler_that_has_no_thread_yet(client, threadless
     held = []
     elector = sync.Elector(**options())
     elector.on(EVENTS.LEADERSHIP_LOST, lambda _: held.append(holder(client)))
+    threadless(2)
     elector.start()
     elector.wait_until_leading(PATIENCE)
-    threadless(1)
     elector.stop(PATIENCE)
     assert held == ["me"]
     assert holder(client) == ""
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_thread_for_handlers_waits_for_the_first_letter(client, late):
+    """Fault 16: since Python 3.12 none can be started for the loss at the exit."""
+    before = handler_threads()
+    elector = sync.Elector(**options())
+    if not late:
+        elector.on(EVENTS.LEADERSHIP_LOST, str)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    if late:
+        assert not handler_threads() - before, "nobody is to be called"
+        elector.on(EVENTS.LEADERSHIP_LOST, str)
+    until(lambda: handler_threads() - before)
+    elector.stop(PATIENCE)
+    until(lambda: not handler_threads() - before)
 
 
 def test_threads_for_handlers_end_with_each_life(client):

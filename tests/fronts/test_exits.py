@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 
 import pytest
@@ -10,6 +11,7 @@ from tests.fronts.driven import until
 
 pytestmark = pytest.mark.slow
 
+AFTER_MAIN = "in a thread that is no daemon and ends"
 RELEASED = {
     "never started": "elector = sync.Elector(**options()); say('ready')",
     "just started": "elector = sync.Elector(**options()); elector.start(); say('ready')",
@@ -97,7 +99,7 @@ RELEASED = {
         elector.step_down(stay_out=100)
         say("ready")
         """,
-    "in a thread that is no daemon and ends": """
+    AFTER_MAIN: """
         elector = sync.Elector(**options())
         elector.start()
         def work():
@@ -122,6 +124,8 @@ RELEASED = {
 @pytest.mark.parametrize("source", RELEASED.values(), ids=RELEASED)
 def test_exit_releases_when_the_work_is_over(program, source):
     """Fault 16: no hang, no traceback, and nobody has to wait for the Lease."""
+    if source == RELEASED[AFTER_MAIN] and (3, 12) <= sys.version_info < (3, 12, 2):
+        pytest.skip("these start no thread once the main one has ended (gh-113964)")
     running = program(textwrap.dedent(source))
     running.wait_for("ready")
     assert running.finish() == 0
