@@ -11,6 +11,7 @@ from typing import Final
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core.life import NEVER
 from kubernetes_leader_election.core.orders import PendingWrite
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.sightings import Sightings
@@ -92,7 +93,7 @@ class Answers(Sightings):
             self._watch_at = self._may_watch_at
             if self.state in FOLLOWING:
                 self._want_read(self._poll_interval())
-        elif self._watch_at is None:
+        elif self._watch_at == NEVER:
             self._watch_at = now + self._backoff(self._watch_failures)
 
     # Writes -------------------------------------------------------------------
@@ -214,7 +215,7 @@ class Answers(Sightings):
     def _watch_broke(self, error: LeaseApiError | None) -> None:
         """Rule 16: any oddity in a stream: close, GET, watch again, with backoff."""
         self._watch_failures += 1
-        self._watch_at = None
+        self._watch_at = NEVER
         now = self._now.boottime
         if error is not None and error.status == 403:
             if self._may_watch_at == 0.0:  # said once

@@ -20,11 +20,12 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import notes, wishes
 from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.answers import FOLLOWING, Answers
-from kubernetes_leader_election.core.life import FORMER_KEPT
+from kubernetes_leader_election.core.life import FORMER_KEPT, NEVER
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     CONTENDING,
+    HELD,
     HOLDING,
     LEADER,
     LOOKING,
@@ -42,8 +43,6 @@ from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisus
 
 CLOCK_STEP: Final = 1e-6
 """Seconds at least between two looks at a clock, lest rounding make them endless."""
-
-NEVER: Final = float("inf")
 
 _WANT_WATCH: Final = FOLLOWING | HOLDING | {ACQUIRING}
 _LEADS_ON: Final = frozenset(
@@ -124,13 +123,13 @@ class Election(Answers):
             self._timed_out(read.request_id, "reading")
         if write is not None and now.boottime >= write.deadline:
             self._timed_out(write.request_id, "writing")
-        if self.state in (RELEASING, WITHDRAWING):
+        if self.state is RELEASING or self.state is WITHDRAWING:
             if now.boottime >= self._give_up_at:
                 self._give_up()
         elif orders.watch_id is not None and now.boottime >= self._silent_at:
             # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
-            self._watch_at = None
+            self._watch_at = NEVER
             self._want_read(0.0)
         self._settle()
 
@@ -151,19 +150,14 @@ class Election(Answers):
         if state is STOPPED:
             return None
         read, write = orders.read, orders.write
-        if read is not None:
-            due = read.deadline
-        else:
-            due = self._read_at if self._read_at is not None else NEVER
+        due = self._read_at if read is None else read.deadline
         if write is not None and write.deadline < due:
             due = write.deadline
         if state in _WANT_WATCH:
-            watch_due = (
-                self._silent_at if orders.watch_id is not None else self._watch_at
-            )
-            if watch_due is not None and watch_due < due:
+            watch_due = self._watch_at if orders.watch_id is None else self._silent_at
+            if watch_due < due:
                 due = watch_due
-        if state is WAITING:  # where most are, nearly all the time
+        if state is WAITING:
             now = self._now
             left = self._observation.left(now)
             state_due = now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
@@ -187,7 +181,7 @@ class Election(Answers):
             return NEVER if writes else self._contend_at
         if state is RELEASING and not writes and not self._doubt:
             return min(self._give_up_at, self._write_at)
-        if state in (RELEASING, WITHDRAWING):
+        if state is RELEASING or state is WITHDRAWING:
             return self._give_up_at
         if state is STANDING_BY and self._stay_out_until is not None:
             return self._stay_out_until
@@ -247,7 +241,7 @@ class Election(Answers):
             self._change(Fact.DRIVER_FAILED)
         self._doubt = False
         self._count_failure()
-        self._watch_at = None
+        self._watch_at = NEVER
         self._want_read(self._backoff(self._failures))
 
     # What the state wants -----------------------------------------------------
@@ -260,13 +254,16 @@ class Election(Answers):
 
     def _settle(self) -> None:
         """Draw the conclusions, then order what the state wants."""
-        if self.state in _LEADS_ON:
+        if self.state is WAITING:  # where most are, nearly all the time
+            if self._verdict() is not HELD:
+                self._conclude()
+        elif self.state in _LEADS_ON:
             self._conclude()
         state, now, orders = self.state, self._now.boottime, self._orders
         if state is STOPPED:
             return
-        if self._read_at is not None and orders.read is None and now >= self._read_at:
-            self._read_at = None
+        if now >= self._read_at and orders.read is None:
+            self._read_at = NEVER
             timeout = self.settings.request_timeout
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
@@ -279,10 +276,9 @@ class Election(Answers):
             elif state is RELEASING:
                 self._release()
         if orders.watch_id is None:
-            watch_at = self._watch_at
-            if watch_at is None or now < watch_at or state not in _WANT_WATCH:
+            if now < self._watch_at or state not in _WANT_WATCH:
                 return
-            self._watch_at = None
+            self._watch_at = NEVER
             self._watch_news = now
             orders.order_watch(self._observation.watch_from or "0", since=now)
         observation = self._observation
@@ -310,7 +306,7 @@ class Election(Answers):
                 else:
                     self._looked = self._looked or verdict is not Fact.FREE
                     self._change(verdict)
-        if self.state in (WAITING, CONTENDING):
+        if self.state is WAITING or self.state is CONTENDING:
             verdict = self._verdict()
             if verdict is None:
                 verdict = Fact.HELD

@@ -34,6 +34,8 @@ from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.core.wishes import yield_to_successor
 from kubernetes_leader_election.errors import LeaseApiError
 
+NEVER: Final = float("inf")
+
 AFTER_RELEASE: Final = 0.025
 """Seconds at most before writing on a released Lease (rule 13)."""
 AFTER_EXPIRY: Final = 0.4
@@ -104,11 +106,11 @@ class Life:
         self._stay_out_until: float | None = None
         self._looked = False
         self._doubt = False
-        self._read_at: float | None = None
+        self._read_at = NEVER
         self._write_at = 0.0
-        self._watch_at: float | None = None
+        self._watch_at = NEVER
         self._watch_news = 0.0
-        self._silent_at = float("inf")
+        self._silent_at = NEVER
         """When a watch that is open will have brought nothing for too long."""
         self._contend_at = 0.0
         self._give_up_at = 0.0
@@ -187,7 +189,8 @@ class Life:
                 self._tries = []
                 self._observation.forget()
                 self._announced = None
-                self._read_at = self._watch_at = self._stay_out_until = None
+                self._read_at = self._watch_at = NEVER
+                self._stay_out_until = None
             case _:
                 pass
 
@@ -310,7 +313,7 @@ class Life:
 
     def _want_read(self, delay: float) -> None:
         due = self._now.boottime + delay
-        if self._read_at is None or due < self._read_at:
+        if due < self._read_at:
             self._read_at = due
 
     def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:

@@ -47,9 +47,9 @@ class Stamper:
             renew_time = max(renew_time, self._last + max(elapsed, 1))
         self._last, self._at = renew_time, now
         return Stamp(
-            holder_identity=self._identity if holder is None else holder,
-            acquire_time=renew_time if acquire_time is None else acquire_time,
-            renew_time=renew_time,
+            self._identity if holder is None else holder,
+            renew_time if acquire_time is None else acquire_time,
+            renew_time,
         )
 
 

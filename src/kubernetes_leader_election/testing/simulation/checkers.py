@@ -358,16 +358,8 @@ class Checks:
             self._check_order(time, who, lease)
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
-        return Order(
-            witness=who,
-            lease=lease,
-            boottime=boottime,
-            monotonic=monotonic,
-            time=time,
-            was_newcomer=seen is None or not seen.held,
-            base=seen,
-            absent_for=absent,
-        )
+        newcomer = seen is None or not seen.held
+        return Order(who, lease, boottime, monotonic, time, newcomer, seen, absent)
 
     def _check_order(self, time: float, who: Witness, lease: Mapping[str, Any]) -> None:
         spec, metadata = lease["spec"], lease["metadata"]

@@ -148,21 +148,21 @@ class World:
         for fault in plan.faults:
             self.at(fault.at, self._inject, fault)
         self.at(plan.heal_at, self.liveness.heal, None)
-        heap, pop = self.heap, heapq.heappop
-        limit = 1000 + int(EVENT_LIMIT * len(plan.nodes) * (plan.ends / 60.0 + 1.0))
+        heap, pop, ends = self.heap, heapq.heappop, plan.ends
+        limit = 1001 + int(EVENT_LIMIT * len(plan.nodes) * (ends / 60.0 + 1.0))
         try:
-            while heap:
+            for _ in range(limit):
+                if not heap:
+                    break
                 time, _, action, argument = pop(heap)
-                if time > plan.ends:
+                if time > ends:
                     break
                 self.time = time
                 action(argument)
-                limit -= 1
-                if limit < 0:
-                    self.checks.broken(
-                        time, "core", "world", "runs away: endless events"
-                    )
-                    break
+            else:
+                self.checks.broken(
+                    self.time, "core", "world", "runs away: endless events"
+                )
         except _Finished:
             pass
         return self._outcome()
