@@ -118,15 +118,15 @@ class Election(Answers):
         if self._term is not None:
             self._look_at_the_clock(now, self._term)
         orders = self._orders
-        read, write = orders.read, orders.write
-        if read is not None and now.boottime >= read.deadline:
+        read, write, boottime = orders.read, orders.write, now.boottime
+        if read is not None and boottime >= read.deadline:
             self._timed_out(read.request_id, "reading")
-        if write is not None and now.boottime >= write.deadline:
+        if write is not None and boottime >= write.deadline:
             self._timed_out(write.request_id, "writing")
         if self.state is RELEASING or self.state is WITHDRAWING:
-            if now.boottime >= self._give_up_at:
+            if boottime >= self._give_up_at:
                 self._give_up()
-        elif orders.watch_id is not None and now.boottime >= self._silent_at:
+        elif orders.watch_id is not None and boottime >= self._silent_at:
             # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
             self._watch_at = NEVER
@@ -282,8 +282,7 @@ class Election(Answers):
             self._watch_news = now
             orders.order_watch(self._observation.watch_from or "0", since=now)
         observation = self._observation
-        snapshot = observation.snapshot
-        if snapshot is None or not snapshot.record.holder_identity:
+        if not observation.holder:
             self._silent_at = NEVER
         else:
             heard, since = self._watch_news, orders.watch_since
@@ -332,11 +331,7 @@ class Election(Answers):
     def _stand_by(self) -> None:
         until = self._stay_out_until
         if until is not None:
-            record = self._observation.record
-            another = record is not None and record.holder_identity not in (
-                "",
-                self.settings.identity,
-            )
+            another = self._observation.holder not in ("", self.settings.identity)
             if another or self._now.boottime >= until:
                 self._stay_out_until = None
         if self._may_contend():

@@ -220,10 +220,9 @@ class Life:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""
         observation = self._observation
         verdict = observation.verdict(self._now)
-        if verdict is HELD and observation.snapshot is not None:
-            holder = observation.snapshot.record.holder_identity
-            # Most Leases are held by another, and this is asked all the time.
-            if holder == self.settings.identity and self._is_former():
+        # Most Leases are held by another, and this is asked all the time.
+        if verdict is HELD and observation.holder == self.settings.identity:
+            if self._is_former():
                 return FREE
         return verdict
 

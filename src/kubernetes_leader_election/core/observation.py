@@ -23,6 +23,7 @@ class Observation:
     __slots__ = (
         "_held_for",
         "_own_duration",
+        "holder",
         "missing",
         "resource_version",
         "seen_before",
@@ -40,6 +41,8 @@ class Observation:
         self.seen_before = False
         """Whether this process ever saw the Lease (rule 4)."""
         self.snapshot: Snapshot | None = None
+        self.holder = ""
+        """Who holds the Lease by that snapshot; empty where nobody does."""
         self.since: Now | None = None
         """First receipt of what is known now."""
         self.missing = False
@@ -55,6 +58,7 @@ class Observation:
     def forget(self) -> None:
         """Drop what is known, except that it was held and for how long (rule 4)."""
         self.snapshot, self.since, self.missing = None, None, False
+        self.holder = ""
         self.resource_version = self.watch_from = ""
         self.version = None
 
@@ -84,21 +88,18 @@ class Observation:
     def see(self, snapshot: Snapshot, now: Now) -> bool:
         """Take a snapshot as what stands now; tell whether the record changed."""
         before = self.snapshot
-        changed = (
-            before is None
-            or before.record != snapshot.record
-            or before.uid != snapshot.uid
-        )
+        _, record, uid, resource_version, version = snapshot
+        changed = before is None or before.record != record or before.uid != uid
         self.snapshot = snapshot
         self.missing = False
         self.seen_before = True
-        self.resource_version = self.watch_from = snapshot.resource_version
-        self.version = snapshot.version
+        self.resource_version = self.watch_from = resource_version
+        self.version = version
         if changed:
             self.since = now
-            record = snapshot.record
+            self.holder = record.holder_identity
             self.wait = float(record.duration(self._own_duration))
-            self._held_for = self.wait if record.holder_identity else 0.0
+            self._held_for = self.wait if self.holder else 0.0
         return changed
 
     def see_missing(self, now: Now) -> bool:
@@ -106,6 +107,7 @@ class Observation:
         if self.missing:
             return False
         self.snapshot, self.missing, self.since = None, True, now
+        self.holder = ""
         # Rule 4: whoever held it last, seen or not, may believe for a full duration.
         self.wait = max(float(self._own_duration), self._held_for)
         return True
@@ -123,11 +125,8 @@ class Observation:
         """Judge what is known: HELD, FREE, EXPIRED, or None where nothing is."""
         if self.since is None:
             return None
-        snapshot = self.snapshot
-        if snapshot is None:
-            if self.missing and not self.seen_before:
+        if not self.holder:
+            if self.snapshot is not None or not self.seen_before:
                 return FREE
-        elif not snapshot.record.holder_identity:
-            return FREE
         # G1: by the record's own duration, counted after its first receipt.
         return EXPIRED if self.left(now) <= 0.0 else HELD

@@ -93,10 +93,11 @@ class Stamp(NamedTuple):
 
     def is_on(self, record: LeaseRecord) -> bool:
         """Tell whether ``record`` carries this stamp."""
+        holder_identity, acquire_time, renew_time = self
         return (
-            record.renew_time == self.renew_time
-            and record.acquire_time == self.acquire_time
-            and record.holder_identity == self.holder_identity
+            record.renew_time == renew_time
+            and record.acquire_time == acquire_time
+            and record.holder_identity == holder_identity
         )
 
 

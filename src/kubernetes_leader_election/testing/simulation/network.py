@@ -299,9 +299,10 @@ class Network:
     def tell_watches(self) -> None:
         """Send the newest change to every open watch."""
         change = self.store.history[-1]
+        version = change.version
         for watch in self.watches:
             # A watch from the future hears only of what comes after it.
-            if change.version > watch.version:
+            if version > watch.version:
                 self._push(watch, change)
 
     def _push(self, watch: Watch, change: Change) -> None:

@@ -155,7 +155,7 @@ class Wire:
         self.say(message)
 
     def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
-        number, status, stored = ticket.number, answer.status, answer.stored
+        number, (status, stored, reason) = ticket.number, answer
         if status in (200, 201) and stored is not None:
             self._observe(stored)
             if ticket.lease is None:
@@ -164,8 +164,8 @@ class Wire:
         if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
-        if status == 409 or (status == 422 and "must be specified" in answer.reason):
-            return m.WriteConflict(request_id=number, message=answer.reason)
+        if status == 409 or (status == 422 and "must be specified" in reason):
+            return m.WriteConflict(request_id=number, message=reason)
         if status in (-1, 400, 401, 403, 404, 422, 429):
             return m.RequestFailed(request_id=number, error=_error(answer))
         return m.OutcomeUnknown(request_id=number, error=_error(answer))
@@ -221,19 +221,16 @@ class Wire:
         if watch is not self.watch:
             return
         world = self.world
+        _, _, kind, stored = change
         world.checks.observed(
             self.witness,
             self.node.clocks.read(world.time)[1],
-            None if change.type == "DELETED" else change.stored,
+            None if kind == "DELETED" else stored,
         )
-        if self.world.recorder is not None:
-            text = f"< WatchEvent {change.type}{_brief(Answer(200, change.stored))}"
-            self.world.recorder.event(self.world.time, self.name, text)
-        self.say(
-            m.WatchEvent(
-                request_id=watch.number, type=change.type, object=change.stored.lease
-            )
-        )
+        if world.recorder is not None:
+            text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"
+            world.recorder.event(world.time, self.name, text)
+        self.say(m.WatchEvent(request_id=watch.number, type=kind, object=stored.lease))
 
     def watch_bookmarked(self, watch: Watch, version: int) -> None:
         """Take a bookmark from the network."""
