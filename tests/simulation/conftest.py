@@ -12,16 +12,21 @@ SHRINK_FOR = 30.0
 
 
 @pytest.fixture
-def fail_with_story(request):
+def fail_with_story(request, tmp_path_factory):
     """
     Give a function that fails the test with the shrunk story of a world.
 
     The world is drawn, too: the message names the file, which is in
-    ``.pytest_cache/d/failing-worlds``.
+    ``.pytest_cache/d/failing-worlds``, or in a temporary folder where pytest runs
+    without its cache.
     """
 
     def fail(plan, *, make_election=Election, because=""):
-        folder = request.config.cache.mkdir("failing-worlds")
+        cache = getattr(request.config, "cache", None)
+        if cache is not None:
+            folder = cache.mkdir("failing-worlds")
+        else:
+            folder = tmp_path_factory.mktemp("failing-worlds")
         story = explain(
             plan, make_election=make_election, seconds=SHRINK_FOR, pictures=folder
         )
