@@ -98,8 +98,8 @@ class Process(Wire):
                 carriers = self._carriers
                 for item in out:
                     carriers[type(item)](item)
-            if not self.alive:
-                return
+                if not self.alive:
+                    return
             belief = core.belief
             if belief is not self.belief:
                 self._belief_changed(belief, now)
@@ -140,11 +140,11 @@ class Process(Wire):
 
     def _arm(self, due: float) -> None:
         node, world = self.node, self.world
-        when = node.clocks.when_boottime(due)
+        when, time, lateness = node.clocks.when_boottime(due), world.time, node.lateness
         # A process wakes up at least a little late, and some a good deal.
-        when = (when if when > world.time else world.time) + 1e-6
-        if node.lateness:
-            when += node.lateness * node.draw()
+        when = (when if when > time else time) + 1e-6
+        if lateness:
+            when += lateness * node.draw()
         if when < self._due_event:
             self._event_due, self._due_event = due, when
             heappush(world.heap, (when, world.number(), self._timer_fired, when))
@@ -163,22 +163,22 @@ class Process(Wire):
             return
         self._event_due = self._due_event = NEVER
         world = self.world
-        due = self._due
+        due, time = self._due, world.time
         if due == NEVER:
             return
-        if node.clocks.boottime(world.time) < due:
+        if node.clocks.boottime(time) < due:
             self._arm(due)
             return
-        if world.time - self._spun_at > 1e-3:
+        if time - self._spun_at > 1e-3:
             self._spins = 0
-            self._spun_at = world.time
+            self._spun_at = time
         self._spins += 1
         if self._spins > SPIN_LIMIT:
             text = f"handles its timer again and again in state {self.core.state.name}"
-            world.checks.broken(world.time, "core", self.name, text)
+            world.checks.broken(time, "core", self.name, text)
             self.die()
             return
-        self.tick()
+        self.say(None)
 
     # Belief -------------------------------------------------------------------
 
