@@ -11,6 +11,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 
 
@@ -49,17 +50,24 @@ def main() -> int:
         if os.fork() > 0:
             os._exit(0)
         note("grandchild", str(os.getpid()))
+    stopping = threading.Event()
+
+    def wait_for_signals() -> None:
+        # Without a timeout: after a stop that is longer than it, sigtimedwait() gives
+        # a signal that never came.
+        while True:
+            came = signal.sigwait(caught)
+            note("signal", signal.Signals(came).name)
+            if came in (signal.SIGTERM, signal.SIGINT) and not options.ignore_term:
+                stopping.set()
+
+    threading.Thread(target=wait_for_signals, daemon=True).start()
     until = time.monotonic() + options.last
-    stopping = False
-    while not stopping and time.monotonic() < until:
+    while not stopping.is_set() and time.monotonic() < until:
         note("work", "yes")
-        came = signal.sigtimedwait(caught, options.every)
-        if came is not None:
-            note("signal", signal.Signals(came.si_signo).name)
-            ends = came.si_signo in (signal.SIGTERM, signal.SIGINT)
-            stopping = ends and not options.ignore_term
+        stopping.wait(options.every)
     note("work", "no")
-    if options.crash and not stopping:
+    if options.crash and not stopping.is_set():
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGSEGV)
     return options.exit_code
