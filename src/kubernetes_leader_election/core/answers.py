@@ -30,6 +30,8 @@ FOLLOWING: Final = frozenset(
 class Answers(Sightings):
     """Conclude from the responses to requests."""
 
+    __slots__ = ()
+
     # Reads --------------------------------------------------------------------
 
     def _on_fetched(self, message: m.LeaseFetched) -> None:

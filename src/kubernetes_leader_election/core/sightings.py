@@ -29,6 +29,8 @@ from kubernetes_leader_election.errors import LeaderElectionError
 class Sightings(Life):
     """Conclude from what stands in the Lease."""
 
+    __slots__ = ()
+
     def _take(self, snapshot: Snapshot) -> None:
         """Take what stands in the Lease now, and conclude."""
         term = self._term
