@@ -23,7 +23,7 @@ def test_step_down_moves_the_leader_and_says_who_leads(call, server, kubeconfig)
         result = call("step-down", "moved", "--kubeconfig", kubeconfig)
         assert result.exit_code == 0, result.stderr
         assert "default/moved: bob leads now; nobody led for" in result.stdout
-        assert bob.current_leader
+        assert bob.wait_until_leading(60)
         assert not ada.current_leader
         annotations = server.lease("moved")["metadata"].get("annotations", {})
     assert STEP_DOWN not in annotations
@@ -36,7 +36,7 @@ def test_transfer_lets_the_named_candidate_lead(call, server, kubeconfig):
         result = call(
             "transfer", "named", "--to", "dan", "--kubeconfig", kubeconfig, "-o", "json"
         )
-        assert started[3].current_leader
+        assert started[3].wait_until_leading(60)
     found = json.loads(result.stdout)
     assert result.exit_code == 0
     assert (found["outcome"], found["leader"]) == ("done", "dan")
