@@ -23,12 +23,33 @@ def main() -> None:
         # kubectl starts its plugin by the file's name, which is what shells complete.
         variable = f"_{name.replace(' ', '-').replace('-', '_').upper()}_COMPLETE"
         cli(prog_name=name, complete_var=variable, auto_envvar_prefix="KLE")
+    except SystemExit as leaving:
+        error = _drop_unwritten()
+        if error is not None and not leaving.code:
+            sys.exit(f"Error: {error}")
+        raise
     except KeyboardInterrupt:
         # Before or after the part that would say more: no traceback in any case.
         sys.exit(128 + _signal.SIGINT)
     except OSError as error:
         # Help that cannot be written, for one: commands say their own.
+        _drop_unwritten()
         sys.exit(f"Error: {error}")
+
+
+def _drop_unwritten() -> OSError | None:
+    """
+    Write what waits in the buffer, or give it up and tell why it cannot be written.
+
+    At its end Python would try once more, and report that with a traceback.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return None if isinstance(error, BrokenPipeError) else error
+    return None
 
 
 def _hold_standard_descriptors() -> None:

@@ -261,13 +261,15 @@ def test_main_says_what_to_do_where_no_cluster_is_named(call, tmp_path):
     assert "kle dev" in line
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("words", [["--help"], ["timings"], ["manifests", "x"]])
 @pytest.mark.slow
-def test_main_says_in_a_line_that_its_output_cannot_be_written(words):
+def test_main_says_in_a_line_that_its_output_cannot_be_written(words, unbuffered):
     """A full disk behind stdout is one line and exit code 1, never a traceback."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [SCRIPTS / "kle", *words],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
