@@ -56,3 +56,26 @@ def test_package_alone_brings_nothing_heavy():
     found = modules("import kubernetes_leader_election")
     assert not {"asyncio", "ssl", "json", "http", "socket", "threading"} & found
     assert [n for n in found if n.startswith("kubernetes_leader_election.")] == []
+
+
+HELP = """
+import contextlib, io
+from kubernetes_leader_election.cli.main import cli
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as page:
+    cli([{command!r}, "--help"], prog_name="kle")
+assert "Usage: kle {command}" in page.getvalue()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "check", "timings"])
+def test_help_brings_hardly_more_than_click(command):
+    """Nobody waits for the engine, PyYAML or a client to read a page of help."""
+    beyond = modules(HELP.format(command=command)) - modules(
+        "import click, json, pathlib, click.shell_completion"
+    )
+    ours = {n for n in beyond if n.startswith("kubernetes_leader_election")}
+    assert not NOT_NEEDED - {"click"} & {name.partition(".")[0] for name in beyond}
+    assert not {"asyncio", "ssl", "http", "socket", "subprocess"} & beyond
+    assert not [n for n in ours if ".engine" in n or ".core" in n or "settings" in n]
+    assert len(ours) <= 10, sorted(ours)
