@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -28,23 +30,47 @@ raise SystemExit(7)
 """
 
 
+def environment(**more: object) -> dict[str, str]:
+    """Give the variables of a shell in which no kubeconfig is chosen."""
+    found = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
+    return {**found, "PYTHONUNBUFFERED": "1", **{k: str(v) for k, v in more.items()}}
+
+
+@contextlib.contextmanager
+def serving(*words: object, **more: object) -> Iterator[subprocess.Popen[str]]:
+    """Run `kle dev` as a process of its own, until the block ends."""
+    process = subprocess.Popen(
+        [KLE, "dev", "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**more),
+    )
+    first = process.stdout.readline()
+    assert first.startswith("Serving Leases on http://127.0.0.1:"), first
+    yield process
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def kle(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+    """Call the command line in a shell in which no kubeconfig is chosen."""
+    return subprocess.run(
+        [KLE, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(**more),
+    )
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """Run `kle dev` as a process of its own; give it and its kubeconfig."""
     path = tmp_path / "config"
-    process = subprocess.Popen(
-        [KLE, "dev", "--port", "0", "--write-kubeconfig", path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    first = process.stdout.readline()
-    assert first.startswith("Serving Leases on http://127.0.0.1:"), first
-    yield process, path
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == 0
+    with serving("--write-kubeconfig", path) as process:
+        yield process, path
 
 
 @pytest.mark.slow
@@ -137,6 +163,87 @@ def test_dev_fault_says_when_no_server_is_there(call, tmp_path):
     result = call("dev", "fault", "--kubeconfig", tmp_path / "none")
     assert result.exit_code == 3
     assert "Start one with `dev`" in result.stderr
+
+
+@pytest.mark.slow
+def test_dev_with_a_command_leaves_the_file_of_another_server_alone(tmp_path):
+    """A running `dev` keeps its kubeconfig; that of the command is gone at the end."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    show = 'test -s "$KUBECONFIG" && echo "$KUBECONFIG" && kle dev fault throttle'
+    where = {"XDG_CACHE_HOME": tmp_path, "TMPDIR": folder}
+    path = f"{KLE.parent}:{os.environ['PATH']}"
+    shared = tmp_path / "kubernetes-leader-election" / "dev-kubeconfig"
+    with serving(**where):
+        before = shared.read_text()
+        done = kle("dev", "--", "sh", "-c", show, **where, PATH=path)
+        assert done.returncode == 0, done.stderr
+        assert shared.read_text() == before
+        # Ordered inside the command, it is a fault of the command's own server.
+        assert "Throttle" in done.stdout
+        assert "There are no faults." in kle("dev", "fault", **where).stdout
+    used = Path(done.stdout.splitlines()[0])
+    assert used.is_relative_to(folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_dev_fault_reaches_the_server_that_the_hint_came_from(tmp_path):
+    """With two servers, the printed line leads to its own; so does KUBECONFIG."""
+    path = tmp_path / "a file"
+    cache = {"XDG_CACHE_HOME": tmp_path}
+    with serving(**cache), serving("--write-kubeconfig", path, **cache) as other:
+        lines = [other.stdout.readline() for _ in range(4)]
+        (hint,) = [line for line in lines if "dev fault" in line]
+        named, _, _ = hint.partition(" how to make it misbehave")
+        words = shlex.split(named)
+        assert words == ["kle", "dev", "fault", "--kubeconfig", str(path)]
+        assert "Throttle" in kle(*words[1:], "throttle", **cache).stdout
+        assert "Throttle" in kle("dev", "fault", **cache, KUBECONFIG=path).stdout
+        assert "no faults" in kle("dev", "fault", **cache).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [True, False], ids=["a cluster's", "missing"])
+def test_dev_fault_gives_no_orders_to_a_cluster(call, server, tmp_path, there):
+    """A KUBECONFIG that is not of `dev` is passed over, for the server of `dev`."""
+    cluster, cache = tmp_path / "cluster", tmp_path / "kubernetes-leader-election"
+    cache.mkdir()
+    server.kubeconfig(path=cache / "dev-kubeconfig")
+    if there:
+        text = server.kubeconfig().replace("embedded-lease-api", "production")
+        # Where nobody listens: to ask there would fail.
+        cluster.write_text(text.replace(server.url, "http://127.0.0.1:1"))
+    told = call("dev", "fault", KUBECONFIG=str(cluster), XDG_CACHE_HOME=str(tmp_path))
+    assert told.stdout == "There are no faults.\n", told.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "wrong", "advice"),
+    [
+        (
+            ["--state", "/nonexist/dir/f"],
+            "cannot keep the Leases in /nonexist",
+            "--state",
+        ),
+        (
+            ["--write-kubeconfig", "/proc/x/y"],
+            "cannot write the kubeconfig /proc/x/y",
+            "--write-kubeconfig",
+        ),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1:0", "--host"),
+    ],
+    ids=["state", "kubeconfig", "address"],
+)
+def test_dev_says_what_is_wrong_and_which_option_mends_it(words, wrong, advice):
+    """One line: the file or address, why, and the option to give."""
+    done = kle("dev", "--port", "0", *words)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert wrong in line
+    assert "Errno" not in line
+    assert f"{advice}" in line.partition(wrong)[2]
 
 
 def test_dev_fault_help_names_every_fault_and_order_there_is():

@@ -118,3 +118,11 @@ def test_manifests_refuse_what_a_cluster_would_refuse(call, words):
     assert result.exit_code == 2
     assert "Error:" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("image", ["", "  ", "a b"])
+def test_manifests_refuse_what_is_no_image(call, image):
+    """The API server would refuse the pods only, where nobody looks."""
+    result = call("manifests", "billing", "--image", image)
+    assert result.exit_code == 2
+    assert "Give one as in registry.example/app:1.0" in result.stderr

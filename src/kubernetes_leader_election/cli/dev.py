@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import shlex
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,7 +60,8 @@ def default_kubeconfig() -> Path:
 @option(
     "--write-kubeconfig",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where to write the kubeconfig; kept out of the way in ~/.cache unless given.",
+    help="Where to write the kubeconfig; unless given, ~/.cache, and with COMMAND a "
+    "temporary file.",
 )
 @option("--state", type=click.Path(dir_okay=False), help="Keep the Leases in a file.")
 @option(
@@ -105,38 +110,84 @@ def command(
     shown = not command_line if show_requests is None else show_requests
     if shown:
         server.requests.on_answer = _show
-    path = write_kubeconfig or default_kubeconfig()
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Blocked before the server's thread starts, so that it inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         server.start()
     except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {host}:{number}: {error.strerror}. Give another --port."
-        ) from error
+        raise _not_started(error, f"{host}:{number}", state) from error
     try:
-        server.kubeconfig(path=path)
-        if command_line:
-            raise SystemExit(_run(command_line, server, path))
-        if output == "text":
-            _introduce(server, path)
-        else:
-            emit({"url": server.url, "kubeconfig": str(path)}, output)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        with _kubeconfig(server, write_kubeconfig, passing=bool(command_line)) as path:
+            if command_line:
+                raise SystemExit(_run(command_line, server, path))
+            if output == "text":
+                _introduce(server, path, shared=write_kubeconfig is None)
+            else:
+                emit({"url": server.url, "kubeconfig": str(path)}, output)
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
     finally:
         server.stop()
 
 
-def _introduce(server: LeaseServer, path: Path) -> None:
+def _not_started(
+    error: OSError, address: str, state: str | None
+) -> click.ClickException:
+    """Say which of the two it was, the address or the file, and what to do."""
+    of_file = error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if state is not None and of_file:
+        return click.ClickException(
+            f"cannot keep the Leases in {state}: {error.strerror}. Give --state a file "
+            "in a folder that is there and can be written to."
+        )
+    return click.ClickException(
+        f"cannot listen on {address}: {error.strerror}. Give another --port or --host."
+    )
+
+
+@contextlib.contextmanager
+def _kubeconfig(
+    server: LeaseServer, asked: Path | None, *, passing: bool
+) -> Iterator[Path]:
+    """
+    Write the kubeconfig: where it was asked for, else to the file of `dev fault`.
+
+    With a command it is a temporary one, removed at the end: the other file may belong
+    to a server that goes on.
+    """
+    with contextlib.ExitStack() as stack:
+        path = asked or default_kubeconfig()
+        try:
+            if asked is None and passing:
+                import tempfile  # noqa: PLC0415 - help is quick
+
+                folder = tempfile.TemporaryDirectory(prefix="kle-dev-")
+                path = Path(stack.enter_context(folder)) / "kubeconfig"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            server.kubeconfig(path=path)
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot write the kubeconfig {path}: {error.strerror}. Give "
+                "--write-kubeconfig a file in a folder that can be written to."
+            ) from error
+        yield path
+
+
+def _introduce(server: LeaseServer, path: Path, *, shared: bool) -> None:
     click.echo(f"Serving Leases on {server.url}")
+    named = shlex.quote(str(path))
     for line, about in (
-        (f"export KUBECONFIG={path}", "for kubectl and kle"),
+        (f"export KUBECONFIG={named}", "for kubectl and kle"),
         ("kle run my-lease --kubeconfig $KUBECONFIG -- COMMAND", "a replica"),
         ("kle watch", "who leads"),
-        ("kle dev fault", "how to make it misbehave"),
+        (_fault_hint(path, shared=shared), "how to make it misbehave"),
     ):
         click.echo(f"  {style(f'{line:54}', bold=True)} {about}")
+
+
+def _fault_hint(path: Path, *, shared: bool) -> str:
+    """Give the call that reaches this server, and no other one of this machine."""
+    named = "" if shared else f" --kubeconfig {shlex.quote(str(path))}"
+    return f"kle dev fault{named}"
 
 
 def _show(record: RequestRecord) -> None:
@@ -164,7 +215,10 @@ def environment(server: LeaseServer, path: Path) -> dict[str, str]:
 
 def _run(command_line: tuple[str, ...], server: LeaseServer, path: Path) -> int:
     """Run the command; give its exit code as shells do."""
-    note(f"Serving Leases on {server.url} for {command_line[0]}")
+    note(
+        f"Serving Leases on {server.url} for {command_line[0]}; "
+        f"{_fault_hint(path, shared=False)} makes it misbehave."
+    )
     try:
         process = subprocess.Popen(  # noqa: S603 - the command that was asked for
             command_line,
@@ -234,7 +288,8 @@ def _table(title: str, rows: dict[str, str]) -> str:
 @option(
     "--kubeconfig",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="That of the server; the one that `dev` wrote last unless given.",
+    help="That of the server; unless given, KUBECONFIG if it is one of `dev`, else the "
+    "one that `dev` wrote last.",
 )
 @output_option
 def fault(*, words: tuple[str, ...], kubeconfig: Path | None, output: str) -> None:
@@ -252,4 +307,4 @@ def fault(*, words: tuple[str, ...], kubeconfig: Path | None, output: str) -> No
     """
     from kubernetes_leader_election.cli import dev_fault  # noqa: PLC0415 - help is quick
 
-    dev_fault.tell(words, kubeconfig or default_kubeconfig(), output)
+    dev_fault.tell(words, kubeconfig, output)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.dev import ORDERS
+from kubernetes_leader_election.cli.dev import ORDERS, default_kubeconfig
 from kubernetes_leader_election.cli.output import emit, printable
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import CredentialsError
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.credentials.base import Credentials
+
+CONTEXT: Final = "embedded-lease-api"
+"""The context in each kubeconfig that `dev` writes; no cluster is asked whether it is one."""
 
 
 class NoServerError(click.ClickException):
@@ -22,7 +30,7 @@ class NoServerError(click.ClickException):
     exit_code = exit_codes.NO_CLUSTER
 
 
-def tell(words: tuple[str, ...], config: Path, output: str) -> None:
+def tell(words: tuple[str, ...], config: Path | None, output: str) -> None:
     """
     Carry out one call of ``dev fault``.
 
@@ -64,13 +72,30 @@ def _list(faults: Any, output: str, none: str = "There are no faults.") -> None:
         )
 
 
-def _ask(config: Path, method: str, path: str, text: str = "") -> Any:
+def _credentials(config: Path | None) -> Credentials:
+    """
+    Find the server: the one named, that of KUBECONFIG, or the one that began last.
+
+    Raises:
+        NoServerError: there is no kubeconfig, or it cannot be used.
+
+    """
     try:
-        credentials = kubeconfig(config)
+        if config is None and os.environ.get("KUBECONFIG"):
+            # Of a real cluster, perhaps, which must not get such orders.
+            with contextlib.suppress(CredentialsError):
+                found = kubeconfig()
+                if found.source.endswith(f", context {CONTEXT!r}"):
+                    return found
+        return kubeconfig(config or default_kubeconfig())
     except CredentialsError as error:
         raise NoServerError(
             f"{error} Start one with `dev`, or name its kubeconfig with --kubeconfig."
         ) from error
+
+
+def _ask(config: Path | None, method: str, path: str, text: str = "") -> Any:
+    credentials = _credentials(config)
     server, context = credentials.server, credentials.tls_context(timeout=5)
     connection = (
         http.client.HTTPConnection(server.host, server.port, timeout=10)

@@ -239,6 +239,10 @@ def command(
     """
     lease = lease_name or name
     check_names(name, lease, namespace)
+    if not image or any(letter.isspace() for letter in image):
+        raise click.UsageError(
+            f"--image {image!r} names no image. Give one as in registry.example/app:1.0."
+        )
     runs = program == "run" if program else bool(command_line)
     if command_line and not runs:
         raise click.UsageError("COMMAND is for --for run: the library needs none.")
