@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kubernetes_leader_election.credentials.redaction import (
@@ -100,3 +102,14 @@ def test_password_of_small_letters_is_taken_out():
     """A password is one, however plain; a token that is a word belongs to a sentence."""
     assert without_secrets("password: hunter") == f"password: {REDACTED}"
     assert without_secrets("passwd=hunter x") == f"passwd={REDACTED} x"
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["a", "token", 'token"', "--token", "-", "bearer ", "token:'", "://a", "aA1+="],
+)
+def test_hostile_text_is_searched_in_no_time(word):
+    """Fault 50: nobody else runs while a form is searched, not even the engine."""
+    began = time.process_time()
+    without_secrets(word * (20_000 // len(word)))
+    assert time.process_time() - began < 2.0, "minutes, where a form has no bound"

@@ -24,6 +24,12 @@ _NAME: Final = (
     r"|refresh[-_]?code)"
 )
 _VALUE: Final = r"""(?!\[redacted)(?:"[^"]*"|'[^']*'|[^\s,;&"'}\])]+)"""
+_REST: Final = r"[\w.-]{0,64}"
+"""
+The rest of a name. What stands before the secret part is not asked for, and nothing
+here is without bound: on a text of one long word the engine would stand still, since
+nobody else runs while a form is searched.
+"""
 _SECRET_NAME: Final = re.compile(_NAME, re.IGNORECASE)
 _ODD: Final = r"(?=[^\s]*[^a-z\s.,:;])"
 """Ahead: more than a word of small letters, as a sentence has it."""
@@ -39,21 +45,24 @@ _RULES: Final = (
     (rf"(?i:\b(bearer|basic|negotiate|digest)\s+){_ODD}[^\s,;\"']+", rf"\1 {REDACTED}"),
     # token=xyz, "password": "xyz", --client-secret=xyz, token:xyz
     (
-        rf"(?i:([\w.-]*{_NAME}[\w.-]*[\"']?(?:\s*=\s*|:)(?!\s))){_VALUE}",
+        rf"(?i:({_NAME}{_REST}[\"']?(?:\s*=\s*|:)(?!\s))){_VALUE}",
         rf"\1{REDACTED}",
     ),
     (
-        rf"(?i:([\w.-]*{_NAME}[\w.-]*[\"']?\s*[:=]\s*))[\"'][^\"']*[\"']?",
+        rf"(?i:({_NAME}{_REST}[\"']?\s*[:=]\s*))[\"'][^\"']*[\"']?",
         rf"\1{REDACTED}",
     ),
     # Password: xyz, always; but "invalid token: expired" is no token.
     (
-        rf"(?i:([\w.-]*(?:passw|passphrase|pwd|secret)[\w.-]*\s*:\s+)){_VALUE}",
+        rf"(?i:((?:passw|passphrase|pwd|secret){_REST}\s*:\s+)){_VALUE}",
         rf"\1{REDACTED}",
     ),
-    (rf"(?i:([\w.-]*{_NAME}[\w.-]*\s*[:=]\s+)){_ODD}{_VALUE}", rf"\1{REDACTED}"),
+    (rf"(?i:({_NAME}{_REST}\s*[:=]\s+)){_ODD}{_VALUE}", rf"\1{REDACTED}"),
     # --token xyz
-    (rf"(?i:(--?[\w-]*{_NAME}[\w-]*\s+)){_VALUE}", rf"\1{REDACTED}"),
+    (
+        rf"(?i:((?<![\w-])--?[\w-]{{0,64}}?{_NAME}{_REST}\s+)){_VALUE}",
+        rf"\1{REDACTED}",
+    ),
     # Long runs that look drawn by lot.
     (r"\b[0-9a-fA-F]{32,}\b", REDACTED),
     (
