@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from conformance_client import GROUP, Api, lease
+from conformance_client import GROUP, STRATEGIC, Api, lease
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
@@ -43,6 +43,19 @@ def send_deep_json(api: Api) -> int:
     """Send a Lease with an unknown field that is nested five thousand times."""
     deep = b"[" * 5000 + b"]" * 5000
     return api.post(b'{"metadata":{"name":"p"},"deep":%b}' % deep).status
+
+
+def send_deep_patch(api: Api) -> int:
+    """Patch strategically with an unknown field that is nested two thousand times."""
+    api.created()
+    deep = b'{"a":' * 2000 + b"1" + b"}" * 2000
+    return api.patch(b'{"deep":%b}' % deep, kind=STRATEGIC).status
+
+
+def send_deep_yaml(api: Api) -> int:
+    """Send YAML with an unknown field that is nested two thousand times."""
+    body = b"metadata: {name: p}\ndeep: " + b"[" * 2000 + b"]" * 2000
+    return api.post(body, headers={"Content-Type": "application/yaml"}).status
 
 
 def send_known_kind(api: Api) -> str:
@@ -219,6 +232,20 @@ DIFFERENCES = [
         escapes_angle_brackets,
         embedded=False,
         real=True,
+    ),
+    Difference(
+        "deeply nested patches are refused",
+        "Python walks through a few hundred levels; it says so instead of breaking",
+        send_deep_patch,
+        embedded=400,
+        real=200,
+    ),
+    Difference(
+        "deeply nested YAML is refused",
+        "Python's parser walks through a few hundred levels",
+        send_deep_yaml,
+        embedded=400,
+        real=201,
     ),
 ]
 if sys.version_info < (3, 13):

@@ -209,3 +209,30 @@ def test_users_can_ask_who_they_are(target: Target, as_user):
     user = answer.json["status"]["userInfo"]
     assert user["username"] == target.subjects["alice"]
     assert "system:authenticated" in user["groups"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/healthz", True), ("/metrics", False)], ids=str
+)
+def test_reviews_judge_paths(as_user, api: Api, path, allowed):
+    """Access, reviews: one may ask about paths that are no resources."""
+    asked = {"spec": {"nonResourceAttributes": {"path": path, "verb": "get"}}}
+    answer = as_user("nobody").request("POST", REVIEWS, asked)
+    assert (answer.status, answer.json["status"]["allowed"]) == (201, allowed)
+    answer = api.request("POST", REVIEWS, asked)
+    assert (answer.status, answer.json["status"]["allowed"]) == (201, True)
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both", "neither"])
+def test_reviews_ask_about_one_thing(api: Api, both):
+    """Access, reviews: a resource or a path, else 422."""
+    spec = {"resourceAttributes": {"verb": "get", "resource": "leases"}}
+    spec["nonResourceAttributes"] = {"verb": "get", "path": "/healthz"}
+    answer = api.request("POST", REVIEWS, {"spec": spec if both else {}})
+    assert_refused(answer, 422, "Invalid", "exactly one of nonResourceAttributes or")
+
+
+def test_reviews_of_wrong_types_are_400(api: Api):
+    """Access, reviews: the question is an object."""
+    answer = api.request("POST", REVIEWS, {"spec": {"nonResourceAttributes": "x"}})
+    assert_refused(answer, 400, "BadRequest", "cannot unmarshal string")

@@ -28,6 +28,45 @@ def test_delete_answers_a_status(api: Api):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"gracePeriodSeconds":"5"}',
+        b'{"gracePeriodSeconds":5.5}',
+        b'{"gracePeriodSeconds":true}',
+        b'{"gracePeriodSeconds":9999999999999999999}',
+        b'{"preconditions":{"uid":5}}',
+        b'{"preconditions":{"resourceVersion":5}}',
+        b'{"orphanDependents":5}',
+        b'{"dryRun":[5]}',
+        b'{"kind":5}',
+    ],
+    ids=lambda body: body.decode(),
+)
+def test_delete_refuses_options_of_wrong_types(api: Api, body):
+    """Deletion: options that do not fit their types are 400, and nothing is deleted."""
+    api.created()
+    answer = api.delete(body=body)
+    assert_refused(answer, 400, "BadRequest", "json: cannot unmarshal")
+    assert api.get().status == 200
+
+
+@pytest.mark.parametrize("value", ["x", "9" * 25], ids=["no number", "too large"])
+def test_delete_refuses_a_grace_period_that_is_no_number(api: Api, value):
+    """Deletion: in the query too the grace period is an int64."""
+    api.created()
+    answer = api.delete(gracePeriodSeconds=value)
+    assert_refused(answer, 400, "BadRequest", "strconv.ParseInt")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 30, None])
+def test_delete_takes_any_grace_period(api: Api, value):
+    """Deletion: Leases go at once, whatever the grace period."""
+    api.created()
+    assert api.delete(body={"gracePeriodSeconds": value}).status == 200
+    assert api.get().status == 404
+
+
+@pytest.mark.parametrize(
     ("precondition", "text"),
     [
         ({"uid": "other"}, "the UID in the precondition (other) does not match"),

@@ -131,6 +131,129 @@ def test_json_patch_that_does_not_fit_is_invalid(api: Api, operation):
     assert answer.message == text
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("path", 5, "number"),
+        ("from", 5, "number"),
+        ("op", [], "array"),
+        ("op", True, "bool"),
+    ],
+    ids=["path", "from", "list as op", "bool as op"],
+)
+def test_json_patch_of_wrong_types_is_400(api: Api, key, value, kind):
+    """Patches, JSON: op, path and from are strings."""
+    api.created()
+    operation = {"op": "copy", "from": "/spec", "path": "/x", key: value}
+    answer = api.patch([operation], kind=JSON_PATCH)
+    text = f"cannot unmarshal {kind} into Go struct field jsonPatchOp.{key}"
+    assert_refused(answer, 400, "BadRequest", text)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": None, "value": 1},
+        {"op": "move", "from": None, "path": "/spec/x"},
+        {"op": "add", "value": 1},
+        {"op": None, "path": "/spec"},
+        None,
+    ],
+    ids=["null path", "null from", "no path", "null op", "null"],
+)
+def test_json_patch_with_nulls_is_invalid(api: Api, operation):
+    """Patches, JSON: null is as good as left out, and fits nothing."""
+    api.created()
+    assert_refused(api.patch([operation], kind=JSON_PATCH), 422, "Invalid")
+
+
+@pytest.mark.parametrize("kind", ["add", "replace"])
+def test_json_patch_without_a_value_sets_null(api: Api, kind):
+    """Patches, JSON: a value left out is null, which takes the field away."""
+    api.created(leaseTransitions=1)
+    patch = [{"op": kind, "path": "/spec/leaseTransitions"}]
+    answer = api.patch(patch, kind=JSON_PATCH)
+    assert (answer.status, answer.json["spec"]) == (200, {})
+
+
+def test_json_patch_of_something_else_is_400(api: Api):
+    """Patches, JSON: a number is no operation."""
+    api.created()
+    answer = api.patch([5], kind=JSON_PATCH)
+    assert_refused(answer, 400, "BadRequest", "cannot unmarshal number into Go value")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [5, None, "leaseTransitions", ["holderIdentity"]],
+    ids=["number", "null", "string", "list without what is set"],
+)
+def test_strategic_patch_with_bad_keys_to_retain_is_400(api: Api, kept):
+    """Patches, strategic: $retainKeys is a list that names all the patch sets."""
+    api.created()
+    patch = {"spec": {"$retainKeys": kept, "leaseTransitions": 1}}
+    answer = api.patch(patch, kind=STRATEGIC)
+    text = "invalid patch format of retainKeys"
+    assert_refused(answer, 400, "BadRequest", text)
+
+
+def test_strategic_patch_retains_keys(api: Api):
+    """Patches, strategic: $retainKeys clears every other field."""
+    api.created(holderIdentity="a")
+    patch = {"spec": {"$retainKeys": ["leaseTransitions"], "leaseTransitions": 1}}
+    answer = api.patch(patch, kind=STRATEGIC)
+    assert (answer.status, answer.json["spec"]) == (200, {"leaseTransitions": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [(5, ["a/x"]), ("a/x", ["a/x"]), (["a/x"], None), (None, None)],
+    ids=["number", "string", "list", "null"],
+)
+def test_strategic_patch_deletes_from_a_list(api: Api, value, left):
+    """Patches, strategic: a list takes elements out, null takes all; else nothing."""
+    api.created("p", {"finalizers": ["a/x"]})
+    patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": value}}
+    answer = api.patch(patch, kind=STRATEGIC)
+    assert answer.status == 200, answer.body
+    assert answer.json["metadata"].get("finalizers") == left
+    api.patch({"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize(
+    ("patch", "text"),
+    [
+        ({"finalizers": [5]}, "list element types are not identical: [[a/x] [5]]"),
+        (
+            {"$deleteFromPrimitiveList/finalizers": [5]},
+            "list element types are not identical: [[a/x] [5]]",
+        ),
+        (
+            {"$setElementOrder/finalizers": 5},
+            "expected a []interface {}, but received a int64",
+        ),
+        ({"$patch": "x"}, "unknown patch type: x in map: map[$patch:x]"),
+    ],
+    ids=["mixed list", "mixed deletion", "order", "directive"],
+)
+def test_strategic_patch_that_makes_no_sense_is_500(api: Api, patch, text):
+    """Patches, strategic: a few mistakes are the server's, it thinks; no reason."""
+    api.created("p", {"finalizers": ["a/x"]})
+    answer = api.patch({"metadata": patch}, kind=STRATEGIC)
+    assert_refused(answer, 500, None)
+    assert answer.message == text
+    api.patch({"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("owner", [5, "x", None, {"kind": "x"}], ids=repr)
+@KINDS
+def test_patch_with_owners_that_are_none_is_invalid(api: Api, kind, owner):
+    """Patches: ownerReferences hold objects with all their fields, else 422."""
+    api.created()
+    answer = api.patch({"metadata": {"ownerReferences": [owner]}}, kind=kind)
+    assert_refused(answer, 422, "Invalid")
+
+
 def test_json_patch_must_be_a_list(api: Api):
     """Patches, JSON: an object is 400."""
     api.created()

@@ -239,10 +239,14 @@ class Access:
         )
         raise refusal(user, info.verb, shown, info)
 
-    def _check_path(self, user: User, info: RequestInfo) -> None:
+    def allows_path(self, user: User, verb: str, path: str) -> bool:
+        """Tell whether the user may do this to a path that is no resource."""
         groups = user.all_groups
         paths = DISCOVERY_PATHS if AUTHENTICATED in groups else PUBLIC_PATHS
-        if MASTERS in groups or (info.verb == "get" and _path_listed(info.path, paths)):
+        return MASTERS in groups or (verb == "get" and _path_listed(path, paths))
+
+    def _check_path(self, user: User, info: RequestInfo) -> None:
+        if self.allows_path(user, info.verb, info.path):
             return
         why = f'User "{user.name}" cannot {info.verb} path "{info.path}"'
         raise statuses.forbidden(None, "", why)

@@ -64,6 +64,9 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
     )
     try:
         decoded = decoding.typed(resource, value)
+    except RecursionError:
+        message = f"failed to create typed patch object {about}: exceeded max depth"
+        raise statuses.bad_request(message) from None
     except decoding.TypeMismatchError as error:
         message = f"failed to create typed patch object {about}: {error}"
         raise statuses.internal(message) from error

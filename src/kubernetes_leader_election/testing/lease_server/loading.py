@@ -119,7 +119,8 @@ def load_yaml(body: bytes) -> Any:
     Read YAML, first document only.
 
     Raises:
-        ValueError: The text is not YAML.
+        ValueError: The text is not YAML, is nested too deeply, or has values that
+            JSON does not know.
     """
     import yaml  # noqa: PLC0415  # most servers never meet a YAML body
 
@@ -127,15 +128,38 @@ def load_yaml(body: bytes) -> Any:
         value = yaml.load(body, Loader=_json_like_loader(yaml))  # noqa: S506  # a safe loader without dates
     except yaml.YAMLError as error:
         raise ValueError(f"yaml: {error}") from error
+    except _TAGGED_WRONGLY as error:
+        raise ValueError("yaml: a value does not fit its tag") from error
+    except RecursionError:
+        raise ValueError("yaml: exceeded max depth") from None
     # Through JSON, so that a float or a duplicate key looks as it does there.
-    return load_json(json.dumps(value).encode())
+    try:
+        text = json.dumps(value)
+    except TypeError as error:
+        raise ValueError(f"yaml: {error}") from error
+    except RecursionError:
+        raise ValueError("yaml: exceeded max depth") from None
+    return load_json(text.encode())
+
+
+_TAGGED_WRONGLY: Final = (AttributeError, LookupError, TypeError)
+"""What the parser throws for ``!!bool x``, ``!!int ""`` and their like."""
 
 
 def _json_like_loader(yaml: Any) -> Any:
-    """Make a safe loader which reads dates as the strings JSON would have."""
+    """Make a safe loader which reads only what JSON has: no dates, bytes or sets."""
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml is a module given as a value
         """Leave timestamps alone."""
+
+    def binary(loader: Any, node: Any) -> str:
+        data: bytes = loader.construct_yaml_binary(node)
+        return data.decode(errors="replace")
+
+    prefix = "tag:yaml.org,2002:"
+    Loader.add_constructor(f"{prefix}binary", binary)
+    Loader.add_constructor(f"{prefix}set", yaml.SafeLoader.construct_yaml_map)
+    Loader.add_constructor(f"{prefix}timestamp", yaml.SafeLoader.construct_yaml_str)
 
     Loader.yaml_implicit_resolvers = {
         letter: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]

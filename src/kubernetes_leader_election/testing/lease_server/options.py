@@ -27,6 +27,7 @@ __all__ = [
     "write_options",
 ]
 
+INT64 = 2**63
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 
 
@@ -61,11 +62,15 @@ def integer(exchange: Exchange, key: str) -> int | None:
     text = exchange.query.get(key)
     if not text:
         return None
+    why = "value out of range"
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        raise statuses.bad_request(message) from None
+        why = "invalid syntax"
+    else:
+        if -INT64 <= number < INT64:
+            return number
+    raise statuses.bad_request(f'strconv.ParseInt: parsing "{text}": {why}')
 
 
 def check_list_options(exchange: Exchange) -> None:
@@ -73,9 +78,10 @@ def check_list_options(exchange: Exchange) -> None:
     Judge the options of a list together.
 
     Raises:
-        ApiError: 422.
+        ApiError: 422, or 400 for a number that is none.
     """
     query = exchange.query
+    integer(exchange, "timeoutSeconds")
     match = query.get("resourceVersionMatch", "")
     found = []
     path = "resourceVersionMatch"
@@ -185,6 +191,7 @@ async def delete_options(exchange: Exchange) -> DeleteOptions:
         form = exchange.body_form()
         given = _read_delete_options(body, form)
     else:
+        integer(exchange, "gracePeriodSeconds")
         if exchange.query.get("dryRun"):
             given["dryRun"] = [exchange.query["dryRun"]]
         if exchange.query.get("propagationPolicy"):
@@ -229,6 +236,13 @@ def _read_delete_options(body: bytes, form: str) -> dict[str, Any]:
             "couldn't get version/kind; json parse error: json: cannot unmarshal "
             f"{loading.json_kind(given)} into Go value of type struct"
         )
+    for key in ("kind", "apiVersion"):
+        if not isinstance(given.get(key, ""), str | None):
+            raise statuses.bad_request(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal "
+                f"{loading.json_kind(given[key])} into Go struct field .{key} of type "
+                "string"
+            )
     kind = given.get("kind") or "DeleteOptions"
     if kind != "DeleteOptions":
         version = given.get("apiVersion", "v1")
@@ -242,4 +256,32 @@ def _read_delete_options(body: bytes, form: str) -> dict[str, Any]:
             raise statuses.bad_request(
                 f"json: cannot unmarshal into Go struct field DeleteOptions.{key}"
             )
+    _check_values(given)
     return given
+
+
+def _check_values(given: dict[str, Any]) -> None:
+    """Refuse values of wrong types, in the words of Go."""
+    preconditions = given.get("preconditions") or {}
+    found = [
+        ("DeleteOptions.gracePeriodSeconds", given.get("gracePeriodSeconds"), int),
+        ("DeleteOptions.orphanDependents", given.get("orphanDependents"), bool),
+        ("Preconditions.preconditions.uid", preconditions.get("uid"), str),
+        (
+            "Preconditions.preconditions.resourceVersion",
+            preconditions.get("resourceVersion"),
+            str,
+        ),
+    ]
+    found += [("DeleteOptions.dryRun", one, str) for one in given.get("dryRun") or ()]
+    names = {int: "int64", bool: "bool", str: "string"}
+    for where, value, kind in found:
+        if value is None or (
+            type(value) is kind
+            and not (isinstance(value, int) and not -INT64 <= value < INT64)
+        ):
+            continue
+        raise statuses.bad_request(
+            f"json: cannot unmarshal {loading.json_kind(value)} into Go struct field "
+            f"{where} of type {names[kind]}"
+        )

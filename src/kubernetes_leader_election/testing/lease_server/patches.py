@@ -38,6 +38,11 @@ OPERATIONS_LIMIT = 10_000
 Change = Callable[[dict[str, Any]], Decoded]
 
 
+_RETAIN_KEYS: Final = "$retainKeys"
+_DELETE_FROM: Final = "$deleteFromPrimitiveList/"
+_ORDER: Final = "$setElementOrder/"
+
+
 class _UnfitError(Exception):
     """A JSON patch does not fit the object."""
 
@@ -51,8 +56,11 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
     """
     try:
         patch = loading.load_json(body)
+        twice = _duplicates(patch)
     except ValueError as error:
         raise statuses.bad_request("invalid JSON patch") from error
+    except RecursionError:
+        raise _too_deep() from None
     if form == "json-patch":
         _check_operations(patch)
     elif not isinstance(patch, dict):
@@ -61,27 +69,41 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
             f"{prefix}json: cannot unmarshal {loading.json_kind(patch)} into Go value "
             "of type map[string]interface {}"
         )
-    twice = _duplicates(patch)
 
     def change(current: dict[str, Any]) -> Decoded:
+        try:
+            return changed(current)
+        except RecursionError:
+            raise _too_deep() from None
+
+    def changed(current: dict[str, Any]) -> Decoded:
         if form == "json-patch":
             patched = _json_patched(current, patch)
         elif form == "strategic":
             patched = _strategic(current, patch)
         else:
             patched = _merged(current, patch)
-        shown = _go_text(patch) if form == "strategic" else _json_text(patched)
+
+        def refusal(why: str) -> ApiError:
+            strategic = form == "strategic"
+            shown = _go_text(patch) if strategic else _json_text(patched)
+            return statuses.unreadable_patch(shown, why)
+
         try:
             decoded = _typed(resource, patched)
         except ValueError as error:
-            raise statuses.unreadable_patch(shown, str(error)) from error
+            raise refusal(str(error)) from error
         found = (*twice, *decoded.strict)
         if found and strict == "Strict":
-            why = "strict decoding error: " + ", ".join(found)
-            raise statuses.unreadable_patch(shown, why)
+            raise refusal("strict decoding error: " + ", ".join(found))
         return Decoded(decoded.document, found)
 
     return change
+
+
+def _too_deep() -> ApiError:
+    """Refuse what Python cannot walk through; Go's limit is ten thousand levels."""
+    return statuses.bad_request("the patch is nested too deeply for this server")
 
 
 def _typed(resource: Resource, patched: Any) -> Decoded:
@@ -154,41 +176,95 @@ _SETS: Final = frozenset({"finalizers"})
 
 def _strategic(current: Any, patch: dict[str, Any]) -> dict[str, Any]:
     """Merge with the lists that have keys merged by them."""
-    directive = patch.get("$patch")
     rest = {key: value for key, value in patch.items() if key != "$patch"}
-    if directive == "replace":
-        return rest
-    if directive == "delete":
-        return {}
+    if "$patch" in patch:
+        directive = patch["$patch"]
+        if directive == "replace":
+            return rest
+        if directive == "delete":
+            return {}
+        raise statuses.internal(
+            f"unknown patch type: {_go_text(directive)} in map: {_go_text(patch)}"
+        )
     result = dict(current) if isinstance(current, dict) else {}
-    kept = rest.pop("$retainKeys", None)
-    if kept is not None:
+    if _RETAIN_KEYS in rest:
+        kept = _retained(rest.pop(_RETAIN_KEYS), rest)
         result = {key: value for key, value in result.items() if key in kept}
     for key, value in rest.items():
-        if key.startswith("$deleteFromPrimitiveList/"):
-            name = key.partition("/")[2]
-            result[name] = [one for one in result.get(name, []) if one not in value]
-        elif key.startswith("$setElementOrder/"):
-            continue
+        if key.startswith(_DELETE_FROM):
+            _delete_from(result, key.removeprefix(_DELETE_FROM), value)
+        elif key.startswith(_ORDER):
+            if not isinstance(value, list):
+                text = f"expected a []interface {{}}, but received a {_go_type(value)}"
+                raise statuses.internal(text)
         elif value is None:
             result.pop(key, None)
         elif isinstance(value, dict):
             result[key] = _strategic(result.get(key), value)
-        elif isinstance(value, list) and key in _SETS:
-            present = result.get(key) or []
-            result[key] = value + [one for one in present if one not in value]
-        elif isinstance(value, list) and key in _MERGED_BY:
-            result[key] = _merged_list(result.get(key) or [], value, _MERGED_BY[key])
+        elif isinstance(value, list) and key in (*_SETS, *_MERGED_BY):
+            result[key] = _list_patched(key, result.get(key), value)
         else:
             result[key] = value
     return result
 
 
-def _merged_list(present: list[Any], patch: list[Any], by: str) -> list[Any]:
-    result = [one for one in present if isinstance(one, dict)]
+def _retained(kept: Any, rest: dict[str, Any]) -> list[Any]:
+    """Check the list of keys to keep: it must name all that the patch sets."""
+    set_here = [
+        key
+        for key, value in rest.items()
+        if value is not None and not key.startswith((_DELETE_FROM, _ORDER))
+    ]
+    if not isinstance(kept, list) or any(key not in kept for key in set_here):
+        raise statuses.bad_request("invalid patch format of retainKeys")
+    return kept
+
+
+def _delete_from(result: dict[str, Any], key: str, value: Any) -> None:
+    """Take elements out of a list; what is of another type changes nothing."""
+    present = result.get(key)
+    if value is None:
+        result.pop(key, None)
+    elif isinstance(present, list) and isinstance(value, list):
+        _check_alike(present, value)
+        result[key] = [one for one in present if one not in value]
+
+
+def _list_patched(key: str, present: Any, patch: list[Any]) -> list[Any]:
+    """Merge a list that is a set, or whose elements have a key."""
+    if present:
+        _check_alike(present, patch)
+    if key in _SETS:
+        return patch + [one for one in present or [] if one not in patch]
+    if not all(isinstance(one, dict) for one in patch):
+        return patch  # of wrong types: the decoder says which
+    return _merged_list(present or [], patch, _MERGED_BY[key])
+
+
+def _check_alike(present: list[Any], patch: list[Any]) -> None:
+    """Refuse lists of mixed elements, as the real server does, with its 500."""
+    if len({_go_type(one) for one in (*present, *patch)}) > 1:
+        shown = _go_text([present, patch])
+        raise statuses.internal(f"list element types are not identical: {shown}")
+
+
+def _go_type(value: Any) -> str:
+    if isinstance(value, FloatLiteral):
+        return "float64"
+    kind = loading.json_kind(value)
+    names = {
+        "number": "int64",
+        "array": "[]interface {}",
+        "object": "map[string]interface {}",
+    }
+    return "<nil>" if value is None else names.get(kind, kind)
+
+
+def _merged_list(
+    present: list[dict[str, Any]], patch: list[dict[str, Any]], by: str
+) -> list[Any]:
+    result = list(present)
     for one in patch:
-        if not isinstance(one, dict):
-            continue
         if one.get("$patch") == "replace":
             return [other for other in patch if "$patch" not in other]
         places = [
@@ -204,11 +280,18 @@ def _merged_list(present: list[Any], patch: list[Any], by: str) -> list[Any]:
 
 
 def _check_operations(patch: Any) -> None:
-    if not isinstance(patch, list) or not all(isinstance(one, dict) for one in patch):
-        raise statuses.bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of "
-            "type []handlers.jsonPatchOp"
-        )
+    if not isinstance(patch, list):
+        raise _no_operations(patch, "value of type []handlers.jsonPatchOp")
+    for operation in patch:
+        if operation is None:
+            continue  # an operation without a name, which fits nothing
+        if not isinstance(operation, dict):
+            raise _no_operations(operation, "value of type handlers.jsonPatchOp")
+        for key in ("op", "from", "path"):
+            given = operation.get(key)
+            if given is not None and not isinstance(given, str):
+                where = f"struct field jsonPatchOp.{key} of type string"
+                raise _no_operations(given, where)
     if len(patch) > OPERATIONS_LIMIT:
         message = (
             f"Request entity too large: The allowed maximum operations in a JSON "
@@ -217,11 +300,18 @@ def _check_operations(patch: Any) -> None:
         raise ApiError(413, "RequestEntityTooLarge", message, None)
 
 
-def _json_patched(current: dict[str, Any], patch: list[dict[str, Any]]) -> Any:
+def _no_operations(value: Any, where: str) -> ApiError:
+    return statuses.bad_request(
+        f"error decoding patch: json: cannot unmarshal {loading.json_kind(value)} "
+        f"into Go {where}"
+    )
+
+
+def _json_patched(current: dict[str, Any], patch: list[dict[str, Any] | None]) -> Any:
     document: Any = copy.deepcopy(current)
     try:
         for operation in patch:
-            document = _operated(document, operation)
+            document = _operated(document, operation or {})
     except (_UnfitError, KeyError, IndexError, TypeError, ValueError) as error:
         message = "the server rejected our request due to an error in our request"
         raise ApiError(422, "Invalid", message, {}) from error
@@ -237,9 +327,10 @@ def _operated(document: Any, operation: dict[str, Any]) -> Any:
     if kind == "remove":
         return _removed(document, path)
     if kind == "add":
-        return _added(document, path, copy.deepcopy(operation["value"]))
+        # As there, a value that is not given counts as null.
+        return _added(document, path, copy.deepcopy(operation.get("value")))
     if kind == "replace":
-        return _replaced(document, path, copy.deepcopy(operation["value"]))
+        return _replaced(document, path, copy.deepcopy(operation.get("value")))
     source = _pointer(operation["from"])
     value = copy.deepcopy(_at(document, source))
     if kind == "move":
@@ -249,10 +340,10 @@ def _operated(document: Any, operation: dict[str, Any]) -> Any:
     return _added(document, path, value)
 
 
-def _pointer(text: str) -> list[str]:
+def _pointer(text: str | None) -> list[str]:
     if text == "":
         return []
-    if not text.startswith("/"):
+    if text is None or not text.startswith("/"):
         raise _UnfitError
     parts = text[1:].split("/")
     return [part.replace("~1", "/").replace("~0", "~") for part in parts]

@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes_leader_election.testing.lease_server import loading, statuses
-from kubernetes_leader_election.testing.lease_server.access import MASTERS, Access
+from kubernetes_leader_election.testing.lease_server.access import (
+    MASTERS,
+    Access,
+    User,
+)
 from kubernetes_leader_election.testing.lease_server.exchange import Exchange, Reply
 from kubernetes_leader_election.testing.lease_server.go_time import write_seconds
 from kubernetes_leader_election.testing.lease_server.protobuf import read_message
+from kubernetes_leader_election.testing.lease_server.resources import Resource
+from kubernetes_leader_election.testing.lease_server.statuses import FieldError
 
 __all__ = ["access_review", "subject_review"]
 
@@ -32,19 +38,8 @@ async def access_review(exchange: Exchange, access: Access) -> Reply | None:
     except ValueError as error:
         raise statuses.bad_request(str(error)) from error
     spec = given.get("spec") if isinstance(given, dict) else None
-    asked = spec.get("resourceAttributes") if isinstance(spec, dict) else None
-    if not isinstance(spec, dict) or not isinstance(asked, dict):
-        raise statuses.bad_request("spec.resourceAttributes is needed here")
-    plural = str(asked.get("resource", ""))
-    if asked.get("subresource"):
-        plural += f"/{asked['subresource']}"
-    allowed = access.allows(
-        exchange.user,
-        str(asked.get("verb", "")),
-        (str(asked.get("group", "")), plural),
-        str(asked.get("namespace", "")),
-        str(asked.get("name", "")),
-    )
+    spec = spec if isinstance(spec, dict) else {}
+    allowed = _allowed(exchange.user, access, spec)
     status: dict[str, Any] = {"allowed": allowed}
     if allowed and MASTERS not in exchange.user.all_groups:
         status["reason"] = "RBAC: allowed"
@@ -57,6 +52,52 @@ async def access_review(exchange: Exchange, access: Access) -> Reply | None:
             "status": status,
         },
         201,
+    )
+
+
+def _allowed(user: User, access: Access, spec: dict[str, Any]) -> bool:
+    """
+    Judge what is asked about: something done to a resource, or to a path.
+
+    Raises:
+        ApiError: 400 or 422, it asks for neither or both.
+    """
+    for key in ("resourceAttributes", "nonResourceAttributes"):
+        given = spec.get(key)
+        if given is not None and not isinstance(given, dict):
+            raise statuses.bad_request(
+                'SelfSubjectAccessReview in version "v1" cannot be handled as a '
+                f"SelfSubjectAccessReview: json: cannot unmarshal "
+                f"{loading.json_kind(given)} into Go struct field "
+                f"SelfSubjectAccessReviewSpec.spec.{key}"
+            )
+    asked, about_path = (
+        spec.get("resourceAttributes"),
+        spec.get("nonResourceAttributes"),
+    )
+    if (asked is None) is (about_path is None):
+        text = (
+            "exactly one of nonResourceAttributes or resourceAttributes must be "
+            "specified"
+        )
+        review = Resource(
+            group="authorization.k8s.io", version="v1", plural="", kind=""
+        )
+        found = FieldError.invalid("spec", about_path, text)
+        raise statuses.invalid(review, "", [found])
+    if about_path is not None:
+        verb, path = (str(about_path.get(key, "")) for key in ("verb", "path"))
+        return access.allows_path(user, verb, path)
+    assert asked is not None
+    plural = str(asked.get("resource", ""))
+    if asked.get("subresource"):
+        plural += f"/{asked['subresource']}"
+    return access.allows(
+        user,
+        str(asked.get("verb", "")),
+        (str(asked.get("group", "")), plural),
+        str(asked.get("namespace", "")),
+        str(asked.get("name", "")),
     )
 
 

@@ -123,6 +123,7 @@ class Watching:
         )
         bookmarks = bool(_flag(exchange, "allowWatchBookmarks"))
         initial = send if send is not None else not version
+        options.integer(exchange, "limit")  # judged, though a watch has no pages
         seconds = options.integer(exchange, "timeoutSeconds") or 0
         longest = self.timings.watch
         return _Plan(
