@@ -131,6 +131,15 @@ class Replica:
                 found.append(int(entry.name))
         return found
 
+    def catches(self, number: int) -> bool:
+        """Tell whether the wrapper has come so far that it handles a signal itself."""
+        try:
+            text = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return False
+        (line,) = [x for x in text.splitlines() if x.startswith("SigCgt:")]
+        return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
     def keeper(self) -> int:
         """Give the process id of the keeper."""
         for pid in self.living():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -191,6 +192,49 @@ def test_json_is_answered(api: Api, accept):
     assert answer.headers["Content-Type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("spec", "holder"),
+    [
+        ("{holderIdentity: !!binary aGFsbG8=}", "hallo"),
+        ("{holderIdentity: !!timestamp 2001-01-01}", "2001-01-01"),
+        ("!!set {a, b}", None),
+    ],
+    ids=["binary", "timestamp", "set"],
+)
+def test_yaml_tags_are_what_they_are_in_json(api: Api, spec, holder):
+    """Form, bodies: what YAML has and JSON has not becomes text, or an object."""
+    body = f"metadata: {{name: p}}\nspec: {spec}\n".encode()
+    answer = api.post(body, headers={"Content-Type": "application/yaml"})
+    assert answer.status == 201, answer.body
+    assert answer.json["spec"].get("holderIdentity") == holder
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!set {a, b}", "!!omap [a: b]", "!!pairs [a: b]"],
+    ids=["set", "ordered map", "pairs"],
+)
+def test_yaml_tags_that_do_not_fit_are_400(api: Api, value):
+    """Form, bodies: a set or a list of pairs is no text."""
+    body = f"metadata: {{name: p}}\nspec: {{holderIdentity: {value}}}\n".encode()
+    answer = api.post(body, headers={"Content-Type": "application/yaml"})
+    assert_refused(answer, 400, "BadRequest", "cannot be handled as a Lease")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+def test_content_encoding_is_not_looked_at(api: Api, coding):
+    """Form, bodies: what is JSON is read, whatever Content-Encoding says."""
+    answer = api.post(lease(), headers={"Content-Encoding": coding})
+    assert answer.status == 201, answer.body
+
+
+def test_compressed_bodies_are_400(api: Api):
+    """Form, bodies: nothing is unpacked, so that compressed JSON is no JSON."""
+    body = gzip.compress(json.dumps(lease()).encode())
+    answer = api.post(body, headers={"Content-Encoding": "gzip"})
+    assert_refused(answer, 400, "BadRequest", "the object provided is unrecognized")
+
+
 def test_yaml_is_answered(api: Api):
     """Form, Accept: YAML can be had."""
     answer = api.request("GET", api.collection, headers={"Accept": "application/yaml"})
@@ -259,6 +303,21 @@ def test_answers_carry_an_audit_id(api: Api):
     assert first.headers["Audit-Id"]
     assert first.headers["Audit-Id"] != second.headers["Audit-Id"]
     assert first.headers["Cache-Control"] == "no-cache, private"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [("9" * 25, "value out of range"), ("x", "invalid syntax")],
+    ids=["too large", "no number"],
+)
+@pytest.mark.parametrize("key", ["limit", "timeoutSeconds"])
+@pytest.mark.parametrize("watch", [True, False], ids=["watch", "list"])
+def test_numbers_have_64_bits(api: Api, watch, key, value, why):
+    """Form, numbers: limit and timeoutSeconds are Go's int64, for a watch too."""
+    query = {key: value, **({"watch": "1"} if watch else {})}
+    answer = api.list(**query)
+    text = f'strconv.ParseInt: parsing "{value}": {why}'
+    assert_refused(answer, 400, "BadRequest", text)
 
 
 def test_pretty_is_indented(api: Api):

@@ -246,3 +246,12 @@ def test_versions_grow_over_all_resources(api: Api):
     second = int(api.created("b")["metadata"]["resourceVersion"])
     assert first < int(space.version) < second
     api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def test_long_selectors_are_read(api: Api):
+    """Reads: a request line of 40 kB is nothing odd."""
+    api.created("p", {"labels": {"app": "v4999"}})
+    values = ",".join(f"v{number}" for number in range(5000))
+    answer = api.list(labelSelector=f"app in ({values})")
+    assert answer.status == 200, answer.body
+    assert names(answer) == ["p"]

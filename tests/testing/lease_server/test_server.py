@@ -6,11 +6,12 @@ import json
 import socket
 import struct
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, IncompleteRead
 
 import pytest
 
-from kubernetes_leader_election.testing import LeaseServer
+from kubernetes_leader_election.testing import Fault, LagWatch, LeaseServer
+from kubernetes_leader_election.testing.lease_server import patches, watching
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 
@@ -86,3 +87,63 @@ def test_client_that_hangs_up_is_no_error(caplog, path):
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /" + b"a" * 2_000_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 2_000_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"no request at all\r\n\r\n",
+    ],
+    ids=["long line", "long header", "no host", "version of HTTP", "no HTTP"],
+)
+def test_what_is_no_request_leaves_no_traceback(caplog, request_):
+    """Whoever speaks no HTTP hears 400 (or is cut off), and the log stays empty."""
+    with LeaseServer() as server:
+        with socket.create_connection(("127.0.0.1", server.port), 10) as client:
+            try:
+                client.sendall(request_)
+                answer = client.recv(100)
+            except ConnectionError:
+                answer = b""  # it hung up before all was sent
+        assert not answer or b" 400 " in answer
+        assert call(server, "GET", "/version")[0] == 200
+    assert not caplog.records
+
+
+def test_defect_of_the_server_is_a_status_and_a_traceback(caplog, monkeypatch):
+    """An unforeseen exception is a Status 500 to the client, and told in the log."""
+    monkeypatch.setattr(patches, "read_patch", broken)
+    with LeaseServer() as server:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        status, answer = call(server, "PATCH", f"{LEASES}/p", {}, headers)
+        assert call(server, "GET", "/version")[0] == 200
+    assert (status, answer["kind"], answer["code"]) == (500, "Status", 500)
+    assert answer["reason"] == "InternalError"
+    assert answer["message"] == "Internal error occurred: ZeroDivisionError: a defect"
+    (record,) = caplog.records
+    assert record.exc_info[0] is ZeroDivisionError
+    assert "PATCH /apis" in record.getMessage()
+
+
+def test_defect_in_the_middle_of_an_answer_cuts_it(caplog, monkeypatch):
+    """Where the answer has begun, no second one follows: the connection is cut."""
+    monkeypatch.setattr(watching.Watching, "_faulty", broken)
+    with LeaseServer() as server:
+        server.faults.add(Fault(LagWatch(0.0)))
+        assert call(server, "POST", LEASES, lease())[0] == 201
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection.request("GET", f"{LEASES}?watch=1")
+        answer = connection.getresponse()
+        with pytest.raises((IncompleteRead, ConnectionError)):
+            answer.read()
+        connection.close()
+    assert [one.exc_info[0] for one in caplog.records] == [ZeroDivisionError]
+
+
+def broken(*_arguments, **_options):
+    """Fail as no code should."""
+    raise ZeroDivisionError("a defect")

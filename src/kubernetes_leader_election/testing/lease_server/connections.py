@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from kubernetes_leader_election.testing.lease_server.exchange import BODY_LIMIT
 from kubernetes_leader_election.testing.listening import close_listener, settle
@@ -16,6 +18,8 @@ from kubernetes_leader_election.testing.listening import close_listener, settle
 __all__ = ["Connections", "listen"]
 
 BACKLOG = 4096
+HEADER_LIMIT = 1 << 20
+"""Bytes of a request line or of a header; Go's limit for all of them together."""
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -35,6 +39,16 @@ def listen(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _is_no_protest(record: logging.LogRecord) -> bool:
+    """Leave out what only says that a client sent no HTTP: it has its 400."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_LOG = logging.getLogger("kubernetes_leader_election.lease_server")
+_LOG.addFilter(_is_no_protest)
 
 
 class Connections:
@@ -57,6 +71,10 @@ class Connections:
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=self._idle,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
+            logger=_LOG,
+            auto_decompress=False,  # a real server does not look at Content-Encoding
         )
         self._listener = await asyncio.get_running_loop().create_server(
             self._web, sock=listening, ssl=self._context, backlog=BACKLOG

@@ -295,6 +295,13 @@ def internal(message: str) -> ApiError:
     return ApiError(500, "", message, None)
 
 
+def unforeseen(error: Exception) -> ApiError:
+    """Own up to a defect of the server."""
+    what = f"{type(error).__name__}: {error}"
+    details = {"causes": [{"message": what}]}
+    return ApiError(500, "InternalError", f"Internal error occurred: {what}", details)
+
+
 def expired(message: str, *, continue_token: str = "") -> ApiError:
     """Say that the history asked for is gone."""
     metadata = {"continue": continue_token} if continue_token else {}
