@@ -126,6 +126,8 @@ class Life(Outlook[TermT]):
                 )
             self._pid = os.getpid()
             self.teller.courier, self.probe = hire(self.teller.courier), probe
+            # The number first: who waits for the end of the last life looks at any time.
+            self._number += 1
             self._started, self._stopping, self._signalled_at = True, False, None
             self._retries = 0
             try:

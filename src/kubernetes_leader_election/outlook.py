@@ -61,6 +61,7 @@ class Outlook(Generic[TermT]):
         self._clock = SystemClock()
         self._pid: int | None = None
         self._started = False
+        self._number = 0
         self._stopping = False
         self._lock = threading.RLock()
         self._present: Present[TermT] | None = None
@@ -95,6 +96,15 @@ class Outlook(Generic[TermT]):
     def running(self) -> bool:
         """Whether this life has begun and not ended yet."""
         return self._started
+
+    @property
+    def number(self) -> int:
+        """Which life this is, counted from 1; that of the last one between two."""
+        return self._number
+
+    def has_ended(self, number: int) -> bool:
+        """Tell whether the numbered life is over, also where another one began since."""
+        return not self._started or self._number != number
 
     @property
     def stopping(self) -> bool:

@@ -102,9 +102,10 @@ class Elector(BaseElector["Term"]):
         """
         life = self._life
         life.refuse_child()
+        number = life.number  # before the look: a later life is not waited for
         if life.running:
             life.ask_to_stop()
-            self._settle(lambda: not life.running, timeout)
+            self._settle(lambda: life.has_ended(number), timeout)
         _end_with_signal()
 
     def step_down(self, stay_out: Duration | None = None) -> None:

@@ -85,3 +85,26 @@ def test_stop_in_the_middle_of_start_is_not_lost(client, monkeypatch, life):
     assert elector.state.role == "stopped"
     assert not elector.current_leader
     assert holder(client) == ""
+
+
+def test_stop_waits_for_its_own_life_alone(front, client):
+    """G5: somebody starts the elector again at once: stop() returns all the same."""
+    elector, begun = front.elector(), []
+    life = elector._life
+
+    def begin_again():
+        if begun or life.running:
+            return
+        begun.append(life.number)
+        life.begin(lambda former: former, probe=None)
+
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    # It is called before those who wait in stop() look, so they never see the end.
+    life.add_bell(begin_again)
+    elector.stop(PATIENCE / 3)
+    until(lambda: begun == [1])
+    assert life.number == 2
+    elector.wait_until_leading(PATIENCE)
+    elector.stop(PATIENCE)
+    assert holder(client) == ""
