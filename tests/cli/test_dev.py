@@ -109,6 +109,13 @@ def test_dev_fault_lists_adds_clears_and_orders(served, call):
     refused = call("dev", "fault", "explode", *words)
     assert refused.exit_code == 2
     assert "unknown fault 'explode'" in refused.stderr
+    for words_, why in (
+        (("answer", "status=42"), "status=42 is no answer to a request"),
+        (("compact", "now"), "compact takes no options, not 'now'"),
+        (("restart", "down=nan"), "restart takes down=N with 0 to 86400 seconds"),
+    ):
+        refused = call("dev", "fault", *words_, *words)
+        assert (refused.exit_code, why in refused.stderr) == (2, True)
 
 
 @pytest.mark.slow

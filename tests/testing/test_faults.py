@@ -8,15 +8,19 @@ import pytest
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.testing.faults import (
+    VERBS,
     Answer,
     ApplyLate,
     ApplyThenDrop,
+    ApplyThenHang,
     CutWatch,
     Delay,
     DropBefore,
     Fault,
     FaultPlan,
     Hang,
+    LagWatch,
+    SilenceWatch,
     StaleRead,
     Throttle,
     every,
@@ -120,11 +124,81 @@ def test_plan_takes_rules_back():
     assert list(plan) == []
 
 
-@pytest.mark.parametrize("options", [{"share": 0}, {"share": 1.5}, {"times": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"share": 0},
+        {"share": 1.5},
+        {"share": float("nan")},
+        {"times": 0},
+        {"skip": -1},
+        {"verb": "renew"},
+        {"verb": ("get", "")},
+        {"verb": ()},
+    ],
+    ids=repr,
+)
 def test_fault_refuses_options_that_cannot_act(options):
-    """A rule that would never act is a mistake."""
-    with pytest.raises(ConfigurationError):
+    """A rule that would never act is a mistake, and the message names the option."""
+    with pytest.raises(ConfigurationError) as refused:
         Fault(DROP, **options)
+    (option,) = options
+    assert refused.value.option == option
+    assert str(refused.value).startswith(f"{option}=")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "option"),
+    [
+        (Answer(0), "status"),
+        (Answer(101), "status"),
+        (Answer(600), "status"),
+        (Answer(-503), "status"),
+        (Answer(503, retry_after=-1), "retry_after"),
+        (Throttle(-1), "retry_after"),
+        (Delay(-0.5), "seconds"),
+        (Delay(float("nan")), "seconds"),
+        (Hang(float("inf")), "seconds"),
+        (ApplyThenHang(-1.0), "seconds"),
+        (ApplyLate(float("-inf")), "seconds"),
+        (LagWatch(-1.0), "seconds"),
+        (CutWatch(-1), "after_events"),
+        (SilenceWatch(-1), "after_events"),
+        (StaleRead(-1), "versions"),
+    ],
+    ids=repr,
+)
+def test_fault_refuses_actions_that_cannot_be_carried_out(action, option):
+    """A status that is none, a time or a number below nothing is a mistake."""
+    with pytest.raises(ConfigurationError) as refused:
+        Fault(action)
+    assert refused.value.option == option
+    assert str(refused.value).startswith(f"{option}=")
+
+
+@pytest.mark.parametrize(
+    ("action", "verb", "fitting"),
+    [
+        (CutWatch(), "update", "it is for watch"),
+        (LagWatch(1.0), ("get", "list"), "it is for watch"),
+        (StaleRead(), "watch", "it is for get, list"),
+    ],
+    ids=repr,
+)
+def test_fault_refuses_verbs_it_never_acts_on(action, verb, fitting):
+    """A fault of watches on a write would never act, and says what it is for."""
+    with pytest.raises(ConfigurationError) as refused:
+        Fault(action, verb=verb)
+    assert str(refused.value).endswith(fitting)
+
+
+def test_fault_takes_the_ends_of_what_fits():
+    """The first and last status, no time at all, and each verb there is."""
+    for status in (200, 599):
+        assert Fault(Answer(status, retry_after=0)).times == 1
+    assert Fault(Delay(0.0), skip=0, verb=VERBS).matches(Request())
+    assert Fault(CutWatch(0), verb=("watch", "list")).matches(Request(verb="watch"))
 
 
 @pytest.mark.parametrize(
@@ -159,3 +233,23 @@ def test_unreadable_words_are_refused(text):
     with pytest.raises(ConfigurationError) as refused:
         parse_fault(text)
     assert refused.value.option == "fault"
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("answer status=99", "status"),
+        ("hang seconds=nan", "seconds"),
+        ("apply-late seconds=-1", "seconds"),
+        ("cut-watch after-events=-1", "after_events"),
+        ("stale-read versions=-2", "versions"),
+        ("drop-before skip=-1", "skip"),
+        ("drop-before verb=renew", "verb"),
+        ("drop-before verb=get,", "verb"),
+    ],
+)
+def test_words_that_cannot_work_are_refused(text, option):
+    """A command line is judged as a rule is."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse_fault(text)
+    assert refused.value.option == option

@@ -16,6 +16,7 @@ requests are served.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -157,6 +158,16 @@ Action = (
 
 _WATCH_ACTIONS = (CutWatch, SilenceWatch, LagWatch)
 _READ_ACTIONS = (StaleRead,)
+_READS = ("get", "list")
+VERBS = (
+    *_READS,
+    "watch",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "deletecollection",
+)
 
 
 class RequestFacts(Protocol):
@@ -221,6 +232,10 @@ class Fault:
                 f"times={self.times} would never act: give 1 or more, or None for ever",
                 option="times",
             )
+        _check_count("skip", self.skip)
+        if self.verb is not None:
+            _check_verbs(self.action, _as_tuple(self.verb))
+        _check_action(self.action)
 
     def matches(self, request: RequestFacts) -> bool:
         """Tell whether the rule is about this request."""
@@ -247,8 +262,51 @@ class Fault:
         return all(want is None or want == given for want, given in wanted)
 
 
-_READS = ("get", "list")
 _OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
+
+
+def _check_count(option: str, value: int | None) -> None:
+    if value is not None and value < 0:
+        raise ConfigurationError(
+            f"{option}={value} is less than nothing: give 0 or more", option=option
+        )
+
+
+def _check_verbs(action: Action, verbs: tuple[str, ...]) -> None:
+    unknown = [one for one in verbs if one not in VERBS]
+    if unknown or not verbs:
+        raise ConfigurationError(
+            f"verb={','.join(unknown)!r} is nothing a request does: "
+            f"choose from {', '.join(VERBS)}",
+            option="verb",
+        )
+    fitting: tuple[str, ...] = VERBS
+    if isinstance(action, _WATCH_ACTIONS):
+        fitting = ("watch",)
+    elif isinstance(action, _READ_ACTIONS):
+        fitting = _READS
+    if not set(fitting) & set(verbs):
+        raise ConfigurationError(
+            f"{type(action).__name__} never acts on verb={','.join(verbs)!r}: "
+            f"it is for {', '.join(fitting)}",
+            option="verb",
+        )
+
+
+def _check_action(action: Action) -> None:
+    """Refuse an action that cannot be carried out."""
+    for option in ("after_events", "versions", "retry_after"):
+        _check_count(option, getattr(action, option, None))
+    seconds = getattr(action, "seconds", None)
+    if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
+        raise ConfigurationError(
+            f"seconds={seconds} is no time to wait: give 0 or more", option="seconds"
+        )
+    if isinstance(action, Answer) and not 200 <= action.status <= 599:
+        raise ConfigurationError(
+            f"status={action.status} is no answer to a request: give 200 to 599",
+            option="status",
+        )
 
 
 def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 
@@ -334,6 +335,32 @@ def test_orders_are_taken_over_http():
         for bad in (b"bogus", b"freeze bogus=1", b"freeze seconds=x"):
             assert call(server, "POST", "/control/do", admin, raw=bad)[0] == 400
         assert call(server, "POST", "/control/faults", admin, raw=b"bogus")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        ("compact now", "compact takes no options, not 'now'"),
+        ("end-watches seconds=1", "end-watches takes no options, not 'seconds=1'"),
+        ("freeze bogus=1", "freeze takes seconds=N, in seconds, not 'bogus=1'"),
+        ("freeze seconds", "freeze takes seconds=N with 0 to 86400 seconds"),
+        ("freeze seconds=1e9", "not 'seconds=1e9'"),
+        ("restart down=nan", "restart takes down=N with 0 to 86400 seconds"),
+        ("restart down=inf", "not 'down=inf'"),
+        ("restart down=-1", "not 'down=-1'"),
+        ("", "no such order ''. Known: freeze: "),
+    ],
+)
+def test_orders_that_cannot_be_carried_out_are_refused(order, text):
+    """Control: one line says what the order takes, and nothing is done."""
+    with LeaseServer(control=True) as server:
+        raw = order.encode() or b" "
+        status, answer = call(server, "POST", "/control/do", raw=raw)
+        assert (status, answer["reason"]) == (400, "BadRequest")
+        assert text in answer["message"]
+        assert len(answer["message"].splitlines()) == 1
+        assert call(server, "GET", "/livez")[0] == 200
+    assert not [x for x in threading.enumerate() if x.name == "lease-server-order"]
 
 
 def test_orders_are_not_served_by_default():

@@ -12,6 +12,7 @@ in the group system:masters. No real server has these paths, so they are off by 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -37,6 +38,11 @@ ORDERS = {
     "end-watches": "end every watch cleanly",
     "restart": "be gone for down=N seconds, then listen again",
 }
+
+
+_OPTIONS = {"freeze": "seconds", "restart": "down"}
+LONGEST = 86_400
+"""Seconds; a day is longer than any test."""
 
 
 class Server(Protocol):
@@ -117,28 +123,17 @@ class Control:
 
     def _done(self, exchange: Exchange, text: str) -> Reply:
         order, *words = text.split() or [""]
-        try:
-            numbers = {
-                key: float(value)
-                for key, _, value in (word.partition("=") for word in words)
-            }
-        except ValueError as error:
-            raise statuses.bad_request(f"{text!r}: {error}") from error
-        carry_out = self._order(order, numbers)
-        if carry_out is None:
+        if order not in ORDERS:
             known = "; ".join(f"{name}: {about}" for name, about in ORDERS.items())
-            raise statuses.bad_request(f"no such order {text!r}. Known: {known}")
+            raise statuses.bad_request(f"no such order {order!r}. Known: {known}")
+        numbers = dict(_seconds(order, word) for word in words)
+        carry_out = self._order(order, numbers)
         # Orders wait for the server's thread, which is this one.
         threading.Thread(target=carry_out, name="lease-server-order").start()
         return exchange.reply({"order": order, **numbers}, 202)
 
-    def _order(
-        self, order: str, numbers: dict[str, float]
-    ) -> Callable[[], None] | None:
+    def _order(self, order: str, numbers: dict[str, float]) -> Callable[[], None]:
         server = self._server
-        takes = {"freeze": {"seconds"}, "restart": {"down"}}.get(order, set())
-        if numbers.keys() - takes:
-            return None
         orders: dict[str, Callable[[], None]] = {
             "freeze": lambda: server.freeze(numbers.get("seconds", 1.0)),
             "freeze-storage": server.freeze_storage,
@@ -148,4 +143,27 @@ class Control:
             "end-watches": server.end_watches,
             "restart": lambda: server.restart(down=numbers.get("down", 0.0)),
         }
-        return orders.get(order)
+        return orders[order]
+
+
+def _seconds(order: str, word: str) -> tuple[str, float]:
+    """
+    Read an option of an order.
+
+    Raises:
+        ApiError: 400, the order takes no such thing.
+    """
+    key, _, value = word.partition("=")
+    takes = _OPTIONS.get(order)
+    if key != takes:
+        what = f"{takes}=N, in seconds" if takes else "no options"
+        raise statuses.bad_request(f"{order} takes {what}, not {word!r}")
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= LONGEST:
+        raise statuses.bad_request(
+            f"{order} takes {key}=N with 0 to {LONGEST} seconds, not {word!r}"
+        )
+    return key, seconds
