@@ -359,7 +359,7 @@ def test_orders_that_cannot_be_carried_out_are_refused(order, text):
         assert (status, answer["reason"]) == (400, "BadRequest")
         assert text in answer["message"]
         assert len(answer["message"].splitlines()) == 1
-        assert call(server, "GET", "/livez")[0] == 200
+        assert call(server, "GET", "/version")[0] == 200
     assert not [x for x in threading.enumerate() if x.name == "lease-server-order"]
 
 
