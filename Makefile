@@ -57,6 +57,7 @@ unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
 
 # The unit tests on every newer Python on PATH or in pyenv, or on those named in PYTHONS.
+# QUICK=1: without those that take long, as storms of processes and thousands of worlds.
 test-pythons:
 	@set -e; pythons="$(PYTHONS)"; \
 	test -n "$$pythons" || pythons=$$(for version in 3.12 3.13 3.13t 3.14 3.14t 3.15; do \
@@ -71,7 +72,7 @@ test-pythons:
 	  test -x $$other/bin/python || $$python -m venv $$other; \
 	  $$other/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt; \
 	  $$other/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	  $$other/bin/python -m pytest -n $(JOBS); \
+	  $$other/bin/python -m pytest -n $(JOBS) $(if $(QUICK),-m "not slow"); \
 	done
 
 # etcd, kube-apiserver and kubectl, compiled once into a cache outside the tree.
