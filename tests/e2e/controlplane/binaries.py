@@ -182,6 +182,11 @@ def find(programs: Iterable[str] = PROGRAMS) -> dict[str, Path]:
                     " install Go 1.26 or set KUBEBUILDER_ASSETS."
                 )
             ready = source(program, go=version).path
+            if not ready.exists() and not is_new_enough(version):
+                raise MissingProgramError(
+                    f"{program} is missing, and {version} is too old to build it:"
+                    " install Go 1.26 or set KUBEBUILDER_ASSETS."
+                )
             if not ready.exists():
                 raise MissingProgramError(
                     f"{program} is not built: run `make controlplane`"
