@@ -164,8 +164,11 @@ def test_run_is_thawed_while_its_command_works(
     longs = 0
     # One that is surely longer than the term (1.9 s), and 19 by chance.
     for pause in (3.0, *(chance.random() * 4.0 for _ in range(19))):
-        eventually(lambda: any(r.works() for r in replicas), "somebody works")
-        leader = next(r for r in replicas if r.works())
+        found: list[Replica] = []  # once: a thawed one may end between two looks
+        eventually(
+            lambda f=found: f.extend(filter(Replica.works, replicas)) or f, "work"
+        )
+        leader = found[0]
         frozen = leader.signal(signal.SIGSTOP)
         time.sleep(pause)
         longs += time.monotonic() - frozen > 2.0
