@@ -125,7 +125,8 @@ class Life(Outlook[TermT]):
                     )
                 )
             self._pid = os.getpid()
-            self.teller.courier, self.probe = hire(self.teller.courier), probe
+            self.teller.hire(hire)
+            self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
             self._number += 1
             self._started, self._stopping, self._signalled_at = True, False, None
@@ -216,30 +217,36 @@ class Life(Outlook[TermT]):
         """Contend, or do not; who leads ends the term first, or its renewals stop."""
         self._post(m.LivenessReported(alive=fit))
 
-    def close_home(self, under_way: Letter | None = None) -> None:
+    def close_home(self, courier: Courier, under_way: Letter | None = None) -> None:
         """
         Note that handlers can be called no more, and that what ran there has ended.
 
         Either the courier's event loop is closed, or there are no more threads.
 
         Args:
+            courier: who would have called them; perhaps that of an earlier life.
             under_way: what was being delivered, and will not be.
 
         """
-        if under_way is not None:
-            self.teller.mailbox.put_back(under_way)
-        vital = self.teller.mailbox.discard()
+        vital = self.teller.dismiss(courier, under_way)
         present = self._present
         if present is not None:
             present.work.drop_if(_is_homeless)
         if vital:
+            self._say_undelivered(courier.home)
+
+    def _say_undelivered(self, home: Home | None) -> None:
+        if home is None:
             self.teller.trouble(
                 "events can be delivered no more, as no thread can be started while "
                 "the interpreter exits. Call stop() before the program ends."
-                if self.exiting
-                else "the event loop that called start() is closed, so handlers cannot "
-                "be called any more. Call stop() before the loop ends."
             )
+            return
+        end = "is closed" if home.is_closed() else "has stopped"
+        self.teller.trouble(
+            f"the event loop that called start() {end}, so handlers cannot be called "
+            "any more. Call stop() before the loop ends."
+        )
 
     # Signals and exit ---------------------------------------------------------
 
@@ -266,10 +273,12 @@ class Life(Outlook[TermT]):
         """Begin to stop because the interpreter exits; False if work still runs."""
         # What may run on after a signal has ended by now, as without one.
         self._exiting = True
-        home, present = self._home, self._present
-        if home is not None and not home.is_running():
+        courier, home, present = self.teller.courier, self._home, self._present
+        if courier is not None and home is not None and not home.is_running():
+            vital = self.teller.dismiss(courier)
             self.teller.courier = None  # handlers can be called no more
-            self.teller.mailbox.discard()
+            if vital:
+                self._say_undelivered(home)
         if present is not None:
             present.work.drop_if(_has_ended_at_exit)
         self.ask_to_stop()

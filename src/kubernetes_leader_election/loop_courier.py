@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
@@ -64,7 +65,12 @@ class LoopCourier:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled() and task.exception() is None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            # Of a handler that was being cancelled, or of ours.
+            trace = "".join(traceback.format_exception(error))
+            self._life.teller.trouble("the delivery of an event raised", trace)
+        if error is None and not task.cancelled():
             self._begin()  # a letter may have come while the task ended
         elif self._has_letters():
             # Somebody cancelled every task of the loop, or a handler left by
@@ -155,7 +161,8 @@ class LoopCourier:
     def _close(self) -> None:
         """Drop what can be delivered no more: the loop is closed."""
         under_way, self._under_way = self._under_way, None
-        self._life.close_home(None if under_way is None else under_way[0])
+        letter = None if under_way is None else under_way[0]
+        self._life.close_home(self, letter)
 
 
 async def _run_at(place: Place, work: Awaitable[object]) -> object:

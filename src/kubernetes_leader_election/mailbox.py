@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from kubernetes_leader_election.events import (
@@ -52,21 +53,24 @@ class Mailbox:
             self._letters.append(letter)
         return True
 
-    def put_back(self, letter: Letter) -> None:
-        """Put back a letter that was taken, as the oldest one."""
-        with self._lock:
-            self._letters.appendleft(letter)
-
     def take(self) -> Letter | None:
         """Give the oldest letter; None when there is none."""
         with self._lock:
             return self._letters.popleft() if self._letters else None
 
-    def discard(self) -> int:
-        """Drop all letters, ending their holds; tell how many were vital."""
-        vital = 0
-        while (letter := self.take()) is not None:
-            vital += isinstance(letter.event, LeadershipAcquired | LeadershipLost)
-            if letter.hold is not None:
-                letter.hold.end()
-        return vital
+    def empty(self) -> list[Letter]:
+        """Take all letters."""
+        with self._lock:
+            letters = list(self._letters)
+            self._letters.clear()
+        return letters
+
+
+def drop(letters: Iterable[Letter]) -> int:
+    """End the holds of letters that nobody delivers; tell how many were vital."""
+    vital = 0
+    for letter in letters:
+        vital += isinstance(letter.event, LeadershipAcquired | LeadershipLost)
+        if letter.hold is not None:
+            letter.hold.end()
+    return vital

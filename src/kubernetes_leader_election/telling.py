@@ -22,7 +22,7 @@ from kubernetes_leader_election.events import (
     name_of,
     payload,
 )
-from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox
+from kubernetes_leader_election.mailbox import ROOM, Letter, Mailbox, drop
 from kubernetes_leader_election.repeats import Repeats, one_line
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.work import Hold, Home, TermWork
@@ -68,6 +68,28 @@ class Teller:
         self._dropped = 0
         self._repeats = Repeats()
         self._lock = threading.Lock()
+        # A signal handler of the application may stop the elector inside of it.
+        self._hiring = threading.RLock()
+
+    # Who calls the handlers ---------------------------------------------------
+
+    def hire(self, hire: Callable[[Courier | None], Courier]) -> None:
+        """Let ``hire`` choose who calls the handlers, given who did so before."""
+        with self._hiring:
+            self.courier = hire(self.courier)
+
+    def dismiss(self, courier: Courier, under_way: Letter | None = None) -> int:
+        """
+        Drop what this courier can deliver no more; tell how many letters were vital.
+
+        Of one that another one has followed only what was under way: what waits is
+        delivered by that other one (G4).
+        """
+        letters = [] if under_way is None else [under_way]
+        with self._hiring:
+            if self.courier is courier:
+                letters += self.mailbox.empty()
+        return drop(letters)
 
     @property
     def _where(self) -> str:

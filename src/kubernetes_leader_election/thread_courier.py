@@ -80,7 +80,7 @@ class ThreadCourier:
         if self._life.exiting or sys.is_finalizing():
             with self._changed:
                 self._running = False
-            self._life.close_home()  # there will be no more threads
+            self._life.close_home(self)  # there will be no more threads
             return
         if self._failures == 0:
             self._life.teller.trouble(

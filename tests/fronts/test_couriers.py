@@ -12,6 +12,7 @@ import pytest
 
 from kubernetes_leader_election import Elector, sync
 from kubernetes_leader_election.events import EVENTS, name_of
+from kubernetes_leader_election.loop_courier import LoopCourier
 from tests.fronts.driven import Log, until
 from tests.fronts.stages import PATIENCE, hold, holder, options
 
@@ -259,6 +260,81 @@ def test_asyncio_delivery_that_its_loop_cuts_off_holds_up_nothing(client, caplog
     assert holder(client) == ""
     assert seen == []
     assert "destroyed" not in caplog.text
+
+
+def test_asyncio_courier_of_a_closed_loop_leaves_the_next_life_alone(
+    client, monkeypatch
+):
+    """G4: a second asyncio.run() starts the elector before the first loop is missed."""
+    log, seen, looks, look = Log(), [], [], LoopCourier._look
+    monkeypatch.setattr(LoopCourier, "_look", lambda *given: looks.extend(given))
+    elector = Elector(**options(log=log))
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: seen.append(e.term))
+    hold(client, "rival")
+
+    async def first():
+        entered = asyncio.Event()
+
+        @elector.on(EVENTS.LEADER_CHANGED)
+        async def linger(event):
+            entered.set()
+            await asyncio.Event().wait()
+
+        elector.on(EVENTS.LEADER_CHANGED, str)  # which will never be called
+        async with elector:
+            await asyncio.wait_for(entered.wait(), PATIENCE)
+        elector.off(EVENTS.LEADER_CHANGED, linger)
+
+    async def second():
+        async with asyncio.timeout(PATIENCE), elector:
+            waiting = elector._life.teller.mailbox._letters
+            # This blocks the loop, so that nothing is delivered yet.
+            until(lambda: EVENTS.LEADERSHIP_ACQUIRED in {x.event.name for x in waiting})
+            until(lambda: looks)
+            look(looks[0])
+            await elector.wait_until_leading()
+
+    asyncio.run(first())
+    hold(client, "")
+    asyncio.run(second())
+    assert looks[0].home.is_closed()
+    assert seen == [1]
+    assert not [text for _, text in log.lines if CLOSED in text]
+    assert holder(client) == ""
+
+
+def test_asyncio_handler_that_raises_when_it_is_cancelled_is_logged(client):
+    """Fault 11: with its traceback, as any other; the next one runs."""
+    log, seen = Log(), []
+
+    async def main():
+        elector = Elector(**options(log=log))
+        entered = asyncio.Event()
+
+        @elector.on(EVENTS.LEADERSHIP_LOST)
+        async def break_down(event):
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise ZeroDivisionError("planted")
+
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: seen.append(e.term))
+        async with asyncio.timeout(PATIENCE):
+            await elector.start()
+            await elector.wait_until_leading()
+            stopping = asyncio.create_task(elector.stop())
+            await entered.wait()
+            await cancel_all_others()
+            await asyncio.wait({stopping})
+            await elector.stop()
+
+    asyncio.run(main())
+    level, text = log.wait_for("ZeroDivisionError: planted")
+    assert level == "error"
+    assert "in break_down" in text
+    assert seen == [1]
+    assert holder(client) == ""
 
 
 # Names --------------------------------------------------------------------------

@@ -212,6 +212,38 @@ FORKS = {
 }
 
 
+def test_exit_after_a_closed_loop_tells_of_a_loss_that_nobody_hears(program):
+    """G4: a loss that waits for a handler when the loop ends is told in the log."""
+    running = program(
+        """
+        elector = Elector(**options(**FAST))
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost"))
+        waiting = elector._life.teller.mailbox._letters
+
+        async def main():
+            entered = asyncio.Event()
+
+            @elector.on(EVENTS.LEASE_RENEWED)
+            async def linger(event):
+                entered.set()
+                await asyncio.Event().wait()
+
+            await elector.start()
+            await entered.wait()
+            stepping = asyncio.create_task(elector.step_down())
+            while "leadership_lost" not in {x.event.name for x in tuple(waiting)}:
+                await asyncio.sleep(0.001)
+
+        asyncio.run(main())
+        """
+    )
+    assert running.finish() == 0
+    assert running.holder == ""
+    assert running.said == []
+    told = "the event loop that called start() is closed, so handlers cannot be called"
+    assert running.errors.count(told) == 1, running.errors
+
+
 @pytest.mark.row("Signals, exit, fork", "`os.fork()`")
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 def test_child_of_a_leader_leads_nothing(program, fork):
