@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -170,3 +171,50 @@ def test_e2e_on_a_cluster_needs_kubectl_alone(machine, monkeypatch):
     assert run.missing() is not None
     monkeypatch.setenv("TEST_ASSET_KUBECTL", str(program(machine / "kubectl")))
     assert run.missing() is None
+
+
+@pytest.mark.parametrize(
+    ("ci", "code", "word"),
+    [(None, 0, "passed"), ("true", 1, "failed")],
+    ids=["laptop", "CI"],
+)
+def test_e2e_on_a_cluster_leaves_conformance_out(
+    machine, monkeypatch, capsys, ci, code, word
+):
+    """Conformance needs a server of its own: without its programs one line says so."""
+    monkeypatch.setenv("E2E_KUBECONFIG", str(machine / "config"))
+    monkeypatch.setenv("TEST_ASSET_KUBECTL", str(program(machine / "kubectl")))
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    commands = runs(monkeypatch)
+    assert run.main([]) == code
+    out, err = capsys.readouterr()
+    assert err == (
+        "conformance left out: etcd is missing, and Go to build it:"
+        " install Go 1.26 or set KUBEBUILDER_ASSETS.\n"
+    )
+    assert f"conformance {word}" in out
+    assert [str(run.CONFORMANCE) in one for one in commands] == [False, False]
+
+
+def test_e2e_runs_conformance_on_a_fresh_server(machine, monkeypatch):
+    """With the programs of a server the conformance suite is run on one."""
+    folder = assets(machine / "assets", "etcd", "kube-apiserver", "kubectl")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", folder)
+    commands = runs(monkeypatch)
+    assert run.main(["-x"]) == 0
+    assert [str(run.CONFORMANCE) in one for one in commands] == [False, False, True]
+    assert str(run.HERE / "controlplane") in commands[-1]
+    assert all(one[-1] == "-x" for one in commands)
+
+
+def runs(monkeypatch) -> list[list[str]]:
+    """Let every command succeed unseen, and give the list they are noted in."""
+    noted: list[list[str]] = []
+
+    def done(command, **_options):
+        noted.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(run.subprocess, "run", done)
+    return noted

@@ -24,6 +24,9 @@ from controlplane import binaries, build
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 """Most tests wait; those of one file share servers. (Conformance freezes the only one.)"""
 
+SERVER = ("etcd", "kube-apiserver", "kubectl")
+"""The programs without which no control plane starts."""
+
 KUBECTL = HERE.parent / "testing" / "lease_server" / "test_kubectl.py"
 CONFORMANCE = HERE.parent / "conformance"
 
@@ -39,11 +42,19 @@ def missing() -> str | None:
     if build.why_impossible(binaries.go_version()) is None:
         return "the build failed" if build.main([]) == build.FAILED else None
     # The rest may do: those who bring a cluster, or its programs, have no rivals.
-    needed = ("etcd", "kube-apiserver", "kubectl")
     try:
-        binaries.find(("kubectl",) if os.environ.get("E2E_KUBECONFIG") else needed)
+        binaries.find(("kubectl",) if os.environ.get("E2E_KUBECONFIG") else SERVER)
     except binaries.MissingProgramError:
         return absent
+    return None
+
+
+def no_server() -> str | None:
+    """Return why no server can be started, which conformance needs."""
+    try:
+        binaries.find(SERVER)
+    except binaries.MissingProgramError as error:
+        return str(error)
     return None
 
 
@@ -65,7 +76,11 @@ def main(arguments: list[str]) -> int:
         check=False,
         env={**os.environ, "TEST_ASSET_KUBECTL": str(kubectl)},
     ).returncode
-    if any(CONFORMANCE.glob("test_*.py")):
+    if lacking := no_server():
+        # Only on a cluster of the user's: its API is what a vendor made of it.
+        print(f"conformance left out: {lacking}", file=sys.stderr)
+        results["conformance"] = int(binaries.in_ci())
+    else:
         with_server = [sys.executable, str(HERE / "controlplane"), "--"]
         results["conformance"] = subprocess.run(
             [*with_server, *pytest, str(CONFORMANCE), *arguments], check=False
