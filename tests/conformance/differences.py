@@ -58,6 +58,19 @@ def send_deep_yaml(api: Api) -> int:
     return api.post(body, headers={"Content-Type": "application/yaml"}).status
 
 
+def send_null_key(api: Api) -> int:
+    """Send YAML in which a key is null."""
+    body = b"metadata: {name: p}\n~: 1\n"
+    return api.post(body, headers={"Content-Type": "application/yaml"}).status
+
+
+def patch_an_absent_list(api: Api) -> int:
+    """Give a directive nobody knows for an element of a list that is not there."""
+    api.created()
+    patch = {"metadata": {"ownerReferences": [{"$patch": "x", "uid": "u"}]}}
+    return api.patch(patch, kind=STRATEGIC).status
+
+
 def send_known_kind(api: Api) -> str:
     """Send a Pod."""
     answer = api.post({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}})
@@ -246,6 +259,20 @@ DIFFERENCES = [
         send_deep_yaml,
         embedded=400,
         real=201,
+    ),
+    Difference(
+        "a null key in YAML is an unknown field",
+        "it is dropped with a warning, like every key nobody knows",
+        send_null_key,
+        embedded=201,
+        real=400,
+    ),
+    Difference(
+        "unknown directives for a new list are not passed over",
+        "the element is judged as it stands, and lacks the fields of an owner",
+        patch_an_absent_list,
+        embedded=422,
+        real=200,
     ),
 ]
 if sys.version_info < (3, 13):
