@@ -197,6 +197,20 @@ def test_driver_reports_a_word_that_the_table_refuses(elect, caplog):
     assert "said once for each term" in caplog.text
 
 
+@pytest.mark.parametrize("assumed", [False, True], ids=["elected", "assumed"])
+def test_driver_ignores_a_step_down_that_comes_after_the_stop(elect, caplog, assumed):
+    """G8: two tasks may stop and step down at once: no defect, and nothing to do."""
+    elector = elect("a", **({"credentials": None} if assumed else {}))
+    elector.wait_for(m.LeadershipAcquired)
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
+    elector.driver.post(m.StepDownAsked(stay_out=60.0))
+    elector.driver.post(m.StartAsked())
+    elector.wait_for(m.LeadershipAcquired)
+    assert elector.driver.view.last_error is None
+    assert not caplog.records
+
+
 def test_driver_belief_ends_by_the_clock_with_a_dead_engine(elect, engine, monkeypatch):
     """Rule 15: right with nothing else running; and it latches (rule 14)."""
     leader = elect("a")

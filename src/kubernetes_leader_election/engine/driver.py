@@ -262,6 +262,8 @@ class Driver:
         self._note(message)
         if message is None:
             self._core.handle_timer(now=now)
+        elif isinstance(message, m.StepDownAsked) and self._core.state is State.STOPPED:
+            return  # a stop was faster: there is nothing left to step down from
         else:
             self._core.receive(self._translated(message), now=now)
         self._drain()
