@@ -14,6 +14,7 @@ while neither loses the Lease nor keeps anybody from asking ``current_leader``.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
@@ -171,7 +172,7 @@ class Elector(BaseElector["Term"]):
         """
         Give a scope whose body runs only while this elector leads.
 
-        Entering waits for leadership. When the term is lost, the body is told to end:
+        Each block needs a scope of its own. Entering waits for leadership. When the term is lost, the body is told to end:
         asyncio cancels it, a thread sees ``term.lost``. The Lease is released after
         the last scope of the term has ended, never before, and renewed meanwhile.
 
@@ -179,7 +180,8 @@ class Elector(BaseElector["Term"]):
             timeout: Seconds to wait for leadership at most.
 
         Raises:
-            ProtocolMisuseError: not started, or inherited by a child process.
+            ProtocolMisuseError: not started, inherited by a child process, or the same
+                scope is entered already.
             LeadershipLostError: the term was lost while the body ran; or entered by
                 the work of a lost term.
             NotLeaderError: stopped while waiting.
@@ -282,8 +284,18 @@ class Leadership:
         self._timeout = timeout
         self._hold: Hold | None = None
         self._cancelled = False
+        self._entered = threading.Lock()
 
     async def __aenter__(self) -> Term:
+        if not self._entered.acquire(blocking=False):
+            raise self._life.entered_twice()
+        try:
+            return await self._enter()
+        except BaseException:
+            self._entered.release()
+            raise
+
+    async def _enter(self) -> Term:
         life, self._loop = self._life, asyncio.get_running_loop()
         life.refuse_unstarted("leadership()", to_lead=True)
         task = asyncio.current_task()
@@ -318,14 +330,16 @@ class Leadership:
             self._timer.cancel()
         self._place.leave()
         outside = self._cancelled and self._task.uncancel() > self._cancelling
-        lost = self._term.is_lost
-        last = self._life.leave(self._term, hold)
+        term, cancelled = self._term, self._cancelled
+        lost = term.is_lost
+        last = self._life.leave(term, hold)
+        self._entered.release()
         if lost and not outside:
-            ours = self._cancelled and isinstance(error, asyncio.CancelledError)
+            ours = cancelled and isinstance(error, asyncio.CancelledError)
             if error is None or ours:
-                raise self._term.loss() from error
+                raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
-            await self._wait_for_release()
+            await self._wait_for_release(term.number)
 
     def _cancel(self) -> None:
         """Cancel the body, once. On its loop."""
@@ -346,8 +360,8 @@ class Leadership:
         else:
             self._cancel()
 
-    async def _wait_for_release(self) -> None:
-        life, number = self._life, self._term.number
+    async def _wait_for_release(self, number: int) -> None:
+        life = self._life
         if life.place() is not None or life.forked:
             return  # something around this scope holds up the release
         try:

@@ -276,6 +276,13 @@ class Outlook(Generic[TermT]):
                 "observe=True keeps this one from it."
             )
 
+    def entered_twice(self) -> ProtocolMisuseError:
+        """Give the error to raise where one scope object is entered twice at once."""
+        return ProtocolMisuseError(
+            f"{self.where}: this leadership() is entered already, by another task or "
+            "thread or further out. Call leadership() once for each block."
+        )
+
     def refuse_waiting(self, call: str) -> None:
         """
         Refuse to wait for a term where none can begin.

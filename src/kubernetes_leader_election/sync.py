@@ -181,7 +181,7 @@ class Elector(BaseElector["Term"]):
         """
         Give a scope whose body runs only while this elector leads.
 
-        Entering waits for leadership. When the term is lost, the body is told to end:
+        Each block needs a scope of its own. Entering waits for leadership. When the term is lost, the body is told to end:
         asyncio cancels it, a thread sees ``term.lost``. The Lease is released after
         the last scope of the term has ended, never before, and renewed meanwhile.
 
@@ -189,7 +189,8 @@ class Elector(BaseElector["Term"]):
             timeout: Seconds to wait for leadership at most.
 
         Raises:
-            ProtocolMisuseError: not started, or inherited by a child process.
+            ProtocolMisuseError: not started, inherited by a child process, or the same
+                scope is entered already.
             LeadershipLostError: the term was lost while the body ran; or entered by
                 the work of a lost term.
             NotLeaderError: stopped while waiting.
@@ -300,13 +301,20 @@ class Leadership:
         self._life = life
         self._timeout = timeout
         self._hold: Hold | None = None
+        self._entered = threading.Lock()
 
     def __enter__(self) -> Term:
         life = self._life
-        life.refuse_unstarted("leadership()", to_lead=True)
-        what = f"leadership() in thread {threading.current_thread().name!r}"
-        join = partial(life.join, what)
-        present, self._hold = _wait(life, join, self._timeout, "leadership()")
+        if not self._entered.acquire(blocking=False):
+            raise life.entered_twice()
+        try:
+            life.refuse_unstarted("leadership()", to_lead=True)
+            what = f"leadership() in thread {threading.current_thread().name!r}"
+            join = partial(life.join, what)
+            present, self._hold = _wait(life, join, self._timeout, "leadership()")
+        except BaseException:
+            self._entered.release()
+            raise
         self._term = present.term
         self._place = Place(life, work=present.work, is_scope=True)
         self._place.enter()
@@ -321,15 +329,17 @@ class Leadership:
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101 - __enter__ came first
         self._place.leave()
-        lost = self._term.is_lost
-        last = self._life.leave(self._term, hold)
+        term = self._term
+        lost = term.is_lost
+        last = self._life.leave(term, hold)
+        self._entered.release()
         if lost and error is None:
-            raise self._term.loss()
+            raise term.loss()
         if last and (error is None or isinstance(error, Exception)):
-            self._wait_for_release()
+            self._wait_for_release(term.number)
 
-    def _wait_for_release(self) -> None:
-        life, number = self._life, self._term.number
+    def _wait_for_release(self, number: int) -> None:
+        life = self._life
         if life.place() is not None or life.forked:
             return  # something around this scope holds up the release
         try:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError, sync
-from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.errors import LeaseApiError, ProtocolMisuseError
 from kubernetes_leader_election.lease_api import results as r
 from tests.fronts.life_cycle import code, table
 from tests.fronts.stage_threads import spawn
@@ -415,4 +415,74 @@ def test_thread_run_returns_none_after_stop(client):
         time.sleep(0.001)
     elector.stop(PATIENCE)
     assert result.result(PATIENCE) is None
+    assert holder(client) == ""
+
+
+# One scope object, entered more than once ---------------------------------------
+
+
+def test_asyncio_scope_is_entered_once_at_a_time(client):
+    """G5: entered by two tasks it would lose track of one, and hold the Lease on."""
+
+    async def main():
+        elector = Elector(**options())
+
+        async def work(done):
+            async with scope:
+                await done.wait()
+
+        async with asyncio.timeout(PATIENCE):
+            await elector.start()
+            scope, done = elector.leadership(), asyncio.Event()
+            working = asyncio.create_task(work(done))
+            await asyncio.sleep(0)  # it is entering now
+            with pytest.raises(ProtocolMisuseError, match="entered already"):
+                await work(done)
+            await elector.wait_until_leading()
+            done.set()
+            await working
+            async with scope:  # one after the other is harmless
+                with pytest.raises(ProtocolMisuseError, match="entered already"):
+                    await work(done)
+            await elector.stop()
+
+    asyncio.run(main())
+    assert holder(client) == ""
+
+
+def test_thread_scope_is_entered_once_at_a_time(client):
+    """G5: entered by two threads it would lose track of one, and hold the Lease on."""
+    elector = sync.Elector(**options())
+    elector.start()
+    scope = elector.leadership()
+    with scope, pytest.raises(ProtocolMisuseError, match="entered already"):
+        scope.__enter__()
+    with scope:  # one after the other is harmless
+        pass
+    elector.stop(PATIENCE)
+    assert holder(client) == ""
+
+
+def test_scope_that_could_not_be_entered_can_be_tried_again(front, client):
+    """A timeout on the way in leaves nothing behind."""
+    elector = front.elector()
+    hold(client, "rival")
+    elector.start()
+    scope = elector.leadership(timeout=0.0)
+    enter, leave = (
+        (scope.__enter__, lambda: scope.__exit__(None, None, None))
+        if front.name == "threads"
+        else (
+            lambda: front.call(scope.__aenter__()),
+            lambda: front.call(scope.__aexit__(None, None, None)),
+        )
+    )
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            enter()
+    scope._timeout = None
+    hold(client, "")
+    enter()
+    leave()
+    elector.stop(PATIENCE)
     assert holder(client) == ""
