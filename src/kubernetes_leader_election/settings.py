@@ -347,11 +347,11 @@ def default_identity() -> str:
 
 
 def _flag(name: str, options: Mapping[str, Any], *, default: bool) -> bool:
-    value = _given(options, name, default)
+    value = options.get(name, default)  # None is no answer to yes or no
     if not isinstance(value, bool):
         raise ConfigurationError(
             f"{name} must be True or False, not {shown(value)}. "
-            f"Use {name}={bool(value)}.",
+            f"Use {name}={default if value is None else bool(value)}.",
             option=name,
         )
     return value
