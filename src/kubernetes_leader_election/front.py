@@ -96,8 +96,9 @@ class BaseElector(Generic[TermT]):
             liveness_timeout_sec: How long it may be stuck; the lease duration unless given.
             credentials: How to reach the API server: see
                 :mod:`kubernetes_leader_election.credentials`; also a client of
-                ``kubernetes``, ``kubernetes_asyncio``, ``lightkube`` or ``kr8s``. Found in
-                the pod unless given; without a cluster, leadership is assumed.
+                ``kubernetes``, ``kubernetes.aio``, ``kubernetes_asyncio``, ``lightkube``
+                or ``kr8s``. Found in the pod unless given; without a cluster, leadership
+                is assumed.
             server: The URL of the API server, instead of ``credentials``.
             token: A bearer token for ``server``.
             token_file: A file with one, read again when it changes.
