@@ -102,6 +102,28 @@ def test_fault_33_second_401_is_the_answer(serve, connect, call, lease, status):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [
+        (None, "sent with no token and no client certificate"),
+        ("stale", "does not accept the token given"),
+    ],
+    ids=["nobody asks", "a stale token"],
+)
+def test_401_says_what_to_give_or_what_is_wrong_with_it(
+    serve, connect, call, lease, status, token, told
+):
+    """Fault 33: who sent nothing is not told that nothing has expired."""
+    server = serve(accepting(lambda: "other", lease(), status))
+    client = connect(server, token=token)
+    result = client.get("apps", "demo", call=call())
+    assert isinstance(result, Unauthorised)
+    message = str(result.error)
+    assert told in message
+    assert ("expired" in message) is (token is not None)
+    assert ("Give a token or a client certificate" in message) is (token is None)
+
+
 def test_token_file_that_is_gone_for_a_moment_does_no_harm(
     serve, connect, call, lease, status, tmp_path
 ):

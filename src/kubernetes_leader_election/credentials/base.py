@@ -226,6 +226,11 @@ class Credentials:
         """Where the proof of identity comes from, in words and without the secret."""
         return self._login.description
 
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether nothing tells the server who is asking."""
+        return type(self._login) is Login
+
     def headers(self, *, timeout: float | None = None) -> Headers:
         """
         Give the headers to send with the next request.

@@ -190,10 +190,18 @@ def _bad_request(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
 
 
 def _unauthorised(_r: Request, _s: Status, credentials: Credentials) -> _Judgement:
-    advice = (
-        f"The server does not accept {credentials.login_description} (from "
-        f"{credentials.source}): it is expired, revoked or meant for another cluster."
-    )
+    if credentials.is_anonymous:
+        advice = (
+            f"The request was sent with {credentials.login_description} (from "
+            f"{credentials.source}), and the server wants to know who asks. "
+            "Give a token or a client certificate."
+        )
+    else:
+        advice = (
+            f"The server does not accept {credentials.login_description} (from "
+            f"{credentials.source}): it is expired, revoked or meant for another "
+            "cluster."
+        )
     return Unauthorised, advice, "not done"
 
 
