@@ -335,3 +335,22 @@ def test_rule_12_release_waits_for_the_renewal_under_way():
     assert hand.write.lease["spec"]["holderIdentity"] == ""
     hand.written()
     assert hand.state is State.STOPPED
+
+
+def test_rule_10_leader_whose_writes_always_conflict_tells_of_it_once():
+    """Rule 10, G8: the term ends, and the log says why; reads alone look well."""
+    hand = Hand().lead()
+    for _ in range(1000):
+        if hand.state is not State.LEADER:
+            break
+        if hand.all_open(m.UpdateLease):
+            hand.conflict()
+        elif hand.all_open(m.GetLease):
+            hand.fetched()
+        else:
+            hand.wait(0.05)
+    told = hand.events()
+    (lost,) = (e for e in told if isinstance(e, m.LeadershipLost))
+    assert lost.reason == "renew_deadline"
+    (error,) = (str(e.error) for e in told if isinstance(e, m.ErrorOccurred))
+    assert "3 writes in a row met a conflict (409)" in error

@@ -21,6 +21,9 @@ from kubernetes_leader_election.errors import LeaseApiError
 TRY_WATCH_AGAIN: Final = 300.0
 """Seconds between tries to watch where that is not permitted."""
 
+MANY_CONFLICTS: Final = 3
+"""Conflicts of a leader's writes in a row that are worth an error."""
+
 FOLLOWING: Final = frozenset(
     {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
 )
@@ -124,6 +127,16 @@ class Answers(Sightings):
         # Rule 10: perhaps our own write; read and look for our stamp.
         self._doubt = True
         self._conflicts += 1
+        if self._conflicts == MANY_CONFLICTS and self._term is not None:
+            # Said once in a row of them: else a term would end without any error.
+            self._emit(
+                m.ErrorOccurred(
+                    error=self._error(
+                        f"{MANY_CONFLICTS} writes in a row met a conflict (409): "
+                        "something else changes the Lease, or refuses its writes"
+                    )
+                )
+            )
         self._want_read(self._backoff(self._conflicts - 2))
 
     def _on_unknown(self, request_id: int, error: LeaseApiError) -> None:
