@@ -24,7 +24,7 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
 from kubernetes_leader_election.front import BaseElector, seconds_of
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
-from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.life import EXPECTED, Life
 from kubernetes_leader_election.loop_courier import LoopCourier, call_on_loop
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
@@ -284,6 +284,7 @@ class Leadership:
         self._timeout = timeout
         self._hold: Hold | None = None
         self._cancelled = False
+        self._put_off: asyncio.TimerHandle | None = None
         self._entered = threading.Lock()
 
     async def __aenter__(self) -> Term:
@@ -301,7 +302,7 @@ class Leadership:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - coroutines run in tasks
         self._task, self._cancelling = task, task.cancelling()
-        self._cancelled = False
+        self._cancelled, self._put_off = False, None
         # A cancellation that was asked for and not met yet is met here: counted as an
         # old one, it could be taken for that of a loss, and be lost with it.
         await asyncio.sleep(0)
@@ -326,8 +327,9 @@ class Leadership:
     ) -> None:
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101 - __aenter__ came first
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._put_off):
+            if timer is not None:
+                timer.cancel()
         self._place.leave()
         outside = self._cancelled and self._task.uncancel() > self._cancelling
         term, cancelled = self._term, self._cancelled
@@ -343,9 +345,21 @@ class Leadership:
 
     def _cancel(self) -> None:
         """Cancel the body, once. On its loop."""
-        if self._hold is not None and not self._cancelled:
-            self._cancelled = True
-            self._task.cancel(f"leadership lost: {self._term.reason}")
+        if self._hold is None or self._cancelled:
+            return
+        if self._is_ending() and self._put_off is None:
+            # A second cancellation would cut its cleanup. If it goes on all the same,
+            # it is cancelled before its deadline (G2); the Lease is held until then.
+            pause = min(self._life.stop_budget, max(0.0, self._term.remaining()))
+            self._put_off = self._loop.call_later(pause, self._cancel)
+            return
+        self._cancelled = True
+        self._task.cancel(f"leadership lost: {self._term.reason}")
+
+    def _is_ending(self) -> bool:
+        """Tell whether others cancelled the body, and leadership was given up."""
+        cancelled = self._task.cancelling() > self._cancelling
+        return cancelled and self._term.reason in EXPECTED
 
     def _look_in(self, left: float) -> None:
         self._timer: asyncio.TimerHandle | None = None

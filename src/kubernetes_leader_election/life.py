@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
-_EXPECTED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
+EXPECTED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss that was asked for."""
 
 AFTER_SIGNAL: Final = "the stop budget after a signal"
@@ -356,7 +356,7 @@ class Life(Outlook[TermT]):
         work.lose()
         try:
             self.teller.say(
-                "info" if event.reason in _EXPECTED else "warning",
+                "info" if event.reason in EXPECTED else "warning",
                 "%s: %s leads no longer: %s%s",
                 self.where,
                 self.settings.identity,

@@ -1,0 +1,104 @@
+"""A body of asyncio that others cancel while leadership ends: it is cut once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from kubernetes_leader_election import Elector
+from tests.fronts.stages import PATIENCE, hold, holder, options
+
+
+async def cancelled_in_a_term(elector, body):
+    """Run a body in a scope, cancel its task, and give the task."""
+    begun = asyncio.Event()
+
+    async def scope():
+        async with elector.leadership():
+            begun.set()
+            await body()
+
+    task = asyncio.create_task(scope())
+    await begun.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    return task
+
+
+@pytest.mark.parametrize("how", ["stop", "step_down"])
+def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, how):
+    """G5: as at Ctrl-C, where asyncio cancels the program and auto_close stops it."""
+    done, held = [], []
+
+    async def body():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.2)
+            held.append(holder(client))
+            done.append("cleanup")
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            task = await cancelled_in_a_term(elector, body)
+            await getattr(elector, how)()
+            (ended,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(ended, asyncio.CancelledError)
+
+    asyncio.run(main())
+    assert (done, held) == (["cleanup"], ["me"])
+    assert holder(client) == ""
+
+
+def test_body_that_works_on_is_cancelled_within_the_stop_budget(client):
+    """G2, fault 09: who swallows the cancellation of others is cancelled once more."""
+    instants = []
+
+    async def body():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            instants.append(time.monotonic())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            instants.append(time.monotonic())
+
+    async def main():
+        settings = options(stop_budget_sec=0.5)
+        async with asyncio.timeout(PATIENCE), Elector(**settings) as elector:
+            task = await cancelled_in_a_term(elector, body)
+            await elector.stop()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    first, second = instants
+    assert second - first >= 0.4
+    assert holder(client) == ""
+
+
+def test_loss_to_another_holder_cuts_the_cleanup_of_a_cancelled_body(client):
+    """G2: nobody waits for a body where another one may lead already."""
+    cut = []
+
+    async def body():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.sleep(PATIENCE)
+            except asyncio.CancelledError:
+                cut.append("cleanup")
+                raise
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            task = await cancelled_in_a_term(elector, body)
+            hold(client, "rival")
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    assert cut == ["cleanup"]
