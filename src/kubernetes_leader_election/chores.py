@@ -1,8 +1,9 @@
 """
-One daemon thread for what may block or has to wait: log lines, late timers.
+Two daemon threads for what has to wait: one for timers, one for log lines.
 
 The engine's thread must never wait for a log handler whose pipe is full, nor for a
-callable of the application. Nothing here is needed for the truth about leadership.
+callable of the application; and a log that stands still must hold up no timer, of a
+release for one. Nothing here is needed for the truth about leadership.
 """
 
 from __future__ import annotations
@@ -46,9 +47,16 @@ class Timer:
 
 
 class Chores:
-    """Run chores in order, and timers when they are due (CLOCK_MONOTONIC)."""
+    """
+    Run chores in order, and timers when they are due (CLOCK_MONOTONIC).
 
-    def __init__(self) -> None:
+    Args:
+        name: of the thread.
+
+    """
+
+    def __init__(self, name: str = "leader-election-chores") -> None:
+        self._name = name
         self._changed = threading.Condition()
         self._due: list[tuple[float, int, Timer]] = []
         self._numbers = count()
@@ -97,9 +105,7 @@ class Chores:
     def _start(self) -> None:
         if self._thread is not None:
             return
-        thread = threading.Thread(
-            target=self._run, name="leader-election-chores", daemon=True
-        )
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -135,7 +141,8 @@ class Chores:
                 self._changed.wait(min(wait, LONGEST_WAIT))
 
 
-_chores = Chores()
+_LOG: Final = "leader-election-log"
+_chores, _log_lines = Chores(), Chores(_LOG)
 
 
 def shared_chores() -> Chores:
@@ -143,9 +150,14 @@ def shared_chores() -> Chores:
     return _chores
 
 
+def shared_log_lines() -> Chores:
+    """Give the log lines of this process, which may stand still; a child: its own."""
+    return _log_lines
+
+
 def _after_fork_in_child() -> None:
-    global _chores
-    _chores = Chores()
+    global _chores, _log_lines
+    _chores, _log_lines = Chores(), Chores(_LOG)
 
 
 on_child(_after_fork_in_child)

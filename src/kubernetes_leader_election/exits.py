@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Final, Protocol
 
-from kubernetes_leader_election.chores import shared_chores
+from kubernetes_leader_election.chores import shared_log_lines
 from kubernetes_leader_election.engine.fork import on_child
 from kubernetes_leader_election.signals import shared_auto_close
 
@@ -66,7 +66,7 @@ class Exits:
                 max(0.0, until - time.monotonic()),
             )
         if leaving:
-            shared_chores().flush(max(0.0, until - time.monotonic()))
+            shared_log_lines().flush(max(0.0, until - time.monotonic()))
 
 
 _exits = Exits()

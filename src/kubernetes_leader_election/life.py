@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from kubernetes_leader_election.chores import Timer, shared_chores
+from kubernetes_leader_election.chores import Timer, shared_chores, shared_log_lines
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
@@ -113,6 +113,7 @@ class Life(Outlook[TermT]):
 
         """
         shared_chores().start()
+        shared_log_lines().start()
         with self._lock:
             self.refuse_child()
             if self._started:

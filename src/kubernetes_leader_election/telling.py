@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kubernetes_leader_election.chores import shared_chores
+from kubernetes_leader_election.chores import shared_log_lines
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.events import (
     ElectorEvent,
@@ -186,6 +186,6 @@ class Teller:
 
     def say(self, level: str, text: str, *args: object) -> None:
         """Log on a thread that may wait: a log handler can block."""
-        shared_chores().call(
+        shared_log_lines().call(
             lambda: getattr(self.log, level)(text, *args), may_drop=True
         )

@@ -397,3 +397,23 @@ def test_name_of_a_partial_shows_no_arguments():
     bound = functools.partial(functools.partial(bill), "canary")
     assert name_of(bound).endswith("bill")
     assert "canary" not in name_of(bound)
+
+
+def test_log_that_stands_still_holds_up_no_handler_and_no_release(client):
+    """Fault 11: a full pipe behind the log is the log's trouble alone."""
+    goes_on, seen = threading.Event(), []
+
+    class FullPipe(Log):
+        def info(self, msg, *args):
+            goes_on.wait(PATIENCE)
+
+    elector = sync.Elector(**options(log=FullPipe()))
+    try:
+        elector.start()
+        elector.wait_until_leading(PATIENCE)
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: seen.append(e.reason))
+        elector.stop(PATIENCE / 2)
+        assert seen == ["stopped"]
+        assert holder(client) == ""
+    finally:
+        goes_on.set()

@@ -155,13 +155,13 @@ def _supervisor(
     log: StderrLog,
     options: dict[str, Any],
 ) -> Supervisor:
-    from kubernetes_leader_election.chores import shared_chores  # noqa: PLC0415 - after the fork
+    from kubernetes_leader_election.chores import shared_log_lines  # noqa: PLC0415 - after the fork
     from kubernetes_leader_election.cli.run_supervisor import Plan, Supervisor  # noqa: PLC0415
 
     def say(text: str) -> None:
         # On a thread that may wait: a pipe that nobody reads must not stop the loop.
         write = log.error if text.startswith("Error") else log.info
-        shared_chores().call(lambda: write(text), may_drop=True)
+        shared_log_lines().call(lambda: write(text), may_drop=True)
 
     plan = Plan(
         command=command,
@@ -221,4 +221,4 @@ def _flush() -> None:
     """Let the last lines be written, but do not wait for a reader that is stuck."""
     chores = sys.modules.get("kubernetes_leader_election.chores")
     if chores is not None:
-        chores.shared_chores().flush(LAST_WORDS)
+        chores.shared_log_lines().flush(LAST_WORDS)
