@@ -170,7 +170,7 @@ def test_run_is_thawed_while_its_command_works(
         )
         leader = found[0]
         frozen = leader.signal(signal.SIGSTOP)
-        time.sleep(pause)
+        time.sleep(pause)  # how long the freeze is: the input, not a wait for anything
         longs += time.monotonic() - frozen > 2.0
         leader.signal(signal.SIGCONT)
     assert longs > 0
@@ -284,7 +284,7 @@ def test_run_ends_at_a_sigterm_right_after_its_start(
     for number in range(10):
         names = chance.sample(NAMES, 2)
         short, rival = (start(name, child=("--grandchild",)) for name in names)
-        time.sleep(chance.random() * 0.3)  # the instant that is looked for
+        time.sleep(chance.random() * 0.3)  # the instant is the input, drawn by lot
         short.signal(signal.SIGTERM)
         assert short.wait() in {*ENDS, -signal.SIGTERM}, short.stderr
         assert short.living() == [], f"round {number}"

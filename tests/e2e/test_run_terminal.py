@@ -38,7 +38,7 @@ class Shell:
             for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG"):
                 os.environ.pop(name, None)
             os.environ[MARK] = self.mark
-            os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606 - a shell
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606 - a shell that stops and continues jobs is what is tested
 
     def run(self, *options: str) -> None:
         """Start the wrapper."""

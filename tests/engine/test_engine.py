@@ -123,14 +123,14 @@ def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, clie
     assert leader.wait_for(m.LeadershipLost).reason == "deleted"
 
 
-def break_core(elector, monkeypatch, word=m.EndAsked(term=99)):  # noqa: B008 - a value
+def break_core(elector, monkeypatch, word=None):
     """Let the core fail at the next word, and on its own failure too."""
 
     def broken(*_, **__):
         raise RuntimeError("planted twice")
 
     monkeypatch.setattr(elector.driver._core, "receive", broken)
-    elector.driver.post(word)
+    elector.driver.post(word or m.EndAsked(term=99))
 
 
 @pytest.mark.parametrize("told", ["before", "while down", "by the failing word"])

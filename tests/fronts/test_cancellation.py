@@ -28,7 +28,19 @@ async def cancelled_in_a_term(elector, body):
     return task
 
 
-@pytest.mark.parametrize("how", ["stop", "step_down"])
+def play(body, ending, **changes):
+    """Lead with a body that is cancelled, let leadership end, give how the task ended."""
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options(**changes)) as elector:
+            task = await cancelled_in_a_term(elector, body)
+            await ending(elector)
+            return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", [Elector.stop, Elector.step_down])
 def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, how):
     """G5: as at Ctrl-C, where asyncio cancels the program and auto_close stops it."""
     done, held = [], []
@@ -41,14 +53,7 @@ def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, 
             held.append(holder(client))
             done.append("cleanup")
 
-    async def main():
-        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
-            task = await cancelled_in_a_term(elector, body)
-            await getattr(elector, how)()
-            (ended,) = await asyncio.gather(task, return_exceptions=True)
-            assert isinstance(ended, asyncio.CancelledError)
-
-    asyncio.run(main())
+    assert isinstance(play(body, how), asyncio.CancelledError)
     assert (done, held) == (["cleanup"], ["me"])
     assert holder(client) == ""
 
@@ -67,14 +72,7 @@ def test_body_that_works_on_is_cancelled_within_the_stop_budget(client):
         finally:
             instants.append(time.monotonic())
 
-    async def main():
-        settings = options(stop_budget_sec=0.5)
-        async with asyncio.timeout(PATIENCE), Elector(**settings) as elector:
-            task = await cancelled_in_a_term(elector, body)
-            await elector.stop()
-            await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(main())
+    play(body, Elector.stop, stop_budget_sec=0.5)
     first, second = instants
     assert second - first >= 0.4
     assert holder(client) == ""
@@ -94,11 +92,8 @@ def test_loss_to_another_holder_cuts_the_cleanup_of_a_cancelled_body(client):
                 cut.append("cleanup")
                 raise
 
-    async def main():
-        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
-            task = await cancelled_in_a_term(elector, body)
-            hold(client, "rival")
-            await asyncio.gather(task, return_exceptions=True)
+    async def ending(_elector):
+        hold(client, "rival")
 
-    asyncio.run(main())
+    play(body, ending)
     assert cut == ["cleanup"]

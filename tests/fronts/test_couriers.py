@@ -372,18 +372,19 @@ def test_asyncio_work_whose_repr_raises_is_work_all_the_same(client):
     class Work(Unspeakable):
         async def __call__(self, event):
             seen.append("begins")
+            begun.set()
             try:
                 await asyncio.Event().wait()
             finally:
                 seen.append("ends")
 
+    begun = asyncio.Event()
+
     async def main():
         elector = Elector(**options())
         elector.on(EVENTS.LEADERSHIP_ACQUIRED, Work())
         async with asyncio.timeout(PATIENCE), elector:
-            await elector.wait_until_leading()
-            while not seen:  # noqa: ASYNC110 - the handler has no event to set
-                await asyncio.sleep(0.001)
+            await begun.wait()
 
     asyncio.run(main())
     assert seen == ["begins", "ends"]
