@@ -219,7 +219,8 @@ class Supervisor:
         if self._signalled is None:
             self._signalled = number
             self._ask_to_end("signal", number, boottime() + self._plan.grace)
-            self._leave(128 + number)
+            if self._verdict is None:  # or the command's own end has decided already
+                self._leave(128 + number)
         elif self._work is not None:
             self._say("a second signal: the command is killed")
             self._ask_to_end("signal", signal.SIGKILL, boottime())
