@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.record import format_time
+from kubernetes_leader_election.core.states import State
 from tests.core.harness import WALL, Hand
 
 D, R, L, T = 20, 10.0, 15.0, 2.5
@@ -29,6 +30,14 @@ def candidate(*, hand=None, **lease):
     hand.start()
     hand.seen = len(hand.store.history)
     return hand
+
+
+def wait_in_full(hand, duration=D):
+    """Wait a duration: no sooner does the elector write."""
+    hand.wait(duration - 0.001)
+    assert hand.state is State.WAITING
+    hand.wait(0.002)
+    assert hand.state is State.ACQUIRING
 
 
 def reasons(hand):

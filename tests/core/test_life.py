@@ -143,9 +143,8 @@ def test_answer_to_a_create_is_news_unless_something_was_heard_since(heard, stat
     written = {**create.lease, "metadata": metadata}
     if heard:
         rival = {**written["spec"], "holderIdentity": "b"}
-        newer = {**written, "spec": rival, "metadata": {**metadata}}
-        newer["metadata"]["resourceVersion"] = "9999"
-        hand.bring(lease=newer)
+        later = {**metadata, "resourceVersion": "9999"}
+        hand.bring(lease={**written, "spec": rival, "metadata": later})
     hand.say(m.LeaseWritten(request_id=create.request_id, lease=written))
     assert hand.state is state
 

@@ -9,7 +9,7 @@ from kubernetes_leader_election.core.record import format_time
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import MICROSECONDS
 from tests.core.harness import WALL, Hand
-from tests.core.stories import D, L, R, candidate, held_by_b, reasons
+from tests.core.stories import D, L, R, candidate, held_by_b, reasons, wait_in_full
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,7 @@ from tests.core.stories import D, L, R, candidate, held_by_b, reasons
 def test_rule_01_candidate_waits_the_records_own_duration(duration):
     """Rule 1, fault 21: "unchanged for the record's own duration", not for ours."""
     hand = candidate(leaseDurationSeconds=duration)
-    hand.wait(duration - 0.001)
-    assert hand.state is State.WAITING
-    hand.wait(0.002)
-    assert hand.state is State.ACQUIRING
+    wait_in_full(hand, duration)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +31,7 @@ def test_rule_01_candidate_waits_the_records_own_duration(duration):
 def test_rule_01_timestamps_of_others_are_compared_with_no_clock(renewed):
     """Rule 1, fault 20: "Timestamps written by others are compared with no clock"."""
     hand = candidate(renewTime=format_time(renewed))
-    hand.wait(D - 0.001)
-    assert hand.state is State.WAITING
-    hand.wait(0.002)
-    assert hand.state is State.ACQUIRING
+    wait_in_full(hand)
 
 
 def test_rule_01_each_renewal_restarts_the_wait():
@@ -47,10 +41,7 @@ def test_rule_01_each_renewal_restarts_the_wait():
         hand.wait(11)
         hand.store.edit(renewTime=format_time(WALL + second * MICROSECONDS))
         hand.bring_all()
-    hand.wait(D - 0.001)
-    assert hand.state is State.WAITING
-    hand.wait(0.002)
-    assert hand.state is State.ACQUIRING
+    wait_in_full(hand)
 
 
 def test_rule_02_labels_do_not_block_fail_over():
@@ -123,9 +114,7 @@ def test_rule_04_missing_lease_is_waited_for_by_who_saw_it_held():
     hand.wait(5)
     hand.store.delete()
     hand.bring_all()
-    hand.wait(D - 0.001)
-    assert hand.state is State.WAITING
-    hand.wait(0.002)
+    wait_in_full(hand)
     assert isinstance(hand.write, m.CreateLease)
 
 
@@ -230,11 +219,7 @@ def test_rule_05_own_ended_term_in_another_lease_is_not_free():
     hand.store.edit(**spec)
     hand.fetched()
     hand.work_ends()
-    assert hand.state is State.WAITING
-    hand.wait(D - 0.1)
-    assert not hand.all_open(m.UpdateLease)
-    hand.wait(1.0)
-    assert hand.all_open(m.UpdateLease)
+    wait_in_full(hand)
 
 
 def test_rule_05_own_late_acquire_is_free():
@@ -271,11 +256,7 @@ def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease():
     hand.watch_ends()
     hand.wait(1.0)
     hand.fetched()
-    assert hand.state is State.WAITING
-    hand.wait(D - 0.1)
-    assert not hand.all_open(m.UpdateLease)
-    hand.wait(1.0)
-    assert hand.all_open(m.UpdateLease)
+    wait_in_full(hand)
 
 
 def test_rule_05_acquire_proved_after_its_deadline_is_no_leadership():

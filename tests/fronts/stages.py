@@ -17,6 +17,8 @@ from kubernetes_leader_election.events import EVENTS
 
 PATIENCE = 30.0
 """Seconds until a test that should have gone on fails."""
+FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
+"""Renewals that a test can wait for; L - R - T is 0.58 s, which a healthy term has left."""
 GLANCE = 0.15
 """Seconds without an end after which a call counts as waiting."""
 
@@ -113,6 +115,18 @@ def holder(client):
     """Tell who holds the Lease in memory."""
     with client.changed:
         return client.lease["spec"].get("holderIdentity", "") if client.lease else ""
+
+
+def break_engine(elector):
+    """Let the core raise once, at a word that it is told right away."""
+    core = elector._life._driver._core
+
+    def broken(**_):
+        del core._on_liveness
+        raise ZeroDivisionError("planted in the core")
+
+    core._on_liveness = broken
+    elector._life.report_liveness(True)
 
 
 def in_child(make):

@@ -14,10 +14,8 @@ from kubernetes_leader_election import Elector, sync
 from kubernetes_leader_election.events import EVENTS, name_of
 from kubernetes_leader_election.loop_courier import LoopCourier
 from tests.fronts.driven import Log, until
-from tests.fronts.stages import PATIENCE, hold, holder, options
+from tests.fronts.stages import FAST, PATIENCE, hold, holder, options
 
-FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for."""
 CLOSED = "the event loop that called start() is closed"
 
 
@@ -184,6 +182,17 @@ def test_handlers_of_a_new_life_run_in_its_context(front, client):
 # Tasks --------------------------------------------------------------------------
 
 
+def linger_at(elector, event):
+    """Add a handler that ends only when it is cancelled; give it, and what it sets."""
+    entered = asyncio.Event()
+
+    async def linger(_event):
+        entered.set()
+        await asyncio.Event().wait()
+
+    return elector.on(event, linger), entered
+
+
 async def cancel_all_others():
     """Cancel every other task of the loop, as some frameworks do to shut down."""
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -199,13 +208,7 @@ def test_asyncio_delivery_that_is_cancelled_goes_on_where_it_stood(client):
 
     async def main():
         elector = Elector(**options(log=log))
-        entered = asyncio.Event()
-
-        @elector.on(EVENTS.LEADERSHIP_LOST)
-        async def wind_up(event):
-            entered.set()
-            await asyncio.Event().wait()
-
+        wind_up, entered = linger_at(elector, EVENTS.LEADERSHIP_LOST)
         elector.on(EVENTS.LEADERSHIP_LOST, lambda e: seen.append((e.name, e.term)))
         elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: seen.append((e.name, e.term)))
         async with asyncio.timeout(PATIENCE):
@@ -239,13 +242,7 @@ def test_asyncio_delivery_that_its_loop_cuts_off_holds_up_nothing(client, caplog
     elector = Elector(**options(log=log, **FAST))
 
     async def main():
-        entered = asyncio.Event()
-
-        async def wind_up(event):
-            entered.set()
-            await asyncio.Event().wait()
-
-        elector.on(EVENTS.LEADERSHIP_LOST, wind_up)
+        wind_up, entered = linger_at(elector, EVENTS.LEADERSHIP_LOST)
         elector.on(EVENTS.LEADERSHIP_LOST, wind_up)
         elector.on(EVENTS.LEADERSHIP_LOST, seen.append)
         await elector.start()
@@ -273,13 +270,7 @@ def test_asyncio_courier_of_a_closed_loop_leaves_the_next_life_alone(
     hold(client, "rival")
 
     async def first():
-        entered = asyncio.Event()
-
-        @elector.on(EVENTS.LEADER_CHANGED)
-        async def linger(event):
-            entered.set()
-            await asyncio.Event().wait()
-
+        linger, entered = linger_at(elector, EVENTS.LEADER_CHANGED)
         elector.on(EVENTS.LEADER_CHANGED, str)  # which will never be called
         async with elector:
             await asyncio.wait_for(entered.wait(), PATIENCE)

@@ -22,10 +22,7 @@ from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lease_api import results as r
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
-from tests.fronts.stages import PATIENCE, hold, holder, options
-
-FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for."""
+from tests.fronts.stages import FAST, PATIENCE, break_engine, hold, holder, options
 
 
 @pytest.fixture
@@ -307,14 +304,7 @@ def test_engine_that_fails_ends_the_term_and_contends_again(front, client):
         elector.on(event, lambda e: seen.append((e.name, getattr(e, "term", None))))
     elector.start()
     first = elector.wait_until_leading(PATIENCE)
-    core = elector._life._driver._core
-
-    def broken(**_):
-        del core._on_liveness
-        raise ZeroDivisionError("planted in the core")
-
-    core._on_liveness = broken
-    elector._life.report_liveness(True)
+    break_engine(elector)
     until(lambda: (EVENTS.LEADERSHIP_ACQUIRED, 2) in seen)
     assert first.reason == "failed"
     assert "Traceback" in log.wait_for("ZeroDivisionError: planted in the core")[1]

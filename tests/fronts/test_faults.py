@@ -17,12 +17,9 @@ from kubernetes_leader_election.events import EVENTS
 from tests.fronts import nursery
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
-from tests.fronts.stages import PATIENCE, holder, options
+from tests.fronts.stages import FAST, PATIENCE, break_engine, holder, options
 
 pytestmark = pytest.mark.slow
-
-FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for."""
 DEADLINE = 1.19
 """Seconds: the renew deadline that follows from FAST (G2), rounded up."""
 
@@ -180,18 +177,6 @@ def test_thread_elector_does_not_believe_after_the_gil_was_held(client):
 
 
 # An engine that fails ---------------------------------------------------------------
-
-
-def break_engine(elector):
-    """Let the core raise once, at a word that it is told right away."""
-    core = elector._life._driver._core
-
-    def broken(**_):
-        del core._on_liveness
-        raise ZeroDivisionError("planted in the core")
-
-    core._on_liveness = broken
-    elector._life.report_liveness(True)
 
 
 def test_asyncio_work_is_cancelled_when_the_engine_fails(client):

@@ -12,10 +12,7 @@ from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.events import EVENTS
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
-from tests.fronts.stages import PATIENCE, hold, holder, options
-
-FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for."""
+from tests.fronts.stages import FAST, PATIENCE, hold, holder, options
 
 
 @pytest.mark.row("Handlers", "where do they run?")

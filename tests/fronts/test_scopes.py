@@ -12,10 +12,8 @@ from kubernetes_leader_election.errors import LeaseApiError, ProtocolMisuseError
 from kubernetes_leader_election.lease_api import results as r
 from tests.fronts.life_cycle import code, table
 from tests.fronts.stage_threads import spawn
-from tests.fronts.stages import PATIENCE, hold, holder, options, raised, returned
+from tests.fronts.stages import FAST, PATIENCE, hold, holder, options, raised, returned
 
-FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""L is 1.18 s, and T 0.5 s, so a healthy term has 0.58 s at least."""
 ENDS = {
     (body, term): {"asyncio": code(on_loop), "threads": code(on_thread)}
     for body, term, on_loop, on_thread in table("How a scope ends")
