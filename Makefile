@@ -14,6 +14,7 @@ JOBS ?= 4
 ci: test
 	@$(MAKE) model QUICK=1
 	@$(MAKE) docs e2e
+	@$(MAKE) test-pythons QUICK=1
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -110,4 +111,4 @@ lock:
 	  --python-version 3.11 --group pyproject.toml:demo -o requirements/demo.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,8 +1,9 @@
 """
 Fault 50: a canary for a secret, in every place that may show one.
 
-An elector meets each trouble with the canary for a token or a password. Whatever a person could read of it is searched: log lines at DEBUG with their
-tracebacks, standard output and error, events, states, settings, credentials.
+An elector meets each trouble with the canary for a token or a password. Whatever a
+person could read of it is searched: log lines at DEBUG with their tracebacks, standard
+output and error, events, states, settings, credentials.
 """
 
 from __future__ import annotations

@@ -181,9 +181,10 @@ class Elector(BaseElector["Term"]):
         """
         Give a scope whose body runs only while this elector leads.
 
-        Each block needs a scope of its own. Entering waits for leadership. When the term is lost, the body is told to end:
-        asyncio cancels it, a thread sees ``term.lost``. The Lease is released after
-        the last scope of the term has ended, never before, and renewed meanwhile.
+        Each block needs a scope of its own. Entering waits for leadership. When the
+        term is lost, the body is told to end: asyncio cancels it, a thread sees
+        ``term.lost``. The Lease is released after the last scope of the term has
+        ended, never before, and renewed meanwhile.
 
         Args:
             timeout: Seconds to wait for leadership at most.

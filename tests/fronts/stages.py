@@ -18,7 +18,7 @@ from kubernetes_leader_election.events import EVENTS
 PATIENCE = 30.0
 """Seconds until a test that should have gone on fails."""
 FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for; L - R - T is 0.58 s, which a healthy term has left."""
+"""Renewals that a test can wait for; a healthy term has L - R - T = 0.58 s left."""
 GLANCE = 0.15
 """Seconds without an end after which a call counts as waiting."""
 

@@ -38,7 +38,7 @@ def namespaces(
 
     def ask() -> Iterable[str]:
         found = set(_contexts(ctx.params).values())
-        with contextlib.suppress(Exception):  # that is all the kubeconfig is good for
+        with contextlib.suppress(Exception):  # those of the contexts will do
             found |= set(_namespaces(ctx.params))
         return found
 

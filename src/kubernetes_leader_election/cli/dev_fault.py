@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
 CONTEXT: Final = "embedded-lease-api"
-"""The context in each kubeconfig that `dev` writes; no cluster is asked whether it is one."""
+"""What `dev` calls the context in its kubeconfigs, which tells them from a cluster's."""
 
 
 class NoServerError(click.ClickException):
