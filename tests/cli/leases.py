@@ -51,26 +51,32 @@ def write_lease(
     return dict(result.lease)
 
 
-@contextlib.contextmanager
-def electors(server: LeaseServer, lease: str, *names: str) -> Iterator[list[Elector]]:
+def electors(
+    server: LeaseServer, lease: str, *names: str
+) -> contextlib.AbstractContextManager[list[Elector]]:
     """Run electors; the first one leads when the block begins."""
+    return run_electors(
+        *names,
+        lease_name=lease,
+        server=server.url,
+        renew_interval_ms=300,
+        lease_duration_sec=2,
+        request_timeout_sec=0.3,
+    )
+
+
+@contextlib.contextmanager
+def run_electors(*names: str, **options: Any) -> Iterator[list[Elector]]:
+    """Run electors with these options; the first one leads when the block begins."""
     with contextlib.ExitStack() as stack:
         started = []
         for name in names:
-            elector = Elector(
-                lease_name=lease,
-                identity=name,
-                server=server.url,
-                renew_interval_ms=300,
-                lease_duration_sec=2,
-                request_timeout_sec=0.3,
-                auto_close=False,
-            )
+            elector = Elector(identity=name, auto_close=False, **options)
             stack.callback(elector.stop)
             elector.start()
             if not started:
-                elector.wait_until_leading(timeout=10)
+                elector.wait_until_leading(timeout=30)
             started.append(elector)
         for elector in started:
-            elector.wait_for_leader(timeout=10)
+            elector.wait_for_leader(timeout=30)
         yield started

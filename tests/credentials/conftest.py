@@ -35,6 +35,20 @@ def _own_variables(monkeypatch):
 
 
 @pytest.fixture
+def serve_lease(serve, lease):
+    """Give a function that starts a server which gives the Lease to everybody."""
+
+    def start(*, tls):
+        def handle(peer):
+            while peer.read() is not None:
+                peer.reply(200, lease())
+
+        return serve(handle, tls=tls)
+
+    return start
+
+
+@pytest.fixture
 def mount(tmp_path, authority):
     """Mount a service account as Kubernetes does, with its chain of links."""
 

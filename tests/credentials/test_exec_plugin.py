@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 import time
 import traceback
@@ -152,20 +153,11 @@ def test_plugin_is_found_by_name_on_the_path(plugin, load, tmp_path):
 
 
 def test_plugin_gives_a_client_certificate(
-    serve, connect, call, lease, authority, plugin, load, tmp_path
+    serve_lease, connect, call, authority, plugin, load, tmp_path
 ):
     """A certificate instead of a token, and both together."""
-    import ssl
-
-    context = authority.server_context()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.ca_file)
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(200, lease())
-
-    server = serve(handle, tls=context)
+    context = authority.server_context(asks_clients=ssl.CERT_REQUIRED)
+    server = serve_lease(tls=context)
     certificate, key = authority.issue("from-plugin")
     pair = {
         "clientCertificateData": certificate.read_text(),

@@ -47,9 +47,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture
 def server(serve, authority, lease):
     """Give a server that wants a client certificate, and answers everything."""
-    context = authority.server_context()
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.load_verify_locations(authority.ca_file)
+    context = authority.server_context(asks_clients=ssl.CERT_OPTIONAL)
 
     def handle(peer):
         while (request := peer.read()) is not None:

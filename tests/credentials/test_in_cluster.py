@@ -63,15 +63,10 @@ def test_pod_without_namespace_file(mount):
 
 
 def test_fault_33_kubelet_replaces_the_token(
-    serve, connect, call, lease, mount, authority
+    serve_lease, connect, call, mount, authority
 ):
     """A projected volume is switched by a link; the next request has the new token."""
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(200, lease())
-
-    server = serve(handle, tls=authority.server_context())
+    server = serve_lease(tls=authority.server_context())
     pod = {
         "KUBERNETES_SERVICE_HOST": "127.0.0.1",
         "KUBERNETES_SERVICE_PORT": str(server.port),

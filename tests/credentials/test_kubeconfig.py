@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 
 import pytest
 import yaml
@@ -93,20 +94,11 @@ def test_default_file_is_in_the_home(write, tmp_path):
 
 
 def test_files_named_are_relative_to_the_kubeconfig(
-    serve, connect, call, lease, authority, tmp_path
+    serve_lease, connect, call, authority, tmp_path
 ):
     """CA, certificate, key and token files are found beside the kubeconfig."""
-    import ssl
-
-    context = authority.server_context()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.ca_file)
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(200, lease())
-
-    server = serve(handle, tls=context)
+    context = authority.server_context(asks_clients=ssl.CERT_REQUIRED)
+    server = serve_lease(tls=context)
     certificate, key = authority.issue("client")
     value = config(
         cluster={"server": server.url, "certificate-authority": "ca.crt"},
@@ -125,19 +117,10 @@ def test_files_named_are_relative_to_the_kubeconfig(
     assert server.requests[0].headers["authorization"] == "Bearer from-file"
 
 
-def test_certificates_as_data(serve, connect, call, lease, authority, write):
+def test_certificates_as_data(serve_lease, connect, call, authority, write):
     """The same as base64 inside the kubeconfig, which goes before files."""
-    import ssl
-
-    context = authority.server_context("api.internal")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.ca_file)
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(200, lease())
-
-    server = serve(handle, tls=context)
+    context = authority.server_context("api.internal", asks_clients=ssl.CERT_REQUIRED)
+    server = serve_lease(tls=context)
     certificate, key = authority.issue("client")
     value = config(
         cluster={
@@ -156,14 +139,9 @@ def test_certificates_as_data(serve, connect, call, lease, authority, write):
     assert isinstance(client.get("apps", "demo", call=call()), Ok)
 
 
-def test_insecure_skip_tls_verify(serve, connect, call, lease, other_authority, write):
+def test_insecure_skip_tls_verify(serve_lease, connect, call, other_authority, write):
     """Any server is believed if the kubeconfig says so."""
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(200, lease())
-
-    server = serve(handle, tls=other_authority.server_context("x"))
+    server = serve_lease(tls=other_authority.server_context("x"))
     value = config(cluster={"server": server.url, "insecure-skip-tls-verify": True})
     client = connect(kubeconfig(write(value), environ={}))
     assert isinstance(client.get("apps", "demo", call=call()), Ok)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from controlplane.access import Cluster, lease_path
+from tests.cli.leases import run_electors
 
 from kubernetes_leader_election.sync import Elector
 
@@ -36,34 +37,21 @@ def kle(*words: object, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@contextlib.contextmanager
 def electors(
     cluster: Cluster, namespace: str, lease: str, *names: str
-) -> Iterator[list[Elector]]:
+) -> contextlib.AbstractContextManager[list[Elector]]:
     """Run electors on the real server; the first one leads when the block begins."""
-    with contextlib.ExitStack() as stack:
-        started = []
-        for name in names:
-            elector = Elector(
-                lease_name=lease,
-                namespace=namespace,
-                identity=name,
-                server=cluster.server_url,
-                token=cluster.token("admin"),
-                ca_file=str(cluster.ca_file),
-                renew_interval_ms=500,
-                lease_duration_sec=3,
-                request_timeout_sec=0.7,
-                auto_close=False,
-            )
-            stack.callback(elector.stop)
-            elector.start()
-            if not started:
-                elector.wait_until_leading(timeout=30)
-            started.append(elector)
-        for elector in started:
-            elector.wait_for_leader(timeout=30)
-        yield started
+    return run_electors(
+        *names,
+        lease_name=lease,
+        namespace=namespace,
+        server=cluster.server_url,
+        token=cluster.token("admin"),
+        ca_file=str(cluster.ca_file),
+        renew_interval_ms=500,
+        lease_duration_sec=3,
+        request_timeout_sec=0.7,
+    )
 
 
 @contextlib.contextmanager

@@ -55,36 +55,28 @@ def test_this_package_takes_over_when_a_rival_leaves(
     tell(f"2 x {leader.kind} stopped, 0 of {fleet.check().instants} instants")
 
 
-def test_rival_takes_over_when_this_package_is_killed(
-    fleet: Fleet, setting: Setting, rival: Start, tell: Callable[[str], None]
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_rival_takes_over_when_this_package_is(
+    how: str,
+    fleet: Fleet,
+    setting: Setting,
+    rival: Start,
+    tell: Callable[[str], None],
 ) -> None:
-    """A rival understands the record of a leader of ours that died."""
+    """A rival understands the record of a leader of ours that died, and a release."""
     for _ in range(2):
         ours = fleet.start(setting)
         fleet.wait_leader(ours)
         fleet.wait_renewals(ours, 1)
-        killed = time.monotonic()
-        ours.kill()
-        leader = wait_handed_over(fleet, partial(rival, setting), after=killed)
+        ended = time.monotonic()
+        if how == "killed":
+            ours.kill()
+        else:
+            ours.stop()
+        leader = wait_handed_over(fleet, partial(rival, setting), after=ended)
         for candidate in fleet.candidates:
             candidate.kill()
-    tell(f"2 x ours killed, {leader.kind} leads, 0 of {fleet.check().instants}")
-
-
-def test_rival_takes_over_when_this_package_leaves(
-    fleet: Fleet, setting: Setting, rival: Start, tell: Callable[[str], None]
-) -> None:
-    """A rival takes what a leader of ours released."""
-    for _ in range(2):
-        ours = fleet.start(setting)
-        fleet.wait_leader(ours)
-        fleet.wait_renewals(ours, 1)
-        stopped = time.monotonic()
-        ours.stop()
-        leader = wait_handed_over(fleet, partial(rival, setting), after=stopped)
-        for candidate in fleet.candidates:
-            candidate.kill()
-    tell(f"2 x ours stopped, {leader.kind} leads, 0 of {fleet.check().instants}")
+    tell(f"2 x ours {how}, {leader.kind} leads, 0 of {fleet.check().instants}")
 
 
 def test_three_kinds_share_one_lease_through_crashes_and_stops(

@@ -305,11 +305,17 @@ class Authority:
             ),
         )
 
-    def server_context(self, *alternatives: str) -> ssl.SSLContext:
-        """Give the context of a server that has such a certificate."""
+    def server_context(
+        self,
+        *alternatives: str,
+        asks_clients: ssl.VerifyMode = ssl.CERT_NONE,
+    ) -> ssl.SSLContext:
+        """Give the context of a server with such a certificate, which may want one."""
         names = alternatives or ("127.0.0.1", "::1", "localhost")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.issue("server", *names))
+        context.verify_mode = asks_clients
+        context.load_verify_locations(self.ca_file)
         return context
 
     def _write(self, name: str, data: bytes) -> Path:

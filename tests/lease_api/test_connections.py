@@ -213,9 +213,7 @@ def test_insecure_believes_any_server(serve, connect, call, lease, authority):
 
 def test_client_certificate_is_shown(serve, connect, call, lease, authority):
     """A server that asks for a certificate gets the one of the options."""
-    context = authority.server_context()
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(authority.ca_file)
+    context = authority.server_context(asks_clients=ssl.CERT_REQUIRED)
     server = serve(answering(lease()), tls=context)
     certificate, key = authority.issue("client")
     options = {"server": server.url, "ca_file": authority.ca_file}

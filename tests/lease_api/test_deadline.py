@@ -70,6 +70,19 @@ def run(function):
     return thread, results
 
 
+def abandon_a_write(client, lease, eventually, begun):
+    """Abandon a write once it has begun; give its result, which is there at once."""
+    call = Call()
+    thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
+    eventually(begun)
+    began = time.monotonic()
+    call.abandon()
+    thread.join(5)
+    assert time.monotonic() - began < 3.0
+    [result] = results
+    return result
+
+
 @SLOW
 @SECURED
 def test_deadline_covers_the_whole_answer(
@@ -95,14 +108,8 @@ def test_abandon_ends_an_answer_at_once(
 ):
     """Rule 9: the deadline is kept from outside, by cutting the worker's socket."""
     server, credentials = start(serve, authority, handler, secured=secured)
-    client, call = connect(credentials), Call()
-    thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
-    eventually(lambda: server.requests)
-    began = time.monotonic()
-    call.abandon()
-    thread.join(5)
-    assert time.monotonic() - began < 3.0
-    [result] = results
+    client = connect(credentials)
+    result = abandon_a_write(client, lease, eventually, lambda: server.requests)
     assert isinstance(result, Unknown)
     assert client.open_sockets == 0
 
@@ -113,15 +120,10 @@ def test_abandon_ends_a_handshake_that_hangs(
     """Proves fault 26: TLS with a server that accepts and stays silent."""
     server = serve(lambda peer: peer.wait_until_gone())
     url = server.url.replace("http:", "https:")
-    client, call = connect(explicit(server=url, ca_file=authority.ca_file)), Call()
-    thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
-    eventually(lambda: server.peers)
-    began = time.monotonic()
-    call.abandon()
-    thread.join(5)
-    assert time.monotonic() - began < 3.0
-    assert isinstance(results[0], NotSent)
-    assert results[0].error.outcome == "not done"
+    client = connect(explicit(server=url, ca_file=authority.ca_file))
+    result = abandon_a_write(client, lease, eventually, lambda: server.peers)
+    assert isinstance(result, NotSent)
+    assert result.error.outcome == "not done"
 
 
 def test_deadline_covers_the_handshake(serve, connect, authority, lease):
@@ -162,14 +164,9 @@ def test_deadline_covers_a_connect_that_hangs(full_listener, connect, lease):
 
 def test_abandon_ends_a_connect_that_hangs(full_listener, connect, lease, eventually):
     """Rule 9: a connect is ended from outside too."""
-    client, call = connect(explicit(server=f"http://127.0.0.1:{full_listener}")), Call()
-    thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
-    eventually(lambda: client.open_sockets)
-    began = time.monotonic()
-    call.abandon()
-    thread.join(5)
-    assert time.monotonic() - began < 3.0
-    assert isinstance(results[0], NotSent)
+    client = connect(explicit(server=f"http://127.0.0.1:{full_listener}"))
+    result = abandon_a_write(client, lease, eventually, lambda: client.open_sockets)
+    assert isinstance(result, NotSent)
 
 
 def test_fault_45_lookup_that_hangs_is_given_up_with_its_thread(
