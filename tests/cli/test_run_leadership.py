@@ -210,7 +210,7 @@ def test_run_contends_unhealthy_when_nobody_leads(start):
     )
     replica.wait_for_work()
     assert "all the same" in replica.stderr
-    time.sleep(1.0)
+    time.sleep(1.0)  # ten more failed checks, which end nothing
     assert len(replica.noted("began")) == 1
 
 

@@ -30,7 +30,7 @@ def test_this_package_takes_over_when_a_rival_is_killed(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(2 * RHYTHM.interval)
+        time.sleep(2 * RHYTHM.interval)  # some renewals later
         killed = time.monotonic()
         leader.kill()
         assert fleet.wait_leader(ours, after=killed) is ours
@@ -47,7 +47,7 @@ def test_this_package_takes_over_when_a_rival_leaves(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(RHYTHM.interval)
+        time.sleep(RHYTHM.interval)  # a renewal later
         stopped = time.monotonic()
         leader.stop()
         assert fleet.wait_leader(ours, after=stopped) is ours
@@ -95,7 +95,7 @@ def test_three_kinds_share_one_lease_through_crashes_and_stops(
         takes_part(each())
     for number in range(5):
         leader = fleet.wait_leader()
-        time.sleep(RHYTHM.interval)
+        time.sleep(RHYTHM.interval)  # a renewal later
         ended = time.monotonic()
         if number % 2:
             leader.stop()

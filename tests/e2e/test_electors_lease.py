@@ -161,7 +161,7 @@ def test_election_goes_on_when_rights_are_taken_away_and_given_back(
         fleet.wait_noted(leader, "lost", after=taken)
         fleet.wait_no_leader()
         assert "forbidden" in fleet.wait_noted(leader, "error", after=taken).lower()
-        time.sleep(QUICK.duration)
+        time.sleep(QUICK.duration)  # nor does anybody later on
         assert fleet.leader() is None
         given = time.monotonic()
         revoke = control_plane.allow("bob", VERBS, namespace=namespace, name="election")

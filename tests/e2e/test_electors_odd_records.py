@@ -176,7 +176,7 @@ def test_elector_honours_the_longest_duration(
     one.start()
     try:
         assert one.wait_for_leader(PATIENCE) == "for ever"
-        time.sleep(QUICK.duration)
+        time.sleep(QUICK.duration)  # after its own duration it would lead
         assert not one.current_leader
     finally:
         one.stop()

@@ -109,7 +109,7 @@ def test_frozen_leader_believes_nothing_when_it_wakes_up(
                 *(c for c in fleet.candidates if c is not leader), after=frozen
             )
             times.append(began(other) - frozen)
-            time.sleep(0.3 * number)
+            time.sleep(0.3 * number)  # thawed at another moment of the rival's term
         finally:
             leader.thaw()
         assert fleet.wait_noted(leader, "lost", after=frozen)
@@ -127,7 +127,7 @@ def test_leader_goes_on_when_frozen_for_less_than_its_deadline(
     for _ in range(5):
         fleet.wait_renewals(leader, 1)
         leader.freeze()
-        time.sleep(0.5)
+        time.sleep(0.5)  # how long the freeze is
         leader.thaw()
     assert leader.happened("lost") == []
     assert len(leader.happened("acquired")) == 1

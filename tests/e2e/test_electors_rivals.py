@@ -39,7 +39,7 @@ def test_rival_works_on_after_it_was_frozen(
     fleet.wait_leader(frozen)
     ours = fleet.start(setting)
     takes_part(ours)
-    time.sleep(RHYTHM.interval)
+    time.sleep(RHYTHM.interval)  # a renewal later
     frozen.freeze()
     fleet.wait_leader(ours)
     thawed = time.monotonic()
@@ -69,11 +69,11 @@ def in_a_black_hole(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(2 * RHYTHM.interval)
+        time.sleep(2 * RHYTHM.interval)  # some renewals later
         cut = time.monotonic()
         proxy.black_hole()
         fleet.wait_leader(ours, after=cut)
-        time.sleep(2 * RHYTHM.interval)
+        time.sleep(2 * RHYTHM.interval)  # what is measured: does it work so long after?
         still = leader is fleet.leader([leader])
         leader.kill()
     assert ours.happened("lost") == []
@@ -155,7 +155,7 @@ def test_this_package_never_works_on_beside_a_rival(
             ours.freeze() if fault == "frozen" else proxy.black_hole()
             leader = wait_handed_over(fleet, partial(rival, setting), after=begun)
             ours.thaw()
-            time.sleep(RHYTHM.interval)
+            time.sleep(RHYTHM.interval)  # time in which it could do harm
             fleet.wait_noted(ours, "lost", after=begun)
             proxy.heal()
             for candidate in fleet.candidates:

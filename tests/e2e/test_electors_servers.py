@@ -86,7 +86,7 @@ def test_leader_keeps_its_term_when_etcd_freezes_for_less_than_its_deadline(
     frozen = rhythm.deadline - rhythm.interval - rhythm.timeout - 1.5
     for _ in range(3):
         with own.etcd.frozen():
-            time.sleep(frozen)
+            time.sleep(frozen)  # how long it stands still
         fleet.wait_renewals(leader, 1)
     assert leader.happened("lost") == []
     assert other.happened("acquired") == []
@@ -112,7 +112,7 @@ def test_nobody_leads_when_etcd_freezes_for_more_than_the_deadline(
             fleet.wait_no_leader()
             lost = leader.happened("lost")[-1].instant
             assert lost - frozen < QUICK.deadline + QUICK.interval + 3
-            time.sleep(number)
+            time.sleep(number)  # thawed at another moment
         thawed = time.monotonic()
         fleet.wait_leader(after=thawed)
     tell(f"3 x etcd frozen past L, 0 of {fleet.check().instants} instants")

@@ -49,7 +49,7 @@ def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, 
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # the cleanup that is not to be cut
             held.append(holder(client))
             done.append("cleanup")
 

@@ -79,17 +79,16 @@ RELEASED = {
         kept = asyncio.run(main())
         """,
     "while a task of the loop still leads": """
-        async def work(elector):
+        async def work(elector, entered):
             async with elector.leadership():
-                say("ready")
+                entered.set()
                 await asyncio.Event().wait()
         async def main():
-            elector = Elector(**options())
+            elector, entered = Elector(**options()), asyncio.Event()
             await elector.start()
-            task = asyncio.create_task(work(elector))
-            while not elector.current_leader:
-                await asyncio.sleep(0.001)
-            await asyncio.sleep(0.01)
+            task = asyncio.create_task(work(elector, entered))
+            await entered.wait()
+            say("ready")
         asyncio.run(main())
         """,
     "stepped down": """
@@ -105,7 +104,7 @@ RELEASED = {
         def work():
             with elector.leadership():
                 say("ready")
-                time.sleep(0.3)
+                time.sleep(0.3)  # the work, which goes on after the main thread
         threading.Thread(target=work).start()
         """,
     "off-cluster": """
@@ -306,7 +305,7 @@ def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
                 if pid:
                     os.waitpid(pid, 0)
                     say("parent", elector.current_leader)
-                    time.sleep(0.5)
+                    time.sleep(0.5)  # five renewals, which a release would stop
                     term.check()
                     say("holds")
                 else:

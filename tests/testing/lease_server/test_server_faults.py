@@ -188,7 +188,7 @@ def test_late_requests_meet_the_later_state(server, client):
     assert holder(server) == "first"
     assert client.put("second")[0] == 200
     revision = server.revision
-    time.sleep(0.6)
+    time.sleep(0.6)  # the late write has come by then, and leaves no trace to wait for
     assert (holder(server), server.revision) == ("second", revision)
 
 
