@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -339,6 +340,8 @@ class Leadership:
         self._entered.release()
         if lost and not outside:
             ours = cancelled and isinstance(error, asyncio.CancelledError)
+            if error is None or ours or isinstance(error, LeadershipLostError):
+                await _let_signal_end(self._life)
             if error is None or ours:
                 raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
@@ -467,8 +470,24 @@ async def _wait(
     except TimeoutError:
         error = life.no_time_left(f"{call} did not return", timeout or 0.0)
         raise error from error.__cause__
+    except NotLeaderError as error:
+        stopped = error
     finally:
         life.remove_bell(bell)
+    await _let_signal_end(life)
+    raise stopped
+
+
+async def _let_signal_end(life: Life[Term]) -> None:
+    """Let a signal that stops this life end this thread, rather than an error of ours."""
+    if not life.signalled:
+        return
+    number = life.number
+    if shared_auto_close().will_end_this_thread and life.place() is None:
+        with suppress(TimeoutError):
+            await _wait(life, lambda: life.has_ended(number), life.stop_budget, "")
+        await _end_with_signal()
+    await asyncio.sleep(0)  # the cancellation of asyncio may have come already
 
 
 async def _end_with_signal() -> None:

@@ -256,6 +256,11 @@ class Life(Outlook[TermT]):
         """Whether the interpreter is exiting."""
         return self._exiting
 
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal ends, or has ended, this life."""
+        return self._signalled_at is not None
+
     def on_signal(self) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
         self._signalled_at = time.monotonic()

@@ -8,10 +8,15 @@ stop, and when they have stopped sends the signal once more, if its action was t
 default one: a signal that comes while one is pending does not wait, it ends the main
 thread, so that ``finally`` and exit handlers run (also as process 1, whom the kernel's
 own default action does not end).
+
+What ``asyncio.run()`` does at SIGINT counts as a default action, though it is a Python
+handler: it cancels the main task and with it the loop, on which lost handlers and the
+work of acquired handlers have yet to end. It comes after the stop, and only then.
 """
 
 from __future__ import annotations
 
+import functools
 import queue
 import signal
 import sys
@@ -19,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from kubernetes_leader_election.engine.fork import on_child
 
@@ -92,6 +97,11 @@ class AutoClose:
         due = self._pending is not None and not self._closing
         return due and _is_main_thread()
 
+    @property
+    def will_end_this_thread(self) -> bool:
+        """Tell the same, also while the stop that comes before is under way."""
+        return self._pending is not None and _is_main_thread()
+
     # The main thread ----------------------------------------------------------
 
     def take_back(self) -> None:
@@ -130,14 +140,21 @@ class AutoClose:
     def _uninstall(self) -> None:
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
-                signal.signal(number, earlier)
+                over = _is_of_asyncio(earlier) and not _can_cancel(earlier)
+                # What asyncio itself puts back when its main task has ended.
+                given = signal.default_int_handler if over else earlier
+                signal.signal(number, given)
             del self._earlier[number]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if number in self._passing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
-        if callable(earlier) and earlier is not signal.default_int_handler:
+        if (
+            callable(earlier)
+            and earlier is not signal.default_int_handler
+            and not _is_of_asyncio(earlier)
+        ):
             self._inbox.put(number)
             self._passing_on.add(number)
             try:
@@ -150,16 +167,20 @@ class AutoClose:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         elif self._pending is not None or not self._watched:
-            self._end_main_thread(number)
+            self._end_main_thread(number, frame)
         else:
             self._pending = number
             self._inbox.put(number)
             _wake_event_loop()
 
-    def _end_main_thread(self, number: int) -> None:
+    def _end_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal would have done without us, so that ``finally`` runs."""
+        earlier = self._earlier.get(number)
         self._pending = None
         self._uninstall()
+        if _is_of_asyncio(earlier) and _can_cancel(earlier):
+            earlier(number, frame)
+            return  # the next one comes to asyncio itself, and is KeyboardInterrupt
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
@@ -220,6 +241,29 @@ class AutoClose:
 
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def _is_of_asyncio(action: _Action) -> TypeGuard[functools.partial[Any]]:
+    """
+    Tell whether this is what ``asyncio.run()``, or a Runner, does at SIGINT.
+
+    The name is private: in a Python that knows it no more, such a handler is taken for
+    one like any other, and called at once.
+    """
+    runners = sys.modules.get("asyncio.runners")
+    own = getattr(getattr(runners, "Runner", None), "_on_sigint", None)
+    return (
+        own is not None
+        and isinstance(action, functools.partial)
+        and getattr(action.func, "__func__", None) is own
+        and "main_task" in action.keywords
+    )
+
+
+def _can_cancel(action: functools.partial[Any]) -> bool:
+    """Tell whether asyncio's main task is there to be cancelled, or has ended."""
+    task = action.keywords["main_task"]
+    return not task.done() and task.get_loop().is_running()
 
 
 def _wake_event_loop() -> None:

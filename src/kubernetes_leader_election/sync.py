@@ -19,6 +19,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -334,6 +335,8 @@ class Leadership:
         lost = term.is_lost
         last = self._life.leave(term, hold)
         self._entered.release()
+        if lost and (error is None or isinstance(error, LeadershipLostError)):
+            _let_signal_end(self._life)
         if lost and error is None:
             raise term.loss()
         if last and (error is None or isinstance(error, Exception)):
@@ -427,8 +430,25 @@ def _wait(
                     raise life.no_time_left(f"{call} did not return", timeout or 0.0)
                 pause = min(pause, left)
             changed.wait(pause)
+    except NotLeaderError as error:
+        stopped = error
     finally:
         life.remove_bell(bell)
+    _let_signal_end(life)
+    raise stopped
+
+
+def _let_signal_end(life: Life[Term]) -> None:
+    """Let a signal that stops this life end this thread, rather than an error of ours."""
+    number = life.number
+    if (
+        life.signalled
+        and shared_auto_close().will_end_this_thread
+        and life.place() is None
+    ):
+        with suppress(TimeoutError):
+            _wait(life, lambda: life.has_ended(number), life.stop_budget, "")
+        _end_with_signal()
 
 
 def _end_with_signal() -> None:
