@@ -28,8 +28,15 @@ _EPOCH_NAIVE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC: written three 
 @lru_cache(maxsize=64)
 def format_time(microseconds: int) -> str:
     """Write a time as the API server wants it: UTC, six digits, Z (rule 8)."""
-    moment = _EPOCH_NAIVE + timedelta(0, 0, microseconds)
-    return moment.isoformat("T", "microseconds") + "Z"
+    minute, rest = divmod(microseconds, 60_000_000)
+    second, rest = divmod(rest, 1_000_000)
+    return f"{_format_minute(minute)}:{second:02}.{rest:06}Z"
+
+
+@lru_cache(maxsize=64)
+def _format_minute(minute: int) -> str:
+    """Write the part of a time that many share."""
+    return (_EPOCH_NAIVE + timedelta(0, minute * 60)).isoformat("T", "minutes")
 
 
 def parse_time(value: object) -> int | str | None:

@@ -44,7 +44,9 @@ class Stamper:
             elapsed = round(elapsed_for_leader(self._at, now) * MICROSECONDS)
             # client-go compares whole seconds: a stamp that only crept after a
             # backward step of the wall clock would look frozen to it.
-            renew_time = max(renew_time, self._last + max(elapsed, 1))
+            least = self._last + (elapsed if elapsed > 1 else 1)
+            if renew_time < least:
+                renew_time = least
         self._last, self._at = renew_time, now
         return Stamp(
             self._identity if holder is None else holder,

@@ -121,4 +121,5 @@ def elapsed_for_candidate(since: Now, now: Now) -> float:
 
 def elapsed_for_leader(since: Now, now: Now) -> float:
     """Give the larger elapsed time: a leader never stops late (rule 14)."""
-    return max(now.monotonic - since.monotonic, now.boottime - since.boottime)
+    monotonic, boottime = now.monotonic - since.monotonic, now.boottime - since.boottime
+    return monotonic if monotonic > boottime else boottime

@@ -137,14 +137,12 @@ class Wire:
         return self.node.refused
 
     def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
-        """Take an answer from the network."""
-        if self.alive:
-            if self.node.frozen:
-                self.inbox.append((self._take_answer, ticket_and_answer))
-            else:
-                self._take_answer(ticket_and_answer)
-
-    def _take_answer(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
+        """Take an answer from the network: now, after the thaw, or never."""
+        if not self.alive:
+            return
+        if self.node.frozen:
+            self.inbox.append((self.answered, ticket_and_answer))
+            return
         ticket, answer = ticket_and_answer
         if self.open.pop(ticket.number, None) is None:
             return  # abandoned: a driver does not pass such answers on
@@ -156,7 +154,7 @@ class Wire:
 
     def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
         number, (status, stored, reason) = ticket.number, answer
-        if status in (200, 201) and stored is not None:
+        if stored is not None:
             self._observe(stored)
             if ticket.lease is None:
                 return m.LeaseFetched(request_id=number, lease=stored.lease)
@@ -209,16 +207,12 @@ class Wire:
         )
 
     def watch_brought(self, watch_and_change: tuple[Watch, Change]) -> None:
-        """Take one event of a watch from the network."""
-        if self.alive and not watch_and_change[0].dead:
-            if not self.node.frozen:
-                self._take_event(watch_and_change)
-            else:
-                self.inbox.append((self._take_event, watch_and_change))
-
-    def _take_event(self, watch_and_change: tuple[Watch, Change]) -> None:
+        """Take one event of a watch from the network: now, after the thaw, or never."""
         watch, change = watch_and_change
-        if watch is not self.watch:
+        if watch is not self.watch or not self.alive:
+            return
+        if self.node.frozen:
+            self.inbox.append((self.watch_brought, watch_and_change))
             return
         world = self.world
         _, _, kind, stored = change
