@@ -10,10 +10,12 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from kubernetes_leader_election.testing.belief_log import ReadLog, read_log
 
 CHILD = Path(__file__).with_name("run_child.py")
+T = TypeVar("T")
 MARK = "RUN_TEST_MARK"
 PATIENCE = 60.0
 """Seconds that anything may take here; what takes them all is broken."""
@@ -27,14 +29,30 @@ FAST = (
 """Renew deadline 1.9 s, KILL at 2.3 s, others start 2.7 s after a renewal."""
 
 
-def eventually(
-    check: Callable[[], object], what: str, within: float = PATIENCE
-) -> None:
-    """Wait until something is true."""
+def eventually(check: Callable[[], T], what: str, within: float = PATIENCE) -> T:
+    """Wait until something is true, and give it."""
     deadline = time.monotonic() + within
-    while not check():
+    while not (found := check()):
         assert time.monotonic() < deadline, f"within {within:g} s not: {what}"
         time.sleep(0.01)
+    return found
+
+
+def marked(mark: str) -> list[int]:
+    """Give the living processes with a mark in their environment, but for this one."""
+    needle = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environ = (entry / "environ").read_bytes()
+            stat = (entry / "stat").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+        if needle in environ and stat[stat.rindex(b")") + 2 :][:1] not in b"ZX":
+            found.append(int(entry.name))
+    return found
 
 
 class Replica:
@@ -103,7 +121,11 @@ class Replica:
 
     def wait_for_work(self) -> None:
         """Wait until the command works."""
-        eventually(self.works, f"{self.name} works; it said:\n{self.stderr}")
+        try:
+            eventually(self.works, f"{self.name} works")
+        except AssertionError as error:
+            error.add_note(f"It said:\n{self.stderr}")
+            raise
 
     def signal(self, number: int) -> float:
         """Send a signal to the wrapper; give the instant before."""
@@ -117,19 +139,7 @@ class Replica:
 
     def living(self) -> list[int]:
         """Give all living processes of this replica, the wrapper included."""
-        needle = f"{MARK}={self.mark}".encode()
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                environ = (entry / "environ").read_bytes()
-                stat = (entry / "stat").read_bytes()
-            except OSError:
-                continue
-            if needle in environ and stat[stat.rindex(b")") + 2 :][:1] not in b"ZX":
-                found.append(int(entry.name))
-        return found
+        return marked(self.mark)
 
     def catches(self, number: int) -> bool:
         """Tell whether the wrapper has come so far that it handles a signal itself."""

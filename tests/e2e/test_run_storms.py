@@ -164,11 +164,9 @@ def test_run_is_thawed_while_its_command_works(
     longs = 0
     # One that is surely longer than the term (1.9 s), and 19 by chance.
     for pause in (3.0, *(chance.random() * 4.0 for _ in range(19))):
-        found: list[Replica] = []  # once: a thawed one may end between two looks
-        eventually(
-            lambda f=found: f.extend(filter(Replica.works, replicas)) or f, "work"
+        leader = eventually(
+            lambda: next(filter(Replica.works, replicas), None), "somebody works"
         )
-        leader = found[0]
         frozen = leader.signal(signal.SIGSTOP)
         time.sleep(pause)  # how long the freeze is: the input, not a wait for anything
         longs += time.monotonic() - frozen > 2.0

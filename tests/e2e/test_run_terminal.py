@@ -15,7 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.run_replica import CHILD, FAST, MARK, PATIENCE, Replica, eventually
+from tests.cli.run_replica import (
+    CHILD,
+    FAST,
+    MARK,
+    PATIENCE,
+    Replica,
+    eventually,
+    marked,
+)
 
 from conftest import RunPlace
 from kubernetes_leader_election.testing.belief_log import (
@@ -83,16 +91,6 @@ class Shell:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-
-
-def marked(mark: str) -> list[int]:
-    """Give the living processes with a mark in their environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours
-            if entry.name.isdigit() and mark in (entry / "environ").read_text("latin1"):
-                found.append(int(entry.name))
-    return found
 
 
 def state(pid: int) -> str:
