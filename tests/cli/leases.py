@@ -23,6 +23,7 @@ def write_lease(
     duration: int | None = 1,
     written: str = "2026-01-01T00:00:00.000000Z",
     program: str = OURS,
+    annotations: dict[str, str] | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
     """Create or replace a Lease as some program would; nobody renews it afterwards."""
@@ -43,6 +44,8 @@ def write_lease(
     before = server.lease(name)
     if before is not None:
         lease["metadata"] = before["metadata"]
+    if annotations is not None:
+        lease["metadata"]["annotations"] = annotations
     client = LeaseClient(explicit(server=server.url), user_agent=program)
     call = Call(deadline=boottime() + 10)
     result = client.replace("default", name, lease, call=call)

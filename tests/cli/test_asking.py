@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes_leader_election.core.notes import TOKEN
 from kubernetes_leader_election.core.wishes import STEP_DOWN, SUCCESSOR
 from tests.cli.leases import electors, write_lease
 
@@ -128,13 +129,15 @@ def test_release_without_force_says_what_to_do_first(call, kubeconfig):
 
 @pytest.mark.slow
 def test_release_frees_an_expired_lease_after_observing(call, server, kubeconfig):
-    """Seen to stand still for its duration, it is freed, transitions kept."""
-    write_lease(server, "stale", duration=1)
+    """Seen to stand still for its duration, it is freed, with nothing of its term."""
+    told = {TOKEN: "4 x", STEP_DOWN: "x", "kept": "yes"}
+    write_lease(server, "stale", duration=1, annotations=told)
     result = call("release", "stale", "--force", "--yes", "--kubeconfig", kubeconfig)
     assert result.exit_code == 0, result.stderr
     assert "let it expire" in result.stderr
     spec = server.lease("stale")["spec"]
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("", 1)
+    assert server.lease("stale")["metadata"]["annotations"] == {"kept": "yes"}
 
 
 @pytest.mark.parametrize(

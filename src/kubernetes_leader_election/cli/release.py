@@ -177,7 +177,9 @@ def _confirm(
 
 
 def _free(place: cluster.Place, tracker: Tracker, output: str) -> None:
+    from kubernetes_leader_election.core.notes import TOKEN  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.core.record import Stamp, released  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.core.wishes import STEP_DOWN, without  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.engine.clocks import SystemClock  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.lease_api.results import Conflict, Ok  # noqa: PLC0415 - help is quick
 
@@ -188,7 +190,7 @@ def _free(place: cluster.Place, tracker: Tracker, output: str) -> None:
     match place.client.replace(
         place.namespace,
         tracker.lease,
-        released(snapshot, stamp=stamp),
+        without(released(snapshot, stamp=stamp), STEP_DOWN, TOKEN),
         call=cluster.call(),
     ):
         case Ok():
