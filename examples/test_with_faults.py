@@ -13,7 +13,7 @@ from kubernetes_leader_election.testing import (
 )
 
 
-def elector(server: str, **options: object) -> Elector:
+def elector(server: str) -> Elector:
     """Make an elector with a short rhythm: a leader trusts itself for 1.2 s."""
     return Elector(
         lease_name="my-program",
@@ -21,7 +21,6 @@ def elector(server: str, **options: object) -> Elector:
         renew_interval_ms=100,
         lease_duration_sec=2,
         auto_close=False,
-        **options,  # type: ignore[arg-type]
     )
 
 

@@ -41,14 +41,14 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _is_no_protest(record: logging.LogRecord) -> bool:
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
     """Leave out what only says that a client sent no HTTP: it has its 400."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError)
 
 
 _LOG = logging.getLogger("kubernetes_leader_election.lease_server")
-_LOG.addFilter(_is_no_protest)
+_LOG.addFilter(_is_worth_a_line)
 
 
 class Connections:
