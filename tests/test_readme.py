@@ -273,6 +273,14 @@ def test_each_console_line_of_the_readme_is_executed():
     assert lines == list(TYPED)
 
 
+def test_make_does_all_that_ci_does():
+    """The last sentence of the README: what CI calls, `make` alone calls as well."""
+    ci = re.findall(r"^make (.+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    (rule,) = re.findall(r"^ci: (.+\n(?:\t.+\n)+)", makefile, re.MULTILINE)
+    assert rule.replace("@$(MAKE)", "").split() == " ".join(ci).split()
+
+
 def test_links_lead_somewhere():
     """Files that the README names are there; headings, too."""
     for target in re.findall(r"\]\(([^)]+)\)", README):

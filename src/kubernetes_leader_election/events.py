@@ -275,7 +275,8 @@ class Handlers:
 
     def any(self) -> bool:
         """Tell whether anybody waits for any event."""
-        return any(self._registered.values())
+        # Not all values at once: without a GIL, another event may be added meanwhile.
+        return any(self._registered.get(event) for event in EVENTS)
 
     def _register(
         self, event: str, handler: _H | None, *, once: bool
