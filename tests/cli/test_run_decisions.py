@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kubernetes_leader_election.cli import kernel, run_policy, term_file
+from kubernetes_leader_election.cli.run_assembly import StderrLog
 from kubernetes_leader_election.cli.run_health import (
     Fitness,
     HealthPlan,
@@ -226,6 +227,12 @@ def test_term_file_goes_where_there_is_room(tmp_path, monkeypatch):
     assert list(full.iterdir()) == []
     file.remove()
     assert list(free.iterdir()) == []
+
+
+def test_log_of_run_names_options_as_they_are_given(capfd):
+    """What the library advises can be typed: --stop-budget-sec, not stop_budget_sec."""
+    StderrLog(quiet=False).error("raise stop_budget_sec (now %g s)", 1)
+    assert capfd.readouterr().err == "kle: raise --stop-budget-sec (now 1 s)\n"
 
 
 @pytest.mark.slow

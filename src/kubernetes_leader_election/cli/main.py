@@ -6,12 +6,12 @@ import contextlib
 import importlib
 import importlib.util
 import os
-import re
 from typing import Any, Final, NoReturn
 
 import click
 
 from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.wording import as_options
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     CredentialsError,
@@ -39,13 +39,6 @@ COMMANDS: Final = {
 
 DEBUG_VARIABLE: Final = "KLE_DEBUG"
 """Set it to see the traceback of a defect."""
-
-_OPTION: Final = re.compile(
-    r"\b(renew_interval_ms|lease_duration_sec|renew_deadline_sec|stop_budget_sec"
-    r"|request_timeout_sec|clock_rate_error|token_file|ca_file"
-    r"|preset(?==)|identity(?==)|namespace(?==))"
-    r"(=)?"
-)
 
 
 class LazyGroup(click.Group):
@@ -112,17 +105,8 @@ def _exists(name: str) -> bool:
 
 def _fail(error: Exception | str, code: int) -> NoReturn:
     with contextlib.suppress(OSError):  # nobody reads it: the exit code still tells
-        click.echo(f"Error: {_as_options(str(error))}", err=True)
+        click.echo(f"Error: {as_options(str(error))}", err=True)
     raise SystemExit(code)
-
-
-def _as_options(message: str) -> str:
-    """Write the library's options as the command line has them: --lease-duration-sec."""
-    message = message.replace("lease_name=", "LEASE ")
-    message = message.replace("kubeconfig(context=...)", "--context")
-    return _OPTION.sub(
-        lambda found: f"--{found[1].replace('_', '-')}{found[2] or ''}", message
-    )
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature

@@ -17,6 +17,7 @@ from kubernetes_leader_election.cli.kernel import become_subreaper
 from kubernetes_leader_election.cli.run_signals import SignalQueue, ignored_signals
 from kubernetes_leader_election.cli.run_terminal import Terminal
 from kubernetes_leader_election.cli.term_file import TermFile
+from kubernetes_leader_election.cli.wording import as_options
 from kubernetes_leader_election.settings import resolve_settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class StderrLog:
 
     def error(self, text: str, *args: object) -> None:
         """Write a line."""
-        line = text % args if args else text
+        line = as_options(text % args if args else text)
         try:
             os.write(2, f"kle: {line}\n".encode(errors="backslashreplace"))
         except OSError:
