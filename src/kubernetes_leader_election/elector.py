@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,7 +29,7 @@ from kubernetes_leader_election.loop_courier import LoopCourier, call_on_loop
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
 from kubernetes_leader_election.telling import Courier
-from kubernetes_leader_election.work import Hold, Place
+from kubernetes_leader_election.work import Hold, Place, is_inside_work
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
@@ -338,12 +337,12 @@ class Leadership:
         lost = term.is_lost
         last = self._life.leave(term, hold)
         self._entered.release()
-        if lost and not outside:
-            ours = cancelled and isinstance(error, asyncio.CancelledError)
-            if error is None or ours or isinstance(error, LeadershipLostError):
-                await _let_signal_end(self._life)
-            if error is None or ours:
-                raise term.loss() from error
+        ours = cancelled and isinstance(error, asyncio.CancelledError)
+        loss = lost and not outside and (error is None or ours)
+        if loss or isinstance(error, LeadershipLostError | NotLeaderError):
+            await _let_signal_end(self._life)
+        if loss:
+            raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
             await self._wait_for_release(term.number)
 
@@ -479,15 +478,10 @@ async def _wait(
 
 
 async def _let_signal_end(life: Life[Term]) -> None:
-    """Let a signal that stops this life end this thread, rather than an error of ours."""
-    if not life.signalled:
-        return
-    number = life.number
-    if shared_auto_close().will_end_this_thread and life.place() is None:
-        with suppress(TimeoutError):
-            await _wait(life, lambda: life.has_ended(number), life.stop_budget, "")
-        await _end_with_signal()
-    await asyncio.sleep(0)  # the cancellation of asyncio may have come already
+    """Let a signal that is to end this thread do so, rather than an error of the stop."""
+    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait
+    if wait or life.signalled:
+        await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
 
 
 async def _end_with_signal() -> None:

@@ -67,6 +67,7 @@ class AutoClose:
         self._thread: threading.Thread | None = None
         self._passing_on: set[int] = set()
         self._pending: int | None = None
+        self._budget = 0.0
         self._retired = False
 
     # Any thread ---------------------------------------------------------------
@@ -98,9 +99,10 @@ class AutoClose:
         return due and _is_main_thread()
 
     @property
-    def will_end_this_thread(self) -> bool:
-        """Tell the same, also while the stop that comes before is under way."""
-        return self._pending is not None and _is_main_thread()
+    def longest_wait(self) -> float:
+        """Give the seconds until a signal ends this thread at most; 0.0 if it does not."""
+        due = self._pending is not None and _is_main_thread()
+        return self._budget + PATIENCE if due else 0.0
 
     # The main thread ----------------------------------------------------------
 
@@ -213,9 +215,10 @@ class AutoClose:
         with self._lock:
             self._closing = set(self._watched)
             closing = tuple(self._closing)
+        self._budget = max((e.stop_budget for e in closing), default=0.0)
         for elector in closing:
             elector.on_signal()
-        return max((e.stop_budget for e in closing), default=0.0)
+        return self._budget
 
     def _is_main_thread_working(self) -> bool:
         # Work in the main thread that does not look at `term.lost` is ended by the

@@ -19,7 +19,6 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -39,7 +38,7 @@ from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
 from kubernetes_leader_election.telling import Courier
 from kubernetes_leader_election.thread_courier import ThreadCourier
-from kubernetes_leader_election.work import Hold, Place
+from kubernetes_leader_election.work import Hold, Place, is_inside_work
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
@@ -335,9 +334,10 @@ class Leadership:
         lost = term.is_lost
         last = self._life.leave(term, hold)
         self._entered.release()
-        if lost and (error is None or isinstance(error, LeadershipLostError)):
-            _let_signal_end(self._life)
-        if lost and error is None:
+        loss = lost and error is None
+        if loss or isinstance(error, LeadershipLostError | NotLeaderError):
+            _let_signal_end()
+        if loss:
             raise term.loss()
         if last and (error is None or isinstance(error, Exception)):
             self._wait_for_release(term.number)
@@ -434,21 +434,15 @@ def _wait(
         stopped = error
     finally:
         life.remove_bell(bell)
-    _let_signal_end(life)
+    _let_signal_end()
     raise stopped
 
 
-def _let_signal_end(life: Life[Term]) -> None:
-    """Let a signal that stops this life end this thread, rather than an error of ours."""
-    number = life.number
-    if (
-        life.signalled
-        and shared_auto_close().will_end_this_thread
-        and life.place() is None
-    ):
-        with suppress(TimeoutError):
-            _wait(life, lambda: life.has_ended(number), life.stop_budget, "")
-        _end_with_signal()
+def _let_signal_end() -> None:
+    """Let a signal that is to end this thread do so, rather than an error of the stop."""
+    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait
+    if wait:
+        threading.Event().wait(wait)  # ended by it
 
 
 def _end_with_signal() -> None:

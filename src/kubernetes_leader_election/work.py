@@ -218,6 +218,11 @@ def leave_all_places() -> None:
     _places.set(())
 
 
+def is_inside_work() -> bool:
+    """Tell whether the caller runs in a scope or handler, of whichever elector."""
+    return any(place.active for place in _places.get())
+
+
 def place_inside(owner: object) -> Place | None:
     """Give the innermost scope or handler of ``owner`` that the caller runs in."""
     for place in reversed(_places.get()):

@@ -176,6 +176,12 @@ WAITS = {
             await first.wait_until_leading()
         asyncio.run(main())
         """,
+    "run() on a loop": """
+        asyncio.run(first.run(print))
+        """,
+    "run() in the main thread": """
+        first.run(print)
+        """,
     "leadership() in the main thread": """
         first.start()
         with first.leadership():
