@@ -57,9 +57,10 @@ class EchoServer:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self.thread.join(PATIENCE)
+        # Only then: one that was being accepted would be left open.
         for connection in self.connections:
             connection.close()
-        self.thread.join(PATIENCE)
 
 
 @pytest.fixture
