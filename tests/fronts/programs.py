@@ -12,8 +12,6 @@ import textwrap
 import threading
 from pathlib import Path
 
-from tests.fronts.driven import until
-
 PATIENCE = 60.0
 """Seconds until a program that should have said something, or ended, is given up."""
 
@@ -94,10 +92,6 @@ class Program:
             self.said.append(line)
             if line.startswith(beginning):
                 return line
-
-    def wait_for_holder(self):
-        """Wait until somebody holds the Lease."""
-        until(lambda: self.holder)
 
     def send(self, number=signal.SIGTERM):
         """Send it a signal."""

@@ -15,10 +15,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import urlsplit
-
-CHECK_NAMES: Final = ("always", "leading")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,6 @@ class ControlPlane(Cluster):
     Args:
         users: more users, each with its groups.
         apiserver_flags: more flags of kube-apiserver; a later flag wins.
-        etcd_flags: more flags of etcd.
 
     Raises:
         MissingProgramError: a program is not there; `binaries` says how to get it.
@@ -77,7 +76,6 @@ class ControlPlane(Cluster):
         *,
         users: Mapping[str, Sequence[str]] | None = None,
         apiserver_flags: Sequence[str] = (),
-        etcd_flags: Sequence[str] = (),
     ) -> None:
         self._programs = binaries.find(("etcd", "kube-apiserver", "kubectl"))
         self.folder = Path(tempfile.mkdtemp(prefix="control-plane-"))
@@ -85,7 +83,7 @@ class ControlPlane(Cluster):
         self._guard = Guard(self.folder)
         self._users = {**USERS, **(users or {})}
         self._tokens = {user: secrets.token_urlsafe(24) for user in self._users}
-        self._extra = {"apiserver": list(apiserver_flags), "etcd": list(etcd_flags)}
+        self._apiserver_flags = tuple(apiserver_flags)
         self._authorities = 0
         self._closed = False
         self._write_files()
@@ -311,7 +309,6 @@ class ControlPlane(Cluster):
             "--heartbeat-interval=20",
             "--election-timeout=200",
             "--log-level=warn",
-            *self._extra["etcd"],
         ]
 
     def _apiserver_command(self) -> list[str]:
@@ -334,7 +331,7 @@ class ControlPlane(Cluster):
             "--service-cluster-ip-range=10.0.0.0/24",
             # There is no service to publish, and a loopback address is refused.
             "--endpoint-reconciler-type=none",
-            *self._extra["apiserver"],
+            *self._apiserver_flags,
         ]
 
     def _is_ready(self) -> bool:

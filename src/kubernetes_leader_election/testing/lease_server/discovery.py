@@ -34,12 +34,10 @@ def _group(name: str) -> dict[str, Any]:
     return {"name": name, "versions": [version], "preferredVersion": version}
 
 
-def _served(
-    resource: Resource, verbs: list[str], *, singular: str = ""
-) -> dict[str, Any]:
+def _served(resource: Resource, verbs: list[str]) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": resource.plural,
-        "singularName": singular or resource.kind.lower(),
+        "singularName": resource.kind.lower(),
         "namespaced": resource.namespaced,
         "kind": resource.kind,
         "verbs": verbs,
