@@ -15,6 +15,7 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.driver import Landed
+from kubernetes_leader_election.engine.engine import Engine
 from kubernetes_leader_election.engine.workers import Flight
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.lease_api.call import Call
@@ -121,6 +122,38 @@ def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, clie
     present = leader.driver._calls[number]
     engine.post(leader.driver, Landed(present, event))
     assert leader.wait_for(m.LeadershipLost).reason == "deleted"
+
+
+class Noting:
+    """A driver that notes what it is given; it always wants to be called again."""
+
+    in_term, is_stopped, client, next_deadline = False, False, None, 0.0
+
+    def __init__(self, error=None):
+        self.error, self.taken = error, []
+
+    def step(self, message):
+        """Note it."""
+        self.taken.append(message)
+        if self.error is not None:
+            raise self.error
+
+
+def test_engine_takes_the_news_that_is_there_before_what_is_due():
+    """Fault 44: a thousand candidates of a slow process hear of the winner in time."""
+    engine, driver = Engine(), Noting()
+    for word in ("first", "second", "third"):
+        engine.post(driver, word)
+    engine._turn()
+    assert driver.taken == ["first", "second", "third", None]
+
+
+def test_engine_rests_after_a_driver_that_fails_again_and_again():
+    """Fault 07: what fails at once fails again: told once in a while, no hot loop."""
+    engine, driver = Engine(), Noting(MemoryError())
+    engine.post(driver, None)
+    engine._turn()
+    assert len(driver.taken) <= 2
 
 
 def break_core(elector, monkeypatch, word=None):

@@ -119,6 +119,8 @@ class Engine:
             self._step(driver, message)
             # News that is here already can make a candidate's write needless.
             for _ in range(MOST_NEWS):
+                if self._failed:
+                    break  # what failed is the next in the queue: it rests first
                 self._step(*self._inputs.get_nowait())
         except queue.Empty:
             pass
