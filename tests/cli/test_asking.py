@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes_leader_election.cli import asking, cluster
+from kubernetes_leader_election.cli.election_options import Connection
 from kubernetes_leader_election.core.notes import TOKEN
 from kubernetes_leader_election.core.wishes import STEP_DOWN, SUCCESSOR
 from tests.cli.leases import electors, write_lease
@@ -87,6 +89,18 @@ def test_step_down_takes_the_wish_back_when_nobody_answers(call, server, kubecon
     assert result.exit_code == 1
     assert "did not step down" in result.stderr
     assert not server.lease("mute")["metadata"].get("annotations")
+
+
+def test_wish_of_somebody_else_is_not_taken_back(server, kubeconfig):
+    """Who has named another successor meanwhile keeps that."""
+    there = {STEP_DOWN: "the term", SUCCESSOR: "eve", "kept": "yes"}
+    write_lease(server, "shared", duration=3600, annotations=there)
+    parts = dict.fromkeys(("context", "server", "token_file", "ca_file"))
+    with cluster.at(Connection(kubeconfig=kubeconfig, **parts), None) as place:
+        ours = {STEP_DOWN: "the term", SUCCESSOR: "dan"}
+        asking._take_back(place, "shared", ours)
+    left = server.lease("shared")["metadata"]["annotations"]
+    assert left == {SUCCESSOR: "eve", "kept": "yes"}
 
 
 @pytest.mark.slow

@@ -207,6 +207,14 @@ def test_term_without_a_file_is_none_without_its_variables(
         term_file.read()
 
 
+def test_deadline_in_the_variables_is_never_a_later_one():
+    """G2: three digits are what fits into a variable, and the rest is cut off."""
+    facts = term_file.TermFacts(
+        lease="x", namespace="default", identity="ada", token=7, deadline=9.9999
+    )
+    assert facts.variables(None)["LEADER_ELECTION_DEADLINE"] == "9.999"
+
+
 def test_term_file_goes_where_there_is_room(tmp_path, monkeypatch):
     """A full disk takes folders and no text: the next place is tried, nothing is left."""
     full, free = tmp_path / "full", tmp_path / "free"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -210,8 +211,27 @@ def test_run_contends_unhealthy_when_nobody_leads(start):
     )
     replica.wait_for_work()
     assert "all the same" in replica.stderr
-    time.sleep(1.0)  # ten more failed checks, which end nothing
+    time.sleep(1.0)  # ten more failed checks, which end nothing and are not told again
     assert len(replica.noted("began")) == 1
+    assert replica.stderr.count("the health check failed: exit code 1") == 1
+
+
+def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
+    """Each renewal meets it again; the command works on, by the deadline it has."""
+    replica = start("a")
+    replica.wait_for_work()
+    (file,) = replica.log_path.parent.glob("*/term.json")
+    shutil.rmtree(file.parent)
+    before = len(server.requests.matching(name=replica.lease, verb="update"))
+    eventually(
+        lambda: (
+            len(server.requests.matching(name=replica.lease, verb="update"))
+            > before + 3
+        ),
+        "some renewals",
+    )
+    assert replica.works()
+    assert replica.stderr.count(f"{file} cannot be written: No such file") == 1
 
 
 def test_run_kills_in_time_where_the_keeper_is_frozen(start, server):

@@ -130,23 +130,32 @@ CANDIDATES = {
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "version", "says"),
     [
-        (Answer(status=200, body=json.dumps(CANDIDATES)), "ada-1, cyd-1"),
-        (Answer(status=200, body="{}"), "no LeaseCandidate names this Lease"),
-        (Answer(status=403, reason="Forbidden"), "no right to list leasecandidates"),
-        (Answer(status=500), "the server does not tell"),
-        (None, "this server has no LeaseCandidates"),
+        (Answer(200, body=json.dumps(CANDIDATES)), "v1beta1", "ada-1, cyd-1"),
+        (Answer(200, body=json.dumps(CANDIDATES)), "v1alpha2", "ada-1, cyd-1"),
+        (Answer(200, body="{}"), "v1beta1", "no LeaseCandidate names this Lease"),
+        (Answer(403), "v1beta1", "no right to list leasecandidates"),
+        (Answer(500), "v1beta1", "the server does not tell"),
+        (None, "", "this server has no LeaseCandidates"),
     ],
-    ids=["registered", "none registered", "no right", "broken", "not served"],
+    ids=[
+        "registered",
+        "registered, in Kubernetes 1.32",
+        "none registered",
+        "no right",
+        "broken",
+        "not served",
+    ],
 )
 def test_status_says_why_candidates_are_not_known(
-    call, server, kubeconfig, answer, says
+    call, server, kubeconfig, answer, version, says
 ):
     """Who waits for an ordinary Lease writes nothing: that is said, not hidden."""
     write_lease(server, "coordinated", duration=3600)
     if answer is not None:
-        path = "/apis/coordination.k8s.io/v1beta1/namespaces/default/leasecandidates"
+        group = f"/apis/coordination.k8s.io/{version}"
+        path = f"{group}/namespaces/default/leasecandidates"
         server.faults.add(Fault(answer, path=path, times=None))
     words = ("coordinated", "--kubeconfig", kubeconfig, "--observe-sec", "0")
     shown = call("status", *words)

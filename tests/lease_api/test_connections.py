@@ -159,6 +159,21 @@ def test_connection_that_comes_back_after_the_last_elector_stopped_is_closed(
     assert client.open_sockets == 1
 
 
+def test_connection_that_nobody_gave_back_is_closed_with_the_client(
+    serve, connect, call, lease
+):
+    """Fault 07: what failed in the middle may have forgotten it; the socket ends."""
+    server = serve(answering(lease()))
+    client = connect(server)
+    client._pool.open(None, call())
+    [forgotten] = client._pool._registry._sockets
+    client.close()
+    assert client.open_sockets == 1
+    client.closer()()
+    assert client.open_sockets == 0
+    assert forgotten.fileno() == -1
+
+
 def test_fault_47_ipv6_address_is_put_in_brackets(
     serve, connect, call, lease, authority
 ):
