@@ -307,14 +307,15 @@ class Leadership:
         # A cancellation that was asked for and not met yet is met here: counted as an
         # old one, it could be taken for that of a loss, and be lost with it.
         await asyncio.sleep(0)
-        join = partial(
-            life.join,
+        hold = Hold(
             f"leadership() in task {task.get_name()!r}",
             cancel=partial(call_on_loop, self._loop, self._cancel),
             home=self._loop,
+            is_scope=True,
         )
-        present, self._hold = await _wait(life, join, self._timeout, "leadership()")
-        self._term = present.term
+        join = partial(life.join, hold)
+        present = await _wait(life, join, self._timeout, "leadership()")
+        self._term, self._hold = present.term, hold
         self._place = Place(life, work=present.work, is_scope=True)
         self._place.enter()
         self._look_in(self._term.remaining())
@@ -335,7 +336,7 @@ class Leadership:
         outside = self._cancelled and self._task.uncancel() > self._cancelling
         term, cancelled = self._term, self._cancelled
         lost = term.is_lost
-        last = self._life.leave(term, hold)
+        last = self._life.leave(hold)
         self._entered.release()
         ours = cancelled and isinstance(error, asyncio.CancelledError)
         loss = lost and not outside and (error is None or ours)

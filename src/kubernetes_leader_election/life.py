@@ -169,36 +169,28 @@ class Life(Outlook[TermT]):
         """Give up the term, if any, and stay out for a while."""
         self._give_up(m.StepDownAsked(stay_out=stay_out))
 
-    def join(
-        self,
-        what: str,
-        *,
-        cancel: Callable[[], object] | None = None,
-        home: Home | None = None,
-    ) -> tuple[Present[TermT], Hold] | None:
+    def join(self, hold: Hold) -> Present[TermT] | None:
         """
-        Enter the present term with a scope; None when there is none to enter yet.
+        Enter the present term with this scope; None when there is none to enter yet.
 
         Raises:
             LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
 
         """
         present = self._present
-        if present is not None and self.current_leader():
-            hold = present.work.begin(what, cancel=cancel, home=home, is_scope=True)
-            if hold is not None:
-                return present, hold
+        if present is not None and self.current_leader() and present.work.take(hold):
+            return present
         self.refuse_waiting("leadership()")
         return None
 
-    def leave(self, term: BaseTerm, hold: Hold) -> bool:
+    def leave(self, hold: Hold) -> bool:
         """End a scope; True if it was the last of a term that then ends."""
         if self.forked:
             return False
-        last = hold.end()
-        if last:
-            self._given_up = max(self._given_up, term.number)
-            self._post(m.EndAsked(term=term.number))
+        last, number = hold.end(), hold.term
+        if last and number is not None:
+            self._given_up = max(self._given_up, number)
+            self._post(m.EndAsked(term=number))
             self._ring()
         return last
 
@@ -503,6 +495,9 @@ class Life(Outlook[TermT]):
         if belief is not None:
             self._given_up = max(self._given_up, belief.term)
         driver.post(word)
+        present = self._present
+        if present is not None:
+            present.work.settle_again()
 
     def _post(self, word: m.Word) -> None:
         if self._driver is not None and not self.forked:
@@ -586,4 +581,7 @@ def _is_homeless(hold: Hold) -> bool:
 
 def _has_ended_at_exit(hold: Hold) -> bool:
     idle = hold.home is not None and not hold.home.is_running()
-    return idle or hold.what == AFTER_SIGNAL
+    # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
+    # scope that it did enter and never left may still be that of other threads (G5).
+    cut = not hold.may_work and hold.thread == threading.main_thread().ident
+    return idle or cut or hold.what == AFTER_SIGNAL

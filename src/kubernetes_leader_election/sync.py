@@ -302,23 +302,27 @@ class Leadership:
         self._life = life
         self._timeout = timeout
         self._hold: Hold | None = None
+        self._place: Place | None = None
         self._entered = threading.Lock()
 
     def __enter__(self) -> Term:
         life = self._life
         if not self._entered.acquire(blocking=False):
             raise life.entered_twice()
+        what = f"leadership() in thread {threading.current_thread().name!r}"
+        self._hold = hold = Hold(what, is_scope=True, may_work=False)
         try:
             life.refuse_unstarted("leadership()", to_lead=True)
-            what = f"leadership() in thread {threading.current_thread().name!r}"
-            join = partial(life.join, what)
-            present, self._hold = _wait(life, join, self._timeout, "leadership()")
+            join = partial(life.join, hold)
+            present = _wait(life, join, self._timeout, "leadership()")
+            self._term = present.term
+            self._place = Place(life, work=present.work, is_scope=True)
+            self._place.enter()
         except BaseException:
+            self._leave(hold)  # Ctrl-C may come between any two calls
             self._entered.release()
             raise
-        self._term = present.term
-        self._place = Place(life, work=present.work, is_scope=True)
-        self._place.enter()
+        hold.may_work = True  # no call from here on, and so no Ctrl-C
         return present.term
 
     def __exit__(
@@ -327,12 +331,15 @@ class Leadership:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        hold, self._hold = self._hold, None
+        hold, term = self._hold, self._term
         assert hold is not None  # noqa: S101 - __enter__ came first
-        self._place.leave()
-        term = self._term
-        lost = term.is_lost
-        last = self._life.leave(term, hold)
+        hold.may_work = False  # before any call, and so before any Ctrl-C
+        try:
+            lost = term.is_lost
+            last = self._leave(hold)
+        except BaseException:
+            self._leave(hold)  # once more, for what Ctrl-C has left undone
+            raise
         self._entered.release()
         loss = lost and error is None
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
@@ -341,6 +348,11 @@ class Leadership:
             raise term.loss()
         if last and (error is None or isinstance(error, Exception)):
             self._wait_for_release(term.number)
+
+    def _leave(self, hold: Hold) -> bool:
+        if self._place is not None:
+            self._place.leave()
+        return self._life.leave(hold)
 
     def _wait_for_release(self, number: int) -> None:
         life = self._life

@@ -42,35 +42,46 @@ class Hold:
     One piece of work that keeps a term from being released.
 
     ``cancel`` asks it to stop, on any thread, without waiting. ``home`` is the event
-    loop it runs on, ``thread`` the thread where there is none.
+    loop it runs on, ``thread`` the thread where there is none. ``may_work`` is false as
+    long as the caller has not got its scope yet, and when it has begun to leave it.
     """
 
-    __slots__ = ("_work", "cancel", "home", "is_scope", "thread", "what")
+    __slots__ = ("_work", "cancel", "home", "is_scope", "may_work", "thread", "what")
 
     def __init__(
         self,
-        work: TermWork,
         what: str,
         *,
-        cancel: Callable[[], object] | None,
-        home: Home | None,
-        is_scope: bool,
+        cancel: Callable[[], object] | None = None,
+        home: Home | None = None,
+        is_scope: bool = False,
+        may_work: bool = True,
     ) -> None:
-        self._work = work
+        self._work: TermWork | None = None
+        self.may_work = may_work
         self.what = what
         self.cancel = cancel
         self.home = home
         self.is_scope = is_scope
         self.thread = None if home is not None else threading.get_ident()
 
+    @property
+    def term(self) -> int | None:
+        """The number of the term that it is part of, once it is."""
+        return None if self._work is None else self._work.term
+
+    def keeps(self, work: TermWork) -> None:
+        """Note whose release this piece of work holds up."""
+        self._work = work
+
     def end(self) -> bool:
         """
-        Say that this piece of work is over. Harmless when said twice.
+        Say that this piece of work is over. Harmless when said twice, or before it began.
 
-        Returns True if it was the last scope of a term that still held: the caller
-        then asks for the end of the term.
+        Returns True if it was the last scope of a term that still held, also when said
+        again: the caller then asks for the end of the term.
         """
-        return self._work.end(self)
+        return self._work is not None and self._work.end(self)
 
 
 class TermWork:
@@ -79,7 +90,8 @@ class TermWork:
 
     Args:
         term: the term's number.
-        ended: called once, on any thread, when the term is lost and nothing runs.
+        ended: called on any thread when the term is lost and nothing runs; once, but
+            for :meth:`settle_again`.
 
     """
 
@@ -111,15 +123,23 @@ class TermWork:
         is_scope: bool = False,
     ) -> Hold | None:
         """Take a hold; None when the term takes no new work."""
+        hold = Hold(what, cancel=cancel, home=home, is_scope=is_scope)
+        return hold if self.take(hold) else None
+
+    def take(self, hold: Hold) -> bool:
+        """Take this hold; False when the term takes no new work."""
         with self._lock:
             if self._phase is not Phase.OPEN:
-                return None
-            return self._add(what, cancel=cancel, home=home, is_scope=is_scope)
+                return False
+            self._add(hold)
+            return True
 
     def hold_late(self, what: str, *, home: Home | None = None) -> Hold:
         """Take a hold that is part of the term's end: a lost handler, a wait."""
+        hold = Hold(what, home=home)
         with self._lock:
-            return self._add(what, cancel=None, home=home, is_scope=False)
+            self._add(hold)
+        return hold
 
     def lose(self) -> None:
         """Take no new work, cancel what is alive, and see whether all has ended."""
@@ -130,6 +150,19 @@ class TermWork:
             if hold.cancel is not None:
                 hold.cancel()
         self._settle()
+
+    def settle_again(self) -> None:
+        """
+        Say that the work has ended, if it has, though that may have been said.
+
+        An exception of a signal handler can come in between the end and the word of it.
+        """
+        with self._lock:
+            over = not self._holds and self._phase in (Phase.LOST, Phase.ENDED)
+            if over:
+                self._phase = Phase.ENDED
+        if over:
+            self._ended(self.term)
 
     def _settle(self) -> None:
         """Say that the work has ended, if it has and the term is lost."""
@@ -142,17 +175,17 @@ class TermWork:
     def end(self, hold: Hold) -> bool:
         """End a hold; see :meth:`Hold.end`."""
         with self._lock:
-            if hold not in self._holds:
-                return False
-            self._holds.remove(hold)
-            last = (
-                hold.is_scope
-                and self._phase is Phase.OPEN
-                and not any(h.is_scope for h in self._holds)
-            )
-            if last:
+            again = hold not in self._holds
+            if not again:
+                self._holds.remove(hold)
+            scopes = any(h.is_scope for h in self._holds)
+            if hold.is_scope and not scopes and self._phase is Phase.OPEN:
                 self._phase = Phase.CLOSED
-        self._settle()
+            last = hold.is_scope and self._phase is Phase.CLOSED
+        if again:
+            self.settle_again()
+        else:
+            self._settle()
         return last
 
     def drop_if(self, is_over: Callable[[Hold], bool]) -> None:
@@ -161,18 +194,10 @@ class TermWork:
             if is_over(hold):
                 self.end(hold)
 
-    def _add(
-        self,
-        what: str,
-        *,
-        cancel: Callable[[], object] | None,
-        home: Home | None,
-        is_scope: bool,
-    ) -> Hold:
-        hold = Hold(self, what, cancel=cancel, home=home, is_scope=is_scope)
+    def _add(self, hold: Hold) -> None:
+        hold.keeps(self)
         self._holds.append(hold)
-        self.had_scope = self.had_scope or is_scope
-        return hold
+        self.had_scope = self.had_scope or hold.is_scope
 
 
 class Place:

@@ -231,6 +231,20 @@ def test_driver_reports_a_word_that_the_table_refuses(elect, caplog):
     assert "said once for each term" in caplog.text
 
 
+def test_driver_takes_the_end_of_work_once_however_often_it_is_said(elect, caplog):
+    """Whoever said so may have been interrupted, and say it again: also too late."""
+    leader = elect("a")
+    with caplog.at_level(logging.ERROR):
+        for term in (1, 2):
+            assert leader.wait_for(m.LeadershipAcquired).term == term
+            leader.driver.post(m.StepDownAsked(stay_out=0.0))
+            leader.wait_for(m.LeadershipLost)
+            for _ in range(3):
+                leader.driver.post(m.WorkEnded(term=1))
+        assert leader.wait_for(m.LeadershipAcquired).term == 3
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("assumed", [False, True], ids=["elected", "assumed"])
 def test_driver_ignores_a_step_down_that_comes_after_the_stop(elect, caplog, assumed):
     """G8: two tasks may stop and step down at once: no defect, and nothing to do."""

@@ -93,10 +93,10 @@ class LoopElector(BaseElector[BaseTerm]):
         """Let work begin under the present term; None when there is none."""
         if self._life.stopping:
             return None
-        joined = self._life.join("the command", cancel=wake)
-        if joined is None:
+        hold = Hold("the command", cancel=wake, is_scope=True)
+        present = self._life.join(hold)
+        if present is None:
             return None
-        present, hold = joined
         return Work(self._life, present.term, hold)
 
     def stop(self) -> None:
@@ -157,7 +157,7 @@ class Work:
 
     def end(self) -> None:
         """Say that nothing of the command is left: the Lease may be released."""
-        self._life.leave(self.term, self._hold)
+        self._life.leave(self._hold)
 
 
 class _Courier:

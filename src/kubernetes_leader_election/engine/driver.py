@@ -116,6 +116,7 @@ class Driver:
         self._repeated: m.Word | None = None
         self._due: float | None = None
         self._work_term: int | None = None
+        self._ended_work = 0
         self._orders: deque[m.Request | m.Event] = deque()
         self._calls: dict[int, Flight] = {}
         self._ahead = threading.Semaphore(EVENTS_AHEAD)
@@ -256,6 +257,8 @@ class Driver:
         self._due = due
 
     def _take(self, message: m.Message | None, now: Now) -> None:
+        if isinstance(message, m.WorkEnded) and message.term <= self._ended_work:
+            return  # whoever said so was interrupted, and so said it again
         if self._rebuild_at is not None:
             self._take_while_down(message, now)
             return
@@ -279,6 +282,7 @@ class Driver:
                 self._alive = alive
             case m.WorkEnded(term=term) if term == self._work_term:
                 self._work_term = None
+                self._ended_work = term
             case _:
                 pass
 
