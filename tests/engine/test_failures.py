@@ -138,6 +138,26 @@ def test_fault_07_leader_leads_again_whatever_raises(
     elector.wait_for(State.STOPPED)
 
 
+def test_fault_07_terms_count_on_when_the_core_is_replaced_between_two_of_them(
+    elect, client, monkeypatch
+):
+    """G4: a number names one term; what ended the first must not end a later one."""
+    elector = elect("a", **FAST)
+    elector.wait_for(m.LeaseRenewed)
+    rob(client, "robber")
+    assert elector.wait_for(m.LeadershipLost).term == 1
+    elector.wait_for(State.WAITING)
+    plant(monkeypatch, Election, "receive")
+    replaced = plant(monkeypatch, Election, "_on_driver_failed")
+    rob(client, "robber-2")
+    assert replaced.wait(PATIENCE)
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
+    assert not client.lease["spec"]["holderIdentity"]
+    follows_the_rules(elector.events)
+
+
 def rob(client, holder):
     """Write another holder into the Lease, one that goes away soon."""
     with client.changed:

@@ -117,6 +117,7 @@ class Driver:
         self._due: float | None = None
         self._work_term: int | None = None
         self._ended_work = 0
+        self._newest_term = 0
         self._orders: deque[m.Request | m.Event] = deque()
         self._calls: dict[int, Flight] = {}
         self._ahead = threading.Semaphore(EVENTS_AHEAD)
@@ -319,7 +320,7 @@ class Driver:
             event = m.LeadershipAcquired(
                 term=event.term + self._first_term, token=event.token
             )
-            self._open_term = self._work_term = event.term
+            self._open_term = self._work_term = self._newest_term = event.term
         elif isinstance(event, m.LeadershipLost):
             self._open_term = None
             event = m.LeadershipLost(
@@ -476,7 +477,9 @@ class Driver:
         self._due = self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
         term = self._open_term
         self._open_term = None
-        self._first_term = max(self._first_term, self._last_term(term))
+        # A term that was begun, and shown already, may not have been told.
+        shown = self._view.term_deadline
+        self._first_term = max(self._newest_term, shown.term if shown else 0)
         self._core = self._new_core()
         self._orders.clear()
         self._error = error
@@ -493,12 +496,6 @@ class Driver:
             except Exception as again:  # noqa: BLE001 - each event has its own try
                 self._log_unexpected(again)
         self._show()
-
-    def _last_term(self, open_term: int | None) -> int:
-        deadline = self._view.term_deadline
-        return max(
-            open_term or 0, self._work_term or 0, deadline.term if deadline else 0
-        )
 
     def _take_while_down(self, message: m.Message | None, now: Now) -> None:
         """Wait out the backoff with a new core, the work of the old term ending."""
