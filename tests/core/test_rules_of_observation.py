@@ -243,19 +243,32 @@ def test_rule_05_own_late_acquire_is_free():
     assert hand.leads
 
 
-def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease():
+@pytest.mark.parametrize(
+    ("rival", "restored"),
+    [(None, None), ("odd", None), (None, "odd")],
+    ids=["numbers", "the rival's version is none", "the restored version is none"],
+)
+def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease(
+    rival, restored
+):
     """Rule 5, fault 41, G1: "such a record comes back only by a restore"."""
+
+    def shown(version):
+        lease = hand.store.lease
+        named = {"resourceVersion": version} if version else {}
+        return {**lease, "metadata": {**lease["metadata"], **named}}
+
     hand = Hand().lead()
     backup = hand.store.lease
     hand.wait(L)
     hand.rival_holds()
-    hand.fetched()
+    hand.fetched(shown(rival))
     hand.work_ends()
     assert hand.state is State.WAITING
     hand.store.restore(backup)
     hand.watch_ends()
     hand.wait(1.0)
-    hand.fetched()
+    hand.fetched(shown(restored))
     wait_in_full(hand)
 
 

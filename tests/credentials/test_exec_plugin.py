@@ -16,6 +16,7 @@ import yaml
 
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.credentials.exec_plugin import ExecLogin, Plugin
+from kubernetes_leader_election.credentials.redaction import REDACTED
 from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.lease_api import (
     Call,
@@ -181,6 +182,28 @@ def make_login(plugin_settings, tmp_path, **options):
         ),
         **options,
     )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"arguments": ("--token", "plainword")},
+        {"arguments": ("--token=plainword",)},
+        {"variables": {"DB_PASSWORD": "plainword"}},
+    ],
+    ids=["an option and its value", "an option with a value", "a variable"],
+)
+def test_plugin_that_repeats_its_secret_is_shown_without_it(tmp_path, given):
+    """Fault 50: known as it was given, though nothing in the text tells what it is."""
+    file = tmp_path / "plugin"
+    file.write_text("#!/bin/sh\necho refused: plainword >&2; exit 1\n")
+    file.chmod(0o700)
+    known = Plugin(
+        place="x", api_version=V1, command=str(file), directory=tmp_path, **given
+    )
+    with pytest.raises(CredentialsError) as failed:
+        ExecLogin(known).headers(timeout=30)
+    assert str(failed.value).endswith(f"It said: refused: {REDACTED}")
 
 
 @pytest.fixture

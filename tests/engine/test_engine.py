@@ -210,6 +210,17 @@ def test_engine_tells_a_new_core_to_stay_out(elect, monkeypatch, asked):
     elector.wait_for(State.STOPPED)
 
 
+def test_engine_tells_a_new_core_of_the_present_life_alone(elect, monkeypatch):
+    """Fault 07: who was started anew while the core was down need not stay out."""
+    elector = elect("a", lease_duration=1, renew_deadline=0.6, renew_interval=0.1)
+    elector.wait_for(m.LeadershipAcquired)
+    break_core(elector, monkeypatch)
+    elector.wait_for(m.LeadershipLost)
+    for word in (m.StepDownAsked(stay_out=1e6), m.StopAsked(), m.StartAsked()):
+        elector.driver.post(word)
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+
+
 @pytest.mark.parametrize("verb", ["get", "replace", "watch"])
 def test_engine_survives_an_exception_at_each_call_of_the_client(elect, client, verb):
     """Fault 07: what a worker raises is an unknown outcome, never a dead thread."""
