@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kubernetes_leader_election.testing.simulation.checkers import Checks, Witness
+from kubernetes_leader_election.testing.simulation.checkers import Checks
 from kubernetes_leader_election.testing.simulation.store import LeaseStore
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 SPAN = 30.0
 
@@ -49,10 +50,14 @@ class Scene:
         """Let a process create the Lease and begin a term."""
         stored = self.write(time, who, self.lease(who.identity, int(time)))
         self.checks.observed(who, time, stored)
-        self.checks.acquired(time, who, who.term + 1, stored.version)
+        self.acquire(time, who, who.term + 1, stored.version)
         self.checks.belief_began(time, who, who.term)
         self.checks.work_began(time, who, who.term)
         return stored
+
+    def acquire(self, time, who, term, token):
+        """Let a process say that a term began, at a time that all clocks show."""
+        self.checks.acquired(time, who, term, token, boottime=time)
 
     @property
     def broken(self):
@@ -123,22 +128,51 @@ def test_work_of_a_frozen_process_has_s_after_its_thaw(scene):
     assert scene.broken == ["G2"]
 
 
-@pytest.mark.parametrize("token", [None, 1], ids=["none", "of nobody"])
-def test_token_that_is_not_of_its_own_write_breaks_g3(scene, token):
-    """A token is the resourceVersion of the acquiring write."""
-    scene.checks.acquired(5.0, scene.b, 1, token)
+@pytest.mark.parametrize(
+    "token",
+    [None, 1, lambda version: version + 1],
+    ids=["none", "of nobody", "made up"],
+)
+def test_token_that_it_was_not_shown_breaks_g3(scene, token):
+    """A token is the resourceVersion that the acquiring write returned."""
+    scene.checks.lost(2.0, scene.a, 1, drains=False)
+    scene.checks.work_ended(2.0, scene.a)
+    made_up = token(scene.first.version) if callable(token) else token
+    scene.acquire(5.0, scene.a, 2, made_up)
     assert scene.broken == ["G3"]
 
 
 def test_token_of_another_process_breaks_g3(scene):
     """Two terms with one token."""
-    scene.checks.acquired(5.0, scene.b, 1, scene.first.version)
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.b.last_applied_sent = 4.0
+    scene.acquire(5.0, scene.b, 1, scene.first.version)
     assert scene.broken == ["G3"]
+
+
+def test_token_of_an_earlier_term_of_its_own_breaks_g3(scene):
+    """Tokens grow from term to term, whoever leads."""
+    scene.checks.lost(2.0, scene.a, 1, drains=False)
+    scene.checks.work_ended(2.0, scene.a)
+    scene.acquire(5.0, scene.a, 2, scene.first.version)
+    assert scene.broken == ["G3"]
+
+
+def test_term_that_begins_later_than_l_after_its_write_breaks_g2(scene):
+    """Work is stopped L after the write, so it cannot begin then."""
+    scene.checks.lost(2.0, scene.a, 1, drains=False)
+    scene.checks.work_ended(2.0, scene.a)
+    late = scene.write(3.0, scene.a, scene.lease("a", 3, scene.first))
+    scene.checks.observed(scene.a, 18.1, late)
+    scene.acquire(18.1, scene.a, 2, late.version)
+    assert scene.broken == ["G2"]
 
 
 def test_second_start_of_a_term_breaks_g4(scene):
     """One start and one stop per term."""
-    scene.checks.acquired(5.0, scene.a, 1, scene.first.version)
+    again = scene.write(2.0, scene.a, scene.lease("a", 2, scene.first))
+    scene.checks.observed(scene.a, 2.0, again)
+    scene.acquire(5.0, scene.a, 1, again.version)
     assert set(scene.broken) == {"G4"}
 
 
@@ -155,6 +189,14 @@ def test_belief_after_a_loss_breaks_g4(scene):
     scene.checks.lost(5.0, scene.a, 1, drains=False)
     scene.checks.after_loss(5.0, scene.a)
     assert scene.broken == ["G4"]
+
+
+@pytest.mark.parametrize(("ran_out", "broken"), [(True, ["G4"]), (False, [])])
+def test_belief_that_comes_back_after_it_ran_out_breaks_g4(scene, ran_out, broken):
+    """Rule 14: it latches; a freeze that ends in time, and a wall clock, do not count."""
+    scene.checks.belief_ended(16.0, scene.a, ran_out=ran_out)
+    scene.checks.belief_began(16.1, scene.a, 1)
+    assert scene.broken == broken
 
 
 def test_work_started_twice_breaks_g4(scene):
@@ -187,6 +229,15 @@ def test_renewal_of_a_lost_term_breaks_g5_when_ordered_and_when_sent(scene):
     assert scene.broken == ["G5"]
     scene.checks.ordered(6.0, scene.a, lease, (6.0, 6.0))
     assert scene.broken == ["G5", "G5"]
+
+
+@pytest.mark.parametrize(("at", "broken"), [(15.9, []), (16.1, ["G5"])])
+def test_renewal_of_a_draining_term_that_ran_out_breaks_g5(scene, at, broken):
+    """Of a term that drains there is no second loss to be told, and L ends it too."""
+    scene.checks.lost(2.0, scene.a, 1, drains=True)
+    lease = scene.lease("a", 5, scene.first, acquired=1)
+    scene.checks.ordered(at, scene.a, lease, (at, at))
+    assert scene.broken == broken
 
 
 @pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"]), (20.1, [])])
@@ -250,7 +301,7 @@ def test_write_on_a_version_that_a_restore_undid_is_not_judged(scene, undone, br
     assert scene.store.restore(1.5)
     scene.checks.restored(3.0, scene.first.version)
     later = 3.0 + SPAN + 1.0
-    new = scene.write(later, scene.a, scene.lease("a", 3, scene.first, acquired=1))
+    new = scene.write(later, scene.a, scene.lease("a", 3, scene.first))
     assert new.version == old.version
     scene.write(later + 1.0, scene.b, scene.lease("b", 30, new))
     assert scene.broken == broken

@@ -16,13 +16,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes_leader_election.testing.simulation.store import Key, Stored
+from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.witness import (
+    Order,
+    Witness,
+    stamp_of,
+)
 
 TOLERANCE = 1e-5
 """Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
-
-ASSUMED_DURATION = 20
-"""Seconds a held Lease without a duration is good for (rule 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,93 +38,6 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.time:.6f} {self.who} breaks {self.guarantee}: {self.text}"
-
-
-class Witness:
-    """What is known from outside of one process, and of nothing else of it."""
-
-    __slots__ = (
-        "absent_since",
-        "belief_since",
-        "excused_work_until",
-        "frozen",
-        "identity",
-        "keeps_rules",
-        "last_applied_sent",
-        "last_key",
-        "last_seen",
-        "lost_at",
-        "name",
-        "open_term",
-        "ours",
-        "own_duration",
-        "renew_deadline",
-        "seen",
-        "stamps",
-        "term",
-        "term_acquire",
-        "work_term",
-        "work_unbudgeted",
-    )
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        identity: str,
-        own_duration: int,
-        renew_deadline: float,
-        ours: bool = True,
-        keeps_rules: bool = True,
-    ) -> None:
-        self.name = name
-        self.identity = identity
-        self.ours = ours
-        self.keeps_rules = keeps_rules
-        self.own_duration = own_duration
-        self.renew_deadline = renew_deadline
-        self.seen: dict[Key, float] = {}
-        self.last_key: Key | None = None
-        self.last_seen: Stored | None = None
-        self.absent_since: float | None = None
-        self.stamps: set[tuple[object, ...]] = set()
-        self.term = 0
-        self.open_term = 0
-        self.lost_at = math.inf
-        self.term_acquire: object = None
-        self.last_applied_sent = -math.inf
-        self.belief_since: float | None = None
-        self.work_term = 0
-        self.work_unbudgeted = False
-        self.excused_work_until = -math.inf
-        self.frozen = False
-
-    def duration_of(self, stored: Stored) -> int:
-        """Give the seconds a held record is good for, to this process."""
-        if stored.duration is None:
-            return max(self.own_duration, ASSUMED_DURATION)
-        return stored.duration
-
-
-def _stamp(stored: Stored) -> tuple[object, ...]:
-    """Give what proves who wrote a record: uid, holder, and the exact times."""
-    uid, holder, _, acquire_time, renew_time, _ = stored.key
-    return (uid, holder, acquire_time, renew_time)
-
-
-@dataclass(slots=True)
-class Order:
-    """One write as its process ordered it."""
-
-    witness: Witness
-    lease: Mapping[str, Any]
-    boottime: float
-    monotonic: float
-    time: float
-    was_newcomer: bool
-    """Ordered by a process that had never seen the Lease held."""
-    base: Stored | None
-    absent_for: float
 
 
 class Checks:
@@ -203,6 +118,9 @@ class Checks:
         if who.ours and term != who.open_term:
             text = f"believes in term {term}, open is term {who.open_term or None}"
             self.broken(time, "G4", who.name, text)
+        if who.ours and term == who.ran_out:
+            text = f"believes again in term {term}, whose time had run out"
+            self.broken(time, "G4", who.name, text)
         for other in self._believers:
             if other.ours and (who.ours or who.keeps_rules):
                 self._overlap(time, "G1", other, who)
@@ -212,9 +130,15 @@ class Checks:
             self.leader_changes += 1
             self._last_leader = who
 
-    def belief_ended(self, time: float, who: Witness) -> None:
-        """Note that ``current_leader`` of a process became false."""
+    def belief_ended(self, time: float, who: Witness, *, ran_out: bool = False) -> None:
+        """
+        Note that ``current_leader`` of a process became false.
+
+        ``ran_out``: because L was over by CLOCK_BOOTTIME, which never steps back.
+        """
         del time
+        if ran_out:
+            who.ran_out = who.open_term
         if who in self._believers:
             self._believers.remove(who)
         who.belief_since = None
@@ -289,8 +213,16 @@ class Checks:
 
     # G3, G4: terms ------------------------------------------------------------
 
-    def acquired(self, time: float, who: Witness, term: int, token: int | None) -> None:
-        """Note the event that a term began."""
+    def acquired(
+        self,
+        time: float,
+        who: Witness,
+        term: int,
+        token: int | None,
+        *,
+        boottime: float,
+    ) -> None:
+        """Note the event that a term began, and with it its work."""
         self.terms += 1
         if who.open_term:
             text = f"term {term} acquired while term {who.open_term} is open"
@@ -300,6 +232,10 @@ class Checks:
         if who.work_term:
             text = f"term {term} acquired while work of term {who.work_term} runs"
             self.broken(time, "G4", who.name, text)
+        late = boottime - who.last_applied_sent - who.renew_deadline
+        if late > TOLERANCE:
+            text = f"begins term {term} {late:.6f} s later than L after its write"
+            self.broken(time, "G2", who.name, text)
         who.term = who.open_term = term
         who.lost_at = math.inf
         self._check_token(time, who, token)
@@ -322,23 +258,35 @@ class Checks:
         if token is None:
             self.broken(time, "G3", who.name, "a term without a token")
             return
-        at = bisect_right(self._acquired_versions, token) - 1
+        if token != who.shown:
+            text = f"token {token} is not the version that it was shown: {who.shown}"
+            self.broken(time, "G3", who.name, text)
+            return
         if time < self._restored_at + self._span:
             return
+        at = bisect_right(self._acquired_versions, token) - 1
         if at < 0 or self._acquirers[at] is not who:
             owner = self._acquirers[at].name if at >= 0 else "nobody"
             text = f"token {token} is not of its own acquiring write but {owner}'s"
             self.broken(time, "G3", who.name, text)
+            return
+        # Versions count from lower on after a restore.
+        begun = (self._restores, self._acquired_versions[at])
+        if begun <= who.token_from:
+            text = f"token {token} is of the write that began an earlier term"
+            self.broken(time, "G3", who.name, text)
+        who.token_from = begun
 
     # G5: writes ---------------------------------------------------------------
 
     def observed(self, who: Witness, monotonic: float, stored: Stored | None) -> None:
-        """Note that a process was shown a record (None: that there is no Lease)."""
+        """Note that a process was shown a Lease (None: that there is none)."""
         if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
             return
         who.absent_since = None
+        who.shown = stored.version
         key = stored.key
         if key != who.last_key:
             who.last_key = key
@@ -355,20 +303,28 @@ class Checks:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now
         if who.ours:
-            self._check_order(time, who, lease)
+            self._check_order(time, who, lease, boottime)
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         newcomer = seen is None or not seen.held
         return Order(who, lease, boottime, monotonic, time, newcomer, seen, absent)
 
-    def _check_order(self, time: float, who: Witness, lease: Mapping[str, Any]) -> None:
+    def _check_order(
+        self, time: float, who: Witness, lease: Mapping[str, Any], boottime: float
+    ) -> None:
         spec, metadata = lease["spec"], lease["metadata"]
         if not spec.get("holderIdentity"):
             if who.work_term:
                 text = f"orders a release while work of term {who.work_term} runs"
                 self.broken(time, "G5", who.name, text)
-        elif who.lost_at <= time and spec.get("acquireTime") == who.term_acquire:
-            self.broken(time, "G5", who.name, "orders a renewal of a term that is lost")
+        elif spec.get("acquireTime") == who.term_acquire:
+            if who.lost_at <= time:
+                text = "orders a renewal of a term that is lost"
+                self.broken(time, "G5", who.name, text)
+            elif boottime > who.last_applied_sent + who.renew_deadline + TOLERANCE:
+                # Also while draining: what ran out latches (rules 11 and 14).
+                text = "orders a renewal of a term that ran out"
+                self.broken(time, "G5", who.name, text)
         preconditions = bool(metadata.get("uid")) + bool(
             metadata.get("resourceVersion")
         )
@@ -405,18 +361,18 @@ class Checks:
                 self._acquirers.append(who)
                 who.term_acquire = after.key[3]
         if not who.ours:
-            who.stamps.add(_stamp(after))
+            who.stamps.add(stamp_of(after))
             if before is None and time < self._deletion_until:
                 self.excuse(time)  # client-go, too, creates a deleted Lease at once
             if before is not None and before.held and not who.keeps_rules:
-                if _stamp(before) not in who.stamps:
+                if stamp_of(before) not in who.stamps:
                     self.excuse(time)  # it compares wall clocks: as good as an editor
             return
         if before is None:
             self._creates(time, order)
         else:
             self._replaces(time, order, before, after)
-        who.stamps.add(_stamp(after))
+        who.stamps.add(stamp_of(after))
 
     def _creates(self, time: float, order: Order) -> None:
         who = order.witness
@@ -431,7 +387,7 @@ class Checks:
             if seen is None or seen.uid != self._deleted_uid:
                 # It cannot know a Lease that came and went between its reads.
                 self.excuse(time)
-        if seen is None or _stamp(seen) in who.stamps:
+        if seen is None or stamp_of(seen) in who.stamps:
             return
         needed = who.duration_of(seen)
         if order.absent_for < needed - TOLERANCE:
@@ -461,7 +417,7 @@ class Checks:
             self.excuse(time)
             return
         if not after.held:
-            if _stamp(before) not in who.stamps:
+            if stamp_of(before) not in who.stamps:
                 self.broken(
                     time, "G5", who.name, f"releases what {before.holder} holds"
                 )
@@ -471,7 +427,7 @@ class Checks:
             return
         if (
             not before.held
-            or _stamp(before) in who.stamps
+            or stamp_of(before) in who.stamps
             or time < self._restored_at + self._span
         ):
             return

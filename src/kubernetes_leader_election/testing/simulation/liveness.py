@@ -303,16 +303,19 @@ class Liveness:
         """Count requests while nothing happens."""
         world = self.world
         window = 4.0 * leader.settings.renew_interval / leader.node.clocks.rate
-        counts = [(process, process.orders) for process in world.processes()]
+        counts = [(p, p.orders, p.writes) for p in world.processes()]
         world.after(window, self._was_quiet, (leader, counts))
 
-    def _was_quiet(self, before: tuple[Process, list[tuple[Process, int]]]) -> None:
+    def _was_quiet(
+        self, before: tuple[Process, list[tuple[Process, int, int]]]
+    ) -> None:
         leader, counts = before
         world = self.world
         rate = leader.node.clocks.rate
         pause = leader.settings.renew_interval / rate + 2.0 * self._way()
-        for process, count in counts:
-            ordered = process.orders - count
+        for process, orders_before, writes_before in counts:
+            writes = process.writes - writes_before
+            others = process.orders - orders_before - writes
             if process is leader:
                 allowed = 5
             elif (
@@ -321,8 +324,11 @@ class Liveness:
                 allowed = 0
             else:
                 continue  # it renews too seldom for this clock (rule 16)
-            if ordered > allowed:
-                text = f"ordered {ordered} requests in 4 renew intervals of quiet"
+            if writes > allowed or others:
+                text = (
+                    f"ordered {writes} writes and {others} other requests "
+                    "in 4 renew intervals of quiet"
+                )
                 world.checks.broken(world.time, "G9", process.name, text)
         world.count_probe("quiet")
         self._next(None)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kubernetes_leader_election.testing.simulation.checkers import Order
 from kubernetes_leader_election.testing.simulation.store import (
     Answer,
     Change,
     LeaseStore,
     Stored,
 )
+from kubernetes_leader_election.testing.simulation.witness import Order
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.world import World
@@ -369,12 +369,18 @@ class Network:
                 watch.stalled = []
 
     def bookmark(self, link: Link) -> int:
-        """Send a bookmark on the watches of one machine."""
+        """
+        Send a bookmark on the watches of one machine.
+
+        Other objects were written since the Lease was, but none after the bookmark:
+        it is newer than the Lease, and older than what is written next.
+        """
         sent = 0
+        version = self.store.version + self.store.version % 3
         for watch in self.watches:
             if watch.sink.link is link and watch.stalled is None:
                 sent += 1
-                watch.sink.watch_bookmarked(watch, self.store.version)
+                watch.sink.watch_bookmarked(watch, version)
         return sent
 
     # Outages ------------------------------------------------------------------

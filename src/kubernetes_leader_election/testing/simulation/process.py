@@ -15,8 +15,8 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaderElectionError
-from kubernetes_leader_election.testing.simulation.checkers import Witness
 from kubernetes_leader_election.testing.simulation.wire import Wire
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -218,9 +218,13 @@ class Process(Wire):
             self._belief_event = ends
             self.world.at(ends, self._belief_fired, ends)
         else:
-            self._set_believing(believing=False)
+            # By the clock that never steps: the wall clock may step back again
+            # before the core has looked at it.
+            boottime = self.node.clocks.boottime(self.world.time)
+            ran_out = boottime >= belief.boottime_deadline - 1e-6
+            self._set_believing(believing=False, ran_out=ran_out)
 
-    def _set_believing(self, *, believing: bool) -> None:
+    def _set_believing(self, *, believing: bool, ran_out: bool = False) -> None:
         if believing is self.believing:
             return
         self.believing = believing
@@ -230,7 +234,7 @@ class Process(Wire):
             world.checks.belief_began(world.time, self.witness, self.belief.term)
         else:
             self._belief_event = 0.0
-            world.checks.belief_ended(world.time, self.witness)
+            world.checks.belief_ended(world.time, self.witness, ran_out=ran_out)
         if world.recorder is not None:
             world.recorder.belief(world.time, self.name, believing=believing)
 
@@ -286,7 +290,9 @@ class Process(Wire):
     def _acquired(self, event: m.LeadershipAcquired) -> None:
         world = self.world
         self.term = event.term
-        world.checks.acquired(world.time, self.witness, event.term, event.token)
+        world.checks.acquired(
+            world.time, self.witness, event.term, event.token, boottime=self.now[0]
+        )
         if world.recorder is not None:
             text = f"LeadershipAcquired term={event.term} token={event.token}"
             world.recorder.event(world.time, self.name, text)

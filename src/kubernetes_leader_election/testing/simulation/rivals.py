@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from kubernetes_leader_election.testing.simulation.checkers import Witness
 from kubernetes_leader_election.testing.simulation.network import Link, Ticket
 from kubernetes_leader_election.testing.simulation.store import Answer, Stored
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node

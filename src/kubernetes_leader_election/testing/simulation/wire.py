@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.testing.simulation.checkers import Witness
 from kubernetes_leader_election.testing.simulation.network import (
     DISCONNECTED,
     FORBIDDEN,
@@ -23,6 +22,7 @@ from kubernetes_leader_election.testing.simulation.network import (
     Watch,
 )
 from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -61,6 +61,8 @@ class Wire:
         self.open: dict[int, str] = {}
         self.watch: Watch | None = None
         self.orders = 0
+        self.writes = 0
+        """How many of the orders were writes."""
         self.now = node.clocks.read(world.time)
         """The clocks when the core was last given something: it orders nothing else."""
 
@@ -98,6 +100,7 @@ class Wire:
         kind = type(request).__name__
         self.open[number] = kind
         self.orders += 1
+        self.writes += 1
         clocks = self.now[:2]
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:

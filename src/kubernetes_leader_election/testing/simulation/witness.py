@@ -1,0 +1,111 @@
+"""
+What is known of one process from outside, for the checkers.
+
+Nothing here knows the core: what was shown to a process, what it ordered, and what it
+said of its beliefs and its work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes_leader_election.testing.simulation.store import Key, Stored
+
+ASSUMED_DURATION = 20
+"""Seconds a held Lease without a duration is good for (rule 3)."""
+
+
+class Witness:
+    """What is known from outside of one process, and of nothing else of it."""
+
+    __slots__ = (
+        "absent_since",
+        "belief_since",
+        "excused_work_until",
+        "frozen",
+        "identity",
+        "keeps_rules",
+        "last_applied_sent",
+        "last_key",
+        "last_seen",
+        "lost_at",
+        "name",
+        "open_term",
+        "ours",
+        "own_duration",
+        "ran_out",
+        "renew_deadline",
+        "seen",
+        "shown",
+        "stamps",
+        "term",
+        "term_acquire",
+        "token_from",
+        "work_term",
+        "work_unbudgeted",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        identity: str,
+        own_duration: int,
+        renew_deadline: float,
+        ours: bool = True,
+        keeps_rules: bool = True,
+    ) -> None:
+        self.name = name
+        self.identity = identity
+        self.ours = ours
+        self.keeps_rules = keeps_rules
+        self.own_duration = own_duration
+        self.renew_deadline = renew_deadline
+        self.seen: dict[Key, float] = {}
+        self.last_key: Key | None = None
+        self.last_seen: Stored | None = None
+        self.absent_since: float | None = None
+        self.stamps: set[tuple[object, ...]] = set()
+        self.shown: int | None = None
+        self.token_from = (0, 0)
+        self.term = 0
+        self.ran_out = 0
+        self.open_term = 0
+        self.lost_at = math.inf
+        self.term_acquire: object = None
+        self.last_applied_sent = -math.inf
+        self.belief_since: float | None = None
+        self.work_term = 0
+        self.work_unbudgeted = False
+        self.excused_work_until = -math.inf
+        self.frozen = False
+
+    def duration_of(self, stored: Stored) -> int:
+        """Give the seconds a held record is good for, to this process."""
+        if stored.duration is None:
+            return max(self.own_duration, ASSUMED_DURATION)
+        return stored.duration
+
+
+def stamp_of(stored: Stored) -> tuple[object, ...]:
+    """Give what proves who wrote a record: uid, holder, and the exact times."""
+    uid, holder, _, acquire_time, renew_time, _ = stored.key
+    return (uid, holder, acquire_time, renew_time)
+
+
+@dataclass(slots=True)
+class Order:
+    """One write as its process ordered it."""
+
+    witness: Witness
+    lease: Mapping[str, Any]
+    boottime: float
+    monotonic: float
+    time: float
+    was_newcomer: bool
+    """Ordered by a process that had never seen the Lease held."""
+    base: Stored | None
+    absent_for: float
