@@ -116,6 +116,23 @@ class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
     """The leader trusts the clock that stands still in suspend (rule 14)."""
 
 
+@planted("G4 G5", seeds=200)
+class AnswerTakenBeforeALookAtTheClock(Election):
+    """An answer that comes after L, but before its timer, renews the term (rule 15)."""
+
+    def receive(self, message: m.Message, *, now: Now) -> None:
+        self._answered = True
+        super().receive(message, now=now)
+
+    def handle_timer(self, *, now: Now) -> None:
+        self._answered = False
+        super().handle_timer(now=now)
+
+    def _look_at_the_clock(self, now: Now, term: Term) -> None:
+        if not self._answered:
+            super()._look_at_the_clock(now, term)
+
+
 @planted("G1", seeds=300)
 class NoLookAtTheWallClock(Election):
     """A paused guest that sees only its wall clock jump goes on (rule 14)."""
@@ -239,7 +256,7 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-@planted("G8", seeds=300)
+@planted("G8", seeds=20)
 class UnknownOutcomeTakenAsNotDone(Election):
     """A write without an answer counts as never applied (rule 10)."""
 
@@ -273,6 +290,38 @@ class WatchEventTrustedAsTruth(Election):
             self._take(rec.read_snapshot(message.object))
         else:
             super()._on_watch_event(message)
+
+
+class _HearsBookmarks(Observation):
+    __slots__ = ()
+
+    def bookmark(self, resource_version: str, version: int | None) -> None:
+        super().bookmark(resource_version, version)
+        self.version = version
+
+
+@planted("G8", seeds=60)
+class BookmarkTakenForAVersionOfTheLease(Election):
+    """The Lease then looks older than what is known, as after a restore (rule 16)."""
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._observation = _HearsBookmarks(settings.lease_duration)
+
+
+@planted("G2", seeds=200)
+class AcquireProvedTooLateIsLed(Election):
+    """A term begins though L is over since its write was sent (rule 5)."""
+
+    def _take_acquiring(self, snapshot: Snapshot) -> None:
+        proved = find_try(self._tries, snapshot.record)
+        if proved is not None:
+            term = self._new_term(proved, snapshot)
+            self._terms = term.number
+            self._begin_term(term)
+            self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
 
 
 # Writing ------------------------------------------------------------------------
@@ -363,6 +412,17 @@ class LateRenewalAfterLoss(Election):
         super()._settle()
 
 
+@planted("G5", seeds=5, profile="quiet")
+class LeaseOfWorkThatHangsIsNotRenewed(Election):
+    """Work that will not end lives on while its Lease runs out (G5)."""
+
+    def _renew(self) -> None:
+        if self.state is State.DRAINING:
+            self._write_at = float("inf")
+        else:
+            super()._renew()
+
+
 @planted("G5", seeds=20)
 class ReleaseBeforeTheWorkEnded(Election):
     """stop() releases at once, while work is still ending (G5)."""
@@ -405,6 +465,17 @@ class TokenIsTheTransitions(Election):
     def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
         term = super()._new_term(proved, snapshot)
         term.token = snapshot.record.lease_transitions
+        return term
+
+
+@planted("G3", seeds=20)
+class TokenOfTheFirstTerm(Election):
+    """All terms of one process have the token of its first (G3)."""
+
+    def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
+        term = super()._new_term(proved, snapshot)
+        self._first_token = getattr(self, "_first_token", term.token)
+        term.token = self._first_token
         return term
 
 
@@ -452,3 +523,23 @@ class EveryEventIsReadAgain(Election):
     def _on_watch_event(self, message: m.WatchEvent) -> None:
         super()._on_watch_event(message)
         self._want_read(0.0)
+
+
+@planted("G9", seeds=20)
+class LeaderReadsNowAndThen(Election):
+    """One read for every four renewals (G9)."""
+
+    def _renew(self) -> None:
+        super()._renew()
+        self._renewals = getattr(self, "_renewals", 0) + 1
+        if self._renewals % 4 == 0:
+            self._want_read(0.0)
+
+
+@planted("G9", seeds=20)
+class WatchIsOpenedAgainAtOnce(Election):
+    """A watch that is too old is opened from the same version, at once (rule 16)."""
+
+    def _watch_broke(self, error: Any) -> None:
+        super()._watch_broke(error)
+        self._watch_at = self._now.boottime

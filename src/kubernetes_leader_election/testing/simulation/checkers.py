@@ -248,6 +248,21 @@ class Checks:
         who.open_term = 0
         who.lost_at = math.inf if drains else time
 
+    def lost_to(self, time: float, who: Witness, stored: Stored | None) -> None:
+        """
+        Check a term that is said to be lost to what stands in the Lease now.
+
+        G8: what proves nothing ends no term. A lagging read cannot be told from a
+        restore, so it may.
+        """
+        if who.shown_stale or time < self._restored_at + self._span:
+            return
+        if stored is None or stamp_of(stored) not in who.stamps:
+            return
+        if stored.key[3] == who.term_acquire:
+            text = f"lost term {who.term}, though the Lease is its own as it wrote it"
+            self.broken(time, "G8", who.name, text)
+
     def after_loss(self, time: float, who: Witness) -> None:
         """Check, once all that came with a loss is done, that belief ended too."""
         if who.belief_since is not None and not who.open_term:

@@ -436,7 +436,7 @@ def _quiet(seed: int, draw: Random) -> Plan:
         nodes=tuple(nodes),
         faults=(),
         heal_at=until,
-        probes=("quiet", "crash", "quiet", "stop", "outage", "quiet"),
+        probes=("quiet", "crash", "quiet", "stop", "outage", "quiet", "hang", "quiet"),
         ends=until + 1000.0,
         leader_changes_needed=3,
     )

@@ -147,6 +147,8 @@ class Liveness:
                 self._quiet(leader)
             case "churn":
                 self._churn(leader)
+            case "hang":
+                self._hang(leader)
 
     def _way(self) -> float:
         """Give the longest time one way between any node and the server."""
@@ -237,6 +239,9 @@ class Liveness:
         if world.recorder is not None:
             text = f"outage {kind} for {length:.3f} s"
             world.recorder.note(world.time, text)
+        for node in world.nodes.values():
+            # What was heard last is no version of the Lease: no sign of a restore.
+            world.network.bookmark(node.link)
         world.network.fail(kind)
         world.after(length, self._outage_over, None)
         until = length + settings.lease_duration / self._slowest
@@ -296,6 +301,47 @@ class Liveness:
             return
         world.count_probe(f"churn: {kind}")
         world.after(3.0 * leader.settings.renew_interval, self._next, None)
+
+    # G5 -----------------------------------------------------------------------
+
+    def _hang(self, leader: Process) -> None:
+        """Let work ignore its end: its Lease is kept, but not beyond L (G5)."""
+        world, settings = self.world, leader.settings
+        kept_for = 2.0 * settings.lease_duration / self._slowest
+        until = world.time + 2.0 * kept_for
+        leader.node.hangs_until = until
+        leader.do(leader.stop, None)
+        world.after(kept_for, self._hung, leader)
+        world.at(until + 1.0, self._hung_over, leader)
+
+    def _hung(self, leader: Process) -> None:
+        world, link = self.world, leader.link
+        stored = world.network.store.current
+        if stored is None or stored.holder != leader.identity:
+            text = "its work still runs, and its Lease was not renewed until then"
+            world.checks.broken(world.time, "G5", leader.name, text)
+            return
+        link.cut_out = link.cut_in = 1
+        link.look()
+        # Whatever it finds when it is back, it may not renew what ran out.
+        left = world.network.store.history[-1].time - world.time
+        left += leader.settings.renew_deadline / leader.node.clocks.rate
+        world.after(left + 2.0 * self._way(), self._reached, leader)
+
+    def _reached(self, leader: Process) -> None:
+        leader.link.heal()
+        self.world.network.resume_watches(leader.link, lost=False)
+
+    def _hung_over(self, leader: Process) -> None:
+        world = self.world
+        new = world.leader()
+        if new is None or new is leader:
+            text = "nobody follows a holder that was cut off while its work hung"
+            world.checks.broken(world.time, "G6", "world", text)
+            return
+        world.count_probe("hang")
+        leader.do(leader.start, None)
+        world.after(2.0, self._next, None)
 
     # G9 -----------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from kubernetes_leader_election.testing.simulation.store import (
     LeaseStore,
     Stored,
 )
-from kubernetes_leader_election.testing.simulation.witness import Order
+from kubernetes_leader_election.testing.simulation.witness import Order, Witness
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.world import World
@@ -103,6 +103,7 @@ class Sender(Protocol):
     """Who sends requests: a process of ours, or a rival."""
 
     link: Link
+    witness: Witness
 
     def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:
         """Take an answer, if it is still wanted."""
@@ -237,6 +238,7 @@ class Network:
             stored = store.current
             if link.stale and link.draw() < 0.5:
                 stored = store.at(world.time - link.draw() * link.stale)
+                ticket.sender.witness.shown_stale = True
             return Answer(200, stored) if stored is not None else Answer(404)
         before, version = store.current, store.version
         answer = store.put(world.time, ticket.lease)

@@ -16,7 +16,7 @@ RHO = 0.1
 """The bound on the error of a clock's rate that the guarantees assume."""
 
 Kind = Literal["elector", "client-go", "node-package"]
-Probe = Literal["crash", "stop", "outage", "quiet", "churn"]
+Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang"]
 Profile = Literal[
     "default",
     "three",

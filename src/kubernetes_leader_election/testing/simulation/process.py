@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss after which the Lease is still renewed and then released."""
 
+PROVED_REASONS = frozenset({"another_holder", "deleted"})
+"""Reasons of a loss that something in the Lease itself must have proved."""
+
 SPIN_LIMIT = 50
 """Timers handled at one instant before we say that the core spins."""
 NEVER = float("inf")
@@ -310,6 +313,8 @@ class Process(Wire):
             event.term,
             drains=event.reason in DRAINING_REASONS,
         )
+        if event.reason in PROVED_REASONS:
+            world.checks.lost_to(world.time, self.witness, world.network.store.current)
         if world.recorder is not None:
             text = f"LeadershipLost term={event.term} reason={event.reason}"
             world.recorder.event(world.time, self.name, text)

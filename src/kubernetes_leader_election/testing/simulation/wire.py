@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
     from kubernetes_leader_election.testing.simulation.world import World
 
+ORDERS_A_SECOND = 50
+"""Requests of one process in a second that no fault excuses: a hot loop (fault 24)."""
+
 _ERRORS: dict[tuple[int, str], LeaseApiError] = {}
 
 
@@ -63,6 +66,8 @@ class Wire:
         self.orders = 0
         self.writes = 0
         """How many of the orders were writes."""
+        self._second = (0.0, 0)
+        """When the present second began, and how many orders there were by then."""
         self.now = node.clocks.read(world.time)
         """The clocks when the core was last given something: it orders nothing else."""
 
@@ -81,6 +86,16 @@ class Wire:
 
     # Requests -----------------------------------------------------------------
 
+    def _count_order(self) -> None:
+        self.orders += 1
+        time = self.world.time
+        begun, before = self._second
+        if time - begun > 1.0:
+            self._second = (time, self.orders)
+        elif self.orders - before > ORDERS_A_SECOND:
+            text = f"ordered {ORDERS_A_SECOND} requests in {time - begun:.3f} s"
+            self.world.checks.broken(time, "G9", self.name, text)
+
     def _late(self, deadline: float) -> bool:
         """Tell whether a request may not be sent any more."""
         return self.node.clocks.read(self.world.time).boottime >= deadline
@@ -88,7 +103,7 @@ class Wire:
     def _get(self, request: m.GetLease) -> None:
         number = request.request_id
         self.open[number] = "GetLease"
-        self.orders += 1
+        self._count_order()
         if self.world.recorder is not None:
             self._note_order(request, number)
         ticket = Ticket(self, number, "GetLease", self.world.time)
@@ -99,7 +114,7 @@ class Wire:
         number = request.request_id
         kind = type(request).__name__
         self.open[number] = kind
-        self.orders += 1
+        self._count_order()
         self.writes += 1
         clocks = self.now[:2]
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
@@ -203,7 +218,7 @@ class Wire:
     # Watches ------------------------------------------------------------------
 
     def _open_watch(self, request: m.WatchLease) -> None:
-        self.orders += 1
+        self._count_order()
         self._note_order(request, request.request_id)
         self.watch = self.world.network.open_watch(
             self, request.request_id, request.resource_version

@@ -40,6 +40,7 @@ class Witness:
         "renew_deadline",
         "seen",
         "shown",
+        "shown_stale",
         "stamps",
         "term",
         "term_acquire",
@@ -70,6 +71,7 @@ class Witness:
         self.absent_since: float | None = None
         self.stamps: set[tuple[object, ...]] = set()
         self.shown: int | None = None
+        self.shown_stale = False
         self.token_from = (0, 0)
         self.term = 0
         self.ran_out = 0
