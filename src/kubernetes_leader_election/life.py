@@ -312,6 +312,7 @@ class Life(Outlook[TermT]):
             self._end_life()
         self._take_role(self._role_of(view))
         self._ring()
+        shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
         term = self._make_term(self, number=event.term, fencing_token=event.token)

@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, Protocol, TypeGuard
 
@@ -68,6 +69,7 @@ class AutoClose:
         self._passing_on: set[int] = set()
         self._pending: int | None = None
         self._budget = 0.0
+        self._loop: Any = None
         self._retired = False
 
     # Any thread ---------------------------------------------------------------
@@ -82,6 +84,7 @@ class AutoClose:
         with self._lock:
             self._watched.add(elector)
             if _is_main_thread():
+                self._loop = _running_loop() or self._loop
                 self._install()
             return bool(self._earlier)
 
@@ -91,6 +94,15 @@ class AutoClose:
             self._watched.discard(elector)
             self._closing.discard(elector)
         self._inbox.put(None)
+
+    def wake_main_thread(self) -> None:
+        """
+        Have the event loop there look for signals.
+
+        Python sees a signal only between bytecodes: one that comes when the thread is
+        about to wait in the kernel is seen when that wait ends, and not before.
+        """
+        _wake(self._loop)
 
     @property
     def ends_this_thread(self) -> bool:
@@ -163,7 +175,7 @@ class AutoClose:
                 earlier(number, frame)
             finally:
                 self._passing_on.discard(number)
-                _wake_event_loop()
+                _wake(_running_loop())
             return
         if self._retired:
             signal.signal(number, signal.SIG_DFL)
@@ -173,7 +185,7 @@ class AutoClose:
         else:
             self._pending = number
             self._inbox.put(number)
-            _wake_event_loop()
+            _wake(_running_loop())
 
     def _end_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal would have done without us, so that ``finally`` runs."""
@@ -191,6 +203,7 @@ class AutoClose:
 
     def _serve(self) -> None:
         give_up_at: float | None = None
+        sent = False
         while True:
             wait = None
             if give_up_at is not None:
@@ -201,13 +214,17 @@ class AutoClose:
                 number = None
             if number is not None and not self._closing:
                 give_up_at = time.monotonic() + self._close_all()
+            if self._pending is None or number is not None:
+                sent = False
             if self._pending is None:
                 give_up_at = None
             elif not self._closing or (
                 give_up_at is not None and time.monotonic() >= give_up_at
             ):
                 overdue, give_up_at = bool(self._closing), None
-                if not overdue or self._is_main_thread_working():
+                # Once: a second one would come to what was there before ours.
+                if not sent and (not overdue or self._is_main_thread_working()):
+                    sent = True
                     self._send_again(self._pending)
 
     def _close_all(self) -> float:
@@ -233,6 +250,7 @@ class AutoClose:
             return
         # To the main thread itself: that interrupts whatever it waits in.
         signal.pthread_kill(main.ident, number)
+        self.wake_main_thread()  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
 
@@ -269,21 +287,27 @@ def _can_cancel(action: functools.partial[Any]) -> bool:
     return not task.done() and task.get_loop().is_running()
 
 
-def _wake_event_loop() -> None:
+def _running_loop() -> Any:
+    """Give the event loop that runs in this thread, if any."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _wake(loop: Any) -> None:
     """
-    Wake the loop that runs in this thread: a Python handler does not do that.
+    Wake an event loop: a Python handler does not do that.
 
     After the handler, the loop waits on in ``select`` for the rest of its time, with
     whatever the handler scheduled still undone.
     """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    loop.call_soon_threadsafe(_nothing)
+    if loop is not None:
+        with suppress(RuntimeError):  # closed
+            loop.call_soon_threadsafe(_nothing)
 
 
 def _nothing() -> None:

@@ -426,20 +426,21 @@ def test_runner_that_runs_twice_is_interrupted_and_goes_on(program):
 
         with asyncio.Runner() as runner:
             for _ in range(2):
+                elector = Elector(**options())
                 try:
-                    runner.run(lead(Elector(**options())))
+                    runner.run(lead(elector))
                 except KeyboardInterrupt:
-                    say("interrupted")
+                    say("interrupted", elector.state.role)
             say("own", runner.run(own()))
         """
     )
     for _ in range(2):
         running.wait_for("leads")
         running.send(signal.SIGINT)
-        running.wait_for("interrupted")
-        assert running.holder == ""
+        assert running.wait_for("interrupted") == "interrupted stopped"
     assert running.wait_for("own") == "own _on_sigint"
     assert running.finish() == 0
+    assert running.holder == ""
     assert running.errors == ""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import sys
 
 import pytest
 
+from kubernetes_leader_election.signals import AutoClose
 from tests.fronts.driven import until
 
 pytestmark = pytest.mark.slow
@@ -311,6 +313,69 @@ def test_handler_that_was_installed_later_owns_the_signal(program):
     running.send()
     assert running.finish() == 0
     assert running.said == ["leads", "later True", "kept True", "back True"]
+
+
+def test_signal_that_does_not_wake_the_main_thread_is_seen_soon(program):
+    """Fault 13: another thread may have caught it, or the loop just begun to wait."""
+    running = program(
+        """
+        async def main():
+            elector = Elector(**options(**FAST))
+
+            @elector.on(EVENTS.LEADERSHIP_LOST)
+            def on_lost(event):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+                say("lost")
+
+            await elector.start()
+            await elector.wait_until_leading()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            say("leads")
+            await asyncio.Event().wait()
+        asyncio.run(main())
+        """
+    )
+    running.wait_for("leads")
+    running.send()
+    running.wait_for("lost")
+    assert running.finish() == 143
+    assert running.holder == ""
+
+
+class Quick:
+    """An elector that has nothing to do but to stop."""
+
+    stop_budget = 0.5
+
+    def __init__(self, auto_close):
+        self.auto_close = auto_close
+
+    def on_signal(self):
+        """Stop at once."""
+        self.auto_close.forget(self)
+
+    def works_in_main_thread(self):
+        """Say that nothing does."""
+        return False
+
+
+def test_signal_is_sent_once_more_and_only_once(monkeypatch):
+    """Fault 13: a second one would come to the default action, in the midst of it."""
+    sent = queue.SimpleQueue()
+    monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
+    auto_close = AutoClose()
+    auto_close.watch(Quick(auto_close))
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        assert sent.get(timeout=60) == signal.SIGTERM
+        auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
+        until(auto_close._inbox.empty)
+        with pytest.raises(SystemExit):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        auto_close.take_back()
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
 
 
 UVICORN = """
