@@ -57,7 +57,10 @@ class Chores:
 
     def __init__(self, name: str = "leader-election-chores") -> None:
         self._name = name
-        self._changed = threading.Condition()
+        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
+        # come and leave it locked for ever. Reentrant: handlers of signals come here.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._due: list[tuple[float, int, Timer]] = []
         self._numbers = count()
         self._waiting = 0
@@ -66,7 +69,7 @@ class Chores:
 
     def start(self) -> None:
         """Start the thread, so that nobody else has to wait for its start."""
-        with self._changed:
+        with self._lock:
             self._start()
 
     def call(self, chore: Chore, *, may_drop: bool = False) -> None:
@@ -75,7 +78,7 @@ class Chores:
 
         ``may_drop`` is for log lines: they are left out when too many wait.
         """
-        with self._changed:
+        with self._lock:
             if may_drop and self._waiting >= ROOM:
                 return
             self._add(0.0, Timer(chore))
@@ -83,13 +86,13 @@ class Chores:
     def call_later(self, delay: float, chore: Chore) -> Timer:
         """Run ``chore`` after ``delay`` seconds. Any thread; never blocks."""
         timer = Timer(chore)
-        with self._changed:
+        with self._lock:
             self._add(time.monotonic() + delay, timer)
         return timer
 
     def flush(self, timeout: float) -> bool:
         """Wait until nothing is due; False if that took longer than ``timeout``."""
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(self._is_idle, timeout)
 
     def _is_idle(self) -> bool:
@@ -127,7 +130,7 @@ class Chores:
             del timer
 
     def _take(self) -> Timer:
-        with self._changed:
+        with self._lock:
             self._busy = False
             self._changed.notify_all()
             while True:

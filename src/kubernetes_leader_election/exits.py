@@ -34,13 +34,16 @@ class Exits:
     """Know which electors nobody has stopped yet."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
+        # come and leave it locked for ever. Reentrant: handlers of signals come here.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._running: set[Leaving] = set()
         self._pid = 0
 
     def watch(self, elector: Leaving) -> None:
         """See to it that ``elector`` is stopped at exit."""
-        with self._changed:
+        with self._lock:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 atexit.register(self._at_exit)
@@ -48,7 +51,7 @@ class Exits:
 
     def forget(self, elector: Leaving) -> None:
         """Note that ``elector`` has stopped."""
-        with self._changed:
+        with self._lock:
             self._running.discard(elector)
             self._changed.notify_all()
 
@@ -57,10 +60,10 @@ class Exits:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
         until = time.monotonic() + PATIENCE
-        with self._changed:
+        with self._lock:
             leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(
                 lambda: not (waited_for & self._running),
                 max(0.0, until - time.monotonic()),

@@ -31,7 +31,10 @@ class ThreadCourier:
 
     def __init__(self, life: Life[Any]) -> None:
         self._life = life
-        self._changed = threading.Condition()
+        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
+        # come and leave it locked for ever. Reentrant: handlers of signals come here.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._running = False
         self._failures = 0
         self.renew()
@@ -40,13 +43,13 @@ class ThreadCourier:
         """Call handlers in the context of the caller from now on."""
         context = contextvars.copy_context()
         context.run(leave_all_places)
-        with self._changed:
+        with self._lock:
             self._context = context
             self._changed.notify()
 
     def wake(self) -> None:
         """Say that there may be letters, soon. Any thread; never blocks or raises."""
-        with self._changed:
+        with self._lock:
             if self._running:
                 self._changed.notify()
                 return
@@ -78,7 +81,7 @@ class ThreadCourier:
 
     def _start_later(self, error: Exception) -> None:
         if self._life.exiting or sys.is_finalizing():
-            with self._changed:
+            with self._lock:
                 self._running = False
             self._life.close_home(self)  # there will be no more threads
             return
@@ -102,14 +105,14 @@ class ThreadCourier:
                 if letter is not None:
                     self._deliver(letter)
         finally:
-            with self._changed:
+            with self._lock:
                 self._running = False
             self.wake()  # for a letter that came since, or that is for another context
 
     def _await_letter(self, context: contextvars.Context) -> bool:
         """Wait for a letter; False when this thread is to end."""
         mailbox = self._life.teller.mailbox
-        with self._changed:
+        with self._lock:
             while self._context is context:
                 if mailbox:
                     return True

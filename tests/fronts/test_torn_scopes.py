@@ -201,3 +201,31 @@ def test_scope_that_another_thread_enters_keeps_the_lease_at_the_exit(client):
     thread.join(PATIENCE)
     elector.stop(PATIENCE)
     assert holder(client) == ""
+
+
+def torn_in(call, number):
+    """Make a call with Ctrl-C at one instant of it."""
+    interrupt = Interrupt(number)
+    sys.setprofile(interrupt)
+    try:
+        call()
+    except STRUCK:
+        pass
+    finally:
+        sys.setprofile(None)
+    return interrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["start", "stop"])
+def test_interrupt_in_start_or_stop_leaves_nothing_held_or_locked(client, call):
+    """Fault 16: all is released at the exit, and the next elector leads at once."""
+    for number in range(ENOUGH):
+        elector = sync.Elector(**options()) if call == "start" else leading()
+        interrupt = torn_in(getattr(elector, call), number)
+        end(elector)
+        assert holder(client) == "", interrupt.met
+        leading().stop(PATIENCE)
+        if interrupt.met is None:
+            break
+    assert 20 < number < ENOUGH - 1
