@@ -305,8 +305,8 @@ def _wake(loop: Any) -> None:
     After the handler, the loop waits on in ``select`` for the rest of its time, with
     whatever the handler scheduled still undone.
     """
-    if loop is not None:
-        with suppress(RuntimeError):  # closed
+    if loop is not None and loop.is_running():
+        with suppress(RuntimeError):  # closed meanwhile
             loop.call_soon_threadsafe(_nothing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import signal
 import sys
@@ -340,6 +341,26 @@ def test_signal_that_does_not_wake_the_main_thread_is_seen_soon(program):
     running.wait_for("lost")
     assert running.finish() == 143
     assert running.holder == ""
+
+
+def test_loop_that_does_not_run_is_not_woken():
+    """A loop that was stopped and kept would collect a callback with each renewal."""
+
+    async def watch():
+        auto_close.watch(quick)
+
+    auto_close = AutoClose()
+    quick = Quick(auto_close)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(watch())
+        auto_close.wake_main_thread()
+        assert not loop._ready
+    finally:
+        loop.close()
+        auto_close.forget(quick)
+        auto_close.take_back()
+    auto_close.wake_main_thread()
 
 
 class Quick:
