@@ -244,12 +244,17 @@ def test_rule_05_own_late_acquire_is_free():
 
 
 @pytest.mark.parametrize(
-    ("rival", "restored"),
-    [(None, None), ("odd", None), (None, "odd")],
-    ids=["numbers", "the rival's version is none", "the restored version is none"],
+    ("holder", "rival", "restored"),
+    [("b", None, None), ("a", None, None), ("b", "odd", None), ("b", None, "odd")],
+    ids=[
+        "numbers",
+        "the rival is a namesake",
+        "the rival's version is none",
+        "the restored version is none",
+    ],
 )
 def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease(
-    rival, restored
+    holder, rival, restored
 ):
     """Rule 5, fault 41, G1: "such a record comes back only by a restore"."""
 
@@ -261,7 +266,7 @@ def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease(
     hand = Hand().lead()
     backup = hand.store.lease
     hand.wait(L)
-    hand.rival_holds()
+    hand.rival_holds(holder, renewed=WALL + 7)
     hand.fetched(shown(rival))
     hand.work_ends()
     assert hand.state is State.WAITING
