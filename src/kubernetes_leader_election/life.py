@@ -286,17 +286,19 @@ class Life(Outlook[TermT]):
 
     def on_event(self, event: m.Event, view: View) -> None:
         """Take an event; see :class:`~.engine.Listener`."""
-        # Before anybody who waits for the event can ask for the state.
-        self._take_role(self._role_of(view))
-        match event:
-            case m.LeadershipAcquired():
-                self._on_acquired(event)
-            case m.LeadershipLost():
-                self._on_lost(event)
-            case _:
-                self.teller.log_event(event)
-                self._deliver(event)
-        self._ring()
+        try:
+            # Before anybody who waits for the event can ask for the state.
+            self._take_role(self._role_of(view))
+        finally:
+            match event:
+                case m.LeadershipAcquired():
+                    self._on_acquired(event)
+                case m.LeadershipLost():
+                    self._on_lost(event)
+                case _:
+                    self.teller.log_event(event)
+                    self._deliver(event)
+            self._ring()
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""

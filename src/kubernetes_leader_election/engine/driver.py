@@ -114,6 +114,8 @@ class Driver:
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
         self._repeated: m.Word | None = None
+        self._noted: m.Message | None = None
+        self._must_replace: LeaderElectionError | None = None
         self._due: float | None = None
         self._work_term: int | None = None
         self._ended_work = 0
@@ -208,8 +210,9 @@ class Driver:
         try:
             self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
-            self._fail(error)
-            self._say_again(message)
+            # First of all, as what follows may fail, too.
+            again = self._say_again(message)
+            self._fail(error, replace=isinstance(message, m.Word) and not again)
 
     @property
     def next_deadline(self) -> float | None:
@@ -227,6 +230,8 @@ class Driver:
         return self._core.state is State.STOPPED and self._rebuild_at is None
 
     def _step(self, message: m.Message | Landed | None) -> None:
+        if self._must_replace is not None:
+            self._replace_core(self._must_replace)  # what failed so far
         try:
             if isinstance(message, Landed):
                 message = self._unpack(message)
@@ -270,6 +275,8 @@ class Driver:
             return  # a stop was faster: there is nothing left to step down from
         else:
             self._core.receive(self._translated(message), now=now)
+        if isinstance(message, m.WorkEnded):
+            self._ended_work = message.term
         self._drain()
 
     def _note(self, message: m.Message | None) -> None:
@@ -283,9 +290,9 @@ class Driver:
                 self._alive = alive
             case m.WorkEnded(term=term) if term == self._work_term:
                 self._work_term = None
-                self._ended_work = term
             case _:
                 pass
+        self._noted = message
 
     def _translated(self, message: m.Message) -> m.Message:
         """Number terms from 1 for each core, but on and on for the front."""
@@ -304,37 +311,39 @@ class Driver:
                 self._lost = (event.term + self._first_term, event.reason)
         self._orders.extend(drained)
         while self._orders:
-            order = self._orders.popleft()
-            match order:
-                case m.GetLease() | m.CreateLease() | m.UpdateLease():
-                    self._request(order)
-                case m.WatchLease():
-                    self._watch(order)
+            match self._orders[0]:
+                case m.GetLease() | m.CreateLease() | m.UpdateLease() as request:
+                    self._orders.popleft()
+                    self._request(request)
+                case m.WatchLease() as request:
+                    self._orders.popleft()
+                    self._watch(request)
                 case m.AbandonRequest(request_id=number):
+                    self._orders.popleft()
                     self._abandon(number)
-                case _:
-                    self._tell(order)
+                case event:
+                    self._tell(event)
 
     def _tell(self, event: m.Event) -> None:
+        """Tell the next of the orders, an event."""
+        first = self._first_term
+        match event:
+            case m.LeadershipAcquired(term=term, token=token):
+                event = m.LeadershipAcquired(term=term + first, token=token)
+            case m.LeadershipLost(term=term, reason=reason, detail=detail):
+                event = m.LeadershipLost(
+                    term=term + first, reason=reason, detail=detail
+                )
+            case m.LeaseRenewed(term=term, renew_time=renew_time):
+                event = m.LeaseRenewed(term=term + first, renew_time=renew_time)
+            case m.ErrorOccurred(error=error):
+                self._error = error
+        self._look()
+        self._orders.popleft()  # not before: a clock that fails would cost the event
         if isinstance(event, m.LeadershipAcquired):
-            event = m.LeadershipAcquired(
-                term=event.term + self._first_term, token=event.token
-            )
             self._open_term = self._work_term = self._newest_term = event.term
         elif isinstance(event, m.LeadershipLost):
             self._open_term = None
-            event = m.LeadershipLost(
-                term=event.term + self._first_term,
-                reason=event.reason,
-                detail=event.detail,
-            )
-        elif isinstance(event, m.LeaseRenewed):
-            event = m.LeaseRenewed(
-                term=event.term + self._first_term, renew_time=event.renew_time
-            )
-        elif isinstance(event, m.ErrorOccurred):
-            self._error = event.error
-        self._look()
         self._listener.on_event(event, self._view)
 
     def _look(self) -> None:
@@ -449,13 +458,18 @@ class Driver:
 
     # What nobody foresaw ------------------------------------------------------
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, *, replace: bool) -> None:
         """Fault 07: end the term, say it, contend again with backoff."""
         self._log_unexpected(error)
         wrapped = LeaderElectionError(
             f"{self._where()}: unexpected error in the engine: {error!r}"
         )
         wrapped.__cause__ = error
+        if replace:
+            self._must_replace = wrapped
+        if self._must_replace is not None:
+            self._replace_core(self._must_replace)
+            return
         try:
             self._core.receive(m.DriverFailed(error=wrapped), now=self.clock.now())
             self._drain()
@@ -463,36 +477,52 @@ class Driver:
             self._arm()
         except Exception as again:  # noqa: BLE001 - then the core is replaced
             self._log_unexpected(again)
+            self._must_replace = wrapped
             self._replace_core(wrapped)
 
-    def _say_again(self, message: m.Message | Landed | None) -> None:
-        """Repeat a word that may not have been heard, once: nobody else would."""
-        if isinstance(message, m.Word) and message is not self._repeated:
+    def _say_again(self, message: m.Message | Landed | None) -> bool:
+        """
+        Repeat a word that may not have been heard: nobody else would.
+
+        Not one that was taken down and failed twice: the core has trouble with it, and
+        another core is told what was taken down.
+        """
+        if not isinstance(message, m.Word):
+            return False
+        if message is self._noted:
+            if message is self._repeated:
+                return False
             self._repeated = message
-            self._engine.post(self, message)
+        self._engine.post(self, message)
+        return True
 
     def _replace_core(self, error: LeaderElectionError) -> None:
+        # What may fail comes before anything is changed.
+        now, core, shown = self.clock.now(), self._new_core(), self._view.term_deadline
+        self._must_replace = None
         if self._rebuild_at is None:
             self._stay_out_until = self._core.stay_out_until or 0.0
-        self._due = self._rebuild_at = self.clock.now().boottime + REBUILD_AFTER
-        term = self._open_term
-        self._open_term = None
+        self._due = self._rebuild_at = now.boottime + REBUILD_AFTER
         # A term that was begun, and shown already, may not have been told.
-        shown = self._view.term_deadline
         self._first_term = max(self._newest_term, shown.term if shown else 0)
-        self._core = self._new_core()
-        self._orders.clear()
+        self._core = core
         self._error = error
         for number in list(self._calls):
             self._abandon(number)
-        lost: list[m.Event] = []
-        if term is not None:
-            self._lost = (term, "failed")
-            lost = [m.LeadershipLost(term=term, reason="failed", detail=str(error))]
-        self._look()
-        for event in [m.ErrorOccurred(error=error), *lost]:
+        self._orders.clear()
+        self._orders.append(m.ErrorOccurred(error=error))
+        if self._open_term is not None:
+            self._lost = (self._open_term, "failed")
+            self._orders.append(
+                m.LeadershipLost(
+                    term=self._open_term - self._first_term,
+                    reason="failed",
+                    detail=str(error),
+                )
+            )
+        for _ in tuple(self._orders):
             try:
-                self._listener.on_event(event, self._view)
+                self._drain()
             except Exception as again:  # noqa: BLE001 - each event has its own try
                 self._log_unexpected(again)
         self._show()
@@ -500,6 +530,7 @@ class Driver:
     def _take_while_down(self, message: m.Message | None, now: Now) -> None:
         """Wait out the backoff with a new core, the work of the old term ending."""
         self._note(message)
+        self._drain()  # events of the old core that could not be told yet
         match message:
             case m.StartAsked():
                 self._stay_out_until = 0.0
@@ -513,20 +544,20 @@ class Driver:
         assert self._rebuild_at is not None
         if now.boottime < self._rebuild_at:
             return
+        self._rebuild_at = now.boottime + REBUILD_AFTER  # should this fail as well
         if self._work_term is not None:
-            # G4: no new term before the work of the old one ended.
-            self._rebuild_at = now.boottime + REBUILD_AFTER
-            return
-        self._rebuild_at = None
+            return  # G4: no new term before the work of the old one ended
+        core = self._new_core()
         if not self._alive:
             # Fault 08: what is stuck is so for the new core, too.
-            self._core.receive(m.LivenessReported(alive=False), now=now)
+            core.receive(m.LivenessReported(alive=False), now=now)
         if self._started:
-            self._core.receive(m.StartAsked(), now=now)
+            core.receive(m.StartAsked(), now=now)
             left = self._stay_out_until - now.boottime
             if left > 0.0:
-                self._core.receive(m.StepDownAsked(stay_out=left), now=now)
-            self._drain()
+                core.receive(m.StepDownAsked(stay_out=left), now=now)
+        self._core, self._rebuild_at = core, None
+        self._drain()
 
     def _log_unexpected(self, error: Exception) -> None:
         import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
