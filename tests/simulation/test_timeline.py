@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -58,11 +60,13 @@ def test_picture_of_real_processes_is_drawn_from_their_logs(tmp_path):
     assert belief_bars == 2
 
 
-def test_command_draws_a_seed_and_logs_and_says_where(tmp_path, capsys):
+def test_command_draws_a_seed_and_logs_and_says_where(tmp_path):
     """The path that is printed is the path of the picture."""
     out = tmp_path / "run.svg"
-    assert main(["11", "-o", str(out)]) == 0
-    assert capsys.readouterr().out == f"{out}\n"
+    package = "kubernetes_leader_election.testing.simulation"
+    command = [sys.executable, "-W", "error", "-m", package, "11", "-o", str(out)]
+    told = subprocess.check_output(command, text=True)  # noqa: S603 - our own command
+    assert told == f"{out}\n"
     assert any(text.startswith("World 11") for text in texts(out.read_text()))
     log = tmp_path / "w.log"
     log.write_text("1.0 belief yes\n2.0 belief no\n")

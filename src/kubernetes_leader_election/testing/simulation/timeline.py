@@ -4,8 +4,8 @@ Draw a run as a time line: who believed, who worked, requests, faults, clocks.
 A recorded world (:func:`timeline_svg`) or the belief logs of real processes
 (:func:`belief_logs_svg`) become one SVG file, made with the standard library alone::
 
-    python -m kubernetes_leader_election.testing.simulation.timeline 42 -o run.svg
-    python -m kubernetes_leader_election.testing.simulation.timeline \
+    python -m kubernetes_leader_election.testing.simulation 42 -o run.svg
+    python -m kubernetes_leader_election.testing.simulation \
         --logs worker-1.log worker-2.log -o run.svg
 """
 
@@ -21,7 +21,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from kubernetes_leader_election.testing.belief_log import ReadLog, read_log
-from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.generate import PROFILES, make_plan
 from kubernetes_leader_election.testing.simulation.plan import NodePlan
 from kubernetes_leader_election.testing.simulation.trace import Recorder, Span
 from kubernetes_leader_election.testing.simulation.world import run_plan
@@ -299,10 +299,13 @@ def _legend(canvas: _Canvas) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw a seed's world, or logs, into a file; give the exit code."""
     parser = argparse.ArgumentParser(
-        description="Draw a simulated or a recorded election as an SVG time line."
+        prog="python -m kubernetes_leader_election.testing.simulation",
+        description="Draw a simulated or a recorded election as an SVG time line.",
     )
     parser.add_argument("seed", nargs="?", type=int, help="the world to run and draw")
-    parser.add_argument("--profile", default="default", help="of the world")
+    parser.add_argument(
+        "--profile", default="default", choices=sorted(PROFILES), help="of the world"
+    )
     parser.add_argument("--logs", nargs="+", type=Path, help="belief logs to draw")
     parser.add_argument("--begin", type=float, default=0.0, help="first second drawn")
     parser.add_argument("--end", type=float, help="last second drawn")
@@ -330,11 +333,7 @@ def seed_svg(
 ) -> str:
     """Run the world of a seed, and draw it."""
     recorder = Recorder()
-    outcome = run_plan(make_plan(seed, profile), recorder=recorder)  # type: ignore[arg-type]  # an unknown profile is a KeyError
+    outcome = run_plan(make_plan(seed, profile), recorder=recorder)  # type: ignore[arg-type]  # the command knows no other
     told = "; ".join(str(v) for v in outcome.violations) or "no guarantee broken"
     title = f"World {seed} ({profile}): {told}"
     return timeline_svg(recorder, title=title, begin=begin, end=end)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
