@@ -300,7 +300,7 @@ class _HearsBookmarks(Observation):
         self.version = version
 
 
-@planted("G8", seeds=60)
+@planted("G8", seeds=200, profile="words")
 class BookmarkTakenForAVersionOfTheLease(Election):
     """The Lease then looks older than what is known, as after a restore (rule 16)."""
 
@@ -502,6 +502,29 @@ class AbandonedWriteIsLeftToItsSender(Election):
         write, self._orders.write = self._orders.write, None
         super()._lose(reason, fact, detail)
         self._orders.write = write
+
+
+@planted("G4", seeds=20, profile="words")
+class WithdrawnAcquireIsLed(Election):
+    """An acquire that landed after a stop is led, as if nobody had asked (rule 5)."""
+
+    def _take_withdrawing(self, snapshot: Snapshot) -> None:
+        super()._take_withdrawing(snapshot)
+        if self.state is State.RELEASING:
+            self.state = State.LEADER
+
+
+@planted("G5", seeds=60, profile="words")
+class LostLeaseIsReleasedAfterDraining(Election):
+    """What was lost while it drained is released like any other (G5)."""
+
+    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+        drained = self.state is State.DRAINING
+        super()._lose(reason, fact, detail)
+        if drained:
+            self.state = State.RELEASING
+            self._write_at = self._now.boottime
+            self._give_up_at = self._now.boottime + self.settings.request_timeout
 
 
 # Speed and quiet ----------------------------------------------------------------

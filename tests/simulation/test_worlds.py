@@ -58,7 +58,14 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "worlds"),
-    [("storm", 40), ("rivals", 60), ("slow sends", 60), ("quiet", 30), ("long", 2)],
+    [
+        ("storm", 40),
+        ("rivals", 60),
+        ("slow sends", 60),
+        ("words", 60),
+        ("quiet", 30),
+        ("long", 2),
+    ],
 )
 def test_core_keeps_every_guarantee_in_worlds_of_other_kinds(profile, worlds, survive):
     """G1 G2 G3 G4 G5 G6 G7 G8 G9: nor under more faults, rivals, lags, or none."""

@@ -82,6 +82,15 @@ def _start(process: Process) -> None:
     process.do(process.start, None)
 
 
+def stop_again(world: World, fault: Fault, node: Node) -> bool:
+    """Call ``stop()`` while an earlier one is under way."""
+    process = _one(node)
+    if process is None or not process.asked_to_stop:
+        return False
+    process.do(process.stop, None)
+    return True
+
+
 def step_down(world: World, fault: Fault, node: Node) -> bool:
     """Call ``step_down()``; ``amount`` seconds out, or one lease duration."""
     process = _one(node)
@@ -330,6 +339,17 @@ def label(world: World, fault: Fault) -> bool:
     return True
 
 
+def wish(world: World, fault: Fault) -> bool:
+    """Ask whoever holds the Lease to step down, by an annotation: no fault at all."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    term = store.current.lease["spec"].get("acquireTime")
+    store.annotate(world.time, "kubernetes-leader-election/step-down", str(term))
+    world.network.tell_watches()
+    return True
+
+
 EDITS: Final[dict[str, dict[str, object]]] = {
     "garbage holder": {"holderIdentity": "\x1b[31m\n{}'; drop"},
     "cleared": {"holderIdentity": ""},
@@ -363,6 +383,7 @@ ON_NODE: Final[dict[str, OnNode]] = {
     "crash": crash,
     "second start": second_start,
     "stop and start": stop_and_start,
+    "stop again": stop_again,
     "step down": step_down,
     "not alive": not_alive,
     "driver failed": driver_failed,
@@ -386,6 +407,7 @@ ON_WORLD: Final[dict[str, OnWorld]] = {
     "restore": restore,
     "delete": delete,
     "label": label,
+    "wish": wish,
     "edit": edit,
 }
 WITH_RIVAL: Final = frozenset(

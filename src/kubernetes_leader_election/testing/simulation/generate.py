@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.testing.simulation.faults import EDITS
+from kubernetes_leader_election.testing.simulation.faults import EDITS, ON_NODE
 from kubernetes_leader_election.testing.simulation.network import OUTAGES
 from kubernetes_leader_election.testing.simulation.plan import (
     RHO,
@@ -260,7 +260,7 @@ def _draw_faults(
     faults = []
     at = 0.0
     for kind in chosen:
-        on_node = kind in NODE_WEIGHTS
+        on_node = kind in ON_NODE
         make = _process_fault if on_node else _world_fault
         length, amount, detail = make(draw, kind, longest)
         if detail == "pause" and not pauses:
@@ -353,6 +353,39 @@ def _slow_sends(seed: int, draw: Random) -> Plan:
         faults=(8, 20),
         often={"send lag": 60, **HANDS},
     )
+
+
+def _words(seed: int, draw: Random) -> Plan:
+    """
+    An application that says a lot, over a slow link.
+
+    States that are over in milliseconds elsewhere, as a release is, last here, and
+    words come in all of them.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "words",
+        candidates=3,
+        faults=(40, 80),
+        often={
+            "stop and start": 60,
+            "stop again": 60,
+            "step down": 60,
+            "wish": 30,
+            "work returns": 40,
+            "work hangs": 40,
+            "not alive": 60,
+            "driver failed": 80,
+            "bookmark": 60,
+        },
+    )
+    nodes = tuple(
+        replace(node, delay=0.15 * node.settings.request_timeout) for node in plan.nodes
+    )
+    # What touches the Lease while a slow write is under way holds up a take-over.
+    probes = tuple(probe for probe in plan.probes if probe != "crash")
+    return replace(plan, nodes=nodes, probes=probes)
 
 
 def _wild_clocks(seed: int, draw: Random) -> Plan:
@@ -476,5 +509,6 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "long": _long,
     "rivals": _rivals,
     "slow sends": _slow_sends,
+    "words": _words,
     "wild clocks": _wild_clocks,
 }

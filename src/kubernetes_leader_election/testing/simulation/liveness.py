@@ -239,9 +239,6 @@ class Liveness:
         if world.recorder is not None:
             text = f"outage {kind} for {length:.3f} s"
             world.recorder.note(world.time, text)
-        for node in world.nodes.values():
-            # What was heard last is no version of the Lease: no sign of a restore.
-            world.network.bookmark(node.link)
         world.network.fail(kind)
         world.after(length, self._outage_over, None)
         until = length + settings.lease_duration / self._slowest

@@ -26,6 +26,7 @@ Profile = Literal[
     "long",
     "rivals",
     "slow sends",
+    "words",
     "wild clocks",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""

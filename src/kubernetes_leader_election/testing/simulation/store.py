@@ -168,10 +168,17 @@ class LeaseStore:
 
     def label(self, time: float, value: str) -> None:
         """Change a label and nothing else, as controllers do."""
+        self._touch(time, "labels", "touched", value)
+
+    def annotate(self, time: float, name: str, value: str) -> None:
+        """Change an annotation and nothing else."""
+        self._touch(time, "annotations", name, value)
+
+    def _touch(self, time: float, field: str, name: str, value: str) -> None:
         if self.current is not None:
             metadata = self.current.lease["metadata"]
-            labels = {**(metadata.get("labels") or {}), "touched": value}
-            lease = {**self.current.lease, "metadata": {**metadata, "labels": labels}}
+            named = {**(metadata.get(field) or {}), name: value}
+            lease = {**self.current.lease, "metadata": {**metadata, field: named}}
             self._store(time, "MODIFIED", lease, self.current.uid)
 
     def edit(self, time: float, changes: Mapping[str, Any]) -> bool:
