@@ -199,6 +199,21 @@ def test_belief_that_comes_back_after_it_ran_out_breaks_g4(scene, ran_out, broke
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize(
+    ("excused", "taken", "broken"),
+    [(False, False, ["G8"]), (True, False, []), (False, True, [])],
+    ids=["its own", "a lagging read", "taken by another"],
+)
+def test_loss_of_what_is_still_its_own_breaks_g8(scene, excused, taken, broken):
+    """What proves nothing ends no term."""
+    if taken:
+        scene.checks.observed(scene.b, 2.0, scene.first)
+        scene.write(25.0, scene.b, scene.lease("b", 30, scene.first))
+    scene.a.loss_excused = excused
+    scene.checks.lost_to(26.0, scene.a, scene.store.current)
+    assert scene.broken == broken
+
+
 def test_work_started_twice_breaks_g4(scene):
     """The work of one process does not overlap with itself."""
     scene.checks.work_began(5.0, scene.a, 2)

@@ -253,9 +253,9 @@ class Checks:
         Check a term that is said to be lost to what stands in the Lease now.
 
         G8: what proves nothing ends no term. A lagging read cannot be told from a
-        restore, so it may.
+        restore, nor a write that was refused and sent again from another's: they may.
         """
-        if who.shown_stale or time < self._restored_at + self._span:
+        if who.loss_excused or time < self._restored_at + self._span:
             return
         if stored is None or stamp_of(stored) not in who.stamps:
             return

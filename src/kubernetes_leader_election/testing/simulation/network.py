@@ -201,6 +201,8 @@ class Network:
     def _arrive_again(self, ticket: Ticket) -> None:
         """Apply a copy of a request, long after; nobody waits for its answer."""
         if self.outage is None:
+            # It may have been refused before: a refusal says that it is not done.
+            ticket.sender.witness.loss_excused = True
             self._execute(ticket)
 
     def _arrive(self, ticket: Ticket) -> None:
@@ -238,7 +240,7 @@ class Network:
             stored = store.current
             if link.stale and link.draw() < 0.5:
                 stored = store.at(world.time - link.draw() * link.stale)
-                ticket.sender.witness.shown_stale = True
+                ticket.sender.witness.loss_excused = True
             return Answer(200, stored) if stored is not None else Answer(404)
         before, version = store.current, store.version
         answer = store.put(world.time, ticket.lease)

@@ -31,6 +31,7 @@ class Witness:
         "last_applied_sent",
         "last_key",
         "last_seen",
+        "loss_excused",
         "lost_at",
         "name",
         "open_term",
@@ -40,7 +41,6 @@ class Witness:
         "renew_deadline",
         "seen",
         "shown",
-        "shown_stale",
         "stamps",
         "term",
         "term_acquire",
@@ -71,7 +71,7 @@ class Witness:
         self.absent_since: float | None = None
         self.stamps: set[tuple[object, ...]] = set()
         self.shown: int | None = None
-        self.shown_stale = False
+        self.loss_excused = False
         self.token_from = (0, 0)
         self.term = 0
         self.ran_out = 0
