@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.testing.simulation.plan import Probe
-from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.store import Change
 
 if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.plan import Probe
+    from kubernetes_leader_election.testing.simulation.process import Process
     from kubernetes_leader_election.testing.simulation.world import World
 
 AFTER_RELEASE = 0.025
@@ -98,9 +97,7 @@ class Liveness:
         waited = world.time - self._healed_at
         # Stay out, back off, and then wait a full duration.
         if waited > 12.0 * self._quarter() / self._slowest + 20.0:
-            states = ", ".join(
-                f"{p.name} {p.core.state.name}" for p in world.processes()
-            )
+            states = ", ".join(f"{p.name} {p.phase}" for p in world.processes())
             who = "somebody does not watch" if leader is not None else "nobody leads"
             text = f"{who} {waited:.1f} s after everything was healed: {states}"
             world.checks.broken(world.time, "G8", "world", text)
@@ -112,7 +109,7 @@ class Liveness:
     def _next(self, _: object) -> None:
         world = self.world
         for process in world.processes():
-            if process.core.state is State.STOPPED and not process.asked_to_stop:
+            if process.stopped and not process.asked_to_stop:
                 text = "stopped, though nobody asked it to"
                 world.checks.broken(world.time, "G8", process.name, text)
         if not self._probes or world.polls or len(world.processes()) < 2:
@@ -212,9 +209,7 @@ class Liveness:
         world = self.world
         new = world.leader()
         if new is None or new is leader:
-            states = ", ".join(
-                f"{p.name} {p.core.state.name}" for p in world.processes()
-            )
+            states = ", ".join(f"{p.name} {p.phase}" for p in world.processes())
             text = f"nobody took over in time after a clean stop: {states}"
             world.checks.broken(world.time, "G7", "world", text)
             return

@@ -82,6 +82,16 @@ class Process(Wire):
             m.ErrorOccurred: _ignore,
         }
 
+    @property
+    def stopped(self) -> bool:
+        """Tell whether it takes no part: not started, or stopped."""
+        return self.core.state is State.STOPPED
+
+    @property
+    def phase(self) -> str:
+        """Name what it is at, for people."""
+        return self.core.state.name
+
     # Driving the core ---------------------------------------------------------
 
     def say(self, message: m.Message | None) -> None:
