@@ -8,8 +8,10 @@ Measure how many simulated worlds a core runs in a second, and what limits it.
 Each seed is run several times and its best processor time counts, so that what else
 the machine does matters little. Then the same worlds run once under the profiler.
 
-The first line is what is promised about: three electors of ours, twenty lease
-durations, faults as often as in the default worlds, all checkers and probes.
+The first line is what is promised about: three replicas with the default options,
+twenty lease durations, faults as often as in the default worlds, all checkers and
+probes. The default worlds draw their settings, and some of them a foreign elector:
+those that renew more often, or differ in their durations, take longer.
 """
 
 from __future__ import annotations

@@ -86,11 +86,16 @@ def _draw_rate(draw: Random) -> float:
 
 
 def _draw_nodes(
-    draw: Random, count: int, durations: tuple[int, ...], *, mixed: float
+    draw: Random,
+    count: int,
+    durations: tuple[int, ...],
+    shared: ElectionSettings | None,
 ) -> tuple[NodePlan, ...]:
-    """``mixed``: how likely it is that each has settings of its own."""
-    shared = _draw_settings(draw, "shared", durations)
-    own = draw.random() < mixed
+    """Draw nodes; without ``shared`` their settings, too, which are now and then each its own."""
+    own = False
+    if shared is None:
+        shared = _draw_settings(draw, "shared", durations)
+        own = draw.random() < 0.3
     same_identity = draw.random() < 0.1
     offsets = draw.random() < 0.7
     nodes = []
@@ -300,9 +305,9 @@ def _three(seed: int, draw: Random) -> Plan:
     """
     Three replicas of one program for twenty lease durations: what speed is said of.
 
-    Faults come as often as in the default worlds, but for longer, so that twenty
-    lease durations are over when the last probe is. Replicas of one program have the
-    same settings; twenty durations of the longest would else be many of the others.
+    They have the default options (D = 20 s, R = 10 s). Faults come as often as in the
+    default worlds, but for longer, so that twenty lease durations are over when the
+    last probe is.
     """
     return _faulty(
         seed,
@@ -311,8 +316,8 @@ def _three(seed: int, draw: Random) -> Plan:
         candidates=3,
         faults=(7, 19),
         rivals=0.0,
-        mixed=0.0,
-        bad_for=15.3,
+        shared=settings_for("shared", duration=20, share=0.5),
+        bad_for=16.2,
     )
 
 
@@ -411,12 +416,12 @@ def _faulty(
     at_least: float = 0.0,
     often: Mapping[str, int] | None = None,
     rivals: float = 0.2,
-    mixed: float = 0.3,
+    shared: ElectionSettings | None = None,
     bad_for: float = 14.0,
 ) -> Plan:
     # A world that lasts is one of those that people run.
     durations = USUAL_DURATIONS if at_least else DURATIONS
-    nodes = list(_draw_nodes(draw, candidates, durations, mixed=mixed))
+    nodes = list(_draw_nodes(draw, candidates, durations, shared))
     if draw.random() < rivals:
         nodes[-1] = _rival(draw, nodes[-1].name)
     longest = max(node.settings.lease_duration for node in nodes)
