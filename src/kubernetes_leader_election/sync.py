@@ -16,9 +16,11 @@ the lease duration nothing holds others back any more.
 from __future__ import annotations
 
 import inspect
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -283,7 +285,10 @@ class Elector(BaseElector["Term"]):
 
     def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a term or a life is over, unless it waits for the caller."""
-        life, place = self._life, self._life.place()
+        life, place, present = self._life, self._life.place(), self._life.present
+        if place is None and present is not None and present.work.is_passed_here:
+            # A handler of signals, between the calls that enter or leave a scope.
+            place = Place(life, work=present.work, is_scope=True)
         if place is None:
             try:
                 _wait(life, over, timeout, "")
@@ -425,13 +430,14 @@ def _wait(
 
     It looks after every change, and after the seconds that ``look_in`` says.
     """
-    changed = threading.Event()
+    # No Event: whoever sets one waits for its lock, which a signal handler can find with
+    # the thread that it interrupts, or Ctrl-C leave locked. The engine must not wait.
+    rings: queue.SimpleQueue[None] = queue.SimpleQueue()
     until = None if timeout is None else time.monotonic() + timeout
-    bell = changed.set
+    bell = partial(rings.put, None)
     life.add_bell(bell)
     try:
         while True:
-            changed.clear()
             found = check()
             if found:
                 return found
@@ -441,7 +447,10 @@ def _wait(
                 if left <= 0.0:
                     raise life.no_time_left(f"{call} did not return", timeout or 0.0)
                 pause = min(pause, left)
-            changed.wait(pause)
+            with suppress(queue.Empty):
+                rings.get(timeout=max(0.0, pause))
+                while True:
+                    rings.get_nowait()
     except NotLeaderError as error:
         stopped = error
     finally:

@@ -46,7 +46,7 @@ class Hold:
     long as the caller has not got its scope yet, and when it has begun to leave it.
     """
 
-    __slots__ = ("_work", "cancel", "home", "is_scope", "may_work", "thread", "what")
+    __slots__ = ("cancel", "home", "is_scope", "may_work", "thread", "what", "work")
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class Hold:
         is_scope: bool = False,
         may_work: bool = True,
     ) -> None:
-        self._work: TermWork | None = None
+        self.work: TermWork | None = None
+        """Whose release it holds up."""
         self.may_work = may_work
         self.what = what
         self.cancel = cancel
@@ -68,11 +69,7 @@ class Hold:
     @property
     def term(self) -> int | None:
         """The number of the term that it is part of, once it is."""
-        return None if self._work is None else self._work.term
-
-    def keeps(self, work: TermWork) -> None:
-        """Note whose release this piece of work holds up."""
-        self._work = work
+        return None if self.work is None else self.work.term
 
     def end(self) -> bool:
         """
@@ -81,12 +78,23 @@ class Hold:
         Returns True if it was the last scope of a term that still held, also when said
         again: the caller then asks for the end of the term.
         """
-        return self._work is not None and self._work.end(self)
+        return self.work is not None and self.work.end(self)
+
+
+# Members by names of their own: to read them from their class is a call in Python 3.11.
+_OPEN: Final = Phase.OPEN
+_CLOSED: Final = Phase.CLOSED
+_LOST: Final = Phase.LOST
+_ENDED: Final = Phase.ENDED
 
 
 class TermWork:
     """
     Count what runs of one term.
+
+    **Nothing is called, and nothing loops, where the lock is held.** So no handler of
+    signals comes in there: one that calls ``stop()`` would wait for the engine, and the
+    engine for the lock of the thread that the handler interrupted.
 
     Args:
         term: the term's number.
@@ -100,8 +108,9 @@ class TermWork:
         self.had_scope = False
         self._ended = ended
         self._lock = threading.Lock()
-        self._holds: list[Hold] = []
-        self._phase = Phase.OPEN
+        self._holds: dict[Hold, None] = {}
+        self._scopes = 0
+        self._phase = _OPEN
 
     @property
     def phase(self) -> Phase:
@@ -112,7 +121,13 @@ class TermWork:
     def alive(self) -> tuple[Hold, ...]:
         """What runs now."""
         with self._lock:
-            return tuple(self._holds)
+            return (*self._holds,)
+
+    @property
+    def is_passed_here(self) -> bool:
+        """Tell whether this thread enters or leaves a scope: a handler interrupts that."""
+        here = threading.get_ident()
+        return any(h.thread == here and not h.may_work for h in self.alive)
 
     def begin(
         self,
@@ -128,24 +143,30 @@ class TermWork:
 
     def take(self, hold: Hold) -> bool:
         """Take this hold; False when the term takes no new work."""
+        hold.work = self
         with self._lock:
-            if self._phase is not Phase.OPEN:
-                return False
-            self._add(hold)
-            return True
+            taken = self._phase is _OPEN
+            if taken:
+                self._holds[hold] = None
+                self._scopes += hold.is_scope
+                self.had_scope = self.had_scope or hold.is_scope
+        if not taken:
+            hold.work = None
+        return taken
 
     def hold_late(self, what: str, *, home: Home | None = None) -> Hold:
         """Take a hold that is part of the term's end: a lost handler, a wait."""
         hold = Hold(what, home=home)
+        hold.work = self
         with self._lock:
-            self._add(hold)
+            self._holds[hold] = None
         return hold
 
     def lose(self) -> None:
         """Take no new work, cancel what is alive, and see whether all has ended."""
         with self._lock:
-            self._phase = Phase.LOST
-            alive = tuple(self._holds)
+            self._phase = _LOST
+            alive = (*self._holds,)
         for hold in alive:
             if hold.cancel is not None:
                 hold.cancel()
@@ -158,18 +179,18 @@ class TermWork:
         An exception of a signal handler can come in between the end and the word of it.
         """
         with self._lock:
-            over = not self._holds and self._phase in (Phase.LOST, Phase.ENDED)
+            over = not self._holds and (self._phase is _LOST or self._phase is _ENDED)
             if over:
-                self._phase = Phase.ENDED
+                self._phase = _ENDED
         if over:
             self._ended(self.term)
 
     def _settle(self) -> None:
         """Say that the work has ended, if it has and the term is lost."""
         with self._lock:
-            if self._phase is not Phase.LOST or self._holds:
+            if self._phase is not _LOST or self._holds:
                 return
-            self._phase = Phase.ENDED
+            self._phase = _ENDED
         self._ended(self.term)
 
     def end(self, hold: Hold) -> bool:
@@ -177,11 +198,11 @@ class TermWork:
         with self._lock:
             again = hold not in self._holds
             if not again:
-                self._holds.remove(hold)
-            scopes = any(h.is_scope for h in self._holds)
-            if hold.is_scope and not scopes and self._phase is Phase.OPEN:
-                self._phase = Phase.CLOSED
-            last = hold.is_scope and self._phase is Phase.CLOSED
+                del self._holds[hold]
+                self._scopes -= hold.is_scope
+            if hold.is_scope and not self._scopes and self._phase is _OPEN:
+                self._phase = _CLOSED
+            last = hold.is_scope and self._phase is _CLOSED
         if again:
             self.settle_again()
         else:
@@ -193,11 +214,6 @@ class TermWork:
         for hold in self.alive:
             if is_over(hold):
                 self.end(hold)
-
-    def _add(self, hold: Hold) -> None:
-        hold.keeps(self)
-        self._holds.append(hold)
-        self.had_scope = self.had_scope or hold.is_scope
 
 
 class Place:

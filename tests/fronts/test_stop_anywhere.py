@@ -1,0 +1,84 @@
+"""
+``stop()`` by a signal handler of the application, between any two calls of a thread.
+
+A handler runs where a function begins and where a call into C has returned, in the
+thread that it interrupts: also where that thread has a lock. The tests stop there, one
+instant after the other, until there are no more.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+
+from kubernetes_leader_election import (
+    LeadershipLostError,
+    NotLeaderError,
+    ProtocolMisuseError,
+    sync,
+)
+from tests.fronts.driven import until
+from tests.fronts.stages import PATIENCE, holder, options
+
+pytestmark = pytest.mark.slow
+ENOUGH = 1000
+"""Instants; there are far fewer."""
+
+
+class Handler:
+    """Stop the elector at the instant of this number, counted from 0."""
+
+    def __init__(self, elector, number):
+        self.elector = elector
+        self.number = number
+        self.seen = 0
+        self.met = None
+
+    def __call__(self, frame, event, _arg):
+        """Look at what the interpreter does next; for `sys.setprofile`."""
+        if event in ("call", "c_return"):
+            self.seen += 1
+            if self.seen > self.number:
+                sys.setprofile(None)
+                self.met = event, frame.f_code
+                self.elector.stop(PATIENCE)
+
+
+def scope(elector):
+    """Enter a scope, work a little, leave it."""
+    with elector.leadership(PATIENCE) as term:
+        term.lost.wait(0.0)
+
+
+def wait(elector):
+    """Wait where no scope is entered."""
+    elector.wait_until_leading(PATIENCE).lost.wait(0.001)
+
+
+@pytest.mark.parametrize("call", [scope, wait], ids=["in a scope", "in a wait"])
+def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
+    """Fault 13: no lock that the interrupted thread has is waited for."""
+
+    def interrupted():
+        sys.setprofile(handler)
+        with suppress(LeadershipLostError, NotLeaderError, ProtocolMisuseError):
+            call(elector)
+        sys.setprofile(None)
+
+    for number in range(ENOUGH):
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading(PATIENCE)
+        handler = Handler(elector, number)
+        thread = threading.Thread(target=interrupted, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), handler.met
+        elector.stop(PATIENCE)
+        until(lambda: holder(client) == "")
+        if handler.met is None:
+            break
+    assert 20 < number < ENOUGH - 1
