@@ -126,6 +126,50 @@ def test_fault_07_end_of_work_is_heard_however_often_it_fails(
     follows_the_rules(elector.events)
 
 
+@pytest.mark.parametrize(
+    "site", [(Election, "receive"), (SystemClock, "now")], ids=["core", "clock"]
+)
+def test_fault_07_words_are_heard_in_their_order_though_one_fails(
+    elect, monkeypatch, site
+):
+    """G8: a start that is heard after the stop would lead, and nobody would end it."""
+    elector = elect("a", start=False, **FAST)
+    original, failed = getattr(*site), []
+
+    def raises(*args, **more):
+        if not failed:
+            failed.append(site)
+            elector.driver.post(m.StopAsked())  # waits already when the start fails
+            raise PlantedError("planted")
+        return original(*args, **more)
+
+    monkeypatch.setattr(*site, raises)
+    elector.driver.post(m.StartAsked())
+    elector.wait_for(State.LOOKING)
+    while (heard := elector.heard.get(timeout=PATIENCE)) is not State.STOPPED:
+        assert not isinstance(heard, m.LeadershipAcquired)
+    assert failed
+
+
+def test_fault_07_end_of_work_that_is_said_again_is_no_error(
+    elect, client, monkeypatch
+):
+    """G4: also where it was heard first while the core was being replaced."""
+    elector = elect("a", ends_work=False, **FAST)
+    elector.wait_for(m.LeaseRenewed)
+    plant(monkeypatch, Election, "receive")
+    plant(monkeypatch, Election, "_on_driver_failed")
+    rob(client, "robber")
+    ended = m.WorkEnded(term=elector.wait_for(m.LeadershipLost).term)
+    elector.driver.post(ended)
+    assert elector.wait_for(m.LeadershipAcquired).term == ended.term + 1
+    before = elector.driver.view.last_error
+    elector.driver.post(ended)
+    elector.wait_for(m.LeaseRenewed)
+    assert elector.driver.view.last_error is before
+    assert elector.driver.current_leader()
+
+
 def test_fault_07_core_that_fails_as_it_begins_begins_later(elect, client, monkeypatch):
     """G8: a new core that cannot be started is not left as it is."""
     elector = elect("a", **FAST)

@@ -114,6 +114,7 @@ class Driver:
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
         self._repeated: m.Word | None = None
+        self._unheard: deque[m.Word] = deque()
         self._noted: m.Message | None = None
         self._must_replace: LeaderElectionError | None = None
         self._due: float | None = None
@@ -207,6 +208,12 @@ class Driver:
 
         Fault 07: an exception of anything that is called here ends the term at most.
         """
+        if self._unheard and (message is None or isinstance(message, m.Word)):
+            # In the order in which they were said: a start that is heard after the
+            # stop that followed it would lead, and nobody would end it.
+            if message is not None:
+                self._unheard.append(message)
+            message = self._unheard.popleft()
         try:
             self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
@@ -493,7 +500,8 @@ class Driver:
             if message is self._repeated:
                 return False
             self._repeated = message
-        self._engine.post(self, message)
+        self._unheard.appendleft(message)
+        self._engine.post(self, None)
         return True
 
     def _replace_core(self, error: LeaderElectionError) -> None:
@@ -534,6 +542,8 @@ class Driver:
         match message:
             case m.StartAsked():
                 self._stay_out_until = 0.0
+            case m.WorkEnded(term=term):
+                self._ended_work = term
             case m.StepDownAsked(stay_out=stay_out):
                 seconds = stay_out
                 if seconds is None:
