@@ -191,6 +191,7 @@ class AutoClose:
         """Do what the signal would have done without us, so that ``finally`` runs."""
         earlier = self._earlier.get(number)
         self._pending = None
+        self._inbox.put(None)  # the next signal is another one
         self._uninstall()
         if _is_of_asyncio(earlier) and _can_cancel(earlier):
             earlier(number, frame)
@@ -203,7 +204,7 @@ class AutoClose:
 
     def _serve(self) -> None:
         give_up_at: float | None = None
-        sent = False
+        asked = sent = False
         while True:
             wait = None
             if give_up_at is not None:
@@ -212,12 +213,15 @@ class AutoClose:
                 number = self._inbox.get(timeout=wait)
             except queue.Empty:
                 number = None
-            if number is not None and not self._closing:
-                give_up_at = time.monotonic() + self._close_all()
+            if number is not None and (self._close_all() or give_up_at is None):
+                give_up_at = time.monotonic() + self._budget
             if self._pending is None or number is not None:
                 sent = False
+            asked = self._pending is not None and (asked or number is not None)
             if self._pending is None:
                 give_up_at = None
+            elif not asked:
+                continue  # an elector ended; the signal itself is still to be taken
             elif not self._closing or (
                 give_up_at is not None and time.monotonic() >= give_up_at
             ):
@@ -227,15 +231,17 @@ class AutoClose:
                     sent = True
                     self._send_again(self._pending)
 
-    def _close_all(self) -> float:
-        """Ask all electors to stop; give the seconds that their work may need."""
+    def _close_all(self) -> bool:
+        """Ask all electors to stop that were not asked yet; tell whether there were any."""
         with self._lock:
+            # Older ones may still be stopping: since an earlier signal, which the
+            # program has met by going on.
+            asked = tuple(self._watched - self._closing)
             self._closing = set(self._watched)
-            closing = tuple(self._closing)
-        self._budget = max((e.stop_budget for e in closing), default=0.0)
-        for elector in closing:
+            self._budget = max((e.stop_budget for e in self._closing), default=0.0)
+        for elector in asked:
             elector.on_signal()
-        return self._budget
+        return bool(asked)
 
     def _is_main_thread_working(self) -> bool:
         # Work in the main thread that does not look at `term.lost` is ended by the

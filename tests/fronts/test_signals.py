@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import queue
 import signal
 import sys
 
 import pytest
 
-from kubernetes_leader_election.signals import AutoClose
 from tests.fronts.driven import until
 
 pytestmark = pytest.mark.slow
@@ -341,62 +338,6 @@ def test_signal_that_does_not_wake_the_main_thread_is_seen_soon(program):
     running.wait_for("lost")
     assert running.finish() == 143
     assert running.holder == ""
-
-
-def test_loop_that_does_not_run_is_not_woken():
-    """A loop that was stopped and kept would collect a callback with each renewal."""
-
-    async def watch():
-        auto_close.watch(quick)
-
-    auto_close = AutoClose()
-    quick = Quick(auto_close)
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(watch())
-        auto_close.wake_main_thread()
-        assert not loop._ready
-    finally:
-        loop.close()
-        auto_close.forget(quick)
-        auto_close.take_back()
-    auto_close.wake_main_thread()
-
-
-class Quick:
-    """An elector that has nothing to do but to stop."""
-
-    stop_budget = 0.5
-
-    def __init__(self, auto_close):
-        self.auto_close = auto_close
-
-    def on_signal(self):
-        """Stop at once."""
-        self.auto_close.forget(self)
-
-    def works_in_main_thread(self):
-        """Say that nothing does."""
-        return False
-
-
-def test_signal_is_sent_once_more_and_only_once(monkeypatch):
-    """Fault 13: a second one would come to the default action, in the midst of it."""
-    sent = queue.SimpleQueue()
-    monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
-    auto_close = AutoClose()
-    auto_close.watch(Quick(auto_close))
-    try:
-        signal.raise_signal(signal.SIGTERM)
-        assert sent.get(timeout=60) == signal.SIGTERM
-        auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
-        until(auto_close._inbox.empty)
-        with pytest.raises(SystemExit):
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        auto_close.take_back()
-    with pytest.raises(queue.Empty):
-        sent.get(timeout=0.1)
 
 
 UVICORN = """
