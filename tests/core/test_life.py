@@ -96,6 +96,31 @@ def test_engine_that_fails_while_it_releases_ends_the_term():
     assert hand.state is State.ACQUIRING, "its own ended term is free to it (rule 5)"
 
 
+@pytest.mark.parametrize("drawn", [0.1, 0.5, 0.999])
+def test_engine_that_fails_at_each_acquire_tries_less_and_less_often(drawn):
+    """Fault 07: contending resumes with backoff, though reads work meanwhile."""
+    hand = Hand()
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.draws = [drawn] * 5000
+    hand.start()
+    tries, end = 0, hand.clock.boottime + 60.0
+    while hand.clock.boottime < end and tries < 1000:
+        if hand.state is State.ACQUIRING:
+            tries += 1
+            hand.say(m.DriverFailed(error=LeaderElectionError("a defect")))
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        due = hand.core.next_deadline()
+        if hand.state is not State.ACQUIRING and due is not None:
+            hand.wait(max(0.0001, due - hand.clock.boottime))
+    assert 10 <= tries <= 50
+    while hand.state is not State.ACQUIRING:
+        assert hand.clock.boottime < end + 6.0
+        hand.wait(0.1)
+    hand.written()
+    assert hand.state is State.LEADER
+
+
 def test_own_renewal_that_is_heard_of_during_the_release_is_no_namesake():
     """Rule 5: what this term wrote is no other process, however late it is seen."""
     hand = Hand().lead()
