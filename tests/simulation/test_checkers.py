@@ -281,6 +281,18 @@ def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken
     assert scene.broken == broken
 
 
+def test_answer_from_before_a_deletion_that_was_shown_is_no_lease(scene):
+    """It came late (rule 11): the Lease is gone all the same, and may be created."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.store.delete(3.0)
+    scene.checks.deleted(3.0, scene.first.uid)
+    gone = scene.store.history[-1].stored
+    scene.checks.observed(scene.b, 3.0, gone, deleted=True)
+    scene.checks.observed(scene.b, 3.1, scene.first)
+    scene.write(23.1, scene.b, scene.lease("b", 30))
+    assert scene.broken == []
+
+
 def test_foreign_elector_that_creates_a_deleted_lease_breaks_the_assumption_of_g1(
     scene,
 ):

@@ -294,12 +294,23 @@ class Checks:
 
     # G5: writes ---------------------------------------------------------------
 
-    def observed(self, who: Witness, monotonic: float, stored: Stored | None) -> None:
-        """Note that a process was shown a Lease (None: that there is none)."""
-        if stored is None:
+    def observed(
+        self,
+        who: Witness,
+        monotonic: float,
+        stored: Stored | None,
+        *,
+        deleted: bool = False,
+    ) -> None:
+        """Note that a process was shown a Lease, its deletion, or None: there is none."""
+        if stored is None or deleted:
             if who.absent_since is None:
                 who.absent_since = monotonic
+            if stored is not None:
+                who.deletion = (stored.restores, stored.version)
             return
+        if (stored.restores, stored.version) < who.deletion:
+            return  # an answer from before the deletion that was shown already
         who.absent_since = None
         who.shown = stored.version
         key = stored.key

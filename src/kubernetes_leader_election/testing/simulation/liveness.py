@@ -165,8 +165,11 @@ class Liveness:
         leader.die()
         self._await_successor(leader)
         if leader.node.draw() < 0.5:
-            # Rule 2: whoever touches labels does not hold up a fail-over.
-            world.after(0.6 * leader.settings.lease_duration, self._label, None)
+            # Rule 2: whoever touches labels does not hold up a fail-over. Before the
+            # earliest take-over: at its very instant it would cost that another try.
+            last = world.network.store.history[-1]
+            when = last.time + 0.8 * (last.stored.duration or 20)
+            world.at(max(world.time, when), self._label, None)
 
     def _await_successor(self, leader: Process) -> None:
         world = self.world

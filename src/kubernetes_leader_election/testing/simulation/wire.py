@@ -237,7 +237,8 @@ class Wire:
         world.checks.observed(
             self.witness,
             self.node.clocks.read(world.time)[1],
-            None if kind == "DELETED" else stored,
+            stored,
+            deleted=kind == "DELETED",
         )
         if world.recorder is not None:
             text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"

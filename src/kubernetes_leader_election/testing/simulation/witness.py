@@ -24,6 +24,7 @@ class Witness:
     __slots__ = (
         "absent_since",
         "belief_since",
+        "deletion",
         "excused_work_until",
         "frozen",
         "identity",
@@ -69,6 +70,8 @@ class Witness:
         self.last_key: Key | None = None
         self.last_seen: Stored | None = None
         self.absent_since: float | None = None
+        self.deletion = (0, 0)
+        """Restores and version at the last deletion that was shown."""
         self.stamps: set[tuple[object, ...]] = set()
         self.shown: int | None = None
         self.loss_excused = False
