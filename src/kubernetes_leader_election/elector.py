@@ -21,7 +21,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
+from kubernetes_leader_election.errors import (
+    LeadershipLostError,
+    NotLeaderError,
+    ProtocolMisuseError,
+)
 from kubernetes_leader_election.front import BaseElector, seconds_of
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
 from kubernetes_leader_election.life import EXPECTED, Life
@@ -225,6 +229,10 @@ class Elector(BaseElector["Term"]):
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
+                        raise
+                except ProtocolMisuseError:
+                    # Stopped since the look above, and the stop is over already.
+                    if term is not None or not life.stopping:
                         raise
         return None
 

@@ -207,10 +207,12 @@ class Handlers:
     """
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler may interrupt its own thread in here.
+        # Nothing is called where on() and off() have it: a signal handler that comes in
+        # there and waits for a stop would wait for the thread that calls the handlers.
         self._lock = threading.RLock()
         # Tuples are replaced, never changed: who reads one has a snapshot.
-        self._registered: dict[EVENTS, tuple[_Registration, ...]] = {}
+        self._registered: dict[EVENTS, tuple[_Registration, ...]]
+        self._registered = dict.fromkeys(EVENTS, ())
 
     @overload
     def on(self, event: str, handler: _H) -> _H: ...
@@ -246,15 +248,21 @@ class Handlers:
 
         """
         name = event_name(event)
-        with self._lock:
-            registered = self._registered.get(name, ())
+        while True:
+            registered = self._registered[name]
             for index in range(len(registered) - 1, -1, -1):
                 # Equal, not identical: a bound method is a new object at each look.
                 if registered[index].handler == handler:
-                    rest = registered[:index] + registered[index + 1 :]
+                    break
+            else:
+                return False
+            rest = registered[:index] + registered[index + 1 :]
+            with self._lock:
+                unchanged = self._registered[name] is registered
+                if unchanged:
                     self._registered[name] = rest
-                    return True
-        return False
+            if unchanged:
+                return True
 
     def take(self, event: str) -> tuple[Handler, ...]:
         """
@@ -294,9 +302,9 @@ class Handlers:
 
     def _add(self, name: EVENTS, handler: Handler, *, once: bool) -> None:
         _check_handler(name, handler)
+        added = _Registration(handler, once)
         with self._lock:
-            registered = self._registered.get(name, ())
-            self._registered[name] = (*registered, _Registration(handler, once))
+            self._registered[name] = (*self._registered[name], added)
 
 
 def event_name(event: str) -> EVENTS:

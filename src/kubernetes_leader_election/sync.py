@@ -31,6 +31,7 @@ from kubernetes_leader_election.errors import (
     ConfigurationError,
     LeadershipLostError,
     NotLeaderError,
+    ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import Handler, name_of
 from kubernetes_leader_election.front import BaseElector, seconds_of
@@ -236,6 +237,10 @@ class Elector(BaseElector["Term"]):
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
+                        raise
+                except ProtocolMisuseError:
+                    # Stopped since the look above, and the stop is over already.
+                    if term is not None or not life.stopping:
                         raise
         return None
 

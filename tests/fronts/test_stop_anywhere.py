@@ -15,6 +15,7 @@ from contextlib import suppress
 import pytest
 
 from kubernetes_leader_election import (
+    EVENTS,
     LeadershipLostError,
     NotLeaderError,
     ProtocolMisuseError,
@@ -58,7 +59,16 @@ def wait(elector):
     elector.wait_until_leading(PATIENCE).lost.wait(0.001)
 
 
-@pytest.mark.parametrize("call", [scope, wait], ids=["in a scope", "in a wait"])
+def listen(elector):
+    """Change who hears of events; `on()` itself does far more before it does so."""
+    handlers = elector._life.teller.handlers
+    handlers._add(EVENTS.LEASE_RENEWED, print, once=False)
+    assert handlers.off(EVENTS.LEASE_RENEWED, print)
+
+
+@pytest.mark.parametrize(
+    "call", [scope, wait, listen], ids=["in a scope", "in a wait", "in on() and off()"]
+)
 def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
     """Fault 13: no lock that the interrupted thread has is waited for."""
 
@@ -70,6 +80,7 @@ def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
 
     for number in range(ENOUGH):
         elector = sync.Elector(**options())
+        elector.on(EVENTS.LEADERSHIP_LOST, str)
         elector.start()
         elector.wait_until_leading(PATIENCE)
         handler = Handler(elector, number)
@@ -79,6 +90,30 @@ def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
         assert not thread.is_alive(), handler.met
         elector.stop(PATIENCE)
         until(lambda: holder(client) == "")
+        if handler.met is None:
+            break
+    assert 20 < number < ENOUGH - 1
+
+
+def test_stop_by_a_handler_of_signals_ends_run_without_an_error(client):
+    """`run()` returns None after a stop, also one that comes between two looks."""
+
+    def interrupted():
+        sys.setprofile(handler)
+        try:
+            returned.append(elector.run(lambda term: "done"))
+        except Exception as error:  # noqa: BLE001 - judged below
+            sys.setprofile(None)
+            returned.append(error)
+        sys.setprofile(None)
+
+    for number in range(ENOUGH):
+        elector, returned = sync.Elector(**options()), []
+        handler = Handler(elector, number)
+        thread = threading.Thread(target=interrupted, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        assert returned[0] in {None, "done"}, handler.met
         if handler.met is None:
             break
     assert 20 < number < ENOUGH - 1
