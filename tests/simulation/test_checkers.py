@@ -281,6 +281,21 @@ def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize(("last", "broken"), [(60, []), (20, ["G1"])])
+def test_deletion_of_a_longer_term_than_was_seen_excuses_its_successor(
+    scene, last, broken
+):
+    """Who was cut off knows no later holder's duration, and can wait for none (rule 4)."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    scene.store.delete(3.0)
+    scene.checks.deleted(3.0, scene.first.uid, last)
+    scene.checks.observed(scene.b, 3.0, None)
+    scene.write(24.0, scene.b, scene.lease("b", 30))
+    scene.b.open_term = 1
+    scene.checks.belief_began(24.0, scene.b, 1)
+    assert scene.broken == broken
+
+
 def test_answer_from_before_a_deletion_that_was_shown_is_no_lease(scene):
     """It came late (rule 11): the Lease is gone all the same, and may be created."""
     scene.checks.observed(scene.b, 2.0, scene.first)

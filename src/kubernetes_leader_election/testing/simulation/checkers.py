@@ -59,6 +59,7 @@ class Checks:
         self._excused_until = -math.inf
         self._deletion_until = -math.inf
         self._deleted_uid = ""
+        self._deleted_duration = 0
         self._restored_at = -math.inf
         self._restores = 0
         self._restored_to = 0
@@ -85,14 +86,16 @@ class Checks:
         """Somebody hand-wrote the Lease: beliefs may overlap for a while (G1, G2)."""
         self._excused_until = max(self._excused_until, time + self._span)
 
-    def deleted(self, time: float, uid: str) -> None:
+    def deleted(self, time: float, uid: str, duration: int | None = None) -> None:
         """
         The Lease was deleted: a process that never saw this one held may create it.
 
-        Whoever saw it held waits in full (rule 4), so nothing is excused yet.
+        Whoever saw it held waits in full (rule 4), so nothing is excused yet, unless
+        what it saw was for less than the ``duration`` of the last holder.
         """
         self._deletion_until = max(self._deletion_until, time + self._span)
         self._deleted_uid = uid
+        self._deleted_duration = duration or 0
 
     def restored(self, time: float, version: int) -> None:
         """
@@ -410,8 +413,13 @@ class Checks:
         if self.may_overlap(time):
             return
         if time < self._deletion_until:
-            if seen is None or seen.uid != self._deleted_uid:
-                # It cannot know a Lease that came and went between its reads.
+            if (
+                seen is None
+                or seen.uid != self._deleted_uid
+                or who.duration_of(seen) < self._deleted_duration
+            ):
+                # It cannot know what came and went between its reads: a Lease, or a
+                # holder for longer.
                 self.excuse(time)
         if seen is None or stamp_of(seen) in who.stamps:
             return

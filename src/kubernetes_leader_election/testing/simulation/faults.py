@@ -322,7 +322,7 @@ def delete(world: World, fault: Fault) -> bool:
     gone = store.current
     store.delete(world.time)
     if gone.held:
-        world.checks.deleted(world.time, gone.uid)
+        world.checks.deleted(world.time, gone.uid, gone.duration)
     world.network.tell_watches()
     if world.recorder is not None:
         world.recorder.stored(world.time, None)
