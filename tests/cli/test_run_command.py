@@ -241,16 +241,19 @@ def test_run_ends_at_a_sigterm_before_it_is_ready(start):
     """Whenever SIGTERM comes, nothing is left, and it is 143 or the command's own end."""
     for pause in (0.0, 0.03, 0.06, 0.1, 0.15, 0.2):
         replica = start(command=["sleep", "100"])
-        time.sleep(pause)  # the instant is the input: nothing is waited for
+        # SIGTERM at another instant of the start each time: that is what is tested.
+        time.sleep(pause)
         replica.signal(signal.SIGTERM)
         assert replica.wait() in (143, -signal.SIGTERM)
         assert replica.living() == []
 
 
-NEEDS_ROOT = "a process namespace of its own, to be process 1 of, needs root"
-
-
-@pytest.mark.skipif(UNSHARE is None or os.geteuid() != 0, reason=NEEDS_ROOT)
+# Only in a process namespace of its own is a test process 1, and the kernel gives one
+# to root alone.
+@pytest.mark.skipif(
+    UNSHARE is None or os.geteuid() != 0,
+    reason="a process namespace needs root and `unshare`",
+)
 def test_run_ends_at_an_early_sigterm_as_process_1():
     """Where the kernel drops signals without a handler, the first line sets one."""
     program = (
@@ -278,5 +281,7 @@ def test_run_keeps_its_exit_code_when_a_signal_comes_late(start, tmp_path):
     eventually(over.exists, "the command is about to end")
     while replica.process.poll() is None:
         replica.signal(signal.SIGTERM)
-        time.sleep(0.001)  # the pace of the signals, one of which meets the very end
+        # One of them is to meet the very end; without a pause the wrapper would only
+        # take signals, and never come to it.
+        time.sleep(0.001)
     assert replica.wait() == 9

@@ -201,17 +201,19 @@ def test_run_gives_up_when_its_command_is_not_healthy(start, tmp_path):
     _assert_apart(first, second)
 
 
-def test_run_contends_unhealthy_when_nobody_leads(start):
+def test_run_contends_unhealthy_when_nobody_leads(start, tmp_path):
     """When all are unhealthy for --unhealthy-timeout-sec, they contend all the same."""
+    checked = tmp_path / "checked"
     replica = start(
         "a",
-        "--health-command=false",
+        f"--health-command=sh -c 'echo >> {checked}; exit 1'",
         "--health-interval-sec=0.1",
         "--unhealthy-timeout-sec=1",
     )
     replica.wait_for_work()
     assert "all the same" in replica.stderr
-    time.sleep(1.0)  # ten more failed checks, which end nothing and are not told again
+    enough = len(checked.read_text()) + 10
+    eventually(lambda: len(checked.read_text()) >= enough, "ten more checks failed")
     assert len(replica.noted("began")) == 1
     assert replica.stderr.count("the health check failed: exit code 1") == 1
 

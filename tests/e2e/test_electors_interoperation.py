@@ -30,7 +30,9 @@ def test_this_package_takes_over_when_a_rival_is_killed(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(2 * RHYTHM.interval)  # some renewals later
+        # The record is to be a renewed one, not the first: rivals tell of no renewal
+        # that could be waited for.
+        time.sleep(2 * RHYTHM.interval)
         killed = time.monotonic()
         leader.kill()
         assert fleet.wait_leader(ours, after=killed) is ours
@@ -47,7 +49,9 @@ def test_this_package_takes_over_when_a_rival_leaves(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(RHYTHM.interval)  # a renewal later
+        # The record is to be a renewed one, not the first: rivals tell of no renewal
+        # that could be waited for.
+        time.sleep(RHYTHM.interval)
         stopped = time.monotonic()
         leader.stop()
         assert fleet.wait_leader(ours, after=stopped) is ours
@@ -95,7 +99,9 @@ def test_three_kinds_share_one_lease_through_crashes_and_stops(
         takes_part(each())
     for number in range(5):
         leader = fleet.wait_leader()
-        time.sleep(RHYTHM.interval)  # a renewal later
+        # The record is to be a renewed one, not the first: rivals tell of no renewal
+        # that could be waited for.
+        time.sleep(RHYTHM.interval)
         ended = time.monotonic()
         if number % 2:
             leader.stop()

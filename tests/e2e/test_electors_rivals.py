@@ -39,7 +39,9 @@ def test_rival_works_on_after_it_was_frozen(
     fleet.wait_leader(frozen)
     ours = fleet.start(setting)
     takes_part(ours)
-    time.sleep(RHYTHM.interval)  # a renewal later
+    # The record is to be a renewed one, not the first: rivals tell of no renewal
+    # that could be waited for.
+    time.sleep(RHYTHM.interval)
     frozen.freeze()
     fleet.wait_leader(ours)
     thawed = time.monotonic()
@@ -69,7 +71,9 @@ def in_a_black_hole(
         fleet.wait_leader(leader)
         ours = fleet.start(setting)
         takes_part(ours)
-        time.sleep(2 * RHYTHM.interval)  # some renewals later
+        # The record is to be a renewed one, not the first: rivals tell of no renewal
+        # that could be waited for.
+        time.sleep(2 * RHYTHM.interval)
         cut = time.monotonic()
         proxy.black_hole()
         fleet.wait_leader(ours, after=cut)

@@ -22,6 +22,7 @@ from kubernetes_leader_election import (
     sync,
 )
 from tests.fronts.driven import until
+from tests.fronts.instants import Instant
 from tests.fronts.stages import PATIENCE, holder, options
 
 pytestmark = pytest.mark.slow
@@ -29,23 +30,17 @@ ENOUGH = 1000
 """Instants; there are far fewer."""
 
 
-class Handler:
-    """Stop the elector at the instant of this number, counted from 0."""
+class Handler(Instant):
+    """Stop the elector at that instant."""
 
     def __init__(self, elector, number):
+        super().__init__(number)
         self.elector = elector
-        self.number = number
-        self.seen = 0
-        self.met = None
 
-    def __call__(self, frame, event, _arg):
-        """Look at what the interpreter does next; for `sys.setprofile`."""
-        if event in ("call", "c_return"):
-            self.seen += 1
-            if self.seen > self.number:
-                sys.setprofile(None)
-                self.met = event, frame.f_code
-                self.elector.stop(PATIENCE)
+    def strike(self):
+        """Stop it, once."""
+        sys.setprofile(None)
+        self.elector.stop(PATIENCE)
 
 
 def scope(elector):

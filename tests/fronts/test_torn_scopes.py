@@ -16,6 +16,7 @@ import pytest
 from kubernetes_leader_election import LeadershipLostError, sync
 from kubernetes_leader_election.work import Place
 from tests.fronts.driven import until
+from tests.fronts.instants import Instant
 from tests.fronts.stages import PATIENCE, holder, options
 
 ENOUGH = 1000
@@ -26,21 +27,12 @@ STRUCK = (KeyboardInterrupt, RuntimeError)
 """Event.wait() makes RuntimeError of what comes while it takes its own lock."""
 
 
-class Interrupt:
-    """Raise KeyboardInterrupt at the instant of this number, counted from 0."""
+class Interrupt(Instant):
+    """Raise KeyboardInterrupt at that instant."""
 
-    def __init__(self, number):
-        self.number = number
-        self.seen = 0
-        self.met = None
-
-    def __call__(self, frame, event, _arg):
-        """Look at what the interpreter does next; for `sys.setprofile`."""
-        if event in ("call", "c_return"):
-            self.seen += 1
-            if self.seen > self.number:
-                self.met = event, frame.f_code
-                raise KeyboardInterrupt
+    def strike(self):
+        """Be the handler of SIGINT."""
+        raise KeyboardInterrupt
 
     @property
     def came_before_leaving(self):
