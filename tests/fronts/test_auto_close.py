@@ -12,26 +12,6 @@ from kubernetes_leader_election.signals import AutoClose
 from tests.fronts.driven import until
 
 
-def test_loop_that_does_not_run_is_not_woken():
-    """A loop that was stopped and kept would collect a callback with each renewal."""
-
-    async def watch():
-        auto_close.watch(quick)
-
-    auto_close = AutoClose()
-    quick = Quick(auto_close)
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(watch())
-        auto_close.wake_main_thread()
-        assert not loop._ready
-    finally:
-        loop.close()
-        auto_close.forget(quick)
-        auto_close.take_back()
-    auto_close.wake_main_thread()
-
-
 class Quick:
     """An elector that has nothing to do but to stop."""
 
@@ -47,25 +27,6 @@ class Quick:
     def works_in_main_thread(self):
         """Say that nothing does."""
         return False
-
-
-def test_signal_is_sent_once_more_and_only_once(monkeypatch):
-    """Fault 13: a second one would come to the default action, in the midst of it."""
-    sent = queue.SimpleQueue()
-    monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
-    auto_close = AutoClose()
-    auto_close.watch(Quick(auto_close))
-    try:
-        signal.raise_signal(signal.SIGTERM)
-        assert sent.get(timeout=60) == signal.SIGTERM
-        auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
-        until(auto_close._inbox.empty)
-        with pytest.raises(SystemExit):
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        auto_close.take_back()
-    with pytest.raises(queue.Empty):
-        sent.get(timeout=0.1)
 
 
 class Slow(Quick):
@@ -91,33 +52,71 @@ def sent(monkeypatch):
     return sent
 
 
-def test_signal_stops_an_elector_that_began_while_an_older_one_still_stops(sent):
-    """Fault 13: as in a program that caught KeyboardInterrupt and elects anew."""
+@pytest.fixture
+def auto_close():
+    """Give one of its own, and take its handlers back when the test is over."""
     auto_close = AutoClose()
+    yield auto_close
+    for elector in tuple(auto_close._watched):
+        auto_close.forget(elector)
+    auto_close.take_back()
+
+
+def test_loop_that_does_not_run_is_not_woken():
+    """A loop that was stopped and kept would collect a callback with each renewal."""
+
+    async def watch():
+        auto_close.watch(quick)
+
+    auto_close = AutoClose()
+    quick = Quick(auto_close)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(watch())
+        auto_close.wake_main_thread()
+        assert not loop._ready
+    finally:
+        loop.close()
+        auto_close.forget(quick)
+        auto_close.take_back()
+    auto_close.wake_main_thread()
+
+
+def test_signal_is_sent_once_more_and_only_once(sent, auto_close):
+    """Fault 13: a second one would come to the default action, in the midst of it."""
+    auto_close.watch(Quick(auto_close))
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
+    until(auto_close._inbox.empty)
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+
+
+def test_signal_stops_an_elector_that_began_while_an_older_one_still_stops(
+    sent, auto_close
+):
+    """Fault 13: as in a program that caught KeyboardInterrupt and elects anew."""
     old, new = Slow(auto_close), Slow(auto_close)
     auto_close.watch(old)
-    try:
+    signal.raise_signal(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-        assert sent.get(timeout=60) == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        auto_close.watch(new)
+    auto_close.watch(new)
+    signal.raise_signal(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    assert (old.asked, new.asked) == (1, 1)
+    with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-        assert sent.get(timeout=60) == signal.SIGINT
-        assert (old.asked, new.asked) == (1, 1)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        auto_close.forget(old)
-        auto_close.forget(new)
-        auto_close.take_back()
 
 
-def test_signal_ends_a_main_thread_that_another_signal_only_asked(sent):
+def test_signal_ends_a_main_thread_that_another_signal_only_asked(sent, auto_close):
     """Fault 13: the earlier handler of SIGTERM goes on; SIGINT after it is not lost."""
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
-    auto_close = AutoClose()
     elector = Slow(auto_close)
     auto_close.watch(elector)
     try:
@@ -130,27 +129,20 @@ def test_signal_ends_a_main_thread_that_another_signal_only_asked(sent):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     finally:
-        auto_close.forget(elector)
-        auto_close.take_back()
         signal.signal(signal.SIGTERM, before)
 
 
-def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent):
+def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_close):
     """Fault 13: an elector that ends just when the signal comes does not speak for all."""
-    auto_close = AutoClose()
     elector = Slow(auto_close)
     auto_close.watch(elector)
-    try:
-        # Between these two another elector ends, and its end is seen first.
-        auto_close._pending = signal.SIGINT
-        auto_close.forget(Quick(auto_close))
-        with pytest.raises(queue.Empty):
-            sent.get(timeout=0.1)
-        auto_close._inbox.put(signal.SIGINT)
-        assert sent.get(timeout=60) == signal.SIGINT
-        assert elector.asked == 1
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    finally:
-        auto_close.forget(elector)
-        auto_close.take_back()
+    # Between these two another elector ends, and its end is seen first.
+    auto_close._pending = signal.SIGINT
+    auto_close.forget(Quick(auto_close))
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close._inbox.put(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    assert elector.asked == 1
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
