@@ -165,6 +165,7 @@ class Settings(Value):
             renew_deadline=self.renew_deadline_sec,
             stop_budget=self.stop_budget_sec,
             request_timeout=self.request_timeout_sec,
+            clock_rate_error=self.clock_rate_error,
             observe=self.observe,
         )
 

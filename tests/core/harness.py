@@ -45,6 +45,7 @@ def settings(identity="a", **changes):
         "renew_deadline": 15.0,
         "stop_budget": 1.0,
         "request_timeout": 2.5,
+        "clock_rate_error": 0.1,
     }
     return ElectionSettings(**{**values, **changes})
 

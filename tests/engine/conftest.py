@@ -78,6 +78,7 @@ def elect(engine):
                 "renew_deadline": 2.5,
                 "stop_budget": 0.5,
                 "request_timeout": 0.5,
+                "clock_rate_error": 0.1,
                 **changes,
             }
         )

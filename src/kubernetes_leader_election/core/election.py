@@ -19,7 +19,11 @@ from typing import Final, assert_never
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import notes, wishes
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core.answers import FOLLOWING, Answers
+from kubernetes_leader_election.core.answers import (
+    FOLLOWING,
+    WRITE_DECIDES,
+    Answers,
+)
 from kubernetes_leader_election.core.life import FORMER_KEPT, NEVER
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.states import (
@@ -49,7 +53,6 @@ _LEADS_ON: Final = frozenset(
     {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
 )
 """States that time or knowledge ends, and not only a message."""
-_WRITE_DECIDES: Final = frozenset({ACQUIRING, WITHDRAWING})
 
 
 class Election(Answers):
@@ -296,7 +299,7 @@ class Election(Answers):
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
         # Each of these states leads on to another at most once.
-        if self.state in _WRITE_DECIDES and self._orders.write is None:
+        if self.state in WRITE_DECIDES and self._orders.write is None:
             self._conclude_write()
         if self.state is STANDING_BY:
             self._stand_by()
@@ -364,8 +367,8 @@ class Election(Answers):
                 wishes.SUCCESSOR,
                 notes.TOKEN,
             )
-        self._tries = [*self._tries, Try(stamp, self._now)][-FORMER_KEPT:]
-        self._doubt = False
+        self._tries = [*self._tries, self._try(stamp)][-FORMER_KEPT:]
+        self._doubt = self._refused = False
         self._orders.order_write(
             lease,
             purpose="acquire",
@@ -373,6 +376,17 @@ class Election(Answers):
             known=self._observation.version,
             deadline=self._now.boottime + settings.request_timeout,
             creates=snapshot is None,
+        )
+
+    def _try(self, stamp: Stamp) -> Try:
+        observation = self._observation
+        snapshot = observation.snapshot
+        return Try(
+            stamp,
+            self._now,
+            None if snapshot is None else snapshot.uid,
+            observation.resource_version,
+            observation.version,
         )
 
     def _renew(self) -> None:
@@ -383,7 +397,7 @@ class Election(Answers):
         stamp = self._stamper.stamp(
             self._now, acquire_time=term.confirmed.stamp.acquire_time
         )
-        term.pending.append(Try(stamp, self._now))
+        term.pending.append(self._try(stamp))
         lease = rec.renewed(
             snapshot, stamp=stamp, duration=self.settings.lease_duration
         )

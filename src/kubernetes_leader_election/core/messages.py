@@ -122,10 +122,13 @@ class OutcomeUnknown(Value):
 
 class RequestFailed(Value):
     """
-    Answer any request: it was certainly not applied.
+    Answer any request: it was refused, or never sent.
 
-    Not sent, 401, 403, 429, 400, 422, namespace missing. ``error.retry_after`` is
-    honoured, but never past the renew deadline.
+    401, 403, 408, 429, 400, 422, namespace missing; not sent is what an ``error``
+    says that has no status, and the outcome "not done". Who refused a write need not be
+    who applied it, so a stamp that is seen outweighs this (rule 10).
+    ``error.retry_after`` is honoured, but never past the renew deadline, nor for
+    longer than 30 s or D.
     """
 
     request_id: int

@@ -59,6 +59,7 @@ def settings_for(
         renew_deadline=deadline,
         stop_budget=stop,
         request_timeout=timeout,
+        clock_rate_error=RHO,
     )
 
 
