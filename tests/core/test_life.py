@@ -64,12 +64,86 @@ def test_candidate_waits_as_long_as_it_is_told():
     """Fault 32: who leads nothing has no deadline to hurry for."""
     hand = Hand()
     hand.say(m.StartAsked())
-    hand.failed(hand.read, status=429, retry_after=60.0)
-    hand.wait(59.9)
+    hand.failed(hand.read, status=429, retry_after=25.0)
+    hand.wait(24.9)
     assert not hand.all_open(m.GetLease)
     hand.wait(0.2)
     assert hand.read
     assert hand.state is State.LOOKING
+
+
+@pytest.mark.parametrize(
+    ("asked", "longest"),
+    [
+        (60.0, 30.0),
+        (999_999.0, 30.0),
+        (float("inf"), 30.0),
+        (float("nan"), 5.0),
+        (-7.0, 5.0),
+    ],
+    ids=["a minute", "eleven days", "for ever", "no number", "less than nothing"],
+)
+@pytest.mark.parametrize("what", ["read", "write unknown", "write refused", "watch"])
+def test_no_server_can_ask_to_wait_for_longer_than_30_s(what, asked, longest):
+    """Fault 54: nobody leads for a minute, or for days, after four bad seconds."""
+    hand = Hand()
+    hand.say(m.StartAsked())
+    if what == "read":
+        hand.failed(hand.read, status=429, retry_after=asked)
+    elif what == "watch":
+        hand.rival_holds(duration=1000)
+        hand.fetched()
+        hand.watch_ends(status=503, retry_after=asked)
+    else:
+        hand.fetched()
+        answer = hand.failed if what == "write refused" else hand.unknown
+        answer(status=503, retry_after=asked)
+    if longest == 30.0:
+        hand.wait(29.0)
+        assert not hand.all_open(m.GetLease, m.UpdateLease, m.CreateLease)
+        hand.wait(1.1)
+    else:
+        hand.wait(longest)
+    assert hand.all_open(m.GetLease, m.UpdateLease, m.CreateLease)
+
+
+def test_server_may_ask_for_a_duration_where_that_is_longer():
+    """Fault 54: 30 s or D, whichever is more."""
+    hand = Hand(lease_duration=120)
+    hand.say(m.StartAsked())
+    hand.failed(hand.read, status=429, retry_after=999.0)
+    hand.wait(119.0)
+    assert not hand.all_open(m.GetLease)
+    hand.wait(1.1)
+    assert hand.read
+
+
+@pytest.mark.parametrize("answer", ["unknown", "failed"])
+def test_release_is_tried_again_whatever_a_server_asks(answer):
+    """Faults 32 and 54, G7: the bounded time of a release has room for another try."""
+    hand = Hand().lead()
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    getattr(hand, answer)(status=503, retry_after=60.0)
+    hand.wait(2 * T + 0.1)
+    if answer == "unknown":
+        hand.fetched()
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
+def test_stop_does_not_wait_for_what_a_server_asked_before():
+    """Faults 13 and 54: a read that was put off is made when the time is bounded."""
+    hand = Hand().start()
+    hand.commit()
+    hand.unknown(status=503, retry_after=20.0)
+    hand.wait(1.0)
+    hand.say(m.StopAsked())
+    hand.fetched()
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
 
 
 def test_work_that_returns_while_its_lease_is_released_changes_nothing():
@@ -320,3 +394,28 @@ def test_candidate_is_eager_again_after_one_answer():
     hand.fetched()
     hand.watch_ends(error="reset")
     assert requests(hand, 2.0) >= 3
+
+
+def test_term_without_a_token_is_told_of_once():
+    """G3: a version that is no number is named; nobody takes None for "assumed"."""
+    hand = Hand().start()
+    for _ in range(2):
+        put = hand.write
+        lease = hand.store.put(put.lease)
+        odd = {**lease["metadata"], "resourceVersion": "mark-7"}
+        hand.store.lease = {**lease, "metadata": odd}
+        hand.say(m.LeaseWritten(request_id=put.request_id, lease=hand.store.lease))
+        (begun,) = [e for e in hand.told if isinstance(e, m.LeadershipAcquired)]
+        assert begun.token is None
+        errors = [str(e.error) for e in hand.events(m.ErrorOccurred)]
+        hand.say(m.EndAsked(term=hand.term))
+        hand.work_ends()
+        hand.written()
+        hand.events()
+        hand.wait(0.1)
+        if hand.term == 1:
+            (told,) = errors
+            assert "resourceVersion 'mark-7' is not a number" in told
+            assert "no fencing token" in told
+        else:
+            assert not errors

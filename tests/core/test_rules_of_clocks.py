@@ -375,3 +375,199 @@ def test_rule_09_watch_under_way_is_no_reason_to_hurry():
     orders = [o for o in hand.out if not isinstance(o, m.LeaseRenewed)]
     assert [type(o) for o in orders] == [m.UpdateLease]
     assert hand.write.deadline == hand.clock.boottime + T
+
+
+RHO = 0.1
+
+
+def longest(duration):
+    """Give how long a leader may trust a record of this duration, with S = 1."""
+    return (duration / (1 + RHO) - 1) * (1 - RHO)
+
+
+@pytest.mark.parametrize("duration", [3, 5, 19, None], ids=str)
+@pytest.mark.parametrize("draining", [False, True], ids=["leads", "drains"])
+def test_rule_14_leader_goes_by_the_record_where_that_is_shorter(duration, draining):
+    """Rule 14, fault 56, G2: "Where its own record is cut short"."""
+    hand = Hand(lease_duration=60, renew_deadline=45.0, renew_interval=20.0).lead()
+    if draining:
+        hand.say(m.StopAsked())
+    hand.clock.advance(7.0)
+    seen = hand.clock.boottime
+    hand.store.edit(leaseDurationSeconds=duration)
+    hand.bring_all()
+    assert hand.core.term_deadline.boottime_deadline == pytest.approx(
+        min(seen - 7.0 + 45.0, seen + longest(duration or 20))
+    )
+    put = hand.write
+    assert put.lease["spec"]["leaseDurationSeconds"] == 60, "put right at once"
+    (error,) = hand.events(m.ErrorOccurred)
+    assert f"is {duration or 20} on our own record, and should be 60" in str(
+        error.error
+    )
+    hand.written()
+    assert hand.core.term_deadline.boottime_deadline == seen + 45.0
+
+
+def test_rule_14_edit_is_counted_from_when_it_was_first_seen():
+    """Rule 14, fault 56, G2: to read it again pushes the deadline nowhere."""
+    hand = Hand().lead()
+    hand.store.edit(leaseDurationSeconds=5)
+    hand.bring_all()
+    ends = hand.core.belief.boottime_deadline
+    hand.unknown()
+    hand.wait(0.5)
+    hand.fetched()
+    assert hand.core.belief.boottime_deadline == ends
+    assert hand.core.belief.boottime_deadline == pytest.approx(
+        hand.clock.boottime - 0.5 + longest(5)
+    )
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    hand.bring_all()
+    assert hand.core.belief.boottime_deadline == ends
+    hand.wait(longest(5))
+    assert not hand.leads
+    assert reasons(hand) == ["renew_deadline"]
+
+
+def test_rule_14_edit_never_lengthens_a_belief():
+    """Rule 14, fault 56: "A belief only ever shrinks by this", also by a longer duration."""
+    hand = Hand().lead()
+    ends = hand.core.belief.boottime_deadline
+    hand.clock.advance(9.0)
+    for duration in (19, 20, 60, 2**31 - 1):
+        hand.store.edit(leaseDurationSeconds=duration)
+        hand.bring_all()
+        assert hand.core.belief.boottime_deadline <= ends
+
+
+def test_rule_14_wall_clock_jump_is_allowed_for_less_under_a_short_record():
+    """Rule 14, faults 4 and 56: a paused guest is found out by the record's D, too."""
+    hand = Hand().lead()
+    before = hand.core.belief
+    hand.store.edit(leaseDurationSeconds=5)
+    hand.bring_all()
+    after = hand.core.belief
+    assert after.wall_ahead_limit < before.wall_ahead_limit
+    assert after.wall_deadline < before.wall_deadline
+    assert after.monotonic_deadline < before.monotonic_deadline
+
+
+def test_rule_14_leader_whose_record_is_too_short_to_stop_in_stops_at_once():
+    """Rule 14, fault 56, G2: D'/(1 + rho) leaves nothing but the stop budget."""
+    hand = Hand().lead()
+    hand.store.edit(leaseDurationSeconds=1)
+    hand.bring_all()
+    assert not hand.leads
+    (lost,) = hand.events(m.LeadershipLost)
+    assert lost.reason == "renew_deadline"
+    assert lost.detail == "the record was cut to 1 s, instead of 20 s"
+
+
+def capped(hand, seconds):
+    """Let a policy cap what is written, and answer the write with that."""
+    put = hand.write
+    spec = {**put.lease["spec"], "leaseDurationSeconds": seconds}
+    lease = hand.store.put({**put.lease, "spec": spec})
+    return hand.say(m.LeaseWritten(request_id=put.request_id, lease=lease))
+
+
+def test_rule_14_leader_whose_every_write_is_capped_gives_up():
+    """Rule 14, fault 56: "told once, and tried again every 30 s"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    capped(hand, 2)
+    assert reasons(hand) == ["renew_deadline"]
+    hand.fetched()
+    hand.work_ends()
+    for _ in range(3):
+        assert hand.state is State.CONTENDING
+        hand.wait(29.0)
+        assert not hand.all_open(m.UpdateLease)
+        hand.wait(1.1)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+        capped(hand, 2)
+    told = hand.events()
+    assert not [e for e in told if isinstance(e, m.LeadershipAcquired)]
+    errors = [str(e.error) for e in told if isinstance(e, m.ErrorOccurred)]
+    assert not [e for e in errors if "on our own record" in e], "it was told once"
+    hand.wait(30.1)
+    while hand.all_open(m.GetLease):
+        hand.fetched()
+    hand.written()
+    assert hand.leads, "the policy is gone"
+
+
+def test_rule_14_candidate_whose_every_write_is_capped_does_not_begin_to_lead():
+    """Rule 14, fault 56, G4: no term of two seconds, again and again."""
+    hand = Hand().start()
+    capped(hand, 2)
+    assert hand.state is State.CONTENDING
+    told = hand.events()
+    assert not [e for e in told if isinstance(e, m.LeadershipAcquired)]
+    (error,) = (str(e.error) for e in told if isinstance(e, m.ErrorOccurred))
+    assert "Nobody can lead like that" in error
+    assert "tried again every 30 s" in error
+
+
+def test_rule_14_cap_that_leaves_time_to_renew_only_shortens_the_trust():
+    """Rule 14, fault 56, G2: counted from when the capped write was sent."""
+    hand = Hand().start()
+    sent = hand.clock.boottime
+    hand.clock.advance(0.5)
+    capped(hand, 17)
+    assert hand.leads
+    assert hand.core.belief.boottime_deadline == pytest.approx(sent + longest(17))
+    hand.wait(9.5)
+    sent = hand.clock.boottime
+    hand.clock.advance(0.5)
+    capped(hand, 17)
+    assert hand.core.belief.boottime_deadline == pytest.approx(sent + longest(17))
+    assert len(hand.events(m.ErrorOccurred)) == 1
+
+
+def test_rule_14_answer_that_comes_by_the_watch_is_looked_at_as_well():
+    """Rule 14, fault 56: whoever brings the record, it counts from the write."""
+    hand = Hand().start()
+    sent = hand.clock.boottime
+    put = hand.write
+    spec = {**put.lease["spec"], "leaseDurationSeconds": 17}
+    lease = hand.store.put({**put.lease, "spec": spec})
+    hand.clock.advance(0.5)
+    hand.bring_all()
+    hand.say(m.LeaseWritten(request_id=put.request_id, lease=lease))
+    assert hand.core.belief.boottime_deadline == pytest.approx(sent + longest(17))
+
+
+def test_rule_14_constant_edits_are_no_reason_for_a_hot_loop():
+    """Rule 14, faults 24 and 56: what puts the record right is paced when it fails."""
+    hand = Hand(lease_duration=60, renew_deadline=45.0, renew_interval=20.0).lead()
+    hand.store.edit(leaseDurationSeconds=39)
+    hand.bring_all()
+    for number in range(400):
+        if hand.state is not State.LEADER:
+            break
+        if hand.all_open(m.UpdateLease):
+            hand.store.edit(leaseDurationSeconds=40 + number % 2)
+            hand.unknown()
+        elif hand.all_open(m.GetLease):
+            hand.fetched()
+        else:
+            hand.wait(0.05)
+    puts = [o for o in hand.out if isinstance(o, m.UpdateLease)]
+    assert 3 < len(puts) < 60
+
+
+def test_rule_14_longer_duration_costs_nobody_safety():
+    """Rule 14, fault 37: rivals wait longer, and the next renewal puts it right."""
+    hand = Hand().lead()
+    ends = hand.core.belief.boottime_deadline
+    hand.store.edit(leaseDurationSeconds=3600)
+    hand.bring_all()
+    assert hand.core.belief.boottime_deadline == ends
+    assert not hand.all_open(m.UpdateLease)
+    hand.wait(R)
+    assert hand.write.lease["spec"]["leaseDurationSeconds"] == 20
+    hand.written()
+    assert not hand.events(m.ErrorOccurred)

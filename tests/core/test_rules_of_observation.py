@@ -8,8 +8,18 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.record import format_time
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import MICROSECONDS
+from kubernetes_leader_election.errors import LeaseApiError
 from tests.core.harness import WALL, Hand
-from tests.core.stories import D, L, R, candidate, held_by_b, reasons, wait_in_full
+from tests.core.stories import (
+    D,
+    L,
+    R,
+    candidate,
+    held_by_b,
+    keep_watching,
+    reasons,
+    wait_in_full,
+)
 
 
 @pytest.mark.parametrize(
@@ -229,14 +239,10 @@ def test_rule_05_own_late_acquire_is_free():
     hand.unknown()
     hand.fetched()
     hand.unknown()
-    hand.rival_holds()
     hand.fetched()
-    assert hand.state is State.WAITING
-    hand.store.delete()
-    hand.bring_all()
+    assert hand.state is State.CONTENDING, "it lets a while pass after failed writes"
     hand.commit(late)
     hand.bring_all()
-    assert hand.state is State.CONTENDING, "it lets a while pass after failed writes"
     hand.wait(1.0)
     assert hand.state is State.ACQUIRING
     hand.written()
@@ -256,7 +262,7 @@ def test_rule_05_own_late_acquire_is_free():
 def test_rule_05_own_old_record_is_not_free_after_another_held_the_lease(
     holder, rival, restored
 ):
-    """Rule 5, fault 41, G1: "such a record comes back only by a restore"."""
+    """Rule 5, fault 41, G1: "a write that another one's record overtook"."""
 
     def shown(version):
         lease = hand.store.lease
@@ -314,6 +320,137 @@ def test_rule_05_stop_during_an_acquire_that_did_not_land_is_over_at_once():
     """Rule 5, fault 13: there is nothing to release then."""
     hand = Hand().start()
     hand.say(m.StopAsked())
-    hand.failed()
+    number = hand.write.request_id
+    error = LeaseApiError("no connection", outcome="not done")
+    hand.say(m.RequestFailed(request_id=number, error=error))
     assert hand.state is State.STOPPED
     assert not hand.open
+
+
+@pytest.mark.parametrize("read", ["fetched", "failed", "unknown"])
+def test_rule_05_stop_during_an_acquire_that_was_refused_looks_once(read):
+    """Rule 5, fault 13: one read tells what was refused and never applied."""
+    hand = Hand().start()
+    hand.say(m.StopAsked())
+    hand.failed()
+    if read == "fetched":
+        hand.fetched()
+    else:
+        getattr(hand, read)(hand.read)
+    assert hand.state is State.STOPPED
+    assert not hand.open
+
+
+def _other_lease(hand):
+    """Let b create the Lease and lead, then let it be deleted."""
+    hand.store.edit(**held_by_b())
+    hand.fetched()
+    assert hand.state is State.WAITING
+    hand.store.delete()
+
+
+@pytest.mark.parametrize("heard", ["deletion", "nothing", "404"])
+@pytest.mark.parametrize("stopped", [False, True], ids=["goes on", "stopped between"])
+def test_rule_05_creating_write_that_lands_after_another_led_is_not_ours(
+    heard, stopped
+):
+    """Rule 5, faults 29 and 36, G1: "a write that another one's record overtook"."""
+    hand = Hand().start()
+    late = hand.write
+    if stopped:
+        hand.say(m.StopAsked())
+    hand.unknown()
+    if stopped:
+        hand.fetched()
+        assert hand.state is State.STOPPED
+        hand.say(m.StartAsked())
+    _other_lease(hand)
+    if heard == "deletion":
+        hand.bring_all()
+    elif heard == "404":
+        hand.watch_ends(error="connection reset")
+        hand.fetched()
+    hand.commit(late)
+    hand.bring_all()
+    if hand.state is not State.WAITING:
+        hand.fetched()
+    wait_in_full(hand)
+
+
+def test_rule_05_acquire_that_another_overtook_is_not_led_when_it_lands():
+    """Rule 5, fault 36, G1: nor while it is still waited for."""
+    hand = Hand().start()
+    hand.store.edit(**held_by_b())
+    hand.bring_all()
+    late = hand.write
+    assert hand.state is State.ACQUIRING, "its own write is still under way"
+    hand.store.delete()
+    hand.bring_all()
+    hand.written(late)
+    assert not hand.leads
+    assert not hand.events(m.LeadershipAcquired)
+
+
+def test_rule_05_old_news_of_another_overtake_nothing():
+    """Rule 5, fault 39, G8: a read that lags behind the base of a try proves nothing."""
+    hand = candidate(leaseDurationSeconds=3)
+    keep_watching(hand, 3)
+    before = hand.store.lease
+    hand.commit()
+    hand.unknown()
+    hand.fetched(before)
+    assert not hand.leads
+    hand.wait(1.0)
+    assert hand.state is State.ACQUIRING
+    hand.conflict()
+    hand.fetched()
+    assert hand.leads
+
+
+def _sees(hand, what):
+    if what == "rival":
+        hand.rival_holds()
+    elif what == "namesake":
+        hand.rival_holds("a", renewed=WALL + 7)
+    elif what == "free":
+        hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    elif what == "another Lease":
+        hand.store.delete()
+        hand.store.edit(**held_by_b())
+    else:
+        hand.store.delete()
+
+
+@pytest.mark.parametrize(
+    "what", ["rival", "namesake", "free", "another Lease", "deletion"]
+)
+@pytest.mark.parametrize("when", ["while it leads", "after its term", "as it releases"])
+def test_rule_05_own_record_that_a_backup_brought_back_is_not_free(what, when):
+    """Rule 5, fault 41, G1: touched or not, "whatever its version"."""
+    hand = Hand().lead()
+    backup = hand.store.lease
+    if when == "after its term":
+        hand.wait(L)
+        hand.fetched()
+    elif when == "as it releases":
+        hand.say(m.StopAsked())
+        hand.work_ends()
+    _sees(hand, what)
+    hand.bring_all()
+    if when == "as it releases":
+        assert hand.state is State.STOPPED
+        hand.say(m.StartAsked())
+    else:
+        hand.work_ends()
+    version = hand.store.version
+    hand.store.restore(backup)
+    hand.store.version = version + 1000
+    hand.store.edit(metadata={"labels": {"touched": "yes"}})
+    if hand.all_open(m.WatchLease):
+        hand.bring()
+    else:
+        hand.fetched()
+    if hand.state is State.ACQUIRING:  # it was free or gone, and is taken already
+        hand.conflict()
+        hand.fetched()
+    wait_in_full(hand)

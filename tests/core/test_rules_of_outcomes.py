@@ -354,3 +354,141 @@ def test_rule_10_leader_whose_writes_always_conflict_tells_of_it_once():
     assert lost.reason == "renew_deadline"
     (error,) = (str(e.error) for e in told if isinstance(e, m.ErrorOccurred))
     assert "3 writes in a row met a conflict (409)" in error
+
+
+REFUSALS = (400, 401, 403, 404, 408, 422, 429)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize("how", ["watch", "next try", "read"])
+def test_rule_10_renewal_that_was_refused_though_applied_is_found(status, how):
+    """Rule 10, fault 55: "A stamp that is seen outweighs any status"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    sent = hand.clock.boottime
+    hand.commit()
+    hand.failed(status=status)
+    if how == "watch":
+        hand.bring_all()
+    elif how == "next try":
+        hand.wait(1.0)
+        hand.written()
+        hand.fetched()
+    else:
+        hand.watch_ends(error="connection reset")
+        hand.fetched()
+    assert not reasons(hand)
+    assert hand.core.belief.boottime_deadline == sent + L
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize("how", ["watch", "read"])
+def test_rule_10_acquire_that_was_refused_though_applied_is_led(status, how):
+    """Rule 10, fault 55, G8: it costs a round trip, and not a duration."""
+    hand = Hand().start()
+    sent = hand.clock.boottime
+    hand.commit()
+    hand.failed(status=status)
+    if how == "watch":
+        hand.bring_all()
+    else:
+        hand.fetched()
+    assert hand.leads
+    assert hand.core.belief.boottime_deadline == sent + L
+
+
+def test_rule_10_acquire_that_lands_after_it_was_refused_is_found():
+    """Rule 10, fault 55: what sends again may be slow; the stamp is known even then."""
+    hand = Hand().start()
+    late = hand.write
+    hand.failed(status=408)
+    hand.fetched()
+    assert hand.state is State.CONTENDING
+    hand.commit(late)
+    hand.bring_all()
+    hand.wait(1.0)
+    hand.written()
+    assert hand.leads
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+@pytest.mark.parametrize("when", ["before the answer", "after it"])
+def test_rule_10_stop_releases_an_acquire_that_was_refused_though_applied(status, when):
+    """Rules 5 and 10, faults 13 and 55, G7: the Lease is not left held for D."""
+    hand = Hand().start()
+    hand.commit()
+    if when == "before the answer":
+        hand.say(m.StopAsked())
+        hand.failed(status=status, retry_after=60.0)
+        hand.wait(2 * T)
+    else:
+        hand.failed(status=status, retry_after=60.0)
+        hand.wait(T)
+        hand.say(m.StopAsked())
+    hand.fetched()
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize("answer", ["failed", "unknown", "conflict"])
+def test_rule_10_read_from_before_the_doubt_decides_nothing(answer):
+    """Rule 10, fault 13: it left before the write that it should tell of was applied."""
+    hand = Hand().start()
+    hand.watch_ends(error="connection reset")
+    old = hand.read
+    hand.say(m.StopAsked())
+    hand.commit()
+    getattr(hand, answer)()
+    hand.say(m.LeaseNotFound(request_id=old.request_id))
+    assert hand.state is State.WITHDRAWING
+    hand.wait(0.1)
+    hand.fetched()
+    hand.written()
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize("how", ["watch", "next try"])
+def test_rule_12_release_that_was_refused_though_applied_is_over(how):
+    """Rule 12, fault 55: the Lease is free, whatever was answered."""
+    hand = Hand().lead()
+    released(hand)
+    hand.commit()
+    hand.failed(status=408)
+    if how == "watch":
+        hand.bring_all()
+    else:
+        hand.wait(1.0)
+        hand.written()
+        hand.fetched()
+    assert hand.state is State.STOPPED
+
+
+def test_rule_12_renewal_that_was_refused_though_applied_is_released():
+    """Rule 12, fault 55: it is still "this very term"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.commit()
+    hand.failed(status=408)
+    released(hand)
+    hand.written()
+    hand.fetched()
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
+def test_rule_10_refused_candidate_writes_less_and_less_often():
+    """Rule 10, faults 24 and 34: its reads work, and are no reason for a hot loop."""
+    hand = Hand().start()
+    for _ in range(200):
+        if hand.all_open(m.CreateLease):
+            hand.failed(status=403)
+        elif hand.all_open(m.GetLease):
+            hand.fetched()
+        else:
+            hand.wait(0.1)
+    puts = [o for o in hand.out if isinstance(o, m.CreateLease)]
+    assert len(puts) < 2 * (hand.clock.boottime - 1000.0) + 5
+    gets = [o for o in hand.out if isinstance(o, m.GetLease)]
+    assert len(gets) <= len(puts) + 3

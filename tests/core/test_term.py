@@ -111,7 +111,7 @@ def test_term_finds_its_confirmed_and_its_pending_writes():
     assert term.find(carrying(first.stamp)) is first
     assert term.find(carrying(second.stamp)) is second
     assert term.find(carrying(third.stamp)) is None
-    assert term.stamps() == [first.stamp, second.stamp]
+    assert term.tries() == [first, second]
 
 
 def test_confirming_a_try_counts_from_when_it_was_sent():

@@ -127,7 +127,7 @@ class Answers(Sightings):
         if self._take_write(message.request_id) is None:
             return
         # Rule 10: perhaps our own write; read and look for our stamp.
-        self._doubt = True
+        self._doubt_write()
         self._conflicts += 1
         if self._conflicts == MANY_CONFLICTS and self._term is not None:
             # Said once in a row of them: else a term would end without any error.
@@ -160,13 +160,20 @@ class Answers(Sightings):
 
     def _in_doubt(self, error: LeaseApiError) -> None:
         self._emit(m.ErrorOccurred(error=error))
-        self._doubt = True
+        self._doubt_write()
         self._want_read(self._backoff(self._failures, error))
         self._count_failure()
         # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
         self._retry_at = self._now.boottime + self._backoff(self._write_failures)
         self._write_at = max(self._write_at, self._retry_at)
         self._write_failures += 1
+
+    def _doubt_write(self) -> None:
+        """Take it that a write may have been applied, or may still be."""
+        self._doubt = True
+        if self.state in WRITE_DECIDES:
+            # A read that left before this one was in doubt shows nothing of it.
+            self._orders.abandon_read()
 
     def _on_failed(self, request_id: int, error: LeaseApiError) -> None:
         """
@@ -191,7 +198,8 @@ class Answers(Sightings):
         if self.state not in WRITE_DECIDES:
             return  # the next try, or the watch, shows what came of it
         if error.status is not None or error.outcome != "not done":
-            self._doubt = self._refused = True
+            self._doubt_write()
+            self._refused = True
             self._want_read(self._asked(error))
         elif self.state is State.ACQUIRING:
             self._change(self._verdict() or Fact.FREE)
