@@ -18,6 +18,7 @@ from typing import Any
 
 from kubernetes_leader_election.testing.simulation.store import Stored
 from kubernetes_leader_election.testing.simulation.witness import (
+    ASSUMED_DURATION,
     Order,
     Witness,
     stamp_of,
@@ -49,13 +50,18 @@ class Checks:
     """
 
     def __init__(
-        self, *, excuse_span: float, report: Callable[[Violation], None]
+        self,
+        *,
+        excuse_span: float,
+        report: Callable[[Violation], None],
+        rho: float = 0.1,
     ) -> None:
         self.violations: list[Violation] = []
         self.leader_changes = 0
         self.terms = 0
         self._report = report
         self._span = excuse_span
+        self._rho = rho
         self._excused_until = -math.inf
         self._deletion_until = -math.inf
         self._deleted_uid = ""
@@ -256,7 +262,7 @@ class Checks:
         Check a term that is said to be lost to what stands in the Lease now.
 
         G8: what proves nothing ends no term. A lagging read cannot be told from a
-        restore, nor a write that was refused and sent again from another's: they may.
+        restore, so it may.
         """
         if who.loss_excused or time < self._restored_at + self._span:
             return
@@ -306,6 +312,10 @@ class Checks:
         deleted: bool = False,
     ) -> None:
         """Note that a process was shown a Lease, its deletion, or None: there is none."""
+        if deleted and stored is not None:
+            if (stored.restores, stored.version) > who.newest:
+                who.newest = (stored.restores, stored.version)
+                who.rivals += 1
         if stored is None or deleted:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -320,7 +330,13 @@ class Checks:
         if key != who.last_key:
             who.last_key = key
             who.last_seen = stored
+            who.since = monotonic
             who.seen.setdefault(key, monotonic)
+            stamp, mark = stamp_of(stored), (stored.restores, stored.version)
+            if mark > who.newest:
+                who.newest = mark
+                if stored.held and stamp not in who.stamps:
+                    who.rivals += 1
 
     def ordered(
         self,
@@ -336,7 +352,18 @@ class Checks:
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         newcomer = seen is None or not seen.held
-        return Order(who, lease, boottime, monotonic, time, newcomer, seen, absent)
+        return Order(
+            who,
+            lease,
+            boottime,
+            monotonic,
+            time,
+            newcomer,
+            seen,
+            absent,
+            who.rivals,
+            who.since,
+        )
 
     def _check_order(
         self, time: float, who: Witness, lease: Mapping[str, Any], boottime: float
@@ -401,13 +428,18 @@ class Checks:
             self._creates(time, order)
         else:
             self._replaces(time, order, before, after)
-        who.stamps.add(stamp_of(after))
+        stamp = stamp_of(after)
+        who.stamps.add(stamp)
+        lawful = not self._is_of_another_past(order.base)
+        who.stamp_rivals[stamp] = order.rivals if lawful else math.inf
 
     def _creates(self, time: float, order: Order) -> None:
         who = order.witness
         seen = who.last_seen
         if order.was_newcomer:
-            if time < self._deletion_until:
+            # Who was shown another's record since it ordered this is no newcomer when
+            # it lands: it must not take it for its own (rule 5).
+            if time < self._deletion_until and who.rivals == order.rivals:
                 self.excuse(time)
             return
         if self.may_overlap(time):
@@ -459,6 +491,7 @@ class Checks:
                 text = f"releases while work of term {who.work_term} runs"
                 self.broken(time, "G5", who.name, text)
             return
+        self._check_taken_back(time, order, before)
         if (
             not before.held
             or stamp_of(before) in who.stamps
@@ -474,6 +507,62 @@ class Checks:
                 f"{max(0.0, waited):.3f} s; it was good for {needed} s"
             )
             self.broken(time, "G5", who.name, text)
+
+    def _check_taken_back(self, time: float, order: Order, before: Stored) -> None:
+        """
+        Check that a record of its own that others overtook is waited for in full.
+
+        It came back by a restore, or landed after a deletion: they may believe.
+        """
+        who = order.witness
+        known = who.stamp_rivals.get(stamp_of(before), math.inf)
+        if not before.held or known >= order.rivals:
+            return
+        base = order.base
+        waited = order.monotonic - order.since
+        needed = who.duration_of(before)
+        if base is not None and base.key == before.key and waited < needed - TOLERANCE:
+            text = (
+                f"takes its own record back {waited:.3f} s after it was there again, "
+                f"though others had the Lease since; it was good for {needed} s"
+            )
+            self.broken(time, "G5", who.name, text)
+
+    # A record that is cut short -----------------------------------------------
+
+    def cut_short(
+        self, time: float, who: Witness, stored: Stored, boottime: float
+    ) -> None:
+        """Note that a process is shown its own record, good for less than it wrote."""
+        if (
+            not who.open_term
+            or time < self._restored_at + self._span
+            or stored.key[3] != who.term_acquire
+            or stamp_of(stored) not in who.stamps
+        ):
+            return
+        lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
+        if lasts < who.own_duration:
+            good_for = (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+            limit, stamp = boottime + max(0.0, good_for), stamp_of(stored)
+            # Each renewal begins anew; to see the same again puts nothing off.
+            anew = stamp != who.cut_stamp
+            who.cut_stamp = stamp
+            who.cut_until = limit if anew else min(who.cut_until, limit)
+
+    def goes_by_its_record(self, time: float, who: Witness, boottime: float) -> None:
+        """
+        Check until when a process will believe after it saw its record cut short.
+
+        G2: others take over when the record is over, not when it should be.
+        """
+        seen = who.last_seen
+        if seen is not None and seen.duration == who.own_duration:
+            who.cut_until = math.inf  # it was put right, or another's is seen
+        elif boottime > who.cut_until + TOLERANCE:
+            late = boottime - who.cut_until
+            text = f"would believe {late:.6f} s longer than its record allows"
+            self.broken(time, "G2", who.name, text)
 
     # The end of a process -----------------------------------------------------
 

@@ -379,6 +379,74 @@ def edit(world: World, fault: Fault) -> bool:
     return True
 
 
+# Attacks ----------------------------------------------------------------------
+
+
+def late_create(world: World, fault: Fault) -> bool:
+    """
+    Hold the next write that creates the Lease; let it land after another one led.
+
+    After ``length`` the Lease is deleted, which its holder does not hear of for a
+    while, and the write lands.
+    """
+    network = world.network
+    if network.store.current is not None or network.holds_create:
+        return False
+    network.holds_create = True
+    world.after(fault.length, _land_late, world)
+    return True
+
+
+def _land_late(world: World) -> None:
+    network, leader = world.network, world.leader()
+    if network.held is None or leader is None or network.store.current is None:
+        network.let_held_land()
+        return
+    for watch in network.watches:
+        if watch.sink.link is leader.link:
+            watch.drop += 3
+    delete(world, Fault(at=world.time, kind="delete"))
+    # It may be the leader's own, which is right to lose what was deleted.
+    network.held.sender.witness.loss_excused = True
+    network.let_held_land()
+
+
+def roll_back(world: World, fault: Fault) -> bool:
+    """Restore a former holder's record, at higher versions, and touch a label."""
+    network = world.network
+    store = network.store
+    if not store.roll_back():
+        return False
+    assert store.current is not None
+    world.checks.restored(world.time, store.current.version)
+    network.end_watches(None, DISCONNECTED)
+    return label(world, fault)
+
+
+def cap(world: World, fault: Fault) -> bool:
+    """Let a policy cut each duration that is written to ``amount`` seconds."""
+    world.network.store.cap = int(fault.amount)
+    # What was cut, and not answered, its writer cannot know.
+    world.checks.excuse(world.time + fault.length)
+    world.after(fault.length, _uncap, world)
+    return True
+
+
+def _uncap(world: World) -> None:
+    world.network.store.cap = None
+
+
+def shorten(world: World, fault: Fault) -> bool:
+    """Edit the duration to ``amount`` seconds by hand."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    store.edit(world.time, {"leaseDurationSeconds": int(fault.amount)})
+    world.checks.excuse(world.time)
+    world.network.tell_watches()
+    return True
+
+
 ON_NODE: Final[dict[str, OnNode]] = {
     "crash": crash,
     "second start": second_start,
@@ -409,6 +477,10 @@ ON_WORLD: Final[dict[str, OnWorld]] = {
     "label": label,
     "wish": wish,
     "edit": edit,
+    "late create": late_create,
+    "roll back": roll_back,
+    "cap": cap,
+    "shorten": shorten,
 }
 WITH_RIVAL: Final = frozenset(
     {"crash", "freeze", "wall step", "rate", "cut", "trouble"}

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.faults import EDITS, ON_NODE
-from kubernetes_leader_election.testing.simulation.network import OUTAGES
+from kubernetes_leader_election.testing.simulation.network import LIES, OUTAGES
 from kubernetes_leader_election.testing.simulation.plan import (
     RHO,
     Fault,
@@ -294,6 +294,41 @@ def _draw_faults(
     return tuple(faults)
 
 
+def _attacks(
+    seed: int, profile: Profile, *, until: float, longest: int
+) -> tuple[Fault, ...]:
+    """
+    Draw what once broke the core, each in a few worlds, beside their other faults.
+
+    They are drawn apart: the other faults of a seed stay what they are.
+    """
+    if profile in ("three", "wild clocks"):
+        return ()  # worlds that something is measured in
+    draw = random.Random(f"attacks {profile} {seed}")
+    drawn = [
+        ("late create", "", 0.0, draw.uniform(0.2, 0.8) * longest),
+        ("roll back", "", 0.0, 0.0),
+        ("cap", "", draw.choice((1, 2, longest - 1)), draw.uniform(0.5, 2) * longest),
+        ("shorten", "", draw.choice((1, 2, longest / 2, longest - 1)), 0.0),
+        ("outage", draw.choice(tuple(LIES)), 0.0, _length(draw, longest)),
+    ]
+    faults = []
+    for kind, detail, amount, wanted in drawn:
+        length = min(wanted, 0.4 * until)
+        at = 0.0 if kind == "late create" else draw.uniform(0.1, 1.0) * (until - length)
+        if draw.random() < 0.15:
+            faults.append(
+                Fault(
+                    at=round(at, 3),
+                    kind=kind,
+                    length=round(length, 3),
+                    amount=float(int(amount)),
+                    detail=detail,
+                )
+            )
+    return tuple(faults)
+
+
 # Profiles ---------------------------------------------------------------------
 
 
@@ -431,18 +466,20 @@ def _faulty(
     until = max(bad_for * longest, at_least)
     probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
     draw.shuffle(probes)
+    drawn = _draw_faults(
+        draw,
+        [node.name for node in nodes],
+        count=draw.randint(*faults),
+        until=until,
+        longest=longest,
+        often=often or {},
+    )
+    attacks = _attacks(seed, profile, until=until, longest=longest)
     return Plan(
         seed=seed,
         profile=profile,
         nodes=tuple(nodes),
-        faults=_draw_faults(
-            draw,
-            [node.name for node in nodes],
-            count=draw.randint(*faults),
-            until=until,
-            longest=longest,
-            often=often or {},
-        ),
+        faults=tuple(sorted((*drawn, *attacks), key=lambda fault: fault.at)),
         heal_at=until,
         probes=tuple(probes[:2]),
         ends=40.0 * max(20, longest) + until,

@@ -28,6 +28,7 @@ NOT_SENT = Answer(-1, None, "not sent: connection refused")
 UNAVAILABLE = Answer(503, None, "the server is currently unable to handle the request")
 GATEWAY_TIMEOUT = Answer(504, None, "Timeout: request did not complete")
 INTERNAL = Answer(500, None, "etcdserver: request timed out")
+AWAY = Answer(503, None, "the server is away; Retry-After: 999999")
 THROTTLED = Answer(429, None, "Too many requests, please try again later.")
 FORBIDDEN = Answer(403, None, "leases.coordination.k8s.io is forbidden")
 UNAUTHORIZED = Answer(401, None, "Unauthorized")
@@ -47,7 +48,24 @@ OUTAGES: dict[str, Answer | None] = {
 }
 """How an API server can fail; None: no answer ever."""
 
-COMMITS = frozenset({"504 after commit", "disconnect after commit"})
+LIES: dict[str, Answer | None] = {
+    "408 after commit": Answer(408, None, "Request Timeout"),
+    "403 after commit": FORBIDDEN,
+    "429 after commit": THROTTLED,
+    "come back in days": AWAY,
+}
+"""Outages in which who answers has not applied it, or asks for too much."""
+ANSWERS = OUTAGES | LIES
+
+COMMITS = frozenset(
+    {
+        "504 after commit",
+        "disconnect after commit",
+        "408 after commit",
+        "403 after commit",
+        "429 after commit",
+    }
+)
 ENDS_WATCHES = frozenset({"refused", "503", "disconnect after commit", "no namespace"})
 
 
@@ -175,6 +193,9 @@ class Network:
         self.watch_denied = False
         self.watches: dict[Watch, None] = {}
         self.requests = 0
+        self.holds_create = False
+        """The next creating write is held on its way."""
+        self.held: Ticket | None = None
         self.random = random.Random(seed)
 
     # Requests -----------------------------------------------------------------
@@ -185,6 +206,9 @@ class Network:
         link = ticket.sender.link
         world = self.world
         delay = link.delay + link.jitter * link.draw()
+        if self.holds_create and _creates(ticket):
+            self.holds_create, self.held = False, ticket
+            return
         if self.outage == "refused":
             world.after(delay, ticket.sender.answered, (ticket, NOT_SENT))
             return
@@ -198,11 +222,16 @@ class Network:
                 delay += link.draw() * link.held
         heappush(world.heap, (world.time + delay, world.number(), self._arrive, ticket))
 
+    def let_held_land(self) -> None:
+        """Let a write that was held arrive at last; nobody waits for its answer."""
+        ticket, self.held = self.held, None
+        self.holds_create = False
+        if ticket is not None:
+            self._arrive_again(ticket)
+
     def _arrive_again(self, ticket: Ticket) -> None:
         """Apply a copy of a request, long after; nobody waits for its answer."""
         if self.outage is None:
-            # It may have been refused before: a refusal says that it is not done.
-            ticket.sender.witness.loss_excused = True
             self._execute(ticket)
 
     def _arrive(self, ticket: Ticket) -> None:
@@ -213,7 +242,7 @@ class Network:
         elif answer is None and outage is not None:
             if outage in COMMITS:
                 self._execute(ticket)
-            answer = OUTAGES[outage]
+            answer = ANSWERS[outage]
             if answer is None:
                 return
         assert answer is not None
@@ -279,7 +308,7 @@ class Network:
             return
         store, world = self.store, self.world
         if self.outage is not None:
-            answer = OUTAGES[self.outage]
+            answer = ANSWERS[self.outage]
             if answer is not None:
                 self._end_later(watch, answer)
             return
@@ -406,6 +435,12 @@ class Network:
         """Put everything right, and end what hangs so that its readers notice."""
         self.recover()
         self.watch_denied = False
+        self.holds_create, self.held = False, None
+        self.store.cap = None
+
+
+def _creates(ticket: Ticket) -> bool:
+    return ticket.lease is not None and not ticket.lease["metadata"].get("uid")
 
 
 def summary(stored: Stored | None) -> str:

@@ -49,6 +49,7 @@ class Process(Wire):
             identity=settings.identity,
             own_duration=settings.lease_duration,
             renew_deadline=settings.renew_deadline,
+            stop_budget=settings.stop_budget,
         )
         super().__init__(world, node, name, witness)
         self.settings = settings
@@ -116,6 +117,8 @@ class Process(Wire):
             belief = core.belief
             if belief is not self.belief:
                 self._belief_changed(belief, now)
+            if self.witness.cut_until != NEVER:
+                self._check_cut()
             if self._just_lost:
                 self._just_lost = False
                 world.checks.after_loss(time, self.witness)
@@ -132,6 +135,12 @@ class Process(Wire):
                 self._arm(due)
         if before is not core.state:
             self._state_changed(before)
+
+    def _check_cut(self) -> None:
+        belief = self.core.term_deadline
+        if belief is not None:
+            deadline, checks = belief.boottime_deadline, self.world.checks
+            checks.goes_by_its_record(self.world.time, self.witness, deadline)
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""

@@ -112,6 +112,7 @@ class LeaseStore:
     __slots__ = (
         "_made",
         "_restores",
+        "cap",
         "current",
         "floor",
         "history",
@@ -127,6 +128,8 @@ class LeaseStore:
         self.floor = version
         self.current: Stored | None = None
         self.history: list[Change] = []
+        self.cap: int | None = None
+        """Seconds to which a policy cuts each duration that is written."""
         self._made = 0
         self._restores = 0
 
@@ -139,6 +142,8 @@ class LeaseStore:
         refused = refuse(spec)
         if refused is not None:
             return refused
+        if self.cap is not None and (spec.get("leaseDurationSeconds") or 0) > self.cap:
+            lease = {**lease, "spec": {**spec, "leaseDurationSeconds": self.cap}}
         current = self.current
         uid = metadata.get("uid")
         if current is None:
@@ -204,6 +209,23 @@ class LeaseStore:
         self.history = []
         self._restores += 1
         return True
+
+    def roll_back(self) -> bool:
+        """
+        Go back to when another one held the Lease, and count on from where it was.
+
+        So does a restore of etcd that raises the revision, as Kubernetes advises.
+        """
+        newest, current = self.version, self.current
+        if current is None or not current.held:
+            return False
+        for change in reversed(self.history):
+            past = change.stored
+            if change.type != "DELETED" and past.held and past.holder != current.holder:
+                self.restore(change.time)
+                self.version = newest + 100
+                return True
+        return False
 
     def compact(self) -> None:
         """Forget the history: every watch that starts in the past gets a 410."""

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.testing.simulation.network import (
+    AWAY,
     DISCONNECTED,
     FORBIDDEN,
     NO_NAMESPACE,
     NOT_SENT,
+    THROTTLED,
     Link,
     Ticket,
     Watch,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 ORDERS_A_SECOND = 50
 """Requests of one process in a second that no fault excuses: a hot loop (fault 24)."""
 
+_REFUSED = frozenset({-1, 400, 401, 403, 404, 408, 422, 429})
+"""Statuses that say of a request that it was not applied; -1: never sent."""
+_RETRY_AFTER = {THROTTLED: 1.0, AWAY: 999_999.0}
+
 _ERRORS: dict[tuple[int, str], LeaseApiError] = {}
 
 
@@ -39,12 +45,12 @@ def _error(answer: Answer) -> LeaseApiError:
     key = (answer.status, answer.reason)
     error = _ERRORS.get(key)
     if error is None:
-        not_done = answer.status in (-1, 400, 401, 403, 404, 422, 429)
+        not_done = answer.status in _REFUSED
         error = _ERRORS[key] = LeaseApiError(
             answer.reason,
             status=answer.status if answer.status > 0 else None,
             reason=answer.reason,
-            retry_after=1.0 if answer.status == 429 else None,
+            retry_after=_RETRY_AFTER.get(answer),
             outcome="not done" if not_done else "unknown",
         )
     return error
@@ -182,7 +188,7 @@ class Wire:
             return m.LeaseNotFound(request_id=number)
         if status == 409 or (status == 422 and "must be specified" in reason):
             return m.WriteConflict(request_id=number, message=reason)
-        if status in (-1, 400, 401, 403, 404, 422, 429):
+        if status in _REFUSED:
             return m.RequestFailed(request_id=number, error=_error(answer))
         return m.OutcomeUnknown(request_id=number, error=_error(answer))
 
@@ -190,6 +196,15 @@ class Wire:
         world = self.world
         monotonic = self.node.clocks.read(world.time)[1]
         world.checks.observed(self.witness, monotonic, stored)
+        if stored is not None and stored.duration != self.witness.own_duration:
+            self._note_duration(stored)
+
+    def _note_duration(self, stored: Stored) -> None:
+        """Note that a process sees how its own record, as it stands, was cut short."""
+        world, who = self.world, self.witness
+        if stored is world.network.store.current:
+            boottime = self.node.clocks.read(world.time)[0]
+            world.checks.cut_short(world.time, who, stored, boottime)
 
     def _abandon(self, request: m.AbandonRequest) -> None:
         number = request.request_id
@@ -240,6 +255,8 @@ class Wire:
             stored,
             deleted=kind == "DELETED",
         )
+        if kind != "DELETED" and stored.duration != self.witness.own_duration:
+            self._note_duration(stored)
         if world.recorder is not None:
             text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"
             world.recorder.event(world.time, self.name, text)

@@ -24,6 +24,8 @@ class Witness:
     __slots__ = (
         "absent_since",
         "belief_since",
+        "cut_stamp",
+        "cut_until",
         "deletion",
         "excused_work_until",
         "frozen",
@@ -35,14 +37,19 @@ class Witness:
         "loss_excused",
         "lost_at",
         "name",
+        "newest",
         "open_term",
         "ours",
         "own_duration",
         "ran_out",
         "renew_deadline",
+        "rivals",
         "seen",
         "shown",
+        "since",
+        "stamp_rivals",
         "stamps",
+        "stop_budget",
         "term",
         "term_acquire",
         "token_from",
@@ -57,6 +64,7 @@ class Witness:
         identity: str,
         own_duration: int,
         renew_deadline: float,
+        stop_budget: float = 0.0,
         ours: bool = True,
         keeps_rules: bool = True,
     ) -> None:
@@ -66,9 +74,21 @@ class Witness:
         self.keeps_rules = keeps_rules
         self.own_duration = own_duration
         self.renew_deadline = renew_deadline
+        self.stop_budget = stop_budget
+        self.cut_stamp: tuple[object, ...] = ()
+        self.cut_until = math.inf
+        """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
         self.seen: dict[Key, float] = {}
         self.last_key: Key | None = None
         self.last_seen: Stored | None = None
+        self.since = 0.0
+        """Its monotonic clock when the record that it was shown last was new to it."""
+        self.newest = (0, 0)
+        """Restores and version of the newest record that it was shown."""
+        self.rivals = 0
+        """How often it was shown, as news, that others changed the Lease."""
+        self.stamp_rivals: dict[tuple[object, ...], float] = {}
+        """The same when each of its applied writes was ordered."""
         self.absent_since: float | None = None
         self.deletion = (0, 0)
         """Restores and version at the last deletion that was shown."""
@@ -114,3 +134,6 @@ class Order:
     """Ordered by a process that had never seen the Lease held."""
     base: Stored | None
     absent_for: float
+    rivals: int = 0
+    since: float = 0.0
+    """Of the witness, when it was ordered."""

@@ -113,7 +113,7 @@ class World:
         """Orders what happens at one instant: first come, first served."""
         # The longest anybody can believe or wait, on the slowest clock allowed.
         span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
-        self.checks = Checks(excuse_span=span, report=self._violated)
+        self.checks = Checks(excuse_span=span, report=self._violated, rho=RHO)
         settings = plan.nodes[0].settings
         store = LeaseStore(name=settings.lease_name, namespace=settings.namespace)
         seeds = random.Random(plan.seed)
