@@ -15,6 +15,7 @@ from typing import Any
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.life import Former
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.orders import Orders
 from kubernetes_leader_election.core.record import Snapshot, Stamp
@@ -566,3 +567,85 @@ class WatchIsOpenedAgainAtOnce(Election):
     def _watch_broke(self, error: Any) -> None:
         super()._watch_broke(error)
         self._watch_at = self._now.boottime
+
+
+# Attacks ------------------------------------------------------------------------
+
+
+@planted("G1 G2 G5", seeds=300)
+class LateCreatingWriteIsOwnWhoeverLedSince(Election):
+    """A creating write that lands after another led, and was deleted, is led (rule 5)."""
+
+    def _forget_overtaken(self, snapshot: Snapshot) -> None:
+        tries = self._tries
+        super()._forget_overtaken(snapshot)
+        self._tries = tries
+
+    def _forget_deleted(self, resource_version: str, version: int | None) -> None:
+        del resource_version, version
+
+
+@planted("G1 G2 G5", seeds=300)
+class FormerRecordIsFreeWhoeverLedSince(Election):
+    """The record of an ended term that a backup brings back is taken (rule 5)."""
+
+    def _forget_overtaken(self, snapshot: Snapshot) -> None:
+        former = self._former
+        super()._forget_overtaken(snapshot)
+        self._former = former
+
+    def _remember_term(self, term: Term) -> None:
+        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+
+
+@planted("G1 G2 G5", seeds=300)
+class RivalSeenByALeaderIsNotNoted(Election):
+    """The sighting that ends a term does not overtake its writes (rule 5)."""
+
+    def _remember_term(self, term: Term) -> None:
+        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+
+
+@planted("G8", seeds=60)
+class RefusedWriteIsForgotten(Election):
+    """A status outweighs the stamp that is seen afterwards (rule 10)."""
+
+    def _on_failed(self, request_id: int, error: Any) -> None:
+        write = self._orders.write
+        super()._on_failed(request_id, error)
+        if write is None or write.request_id != request_id:
+            return
+        self._tries = [t for t in self._tries if t.stamp != write.stamp]
+        if self._term is not None:
+            pending = self._term.pending
+            self._term.pending = [t for t in pending if t.stamp != write.stamp]
+
+
+@planted("G7 G8", seeds=200)
+class ServerMayAskToWaitForDays(Election):
+    """Retry-After is honoured whatever it says (fault 54)."""
+
+    def _longest_asked(self) -> float:
+        return float("inf")
+
+
+@planted("G1 G2", seeds=60)
+class RecordCutShortIsNotMinded(Election):
+    """The leader goes by its own D, and rivals by the record (rule 14)."""
+
+    def _cut_to(self, snapshot: Snapshot) -> int | None:
+        del snapshot
+
+
+@planted("G2", seeds=300)
+class CutRecordCountsFromTheLastLook(Election):
+    """To read a record that was cut short again puts the deadline off (rule 14)."""
+
+    def _mind_duration(self, term: Term, lasts: int, *, answered: bool) -> None:
+        term.belief = believe(
+            term=term.number,
+            token=term.token,
+            sent=term.confirmed.sent,
+            settings=self.settings,
+        )
+        super()._mind_duration(term, lasts, answered=answered)

@@ -45,6 +45,8 @@ class Sightings(Life):
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
+        if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
+            self._retry_at = 0.0
         if state is ACQUIRING:
             self._take_acquiring(snapshot)
         elif state is WITHDRAWING:
@@ -151,6 +153,14 @@ class Sightings(Life):
         settings = self.settings
         needed = settings.renew_interval + settings.request_timeout
         return longest_deadline(lasts, settings) >= needed
+
+    def _shows_that_one_can_lead(self, snapshot: Snapshot) -> bool:
+        """Tell whether another's write got through: then so may ours, when it is time."""
+        holder = snapshot.record.holder_identity
+        if not holder or holder == self.settings.identity:
+            return False
+        lasts = self._cut_to(snapshot)
+        return lasts is None or self._can_lead_with(lasts)
 
     def _mind_duration(self, term: Term, lasts: int, *, answered: bool) -> None:
         """

@@ -425,7 +425,7 @@ class Checks:
                     self.excuse(time)  # it compares wall clocks: as good as an editor
             return
         if before is None:
-            self._creates(time, order)
+            self._creates(time, order, after)
         else:
             self._replaces(time, order, before, after)
         stamp = stamp_of(after)
@@ -433,14 +433,17 @@ class Checks:
         lawful = not self._is_of_another_past(order.base)
         who.stamp_rivals[stamp] = order.rivals if lawful else math.inf
 
-    def _creates(self, time: float, order: Order) -> None:
+    def _creates(self, time: float, order: Order, after: Stored) -> None:
         who = order.witness
         seen = who.last_seen
         if order.was_newcomer:
             # Who was shown another's record since it ordered this is no newcomer when
-            # it lands: it must not take it for its own (rule 5).
-            if time < self._deletion_until and who.rivals == order.rivals:
-                self.excuse(time)
+            # it lands: it must not take it for its own (rule 5). But whoever waits for
+            # that record waits for less than the last holder may believe for.
+            shorter = who.duration_of(after) < self._deleted_duration
+            if time < self._deletion_until:
+                if shorter or who.rivals == order.rivals:
+                    self.excuse(time)
             return
         if self.may_overlap(time):
             return
@@ -535,8 +538,7 @@ class Checks:
     ) -> None:
         """Note that a process is shown its own record, good for less than it wrote."""
         if (
-            not who.open_term
-            or time < self._restored_at + self._span
+            time < self._restored_at + self._span
             or stored.key[3] != who.term_acquire
             or stamp_of(stored) not in who.stamps
         ):

@@ -412,8 +412,15 @@ def _land_late(world: World) -> None:
 
 
 def roll_back(world: World, fault: Fault) -> bool:
-    """Restore a former holder's record, at higher versions, and touch a label."""
+    """
+    Restore a former holder's record, at higher versions, and touch a label.
+
+    "after an edit": a hand makes somebody else the holder first, for ``length``.
+    """
     network = world.network
+    if fault.detail == "after an edit":
+        world.after(fault.length, _roll_back, world)
+        return edit(world, Fault(at=world.time, kind="edit", detail="garbage holder"))
     store = network.store
     if not store.roll_back():
         return False
@@ -421,6 +428,10 @@ def roll_back(world: World, fault: Fault) -> bool:
     world.checks.restored(world.time, store.current.version)
     network.end_watches(None, DISCONNECTED)
     return label(world, fault)
+
+
+def _roll_back(world: World) -> None:
+    roll_back(world, Fault(at=world.time, kind="roll back"))
 
 
 def cap(world: World, fault: Fault) -> bool:

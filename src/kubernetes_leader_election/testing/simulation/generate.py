@@ -308,6 +308,7 @@ def _attacks(
     drawn = [
         ("late create", "", 0.0, draw.uniform(0.2, 0.8) * longest),
         ("roll back", "", 0.0, 0.0),
+        ("roll back", "after an edit", 0.0, draw.uniform(0.01, 0.5) * longest),
         ("cap", "", draw.choice((1, 2, longest - 1)), draw.uniform(0.5, 2) * longest),
         ("shorten", "", draw.choice((1, 2, longest / 2, longest - 1)), 0.0),
         ("outage", draw.choice(tuple(LIES)), 0.0, _length(draw, longest)),

@@ -203,11 +203,14 @@ class LeaseStore:
         if not past or past[-1].version == self.version:
             return False
         last = past[-1]
-        self.current = None if last.type == "DELETED" else last.stored
         self.version = last.version
         self.floor = last.version
         self.history = []
         self._restores += 1
+        self.current = None
+        if last.type != "DELETED":
+            old = last.stored
+            self.current = Stored(old.lease, old.version, old.uid, self._restores)
         return True
 
     def roll_back(self) -> bool:
