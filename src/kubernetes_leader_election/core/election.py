@@ -294,7 +294,11 @@ class Election(Answers):
             heard, since = self._watch_news, orders.watch_since
             if heard < since:
                 heard = since
-            self._silent_at = heard + self._silence * observation.wait
+            lasts = observation.wait
+            if state is CONTENDING and lasts < self.settings.lease_duration:
+                # What has run out, and cannot be taken yet, need not be looked at.
+                lasts = self.settings.lease_duration
+            self._silent_at = heard + self._silence * lasts
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""

@@ -255,7 +255,10 @@ class Checks:
             text = f"term {term} lost, open is term {who.open_term or None}"
             self.broken(time, "G4", who.name, text)
         who.open_term = 0
-        who.lost_at = math.inf if drains else time
+        if drains:
+            who.lost_at = math.inf
+        else:
+            who.lost_at, who.cut_until = time, math.inf
 
     def lost_to(self, time: float, who: Witness, stored: Stored | None) -> None:
         """
@@ -537,11 +540,10 @@ class Checks:
         self, time: float, who: Witness, stored: Stored, boottime: float
     ) -> None:
         """Note that a process is shown its own record, good for less than it wrote."""
-        if (
-            time < self._restored_at + self._span
-            or stored.key[3] != who.term_acquire
-            or stamp_of(stored) not in who.stamps
-        ):
+        if stored.key[3] != who.term_acquire or stamp_of(stored) not in who.stamps:
+            return
+        if time < self._restored_at + self._span:
+            who.cut_until = math.inf
             return
         lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
         if lasts < who.own_duration:
