@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.testing.simulation.checkers import Checks
+from kubernetes_leader_election.testing.simulation.plan import RHO
 from kubernetes_leader_election.testing.simulation.store import LeaseStore
 from kubernetes_leader_election.testing.simulation.witness import Witness
 
@@ -16,10 +17,16 @@ class Scene:
 
     def __init__(self):
         self.found = []
-        self.checks = Checks(excuse_span=SPAN, report=self.found.append)
+        self.checks = Checks(excuse_span=SPAN, report=self.found.append, rho=RHO)
         self.store = LeaseStore(name="x", namespace="default")
         self.a, self.b = (
-            Witness(name=name, identity=name, own_duration=20, renew_deadline=15.0)
+            Witness(
+                name=name,
+                identity=name,
+                own_duration=20,
+                renew_deadline=15.0,
+                stop_budget=1.0,
+            )
             for name in "ab"
         )
 
@@ -347,3 +354,87 @@ def test_write_on_a_version_that_a_restore_undid_is_not_judged(scene, undone, br
     assert new.version == old.version
     scene.write(later + 1.0, scene.b, scene.lease("b", 30, new))
     assert scene.broken == broken
+
+
+def _rolled_back(scene, *, shown):
+    """Let b take over from a, and a backup bring a's record back, touched."""
+    scene.checks.observed(scene.b, 2.0, scene.first)
+    rivals = scene.write(25.0, scene.b, scene.lease("b", 30, scene.first))
+    if shown:
+        scene.checks.observed(scene.a, 25.0, rivals)
+    scene.checks.lost(25.0, scene.a, 1, drains=False)
+    scene.checks.work_ended(25.0, scene.a)
+    assert scene.store.roll_back()
+    back = scene.store.current
+    assert back.holder == "a"
+    scene.checks.restored(26.0, back.version)
+    scene.store.label(26.0, "touched")
+    scene.checks.observed(scene.a, 26.0, scene.store.current)
+    assert scene.store.current.version > rivals.version
+
+
+@pytest.mark.parametrize(
+    ("shown", "waits", "broken"),
+    [(True, 1.0, ["G5"]), (True, 20.0, []), (False, 1.0, [])],
+    ids=["at once", "after a full wait", "it never saw the other one"],
+)
+def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, broken):
+    """Rule 5: not excused by the restore that brought it back."""
+    _rolled_back(scene, shown=shown)
+    again = scene.lease("a", 50, scene.store.current)
+    scene.write(26.0 + waits, scene.a, again)
+    assert scene.broken == broken
+
+
+@pytest.mark.parametrize("shown", [False, True], ids=["unknowing", "knowing better"])
+def test_late_creating_write_is_excused_to_who_saw_no_other_leader(scene, shown):
+    """Rule 5: whoever was shown another's record meanwhile is no newcomer."""
+    checks, c = scene.checks, scene.b
+    late = scene.lease("b", 2)
+    order = checks.ordered(0.5, c, late, (0.5, 0.5))
+    if shown:
+        checks.observed(c, 2.0, scene.first)
+    scene.store.delete(5.0)
+    checks.deleted(5.0, scene.first.uid, 20)
+    answer = scene.store.put(5.1, late)
+    checks.applied(5.1, order, None, answer.stored)
+    assert checks.may_overlap(5.2) is not shown
+    assert scene.broken == []
+
+
+@pytest.mark.parametrize(
+    ("until", "broken"), [(22.0, ["G2"]), (9.0, [])], ids=["its own D", "the record's"]
+)
+def test_belief_that_outlasts_a_record_that_was_cut_short_breaks_g2(
+    scene, until, broken
+):
+    """Rule 14: others take over when the record is over."""
+    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
+    cut = scene.store.current
+    scene.checks.observed(scene.a, 6.0, cut)
+    scene.checks.cut_short(6.0, scene.a, cut, 6.0)
+    scene.checks.goes_by_its_record(6.0, scene.a, until)
+    assert scene.broken == broken
+    scene.checks.cut_short(8.0, scene.a, cut, 8.0)  # the same again puts nothing off
+    scene.checks.goes_by_its_record(8.0, scene.a, 10.0)
+    assert scene.broken == [*broken, "G2"]
+
+
+def test_record_that_was_put_right_is_trusted_as_before(scene):
+    """Rule 14: a renewal ends what an edit had cut."""
+    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
+    scene.checks.observed(scene.a, 6.0, scene.store.current)
+    scene.checks.cut_short(6.0, scene.a, scene.store.current, 6.0)
+    right = scene.write(6.1, scene.a, scene.lease("a", 7, scene.store.current, 1))
+    scene.checks.observed(scene.a, 6.2, right)
+    scene.checks.goes_by_its_record(6.2, scene.a, 21.0)
+    assert scene.broken == []
+
+
+def test_store_caps_what_is_written():
+    """A policy changes the duration of each write that is longer."""
+    scene = Scene()
+    scene.store.cap = 7
+    assert scene.store.put(1.0, scene.lease("a", 1)).stored.duration == 7
+    assert not scene.store.roll_back(), "nobody else held it"
+    assert not LeaseStore(name="x", namespace="default").roll_back()

@@ -54,7 +54,7 @@ class Checks:
         *,
         excuse_span: float,
         report: Callable[[Violation], None],
-        rho: float = 0.1,
+        rho: float,
     ) -> None:
         self.violations: list[Violation] = []
         self.leader_changes = 0

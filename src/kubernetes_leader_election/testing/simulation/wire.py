@@ -7,6 +7,7 @@ the client of the API do in a real process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -202,9 +203,12 @@ class Wire:
     def _note_duration(self, stored: Stored) -> None:
         """Note that a process sees how its own record, as it stands, was cut short."""
         world, who = self.world, self.witness
-        if stored is world.network.store.current:
-            boottime = self.node.clocks.read(world.time)[0]
-            world.checks.cut_short(world.time, who, stored, boottime)
+        current = world.network.store.current
+        if current is None or current.key != stored.key:
+            who.cut_until = math.inf  # it is old: whatever stands now is seen soon
+            return
+        boottime = self.node.clocks.read(world.time)[0]
+        world.checks.cut_short(world.time, who, stored, boottime)
 
     def _abandon(self, request: m.AbandonRequest) -> None:
         number = request.request_id
