@@ -39,7 +39,7 @@ def test_there_are_scenarios_enough():
 
 
 FAULTS = (1, 2, 3, 4, 8, 9, 10, 17, 19, 20, 21, 22, 23, 24, 25, 27, 28, 29, 31, 32)
-FAULTS += (34, 36, 37, 38, 39, 40, 41, 42, 43)
+FAULTS += (34, 36, 37, 38, 39, 40, 41, 42, 43, 54, 55, 56)
 """Rows of the fault catalogue that a simulated world can meet, one election at a time."""
 
 

@@ -576,12 +576,15 @@ def test_rule_14_longer_duration_costs_nobody_safety():
 @pytest.mark.parametrize(
     ("duration", "wait"), [(20, 0.1), (2, 26.0)], ids=["whole", "capped, too"]
 )
-def test_rule_14_pause_of_who_cannot_lead_ends_when_another_one_can(duration, wait):
+@pytest.mark.parametrize("holder", ["b", "a"], ids=["another", "a namesake"])
+def test_rule_14_pause_of_who_cannot_lead_ends_when_another_one_can(
+    duration, wait, holder
+):
     """Rule 14, fault 56, G7: a record that is whole shows that the policy is gone."""
     hand = Hand().start()
     capped(hand, 2)
     hand.wait(0.5)
-    hand.rival_holds(duration=duration)
+    hand.rival_holds(holder, duration=duration)
     hand.bring_all()
     hand.store.edit(holderIdentity="")
     hand.bring_all()

@@ -454,3 +454,30 @@ def test_rule_05_own_record_that_a_backup_brought_back_is_not_free(what, when):
         hand.conflict()
         hand.fetched()
     wait_in_full(hand)
+
+
+@pytest.mark.parametrize("when", ["while it leads", "after its term"])
+def test_rule_05_two_restores_in_a_row_give_nothing_back(when):
+    """Rule 5, fault 41, G1: first a backup that is too old, then one that is newer."""
+    hand = Hand()
+    hand.rival_holds("")
+    too_old = {**hand.store.lease, "spec": held_by_b()}
+    hand.lead()
+    newer = hand.store.lease
+    if when == "after its term":
+        hand.wait(L)
+        hand.fetched()
+        hand.work_ends()
+        hand.conflict()
+    hand.store.restore(too_old)
+    if when == "while it leads":
+        hand.watch_ends(error="connection reset")
+        hand.wait(0.1)
+    hand.fetched()
+    if when == "while it leads":
+        hand.work_ends()
+    assert hand.state is State.WAITING
+    hand.wait(0.2)
+    hand.store.restore(newer)
+    hand.bring()
+    wait_in_full(hand)

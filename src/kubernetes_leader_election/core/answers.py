@@ -63,8 +63,11 @@ class Answers(Sightings):
                 Fact.LOST,
                 "the Lease went back to an earlier version, as after a restore",
             )
+            self._forget_undone(snapshot)
             self._after_read()
             return
+        if went_back:
+            self._forget_undone(snapshot)
         self._doubt = self._refused = False
         self._take(snapshot)
         self._after_read()

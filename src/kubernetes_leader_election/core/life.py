@@ -366,6 +366,12 @@ class Life:
             f for f in self._former if not f.attempt.is_overtaken_by(snapshot)
         ]
 
+    def _forget_undone(self, snapshot: Snapshot) -> None:
+        """G1: after a restore the next one may bring back whatever was undone."""
+        record = snapshot.record
+        self._tries = [t for t in self._tries if t.stamp.is_on(record)]
+        self._former = [f for f in self._former if f.attempt.stamp.is_on(record)]
+
     def _forget_deleted(self, resource_version: str, version: int | None) -> None:
         """G1: nor does what was deleted; ``version`` is that of the deletion."""
         self._tries = [

@@ -155,9 +155,8 @@ class Sightings(Life):
         return longest_deadline(lasts, settings) >= needed
 
     def _shows_that_one_can_lead(self, snapshot: Snapshot) -> bool:
-        """Tell whether another's write got through: then so may ours, when it is time."""
-        holder = snapshot.record.holder_identity
-        if not holder or holder == self.settings.identity:
+        """Tell whether somebody's write got through: then so may ours, when it is time."""
+        if not snapshot.record.holder_identity:
             return False
         lasts = self._cut_to(snapshot)
         return lasts is None or self._can_lead_with(lasts)
