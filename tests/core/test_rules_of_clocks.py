@@ -7,7 +7,7 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.wishes import SUCCESSOR
-from tests.core.harness import Hand
+from tests.core.harness import WALL, Hand
 from tests.core.stories import (
     D,
     L,
@@ -584,7 +584,7 @@ def test_rule_14_pause_of_who_cannot_lead_ends_when_another_one_can(
     hand = Hand().start()
     capped(hand, 2)
     hand.wait(0.5)
-    hand.rival_holds(holder, duration=duration)
+    hand.rival_holds(holder, duration=duration, renewed=WALL + 7)
     hand.bring_all()
     hand.store.edit(holderIdentity="")
     hand.bring_all()

@@ -251,7 +251,11 @@ class LeadershipAcquired(Value):
     term: int
     """Counts this elector's terms from 1."""
     token: int | None
-    """The fencing token (G3): the resourceVersion of the acquiring write."""
+    """
+    The fencing token (G3): the resourceVersion of the acquiring write.
+
+    None where that is no number, which an :class:`ErrorOccurred` tells once.
+    """
 
 
 class LeadershipLost(Value):
