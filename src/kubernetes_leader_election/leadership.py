@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from kubernetes_leader_election.errors import (
+    ConfigurationError,
     LeaderElectionError,
     LeadershipLostError,
     NotLeaderError,
@@ -83,6 +84,30 @@ class TermClock(Protocol):
         ...
 
 
+def is_enough(left: float, seconds: float) -> bool:
+    """
+    Tell whether ``left`` seconds of a Lease are enough for what takes ``seconds``.
+
+    Nothing is enough once none are left: no work is so short that it may run then.
+
+    Raises:
+        ConfigurationError: ``seconds`` is not a number.
+
+    """
+    asked: Any = seconds
+    if (
+        isinstance(asked, bool)
+        or not isinstance(asked, int | float)
+        or asked != asked  # noqa: PLR0124 - nan: each comparison with it is false
+    ):
+        raise ConfigurationError(
+            f"ensure({asked!r}): that is not a length of time. Pass the seconds that "
+            "the work takes, as a number.",
+            option="seconds",
+        )
+    return left > 0.0 and left >= seconds
+
+
 class BaseTerm:
     """
     One uninterrupted leadership of one elector. It never comes back to life (G4).
@@ -148,11 +173,13 @@ class BaseTerm:
         later: only a resource that checks the fencing token can refuse it.
 
         Raises:
-            NotLeaderError: less time is left.
+            NotLeaderError: less time is left, or the term has ended: then for
+                ``ensure(0)``, too.
+            ConfigurationError: ``seconds`` is not a number.
 
         """
         left = self.remaining()
-        if not left >= seconds:
+        if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._clock.where}: {left:.3f} s of term {self.number} are "
                 f"left, {seconds:g} s are needed.",
