@@ -9,13 +9,12 @@ by that time, and so has the main thread's work.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from typing import Final, Protocol
 
 from kubernetes_leader_election.chores import shared_log_lines
-from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.fork import PerProcess, Process, this_process
 from kubernetes_leader_election.signals import shared_auto_close
 
 PATIENCE: Final = 1.0
@@ -39,13 +38,13 @@ class Exits:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._running: set[Leaving] = set()
-        self._pid = 0
+        self._process: Process | None = None
 
     def watch(self, elector: Leaving) -> None:
         """See to it that ``elector`` is stopped at exit."""
         with self._lock:
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
+            if self._process is None:
+                self._process = this_process()
                 atexit.register(self._at_exit)
             self._running.add(elector)
 
@@ -56,7 +55,7 @@ class Exits:
             self._changed.notify_all()
 
     def _at_exit(self) -> None:
-        if self._pid != os.getpid():
+        if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
         until = time.monotonic() + PATIENCE
@@ -72,17 +71,5 @@ class Exits:
             shared_log_lines().flush(max(0.0, until - time.monotonic()))
 
 
-_exits = Exits()
-
-
-def shared_exits() -> Exits:
-    """Give the one of this process; a child process gets its own."""
-    return _exits
-
-
-def _after_fork_in_child() -> None:
-    global _exits
-    _exits = Exits()
-
-
-on_child(_after_fork_in_child)
+shared_exits: Final = PerProcess(Exits)
+"""Return the one of this process."""

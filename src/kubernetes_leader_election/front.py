@@ -178,7 +178,7 @@ class BaseElector(Generic[TermT]):
         """
         Whether this elector leads now.
 
-        Computed from the clocks and the process id at each look, so it is right after
+        Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
         """
         return self._life.current_leader()

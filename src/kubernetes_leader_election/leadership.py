@@ -7,6 +7,7 @@ and ask, on any thread, at any time.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -98,7 +99,7 @@ def is_enough(left: float, seconds: float) -> bool:
     if (
         isinstance(asked, bool)
         or not isinstance(asked, int | float)
-        or asked != asked  # noqa: PLR0124 - nan: each comparison with it is false
+        or math.isnan(asked)
     ):
         raise ConfigurationError(
             f"ensure({asked!r}): that is not a length of time. Pass the seconds that "

@@ -8,7 +8,6 @@ handlers.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -26,6 +25,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
+from kubernetes_leader_election.fork import this_process
 from kubernetes_leader_election.leadership import BaseTerm, Role
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
@@ -125,7 +125,7 @@ class Life(Outlook[TermT]):
                         else "runs already."
                     )
                 )
-            self._pid = os.getpid()
+            self._process = this_process()
             self.teller.hire(hire)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.

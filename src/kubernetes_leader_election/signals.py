@@ -27,7 +27,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, Protocol, TypeGuard
 
-from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.fork import (
+    PerProcess,
+    Process,
+    on_child,
+    this_process,
+)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
@@ -71,6 +76,7 @@ class AutoClose:
         self._budget = 0.0
         self._loop: Any = None
         self._retired = False
+        self._process = this_process()
 
     # Any thread ---------------------------------------------------------------
 
@@ -161,6 +167,16 @@ class AutoClose:
             del self._earlier[number]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._process.is_copy:
+            # A child that Python was not told of: no thread of ours lives on in it.
+            earlier = self._earlier.get(number, signal.SIG_DFL)
+            self.undo_in_child()
+            if callable(earlier):
+                earlier(number, frame)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            return
         if number in self._passing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
@@ -320,18 +336,14 @@ def _nothing() -> None:
     """Be called."""
 
 
-_auto_close = AutoClose()
+shared_auto_close: Final = PerProcess(AutoClose)
+"""Return the one of this process."""
 
 
-def shared_auto_close() -> AutoClose:
-    """Give the one of this process; a child process gets its own."""
-    return _auto_close
-
-
-def _after_fork_in_child() -> None:
-    global _auto_close
-    inherited, _auto_close = _auto_close, AutoClose()
-    inherited.undo_in_child()
+def _after_fork_in_child(parent: Process) -> None:
+    inherited = shared_auto_close.of(parent)
+    if inherited is not None:
+        inherited.undo_in_child()
 
 
 on_child(_after_fork_in_child)
