@@ -16,6 +16,7 @@ from kubernetes_leader_election.errors import (
     ConfigurationError,
     LeaderElectionError,
     LeadershipLostError,
+    NoFencingTokenError,
     NotLeaderError,
 )
 from kubernetes_leader_election.events import LossReason
@@ -109,6 +110,11 @@ def is_enough(left: float, seconds: float) -> bool:
     return left > 0.0 and left >= seconds
 
 
+def token_if_any(term: BaseTerm) -> int | None:
+    """Return the fencing token of a term; None where it has none, for whatever reason."""
+    return term._token  # noqa: SLF001 - one room
+
+
 class BaseTerm:
     """
     One uninterrupted leadership of one elector. It never comes back to life (G4).
@@ -120,7 +126,7 @@ class BaseTerm:
             await write(row, fencing_token=term.fencing_token)
     """
 
-    __slots__ = ("_clock", "_reason", "fencing_token", "number")
+    __slots__ = ("_clock", "_reason", "_token", "number")
 
     def __init__(
         self, clock: TermClock, *, number: int, fencing_token: int | None
@@ -129,15 +135,27 @@ class BaseTerm:
         self._reason: LossReason | None = None
         self.number = number
         """Counts the terms of this elector from 1."""
-        self.fencing_token = fencing_token
-        """
-        Greater than that of every earlier term of the Lease (G3): let the resource
-        refuse smaller ones. None when leadership is assumed.
-        """
+        self._token = fencing_token
 
     def __repr__(self) -> str:
         end = f", lost: {self.reason}" if self.is_lost else ""
-        return f"<Term {self.number} token={self.fencing_token}{end}>"
+        return f"<Term {self.number} token={self._token}{end}>"
+
+    @property
+    def fencing_token(self) -> int | None:
+        """
+        The token of this term, for the resource that it writes to.
+
+        Greater than that of every earlier term of the Lease (G3): let the resource
+        refuse smaller ones. None when leadership is assumed.
+
+        Raises:
+            NoFencingTokenError: the resourceVersions of the server are not numbers.
+
+        """
+        if self._token is None and not self.assumed:
+            raise NoFencingTokenError.of(self._clock.where, self)
+        return self._token
 
     @property
     def assumed(self) -> bool:

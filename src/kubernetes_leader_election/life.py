@@ -26,7 +26,7 @@ from kubernetes_leader_election.errors import (
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
 from kubernetes_leader_election.fork import this_process
-from kubernetes_leader_election.leadership import BaseTerm, Role
+from kubernetes_leader_election.leadership import BaseTerm, Role, token_if_any
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
@@ -330,10 +330,17 @@ class Life(Outlook[TermT]):
                 "%s: %s leads, fencing token %s",
                 self.where,
                 self.settings.identity,
-                "none (assumed)" if event.token is None else event.token,
+                self._token_in_words(event.token),
             )
         finally:
             self._deliver(event, hold=hold)
+
+    def _token_in_words(self, token: int | None) -> str:
+        if token is not None:
+            return str(token)
+        if self.assumed:
+            return "none (assumed)"
+        return "none (the resourceVersions of this server are not numbers)"
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         present = self._present
@@ -544,12 +551,14 @@ class Life(Outlook[TermT]):
             (None, None)
             if present is None
             else (
-                present.term.fencing_token,
+                token_if_any(present.term),
                 present.work,
             )
         )
         try:
-            self.teller.deliver(event, token=token, work=work, hold=hold)
+            self.teller.deliver(
+                event, token=token, assumed=self.assumed, work=work, hold=hold
+            )
         except BaseException:
             if hold is not None:
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
