@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from kubernetes_leader_election.chores import shared_log_lines
 from kubernetes_leader_election.fork import PerProcess, Process, this_process
+from kubernetes_leader_election.leftovers import PAUSE
 from kubernetes_leader_election.signals import shared_auto_close
 
 PATIENCE: Final = 1.0
@@ -26,6 +27,14 @@ class Leaving(Protocol):
 
     def on_exit(self) -> bool:
         """Begin to stop; False if work still runs, which nothing waits for."""
+        ...
+
+    def threads_at_work(self) -> tuple[threading.Thread, ...]:
+        """Return the threads that are no daemons and run work which holds the term."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Log what people should know of the exit."""
         ...
 
 
@@ -58,10 +67,13 @@ class Exits:
         if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
-        until = time.monotonic() + PATIENCE
         with self._lock:
             leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
+        if _wait_for_threads(leaving):
+            waited_for = {elector for elector in leaving if elector.on_exit()}
+            waited_for -= {e for e in leaving if e.threads_at_work()}
+        until = time.monotonic() + PATIENCE
         with self._lock:
             self._changed.wait_for(
                 lambda: not (waited_for & self._running),
@@ -69,6 +81,42 @@ class Exits:
             )
         if leaving:
             shared_log_lines().flush(max(0.0, until - time.monotonic()))
+
+
+def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
+    """
+    Wait for the threads that still run work of a term; False if there are none.
+
+    The interpreter has waited for them before, but for those whose ``join()`` an
+    exception of a signal interrupted. To return is to end them, in the middle of what
+    they do; so a further signal alone ends this wait, and then nothing is released.
+    """
+    waited = False
+    try:
+        while threads := {t for elector in leaving for t in elector.threads_at_work()}:
+            if not waited:
+                _warn(
+                    leaving,
+                    "the exit waits for threads that still work for the leader: "
+                    + ", ".join(sorted(repr(thread.name) for thread in threads))
+                    + ". The Lease is renewed until they have ended. A further signal "
+                    "ends them",
+                )
+            waited = True
+            time.sleep(PAUSE)
+    except (KeyboardInterrupt, SystemExit):
+        _warn(
+            leaving,
+            "a signal ends the exit's wait for threads that still work for the leader: "
+            "the Lease is not released, and runs out",
+        )
+    return waited
+
+
+def _warn(leaving: tuple[Leaving, ...], text: str) -> None:
+    for elector in leaving:
+        if elector.threads_at_work():
+            elector.warn(text)
 
 
 shared_exits: Final = PerProcess(Exits)

@@ -20,6 +20,7 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
 )
 from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.holding import Keeper, TermHold
 from kubernetes_leader_election.values import Value
 
 
@@ -66,7 +67,7 @@ class ElectorState(Value):
         return self.role is Role.LEADER
 
 
-class TermClock(Protocol):
+class TermClock(Keeper, Protocol):
     """What a term asks: the election it belongs to."""
 
     assumed: bool
@@ -216,6 +217,32 @@ class BaseTerm:
         """
         if self.is_lost:
             raise self.loss()
+
+    def hold(self, what: str) -> TermHold:
+        """
+        Keep the Lease from being released while the body of this ``with`` runs.
+
+        .. code-block:: python
+
+            def job():                        # in a pool, a thread, a callback
+                with term.hold("upload"):
+                    upload(path)
+
+        For work that no scope waits for. Usable in any thread, with both electors. The
+        term ends as it would without; only its release waits, and the Lease is renewed
+        meanwhile. Nothing tells the body to end but ``term.lost``.
+
+        Args:
+            what: What is held, in a word or two, for messages.
+
+        Raises:
+            LeadershipLostError: on entering, if the term is over or about to be: then
+                the body does not run.
+            ProtocolMisuseError: on entering, in a child process, or entered already.
+            ConfigurationError: ``what`` says nothing.
+
+        """
+        return TermHold(self._clock, self.number, what)
 
     def loss(self) -> LeadershipLostError:
         """Give the error that says why the term ended, to be raised."""

@@ -17,6 +17,7 @@ work of acquired handlers have yet to end. It comes after the stop, and only the
 from __future__ import annotations
 
 import functools
+import os
 import queue
 import signal
 import sys
@@ -76,6 +77,8 @@ class AutoClose:
         self._budget = 0.0
         self._loop: Any = None
         self._retired = False
+        self.endings = 0
+        """How often an exception of ours was raised in the main thread, to end it."""
         self._process = this_process()
 
     # Any thread ---------------------------------------------------------------
@@ -139,6 +142,8 @@ class AutoClose:
     def _install(self) -> None:
         for number in SIGNALS:
             earlier = signal.getsignal(number)
+            if earlier is _end_process:
+                earlier = signal.SIG_DFL  # which it stands for
             # Ignored on purpose by the parent (nohup, a shell's background job), or
             # set by C code that could not be called: not ours to change.
             if earlier in (self._on_signal, signal.SIG_IGN, None):
@@ -196,6 +201,7 @@ class AutoClose:
         if self._retired:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+            _end_process(number, frame)  # process 1, which that does not end
         elif self._pending is not None or not self._watched:
             self._end_main_thread(number, frame)
         else:
@@ -209,9 +215,14 @@ class AutoClose:
         self._pending = None
         self._inbox.put(None)  # the next signal is another one
         self._uninstall()
+        if number == signal.SIGTERM and os.getpid() == 1:
+            # The kernel's default action does not end process 1, and the exit may wait
+            # for threads that go on: a further signal ends it, as it does any other.
+            signal.signal(number, _end_process)
         if _is_of_asyncio(earlier) and _can_cancel(earlier):
             earlier(number, frame)
             return  # the next one comes to asyncio itself, and is KeyboardInterrupt
+        self.endings += 1
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
@@ -280,6 +291,11 @@ class AutoClose:
         """Fault 15: in a child, signals do again what they did before."""
         if _is_main_thread():
             self._uninstall()
+
+
+def _end_process(number: int, _frame: FrameType | None) -> None:
+    """End the process at once, as the default action of a signal does."""
+    os._exit(128 + number)
 
 
 def _is_main_thread() -> bool:
