@@ -109,6 +109,16 @@ def living() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.ident in running]
 
 
+def threads_of(holds: Collection[Hold]) -> tuple[threading.Thread, ...]:
+    """Return the threads that are no daemons and run what these holds are for."""
+    idents = {hold.thread for hold in holds if hold.is_work}
+    found = {thread for thread in living() if thread.ident in idents}
+    for hold in holds:
+        found.update(() if hold.left is None else hold.left())
+    found.discard(threading.main_thread())
+    return tuple(thread for thread in found if not thread.daemon)
+
+
 def is_main_thread() -> bool:
     """Tell whether this is the thread that signals come to."""
     return threading.current_thread() is threading.main_thread()

@@ -28,7 +28,7 @@ from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
 from kubernetes_leader_election.fork import this_process
 from kubernetes_leader_election.leadership import BaseTerm, Role, token_if_any
-from kubernetes_leader_election.leftovers import is_main_thread, living
+from kubernetes_leader_election.leftovers import is_main_thread, threads_of
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
@@ -315,15 +315,7 @@ class Life(Outlook[TermT]):
     def threads_at_work(self) -> tuple[threading.Thread, ...]:
         """Return the threads that are no daemons and run work which holds the term."""
         present = self._present
-        if present is None or self.forked:
-            return ()
-        alive = present.work.alive
-        idents = {hold.thread for hold in alive if hold.is_work}
-        found = {thread for thread in living() if thread.ident in idents}
-        for hold in alive:
-            found.update(() if hold.left is None else hold.left())
-        found.discard(threading.main_thread())
-        return tuple(thread for thread in found if not thread.daemon)
+        return () if present is None else threads_of(present.work.alive)
 
     def warn(self, text: str) -> None:
         """Log what people should know of the exit."""

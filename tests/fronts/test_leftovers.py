@@ -244,6 +244,33 @@ def test_further_signals_end_the_wait_for_threads_and_release_nothing(
     assert "done" not in running.said
 
 
+def test_scope_of_a_thread_whose_join_was_torn_goes_to_its_end(program, rival):
+    """Fault 16: up to Python 3.12 the interpreter itself does not wait for it then."""
+    running = program(
+        JOB
+        + THREADS
+        + textwrap.dedent(
+            """
+            def work():
+                with elector.leadership():
+                    job()
+            elector.start()
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            """
+        )
+    )
+    running.wait_for("act")
+    other = rival(running)
+    for _ in range(2):
+        running.send(signal.SIGINT)
+        for _ in range(10):
+            running.wait_for("act")
+    ended(running, other)
+    assert "done" in running.said
+
+
 LOOP = """
 elector = Elector(**options(**FAST))
 
