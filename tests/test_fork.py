@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 import warnings
 
 import pytest
@@ -25,8 +26,19 @@ def python_fork():
 
 
 def c_fork():
-    """Fork without a word to Python."""
-    return ctypes.PyDLL(None).fork()
+    """
+    Fork without a word to Python.
+
+    While no thread waits to be handed the interpreter's lock: the child would hand it
+    to that thread, which it does not have, and hang.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    time.sleep(0.02)  # who asked for the lock before gets it
+    try:
+        return ctypes.PyDLL(None).fork()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def check_in_child(make_child, check):

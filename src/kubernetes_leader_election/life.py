@@ -114,6 +114,7 @@ class Life(Outlook[TermT]):
             ConfigurationError: no namespace is known.
 
         """
+        self.refuse_child()  # before anything is started there
         shared_chores().start()
         shared_log_lines().start()
         with self._lock:

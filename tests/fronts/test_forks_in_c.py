@@ -18,6 +18,17 @@ IN_CHILD = """
 import ctypes, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 
+def c_fork():
+    # While no thread waits to be handed the interpreter's lock: the child would hand it
+    # to that thread, which it does not have, and hang.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    time.sleep(0.02)
+    try:
+        return ctypes.PyDLL(None).fork()
+    finally:
+        sys.setswitchinterval(interval)
+
 def in_child(fork, check):
     pid = fork()
     if pid == 0:
@@ -64,8 +75,7 @@ def is_ended_by_sigterm():
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(60)
 
-fork = ctypes.PyDLL(None).fork
-say("code", in_child(fork, check), in_child(fork, is_ended_by_sigterm))
+say("code", in_child(c_fork, check), in_child(c_fork, is_ended_by_sigterm))
 seen = len(renewals)
 while len(renewals) < seen + 3:
     time.sleep(0.01)
@@ -107,7 +117,7 @@ say("parent", elector.current_leader)
     shutil.which("unshare") is None or os.geteuid() != 0,
     reason="a process namespace needs root and `unshare`",
 )
-@pytest.mark.parametrize("fork", ["os.fork", "ctypes.PyDLL(None).fork"])
+@pytest.mark.parametrize("fork", ["os.fork", "c_fork"])
 def test_child_with_the_process_id_of_the_leader_leads_nothing(program, fork):
     """Fault 15: process 1 forks into another namespace, where the child is 1, too."""
     unshare = ("unshare", "--pid", "--fork", "--kill-child")
