@@ -8,7 +8,11 @@ import pytest
 
 from kubernetes_leader_election import events
 from kubernetes_leader_election.core import messages
-from kubernetes_leader_election.errors import ConfigurationError, LeaseApiError
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    LeaseApiError,
+    NoFencingTokenError,
+)
 from kubernetes_leader_election.events import EVENTS, Handlers
 
 WHO = {"lease": "billing", "namespace": "shop", "identity": "a"}
@@ -32,7 +36,7 @@ ERROR = LeaseApiError("no route")
 PAIRS = [
     (
         messages.LeadershipAcquired(term=2, token=41),
-        events.LeadershipAcquired(**WHO, term=2, token=41),
+        events.LeadershipAcquired(**WHO, term=2, token_if_any=41),
     ),
     (
         messages.LeadershipLost(term=2, reason="deleted", detail="gone"),
@@ -72,8 +76,21 @@ def test_every_event_has_its_payload():
 
 def test_assumed_leadership_has_no_token():
     """Off-cluster the acquisition says that it is assumed."""
-    assert events.LeadershipAcquired(**WHO, term=1, token=None).assumed
-    assert not events.LeadershipAcquired(**WHO, term=1, token=3).assumed
+    acquired = messages.LeadershipAcquired(term=1, token=None)
+    event = events.payload(acquired, **WHO, token=None, assumed=True)
+    assert event.assumed
+    assert event.token is None
+
+
+def test_elected_term_without_a_token_says_so_where_one_is_asked_for():
+    """G3: versions that are not numbers make no token; nobody fences with None."""
+    acquired = messages.LeadershipAcquired(term=1, token=None)
+    event = events.payload(acquired, **WHO, token=None)
+    assert not event.assumed
+    assert event.token_if_any is None
+    with pytest.raises(NoFencingTokenError, match=r"shop/billing.*not numbers"):
+        event.token  # noqa: B018 - the access is the test
+    assert "token_if_any=None" in repr(event)
 
 
 def test_handlers_are_taken_in_the_order_of_registration():

@@ -21,6 +21,7 @@ TESTED = {
     "events",
     "fencing_with_sqlite",
     "liveness_loop",
+    "pool_worker",
     "test_my_program",
     "test_with_faults",
     "threaded_worker",
@@ -40,6 +41,22 @@ def run(lease_server, tmp_path):
 def test_every_example_is_run():
     """A new example needs a test, or this one fails."""
     assert {path.stem for path in EXAMPLES.glob("*.py")} == TESTED
+
+
+@pytest.mark.slow
+def test_pool_worker_releases_after_its_last_job(run, lease_server):
+    """G5: the job that runs at SIGTERM is done before the next leader has one."""
+    script = EXAMPLES / "pool_worker.py"
+    with run(script) as first:
+        leader = wait_until_held(lease_server, "pool-worker", first)
+        assert first.stdout.readline().startswith("job 1 done, token ")
+        with run(script) as second:
+            output, errors, code = end(first, signal.SIGTERM)
+            assert (code, errors) == (128 + signal.SIGTERM, "")
+            told = output.index(f"{leader} hands out no more: stopped\n")
+            assert "done, token " in output[told:]
+            assert second.stdout.readline().startswith("job 1 done, token ")
+            end(second, signal.SIGTERM)
 
 
 @pytest.mark.slow

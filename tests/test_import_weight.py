@@ -45,7 +45,7 @@ def test_elector_brings_hardly_more_than_asyncio_and_http_client(front):
         if not name.startswith("kubernetes_leader_election")
     }
     assert not NOT_NEEDED & {name.partition(".")[0] for name in found}
-    assert beyond <= {"__future__", "_queue", "copy", "queue"}
+    assert beyond <= {"__future__", "_queue", "copy", "mmap", "queue"}
     assert "kubernetes_leader_election.testing" not in found
     assert "kubernetes_leader_election.cli" not in found
 

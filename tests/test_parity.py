@@ -23,6 +23,7 @@ WAITING = {
     ("Elector", "states"),
     ("Elector", "run"),
     ("Lost", "wait"),
+    ("Term", "to_thread"),
 }
 """What is awaited on a loop and blocks on a thread; nothing else may differ so."""
 ENTER_AND_LEAVE = {

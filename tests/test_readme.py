@@ -54,6 +54,7 @@ ACCOUNT = "system:serviceaccount:default:billing"
 def title(program_text):
     """Name a block by what is particular to it."""
     marks = {
+        "to_thread": "work in threads",
         "asyncio.run(Elector": "asyncio",
         "sqlite3": "fencing",
         "LEADERSHIP_LOST": "events",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LeaderElectionError,
         LeadershipLostError,
         LeaseApiError,
+        NoFencingTokenError,
         NotLeaderError,
         ProtocolMisuseError,
     )
@@ -49,6 +50,7 @@ _PLACES = {
     "LeaderElectionError": "errors",
     "LeadershipLostError": "errors",
     "LeaseApiError": "errors",
+    "NoFencingTokenError": "errors",
     "NotLeaderError": "errors",
     "ProtocolMisuseError": "errors",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "LeaderElectionError",
     "LeadershipLostError",
     "LeaseApiError",
+    "NoFencingTokenError",
     "NotLeaderError",
     "ProtocolMisuseError",
     "Role",

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
-from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.fork import PerProcess
 
 Chore = Callable[[], object]
 
@@ -145,22 +145,7 @@ class Chores:
 
 
 _LOG: Final = "leader-election-log"
-_chores, _log_lines = Chores(), Chores(_LOG)
-
-
-def shared_chores() -> Chores:
-    """Give the chores of this process; a child process gets its own."""
-    return _chores
-
-
-def shared_log_lines() -> Chores:
-    """Give the log lines of this process, which may stand still; a child: its own."""
-    return _log_lines
-
-
-def _after_fork_in_child() -> None:
-    global _chores, _log_lines
-    _chores, _log_lines = Chores(), Chores(_LOG)
-
-
-on_child(_after_fork_in_child)
+shared_chores: Final = PerProcess(Chores)
+"""Return the chores of this process."""
+shared_log_lines: Final = PerProcess(lambda: Chores(_LOG))
+"""Return the log lines of this process, which may stand still."""

@@ -18,7 +18,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
@@ -27,7 +27,9 @@ from kubernetes_leader_election.errors import (
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.front import BaseElector, seconds_of
+from kubernetes_leader_election.holding import ThreadCall
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
+from kubernetes_leader_election.leftovers import Beginning, keep_if_torn
 from kubernetes_leader_election.life import EXPECTED, Life
 from kubernetes_leader_election.loop_courier import LoopCourier, call_on_loop
 from kubernetes_leader_election.settings import Duration, Settings
@@ -37,6 +39,7 @@ from kubernetes_leader_election.work import Hold, Place, is_inside_work
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -276,7 +279,7 @@ class Elector(BaseElector["Term"]):
         life, place = self._life, self._life.place()
         if place is None:
             try:
-                await _wait(life, over, timeout, "")
+                await _wait(life, lambda: over() or life.is_left_to_exit(), timeout, "")
             except TimeoutError:
                 error = life.still_alive(timeout or 0.0)
                 raise error from error.__cause__
@@ -324,6 +327,7 @@ class Leadership:
         join = partial(life.join, hold)
         present = await _wait(life, join, self._timeout, "leadership()")
         self._term, self._hold = present.term, hold
+        self._beginning = Beginning()
         self._place = Place(life, work=present.work, is_scope=True)
         self._place.enter()
         self._look_in(self._term.remaining())
@@ -344,6 +348,8 @@ class Leadership:
         outside = self._cancelled and self._task.uncancel() > self._cancelling
         term, cancelled = self._term, self._cancelled
         lost = term.is_lost
+        if not self._life.forked:
+            keep_if_torn(hold, self._beginning, error, self._life.wake_waiting)
         last = self._life.leave(hold)
         self._entered.release()
         ours = cancelled and isinstance(error, asyncio.CancelledError)
@@ -415,6 +421,39 @@ class Term(BaseTerm):
         super().__init__(life, number=number, fencing_token=fencing_token)
         self.lost = Lost(life, self)
         """Set when the term ends."""
+
+    async def to_thread(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """
+        Call ``function`` in a thread, as work of the term until it has ended *there*.
+
+        The Lease is not released before, also when whoever waits for it is cancelled or
+        torn by a signal; it is renewed meanwhile. Nothing tells a thread to end but
+        ``term.lost``. Context variables are carried. asyncio: on the default executor
+        of the loop; threads: on a thread of its own, which the exit waits for.
+
+        Args:
+            function: What to call.
+            *args: Its arguments.
+            **kwargs: Its arguments by name.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            LeadershipLostError: the term is over or about to be, and it was not called.
+            ProtocolMisuseError: in a child process.
+            Exception: whatever it raises.
+
+        """
+        call = ThreadCall(
+            self._clock, self, partial(function, *args, **kwargs), function
+        )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(None, call.run)
+        finally:
+            call.give_up()
 
 
 class Lost:

@@ -16,7 +16,11 @@ from functools import partial
 from typing import ClassVar, Final, TypeVar, assert_never, overload
 
 from kubernetes_leader_election.core import messages
-from kubernetes_leader_election.errors import ConfigurationError, LeaderElectionError
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    LeaderElectionError,
+    NoFencingTokenError,
+)
 from kubernetes_leader_election.settings import did_you_mean, shown
 from kubernetes_leader_election.values import Value
 
@@ -70,13 +74,24 @@ class LeadershipAcquired(_Payload):
     name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
     term: int
     """Counts the terms of this elector from 1."""
-    token: int | None
-    """The fencing token (G3). None: leadership is assumed, outside any cluster."""
+    token_if_any: int | None
+    """The fencing token; None: there is none, see ``token``."""
+    assumed: bool = False
+    """Whether there is no cluster and no election, only the assumption."""
 
     @property
-    def assumed(self) -> bool:
-        """Whether there is no cluster and no election, only the assumption."""
-        return self.token is None
+    def token(self) -> int | None:
+        """
+        The fencing token (G3). None: leadership is assumed, outside any cluster.
+
+        Raises:
+            NoFencingTokenError: the resourceVersions of the server are not numbers.
+
+        """
+        if self.token_if_any is None and not self.assumed:
+            where = f"Lease {self.namespace}/{self.lease}"
+            raise NoFencingTokenError.of(where, self.term)
+        return self.token_if_any
 
 
 class LeadershipLost(_Payload):
@@ -85,6 +100,7 @@ class LeadershipLost(_Payload):
     name: ClassVar = EVENTS.LEADERSHIP_LOST
     term: int
     token: int | None
+    """The fencing token of the term; None where it had none."""
     reason: LossReason
     """Why, in one word that programs may compare."""
     detail: str = ""
@@ -97,6 +113,7 @@ class LeaseRenewed(_Payload):
     name: ClassVar = EVENTS.LEASE_RENEWED
     term: int
     token: int | None
+    """The fencing token of the term; None where it has none."""
     renew_time: datetime
     """The time that was written, aware, UTC, to the microsecond."""
 
@@ -128,11 +145,13 @@ def payload(
     namespace: str,
     identity: str,
     token: int | None,
+    assumed: bool = False,
 ) -> ElectorEvent:
     """
     Turn an event of the core into what handlers get.
 
-    ``token`` is that of the term in progress; an acquisition brings its own.
+    ``token`` is that of the term in progress; an acquisition brings its own. ``assumed``
+    says that there is no cluster.
     """
     match event:
         case messages.LeadershipAcquired():
@@ -141,7 +160,8 @@ def payload(
                 namespace=namespace,
                 identity=identity,
                 term=event.term,
-                token=event.token,
+                token_if_any=event.token,
+                assumed=assumed,
             )
         case messages.LeadershipLost():
             return LeadershipLost(

@@ -9,13 +9,13 @@ by that time, and so has the main thread's work.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from typing import Final, Protocol
 
 from kubernetes_leader_election.chores import shared_log_lines
-from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.fork import PerProcess, Process, this_process
+from kubernetes_leader_election.leftovers import PAUSE
 from kubernetes_leader_election.signals import shared_auto_close
 
 PATIENCE: Final = 1.0
@@ -29,6 +29,14 @@ class Leaving(Protocol):
         """Begin to stop; False if work still runs, which nothing waits for."""
         ...
 
+    def threads_at_work(self) -> tuple[threading.Thread, ...]:
+        """Return the threads that are no daemons and run work which holds the term."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Log what people should know of the exit."""
+        ...
+
 
 class Exits:
     """Know which electors nobody has stopped yet."""
@@ -39,13 +47,13 @@ class Exits:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._running: set[Leaving] = set()
-        self._pid = 0
+        self._process: Process | None = None
 
     def watch(self, elector: Leaving) -> None:
         """See to it that ``elector`` is stopped at exit."""
         with self._lock:
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
+            if self._process is None:
+                self._process = this_process()
                 atexit.register(self._at_exit)
             self._running.add(elector)
 
@@ -56,13 +64,16 @@ class Exits:
             self._changed.notify_all()
 
     def _at_exit(self) -> None:
-        if self._pid != os.getpid():
+        if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
-        until = time.monotonic() + PATIENCE
         with self._lock:
             leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
+        if _wait_for_threads(leaving):
+            waited_for = {elector for elector in leaving if elector.on_exit()}
+            waited_for -= {e for e in leaving if e.threads_at_work()}
+        until = time.monotonic() + PATIENCE
         with self._lock:
             self._changed.wait_for(
                 lambda: not (waited_for & self._running),
@@ -72,17 +83,41 @@ class Exits:
             shared_log_lines().flush(max(0.0, until - time.monotonic()))
 
 
-_exits = Exits()
+def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
+    """
+    Wait for the threads that still run work of a term; False if there are none.
+
+    The interpreter has waited for them before, but for those whose ``join()`` an
+    exception of a signal interrupted. To return is to end them, in the middle of what
+    they do; so a further signal alone ends this wait, and then nothing is released.
+    """
+    waited = False
+    try:
+        while threads := {t for elector in leaving for t in elector.threads_at_work()}:
+            if not waited:
+                _warn(
+                    leaving,
+                    "the exit waits for threads that still work for the leader: "
+                    + ", ".join(sorted(repr(thread.name) for thread in threads))
+                    + ". The Lease is renewed until they have ended. A further signal "
+                    "ends them",
+                )
+            waited = True
+            time.sleep(PAUSE)
+    except (KeyboardInterrupt, SystemExit):
+        _warn(
+            leaving,
+            "a signal ends the exit's wait for threads that still work for the leader: "
+            "the Lease is not released, and runs out",
+        )
+    return waited
 
 
-def shared_exits() -> Exits:
-    """Give the one of this process; a child process gets its own."""
-    return _exits
+def _warn(leaving: tuple[Leaving, ...], text: str) -> None:
+    for elector in leaving:
+        if elector.threads_at_work():
+            elector.warn(text)
 
 
-def _after_fork_in_child() -> None:
-    global _exits
-    _exits = Exits()
-
-
-on_child(_after_fork_in_child)
+shared_exits: Final = PerProcess(Exits)
+"""Return the one of this process."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overl
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
-from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.leadership import ElectorState, is_enough
 from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.liveness import AskCallable, Probe
 from kubernetes_leader_election.outlook import TermT
@@ -178,7 +178,7 @@ class BaseElector(Generic[TermT]):
         """
         Whether this elector leads now.
 
-        Computed from the clocks and the process id at each look, so it is right after
+        Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
         """
         return self._life.current_leader()
@@ -206,11 +206,13 @@ class BaseElector(Generic[TermT]):
         Go on only if the Lease is provably held for at least ``seconds`` from now.
 
         Raises:
-            NotLeaderError: it is not, or not for so long.
+            NotLeaderError: it is not, or not for so long. Where nothing is held, then
+                for ``ensure(0)``, too.
+            ConfigurationError: ``seconds`` is not a number.
 
         """
         present, left = self._life.present, self._life.remaining()
-        if not left >= seconds:
+        if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._life.where}: held for {left:.3f} s more, {seconds:g} s are "
                 "needed.",

@@ -7,16 +7,20 @@ and ask, on any thread, at any time.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from kubernetes_leader_election.errors import (
+    ConfigurationError,
     LeaderElectionError,
     LeadershipLostError,
+    NoFencingTokenError,
     NotLeaderError,
 )
 from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.holding import Keeper, TermHold
 from kubernetes_leader_election.values import Value
 
 
@@ -63,7 +67,7 @@ class ElectorState(Value):
         return self.role is Role.LEADER
 
 
-class TermClock(Protocol):
+class TermClock(Keeper, Protocol):
     """What a term asks: the election it belongs to."""
 
     assumed: bool
@@ -83,6 +87,35 @@ class TermClock(Protocol):
         ...
 
 
+def is_enough(left: float, seconds: float) -> bool:
+    """
+    Tell whether ``left`` seconds of a Lease are enough for what takes ``seconds``.
+
+    Nothing is enough once none are left: no work is so short that it may run then.
+
+    Raises:
+        ConfigurationError: ``seconds`` is not a number.
+
+    """
+    asked: Any = seconds
+    if (
+        isinstance(asked, bool)
+        or not isinstance(asked, int | float)
+        or math.isnan(asked)
+    ):
+        raise ConfigurationError(
+            f"ensure({asked!r}): that is not a length of time. Pass the seconds that "
+            "the work takes, as a number.",
+            option="seconds",
+        )
+    return left > 0.0 and left >= seconds
+
+
+def token_if_any(term: BaseTerm) -> int | None:
+    """Return the fencing token of a term; None where it has none, for whatever reason."""
+    return term._token  # noqa: SLF001 - one room
+
+
 class BaseTerm:
     """
     One uninterrupted leadership of one elector. It never comes back to life (G4).
@@ -94,7 +127,7 @@ class BaseTerm:
             await write(row, fencing_token=term.fencing_token)
     """
 
-    __slots__ = ("_clock", "_reason", "fencing_token", "number")
+    __slots__ = ("_clock", "_reason", "_token", "number")
 
     def __init__(
         self, clock: TermClock, *, number: int, fencing_token: int | None
@@ -103,15 +136,27 @@ class BaseTerm:
         self._reason: LossReason | None = None
         self.number = number
         """Counts the terms of this elector from 1."""
-        self.fencing_token = fencing_token
-        """
-        Greater than that of every earlier term of the Lease (G3): let the resource
-        refuse smaller ones. None when leadership is assumed.
-        """
+        self._token = fencing_token
 
     def __repr__(self) -> str:
         end = f", lost: {self.reason}" if self.is_lost else ""
-        return f"<Term {self.number} token={self.fencing_token}{end}>"
+        return f"<Term {self.number} token={self._token}{end}>"
+
+    @property
+    def fencing_token(self) -> int | None:
+        """
+        The token of this term, for the resource that it writes to.
+
+        Greater than that of every earlier term of the Lease (G3): let the resource
+        refuse smaller ones. None when leadership is assumed.
+
+        Raises:
+            NoFencingTokenError: the resourceVersions of the server are not numbers.
+
+        """
+        if self._token is None and not self.assumed:
+            raise NoFencingTokenError.of(self._clock.where, self)
+        return self._token
 
     @property
     def assumed(self) -> bool:
@@ -148,11 +193,13 @@ class BaseTerm:
         later: only a resource that checks the fencing token can refuse it.
 
         Raises:
-            NotLeaderError: less time is left.
+            NotLeaderError: less time is left, or the term has ended: then for
+                ``ensure(0)``, too.
+            ConfigurationError: ``seconds`` is not a number.
 
         """
         left = self.remaining()
-        if not left >= seconds:
+        if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._clock.where}: {left:.3f} s of term {self.number} are "
                 f"left, {seconds:g} s are needed.",
@@ -170,6 +217,32 @@ class BaseTerm:
         """
         if self.is_lost:
             raise self.loss()
+
+    def hold(self, what: str) -> TermHold:
+        """
+        Keep the Lease from being released while the body of this ``with`` runs.
+
+        .. code-block:: python
+
+            def job():                        # in a pool, a thread, a callback
+                with term.hold("upload"):
+                    upload(path)
+
+        For work that no scope waits for. Usable in any thread, with both electors. The
+        term ends as it would without; only its release waits, and the Lease is renewed
+        meanwhile. Nothing tells the body to end but ``term.lost``.
+
+        Args:
+            what: What is held, in a word or two, for messages.
+
+        Raises:
+            LeadershipLostError: on entering, if the term is over or about to be: then
+                the body does not run.
+            ProtocolMisuseError: on entering, in a child process, or entered already.
+            ConfigurationError: ``what`` says nothing.
+
+        """
+        return TermHold(self._clock, self.number, what)
 
     def loss(self) -> LeadershipLostError:
         """Give the error that says why the term ended, to be raised."""

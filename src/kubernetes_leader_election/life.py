@@ -8,7 +8,6 @@ handlers.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import traceback
@@ -22,11 +21,14 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     CredentialsError,
     LeaderElectionError,
+    LeadershipLostError,
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.exits import shared_exits
-from kubernetes_leader_election.leadership import BaseTerm, Role
+from kubernetes_leader_election.fork import this_process
+from kubernetes_leader_election.leadership import BaseTerm, Role, token_if_any
+from kubernetes_leader_election.leftovers import is_main_thread, threads_of
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
@@ -112,6 +114,7 @@ class Life(Outlook[TermT]):
             ConfigurationError: no namespace is known.
 
         """
+        self.refuse_child()  # before anything is started there
         shared_chores().start()
         shared_log_lines().start()
         with self._lock:
@@ -125,7 +128,7 @@ class Life(Outlook[TermT]):
                         else "runs already."
                     )
                 )
-            self._pid = os.getpid()
+            self._process = this_process()
             self.teller.hire(hire)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
@@ -193,6 +196,34 @@ class Life(Outlook[TermT]):
             self._post(m.EndAsked(term=number))
             self._ring()
         return last
+
+    def take_hold(self, hold: Hold, number: int) -> TermWork:
+        """Take a hold on the numbered term; see :class:`~.holding.Keeper`."""
+        self.refuse_child()
+        present = self._present
+        if (
+            present is not None
+            and present.term.number == number
+            and self.current_leader()
+            and present.work.take(hold)
+        ):
+            return present.work
+        reason = self.term_reason(number)
+        raise LeadershipLostError(
+            f"{self.where}: {hold.what}: term {number} is over "
+            f"({reason or 'given up, or at its end'}), and no new work begins under it.",
+            reason=reason,
+            term=None if self.is_over(number) or present is None else present.term,
+        )
+
+    def end_hold(self, hold: Hold) -> None:
+        """End a hold; see :class:`~.holding.Keeper`."""
+        if not self.forked:
+            hold.end()
+
+    def wake_waiting(self) -> None:
+        """Have everybody who waits for news look again."""
+        self._ring()
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
@@ -264,7 +295,7 @@ class Life(Outlook[TermT]):
         present = self._present
         main = threading.main_thread().ident
         return present is not None and any(
-            hold.is_scope and hold.thread == main for hold in present.work.alive
+            hold.is_work and hold.thread == main for hold in present.work.alive
         )
 
     def on_exit(self) -> bool:
@@ -280,7 +311,29 @@ class Life(Outlook[TermT]):
         if present is not None:
             present.work.drop_if(_has_ended_at_exit)
         self.ask_to_stop()
-        return present is None or not any(h.is_scope for h in present.work.alive)
+        return present is None or not any(h.is_work for h in present.work.alive)
+
+    def threads_at_work(self) -> tuple[threading.Thread, ...]:
+        """Return the threads that are no daemons and run work which holds the term."""
+        present = self._present
+        return () if present is None else threads_of(present.work.alive)
+
+    def warn(self, text: str) -> None:
+        """Log what people should know of the exit."""
+        self.teller.say("warning", "%s: %s", self.where, text)
+
+    def is_left_to_exit(self) -> bool:
+        """
+        Tell whether the main thread asks, and only what it left behind is still alive.
+
+        It does not wait for that in ``stop()``: threads of a pool may only end at the
+        exit of the interpreter, which that wait would put off for ever.
+        """
+        present = self._present
+        if present is None or not is_main_thread():
+            return False
+        alive = present.work.alive
+        return bool(alive) and all(hold.left is not None for hold in alive)
 
     # The engine's thread ------------------------------------------------------
 
@@ -330,10 +383,17 @@ class Life(Outlook[TermT]):
                 "%s: %s leads, fencing token %s",
                 self.where,
                 self.settings.identity,
-                "none (assumed)" if event.token is None else event.token,
+                self._token_in_words(event.token),
             )
         finally:
             self._deliver(event, hold=hold)
+
+    def _token_in_words(self, token: int | None) -> str:
+        if token is not None:
+            return str(token)
+        if self.assumed:
+            return "none (assumed)"
+        return "none (the resourceVersions of this server are not numbers)"
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         present = self._present
@@ -544,12 +604,14 @@ class Life(Outlook[TermT]):
             (None, None)
             if present is None
             else (
-                present.term.fencing_token,
+                token_if_any(present.term),
                 present.work,
             )
         )
         try:
-            self.teller.deliver(event, token=token, work=work, hold=hold)
+            self.teller.deliver(
+                event, token=token, assumed=self.assumed, work=work, hold=hold
+            )
         except BaseException:
             if hold is not None:
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever

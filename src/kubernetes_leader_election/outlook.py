@@ -7,7 +7,6 @@ may ask, at any time.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
     ProtocolMisuseError,
 )
+from kubernetes_leader_election.fork import Process
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.values import replace
@@ -59,7 +59,7 @@ class Outlook(Generic[TermT]):
         self._credentials = credentials
         self._driver: Driver | None = None
         self._clock = SystemClock()
-        self._pid: int | None = None
+        self._process: Process | None = None
         self._started = False
         self._number = 0
         self._stopping = False
@@ -114,7 +114,7 @@ class Outlook(Generic[TermT]):
     @property
     def forked(self) -> bool:
         """Whether this is the copy that a child process inherited."""
-        return self._pid is not None and os.getpid() != self._pid
+        return self._process is not None and self._process.is_copy
 
     @property
     def present(self) -> Present[TermT] | None:
@@ -122,7 +122,7 @@ class Outlook(Generic[TermT]):
         return self._present
 
     def current_leader(self) -> bool:
-        """Tell whether this process leads now, by the clock and the pid (rule 15)."""
+        """Tell whether this process leads now, by the clock, in its own process (rule 15)."""
         driver = self._driver
         if driver is None or not driver.current_leader():
             return False
@@ -234,7 +234,7 @@ class Outlook(Generic[TermT]):
 
     def was_last(self, seen: ElectorState) -> bool:
         """Tell whether ``seen`` is how a life ended."""
-        return seen.role is Role.STOPPED and self._pid is not None
+        return seen.role is Role.STOPPED and self._process is not None
 
     def place(self) -> Place | None:
         """Give the scope or handler of this elector that the caller runs in."""

@@ -17,6 +17,7 @@ work of acquired handlers have yet to end. It comes after the stop, and only the
 from __future__ import annotations
 
 import functools
+import os
 import queue
 import signal
 import sys
@@ -27,7 +28,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, Protocol, TypeGuard
 
-from kubernetes_leader_election.engine.fork import on_child
+from kubernetes_leader_election.fork import (
+    PerProcess,
+    Process,
+    on_child,
+    this_process,
+)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
@@ -71,6 +77,9 @@ class AutoClose:
         self._budget = 0.0
         self._loop: Any = None
         self._retired = False
+        self.endings = 0
+        """How often an exception of ours was raised in the main thread, to end it."""
+        self._process = this_process()
 
     # Any thread ---------------------------------------------------------------
 
@@ -133,6 +142,8 @@ class AutoClose:
     def _install(self) -> None:
         for number in SIGNALS:
             earlier = signal.getsignal(number)
+            if earlier is _end_process:
+                earlier = signal.SIG_DFL  # which it stands for
             # Ignored on purpose by the parent (nohup, a shell's background job), or
             # set by C code that could not be called: not ours to change.
             if earlier in (self._on_signal, signal.SIG_IGN, None):
@@ -161,6 +172,16 @@ class AutoClose:
             del self._earlier[number]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._process.is_copy:
+            # A child that Python was not told of: no thread of ours lives on in it.
+            earlier = self._earlier.get(number, signal.SIG_DFL)
+            self.undo_in_child()
+            if callable(earlier):
+                earlier(number, frame)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            return
         if number in self._passing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
@@ -180,6 +201,7 @@ class AutoClose:
         if self._retired:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+            _end_process(number, frame)  # process 1, which that does not end
         elif self._pending is not None or not self._watched:
             self._end_main_thread(number, frame)
         else:
@@ -193,9 +215,14 @@ class AutoClose:
         self._pending = None
         self._inbox.put(None)  # the next signal is another one
         self._uninstall()
+        if number == signal.SIGTERM and os.getpid() == 1:
+            # The kernel's default action does not end process 1, and the exit may wait
+            # for threads that go on: a further signal ends it, as it does any other.
+            signal.signal(number, _end_process)
         if _is_of_asyncio(earlier) and _can_cancel(earlier):
             earlier(number, frame)
             return  # the next one comes to asyncio itself, and is KeyboardInterrupt
+        self.endings += 1
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
@@ -266,6 +293,11 @@ class AutoClose:
             self._uninstall()
 
 
+def _end_process(number: int, _frame: FrameType | None) -> None:
+    """End the process at once, as the default action of a signal does."""
+    os._exit(128 + number)
+
+
 def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
@@ -320,18 +352,14 @@ def _nothing() -> None:
     """Be called."""
 
 
-_auto_close = AutoClose()
+shared_auto_close: Final = PerProcess(AutoClose)
+"""Return the one of this process."""
 
 
-def shared_auto_close() -> AutoClose:
-    """Give the one of this process; a child process gets its own."""
-    return _auto_close
-
-
-def _after_fork_in_child() -> None:
-    global _auto_close
-    inherited, _auto_close = _auto_close, AutoClose()
-    inherited.undo_in_child()
+def _after_fork_in_child(parent: Process) -> None:
+    inherited = shared_auto_close.of(parent)
+    if inherited is not None:
+        inherited.undo_in_child()
 
 
 on_child(_after_fork_in_child)

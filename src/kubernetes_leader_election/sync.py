@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from kubernetes_leader_election.chores import LONGEST_WAIT
 from kubernetes_leader_election.credentials.base import Credentials
@@ -35,7 +35,9 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import Handler, name_of
 from kubernetes_leader_election.front import BaseElector, seconds_of
+from kubernetes_leader_election.holding import ThreadCall
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
+from kubernetes_leader_election.leftovers import Beginning, keep_if_torn
 from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
@@ -45,6 +47,7 @@ from kubernetes_leader_election.work import Hold, Place, is_inside_work
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -296,7 +299,7 @@ class Elector(BaseElector["Term"]):
             place = Place(life, work=present.work, is_scope=True)
         if place is None:
             try:
-                _wait(life, over, timeout, "")
+                _wait(life, lambda: over() or life.is_left_to_exit(), timeout, "")
             except TimeoutError:
                 error = life.still_alive(timeout or 0.0)
                 raise error from error.__cause__
@@ -325,7 +328,7 @@ class Leadership:
             life.refuse_unstarted("leadership()", to_lead=True)
             join = partial(life.join, hold)
             present = _wait(life, join, self._timeout, "leadership()")
-            self._term = present.term
+            self._term, self._beginning = present.term, Beginning()
             self._place = Place(life, work=present.work, is_scope=True)
             self._place.enter()
         except BaseException:
@@ -346,8 +349,10 @@ class Leadership:
         hold.may_work = False  # before any call, and so before any Ctrl-C
         try:
             lost = term.is_lost
+            self._keep(hold, error)
             last = self._leave(hold)
         except BaseException:
+            self._keep(hold, error)
             self._leave(hold)  # once more, for what Ctrl-C has left undone
             raise
         self._entered.release()
@@ -358,6 +363,11 @@ class Leadership:
             raise term.loss()
         if last and (error is None or isinstance(error, Exception)):
             self._wait_for_release(term.number)
+
+    def _keep(self, hold: Hold, error: BaseException | None) -> None:
+        """Hold the term for the threads that an interrupted body has left behind."""
+        if not self._life.forked:
+            keep_if_torn(hold, self._beginning, error, self._life.wake_waiting)
 
     def _leave(self, hold: Hold) -> bool:
         if self._place is not None:
@@ -394,6 +404,39 @@ class Term(BaseTerm):
         super().__init__(life, number=number, fencing_token=fencing_token)
         self.lost = Lost(life, self)
         """Set when the term ends."""
+
+    def to_thread(
+        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """
+        Call ``function`` in a thread, as work of the term until it has ended *there*.
+
+        The Lease is not released before, also when whoever waits for it is cancelled or
+        torn by a signal; it is renewed meanwhile. Nothing tells a thread to end but
+        ``term.lost``. Context variables are carried. asyncio: on the default executor
+        of the loop; threads: on a thread of its own, which the exit waits for.
+
+        Args:
+            function: What to call.
+            *args: Its arguments.
+            **kwargs: Its arguments by name.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            LeadershipLostError: the term is over or about to be, and it was not called.
+            ProtocolMisuseError: in a child process.
+            Exception: whatever it raises.
+
+        """
+        call = ThreadCall(
+            self._clock, self, partial(function, *args, **kwargs), function
+        )
+        try:
+            return call.run_on_a_thread()
+        finally:
+            call.give_up()
 
 
 class Lost:

@@ -102,6 +102,7 @@ class Teller:
         event: m.Event,
         *,
         token: int | None,
+        assumed: bool,
         work: TermWork | None,
         hold: Hold | None = None,
     ) -> None:
@@ -111,6 +112,7 @@ class Teller:
         Args:
             event: what happened.
             token: the fencing token of the term in progress, if any.
+            assumed: whether there is no cluster, so that nobody else was asked.
             work: its work.
             hold: ended when the handlers have run, or when there are none.
 
@@ -122,6 +124,7 @@ class Teller:
             namespace=self._namespace() or "",
             identity=self._settings.identity,
             token=token,
+            assumed=assumed,
         )
         if courier is None or not self.handlers.count(told.name):
             if hold is not None:

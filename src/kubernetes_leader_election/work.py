@@ -44,9 +44,20 @@ class Hold:
     ``cancel`` asks it to stop, on any thread, without waiting. ``home`` is the event
     loop it runs on, ``thread`` the thread where there is none. ``may_work`` is false as
     long as the caller has not got its scope yet, and when it has begun to leave it.
+    ``is_work``: code of the application runs under it, in a scope or a hold by name.
     """
 
-    __slots__ = ("cancel", "home", "is_scope", "may_work", "thread", "what", "work")
+    __slots__ = (
+        "cancel",
+        "home",
+        "is_scope",
+        "is_work",
+        "left",
+        "may_work",
+        "thread",
+        "what",
+        "work",
+    )
 
     def __init__(
         self,
@@ -55,6 +66,7 @@ class Hold:
         cancel: Callable[[], object] | None = None,
         home: Home | None = None,
         is_scope: bool = False,
+        is_work: bool = False,
         may_work: bool = True,
     ) -> None:
         self.work: TermWork | None = None
@@ -64,6 +76,9 @@ class Hold:
         self.cancel = cancel
         self.home = home
         self.is_scope = is_scope
+        self.is_work = is_scope or is_work
+        self.left: Callable[[], tuple[threading.Thread, ...]] | None = None
+        """Gives the threads that it waits for, where those alone are left of the work."""
         self.thread = None if home is not None else threading.get_ident()
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kubernetes_leader_election.cli import kernel, run_policy, term_file
+from kubernetes_leader_election.cli import kernel, run_policy, term_file, token
 from kubernetes_leader_election.cli.run_assembly import StderrLog
 from kubernetes_leader_election.cli.run_health import (
     Fitness,
@@ -21,7 +21,11 @@ from kubernetes_leader_election.cli.run_health import (
     check_command,
 )
 from kubernetes_leader_election.cli.run_http import Endpoints, parse_address
-from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    NoFencingTokenError,
+    NotLeaderError,
+)
 
 ODD = dict.fromkeys(("lease", "namespace", "identity", "token"))
 
@@ -205,6 +209,36 @@ def test_term_without_a_file_is_none_without_its_variables(
         monkeypatch.setenv(variable, value)
     with pytest.raises(NotLeaderError):
         term_file.read()
+
+
+def test_elected_term_without_a_token_does_not_look_off_cluster(monkeypatch):
+    """G3: `none` stands for the token, and `kle token` says why there is none."""
+    facts = term_file.TermFacts(
+        lease="x", namespace="default", identity="ada", token=None, deadline=1e12
+    )
+    for name, text in facts.variables(None).items():
+        monkeypatch.setenv(name, text)
+    assert os.environ["LEADER_ELECTION_TOKEN"] == "none"
+    assert term_file.read() == facts
+    with pytest.raises(NoFencingTokenError, match="not numbers"):
+        token.command.callback(output="text")
+    for name, text in facts.ended().variables(None).items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(NotLeaderError, match="the term is over"):
+        token.command.callback(output="text")
+
+
+def test_assumed_term_has_an_empty_token(monkeypatch):
+    """Off-cluster, `kle token` says that leadership is assumed."""
+    facts = term_file.TermFacts(
+        lease="x", namespace="default", identity="ada", token=None, deadline=None
+    )
+    for name, text in facts.variables(None).items():
+        monkeypatch.setenv(name, text)
+    assert os.environ["LEADER_ELECTION_TOKEN"] == ""
+    assert term_file.read() == facts
+    with pytest.raises(NotLeaderError, match="assumed"):
+        token.command.callback(output="text")
 
 
 def test_deadline_in_the_variables_is_never_a_later_one():

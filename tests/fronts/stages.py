@@ -70,6 +70,7 @@ SIMPLE = {
     "current_leader": lambda elector: elector.current_leader,
     "remaining()": lambda elector: elector.remaining(),
     "ensure(1)": lambda elector: elector.ensure(1),
+    "ensure(0)": lambda elector: elector.ensure(0),
     "on()": lambda elector: elector.on(EVENTS.ERROR, print),
 }
 """Calls that look alike on both fronts; the others enter a scope or take a main."""

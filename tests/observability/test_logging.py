@@ -63,11 +63,21 @@ def failed(text="connection refused"):
     ("event", "expected"),
     [
         (
-            events.LeadershipAcquired(**WHO, term=1, token=41),
+            events.LeadershipAcquired(**WHO, term=1, token_if_any=41),
             ("info", "Lease shop/billing: a leads now (fencing token 41)"),
         ),
         (
-            events.LeadershipAcquired(**WHO, term=1, token=None),
+            events.LeadershipAcquired(**WHO, term=1, token_if_any=None),
+            (
+                "info",
+                (
+                    "Lease shop/billing: a leads now "
+                    "(no fencing token: the resourceVersions are not numbers)"
+                ),
+            ),
+        ),
+        (
+            events.LeadershipAcquired(**WHO, term=1, token_if_any=None, assumed=True),
             (
                 "info",
                 (
@@ -171,7 +181,7 @@ def test_different_errors_are_said_at_once(lines, said):
         events.LeaseRenewed(
             **WHO, term=1, token=4, renew_time=datetime(2026, 1, 2, tzinfo=UTC)
         ),
-        events.LeadershipAcquired(**WHO, term=1, token=4),
+        events.LeadershipAcquired(**WHO, term=1, token_if_any=4),
     ],
     ids=["renewed", "acquired"],
 )

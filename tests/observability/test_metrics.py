@@ -65,7 +65,7 @@ class FakeElector:
     def live(self):
         """Lead, renew twice, fail once, and lose."""
         self.tell(events.LeaderChanged, holder_identity=self.identity)
-        self.tell(events.LeadershipAcquired, term=1, token=7)
+        self.tell(events.LeadershipAcquired, term=1, token_if_any=7)
         for _ in range(2):
             self.tell(events.LeaseRenewed, term=1, token=7, renew_time=NOW)
         self.tell(events.ErrorOccurred, error=LeaseApiError("down"))

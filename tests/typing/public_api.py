@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.elector import Elector as AsyncElector
+from kubernetes_leader_election.elector import Term as AsyncTerm
 from kubernetes_leader_election.sync import Elector, Term
 
 
@@ -25,3 +26,26 @@ async def lead_async(elector: AsyncElector) -> None:
     async with elector, elector.leadership() as term:
         left: float = term.remaining()
         assert left >= Now(0.0, 0.0, 0).boottime
+
+
+def upload(path: str, *, retries: int = 3) -> bytes:
+    """Be a call that blocks."""
+    return path.encode() * retries
+
+
+def hand_on(term: Term) -> bytes:
+    """Hand work to a thread, and hold the term for other work."""
+    with term.hold("upload"):
+        return term.to_thread(upload, "a", retries=2)
+
+
+async def hand_on_async(term: AsyncTerm) -> bytes:
+    """Do the same with asyncio."""
+    with term.hold("upload"):
+        return await term.to_thread(upload, "a", retries=2)
+
+
+def misuse(term: Term) -> None:
+    """See that a call in a thread is checked as a plain one is."""
+    term.to_thread(upload, 7)  # type: ignore[arg-type]
+    term.hold(7)  # type: ignore[arg-type]

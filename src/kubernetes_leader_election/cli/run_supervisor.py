@@ -37,6 +37,7 @@ from kubernetes_leader_election.cli.run_policy import OnLoss, Restart
 from kubernetes_leader_election.cli.run_signals import ENDING, SignalQueue
 from kubernetes_leader_election.cli.run_terminal import Terminal
 from kubernetes_leader_election.cli.term_file import TermFacts, TermFile
+from kubernetes_leader_election.leadership import token_if_any
 
 LONGEST_TURN: Final = 5.0
 """Seconds between two turns of the loop at most; /livez counts on it."""
@@ -361,7 +362,7 @@ class Supervisor:
             lease=elector.lease_name,
             namespace=elector.namespace or "",
             identity=elector.identity,
-            token=work.term.fencing_token,
+            token=token_if_any(work.term),
             deadline=work.deadline,
         )
         self._write_facts()

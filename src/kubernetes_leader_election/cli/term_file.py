@@ -22,6 +22,8 @@ from kubernetes_leader_election.errors import NotLeaderError
 PREFIX: Final = "LEADER_ELECTION_"
 FILE_VARIABLE: Final = f"{PREFIX}TERM_FILE"
 _NAMES: Final = ("lease", "namespace", "identity", "token", "deadline")
+NO_TOKEN: Final = "none"  # noqa: S105 - no secret
+"""Instead of a token that should be there: empty, it would look like off-cluster."""
 FOLDERS: Final = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108 - a fresh folder in them
 """Where the file may go: one of them is writable even on a read-only root."""
 
@@ -34,13 +36,20 @@ class TermFacts:
     namespace: str
     identity: str
     token: int | None
-    """The fencing token; None where leadership is assumed, off-cluster."""
+    """The fencing token; None off-cluster, or where the versions are not numbers."""
     deadline: float | None
     """CLOCK_BOOTTIME seconds until which leadership is provable; None: no end."""
 
+    @property
+    def assumed(self) -> bool:
+        """Whether there is no cluster: then the term has no end, and no token."""
+        return self.deadline is None
+
     def variables(self, path: Path | None) -> dict[str, str]:
         """Give the environment variables for the command."""
-        token = "" if self.token is None else str(self.token)
+        token = "" if self.assumed else NO_TOKEN
+        if self.token is not None:
+            token = str(self.token)
         deadline = ""
         if self.deadline is not None:
             # Down: a rounded deadline must not be a later one.
@@ -158,7 +167,7 @@ def _from_variables() -> TermFacts:
             lease=found["lease"] or "",
             namespace=found["namespace"] or "",
             identity=found["identity"] or "",
-            token=int(token) if token else None,
+            token=int(token) if token and token != NO_TOKEN else None,
             # Still true when it is late: renewals only move the end further away.
             deadline=float(deadline) if deadline else None,
         )

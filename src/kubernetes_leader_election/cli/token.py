@@ -6,7 +6,7 @@ import click
 
 from kubernetes_leader_election.cli import term_file
 from kubernetes_leader_election.cli.output import emit, output_option
-from kubernetes_leader_election.errors import NotLeaderError
+from kubernetes_leader_election.errors import NoFencingTokenError, NotLeaderError
 
 
 @click.command("token")
@@ -16,11 +16,16 @@ def command(*, output: str) -> None:
     Print, inside a program started by `run`, the fencing token of its term.
 
     Give it to whatever the program writes to, and let that refuse a token smaller than
-    the largest it has seen. Off-cluster there is none: exits with 1.
+    the largest it has seen. Off-cluster there is none, nor where the server's
+    resourceVersions are not numbers: exits with 1.
     """
     facts = term_file.read()
-    if facts.token is None:
+    if facts.assumed:
         raise NotLeaderError("leadership is assumed off-cluster: there is no token.")
+    if facts.token is None and facts.remaining() <= 0.0:
+        raise NotLeaderError("the term is over, and it had no token.")
+    if facts.token is None:
+        raise NoFencingTokenError.of(f"Lease {facts.namespace}/{facts.lease}")
     if output == "text":
         click.echo(facts.token)
         return

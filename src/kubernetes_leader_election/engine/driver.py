@@ -8,7 +8,6 @@ Everything here but :meth:`Driver.post` and the questions (``current_leader``,
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
 from collections import deque
@@ -33,6 +32,7 @@ from kubernetes_leader_election.errors import (
     LeaseApiError,
     ProtocolMisuseError,
 )
+from kubernetes_leader_election.fork import this_process
 from kubernetes_leader_election.lease_api.call import Call
 from kubernetes_leader_election.lease_api.client import LeaseClient
 
@@ -102,7 +102,7 @@ class Driver:
         self.client: LeaseClient | None = None
         if credentials is not None:
             self.client = self._engine.client_for(credentials)
-        self._pid = os.getpid()
+        self._process = this_process()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self._core = self._new_core()
         self._first_term = 0
@@ -143,7 +143,7 @@ class Driver:
     @property
     def forked(self) -> bool:
         """Tell whether this is the copy that a child process inherited."""
-        return os.getpid() != self._pid
+        return self._process.is_copy
 
     def post(self, word: m.Word) -> None:
         """
@@ -161,7 +161,7 @@ class Driver:
         self._engine.post(self, word)
 
     def current_leader(self) -> bool:
-        """Tell whether this process leads now, by the clock and the pid (rule 15)."""
+        """Tell whether this process leads now, by the clock, in its own process (rule 15)."""
         belief = self._view.belief
         return belief is not None and self._left(belief) > 0.0
 

@@ -20,8 +20,8 @@ from weakref import WeakValueDictionary, finalize
 
 from kubernetes_leader_election.core.messages import Message
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
-from kubernetes_leader_election.engine.fork import on_child
 from kubernetes_leader_election.engine.workers import Workers
+from kubernetes_leader_election.fork import PerProcess, Process, on_child
 from kubernetes_leader_election.lease_api.client import LeaseClient
 
 if TYPE_CHECKING:
@@ -186,29 +186,18 @@ class Engine:
             self._step(driver, None)
 
 
-_lock = threading.Lock()
-_engine: Engine | None = None
-
-
-def shared_engine() -> Engine:
-    """Give the engine of this process; a child process gets one of its own."""
-    global _engine
-    with _lock:
-        if _engine is None:
-            _engine = Engine()
-        return _engine
+shared_engine: Final = PerProcess(Engine)
+"""Return the engine of this process."""
 
 
 def _log() -> logging.Logger:
     return logging.getLogger("kubernetes_leader_election")
 
 
-def _after_fork_in_child() -> None:
-    """Fault 15: no thread lived on. Drop the engine and its descriptors."""
-    global _engine, _lock
-    _lock = threading.Lock()
-    if _engine is not None:
-        engine, _engine = _engine, None
+def _after_fork_in_child(parent: Process) -> None:
+    """Fault 15: no thread lived on. Drop the descriptors of the parent's engine."""
+    engine = shared_engine.of(parent)
+    if engine is not None:
         try:
             engine.drop_after_fork()
         except Exception as error:  # noqa: BLE001 - a fork hook has nobody to raise to

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.fork import this_process
 from kubernetes_leader_election.lease_api.call import Call
 from kubernetes_leader_election.lease_api.classify import (
     Request,
@@ -85,7 +85,7 @@ class LeaseClient:
         self._credentials = credentials
         self._pool = ConnectionPool(credentials, most_idle=most_idle)
         self._transport = Transport(credentials, self._pool, user_agent=user_agent)
-        self._pid = os.getpid()
+        self._process = this_process()
 
     def __repr__(self) -> str:
         return f"<LeaseClient of {self._credentials.server.url}>"
@@ -297,14 +297,14 @@ class LeaseClient:
         The parent's connections are not disturbed, and the client can be used: it
         opens connections of its own. Called by itself before a first request.
         """
-        self._pid = os.getpid()
+        self._process = this_process()
         self._pool.drop_after_fork()
         self._credentials.drop_after_fork()
 
     # Inside --------------------------------------------------------------------------
 
     def _notice_fork(self) -> None:
-        if os.getpid() != self._pid:
+        if self._process.is_copy:
             self.drop_after_fork()
 
     def _write(

@@ -73,11 +73,12 @@ class LogLines:
         match event:
             case LeadershipAcquired():
                 self._over(where)
-                how = (
-                    "leadership is assumed, without a fencing token"
-                    if event.assumed
-                    else f"fencing token {event.token}"
-                )
+                if event.assumed:
+                    how = "leadership is assumed, without a fencing token"
+                elif event.token_if_any is None:
+                    how = "no fencing token: the resourceVersions are not numbers"
+                else:
+                    how = f"fencing token {event.token_if_any}"
                 self._write("info", f"{where}: {event.identity} leads now ({how})")
             case LeadershipLost(reason=reason, detail=detail):
                 level = "info" if reason in EXPECTED else "warning"
