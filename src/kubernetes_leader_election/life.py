@@ -48,6 +48,8 @@ AFTER_SIGNAL: Final = "the stop budget after a signal"
 """A hold that is a wait, not work."""
 LONGEST_SILENCE: Final = 60.0
 """Seconds at most between two reports of work that does not end."""
+IDLE_LOOKS: Final = 3
+"""Renewals in a row at which a loop stands still, so that a short pause is no news."""
 LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
 
@@ -189,10 +191,14 @@ class Life(Outlook[TermT]):
             return False
         last, number = hold.end(), hold.term
         if last and number is not None:
-            self._given_up = max(self._given_up, number)
-            self._post(m.EndAsked(term=number))
-            self._ring()
+            self._end_term(number)
         return last
+
+    def _end_term(self, number: int) -> None:
+        """Give the term up, as its last scope has ended."""
+        self._given_up = max(self._given_up, number)
+        self._post(m.EndAsked(term=number))
+        self._ring()
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
@@ -222,11 +228,74 @@ class Life(Outlook[TermT]):
 
         """
         vital = self.teller.dismiss(courier, under_way)
-        present = self._present
-        if present is not None:
-            present.work.drop_if(_is_homeless)
+        self._drop_homeless()
         if vital:
             self._say_undelivered(courier.home)
+
+    def _drop_homeless(self) -> None:
+        """
+        End what ran on an event loop that is closed: nobody is told of a closed loop.
+
+        Of what runs on a loop that stands still nobody knows whether it goes on: the
+        Lease is kept (G5), and that is reported.
+        """
+        present = self._present
+        if present is None:
+            return
+        if present.work.drop_if(self._is_homeless):
+            self._end_term(present.term.number)
+        for hold in present.work.alive:
+            home = hold.home
+            idle = home is not None and not home.is_running() and not home.is_closed()
+            hold.idle_looks = hold.idle_looks + 1 if idle else 0
+            if hold.idle_looks == IDLE_LOOKS:
+                self._report(
+                    LeaderElectionError(
+                        f"{self.where}: the event loop of {hold.what} stands still "
+                        "and is not closed. The Lease is kept, and a loss cancels "
+                        "nothing before the loop runs again. Leave the scope before "
+                        "the loop stops, or close the loop."
+                    )
+                )
+
+    def _is_homeless(self, hold: Hold) -> bool:
+        homeless = hold.home is not None and hold.home.is_closed()
+        if homeless:
+            self.teller.trouble(
+                f"the event loop of {hold.what} was closed: it counts as ended"
+            )
+        return homeless
+
+    def report_abandoned(self, hold: Hold) -> None:
+        """Tell that the task which entered a scope ended without leaving it."""
+        self._report(
+            LeaderElectionError(
+                f"{self.where}: {hold.what}: the task has ended and did not leave the "
+                "scope. The Lease is kept until it is left, and a loss cancels nothing "
+                "of its work. Enter it with `async with`, in the task that works."
+            )
+        )
+
+    def report_elsewhere(self, hold: Hold) -> None:
+        """Tell that a scope was left by another task, while its own one goes on."""
+        self._report(
+            LeaderElectionError(
+                f"{self.where}: {hold.what} was left by another task. It counts as "
+                "ended, and a loss cancelled the task that entered, whatever it did. "
+                "Enter and leave it in the task that works."
+            )
+        )
+
+    def expect_end(self, term: BaseTerm) -> None:
+        """Look again and again whether the work of a term that is over has ended."""
+        present = self._present
+        if present is None or present.term is not term or present.work.expected_to_end:
+            return
+        present.work.expected_to_end = True
+        # Half of the stop budget is for work that does not resist. In a planned stop
+        # nobody waits for it, and it may take all of it.
+        share = 1.0 if term.reason in EXPECTED else 0.5
+        self._look_later(present, waited=0.0, pause=share * self.stop_budget)
 
     def _say_undelivered(self, home: Home | None) -> None:
         if home is None:
@@ -298,6 +367,8 @@ class Life(Outlook[TermT]):
                 case _:
                     self.teller.log_event(event)
                     self._deliver(event)
+                    if isinstance(event, m.LeaseRenewed):
+                        self._drop_homeless()
             self._ring()
 
     def on_view(self, view: View) -> None:
@@ -355,6 +426,7 @@ class Life(Outlook[TermT]):
                 left = 0.0
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
+        self._drop_homeless()
         try:
             self.teller.say(
                 "info" if event.reason in EXPECTED else "warning",
@@ -367,36 +439,49 @@ class Life(Outlook[TermT]):
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
-            self._look_later(present, waited=self.stop_budget, pause=self.stop_budget)
+            self.expect_end(term)
 
     def _look_later(
         self, present: Present[TermT], *, waited: float, pause: float
     ) -> None:
         shared_chores().call_later(
-            pause, lambda: self._report_late_work(present, waited=waited, pause=pause)
+            pause, lambda: self._report_late_work(present, waited=waited + pause)
         )
 
-    def _report_late_work(
-        self, present: Present[TermT], *, waited: float, pause: float
-    ) -> None:
+    def _report_late_work(self, present: Present[TermT], *, waited: float) -> None:
         """Fault 09: say loudly, again and again, that work outlives its term."""
         if self.forked:
             return
-        present.work.drop_if(_is_homeless)
+        present.work.drop_if(self._is_homeless)
         alive = tuple(h for h in present.work.alive if h.what != AFTER_SIGNAL)
         if not alive:
             return
+        budget, term = self.stop_budget, present.term
+        over = f"{waited:.2g} s after term {term.number} was lost ({term.reason}), "
+        tasks = tuple(h for h in alive if h.is_task)
+        if waited < budget:
+            # A thread may take its whole budget. A task was cancelled, and goes on.
+            self._look_later(present, waited=waited, pause=budget - waited)
+            if tasks:
+                self._report(
+                    LeaderElectionError(
+                        f"{self.where}: {over}half of the stop budget, this ignores "
+                        f"that it was cancelled: {names(tasks)}. It is cancelled "
+                        "again wherever it waits, until it has ended. Let CancelledError "
+                        "pass."
+                    )
+                )
+            return
         self._report(
             LeaderElectionError(
-                f"{self.where}: {waited:.1f} s after term {present.term.number} was "
-                f"lost ({present.term.reason}), this is still running: "
-                f"{names(alive)}. The Lease is not released before it has ended. Let "
-                "it stop sooner, or raise stop_budget_sec (now "
-                f"{self.stop_budget:g} s)."
+                f"{self.where}: {over}this is still running: {names(alive)}. The Lease "
+                "is not released before it has ended. Let it stop sooner, or raise "
+                f"stop_budget_sec (now {budget:g} s)."
+                + (" Tasks are cancelled again wherever they wait." if tasks else "")
             )
         )
-        pause = min(2 * pause, max(LONGEST_SILENCE, self.stop_budget))
-        self._look_later(present, waited=waited + pause, pause=pause)
+        pause = min(waited + budget, max(LONGEST_SILENCE, budget))
+        self._look_later(present, waited=waited, pause=pause)
 
     # Any thread: inside -------------------------------------------------------
 
@@ -576,10 +661,6 @@ def _say_no_signals(log: Any) -> None:
             "elector was started there. Call stop() when the program is to end, or "
             "pass auto_close=False."
         )
-
-
-def _is_homeless(hold: Hold) -> bool:
-    return hold.home is not None and hold.home.is_closed()
 
 
 def _has_ended_at_exit(hold: Hold) -> bool:
