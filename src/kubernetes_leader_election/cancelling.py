@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,6 +32,15 @@ PAUSES: Final = 20
 """The longest pause, as a share of the stop budget: a dozen rows fit into its half."""
 LOOKS: Final = 8
 """Looks in a stop budget whether the Lease is lost while a planned stop takes its time."""
+
+TASK_GROUPS_LEAK: Final = sys.version_info < (3, 13)
+"""
+Whether a count of cancellations may be too high.
+
+Before Python 3.13 an ``asyncio.TaskGroup`` whose task fails while the group waits for
+its end counts a cancellation of its parent task, and never takes it back.
+"""
+_OURS: Final = "leadership lost: "
 
 
 class Cancellation:
@@ -57,6 +67,7 @@ class Cancellation:
         self._delivered = False
         self._over = False
         self._ours = 0
+        self._earlier = 0
         self._turns = 0
         self._pause = FIRST_PAUSE
         self._timer: asyncio.Handle | None = None
@@ -77,11 +88,12 @@ class Cancellation:
             self._cancel()
         self._wait()
 
-    def end(self) -> bool:
+    def end(self, error: BaseException | None = None) -> bool:
         """
         Take back every cancellation of ours; tell whether others cancelled the task, too.
 
-        The task has left, or nothing that it does from here on is work of the term.
+        The task has left with ``error``, if any, or nothing that it does from here on
+        is work of the term.
         """
         self._over = True
         self._cancel_timer()
@@ -89,7 +101,11 @@ class Cancellation:
         for _ in range(self._ours):
             self._task.uncancel()
         self._ours = 0
-        return self._delivered and self._task.cancelling() > self._before
+        others = self._task.cancelling() - self._before
+        if TASK_GROUPS_LEAK and (others <= self._earlier or not self._delivered):
+            # From before ours: if it was a cancellation, it shows in how the task left.
+            return others > 0 and _shows_others(error)
+        return others > 0
 
     def _look_later(self, left: float) -> None:
         if left != float("inf"):
@@ -117,7 +133,9 @@ class Cancellation:
 
     def _cancel(self) -> None:
         self._forget_undone()
-        if self._task.cancel(f"leadership lost: {self._term.reason}"):
+        if not self._delivered:
+            self._earlier = self._task.cancelling() - self._before
+        if self._task.cancel(f"{_OURS}{self._term.reason}"):
             self._ours += 1
             self._delivered = True
 
@@ -172,6 +190,19 @@ class Cancellation:
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _shows_others(error: BaseException | None) -> bool:
+    """Tell whether an error is, or came in the cleanup after, a cancellation not ours."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        ours = bool(error.args) and str(error.args[0]).startswith(_OURS)
+        if isinstance(error, asyncio.CancelledError) and not ours:
+            return True
+        # Also where that is not to be shown, as in the group that a TaskGroup raises.
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def call_on_loop(

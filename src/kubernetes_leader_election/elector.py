@@ -216,13 +216,13 @@ class Elector(BaseElector["Term"]):
             Exception: whatever ``main`` raises of its own.
 
         """
-        life, task = self._life, _present_task()
-        cancelling = task.cancelling()
+        life = self._life
         async with self:
             while not life.stopping:
                 term, own = None, None
                 try:
-                    async with self.leadership() as term:
+                    scope = self.leadership()
+                    async with scope as term:
                         try:
                             return await main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
@@ -232,10 +232,10 @@ class Elector(BaseElector["Term"]):
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
                         raise
-                    if task.cancelling() > cancelling:
-                        raise  # cancelled from outside, too: this call is to end
+                    if term is not None and scope.outside:
+                        raise  # others cancelled this task, too: the call is to end
                 except BaseExceptionGroup as error:
-                    if error is own or task.cancelling() > cancelling:
+                    if error is own or scope.outside:
                         raise
                 except ProtocolMisuseError:
                     # Stopped since the look above, and the stop is over already.
@@ -300,6 +300,7 @@ class Leadership:
         self._timeout = timeout
         self._hold: Hold | None = None
         self._entered = threading.Lock()
+        self.outside = False  # whether others cancelled the body, once it has ended
 
     async def __aenter__(self) -> Term:
         if not self._entered.acquire(blocking=False):
@@ -344,32 +345,32 @@ class Leadership:
         self._place.leave()
         self._task.remove_done_callback(self._abandon)
         is_here = self._task is asyncio.current_task()
-        outside = self._end.end() and is_here
+        self.outside = self._end.end(error) and is_here
         life, term = self._life, self._term
         lost = term.is_lost
         last = life.leave(hold)
         self._entered.release()
         if not is_here and not self._task.done():
             life.report_elsewhere(hold)
-        ours = self._end.delivered and is_here
-        loss = (
-            lost
-            and not outside
-            and (
-                error is None
-                or (ours and isinstance(error, asyncio.CancelledError))
-                or (
-                    isinstance(error, BaseExceptionGroup)
-                    and _is_of_loss(life, error, term)
-                )
-            )
-        )
+        loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
             await _let_signal_end(life)
         if loss:
             raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
             await self._wait_for_release(term.number)
+
+    def _is_loss(self, error: BaseException | None, *, ours: bool) -> bool:
+        """Tell whether a scope whose term is lost raises that, whatever the body did."""
+        match error:
+            case None:
+                return not (ours and self.outside)
+            case asyncio.CancelledError():
+                return ours and not self.outside
+            case BaseExceptionGroup() if not self.outside:
+                return _is_of_loss(self._life, error, self._term)
+            case _:
+                return False
 
     def _cancel(self) -> None:
         """Cancel the body. On its loop."""
