@@ -344,7 +344,7 @@ class Leadership:
         assert hold is not None  # noqa: S101 - __aenter__ came first
         self._place.leave()
         self._task.remove_done_callback(self._abandon)
-        is_here = self._task is asyncio.current_task()
+        is_here = _is_present(self._task)
         self.outside = self._end.end(error) and is_here
         life, term = self._life, self._term
         lost = term.is_lost
@@ -486,6 +486,14 @@ def _present_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - coroutines run in tasks
     return task
+
+
+def _is_present(task: asyncio.Task[Any]) -> bool:
+    """Tell whether this task runs now; none does where Python frees a generator."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
 
 
 def _is_of_loss(life: Life[Term], error: BaseException, term: Term) -> bool:
