@@ -2,7 +2,9 @@
 The events of an elector: their names, their payloads, and who asked to hear of them.
 
 Per term there is exactly one ``leadership_acquired`` and then exactly one
-``leadership_lost`` (G4). Nothing here calls a handler: the electors do, in order.
+``leadership_lost`` (G4). Handlers always hear of the loss, and of the acquisition
+unless the Lease is lost before their turn comes (G2). Nothing here calls a handler: the
+electors do, in order.
 """
 
 from __future__ import annotations
@@ -65,7 +67,11 @@ class _Payload(Value):
 
 
 class LeadershipAcquired(_Payload):
-    """A term began: this elector leads. Exactly one a term, before its loss (G4)."""
+    """
+    A term began: this elector leads. Exactly one a term, before its loss (G4).
+
+    A handler whose turn comes when the Lease is lost already is not called (G2).
+    """
 
     name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
     term: int
@@ -80,7 +86,11 @@ class LeadershipAcquired(_Payload):
 
 
 class LeadershipLost(_Payload):
-    """A term ended. Exactly one a term, after its acquisition (G4)."""
+    """
+    A term ended. Exactly one a term, after its acquisition (G4).
+
+    Always told, also to a handler that came too late for the acquisition.
+    """
 
     name: ClassVar = EVENTS.LEADERSHIP_LOST
     term: int

@@ -42,7 +42,7 @@ def play(body, ending, **changes):
 
 @pytest.mark.parametrize("how", [Elector.stop, Elector.step_down])
 def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, how):
-    """G5: as at a second Ctrl-C, when asyncio cancels a program that stops."""
+    """G5, fault 12: as at a second Ctrl-C, when asyncio cancels what stops already."""
     done, held = [], []
 
     async def body():

@@ -115,7 +115,7 @@ CLOSED = pytest.mark.parametrize(
 
 @CLOSED
 def test_scope_of_a_closed_loop_ends_its_term(elector, client, leave):
-    """G5, fault 56: seen at the next renewal: work_ended, released, and led anew."""
+    """G5, fault 08: seen at the next renewal: work_ended, released, and led anew."""
     reasons, others = [], []
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: reasons.append(e.reason))
     other = sync.Elector(**options(**FAST) | {"identity": "other"})
@@ -132,7 +132,7 @@ def test_scope_of_a_closed_loop_ends_its_term(elector, client, leave):
 
 @CLOSED
 def test_scope_of_a_closed_loop_does_not_hold_up_a_stop(elector, client, leave):
-    """G5, fault 56: at a loss it is seen at once, not after the stop budget alone."""
+    """G5, fault 08: at a loss it is seen at once, not after the stop budget alone."""
     with another_loop() as loop:
         kept = leave(loop, elector)
         elector.stop(PATIENCE)
@@ -156,7 +156,7 @@ def test_scope_beside_one_of_a_closed_loop_goes_on(elector, client):
 
 
 def test_work_of_an_acquired_coroutine_on_a_closed_loop_is_over(client):
-    """G5, fault 56: the term goes on, for a handler ends none, and stop() waits for none."""
+    """G5, fault 08: the term goes on, for a handler ends none, and stop() waits for none."""
     log, begun = Log(), threading.Event()
     elector = Elector(**options(log=log, **FAST))
 
@@ -180,7 +180,7 @@ def test_work_of_an_acquired_coroutine_on_a_closed_loop_is_over(client):
 
 
 def test_scope_of_a_loop_that_stands_still_is_kept_and_reported(elector, client):
-    """G5, fault 56: the loop may be run again, so nothing is released under its feet."""
+    """G5, fault 08: the loop may be run again, so nothing is released under its feet."""
     reports = []
     elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
     loop = asyncio.new_event_loop()
@@ -223,7 +223,7 @@ async def turn_until(condition):
 
 @pytest.mark.parametrize("then", ["the term holds", "the term is lost"])
 def test_scope_whose_task_ended_is_reported_at_once_and_can_be_left(client, then):
-    """Fault 57: as a fixture of a test framework does it: set up, and torn down, apart."""
+    """Fault 08: as a fixture of a test framework does it: set up, and torn down, apart."""
 
     async def work(elector, reports):
         scope = elector.leadership()
@@ -248,7 +248,7 @@ def test_scope_whose_task_ended_is_reported_at_once_and_can_be_left(client, then
 
 @pytest.mark.parametrize("then", ["the term holds", "the term is lost"])
 def test_scope_left_by_another_task_has_ended(client, then):
-    """Fault 57: reported; each task keeps the cancellations that are its own."""
+    """Fault 08: reported; each task keeps the cancellations that are its own."""
 
     async def work(elector, reports):
         scope, entered, ended = elector.leadership(), asyncio.Event(), []
@@ -287,7 +287,7 @@ def test_scope_left_by_another_task_has_ended(client, then):
 
 
 def test_scope_left_by_another_task_passes_on_what_cancelled_that_one(client):
-    """Fault 12, fault 57: a cancellation of the task that leaves is none of the loss's."""
+    """Fault 12, fault 08: a cancellation of the task that leaves is none of the loss's."""
 
     async def work(elector, _reports):
         scope = elector.leadership()
@@ -301,7 +301,7 @@ def test_scope_left_by_another_task_passes_on_what_cancelled_that_one(client):
 
 
 def test_scope_that_is_left_where_it_was_entered_reports_nothing(client):
-    """Fault 57: not even where the task ends right after it."""
+    """Fault 08: not even where the task ends right after it."""
 
     async def work(elector, reports):
         async def lead():

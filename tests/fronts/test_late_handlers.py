@@ -13,7 +13,6 @@ from tests.fronts.driven import Log, until
 from tests.fronts.stages import FAST, PATIENCE, hold, holder, options
 
 ACQUIRED, LOST = EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST
-LATE = "what if the turn of a handler of `leadership_acquired` comes late?"
 
 
 @pytest.fixture
@@ -47,10 +46,12 @@ def lose_a_term_meanwhile(client, elector):
     elector.go_on.set()
 
 
-@pytest.mark.row("Handlers", LATE)
+@pytest.mark.row(
+    "Handlers", "what if the turn of a handler of `leadership_acquired` comes late?"
+)
 @pytest.mark.parametrize("behind", ["another event", "the same event"])
 def test_acquired_handler_is_not_called_after_the_lease_was_lost(slow, client, behind):
-    """G2, fault 55: nothing begins for a term that is another's; its loss is told."""
+    """G2, fault 11: nothing begins for a term that is another's; its loss is told."""
     if behind == "another event":
         hold(client, "rival")
         slow.once(EVENTS.LEADER_CHANGED, slow.block)
@@ -74,9 +75,11 @@ def test_acquired_handler_is_not_called_after_the_lease_was_lost(slow, client, b
     ]
 
 
-@pytest.mark.row("Handlers", LATE)
+@pytest.mark.row(
+    "Handlers", "what if the turn of a handler of `leadership_acquired` comes late?"
+)
 def test_once_waits_for_an_acquisition_that_is_told(slow, client):
-    """Fault 55: once() hears the next one that it can hear, not none at all."""
+    """Fault 11: once() hears the next one that it can hear, not none at all."""
     slow.once(ACQUIRED, slow.block)
     slow.once(ACQUIRED, slow.keep("once"))
     lose_a_term_meanwhile(client, slow)
@@ -88,7 +91,9 @@ def test_once_waits_for_an_acquisition_that_is_told(slow, client):
     assert slow.seen == [("once", ACQUIRED, 2)]
 
 
-@pytest.mark.row("Handlers", LATE)
+@pytest.mark.row(
+    "Handlers", "what if the turn of a handler of `leadership_acquired` comes late?"
+)
 def test_acquired_handler_is_called_late_while_the_lease_is_held(slow, client):
     """G4, G5: given up and not released yet, a term is told from beginning to end."""
     slow.once(ACQUIRED, slow.block)
@@ -105,10 +110,12 @@ def test_acquired_handler_is_called_late_while_the_lease_is_held(slow, client):
     assert holder(client) == ""
 
 
-@pytest.mark.row("Handlers", LATE)
+@pytest.mark.row(
+    "Handlers", "what if the turn of a handler of `leadership_acquired` comes late?"
+)
 @pytest.mark.parametrize("ends", ["is lost", "is given up"])
 def test_asyncio_coroutine_is_not_started_for_a_term_that_is_over(client, ends):
-    """G2, fault 55: it would be cancelled before its first step; its loss is told."""
+    """G2, fault 11: it would be cancelled before its first step; its loss is told."""
     seen = []
 
     async def main():

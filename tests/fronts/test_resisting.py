@@ -133,7 +133,7 @@ LOSSES = pytest.mark.parametrize("lose", [lose_to_a_rival, lose_with_a_dead_engi
 @LOSSES
 @pytest.mark.parametrize("body", BODIES)
 def test_body_that_goes_on_is_cancelled_until_it_ends(client, body, lose):
-    """G2, fault 54, fault 07: the scope ends with the loss, and the count is even."""
+    """G2, fault 09, fault 07: the scope ends with the loss, and the count is even."""
     acts = []
 
     async def work(elector):
@@ -162,7 +162,7 @@ def test_body_that_goes_on_is_cancelled_until_it_ends(client, body, lose):
 @LOSSES
 @pytest.mark.parametrize("body", BODIES)
 def test_acquired_coroutine_that_goes_on_is_cancelled_until_it_ends(client, body, lose):
-    """G2, fault 54, fault 07: the same for work that an acquired handler is."""
+    """G2, fault 09, fault 07: the same for work that an acquired handler is."""
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def main():
@@ -188,7 +188,7 @@ def test_acquired_coroutine_that_goes_on_is_cancelled_until_it_ends(client, body
 
 @pytest.mark.parametrize("body", BODIES)
 def test_body_that_goes_on_ends_after_a_planned_stop(client, body):
-    """Fault 54: when the stop budget is over, it is cancelled until it ends, too."""
+    """Fault 09: when the stop budget is over, it is cancelled until it ends, too."""
 
     async def main():
         begun = asyncio.Event()
@@ -206,7 +206,7 @@ def test_body_that_goes_on_ends_after_a_planned_stop(client, body):
 @pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_body_that_goes_on_does_nothing_once_another_one_leads(body):
-    """G2, fault 54: cut off from the API server, it has ended before a rival begins."""
+    """G2, fault 09: cut off from the API server, it has ended before a rival begins."""
     rhythm = {
         "renew_interval_ms": 300,
         "lease_duration_sec": 3,
@@ -253,7 +253,7 @@ def test_body_that_goes_on_does_nothing_once_another_one_leads(body):
     ids=["half of the budget at a loss", "all of it at a stop"],
 )
 def test_cleanup_within_its_time_is_not_cut(client, lose, takes):
-    """Fault 12, fault 54: ``finally: await close()`` meets one cancellation, no more."""
+    """Fault 12, fault 09: ``finally: await close()`` meets one cancellation, no more."""
     seen = []
 
     async def body(elector):
@@ -279,7 +279,7 @@ def test_cleanup_within_its_time_is_not_cut(client, lose, takes):
 
 @pytest.mark.slow
 def test_planned_stop_that_takes_longer_than_its_budget_is_no_loss(client):
-    """G5, fault 54: the Lease is held until the work has ended, and run() gives None."""
+    """G5, fault 09: the Lease is held until the work has ended, and run() gives None."""
     held = []
 
     async def main():
@@ -307,7 +307,7 @@ def test_planned_stop_that_takes_longer_than_its_budget_is_no_loss(client):
 
 @pytest.mark.slow
 def test_lease_lost_under_a_planned_stop_cancels_again_before_its_budget(client):
-    """G2, fault 54: a stop has its whole budget only for as long as the Lease is held."""
+    """G2, fault 09: a stop has its whole budget only for as long as the Lease is held."""
     loop_times, begun = [], asyncio.Event()
 
     async def work(_):
@@ -367,7 +367,7 @@ def resist(client, play):
 
 @pytest.mark.slow
 def test_cancellation_from_outside_is_known_among_many_of_ours(client):
-    """Fault 12, fault 54: it is passed on, and counts once when the scope has ended."""
+    """Fault 12, fault 09: it is passed on, and counts once when the scope has ended."""
     counts = []
 
     async def work(elector):
@@ -388,7 +388,7 @@ def test_cancellation_from_outside_is_known_among_many_of_ours(client):
 
 @pytest.mark.slow
 def test_timeout_and_task_group_around_a_resisting_body_keep_working(client):
-    """Fault 54: both count the cancellations of a task, and find their own among ours."""
+    """Fault 09: both count the cancellations of a task, and find their own among ours."""
 
     async def time_out(elector):
         async with asyncio.timeout(PATIENCE) as limit:
@@ -456,7 +456,7 @@ def report_of(client, body):
 
 @pytest.mark.slow
 def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client):
-    """Fault 09, fault 54: nothing ends it, so it is said at once which work it is."""
+    """Fault 09: nothing ends it, so it is said at once which work it is."""
     report, log = report_of(client, swallow_at_every_await)
     assert "1 s after term 1 was lost (another_holder), half of the stop" in report
     assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
@@ -466,7 +466,7 @@ def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="wait_for() was mended")
 def test_body_in_wait_for_of_python_311_is_named_at_half_of_the_budget(client):
-    """Fault 54: its wait_for() drops a cancellation that comes with a result."""
+    """Fault 09: its wait_for() drops a cancellation that comes with a result."""
 
     async def drain(over):
         queue = asyncio.Queue()
@@ -480,7 +480,7 @@ def test_body_in_wait_for_of_python_311_is_named_at_half_of_the_budget(client):
 
 @pytest.mark.slow
 def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(client):
-    """Fault 05, fault 54: the report needs no loop."""
+    """Fault 05, fault 09: the report needs no loop."""
     log = Log()
 
     async def main():
@@ -499,7 +499,7 @@ def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(clien
 
 @pytest.mark.slow
 def test_cancelling_again_does_not_keep_a_processor_busy(client):
-    """Fault 54: what cannot be cancelled is left in peace most of the time."""
+    """Fault 09: what cannot be cancelled is left in peace most of the time."""
     hits = []
 
     async def work(_):
