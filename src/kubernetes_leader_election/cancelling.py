@@ -14,6 +14,7 @@ import contextvars
 import sys
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from kubernetes_leader_election.leadership import BaseTerm
 from kubernetes_leader_election.life import EXPECTED, Life
@@ -41,6 +42,12 @@ Before Python 3.13 an ``asyncio.TaskGroup`` whose task fails while the group wai
 its end counts a cancellation of its parent task, and never takes it back.
 """
 _OURS: Final = "leadership lost: "
+_told: Final[WeakKeyDictionary[asyncio.Task[Any], BaseTerm]] = WeakKeyDictionary()
+"""
+Whose loss a task was cancelled for last, of the terms that it is still in.
+
+A scope in a scope shares its term: two cancellations, a turn apart, would cut cleanup.
+"""
 
 
 class Cancellation:
@@ -84,7 +91,8 @@ class Cancellation:
             return
         self._asked_at = self._loop.time()
         self._life.expect_end(self._term)
-        if not self._is_ending():
+        if not self._is_ending() and _told.get(self._task) is not self._term:
+            _told[self._task] = self._term
             self._cancel()
         self._wait()
 
@@ -97,6 +105,8 @@ class Cancellation:
         """
         self._over = True
         self._cancel_timer()
+        if self._delivered:
+            _told.pop(self._task, None)
         self._forget_undone()
         for _ in range(self._ours):
             self._task.uncancel()
@@ -168,7 +178,8 @@ class Cancellation:
         held = self._term.remaining()
         if self._is_planned() and held > 0.0:
             return min(budget - passed, held, budget / LOOKS)
-        return budget / 2 - passed if self._delivered else 0.0
+        told = self._delivered or _told.get(self._task) is self._term
+        return budget / 2 - passed if told else 0.0
 
     def _repeat(self) -> None:
         self._turns = TURNS
