@@ -17,7 +17,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from kubernetes_leader_election.leadership import BaseTerm
-from kubernetes_leader_election.life import EXPECTED, Life
+from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.overdue import EXPECTED
 
 TURNS: Final = 16
 """
@@ -90,7 +91,7 @@ class Cancellation:
         if self._over or self._asked_at is not None or self._task.done():
             return
         self._asked_at = self._loop.time()
-        self._life.expect_end(self._term)
+        self._life.overdue.expect_end(self._term)
         if not self._is_ending() and _told.get(self._task) is not self._term:
             _told[self._task] = self._term
             self._cancel()

@@ -351,7 +351,7 @@ class Leadership:
         last = life.leave(hold)
         self._entered.release()
         if not is_here and not self._task.done():
-            life.report_elsewhere(hold)
+            life.overdue.report_elsewhere(hold)
         loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
             await _let_signal_end(life)
@@ -380,7 +380,7 @@ class Leadership:
     def _abandon(self, _task: asyncio.Task[Any]) -> None:
         """Tell that the task which entered has ended, and cannot be cancelled any more."""
         if self._hold is not None:
-            self._life.report_abandoned(self._hold)
+            self._life.overdue.report_abandoned(self._hold)
 
     async def _wait_for_release(self, number: int) -> None:
         life = self._life

@@ -29,7 +29,8 @@ from kubernetes_leader_election.exits import shared_exits
 from kubernetes_leader_election.leadership import BaseTerm, Role
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
-from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
+from kubernetes_leader_election.outlook import Outlook, Present, TermT
+from kubernetes_leader_election.overdue import AFTER_SIGNAL, EXPECTED, Overdue
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.signals import shared_auto_close
 from kubernetes_leader_election.telling import Courier, Teller
@@ -41,15 +42,6 @@ if TYPE_CHECKING:
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
-EXPECTED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
-"""Reasons of a loss that was asked for."""
-
-AFTER_SIGNAL: Final = "the stop budget after a signal"
-"""A hold that is a wait, not work."""
-LONGEST_SILENCE: Final = 60.0
-"""Seconds at most between two reports of work that does not end."""
-IDLE_LOOKS: Final = 3
-"""Renewals in a row at which a loop stands still, so that a short pause is no news."""
 LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
 
@@ -88,6 +80,7 @@ class Life(Outlook[TermT]):
     ) -> None:
         super().__init__(settings, credentials)
         self.probe: Probe | None = None
+        self.overdue = Overdue(self)
         self.teller = Teller(
             settings=settings, log=log, namespace=lambda: self.namespace
         )
@@ -191,10 +184,10 @@ class Life(Outlook[TermT]):
             return False
         last, number = hold.end(), hold.term
         if last and number is not None:
-            self._end_term(number)
+            self.end_term(number)
         return last
 
-    def _end_term(self, number: int) -> None:
+    def end_term(self, number: int) -> None:
         """Give the term up, as its last scope has ended."""
         self._given_up = max(self._given_up, number)
         self._post(m.EndAsked(term=number))
@@ -203,7 +196,7 @@ class Life(Outlook[TermT]):
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
-            self._report(
+            self.report(
                 LeaderElectionError(
                     f"{self.where}: the application has shown no sign of life for "
                     f"{self.settings.liveness_timeout_sec:g} s: the Lease is neither "
@@ -228,74 +221,9 @@ class Life(Outlook[TermT]):
 
         """
         vital = self.teller.dismiss(courier, under_way)
-        self._drop_homeless()
+        self.overdue.drop_homeless()
         if vital:
             self._say_undelivered(courier.home)
-
-    def _drop_homeless(self) -> None:
-        """
-        End what ran on an event loop that is closed: nobody is told of a closed loop.
-
-        Of what runs on a loop that stands still nobody knows whether it goes on: the
-        Lease is kept (G5), and that is reported.
-        """
-        present = self._present
-        if present is None:
-            return
-        if present.work.drop_if(self._is_homeless):
-            self._end_term(present.term.number)
-        for hold in present.work.alive:
-            home = hold.home
-            idle = home is not None and not home.is_running() and not home.is_closed()
-            hold.idle_looks = hold.idle_looks + 1 if idle else 0
-            if hold.idle_looks == IDLE_LOOKS:
-                self._report(
-                    LeaderElectionError(
-                        f"{self.where}: the event loop of {hold.what} stands still "
-                        "and is not closed. The Lease is kept, and a loss cancels "
-                        "nothing before the loop runs again. Leave the scope before "
-                        "the loop stops, or close the loop."
-                    )
-                )
-
-    def _is_homeless(self, hold: Hold) -> bool:
-        homeless = hold.home is not None and hold.home.is_closed()
-        if homeless:
-            self.teller.trouble(
-                f"the event loop of {hold.what} was closed: it counts as ended"
-            )
-        return homeless
-
-    def report_abandoned(self, hold: Hold) -> None:
-        """Tell that the task which entered a scope ended without leaving it."""
-        self._report(
-            LeaderElectionError(
-                f"{self.where}: {hold.what}: the task has ended and did not leave the "
-                "scope. The Lease is kept until it is left, and a loss cancels nothing "
-                "of its work. Enter it with `async with`, in the task that works."
-            )
-        )
-
-    def report_elsewhere(self, hold: Hold) -> None:
-        """Tell that a scope was left by another task, while its own one goes on."""
-        self._report(
-            LeaderElectionError(
-                f"{self.where}: {hold.what} was left by another task. It counts as "
-                "ended, and a loss cancelled the task that entered, whatever it did. "
-                "Enter and leave it in the task that works."
-            )
-        )
-
-    def expect_end(self, term: BaseTerm) -> None:
-        """Look again and again whether the work of a term that is over has ended."""
-        present = self._present
-        if present is None or present.term is not term or present.work.expected_to_end:
-            return
-        present.work.expected_to_end = True
-        # Half of the stop budget is for work that does not resist. In a planned stop
-        # nobody waits for it, and it may take all of it.
-        share = 1.0 if term.reason in EXPECTED else 0.5
-        self._look_later(present, waited=0.0, pause=share * self.stop_budget)
 
     def _say_undelivered(self, home: Home | None) -> None:
         if home is None:
@@ -368,7 +296,7 @@ class Life(Outlook[TermT]):
                     self.teller.log_event(event)
                     self._deliver(event)
                     if isinstance(event, m.LeaseRenewed):
-                        self._drop_homeless()
+                        self.overdue.drop_homeless()
             self._ring()
 
     def on_view(self, view: View) -> None:
@@ -426,7 +354,7 @@ class Life(Outlook[TermT]):
                 left = 0.0
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
-        self._drop_homeless()
+        self.overdue.drop_homeless()
         try:
             self.teller.say(
                 "info" if event.reason in EXPECTED else "warning",
@@ -439,49 +367,7 @@ class Life(Outlook[TermT]):
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
-            self.expect_end(term)
-
-    def _look_later(
-        self, present: Present[TermT], *, waited: float, pause: float
-    ) -> None:
-        shared_chores().call_later(
-            pause, lambda: self._report_late_work(present, waited=waited + pause)
-        )
-
-    def _report_late_work(self, present: Present[TermT], *, waited: float) -> None:
-        """Fault 09: say loudly, again and again, that work outlives its term."""
-        if self.forked:
-            return
-        present.work.drop_if(self._is_homeless)
-        alive = tuple(h for h in present.work.alive if h.what != AFTER_SIGNAL)
-        if not alive:
-            return
-        budget, term = self.stop_budget, present.term
-        over = f"{waited:.2g} s after term {term.number} was lost ({term.reason}), "
-        tasks = tuple(h for h in alive if h.is_task)
-        if waited < budget:
-            # A thread may take its whole budget. A task was cancelled, and goes on.
-            self._look_later(present, waited=waited, pause=budget - waited)
-            if tasks:
-                self._report(
-                    LeaderElectionError(
-                        f"{self.where}: {over}half of the stop budget, this ignores "
-                        f"that it was cancelled: {names(tasks)}. It is cancelled "
-                        "again wherever it waits, until it has ended. Let CancelledError "
-                        "pass."
-                    )
-                )
-            return
-        self._report(
-            LeaderElectionError(
-                f"{self.where}: {over}this is still running: {names(alive)}. The Lease "
-                "is not released before it has ended. Let it stop sooner, or raise "
-                f"stop_budget_sec (now {budget:g} s)."
-                + (" Tasks are cancelled again wherever they wait." if tasks else "")
-            )
-        )
-        pause = min(waited + budget, max(LONGEST_SILENCE, budget))
-        self._look_later(present, waited=waited, pause=pause)
+            self.overdue.expect_end(term)
 
     # Any thread: inside -------------------------------------------------------
 
@@ -538,7 +424,7 @@ class Life(Outlook[TermT]):
         if not isinstance(error, LeaderElectionError):
             error = self._unforeseen(error)
         self._early_error = error
-        self._report(error)
+        self.report(error)
 
     def _unforeseen(self, error: Exception) -> CredentialsError:
         """Log where something failed that nobody foresaw; give the error to report."""
@@ -640,7 +526,7 @@ class Life(Outlook[TermT]):
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
             raise
 
-    def _report(self, error: LeaderElectionError) -> None:
+    def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         event = m.ErrorOccurred(error=error)
         self.teller.log_event(event)

@@ -107,6 +107,7 @@ def test_asyncio_run_contends_again_after_a_group_of_losses(client, group):
     assert holder(client) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [in_groups_of_asyncio, in_groups_of_anyio])
 def test_asyncio_run_contends_again_after_an_outage_in_a_group(client, group):
     """G8: a renewal that is overdue is the API's doing, in a task of a group, too."""

@@ -13,6 +13,8 @@ from kubernetes_leader_election.events import EVENTS
 from tests.fronts.driven import Log, OnLoop, until
 from tests.fronts.stages import FAST, PATIENCE, hold, holder, options
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def elector(client):

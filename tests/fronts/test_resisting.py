@@ -17,6 +17,7 @@ from kubernetes_leader_election.testing import LeaseServer, TcpProxy
 from tests.fronts.driven import Log, until
 from tests.fronts.stages import FAST, PATIENCE, hold, holder, options
 
+pytestmark = pytest.mark.slow
 LONG = {"renew_interval_ms": 100, "lease_duration_sec": 10, "stop_budget_sec": 2.0}
 """A stop budget whose half is long even on a busy machine."""
 
@@ -203,7 +204,6 @@ def test_body_that_goes_on_ends_after_a_planned_stop(client, body):
     assert holder(client) == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("body", BODIES)
 def test_body_that_goes_on_does_nothing_once_another_one_leads(body):
     """G2, fault 09: cut off from the API server, it has ended before a rival begins."""
@@ -246,7 +246,6 @@ def test_body_that_goes_on_does_nothing_once_another_one_leads(body):
 # Its cleanup --------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lose", "takes"),
     [(lose_to_a_rival, 0.2), (lambda _, elector: elector._life.ask_to_stop(), 1.3)],
@@ -277,7 +276,6 @@ def test_cleanup_within_its_time_is_not_cut(client, lose, takes):
     assert seen == [False]
 
 
-@pytest.mark.slow
 def test_planned_stop_that_takes_longer_than_its_budget_is_no_loss(client):
     """G5, fault 09: the Lease is held until the work has ended, and run() gives None."""
     held = []
@@ -305,7 +303,6 @@ def test_planned_stop_that_takes_longer_than_its_budget_is_no_loss(client):
     assert holder(client) == ""
 
 
-@pytest.mark.slow
 def test_lease_lost_under_a_planned_stop_cancels_again_before_its_budget(client):
     """G2, fault 09: a stop has its whole budget only for as long as the Lease is held."""
     loop_times, begun = [], asyncio.Event()
@@ -365,7 +362,6 @@ def resist(client, play):
     asyncio.run(main())
 
 
-@pytest.mark.slow
 def test_cancellation_from_outside_is_known_among_many_of_ours(client):
     """Fault 12, fault 09: it is passed on, and counts once when the scope has ended."""
     counts = []
@@ -386,7 +382,6 @@ def test_cancellation_from_outside_is_known_among_many_of_ours(client):
     assert counts == [1]
 
 
-@pytest.mark.slow
 def test_timeout_and_task_group_around_a_resisting_body_keep_working(client):
     """Fault 09: both count the cancellations of a task, and find their own among ours."""
 
@@ -454,7 +449,6 @@ def report_of(client, body):
     return asyncio.run(main()), log
 
 
-@pytest.mark.slow
 def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client):
     """Fault 09: nothing ends it, so it is said at once which work it is."""
     report, log = report_of(client, swallow_at_every_await)
@@ -463,7 +457,6 @@ def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client
     assert log.wait_for("ignores that it was cancelled")[0] == "warning"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="wait_for() was mended")
 def test_body_in_wait_for_of_python_311_is_named_at_half_of_the_budget(client):
     """Fault 09: its wait_for() drops a cancellation that comes with a result."""
@@ -478,7 +471,6 @@ def test_body_in_wait_for_of_python_311_is_named_at_half_of_the_budget(client):
     assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
 
 
-@pytest.mark.slow
 def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(client):
     """Fault 05, fault 09: the report needs no loop."""
     log = Log()
@@ -497,7 +489,6 @@ def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(clien
     asyncio.run(main())
 
 
-@pytest.mark.slow
 def test_cancelling_again_does_not_keep_a_processor_busy(client):
     """Fault 09: what cannot be cancelled is left in peace most of the time."""
     hits = []
