@@ -20,6 +20,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
+from kubernetes_leader_election.cancelling import Cancellation, call_on_loop
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeadershipLostError,
@@ -30,8 +31,8 @@ from kubernetes_leader_election.front import BaseElector, seconds_of
 from kubernetes_leader_election.holding import ThreadCall
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState
 from kubernetes_leader_election.leftovers import Beginning, keep_if_torn
-from kubernetes_leader_election.life import EXPECTED, Life
-from kubernetes_leader_election.loop_courier import LoopCourier, call_on_loop
+from kubernetes_leader_election.life import Life
+from kubernetes_leader_election.loop_courier import LoopCourier
 from kubernetes_leader_election.settings import Duration, Settings
 from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
 from kubernetes_leader_election.telling import Courier
@@ -223,15 +224,21 @@ class Elector(BaseElector["Term"]):
             while not life.stopping:
                 term, own = None, None
                 try:
-                    async with self.leadership() as term:
+                    scope = self.leadership()
+                    async with scope as term:
                         try:
                             return await main(term)
-                        except NotLeaderError as error:
+                        except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
-                            own = None if life.is_of_loss(error, term) else error
+                            own = None if _is_of_loss(life, error, term) else error
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
+                        raise
+                    if term is not None and scope.outside:
+                        raise  # others cancelled this task, too: the call is to end
+                except BaseExceptionGroup as error:
+                    if error is own or scope.outside:
                         raise
                 except ProtocolMisuseError:
                     # Stopped since the look above, and the stop is over already.
@@ -295,9 +302,8 @@ class Leadership:
         self._life = life
         self._timeout = timeout
         self._hold: Hold | None = None
-        self._cancelled = False
-        self._put_off: asyncio.TimerHandle | None = None
         self._entered = threading.Lock()
+        self.outside = False  # whether others cancelled the body, once it has ended
 
     async def __aenter__(self) -> Term:
         if not self._entered.acquire(blocking=False):
@@ -309,19 +315,17 @@ class Leadership:
             raise
 
     async def _enter(self) -> Term:
-        life, self._loop = self._life, asyncio.get_running_loop()
+        life, loop = self._life, asyncio.get_running_loop()
         life.refuse_unstarted("leadership()", to_lead=True)
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - coroutines run in tasks
-        self._task, self._cancelling = task, task.cancelling()
-        self._cancelled, self._put_off = False, None
+        self._task = task = _present_task()
+        cancelling = task.cancelling()
         # A cancellation that was asked for and not met yet is met here: counted as an
         # old one, it could be taken for that of a loss, and be lost with it.
         await asyncio.sleep(0)
         hold = Hold(
             f"leadership() in task {task.get_name()!r}",
-            cancel=partial(call_on_loop, self._loop, self._cancel),
-            home=self._loop,
+            cancel=partial(call_on_loop, loop, self._cancel),
+            home=loop,
             is_scope=True,
         )
         join = partial(life.join, hold)
@@ -330,7 +334,8 @@ class Leadership:
         self._beginning = Beginning()
         self._place = Place(life, work=present.work, is_scope=True)
         self._place.enter()
-        self._look_in(self._term.remaining())
+        self._end = Cancellation(life, present.term, task, before=cancelling)
+        task.add_done_callback(self._abandon)
         return present.term
 
     async def __aexit__(
@@ -341,56 +346,47 @@ class Leadership:
     ) -> None:
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101 - __aenter__ came first
-        for timer in (self._timer, self._put_off):
-            if timer is not None:
-                timer.cancel()
         self._place.leave()
-        outside = self._cancelled and self._task.uncancel() > self._cancelling
-        term, cancelled = self._term, self._cancelled
+        self._task.remove_done_callback(self._abandon)
+        is_here = _is_present(self._task)
+        self.outside = self._end.end(error) and is_here
+        life, term = self._life, self._term
         lost = term.is_lost
-        if not self._life.forked:
-            keep_if_torn(hold, self._beginning, error, self._life.wake_waiting)
-        last = self._life.leave(hold)
+        if not life.forked:
+            keep_if_torn(hold, self._beginning, error, life.wake_waiting)
+        last = life.leave(hold)
         self._entered.release()
-        ours = cancelled and isinstance(error, asyncio.CancelledError)
-        loss = lost and not outside and (error is None or ours)
+        if not is_here and not self._task.done():
+            life.overdue.report_elsewhere(hold)
+        loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
-            await _let_signal_end(self._life)
+            await _let_signal_end(life)
         if loss:
             raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
             await self._wait_for_release(term.number)
 
+    def _is_loss(self, error: BaseException | None, *, ours: bool) -> bool:
+        """Tell whether a scope whose term is lost raises that, whatever the body did."""
+        match error:
+            case None:
+                return not (ours and self.outside)
+            case asyncio.CancelledError():
+                return ours and not self.outside
+            case BaseExceptionGroup() if not self.outside:
+                return _is_of_loss(self._life, error, self._term)
+            case _:
+                return False
+
     def _cancel(self) -> None:
-        """Cancel the body, once. On its loop."""
-        if self._hold is None or self._cancelled:
-            return
-        if self._is_ending() and self._put_off is None:
-            # A second cancellation would cut its cleanup. If it goes on all the same,
-            # it is cancelled before its deadline (G2); the Lease is held until then.
-            pause = min(self._life.stop_budget, max(0.0, self._term.remaining()))
-            self._put_off = self._loop.call_later(pause, self._cancel)
-            return
-        self._cancelled = True
-        self._task.cancel(f"leadership lost: {self._term.reason}")
+        """Cancel the body. On its loop."""
+        if self._hold is not None:
+            self._end.begin()
 
-    def _is_ending(self) -> bool:
-        """Tell whether others cancelled the body, and leadership was given up."""
-        cancelled = self._task.cancelling() > self._cancelling
-        return cancelled and self._term.reason in EXPECTED
-
-    def _look_in(self, left: float) -> None:
-        self._timer: asyncio.TimerHandle | None = None
-        if left != float("inf"):
-            self._timer = self._loop.call_later(left, self._look)
-
-    def _look(self) -> None:
-        """Fault 07: cancel the body by the clock, should the engine be dead."""
-        left = self._term.remaining()
-        if left > 0.0:
-            self._look_in(left)
-        else:
-            self._cancel()
+    def _abandon(self, _task: asyncio.Task[Any]) -> None:
+        """Tell that the task which entered has ended, and cannot be cancelled any more."""
+        if self._hold is not None:
+            self._life.overdue.report_abandoned(self._hold)
 
     async def _wait_for_release(self, number: int) -> None:
         life = self._life
@@ -523,6 +519,28 @@ async def _wait(
         life.remove_bell(bell)
     await _let_signal_end(life)
     raise stopped
+
+
+def _present_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - coroutines run in tasks
+    return task
+
+
+def _is_present(task: asyncio.Task[Any]) -> bool:
+    """Tell whether this task runs now; none does where Python frees a generator."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:
+        return False
+
+
+def _is_of_loss(life: Life[Term], error: BaseException, term: Term) -> bool:
+    """Tell whether work failed for nothing but the loss of its term."""
+    # Where nobody else cancelled the task, which is asked elsewhere, a task of the
+    # body that was cancelled is one more that the loss has ended.
+    ended = (asyncio.CancelledError,) if term.is_lost else ()
+    return life.is_of_loss(error, term, ended=ended)
 
 
 async def _let_signal_end(life: Life[Term]) -> None:

@@ -2,7 +2,9 @@
 The events of an elector: their names, their payloads, and who asked to hear of them.
 
 Per term there is exactly one ``leadership_acquired`` and then exactly one
-``leadership_lost`` (G4). Nothing here calls a handler: the electors do, in order.
+``leadership_lost`` (G4). Handlers always hear of the loss, and of the acquisition
+unless the Lease is lost before their turn comes (G2). Nothing here calls a handler: the
+electors do, in order.
 """
 
 from __future__ import annotations
@@ -69,7 +71,11 @@ class _Payload(Value):
 
 
 class LeadershipAcquired(_Payload):
-    """A term began: this elector leads. Exactly one a term, before its loss (G4)."""
+    """
+    A term began: this elector leads. Exactly one a term, before its loss (G4).
+
+    A handler whose turn comes when the Lease is lost already is not called (G2).
+    """
 
     name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
     term: int
@@ -95,7 +101,11 @@ class LeadershipAcquired(_Payload):
 
 
 class LeadershipLost(_Payload):
-    """A term ended. Exactly one a term, after its acquisition (G4)."""
+    """
+    A term ended. Exactly one a term, after its acquisition (G4).
+
+    Always told, also to a handler that came too late for the acquisition.
+    """
 
     name: ClassVar = EVENTS.LEADERSHIP_LOST
     term: int
@@ -205,7 +215,9 @@ Handler = Callable[..., object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class _Registration(Value, kw_only=False):
+class Registration(Value, kw_only=False):
+    """Who wants to hear of an event, and whether of more than one."""
+
     handler: Handler
     once: bool
 
@@ -231,7 +243,7 @@ class Handlers:
         # there and waits for a stop would wait for the thread that calls the handlers.
         self._lock = threading.RLock()
         # Tuples are replaced, never changed: who reads one has a snapshot.
-        self._registered: dict[EVENTS, tuple[_Registration, ...]]
+        self._registered: dict[EVENTS, tuple[Registration, ...]]
         self._registered = dict.fromkeys(EVENTS, ())
 
     @overload
@@ -290,12 +302,27 @@ class Handlers:
 
         A snapshot: what is registered or forgotten afterwards changes nothing in it.
         """
+        entries = self.snapshot(event)
+        return tuple(e.handler for e in entries if self.claim(event, e))
+
+    def snapshot(self, event: str) -> tuple[Registration, ...]:
+        """Give who hears of the event, oldest first; each is claimed when called."""
+        return self._registered.get(event_name(event), ())
+
+    def claim(self, event: str, entry: Registration) -> bool:
+        """
+        Tell whether to call the handler now, and forget it if it is one of :meth:`once`.
+
+        So it waits on for an event that could not be told to it.
+        """
+        if not entry.once:
+            return True
         name = event_name(event)
         with self._lock:
-            registered = self._registered.get(name, ())
-            if any(entry.once for entry in registered):
-                self._registered[name] = tuple(e for e in registered if not e.once)
-        return tuple(entry.handler for entry in registered)
+            registered = self._registered[name]
+            rest = tuple([e for e in registered if e is not entry])
+            self._registered[name] = rest
+        return len(rest) < len(registered)
 
     def count(self, event: str) -> int:
         """Tell how many handlers wait for the event."""
@@ -322,7 +349,7 @@ class Handlers:
 
     def _add(self, name: EVENTS, handler: Handler, *, once: bool) -> None:
         _check_handler(name, handler)
-        added = _Registration(handler, once)
+        added = Registration(handler, once)
         with self._lock:
             self._registered[name] = (*self._registered[name], added)
 

@@ -31,7 +31,8 @@ from kubernetes_leader_election.leadership import BaseTerm, Role, token_if_any
 from kubernetes_leader_election.leftovers import is_main_thread, threads_of
 from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.mailbox import Letter
-from kubernetes_leader_election.outlook import Outlook, Present, TermT, names
+from kubernetes_leader_election.outlook import Outlook, Present, TermT
+from kubernetes_leader_election.overdue import AFTER_SIGNAL, EXPECTED, Overdue
 from kubernetes_leader_election.settings import Settings
 from kubernetes_leader_election.signals import shared_auto_close
 from kubernetes_leader_election.telling import Courier, Teller
@@ -43,13 +44,6 @@ if TYPE_CHECKING:
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
-EXPECTED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
-"""Reasons of a loss that was asked for."""
-
-AFTER_SIGNAL: Final = "the stop budget after a signal"
-"""A hold that is a wait, not work."""
-LONGEST_SILENCE: Final = 60.0
-"""Seconds at most between two reports of work that does not end."""
 LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
 
@@ -88,6 +82,7 @@ class Life(Outlook[TermT]):
     ) -> None:
         super().__init__(settings, credentials)
         self.probe: Probe | None = None
+        self.overdue = Overdue(self)
         self.teller = Teller(
             settings=settings, log=log, namespace=lambda: self.namespace
         )
@@ -192,10 +187,14 @@ class Life(Outlook[TermT]):
             return False
         last, number = hold.end(), hold.term
         if last and number is not None:
-            self._given_up = max(self._given_up, number)
-            self._post(m.EndAsked(term=number))
-            self._ring()
+            self.end_term(number)
         return last
+
+    def end_term(self, number: int) -> None:
+        """Give the term up, as its last scope has ended."""
+        self._given_up = max(self._given_up, number)
+        self._post(m.EndAsked(term=number))
+        self._ring()
 
     def take_hold(self, hold: Hold, number: int) -> TermWork:
         """Take a hold on the numbered term; see :class:`~.holding.Keeper`."""
@@ -228,7 +227,7 @@ class Life(Outlook[TermT]):
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
-            self._report(
+            self.report(
                 LeaderElectionError(
                     f"{self.where}: the application has shown no sign of life for "
                     f"{self.settings.liveness_timeout_sec:g} s: the Lease is neither "
@@ -253,9 +252,7 @@ class Life(Outlook[TermT]):
 
         """
         vital = self.teller.dismiss(courier, under_way)
-        present = self._present
-        if present is not None:
-            present.work.drop_if(_is_homeless)
+        self.overdue.drop_homeless()
         if vital:
             self._say_undelivered(courier.home)
 
@@ -351,6 +348,8 @@ class Life(Outlook[TermT]):
                 case _:
                     self.teller.log_event(event)
                     self._deliver(event)
+                    if isinstance(event, m.LeaseRenewed):
+                        self.overdue.drop_homeless()
             self._ring()
 
     def on_view(self, view: View) -> None:
@@ -415,6 +414,7 @@ class Life(Outlook[TermT]):
                 left = 0.0
             shared_chores().call_later(max(0.0, left), wait.end)
         work.lose()
+        self.overdue.drop_homeless()
         try:
             self.teller.say(
                 "info" if event.reason in EXPECTED else "warning",
@@ -427,36 +427,7 @@ class Life(Outlook[TermT]):
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
-            self._look_later(present, waited=self.stop_budget, pause=self.stop_budget)
-
-    def _look_later(
-        self, present: Present[TermT], *, waited: float, pause: float
-    ) -> None:
-        shared_chores().call_later(
-            pause, lambda: self._report_late_work(present, waited=waited, pause=pause)
-        )
-
-    def _report_late_work(
-        self, present: Present[TermT], *, waited: float, pause: float
-    ) -> None:
-        """Fault 09: say loudly, again and again, that work outlives its term."""
-        if self.forked:
-            return
-        present.work.drop_if(_is_homeless)
-        alive = tuple(h for h in present.work.alive if h.what != AFTER_SIGNAL)
-        if not alive:
-            return
-        self._report(
-            LeaderElectionError(
-                f"{self.where}: {waited:.1f} s after term {present.term.number} was "
-                f"lost ({present.term.reason}), this is still running: "
-                f"{names(alive)}. The Lease is not released before it has ended. Let "
-                "it stop sooner, or raise stop_budget_sec (now "
-                f"{self.stop_budget:g} s)."
-            )
-        )
-        pause = min(2 * pause, max(LONGEST_SILENCE, self.stop_budget))
-        self._look_later(present, waited=waited + pause, pause=pause)
+            self.overdue.expect_end(term)
 
     # Any thread: inside -------------------------------------------------------
 
@@ -513,7 +484,7 @@ class Life(Outlook[TermT]):
         if not isinstance(error, LeaderElectionError):
             error = self._unforeseen(error)
         self._early_error = error
-        self._report(error)
+        self.report(error)
 
     def _unforeseen(self, error: Exception) -> CredentialsError:
         """Log where something failed that nobody foresaw; give the error to report."""
@@ -617,7 +588,7 @@ class Life(Outlook[TermT]):
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
             raise
 
-    def _report(self, error: LeaderElectionError) -> None:
+    def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         event = m.ErrorOccurred(error=error)
         self.teller.log_event(event)
@@ -638,10 +609,6 @@ def _say_no_signals(log: Any) -> None:
             "elector was started there. Call stop() when the program is to end, or "
             "pass auto_close=False."
         )
-
-
-def _is_homeless(hold: Hold) -> bool:
-    return hold.home is not None and hold.home.is_closed()
 
 
 def _has_ended_at_exit(hold: Hold) -> bool:

@@ -7,11 +7,12 @@ import contextvars
 import inspect
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
 
+from kubernetes_leader_election.cancelling import Cancellation, call_on_loop
 from kubernetes_leader_election.chores import shared_chores
-from kubernetes_leader_election.events import EVENTS, Handler, name_of
+from kubernetes_leader_election.events import EVENTS, Handler, Registration, name_of
 from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.work import Place, leave_all_places
@@ -40,7 +41,7 @@ class LoopCourier:
         self._life = life
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._under_way: tuple[Letter, deque[Handler]] | None = None
+        self._under_way: tuple[Letter, deque[Registration]] | None = None
         self.renew()
 
     def renew(self) -> None:
@@ -91,18 +92,24 @@ class LoopCourier:
                 letter = teller.mailbox.take()
                 if letter is None:
                     return
-                handlers = deque(teller.handlers.take(letter.event.name))
-                self._under_way = letter, handlers
-            letter, handlers = self._under_way
+                entries = deque(teller.handlers.snapshot(letter.event.name))
+                self._under_way = letter, entries
+            letter, entries = self._under_way
             place = Place(self._life, work=letter.work, is_scope=False)
             place.enter()
             try:
                 # Where this is cancelled, the next task goes on from here.
-                while handlers:
-                    await self._call(handlers.popleft(), letter)
+                while entries:
+                    if self._life.is_too_late(letter.event):
+                        entries.clear()
+                        teller.too_late(letter.event)
+                        break
+                    entry = entries.popleft()
+                    if teller.handlers.claim(letter.event.name, entry):
+                        await self._call(entry.handler, letter)
             finally:
                 place.leave()
-                if not handlers:
+                if not entries:
                     self._under_way = None
                     if letter.hold is not None:
                         letter.hold.end()
@@ -126,10 +133,10 @@ class LoopCourier:
     ) -> None:
         """Start an acquired handler that is a coroutine: it is work of the term."""
         assert letter.work is not None  # noqa: S101 - an acquisition begins a term
-        task: asyncio.Task[object] | None = None
+        end: Cancellation | None = None
 
         def cancel() -> None:
-            call_on_loop(self.home, lambda: task.cancel() if task else None)
+            call_on_loop(self.home, lambda: end.begin() if end else None)
 
         name = name_of(handler)
         hold = letter.work.begin(f"handler {name}", cancel=cancel, home=self.home)
@@ -138,8 +145,12 @@ class LoopCourier:
             return
         place = Place(self._life, work=letter.work, is_scope=False)
         task = self.home.create_task(_run_at(place, result), name=name)
+        present = self._life.present
+        assert present is not None  # noqa: S101 - a hold keeps its term in progress
+        end = Cancellation(self._life, present.term, task, before=0)
 
         def done(task: asyncio.Task[object]) -> None:
+            end.end()
             place.active = False
             _close(result)  # cancelled before its first step, it never began
             hold.end()
@@ -173,17 +184,3 @@ async def _run_at(place: Place, work: Awaitable[object]) -> object:
 def _close(work: Awaitable[object]) -> None:
     if isinstance(work, Coroutine):
         work.close()
-
-
-def call_on_loop(
-    loop: asyncio.AbstractEventLoop,
-    callback: Callable[[], object],
-    *,
-    context: contextvars.Context | None = None,
-) -> bool:
-    """Call something on a loop, from any thread; False if the loop is closed."""
-    try:
-        loop.call_soon_threadsafe(callback, context=context)
-    except RuntimeError:
-        return False
-    return True

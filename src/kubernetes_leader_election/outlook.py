@@ -18,9 +18,11 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
+    LeadershipLostError,
     NotLeaderError,
     ProtocolMisuseError,
 )
+from kubernetes_leader_election.events import ElectorEvent, LeadershipAcquired
 from kubernetes_leader_election.fork import Process
 from kubernetes_leader_election.leadership import BaseTerm, ElectorState, Role
 from kubernetes_leader_election.settings import Settings
@@ -169,20 +171,62 @@ class Outlook(Generic[TermT]):
             raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
         return None
 
-    def is_of_loss(self, error: NotLeaderError, term: BaseTerm) -> bool:
+    def is_of_loss(
+        self,
+        error: BaseException,
+        term: BaseTerm,
+        *,
+        ended: tuple[type[BaseException], ...] = (),
+    ) -> bool:
         """
-        Tell whether work failed for want of time because its term ends, or has ended.
+        Tell whether work failed for nothing but that its term ends, or has ended.
 
         Else it asked for more time than a term has in good health. A term whose
         renewal is overdue is about to be lost to an outage: no error of the work's own.
+        Of a group, each error must be so: one of the work's own is not to be hidden.
+
+        Args:
+            error: what the work raised.
+            term: the term of the work.
+            ended: what else a loss leaves behind in a group.
+
         """
+        match error:
+            case BaseExceptionGroup(exceptions=errors):
+                return all(
+                    isinstance(e, ended) or self.is_of_loss(e, term, ended=ended)
+                    for e in errors
+                )
+            case LeadershipLostError():
+                return error.term is term
+            case NotLeaderError():
+                return error.term is term and (
+                    term.is_lost or error.remaining < self._healthy
+                )
+            case _:
+                return False
+
+    @property
+    def _healthy(self) -> float:
+        """The seconds that are left of a term at least while all goes well."""
         settings = self.settings
-        healthy = (
+        return (
             settings.renew_deadline_sec
             - settings.renew_interval_ms / 1000
             - settings.request_timeout_sec
         )
-        return error.term is term and (term.is_lost or error.remaining < healthy)
+
+    def is_too_late(self, event: ElectorEvent) -> bool:
+        """
+        Tell whether this is an acquisition whose term has run out, or is another's (G2).
+
+        A term that was given up and whose Lease is held still is no such one: the loss
+        is told next, and the Lease released after that.
+        """
+        return (
+            isinstance(event, LeadershipAcquired)
+            and self.term_remaining(event.term) <= 0.0
+        )
 
     def is_over(self, number: int) -> bool:
         """Tell whether the numbered term is released, or otherwise done with."""

@@ -234,12 +234,15 @@ class Elector(BaseElector["Term"]):
                     with self.leadership() as term:
                         try:
                             return main(term)
-                        except NotLeaderError as error:
+                        except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
                             own = None if life.is_of_loss(error, term) else error
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
+                        raise
+                except BaseExceptionGroup as error:
+                    if error is own:
                         raise
                 except ProtocolMisuseError:
                     # Stopped since the look above, and the stop is over already.
@@ -356,11 +359,17 @@ class Leadership:
             self._leave(hold)  # once more, for what Ctrl-C has left undone
             raise
         self._entered.release()
-        loss = lost and error is None
+        loss = lost and (
+            error is None
+            or (
+                isinstance(error, BaseExceptionGroup)
+                and self._life.is_of_loss(error, term)
+            )
+        )
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
             _let_signal_end()
         if loss:
-            raise term.loss()
+            raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
             self._wait_for_release(term.number)
 

@@ -159,6 +159,16 @@ class Teller:
         trace = "".join(traceback.format_exception(error))
         self.trouble(f"the handler {name} of {event.name} raised", trace)
 
+    def too_late(self, event: ElectorEvent) -> None:
+        """Log that an acquisition is told no more, as its term is over (G2)."""
+        self.say(
+            "warning",
+            "%s: the Lease was lost before every handler of %s could be called: the "
+            "others are not, and hear of the loss. A handler before took too long",
+            self._where,
+            event.name,
+        )
+
     def log_event(self, event: m.Event) -> None:
         """Log an event that is worth a line."""
         match event:

@@ -8,6 +8,7 @@ import threading
 from typing import Any, Final
 
 from kubernetes_leader_election.chores import LONGEST_WAIT, shared_chores
+from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.mailbox import Letter
 from kubernetes_leader_election.work import Place, leave_all_places
@@ -126,12 +127,19 @@ class ThreadCourier:
         place = Place(self._life, work=letter.work, is_scope=False)
         place.enter()
         try:
-            for handler in teller.handlers.take(letter.event.name):
-                try:
-                    handler(letter.event)
-                except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
-                    teller.raised(handler, letter.event, error)
+            for entry in teller.handlers.snapshot(letter.event.name):
+                if self._life.is_too_late(letter.event):
+                    teller.too_late(letter.event)
+                    break
+                if teller.handlers.claim(letter.event.name, entry):
+                    self._call(entry.handler, letter)
         finally:
             place.leave()
             if letter.hold is not None:
                 letter.hold.end()
+
+    def _call(self, handler: Handler, letter: Letter) -> None:
+        try:
+            handler(letter.event)
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
+            self._life.teller.raised(handler, letter.event, error)

@@ -50,6 +50,7 @@ class Hold:
     __slots__ = (
         "cancel",
         "home",
+        "idle_looks",
         "is_scope",
         "is_work",
         "left",
@@ -80,6 +81,13 @@ class Hold:
         self.left: Callable[[], tuple[threading.Thread, ...]] | None = None
         """Gives the threads that it waits for, where those alone are left of the work."""
         self.thread = None if home is not None else threading.get_ident()
+        self.idle_looks = 0
+        """Looks in a row at which its event loop stood still."""
+
+    @property
+    def is_task(self) -> bool:
+        """Whether it is a task of an event loop, which the loss cancels."""
+        return self.home is not None and self.cancel is not None
 
     @property
     def term(self) -> int | None:
@@ -121,6 +129,8 @@ class TermWork:
     def __init__(self, term: int, *, ended: Callable[[int], None]) -> None:
         self.term = term
         self.had_scope = False
+        self.expected_to_end = False
+        """Whether somebody looks after work that does not end in time."""
         self._ended = ended
         self._lock = threading.Lock()
         self._holds: dict[Hold, None] = {}
@@ -224,11 +234,18 @@ class TermWork:
             self._settle()
         return last
 
-    def drop_if(self, is_over: Callable[[Hold], bool]) -> None:
-        """End every hold whose work cannot run any more."""
+    def drop_if(self, is_over: Callable[[Hold], bool]) -> bool:
+        """
+        End every hold whose work cannot run any more.
+
+        Returns True if the last scope of a term that still held was among them: the
+        caller then asks for the end of the term.
+        """
+        last = False
         for hold in self.alive:
             if is_over(hold):
-                self.end(hold)
+                last |= self.end(hold)
+        return last
 
 
 class Place:

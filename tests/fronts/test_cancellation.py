@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kubernetes_leader_election import Elector
+from kubernetes_leader_election import Elector, LeadershipLostError
 from tests.fronts.stages import PATIENCE, hold, holder, options
 
 
@@ -42,7 +42,7 @@ def play(body, ending, **changes):
 
 @pytest.mark.parametrize("how", [Elector.stop, Elector.step_down])
 def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, how):
-    """G5: as at a second Ctrl-C, when asyncio cancels a program that stops."""
+    """G5, fault 12: as at a second Ctrl-C, when asyncio cancels what stops already."""
     done, held = [], []
 
     async def body():
@@ -76,6 +76,40 @@ def test_body_that_works_on_is_cancelled_within_the_stop_budget(client):
     first, second = instants
     assert second - first >= 0.4
     assert holder(client) == ""
+
+
+def test_scope_in_a_scope_is_cancelled_once(client):
+    """Fault 12: both hear of the loss, one after the other; the cleanup is cut by none."""
+    ended = []
+
+    def late(cancel):
+        def cancel_later():
+            time.sleep(0.1)  # the engine's thread is slow: the body cleans up by now
+            cancel()
+
+        return cancel_later
+
+    async def work(elector):
+        async with elector.leadership(), elector.leadership():
+            _, inner = elector._life.present.work.alive
+            inner.cancel = late(inner.cancel)
+            hold(client, "rival")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.3)
+                ended.append("cleanup")
+
+    async def main():
+        elector = Elector(**options(stop_budget_sec=3.0))
+        async with asyncio.timeout(PATIENCE), elector:
+            with pytest.raises(LeadershipLostError):
+                await work(elector)
+            assert asyncio.current_task().cancelling() == 0
+            hold(client, "")
+
+    asyncio.run(main())
+    assert ended == ["cleanup"]
 
 
 def test_loss_to_another_holder_cuts_the_cleanup_of_a_cancelled_body(client):

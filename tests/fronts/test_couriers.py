@@ -75,15 +75,15 @@ def test_thread_that_dies_of_an_error_of_ours_is_followed_by_another(
     elector, seen = sync.Elector(**options()), []
     for event in (EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST):
         elector.on(event, lambda e: seen.append(e.name))
-    take, taken = elector._life.teller.handlers.take, []
+    look, looked = elector._life.teller.handlers.snapshot, []
 
     def break_once(name):
-        taken.append(name)
-        if len(taken) == 1:
+        looked.append(name)
+        if len(looked) == 1:
             raise MemoryError
-        return take(name)
+        return look(name)
 
-    monkeypatch.setattr(elector._life.teller.handlers, "take", break_once)
+    monkeypatch.setattr(elector._life.teller.handlers, "snapshot", break_once)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     elector.start()
     elector.wait_until_leading(PATIENCE)

@@ -304,6 +304,7 @@ def test_engine_that_fails_ends_the_term_and_contends_again(front, client):
         elector.on(event, lambda e: seen.append((e.name, getattr(e, "term", None))))
     elector.start()
     first = elector.wait_until_leading(PATIENCE)
+    until(lambda: seen)
     break_engine(elector)
     until(lambda: (EVENTS.LEADERSHIP_ACQUIRED, 2) in seen)
     assert first.reason == "failed"

@@ -90,7 +90,7 @@ def test_handler_that_raises_harms_nothing(front):
 @pytest.mark.slow
 @pytest.mark.row("Handlers", "what if one is slow?")
 def test_handler_that_is_slow_holds_up_events_alone(front, client):
-    """Fault 11: renewals go on; 256 events wait, and the vital ones are never lost."""
+    """Fault 11: renewals go on; 256 events wait; the loss is told, however late."""
     log = Log()
     elector = front.elector(log=log, **FAST)
     go_on = threading.Event()
@@ -119,8 +119,9 @@ def test_handler_that_is_slow_holds_up_events_alone(front, client):
     go_on.set()
     until(lambda: seen and seen[-1].name == EVENTS.LEADERSHIP_LOST)
     vital = {EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST}
-    assert [e.name for e in seen if e.name in vital] == list(EVENTS)[:2]
-    assert 256 <= len(seen) <= 256 + 3  # one in the handler's hands, two vital ones
+    # Another one leads by now: nobody is told any more that this one does (G2).
+    assert [e.name for e in seen if e.name in vital] == [EVENTS.LEADERSHIP_LOST]
+    assert 256 <= len(seen) <= 256 + 2  # one in the handler's hands, one vital one
     hold(client, "rival-301")
     log.wait_for("events were dropped: see above")
 

@@ -91,6 +91,24 @@ async def is_cancelled_twice_at_once(client, term):
     await asyncio.Event().wait()
 
 
+async def raises_a_group_of_losses(client, term):
+    """Raise the loss from a task of a group."""
+    lose(client, term)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asks(term))
+
+
+async def raises_a_mixed_group(client, term):
+    """Raise an error of its own beside the loss."""
+    lose(client, term)
+    raise ExceptionGroup("both", [term.loss(), ZeroDivisionError()])
+
+
+async def asks(term):
+    """Ask the term."""
+    term.check()
+
+
 LOOP_BODIES = {
     ("returns", "holds"): [returns_while_it_holds],
     ("raises an error", "holds"): [raises_while_it_holds],
@@ -103,6 +121,8 @@ LOOP_BODIES = {
         is_cancelled_twice,
         is_cancelled_twice_at_once,
     ],
+    ("raises a group of nothing but this loss", "is lost"): [raises_a_group_of_losses],
+    ("raises a group with another error in it", "is lost"): [raises_a_mixed_group],
 }
 
 
@@ -127,11 +147,29 @@ def thread_raises_after_the_loss(client, term):
     raise ZeroDivisionError
 
 
+def thread_raises_a_group_of_losses(client, term):
+    """Raise the loss in a group in a group."""
+    lose(client, term)
+    raise ExceptionGroup("all", [term.loss(), ExceptionGroup("more", [term.loss()])])
+
+
+def thread_raises_a_mixed_group(client, term):
+    """Raise an error of its own beside the loss."""
+    lose(client, term)
+    raise ExceptionGroup("both", [term.loss(), ZeroDivisionError()])
+
+
 THREAD_BODIES = {
     ("returns", "holds"): [thread_returns],
     ("raises an error", "holds"): [thread_raises],
     ("returns", "is lost"): [thread_returns_after_the_loss],
     ("raises an error", "is lost"): [thread_raises_after_the_loss],
+    ("raises a group of nothing but this loss", "is lost"): [
+        thread_raises_a_group_of_losses
+    ],
+    ("raises a group with another error in it", "is lost"): [
+        thread_raises_a_mixed_group
+    ],
 }
 
 
