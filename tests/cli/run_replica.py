@@ -153,7 +153,7 @@ class Replica:
     def keeper(self) -> int:
         """Give the process id of the keeper."""
         for pid in self.living():
-            if Path(f"/proc/{pid}/comm").read_text().startswith("leader-keeper"):
+            if Path(f"/proc/{pid}/comm").read_text().startswith("leader-watchdog"):
                 return pid
         raise AssertionError(f"no keeper among {self.living()}")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kubernetes_leader_election.cli.keeper_link import Limits
 from kubernetes_leader_election.cli.kernel import boottime
+from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.front import BaseElector
 from kubernetes_leader_election.leadership import BaseTerm
@@ -73,6 +74,11 @@ class LoopElector(BaseElector[BaseTerm]):
     def stop_budget(self) -> float:
         """Seconds that the command may need to stop."""
         return self._life.settings.stop_budget_sec
+
+    @property
+    def renew_deadline(self) -> float:
+        """Seconds that a term lasts without a renewal."""
+        return self._life.settings.renew_deadline_sec
 
     @property
     def lease_duration(self) -> float:
@@ -137,19 +143,20 @@ class Work:
         self._to_kill = spare - min(KILL_MARGIN, spare / 4)
         self._to_term = min(TERM_MARGIN, spare / 10)
 
-    @property
-    def deadline(self) -> float | None:
-        """The CLOCK_BOOTTIME until which the Lease is provably held; None: no end."""
-        now = boottime()
-        left = self.term.remaining()
-        return None if left == float("inf") else now + left
+    def limits(self) -> Limits | None:
+        """
+        Give the instants of TERM and KILL after the last renewal (G2); None: it is over.
 
-    def limits(self) -> Limits:
-        """Give the instants of TERM and KILL that follow from the last renewal (G2)."""
-        deadline = self.deadline
-        if deadline is None:
-            return Limits(None, None)
-        return Limits(deadline + self._to_term, deadline + self._to_kill)
+        They are counted from the renewal, not from now: a process that was frozen in
+        the middle of this, or before it, still gets the right ones.
+        """
+        belief = self._life.term_deadline(self.term.number)
+        if belief is None:
+            return None
+        if belief.boottime_deadline == float("inf"):
+            return Limits(None, None, None)
+        term = Deadline.of(belief)
+        return Limits(term, term.later(self._to_term), term.later(self._to_kill))
 
     def last_instant(self) -> float:
         """Give the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""

@@ -27,6 +27,7 @@ from kubernetes_leader_election.cli import exit_codes, run_policy
 from kubernetes_leader_election.cli.keeper_link import Limits, Link
 from kubernetes_leader_election.cli.kernel import (
     boottime,
+    clock_origin,
     descendants,
     reap_adopted,
     signal_all,
@@ -92,7 +93,7 @@ class Supervisor:
         self._child: int | None = None
         self._facts: TermFacts | None = None
         self._unwritten = False
-        self._limits = Limits(None, None)
+        self._limits = Limits(None, None, None)
         self._started_at = 0.0
         self._exited = False
         self._ending: str | None = None
@@ -256,6 +257,12 @@ class Supervisor:
                 # The keeper's timer came first, by a hair or because this was frozen.
                 self._ending = self._ending or "lost"
                 self._elector.step_down(0.0)
+            case {"unstarted": why}:
+                # Frozen since the term was acquired; nobody else may be disturbed.
+                self._exited = True
+                self._ending = self._ending or "lost"
+                self._say(f"the command was not started: {why}")
+                self._elector.step_down(0.0)
             case {"refused": pids}:
                 self._say(
                     f"may not kill the processes {pids}, which took other rights: the "
@@ -308,6 +315,8 @@ class Supervisor:
         self._work = self._child = self._facts = self._kill_at = None
         self._nobody_since = None
         self._ending = None
+        self._limits = Limits(None, None, None)
+        self._link.rest()
         if self._fitness is not None:
             self._fitness.ended()
         work.end()
@@ -353,8 +362,11 @@ class Supervisor:
         work = self._elector.join(self.wake)
         if work is None:
             return
-        self._work, self._exited = work, False
-        self._limits = work.limits()
+        limits = work.limits()
+        if limits is None:
+            work.end()  # frozen since it was acquired: the term is over already
+            return
+        self._work, self._exited, self._limits = work, False, limits
         self._started_at = time.monotonic()
         elector = self._elector
         self._facts = TermFacts(
@@ -362,7 +374,9 @@ class Supervisor:
             namespace=elector.namespace or "",
             identity=elector.identity,
             token=work.term.fencing_token,
-            deadline=work.deadline,
+            deadline=limits.begin,
+            renew_deadline=elector.renew_deadline,
+            origin=clock_origin(),
         )
         self._write_facts()
         if self._fitness is not None:
@@ -377,16 +391,15 @@ class Supervisor:
     def _renewed(self, work: Work) -> None:
         """Tell keeper and command of a later deadline, or of the end."""
         limits, facts = work.limits(), self._facts
-        known, later = self._limits.term_at, limits.term_at
-        if work.term.remaining() <= 0.0:
-            if facts is not None and facts.deadline != 0.0:
+        if limits is None:
+            if facts is not None and not facts.is_over:
                 self._facts = facts.ended()
                 self._write_facts()
-        elif known is not None and later is not None and later > known + 0.001:
+        elif limits != self._limits:
             self._limits = limits
             self._link.extend(limits)
             if facts is not None:
-                self._facts = replace(facts, deadline=work.deadline)
+                self._facts = replace(facts, deadline=limits.begin)
                 self._write_facts()
 
     def _write_facts(self) -> None:
