@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from kubernetes_leader_election.cli import kernel, run_policy, term_file
+from kubernetes_leader_election.cli import kernel, run_policy
 from kubernetes_leader_election.cli.run_assembly import StderrLog
 from kubernetes_leader_election.cli.run_health import (
     Fitness,
@@ -21,7 +17,7 @@ from kubernetes_leader_election.cli.run_health import (
     check_command,
 )
 from kubernetes_leader_election.cli.run_http import Endpoints, parse_address
-from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
+from kubernetes_leader_election.errors import ConfigurationError
 
 
 def _fitness(*, always: bool = True) -> Fitness:

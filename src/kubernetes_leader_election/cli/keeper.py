@@ -144,16 +144,28 @@ class Keeper:
     # Messages -----------------------------------------------------------------
 
     def _receive(self) -> None:
-        while True:
+        """Take all orders that wait: after a freeze the later ones change the first."""
+        orders: list[dict[str, Any]] = []
+        gone = False
+        while not gone:
             try:
                 data = self._link.recv(LARGEST_MESSAGE)
             except BlockingIOError:
-                return
+                break
             except ConnectionError:
                 data = b""
-            if not data:
-                break
-            self._obey(json.loads(data))
+            gone = not data
+            if data:
+                orders.append(json.loads(data))
+        for index, order in enumerate(orders):
+            later = orders[index + 1 :]
+            if order["do"] == "start" and _take_back(order, later, gone=gone):
+                self._active = True  # nothing to end: the next look says so
+                self._say({"unstarted": "it was called off before it could be"})
+            else:
+                self._obey(order)
+        if not gone:
+            return
         # The parent is gone: end in good order what time allows.
         self._parent_lives = False
         self._poll.unregister(self._link.fileno())
@@ -411,3 +423,15 @@ class Keeper:
                 for name in os.listdir(scratch):  # noqa: PTH208
                     os.unlink(os.path.join(scratch, name))  # noqa: PTH108, PTH118
                 os.rmdir(scratch)  # noqa: PTH106
+
+
+def _take_back(
+    start: dict[str, Any], later: list[dict[str, Any]], *, gone: bool
+) -> bool:
+    """Bring an order that waited up to date; True if nothing is to be started."""
+    for order in later:
+        if order["do"] == "extend":
+            start["limits"] = order["limits"]
+        elif order["do"] == "end":
+            return True
+    return gone

@@ -29,6 +29,7 @@ from kubernetes_leader_election.cli.kernel import (
     boottime,
     clock_origin,
     descendants,
+    read_clocks,
     reap_adopted,
     signal_all,
 )
@@ -37,6 +38,7 @@ from kubernetes_leader_election.cli.run_health import Fitness, HealthChecker
 from kubernetes_leader_election.cli.run_policy import OnLoss, Restart
 from kubernetes_leader_election.cli.run_signals import ENDING, SignalQueue
 from kubernetes_leader_election.cli.run_terminal import Terminal
+from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.cli.term_file import TermFacts, TermFile
 
 LONGEST_TURN: Final = 5.0
@@ -95,6 +97,7 @@ class Supervisor:
         self._unwritten = False
         self._limits = Limits(None, None, None)
         self._started_at = 0.0
+        self._start_by: Deadline | None = None
         self._exited = False
         self._ending: str | None = None
         self._kill_at: float | None = None
@@ -330,7 +333,7 @@ class Supervisor:
         """The kernel has killed the command; this process inherited what it left."""
         self._keeper_gone = True
         if self._verdict is None:
-            self._say("Error: the keeper process was killed, and the command with it")
+            self._say("Error: the watchdog was killed, and the command with it")
             self._leave(128 + signal.SIGKILL)
         self._exited = True
 
@@ -367,6 +370,7 @@ class Supervisor:
             work.end()  # frozen since it was acquired: the term is over already
             return
         self._work, self._exited, self._limits = work, False, limits
+        self._start_by = limits.begin
         self._started_at = time.monotonic()
         elector = self._elector
         self._facts = TermFacts(
@@ -466,11 +470,22 @@ class Supervisor:
         times = [x for x in (self._kill_at, self._limits.kill_at) if x is not None]
         return min(times, default=None)
 
+    def _look_for_start(self) -> None:
+        """Fault 08: a watchdog that starts nothing keeps the Lease from who could."""
+        by = self._start_by
+        if by is None or self._child is not None or self._exited:
+            self._start_by = None
+        elif self._ending is None and by.left(read_clocks()) <= 0.0:
+            self._say("the watchdog does not start the command: giving up leadership")
+            self._elector.step_down(self._elector.lease_duration)
+            self._ask_to_end("lost", signal.SIGTERM, boottime())
+
     def _look_at_clock(self) -> None:
-        """Kill where the keeper should have and did not."""
-        last = self._last_instant()
+        """Kill where the watchdog should have and did not."""
         if self._work is None:
             return
+        self._look_for_start()
+        last = self._last_instant()
         if self._keeper_gone:
             left = descendants(os.getpid())
             signal_all(left, signal.SIGKILL)
@@ -485,7 +500,7 @@ class Supervisor:
         elif self._nobody_since is None:
             self._nobody_since = time.monotonic()
         elif time.monotonic() - self._nobody_since > KEEPER_DEAD:
-            self._say("the keeper does not answer: it is killed")
+            self._say("the watchdog does not answer: it is killed")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._link.pid, signal.SIGKILL)
 
