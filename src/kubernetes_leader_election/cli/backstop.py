@@ -34,8 +34,6 @@ from kubernetes_leader_election.cli.kernel import (
 )
 
 NAME: Final = b"leader-backstop"
-PATIENCE: Final = 0.2
-"""Seconds after the hard limit: the watchdog comes first, and ``run`` 0.1 s after it."""
 LOOK_AGAIN: Final = 0.01
 """Seconds between two looks for descendants that are being killed."""
 _KEPT: Final = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)
@@ -43,7 +41,7 @@ _KEPT: Final = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)
 
 class SharedLimit:
     """
-    The hard limit of the command in progress, in memory that processes share.
+    When the backstop is to kill the command in progress, in memory that is shared.
 
     ``run`` writes it, and needs nobody who reads: so it can be frozen or killed at any
     instant. One aligned number, which is written and read as a whole.
@@ -122,8 +120,7 @@ class Backstop:
         if self._died:
             signal_all(descendants(os.getpid()), signal.SIGKILL)
             return True
-        at = self._limit.at
-        due = None if at is None else at + PATIENCE
+        due = self._limit.at
         if due is None or boottime() < due:
             self._timer.arm(due)
             return False

@@ -26,7 +26,8 @@ def command(*, seconds: float, quiet: bool, output: str) -> None:
 
     Exits with 0 if leadership is provably held for --seconds more, with 1 if it is
     not. Right also when the wrapper is frozen or dead: the deadline is in a file and
-    is compared with the clock of this machine.
+    is compared with the clocks of this machine. Exits with 2 where these are other
+    clocks than the wrapper's: on another machine, or in another time namespace.
     """
     left = term_file.read().remaining()
     enough = left > 0 and left >= seconds

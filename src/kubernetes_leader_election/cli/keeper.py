@@ -203,7 +203,7 @@ class Keeper:
     # Starting -----------------------------------------------------------------
 
     def _take_limits(self, message: dict[str, Any]) -> None:
-        limits = message["limits"]
+        limits = message["limits"][:3]
         found = (None if clocks is None else Deadline(*clocks) for clocks in limits)
         self._begin, self._term, self._limit = found
         self._rearm()

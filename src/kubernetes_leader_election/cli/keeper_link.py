@@ -31,11 +31,23 @@ class Limits(NamedTuple):
     """The end of the term: no command begins after it."""
     term: Deadline | None
     kill: Deadline | None
+    patience: float = 0.3
+    """
+    Seconds from the KILL to the last instant at which all has to be gone (G2).
+
+    The watchdog kills at their beginning, ``run`` after a third of them, if something
+    still lives, and the backstop after two thirds.
+    """
 
     @property
     def kill_at(self) -> float | None:
         """The CLOCK_BOOTTIME of the KILL."""
         return None if self.kill is None else self.kill.boottime
+
+    @property
+    def backstop_at(self) -> float | None:
+        """The CLOCK_BOOTTIME at which the backstop kills what still lives."""
+        return None if self.kill is None else self.kill.boottime + self.patience * 2 / 3
 
 
 class Link:
@@ -67,7 +79,7 @@ class Link:
         terminal: int | None,
     ) -> None:
         """Start the command, with these variables beside those of this process."""
-        self._limit.set(limits.kill_at)
+        self._limit.set(limits.backstop_at)
         self._send(
             do="start",
             sent=boottime(),
@@ -79,7 +91,7 @@ class Link:
 
     def extend(self, limits: Limits) -> None:
         """Move the limits: leadership was renewed."""
-        self._limit.set(limits.kill_at)
+        self._limit.set(limits.backstop_at)
         self._send(do="extend", limits=limits)
 
     def rest(self) -> None:

@@ -140,7 +140,8 @@ class Work:
         # the earliest instant at which another may lead, D / (1 + rho) of real time.
         hard = rhythm.lease_duration * (1 - rho) / (1 + rho)
         spare = hard - deadline
-        self._to_kill = spare - min(KILL_MARGIN, spare / 4)
+        self._margin = min(KILL_MARGIN, spare / 4)
+        self._to_kill = spare - self._margin
         self._to_term = min(TERM_MARGIN, spare / 10)
 
     def limits(self) -> Limits | None:
@@ -156,7 +157,12 @@ class Work:
         if belief.boottime_deadline == float("inf"):
             return Limits(None, None, None)
         term = Deadline.of(belief)
-        return Limits(term, term.later(self._to_term), term.later(self._to_kill))
+        return Limits(
+            term,
+            term.later(self._to_term),
+            term.later(self._to_kill),
+            patience=self._margin,
+        )
 
     def last_instant(self) -> float:
         """Give the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""

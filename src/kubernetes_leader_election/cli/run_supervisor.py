@@ -43,8 +43,6 @@ from kubernetes_leader_election.cli.term_file import TermFacts, TermFile
 
 LONGEST_TURN: Final = 5.0
 """Seconds between two turns of the loop at most; /livez counts on it."""
-KEEPER_PATIENCE: Final = 0.1
-"""Seconds after a KILL was due before this process kills instead of the keeper."""
 KEEPER_DEAD: Final = 1.0
 """Seconds without an answer, with nothing left to end, that prove a frozen keeper."""
 
@@ -199,7 +197,7 @@ class Supervisor:
             wait = min(wait, self._work.term.remaining())
         last = self._last_instant()
         if last is not None and self._work is not None:
-            wait = min(wait, max(0.02, last + KEEPER_PATIENCE - boottime()))
+            wait = min(wait, max(0.02, last + self._limits.patience / 3 - boottime()))
         return wait
 
     # Signals ------------------------------------------------------------------
@@ -493,7 +491,7 @@ class Supervisor:
             if not left:
                 self._on_empty()
             return
-        if last is None or boottime() < last + KEEPER_PATIENCE:
+        if last is None or boottime() < last + self._limits.patience / 3:
             return
         if not self._link.kill_everybody():
             self._nobody_since = None
