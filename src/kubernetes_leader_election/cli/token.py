@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from kubernetes_leader_election.cli import term_file
 from kubernetes_leader_election.cli.output import emit, output_option
 from kubernetes_leader_election.errors import NotLeaderError
 
@@ -18,6 +17,8 @@ def command(*, output: str) -> None:
     Give it to whatever the program writes to, and let that refuse a token smaller than
     the largest it has seen. Off-cluster there is none: exits with 1.
     """
+    from kubernetes_leader_election.cli import term_file  # noqa: PLC0415 - --help is fast
+
     facts = term_file.read()
     if facts.token is None:
         raise NotLeaderError("leadership is assumed off-cluster: there is no token.")
