@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kubernetes_leader_election.cli import kernel, run_elector
+from kubernetes_leader_election.cli import kernel, run_elector, run_supervisor
 from kubernetes_leader_election.core.timing import Now, believe
 from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
@@ -260,6 +261,55 @@ def test_limits_do_not_move_while_a_process_is_frozen() -> None:
     assert limits.kill_at < 21.0
     life.belief = None
     assert _work(life).limits() is None
+
+
+class _Stand:
+    """Stand in for what the loop needs; note what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def note(*_: Any, **__: Any) -> Any:
+            self.calls.append(name)
+            return None
+
+        return note
+
+
+def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
+    """G2, fault 02: a term that is over when its limits are asked for starts nothing."""
+    elector, link, life = _Stand(), _Stand(), _Life()
+    work = _work(life)
+    work.end = lambda: elector.calls.append("end")  # type: ignore[method-assign]
+    elector.join = lambda _: work
+    elector.assumed = False
+    plan = run_supervisor.Plan(
+        command=["true"],
+        grace=1.0,
+        on_loss="recontend",
+        restart="never",
+        restart_max_delay=1.0,
+    )
+    loop = run_supervisor.Supervisor(
+        plan,
+        elector=elector,  # type: ignore[arg-type]  # stands in
+        link=link,  # type: ignore[arg-type]  # likewise
+        signals=_Stand(),  # type: ignore[arg-type]  # likewise
+        terminal=_Stand(),  # type: ignore[arg-type]  # likewise
+        term_file=None,
+        say=lambda _: None,
+    )
+    loop._begin_work()
+    assert elector.calls == ["end"]
+    assert link.calls == []
+
+
+@pytest.mark.slow
+def test_watchdog_says_that_no_process_is_left(tmp_path: Path) -> None:
+    """A limit of the system is an error of the command's start, not of the watchdog."""
+    said = _order("no process is left", tmp_path / "marks")
+    assert said == [{"failed": errno.EAGAIN}, {"empty": True}]
 
 
 # Two of three -----------------------------------------------------------------

@@ -6,6 +6,7 @@ A program of its own, since forking a process that has threads is no test of any
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -93,6 +94,22 @@ def _freeze_after_fork() -> None:
     keeper.read_clocks = read
 
 
+def _refuse_forks() -> None:
+    """Let the system have no process for the command, and many for others."""
+
+    class System:
+        """The module, but for one function."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(os, name)
+
+        def fork(self) -> int:
+            """Refuse."""
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    keeper.os = System()
+
+
 def _send_by_other_clocks() -> None:
     """Let the orders be sent by a clock that is ahead of the watchdog's."""
     keeper_link.boottime = lambda: kernel.boottime() + 1000.0
@@ -102,10 +119,12 @@ def main(scenario: str, *command: str) -> None:
     """Play one scenario."""
     if scenario == "frozen between fork and exec":
         _freeze_after_fork()
+    if scenario == "no process is left":
+        _refuse_forks()
     errand = Errand(command=list(command), ignored=frozenset(), grace=1.0, scratch=None)
     link = fork_keeper(errand)
     match scenario:
-        case "in time":
+        case "in time" | "no process is left":
             _start(link, _limits(FAR))
         case "between L and the hard limit":
             _start(link, _limits(-0.001))

@@ -215,6 +215,7 @@ class Keeper:
     def _start(self, message: dict[str, Any]) -> None:
         self._active = True
         self._ending = self._killing = False
+        self._group = None
         self._refused = []
         self._leftover_budget = message["leftover_budget"]
         self._kill_at = None
@@ -226,17 +227,29 @@ class Keeper:
         if boottime() < message["sent"]:
             self._say({"unstarted": "the watchdog reads other clocks than `run`"})
             return
-        self._told, tell = os.pipe2(os.O_CLOEXEC)
+        try:
+            told, tell = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            self._say({"failed": error.errno or errno.EMFILE})
+            return
         # No signal may get lost between the fork and the command's own handlers.
         everything = signal.valid_signals()
         earlier = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
-        pid = os.fork()
-        if pid == 0:
-            self._become(message, tell, earlier)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(told)
+            self._say({"failed": error.errno or errno.EAGAIN})
+            return
+        else:
+            if pid == 0:
+                self._become(message, tell, earlier)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+            os.close(tell)
+        self._told = told
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # the child does so, too: whoever comes first
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-        os.close(tell)
         self._child = pid
         self._poll.register(self._told, select.POLLIN)
 
