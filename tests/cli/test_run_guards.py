@@ -9,16 +9,24 @@ import os
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from kubernetes_leader_election.cli import kernel, run_elector, run_supervisor
+from kubernetes_leader_election.cli import (
+    keeper,
+    kernel,
+    run_elector,
+    run_supervisor,
+)
+from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.core.timing import Now, believe
 from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
@@ -277,13 +285,7 @@ class _Stand:
         return note
 
 
-def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
-    """G2, fault 02: a term that is over when its limits are asked for starts nothing."""
-    elector, link, life = _Stand(), _Stand(), _Life()
-    work = _work(life)
-    work.end = lambda: elector.calls.append("end")  # type: ignore[method-assign]
-    elector.join = lambda _: work
-    elector.assumed = False
+def _loop(elector: _Stand, link: _Stand) -> run_supervisor.Supervisor:
     plan = run_supervisor.Plan(
         command=["true"],
         grace=1.0,
@@ -291,7 +293,7 @@ def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
         restart="never",
         restart_max_delay=1.0,
     )
-    loop = run_supervisor.Supervisor(
+    return run_supervisor.Supervisor(
         plan,
         elector=elector,  # type: ignore[arg-type]  # stands in
         link=link,  # type: ignore[arg-type]  # likewise
@@ -300,9 +302,61 @@ def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
         term_file=None,
         say=lambda _: None,
     )
+
+
+def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
+    """G2: while it drains the Lease is renewed, so the limit alone would never come."""
+    elector, link = _Stand(), _Stand()
+    loop, work = _loop(elector, link), _work(_Life())
+    work.term = SimpleNamespace(remaining=lambda: 10.0)  # type: ignore[assignment]
+    loop._work = work
+    loop._on_said({"overdue": True})
+    assert elector.calls == ["step_down"]
+    assert link.calls == ["end"]
+    assert loop._kill_at is not None
+
+
+def test_watchdog_goes_on_killing_when_a_clock_steps_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rule 14: a limit that has passed once is not undone by a later one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    errand = keeper.Errand(
+        command=["true"], ignored=frozenset(), grace=1.0, scratch=None
+    )
+    watchdog, kills = keeper.Keeper(theirs, errand, mask=()), []
+    monkeypatch.setattr(watchdog, "_kill", kills.append)
+    watchdog._active = True
+    for at in (1.0, 1e12):
+        limit = Deadline(at, at, at, 1e12)
+        watchdog._take_limits({"limits": [limit, limit, limit]})
+        watchdog._enforce()
+    assert len(kills) == 2
+    ours.close()
+    theirs.close()
+    os.close(watchdog._timer.fd)
+    os.close(watchdog._wall.fd)
+
+
+def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
+    """G2, fault 02: a term that is over when its limits are asked for starts nothing."""
+    elector, link, life = _Stand(), _Stand(), _Life()
+    work = _work(life)
+    work.end = lambda: elector.calls.append("end")  # type: ignore[method-assign]
+    elector.join = lambda _: work
+    elector.assumed = False
+    loop = _loop(elector, link)
     loop._begin_work()
     assert elector.calls == ["end"]
     assert link.calls == []
+
+
+@pytest.mark.slow
+def test_watchdog_that_is_killed_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    """G2, fault 01: a child that lost its parent before it could follow it ends."""
+    said = _order("orphaned at once", tmp_path / "marks")
+    assert said[-2:] == [{"exited": 127 << 8}, {"empty": True}]
+    assert not (tmp_path / "marks").exists()
 
 
 @pytest.mark.slow

@@ -94,18 +94,18 @@ def _freeze_after_fork() -> None:
     keeper.read_clocks = read
 
 
-def _refuse_forks() -> None:
-    """Let the system have no process for the command, and many for others."""
+def _refuse() -> int:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def _patch_system(**functions: Callable[[], int]) -> None:
+    """Let some functions of `os` be others for the watchdog, and nobody else."""
 
     class System:
-        """The module, but for one function."""
+        """The module, but for these."""
 
         def __getattr__(self, name: str) -> object:
-            return getattr(os, name)
-
-        def fork(self) -> int:
-            """Refuse."""
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return functions.get(name) or getattr(os, name)
 
     keeper.os = System()
 
@@ -120,11 +120,13 @@ def main(scenario: str, *command: str) -> None:
     if scenario == "frozen between fork and exec":
         _freeze_after_fork()
     if scenario == "no process is left":
-        _refuse_forks()
+        _patch_system(fork=_refuse)
+    if scenario == "orphaned at once":
+        _patch_system(getppid=lambda: 1)
     errand = Errand(command=list(command), ignored=frozenset(), grace=1.0, scratch=None)
     link = fork_keeper(errand)
     match scenario:
-        case "in time" | "no process is left":
+        case "in time" | "no process is left" | "orphaned at once":
             _start(link, _limits(FAR))
         case "between L and the hard limit":
             _start(link, _limits(-0.001))

@@ -235,6 +235,7 @@ class Keeper:
         # No signal may get lost between the fork and the command's own handlers.
         everything = signal.valid_signals()
         earlier = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+        keeper = os.getpid()
         try:
             pid = os.fork()
         except OSError as error:
@@ -243,7 +244,7 @@ class Keeper:
             return
         else:
             if pid == 0:
-                self._become(message, tell, earlier)
+                self._become(message, tell, keeper=keeper, mask=earlier)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
             os.close(tell)
@@ -254,12 +255,11 @@ class Keeper:
         self._poll.register(self._told, select.POLLIN)
 
     def _become(
-        self, message: dict[str, Any], tell: int, mask: Iterable[int]
+        self, message: dict[str, Any], tell: int, *, keeper: int, mask: Iterable[int]
     ) -> NoReturn:
         """Be the command; only exec or the exit code lead out of here."""
         code = errno.ENOEXEC
         try:
-            keeper = os.getppid()
             # Follows the keeper's only thread, so it fires when the keeper dies.
             die_with_parent(signal.SIGKILL)
             os.setpgid(0, 0)
@@ -405,7 +405,8 @@ class Keeper:
         if not self._active:
             return
         left = self._left()
-        if left is not None and left <= 0.0:
+        # Once due it stays due: a clock that steps back revives nothing (rule 14).
+        if self._killing or (left is not None and left <= 0.0):
             self._killing = self._ending = True
             self._kill(descendants(os.getpid()))
         elif not self._ending and self._is_over():

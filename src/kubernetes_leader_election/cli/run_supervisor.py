@@ -255,9 +255,12 @@ class Supervisor:
             case {"stopped": number}:
                 self._on_stopped(number)
             case {"overdue": _}:
-                # The keeper's timer came first, by a hair or because this was frozen.
-                self._ending = self._ending or "lost"
+                # Its timer came first, by a hair or because this was frozen.
                 self._elector.step_down(0.0)
+                if self._ending is None and self._work is not None:
+                    self._ask_to_end(
+                        "lost", signal.SIGTERM, self._kill_after(self._work)
+                    )
             case {"unstarted": why}:
                 # Frozen since the term was acquired; nobody else may be disturbed.
                 self._exited = True
@@ -349,11 +352,15 @@ class Supervisor:
             return
         self._renewed(work)
         if self._ending is None and work.term.is_lost:
-            # Still ours while it drains: asked to hand over. Else another may lead.
-            ours = work.term.remaining() > 0.0
-            kill_at = boottime() + self._plan.grace if ours else work.last_instant()
+            kill_at = self._kill_after(work)
             self._say(f"leadership is over ({work.term.reason}): ending the command")
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
+
+    def _kill_after(self, work: Work) -> float:
+        """Give the CLOCK_BOOTTIME of the KILL for a term that is over now."""
+        # Still ours while it drains: asked to hand over. Else another may lead.
+        ours = work.term.remaining() > 0.0
+        return boottime() + self._plan.grace if ours else work.last_instant()
 
     def _begin_work(self) -> None:
         if self._wants_out():
