@@ -165,6 +165,21 @@ def test_watchdog_wakes_when_the_wall_clock_is_set() -> None:
     os.close(alarm.fd)
 
 
+def test_watchdog_works_where_nobody_tells_of_the_wall_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sandbox that knows no such timer costs the alarm, and not the watchdog."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, "timerfd_settime")
+
+    monkeypatch.setattr(kernel, "_set_timer", refuse)
+    alarm, poll = kernel.WallClockAlarm(), select.poll()
+    poll.register(alarm.fd, select.POLLIN)
+    assert poll.poll(0) == []
+    os.close(alarm.fd)
+
+
 def _step_wall_clock(microseconds: int) -> bool:
     """Step it by so little that nobody else can notice; False if that is forbidden."""
     seconds, rest = divmod(microseconds, 1_000_000)
@@ -398,7 +413,7 @@ def test_guards_are_not_called_as_run_is(start: Start) -> None:
     ids=lambda who: " and ".join(who) or "nobody",
 )
 def test_run_ends_its_command_when_two_of_three_are_gone(
-    start: Start, killed: tuple[str, ...], frozen: tuple[str, ...]
+    start: Start, tmp_path: Path, killed: tuple[str, ...], frozen: tuple[str, ...]
 ) -> None:
     """G2, faults 01 and 02: whoever is left ends all, before another may start."""
     first = start("a", child=("--ignore-term", "--grandchild"))
@@ -417,6 +432,9 @@ def test_run_ends_its_command_when_two_of_three_are_gone(
     left = set(first.living()) - set(pids.values())
     assert left == set()
     _assert_apart(first, second)
+    if {"run", "watchdog"} <= set(killed):
+        (folder,) = tmp_path.glob("leader-election-*")  # that of the second
+        assert str(second.process.pid) in folder.name
 
 
 @pytest.mark.slow

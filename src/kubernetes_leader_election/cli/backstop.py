@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import select
@@ -29,6 +30,7 @@ from kubernetes_leader_election.cli.kernel import (
     become_subreaper,
     boottime,
     descendants,
+    remove_folder,
     set_name,
     signal_all,
 )
@@ -132,20 +134,25 @@ class Backstop:
 
 
 def fork_guards(
-    watch: Callable[[], NoReturn], limit: SharedLimit, link: Iterable[socket.socket]
+    watch: Callable[[], NoReturn],
+    limit: SharedLimit,
+    link: Iterable[socket.socket],
+    scratch: str | None,
 ) -> tuple[int, int]:
     """
     Fork the backstop, and the watchdog below it; return the process ids of both.
 
     Call it while this process has only one thread, and all signals are blocked: they
     would speak to its own loop. ``link`` is between ``run`` and the watchdog: the
-    backstop does not keep it open, so that each sees the other's end.
+    backstop does not keep it open, so that each sees the other's end. ``scratch`` is a
+    folder to remove when nobody else can.
 
     Raises:
         OSError: the system gives no further process.
 
     """
     told, tell = os.pipe2(os.O_CLOEXEC)
+    run = os.getpid()
     try:
         backstop = os.fork()
     except OSError:
@@ -155,12 +162,15 @@ def fork_guards(
     if backstop == 0:
         os.close(told)
         _be_backstop(watch, limit, link, tell)
+        if scratch is not None and os.getppid() != run:
+            remove_folder(scratch)  # the watchdog did so already, unless it was killed
+        os._exit(0)
     os.close(tell)
     with os.fdopen(told, "rb") as answer:
         kind, _, number = answer.read().partition(b" ")
     if kind != b"pid":
         os.waitpid(backstop, 0)
-        code = int(number or 0)
+        code = int(number or errno.ECHILD)  # it has said itself what is wrong
         raise OSError(code, os.strerror(code))
     return backstop, int(number)
 
@@ -170,8 +180,9 @@ def _be_backstop(
     limit: SharedLimit,
     link: Iterable[socket.socket],
     tell: int,
-) -> NoReturn:
-    code = 70
+) -> None:
+    """Be the backstop until nothing is left; only the end of the process if it fails."""
+    failed = True
     try:
         become_subreaper()
         try:
@@ -193,7 +204,7 @@ def _be_backstop(
         os.write(tell, b"pid %d" % watchdog)
         os.close(tell)
         Backstop(limit, watchdog).run()
-        code = 0
+        failed = False
     except OSError as error:
         os.write(2, f"kle: the backstop cannot go on: {error}\n".encode())
     except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
@@ -201,5 +212,5 @@ def _be_backstop(
 
         os.write(2, traceback.format_exc().encode())
     finally:
-        os._exit(code)
-    raise AssertionError
+        if failed:
+            os._exit(70)

@@ -42,6 +42,7 @@ from kubernetes_leader_election.cli.kernel import (
     descendants,
     die_with_parent,
     read_clocks,
+    remove_folder,
     set_name,
     signal_all,
 )
@@ -139,7 +140,8 @@ class Keeper:
             self._reap()
             self._enforce()
             self._flush()
-        self._clean_up()
+        if self._errand.scratch is not None:  # a parent that was killed could not
+            remove_folder(self._errand.scratch)
 
     # Messages -----------------------------------------------------------------
 
@@ -428,15 +430,6 @@ class Keeper:
         if refused and refused != self._refused:
             self._refused = refused
             self._say({"refused": refused})
-
-    def _clean_up(self) -> None:
-        """Remove what a parent that was killed could not."""
-        scratch = self._errand.scratch
-        if scratch is not None:
-            with contextlib.suppress(OSError):
-                for name in os.listdir(scratch):  # noqa: PTH208
-                    os.unlink(os.path.join(scratch, name))  # noqa: PTH108, PTH118
-                os.rmdir(scratch)  # noqa: PTH106
 
 
 def _take_back(

@@ -181,7 +181,7 @@ def fork_keeper(errand: Errand) -> Link:
         raise AssertionError
 
     try:
-        backstop, watchdog = fork_guards(watch, limit, (ours, theirs))
+        backstop, watchdog = fork_guards(watch, limit, (ours, theirs), errand.scratch)
     except OSError:
         ours.close()
         raise

@@ -199,6 +199,14 @@ def signal_all(processes: list[Process], number: int) -> list[int]:
     return refused
 
 
+def remove_folder(name: str) -> None:
+    """Remove a folder and the files in it, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        for file in os.listdir(name):  # noqa: PTH208
+            os.unlink(os.path.join(name, file))  # noqa: PTH108, PTH118
+        os.rmdir(name)  # noqa: PTH106
+
+
 class _TimeSpec(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
@@ -224,7 +232,11 @@ class BoottimeTimer:
 
 
 class WallClockAlarm:
-    """Something to be polled that fires when the wall clock is set, by whomever."""
+    """
+    Something to be polled that fires when the wall clock is set, by whomever.
+
+    Never where the system does not tell (gVisor): then it is seen at the next timer.
+    """
 
     def __init__(self) -> None:
         self.fd: int = _make_timer(_CLOCK_REALTIME)
@@ -234,8 +246,9 @@ class WallClockAlarm:
         """Take note that it fired, and wait for the next time."""
         with contextlib.suppress(OSError):  # ECANCELED: that is how it fires
             os.read(self.fd, 8)
-        flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
-        _set_timer(self.fd, _NEVER, flags)
+        with contextlib.suppress(OSError):
+            flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
+            _set_timer(self.fd, _NEVER, flags)
 
 
 def _make_timer(clock: int) -> int:
