@@ -43,8 +43,12 @@ from kubernetes_leader_election.cli.term_file import TermFacts, TermFile
 
 LONGEST_TURN: Final = 5.0
 """Seconds between two turns of the loop at most; /livez counts on it."""
-KEEPER_DEAD: Final = 1.0
-"""Seconds without an answer, with nothing left to end, that prove a frozen keeper."""
+KEEPER_DEAD: Final = 3.0
+"""
+Seconds without an answer, with nothing left to end, that prove a frozen watchdog.
+
+On a machine that is only busy it answers sooner, and lives.
+"""
 
 Say = Callable[[str], None]
 
