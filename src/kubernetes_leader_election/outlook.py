@@ -30,6 +30,7 @@ from kubernetes_leader_election.values import replace
 from kubernetes_leader_election.work import Hold, Phase, Place, TermWork, place_inside
 
 if TYPE_CHECKING:
+    from kubernetes_leader_election.core.timing import Belief
     from kubernetes_leader_election.engine.driver import Driver
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -138,6 +139,10 @@ class Outlook(Generic[TermT]):
     def term_remaining(self, number: int) -> float:
         """Give the same for the numbered term: 0.0 when it is over."""
         return 0.0 if self._driver is None else self._driver.term_remaining(number)
+
+    def term_deadline(self, number: int) -> Belief | None:
+        """Give until when the numbered term holds, on every clock; None: it is over."""
+        return None if self._driver is None else self._driver.term_deadline(number)
 
     def term_reason(self, number: int) -> LossReason | None:
         """Tell why the numbered term ended, if it is the newest one that did."""

@@ -150,12 +150,30 @@ class Replica:
         (line,) = [x for x in text.splitlines() if x.startswith("SigCgt:")]
         return bool(int(line.split()[1], 16) >> (number - 1) & 1)
 
+    def find_keeper(self) -> int | None:
+        """Give the process id of the watchdog, if there is one yet."""
+        return self._called("leader-watchdog")
+
     def keeper(self) -> int:
-        """Give the process id of the keeper."""
+        """Give the process id of the watchdog."""
+        pid = self.find_keeper()
+        assert pid is not None, f"no watchdog among {self.living()}"
+        return pid
+
+    def backstop(self) -> int:
+        """Give the process id of the backstop."""
+        pid = self._called("leader-backstop")
+        assert pid is not None, f"no backstop among {self.living()}"
+        return pid
+
+    def _called(self, name: str) -> int | None:
         for pid in self.living():
-            if Path(f"/proc/{pid}/comm").read_text().startswith("leader-keeper"):
-                return pid
-        raise AssertionError(f"no keeper among {self.living()}")
+            try:
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    return pid
+            except OSError:
+                continue  # it ended meanwhile
+        return None
 
     def close(self) -> None:
         """End everything of this replica, by its process ids."""

@@ -197,7 +197,7 @@ def test_run_ends_its_command_when_the_keeper_is_killed(start):
     os.kill(replica.keeper(), signal.SIGKILL)
     assert replica.wait() == 137
     assert replica.living() == []
-    assert "keeper" in replica.stderr
+    assert "watchdog" in replica.stderr
 
 
 def test_run_lends_the_terminal_to_its_command(tmp_path):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
-from kubernetes_leader_election.cli import kernel, run_policy, term_file, token
+from kubernetes_leader_election.cli import kernel, run_policy
 from kubernetes_leader_election.cli.run_assembly import StderrLog
 from kubernetes_leader_election.cli.run_health import (
     Fitness,
@@ -21,13 +17,7 @@ from kubernetes_leader_election.cli.run_health import (
     check_command,
 )
 from kubernetes_leader_election.cli.run_http import Endpoints, parse_address
-from kubernetes_leader_election.errors import (
-    ConfigurationError,
-    NoFencingTokenError,
-    NotLeaderError,
-)
-
-ODD = dict.fromkeys(("lease", "namespace", "identity", "token"))
+from kubernetes_leader_election.errors import ConfigurationError
 
 
 def _fitness(*, always: bool = True) -> Fitness:
@@ -154,121 +144,6 @@ def test_endpoints_answer_each_for_itself():
     statuses = [endpoints.answer(path)[0] for path in paths]
     assert statuses == [200, 200, 503, 200, 200, 404]
     assert endpoints.answer("/")[2] == '{"name": ""}\n'
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["", "[]", '{"lease": 1}', "{", json.dumps({**ODD, "deadline": "soon"})],
-    ids=["empty", "list", "parts", "cut", "odd deadline"],
-)
-def test_term_file_that_is_odd_is_no_leadership(tmp_path, monkeypatch, content):
-    """Whatever stands in the file: no traceback, and never a yes."""
-    path = tmp_path / "term.json"
-    path.write_text(content)
-    monkeypatch.setenv(term_file.FILE_VARIABLE, str(path))
-    with pytest.raises(NotLeaderError):
-        term_file.read()
-
-
-def test_term_without_a_file_is_known_by_its_variables(monkeypatch):
-    """Where no folder is writable: the deadline at the start still holds, and no later."""
-    now = time.clock_gettime(time.CLOCK_BOOTTIME)
-    facts = term_file.TermFacts(
-        lease="x", namespace="default", identity="ada", token=7, deadline=now + 60
-    )
-    for name, value in facts.variables(None).items():
-        monkeypatch.setenv(name, value)
-    assert term_file.read().token == 7
-    assert 59 < term_file.read().remaining() <= 60
-    monkeypatch.setenv("LEADER_ELECTION_DEADLINE", f"{now - 0.001:.3f}")
-    assert term_file.read().remaining() <= 0
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("LEADER_ELECTION_TOKEN", None),
-        ("LEADER_ELECTION_DEADLINE", None),
-        ("LEADER_ELECTION_DEADLINE", ""),
-        ("LEADER_ELECTION_DEADLINE", "soon"),
-        ("LEADER_ELECTION_TOKEN", "x"),
-    ],
-)
-def test_term_without_a_file_is_none_without_its_variables(
-    monkeypatch, variable, value
-):
-    """An empty deadline means no end only where the token is empty, too."""
-    facts = term_file.TermFacts(
-        lease="x", namespace="default", identity="ada", token=7, deadline=1e12
-    )
-    for name, text in facts.variables(None).items():
-        monkeypatch.setenv(name, text)
-    if value is None:
-        monkeypatch.delenv(variable)
-    else:
-        monkeypatch.setenv(variable, value)
-    with pytest.raises(NotLeaderError):
-        term_file.read()
-
-
-def test_elected_term_without_a_token_does_not_look_off_cluster(monkeypatch):
-    """G3: `none` stands for the token, and `kle token` says why there is none."""
-    facts = term_file.TermFacts(
-        lease="x", namespace="default", identity="ada", token=None, deadline=1e12
-    )
-    for name, text in facts.variables(None).items():
-        monkeypatch.setenv(name, text)
-    assert os.environ["LEADER_ELECTION_TOKEN"] == "none"
-    assert term_file.read() == facts
-    with pytest.raises(NoFencingTokenError, match="not numbers"):
-        token.command.callback(output="text")
-    for name, text in facts.ended().variables(None).items():
-        monkeypatch.setenv(name, text)
-    with pytest.raises(NotLeaderError, match="the term is over"):
-        token.command.callback(output="text")
-
-
-def test_assumed_term_has_an_empty_token(monkeypatch):
-    """Off-cluster, `kle token` says that leadership is assumed."""
-    facts = term_file.TermFacts(
-        lease="x", namespace="default", identity="ada", token=None, deadline=None
-    )
-    for name, text in facts.variables(None).items():
-        monkeypatch.setenv(name, text)
-    assert os.environ["LEADER_ELECTION_TOKEN"] == ""
-    assert term_file.read() == facts
-    with pytest.raises(NotLeaderError, match="assumed"):
-        token.command.callback(output="text")
-
-
-def test_deadline_in_the_variables_is_never_a_later_one():
-    """G2: three digits are what fits into a variable, and the rest is cut off."""
-    facts = term_file.TermFacts(
-        lease="x", namespace="default", identity="ada", token=7, deadline=9.9999
-    )
-    assert facts.variables(None)["LEADER_ELECTION_DEADLINE"] == "9.999"
-
-
-def test_term_file_goes_where_there_is_room(tmp_path, monkeypatch):
-    """A full disk takes folders and no text: the next place is tried, nothing is left."""
-    full, free = tmp_path / "full", tmp_path / "free"
-    full.mkdir()
-    free.mkdir()
-    write = Path.write_bytes
-
-    def refuse(path: Path, data: bytes) -> int:
-        if full in path.parents:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, data)
-
-    monkeypatch.setattr(Path, "write_bytes", refuse)
-    monkeypatch.setenv("TMPDIR", str(full))
-    monkeypatch.setattr(term_file, "FOLDERS", (str(free),))
-    file = term_file.TermFile()
-    assert file.folder.parent == free
-    assert list(full.iterdir()) == []
-    file.remove()
-    assert list(free.iterdir()) == []
 
 
 def test_log_of_run_names_options_as_they_are_given(capfd):

@@ -148,6 +148,19 @@ def test_run_tells_its_command_of_each_renewal(start, tmp_path):
     assert list(tmp_path.glob("leader-election-*")) == []
 
 
+def test_run_tells_a_deaf_command_of_a_loss(start, server, tmp_path):
+    """G1: the file says at once what the deadline would say in minutes (fault 36)."""
+    times = ("--lease-duration-sec=300", "--stop-budget-sec=60")
+    replica = start("a", *times, child=("--ignore-term",))
+    replica.wait_for_work()
+    path = next(tmp_path.glob("leader-election-*/term.json"))
+    boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert json.loads(path.read_text())["deadline"] > boottime + 60
+    _delete_lease(server, replica)
+    eventually(lambda: json.loads(path.read_text())["deadline"] == 0, "it is told")
+    assert replica.works()
+
+
 def test_run_waits_in_little_memory_and_answers_over_http(start):
     """A waiting wrapper is in the race, alive, no leader, and at most 32 MiB large."""
     first = start("a", "--http=127.0.0.1:0")

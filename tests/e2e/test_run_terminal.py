@@ -121,7 +121,7 @@ def _stop(shell: Shell) -> None:
     """Press Ctrl-Z, and see that wrapper and command have stopped."""
     eventually(lambda: shell.works_after(0.0), "the command works")
     command = shell.commands()[-1]
-    wrapper = parent(parent(command))  # the keeper stands between
+    wrapper = parent(parent(parent(command)))  # watchdog and backstop stand between
     shell.type("\x1a")
     shell.read("Stopped")
     shell.assert_prompt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kubernetes_leader_election.cli import exit_codes, term_file
+from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.election_options import Seconds, option
 from kubernetes_leader_election.cli.output import emit, output_option
 
@@ -26,8 +26,11 @@ def command(*, seconds: float, quiet: bool, output: str) -> None:
 
     Exits with 0 if leadership is provably held for --seconds more, with 1 if it is
     not. Right also when the wrapper is frozen or dead: the deadline is in a file and
-    is compared with the clock of this machine.
+    is compared with the clocks of this machine. Exits with 2 where these are other
+    clocks than the wrapper's: on another machine, or in another time namespace.
     """
+    from kubernetes_leader_election.cli import term_file  # noqa: PLC0415 - --help is fast
+
     left = term_file.read().remaining()
     enough = left > 0 and left >= seconds
     if not quiet and output != "text":

@@ -36,18 +36,24 @@ from typing import Any, Final, NoReturn
 from kubernetes_leader_election.cli.kernel import (
     BoottimeTimer,
     Process,
+    WallClockAlarm,
     become_subreaper,
     boottime,
     descendants,
     die_with_parent,
+    read_clocks,
+    remove_folder,
     set_name,
     signal_all,
 )
+from kubernetes_leader_election.cli.term_deadline import Deadline
 
 LARGEST_MESSAGE: Final = 1 << 16
+TOO_LATE: Final = 1 << 16
+"""Beside the numbers of errors: the command was not executed, as its term is over."""
 KILL_AGAIN: Final = 0.01
 """Seconds between two looks for descendants that are being killed."""
-NAME: Final = b"leader-keeper"
+NAME: Final = b"leader-watchdog"
 
 _PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 _TERMINATORS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -84,6 +90,7 @@ class Keeper:
         self._mask = mask
         self._errand = errand
         self._timer = BoottimeTimer()
+        self._wall = WallClockAlarm()
         self._poll = select.poll()
         self._unsaid: deque[bytes] = deque()
         self._parent_lives = True
@@ -96,8 +103,9 @@ class Keeper:
         self._killing = False
         self._refused: list[int] = []
         self._leftover_budget = 1.0
-        self._term_at: float | None = None
-        self._limit: float | None = None
+        self._begin: Deadline | None = None
+        self._term: Deadline | None = None
+        self._limit: Deadline | None = None
         self._kill_at: float | None = None
 
     def run(self) -> None:
@@ -114,12 +122,14 @@ class Keeper:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._link.setblocking(False)
-        for fd in (self._link.fileno(), woken, self._timer.fd):
+        for fd in (self._link.fileno(), woken, self._timer.fd, self._wall.fd):
             self._poll.register(fd, select.POLLIN)
         while self._parent_lives or self._active:
             for fd, _ in self._poll.poll(KILL_AGAIN * 1000 if self._killing else None):
                 if fd == self._timer.fd:
                     self._timer.clear()
+                elif fd == self._wall.fd:
+                    self._wall.clear()
                 elif fd == woken:
                     with contextlib.suppress(BlockingIOError):
                         os.read(woken, 4096)
@@ -130,21 +140,34 @@ class Keeper:
             self._reap()
             self._enforce()
             self._flush()
-        self._clean_up()
+        if self._errand.scratch is not None:  # a parent that was killed could not
+            remove_folder(self._errand.scratch)
 
     # Messages -----------------------------------------------------------------
 
     def _receive(self) -> None:
-        while True:
+        """Take all orders that wait: after a freeze the later ones change the first."""
+        orders: list[dict[str, Any]] = []
+        gone = False
+        while not gone:
             try:
                 data = self._link.recv(LARGEST_MESSAGE)
             except BlockingIOError:
-                return
+                break
             except ConnectionError:
                 data = b""
-            if not data:
-                break
-            self._obey(json.loads(data))
+            gone = not data
+            if data:
+                orders.append(json.loads(data))
+        for index, order in enumerate(orders):
+            later = orders[index + 1 :]
+            if order["do"] == "start" and _take_back(order, later, gone=gone):
+                self._active = True  # nothing to end: the next look says so
+                self._say({"unstarted": "it was called off before it could be"})
+            else:
+                self._obey(order)
+        if not gone:
+            return
         # The parent is gone: end in good order what time allows.
         self._parent_lives = False
         self._poll.unregister(self._link.fileno())
@@ -156,8 +179,7 @@ class Keeper:
             case "start":
                 self._start(message)
             case "extend":
-                self._term_at, self._limit = message["term_at"], message["limit"]
-                self._rearm()
+                self._take_limits(message)
             case "signal":
                 self._forward(message["number"])
             case "end" if self._active:
@@ -182,35 +204,64 @@ class Keeper:
 
     # Starting -----------------------------------------------------------------
 
+    def _take_limits(self, message: dict[str, Any]) -> None:
+        limits = message["limits"][:3]
+        found = (None if clocks is None else Deadline(*clocks) for clocks in limits)
+        self._begin, self._term, self._limit = found
+        self._rearm()
+
+    def _too_late(self) -> bool:
+        """G2: tell whether the term is over, by any clock, as far as is known here."""
+        return self._begin is not None and self._begin.left(read_clocks()) <= 0.0
+
     def _start(self, message: dict[str, Any]) -> None:
         self._active = True
         self._ending = self._killing = False
+        self._group = None
         self._refused = []
         self._leftover_budget = message["leftover_budget"]
-        self._term_at, self._limit = message["term_at"], message["limit"]
         self._kill_at = None
-        self._rearm()
-        self._told, tell = os.pipe2(os.O_CLOEXEC)
+        self._take_limits(message)
+        # The order may be old: this process was frozen, or the one that sent it.
+        if self._too_late():
+            self._say({"unstarted": "the term was over before it could be"})
+            return
+        if boottime() < message["sent"]:
+            self._say({"unstarted": "the watchdog reads other clocks than `run`"})
+            return
+        try:
+            told, tell = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            self._say({"failed": error.errno or errno.EMFILE})
+            return
         # No signal may get lost between the fork and the command's own handlers.
         everything = signal.valid_signals()
         earlier = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
-        pid = os.fork()
-        if pid == 0:
-            self._become(message, tell, earlier)
+        keeper = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(told)
+            self._say({"failed": error.errno or errno.EAGAIN})
+            return
+        else:
+            if pid == 0:
+                self._become(message, tell, keeper=keeper, mask=earlier)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+            os.close(tell)
+        self._told = told
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # the child does so, too: whoever comes first
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-        os.close(tell)
         self._child = pid
         self._poll.register(self._told, select.POLLIN)
 
     def _become(
-        self, message: dict[str, Any], tell: int, mask: Iterable[int]
+        self, message: dict[str, Any], tell: int, *, keeper: int, mask: Iterable[int]
     ) -> NoReturn:
         """Be the command; only exec or the exit code lead out of here."""
         code = errno.ENOEXEC
         try:
-            keeper = os.getppid()
             # Follows the keeper's only thread, so it fires when the keeper dies.
             die_with_parent(signal.SIGKILL)
             os.setpgid(0, 0)
@@ -227,14 +278,34 @@ class Keeper:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if os.getppid() != keeper:
                 os._exit(127)
-            command, variables = self._errand.command, message["variables"]
-            os.execvpe(command[0], command, {**os.environ, **variables})  # noqa: S606 - running it is what was asked for
+            code = self._execute({**os.environ, **message["variables"]})
         except OSError as error:
             code = error.errno or code
         finally:
             os.write(tell, str(code).encode())
             os._exit(127)
         raise AssertionError
+
+    def _execute(self, variables: dict[str, str]) -> int:
+        """Try each place where the command may be; return what stood in the way."""
+        command, problem = self._errand.command, errno.ENOENT
+        places = [command[0]]
+        if "/" not in command[0]:
+            path = os.get_exec_path(variables)
+            places = [os.path.join(x, command[0]) for x in path]  # noqa: PTH118
+        for place in places:
+            # G2: this process may have been frozen on its way; at the last instant.
+            if self._too_late():
+                return TOO_LATE
+            try:
+                os.execve(place, command, variables)  # noqa: S606 - running it is what was asked for
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                # As execvp(3): the first that is there and cannot be run is the reason.
+                if problem == errno.ENOENT:
+                    problem = error.errno or errno.ENOEXEC
+        return problem
 
     def _learn_start(self) -> None:
         """Read whether the command could be executed: nothing means that it was."""
@@ -246,7 +317,10 @@ class Keeper:
         self._told = None
         if failure:
             self._child = None
-            self._say({"failed": int(failure)})
+            if int(failure) == TOO_LATE:
+                self._say({"unstarted": "the term was over before it could be"})
+            else:
+                self._say({"failed": int(failure)})
         else:
             self._say({"started": self._child})
 
@@ -308,29 +382,47 @@ class Keeper:
         if nobody and self._active:
             self._learn_start()
             self._active = self._ending = self._killing = False
-            self._term_at = self._limit = self._kill_at = None
+            self._begin = self._term = self._limit = self._kill_at = None
             self._rearm()
             self._say({"empty": True})
 
-    def _last_instant(self) -> float | None:
-        times = [x for x in (self._limit, self._kill_at) if x is not None]
+    def _left(self) -> float | None:
+        """Return the seconds until the KILL; None: nobody has set a time for it."""
+        times = []
+        if self._limit is not None:
+            times.append(self._limit.left(read_clocks()))
+        if self._kill_at is not None:
+            times.append(self._kill_at - boottime())
         return min(times, default=None)
 
     def _rearm(self) -> None:
-        times = [self._last_instant(), None if self._ending else self._term_at]
-        self._timer.arm(min((x for x in times if x is not None), default=None))
+        times = [self._left()]
+        if not self._ending and self._term is not None:
+            times.append(self._term.left(read_clocks()))
+        wait = min((x for x in times if x is not None), default=None)
+        self._timer.arm(None if wait is None else boottime() + wait)
 
     def _enforce(self) -> None:
         """G2: everything ends in time, whatever it is doing."""
         if not self._active:
             return
-        now, last = boottime(), self._last_instant()
-        if last is not None and now >= last:
+        left = self._left()
+        # Once due it stays due: a clock that steps back revives nothing (rule 14).
+        if self._killing or (left is not None and left <= 0.0):
             self._killing = self._ending = True
             self._kill(descendants(os.getpid()))
-        elif not self._ending and self._term_at is not None and now >= self._term_at:
+        elif not self._ending and self._is_over():
             self._say({"overdue": True})
             self._end(signal.SIGTERM, None)
+        else:
+            self._rearm()  # the wall clock was set, or goes faster than the timer's
+
+    def _is_over(self) -> bool:
+        """Tell whether TERM is due: at its time, at once where a guest was paused."""
+        now = read_clocks()
+        if self._term is None or self._begin is None:
+            return False
+        return self._term.left(now) <= 0.0 or self._begin.shows_pause(now)
 
     def _kill(self, everybody: list[Process]) -> None:
         self._forward(signal.SIGKILL)  # where there is no /proc, this has to do
@@ -339,11 +431,14 @@ class Keeper:
             self._refused = refused
             self._say({"refused": refused})
 
-    def _clean_up(self) -> None:
-        """Remove what a parent that was killed could not."""
-        scratch = self._errand.scratch
-        if scratch is not None:
-            with contextlib.suppress(OSError):
-                for name in os.listdir(scratch):  # noqa: PTH208
-                    os.unlink(os.path.join(scratch, name))  # noqa: PTH108, PTH118
-                os.rmdir(scratch)  # noqa: PTH106
+
+def _take_back(
+    start: dict[str, Any], later: list[dict[str, Any]], *, gone: bool
+) -> bool:
+    """Bring an order that waited up to date; True if nothing is to be started."""
+    for order in later:
+        if order["do"] == "extend":
+            start["limits"] = order["limits"]
+        elif order["do"] == "end":
+            return True
+    return gone

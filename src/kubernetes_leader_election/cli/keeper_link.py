@@ -1,4 +1,4 @@
-"""The end of ``run`` on the link to its keeper: orders, and what the keeper says."""
+"""The end of ``run`` on the link to its watchdog: orders, and what that says."""
 
 from __future__ import annotations
 
@@ -7,22 +7,47 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, NoReturn
 
+from kubernetes_leader_election.cli.backstop import SharedLimit, fork_guards
 from kubernetes_leader_election.cli.keeper import LARGEST_MESSAGE, Errand, Keeper
-from kubernetes_leader_election.cli.kernel import descendants, signal_all
+from kubernetes_leader_election.cli.kernel import (
+    boottime,
+    children_have_other_clocks,
+    descendants,
+    signal_all,
+)
+from kubernetes_leader_election.cli.term_deadline import Deadline
+from kubernetes_leader_election.errors import ConfigurationError
 
 FAREWELL: Final = 2.0
 """Seconds that the keeper may take to end when it is not needed any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Until when a command may run, in CLOCK_BOOTTIME seconds; None: no limit."""
+class Limits(NamedTuple):
+    """Until when a command may run; None: there is no limit."""
 
-    term_at: float | None
-    kill_at: float | None
+    begin: Deadline | None
+    """The end of the term: no command begins after it."""
+    term: Deadline | None
+    kill: Deadline | None
+    patience: float = 0.3
+    """
+    Seconds from the KILL to the last instant at which all has to be gone (G2).
+
+    The watchdog kills at their beginning, ``run`` after a third of them, if something
+    still lives, and the backstop after two thirds.
+    """
+
+    @property
+    def kill_at(self) -> float | None:
+        """The CLOCK_BOOTTIME of the KILL."""
+        return None if self.kill is None else self.kill.boottime
+
+    @property
+    def backstop_at(self) -> float | None:
+        """The CLOCK_BOOTTIME at which the backstop kills what still lives."""
+        return None if self.kill is None else self.kill.boottime + self.patience * 2 / 3
 
 
 class Link:
@@ -32,9 +57,13 @@ class Link:
     Whoever gives them sees by the answers whether they were followed.
     """
 
-    def __init__(self, sock: socket.socket, pid: int) -> None:
+    def __init__(
+        self, sock: socket.socket, pid: int, *, backstop: int, limit: SharedLimit
+    ) -> None:
         self._sock = sock
         self.pid = pid
+        self._backstop = backstop
+        self._limit = limit
         sock.setblocking(False)
 
     def fileno(self) -> int:
@@ -50,18 +79,24 @@ class Link:
         terminal: int | None,
     ) -> None:
         """Start the command, with these variables beside those of this process."""
+        self._limit.set(limits.backstop_at)
         self._send(
             do="start",
+            sent=boottime(),
             variables=variables,
-            term_at=limits.term_at,
-            limit=limits.kill_at,
+            limits=limits,
             leftover_budget=leftover_budget,
             terminal=terminal,
         )
 
     def extend(self, limits: Limits) -> None:
         """Move the limits: leadership was renewed."""
-        self._send(do="extend", term_at=limits.term_at, limit=limits.kill_at)
+        self._limit.set(limits.backstop_at)
+        self._send(do="extend", limits=limits)
+
+    def rest(self) -> None:
+        """Note that nothing of the command is left."""
+        self._limit.set(None)
 
     def signal(self, number: int) -> None:
         """Send a signal to the command's process group."""
@@ -97,7 +132,7 @@ class Link:
         until = time.monotonic() + FAREWELL
         while time.monotonic() < until:
             try:
-                if os.waitpid(self.pid, os.WNOHANG)[0]:
+                if os.waitpid(self._backstop, os.WNOHANG)[0]:
                     return
             except ChildProcessError:
                 return
@@ -111,25 +146,46 @@ class Link:
 
 
 def fork_keeper(errand: Errand) -> Link:
-    """Fork the keeper. Call it while this process has only one thread."""
+    """
+    Fork the watchdog and its backstop. Call it while this process has only one thread.
+
+    Raises:
+        ConfigurationError: their clocks would be other ones than those of ``run``.
+        OSError: the system gives no further process.
+
+    """
+    if children_have_other_clocks():
+        raise ConfigurationError(
+            "new processes get another time namespace than this one, so that the "
+            "command could not be ended in time. Use `unshare --time --fork`."
+        )
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Until the keeper has its own handlers, a signal would speak to the parent's loop.
+    limit = SharedLimit()
+    # Until the guards have their own handlers, a signal would speak to `run`'s loop.
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    pid = os.fork()
-    if pid == 0:
+
+    def watch() -> NoReturn:
         code = 70
         try:
             ours.close()
             Keeper(theirs, errand, mask=earlier).run()
             code = 0
         except OSError as error:
-            os.write(2, f"kle: the keeper cannot go on: {error}\n".encode())
+            os.write(2, f"kle: the watchdog cannot go on: {error}\n".encode())
         except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
             import traceback  # noqa: PLC0415 - a defect of ours, else never needed
 
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(code)
-    signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-    theirs.close()
-    return Link(ours, pid)
+        raise AssertionError
+
+    try:
+        backstop, watchdog = fork_guards(watch, limit, (ours, theirs), errand.scratch)
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+        theirs.close()
+    return Link(ours, watchdog, backstop=backstop, limit=limit)

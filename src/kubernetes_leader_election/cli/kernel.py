@@ -8,14 +8,22 @@ import os
 import time
 from typing import Final, NamedTuple
 
+from kubernetes_leader_election.core.timing import Now
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_CLOCK_REALTIME: Final = 0
 _CLOCK_BOOTTIME: Final = 7
 _TFD_TIMER_ABSTIME: Final = 1
+_TFD_TIMER_CANCEL_ON_SET: Final = 2
 _TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _WNOTHREAD: Final = 0x2000_0000
 """Wait for children of the calling thread alone (wait(2), ``__WNOTHREAD``)."""
+
+_NEVER: Final = 2.0**33
+"""A time of the wall clock that will not come: the year 2242."""
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -23,6 +31,41 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def boottime() -> float:
     """Read CLOCK_BOOTTIME: it goes on in suspend."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read_clocks() -> Now:
+    """Read all clocks of rule 14: a leader counts the largest elapsed time."""
+    return Now(boottime(), time.monotonic(), time.time_ns() // 1000)
+
+
+def clock_origin() -> tuple[str, str]:
+    """
+    Return what this process counts CLOCK_BOOTTIME and CLOCK_MONOTONIC from.
+
+    The boot of this machine, and the time namespace; empty where there is no /proc, or
+    no such namespace (Linux before 5.6). Readings of two processes can be compared only
+    if both have the same origin.
+    """
+    boot = namespace = ""
+    with contextlib.suppress(OSError), open(_BOOT_ID, encoding="ascii") as file:  # noqa: PTH123
+        boot = file.read().strip()
+    with contextlib.suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/time")  # noqa: PTH115
+    return boot, namespace
+
+
+def children_have_other_clocks() -> bool:
+    """
+    Tell whether a forked process would get another time namespace than this one.
+
+    So it is after `unshare --time` without --fork, on Linux before 6.3.
+    """
+    try:
+        return os.readlink("/proc/self/ns/time") != os.readlink(  # noqa: PTH115
+            "/proc/self/ns/time_for_children"
+        )
+    except OSError:
+        return False
 
 
 def become_subreaper() -> None:
@@ -36,8 +79,24 @@ def die_with_parent(number: int) -> None:
 
 
 def set_name(name: bytes) -> None:
-    """Be called so in lists of processes: 15 characters at most."""
+    """
+    Be called so in lists of processes, with and without arguments.
+
+    15 characters at most. The arguments are overwritten too, so that what is meant for
+    the parent (`pkill -f`) does not hit this process along with it. For a forked
+    process alone: Python itself does not read its arguments there again.
+    """
     _prctl(_PR_SET_NAME, name, "PR_SET_NAME")
+    try:
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+            stat = file.read()
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end: proc(5)
+    except (OSError, IndexError):
+        return
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, name, min(len(name), end - start - 1))
 
 
 def _prctl(option: int, value: int | bytes, what: str) -> None:
@@ -140,6 +199,14 @@ def signal_all(processes: list[Process], number: int) -> list[int]:
     return refused
 
 
+def remove_folder(name: str) -> None:
+    """Remove a folder and the files in it, as far as that can be done."""
+    with contextlib.suppress(OSError):
+        for file in os.listdir(name):  # noqa: PTH208
+            os.unlink(os.path.join(name, file))  # noqa: PTH108, PTH118
+        os.rmdir(name)  # noqa: PTH106
+
+
 class _TimeSpec(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
 
@@ -152,20 +219,47 @@ class BoottimeTimer:
     """A kernel timer on CLOCK_BOOTTIME, to be polled: right after a suspend, too."""
 
     def __init__(self) -> None:
-        self.fd: int = _libc.timerfd_create(_CLOCK_BOOTTIME, _TFD_NONBLOCK_CLOEXEC)
-        if self.fd < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self.fd: int = _make_timer(_CLOCK_BOOTTIME)
 
     def arm(self, at: float | None) -> None:
         """Fire at a CLOCK_BOOTTIME, or never."""
-        at = 0.0 if at is None else max(at, 1e-9)
-        value = _TimeSpec(int(at), int(at % 1 * 1e9))
-        spec = _TimerSpec(_TimeSpec(0, 0), value)
-        flags = _TFD_TIMER_ABSTIME
-        if _libc.timerfd_settime(self.fd, flags, ctypes.byref(spec), None) != 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
+        _set_timer(self.fd, 0.0 if at is None else max(at, 1e-9), _TFD_TIMER_ABSTIME)
 
     def clear(self) -> None:
         """Take note that it fired."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 8)
+
+
+class WallClockAlarm:
+    """
+    Something to be polled that fires when the wall clock is set, by whomever.
+
+    Never where the system does not tell (gVisor): then it is seen at the next timer.
+    """
+
+    def __init__(self) -> None:
+        self.fd: int = _make_timer(_CLOCK_REALTIME)
+        self.clear()
+
+    def clear(self) -> None:
+        """Take note that it fired, and wait for the next time."""
+        with contextlib.suppress(OSError):  # ECANCELED: that is how it fires
+            os.read(self.fd, 8)
+        with contextlib.suppress(OSError):
+            flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
+            _set_timer(self.fd, _NEVER, flags)
+
+
+def _make_timer(clock: int) -> int:
+    fd: int = _libc.timerfd_create(clock, _TFD_NONBLOCK_CLOEXEC)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "timerfd_create")
+    return fd
+
+
+def _set_timer(fd: int, at: float, flags: int) -> None:
+    value = _TimeSpec(int(at), int(at % 1 * 1e9))
+    spec = _TimerSpec(_TimeSpec(0, 0), value)
+    if _libc.timerfd_settime(fd, flags, ctypes.byref(spec), None) != 0:
+        raise OSError(ctypes.get_errno(), "timerfd_settime")

@@ -160,8 +160,8 @@ def command(
 
     When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
     early that they are gone before another replica may start: --stop-budget-sec is the
-    time between. A small guard process sees to that by a kernel timer, also when this
-    process is killed or frozen. When COMMAND ends, the Lease is released at once.
+    time between. Two small guard processes see to that by kernel timers, also when
+    this process is killed or frozen. When COMMAND ends, the Lease is released at once.
 
     SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,
     which may take --grace; a second one kills. Other signals go through. As process 1

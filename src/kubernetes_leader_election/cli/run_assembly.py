@@ -80,17 +80,17 @@ def run(
     ignored = ignored_signals()
     signals = SignalQueue(ignored)
     term_file = _term_file(log)
-    # While there is one thread; and what it does not need is imported after it.
-    link = fork_keeper(
-        Errand(
-            command=command,
-            ignored=ignored,
-            grace=options["grace"],
-            scratch=None if term_file is None else str(term_file.folder),
-        )
-    )
-    supervisor = None
+    supervisor = link = None
     try:
+        # While there is one thread; and what it does not need is imported after it.
+        link = fork_keeper(
+            Errand(
+                command=command,
+                ignored=ignored,
+                grace=options["grace"],
+                scratch=None if term_file is None else str(term_file.folder),
+            )
+        )
         become_subreaper()
         elector = _elector(settings, credentials, log)
         supervisor = _supervisor(
@@ -102,10 +102,13 @@ def run(
             _serve(options["http"], elector, supervisor, log)
         return supervisor.run()
     finally:
-        if supervisor is None:
-            link.close()
-        else:
+        if supervisor is not None:
             supervisor.close()
+        else:
+            if link is not None:
+                link.close()
+            if term_file is not None:
+                term_file.remove()
         _flush()
         signals.close()
 

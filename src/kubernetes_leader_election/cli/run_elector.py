@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from kubernetes_leader_election.cli.keeper_link import Limits
 from kubernetes_leader_election.cli.kernel import boottime
+from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.front import BaseElector
 from kubernetes_leader_election.leadership import BaseTerm
@@ -75,6 +76,11 @@ class LoopElector(BaseElector[BaseTerm]):
         return self._life.settings.stop_budget_sec
 
     @property
+    def renew_deadline(self) -> float:
+        """Seconds that a term lasts without a renewal."""
+        return self._life.settings.renew_deadline_sec
+
+    @property
     def lease_duration(self) -> float:
         """Seconds that others wait after the last renewal."""
         return float(self._life.settings.lease_duration_sec)
@@ -134,22 +140,29 @@ class Work:
         # the earliest instant at which another may lead, D / (1 + rho) of real time.
         hard = rhythm.lease_duration * (1 - rho) / (1 + rho)
         spare = hard - deadline
-        self._to_kill = spare - min(KILL_MARGIN, spare / 4)
+        self._margin = min(KILL_MARGIN, spare / 4)
+        self._to_kill = spare - self._margin
         self._to_term = min(TERM_MARGIN, spare / 10)
 
-    @property
-    def deadline(self) -> float | None:
-        """The CLOCK_BOOTTIME until which the Lease is provably held; None: no end."""
-        now = boottime()
-        left = self.term.remaining()
-        return None if left == float("inf") else now + left
+    def limits(self) -> Limits | None:
+        """
+        Give the instants of TERM and KILL after the last renewal (G2); None: it is over.
 
-    def limits(self) -> Limits:
-        """Give the instants of TERM and KILL that follow from the last renewal (G2)."""
-        deadline = self.deadline
-        if deadline is None:
-            return Limits(None, None)
-        return Limits(deadline + self._to_term, deadline + self._to_kill)
+        They are counted from the renewal, not from now: a process that was frozen in
+        the middle of this, or before it, still gets the right ones.
+        """
+        belief = self._life.term_deadline(self.term.number)
+        if belief is None:
+            return None
+        if belief.boottime_deadline == float("inf"):
+            return Limits(None, None, None)
+        term = Deadline.of(belief)
+        return Limits(
+            term,
+            term.later(self._to_term),
+            term.later(self._to_kill),
+            patience=self._margin,
+        )
 
     def last_instant(self) -> float:
         """Give the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""

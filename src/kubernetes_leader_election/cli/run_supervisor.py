@@ -27,7 +27,9 @@ from kubernetes_leader_election.cli import exit_codes, run_policy
 from kubernetes_leader_election.cli.keeper_link import Limits, Link
 from kubernetes_leader_election.cli.kernel import (
     boottime,
+    clock_origin,
     descendants,
+    read_clocks,
     reap_adopted,
     signal_all,
 )
@@ -36,15 +38,18 @@ from kubernetes_leader_election.cli.run_health import Fitness, HealthChecker
 from kubernetes_leader_election.cli.run_policy import OnLoss, Restart
 from kubernetes_leader_election.cli.run_signals import ENDING, SignalQueue
 from kubernetes_leader_election.cli.run_terminal import Terminal
+from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.cli.term_file import TermFacts, TermFile
 from kubernetes_leader_election.leadership import token_if_any
 
 LONGEST_TURN: Final = 5.0
 """Seconds between two turns of the loop at most; /livez counts on it."""
-KEEPER_PATIENCE: Final = 0.1
-"""Seconds after a KILL was due before this process kills instead of the keeper."""
-KEEPER_DEAD: Final = 1.0
-"""Seconds without an answer, with nothing left to end, that prove a frozen keeper."""
+KEEPER_DEAD: Final = 3.0
+"""
+Seconds without an answer, with nothing left to end, that prove a frozen watchdog.
+
+On a machine that is only busy it answers sooner, and lives.
+"""
 
 Say = Callable[[str], None]
 
@@ -93,8 +98,9 @@ class Supervisor:
         self._child: int | None = None
         self._facts: TermFacts | None = None
         self._unwritten = False
-        self._limits = Limits(None, None)
+        self._limits = Limits(None, None, None)
         self._started_at = 0.0
+        self._start_by: Deadline | None = None
         self._exited = False
         self._ending: str | None = None
         self._kill_at: float | None = None
@@ -196,7 +202,7 @@ class Supervisor:
             wait = min(wait, self._work.term.remaining())
         last = self._last_instant()
         if last is not None and self._work is not None:
-            wait = min(wait, max(0.02, last + KEEPER_PATIENCE - boottime()))
+            wait = min(wait, max(0.02, last + self._limits.patience / 3 - boottime()))
         return wait
 
     # Signals ------------------------------------------------------------------
@@ -254,8 +260,17 @@ class Supervisor:
             case {"stopped": number}:
                 self._on_stopped(number)
             case {"overdue": _}:
-                # The keeper's timer came first, by a hair or because this was frozen.
+                # Its timer came first, by a hair or because this was frozen.
+                self._elector.step_down(0.0)
+                if self._ending is None and self._work is not None:
+                    self._ask_to_end(
+                        "lost", signal.SIGTERM, self._kill_after(self._work)
+                    )
+            case {"unstarted": why}:
+                # Frozen since the term was acquired; nobody else may be disturbed.
+                self._exited = True
                 self._ending = self._ending or "lost"
+                self._say(f"the command was not started: {why}")
                 self._elector.step_down(0.0)
             case {"refused": pids}:
                 self._say(
@@ -309,6 +324,8 @@ class Supervisor:
         self._work = self._child = self._facts = self._kill_at = None
         self._nobody_since = None
         self._ending = None
+        self._limits = Limits(None, None, None)
+        self._link.rest()
         if self._fitness is not None:
             self._fitness.ended()
         work.end()
@@ -322,7 +339,7 @@ class Supervisor:
         """The kernel has killed the command; this process inherited what it left."""
         self._keeper_gone = True
         if self._verdict is None:
-            self._say("Error: the keeper process was killed, and the command with it")
+            self._say("Error: the watchdog was killed, and the command with it")
             self._leave(128 + signal.SIGKILL)
         self._exited = True
 
@@ -340,11 +357,15 @@ class Supervisor:
             return
         self._renewed(work)
         if self._ending is None and work.term.is_lost:
-            # Still ours while it drains: asked to hand over. Else another may lead.
-            ours = work.term.remaining() > 0.0
-            kill_at = boottime() + self._plan.grace if ours else work.last_instant()
+            kill_at = self._kill_after(work)
             self._say(f"leadership is over ({work.term.reason}): ending the command")
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
+
+    def _kill_after(self, work: Work) -> float:
+        """Give the CLOCK_BOOTTIME of the KILL for a term that is over now."""
+        # Still ours while it drains: asked to hand over. Else another may lead.
+        ours = work.term.remaining() > 0.0
+        return boottime() + self._plan.grace if ours else work.last_instant()
 
     def _begin_work(self) -> None:
         if self._wants_out():
@@ -354,8 +375,12 @@ class Supervisor:
         work = self._elector.join(self.wake)
         if work is None:
             return
-        self._work, self._exited = work, False
-        self._limits = work.limits()
+        limits = work.limits()
+        if limits is None:
+            work.end()  # frozen since it was acquired: the term is over already
+            return
+        self._work, self._exited, self._limits = work, False, limits
+        self._start_by = limits.begin
         self._started_at = time.monotonic()
         elector = self._elector
         self._facts = TermFacts(
@@ -363,7 +388,9 @@ class Supervisor:
             namespace=elector.namespace or "",
             identity=elector.identity,
             token=token_if_any(work.term),
-            deadline=work.deadline,
+            deadline=limits.begin,
+            renew_deadline=elector.renew_deadline,
+            origin=clock_origin(),
         )
         self._write_facts()
         if self._fitness is not None:
@@ -378,16 +405,15 @@ class Supervisor:
     def _renewed(self, work: Work) -> None:
         """Tell keeper and command of a later deadline, or of the end."""
         limits, facts = work.limits(), self._facts
-        known, later = self._limits.term_at, limits.term_at
-        if work.term.remaining() <= 0.0:
-            if facts is not None and facts.deadline != 0.0:
+        if limits is None:
+            if facts is not None and not facts.is_over:
                 self._facts = facts.ended()
                 self._write_facts()
-        elif known is not None and later is not None and later > known + 0.001:
+        elif limits != self._limits:
             self._limits = limits
             self._link.extend(limits)
             if facts is not None:
-                self._facts = replace(facts, deadline=work.deadline)
+                self._facts = replace(facts, deadline=limits.begin)
                 self._write_facts()
 
     def _write_facts(self) -> None:
@@ -454,11 +480,22 @@ class Supervisor:
         times = [x for x in (self._kill_at, self._limits.kill_at) if x is not None]
         return min(times, default=None)
 
+    def _look_for_start(self) -> None:
+        """Fault 08: a watchdog that starts nothing keeps the Lease from who could."""
+        by = self._start_by
+        if by is None or self._child is not None or self._exited:
+            self._start_by = None
+        elif self._ending is None and by.left(read_clocks()) <= 0.0:
+            self._say("the watchdog does not start the command: giving up leadership")
+            self._elector.step_down(self._elector.lease_duration)
+            self._ask_to_end("lost", signal.SIGTERM, boottime())
+
     def _look_at_clock(self) -> None:
-        """Kill where the keeper should have and did not."""
-        last = self._last_instant()
+        """Kill where the watchdog should have and did not."""
         if self._work is None:
             return
+        self._look_for_start()
+        last = self._last_instant()
         if self._keeper_gone:
             left = descendants(os.getpid())
             signal_all(left, signal.SIGKILL)
@@ -466,14 +503,14 @@ class Supervisor:
             if not left:
                 self._on_empty()
             return
-        if last is None or boottime() < last + KEEPER_PATIENCE:
+        if last is None or boottime() < last + self._limits.patience / 3:
             return
         if not self._link.kill_everybody():
             self._nobody_since = None
         elif self._nobody_since is None:
             self._nobody_since = time.monotonic()
         elif time.monotonic() - self._nobody_since > KEEPER_DEAD:
-            self._say("the keeper does not answer: it is killed")
+            self._say("the watchdog does not answer: it is killed")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._link.pid, signal.SIGKILL)
 

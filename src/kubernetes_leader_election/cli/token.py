@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from kubernetes_leader_election.cli import term_file
 from kubernetes_leader_election.cli.output import emit, output_option
 from kubernetes_leader_election.errors import NoFencingTokenError, NotLeaderError
 
@@ -19,6 +18,8 @@ def command(*, output: str) -> None:
     the largest it has seen. Off-cluster there is none, nor where the server's
     resourceVersions are not numbers: exits with 1.
     """
+    from kubernetes_leader_election.cli import term_file  # noqa: PLC0415 - --help is fast
+
     facts = term_file.read()
     if facts.assumed:
         raise NotLeaderError("leadership is assumed off-cluster: there is no token.")

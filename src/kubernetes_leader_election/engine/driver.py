@@ -177,6 +177,13 @@ class Driver:
             return 0.0
         return self._left(deadline)
 
+    def term_deadline(self, term: int) -> Belief | None:
+        """Give until when that term holds, on every clock; None once it is over."""
+        deadline = self._view.term_deadline
+        if deadline is None or deadline.term != term or self._left(deadline) <= 0.0:
+            return None
+        return deadline
+
     def term_reason(self, term: int) -> m.LossReason | None:
         """Tell why that term ended, if it is the newest one that did."""
         lost = self._view.lost
