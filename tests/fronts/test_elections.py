@@ -24,6 +24,9 @@ from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
 from tests.fronts.stages import FAST, PATIENCE, break_engine, hold, holder, options
 
+LATE = 8.0
+"""Seconds after which a clock that should have ended a term of FAST has not."""
+
 
 @pytest.fixture
 def losses(front):
@@ -316,24 +319,43 @@ def test_engine_that_fails_ends_the_term_and_contends_again(front, client):
 
 def test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine(client, monkeypatch):
     """Fault 07, rule 15: the scope looks at the clock itself."""
+    cancelled = []
 
     async def main():
         elector = Elector(**options(**FAST))
-        async with asyncio.timeout(PATIENCE), elector:
+        async with elector:
 
             async def work():
-                async with elector.leadership() as term:
+                async with elector.leadership() as term, asyncio.timeout(LATE):
                     monkeypatch.setattr(elector._life._driver, "step", lambda _: None)
-                    with contextlib.suppress(asyncio.CancelledError):
+                    try:
                         await asyncio.Event().wait()
-                    assert term.is_lost
+                    except asyncio.CancelledError as error:
+                        cancelled.append((str(error), term.is_lost))
+                        raise
 
             with pytest.raises(LeadershipLostError, match="renew_deadline"):
                 await work()
+            assert cancelled == [("leadership lost: renew_deadline", True)]
             assert not elector.current_leader
             monkeypatch.undo()
 
     asyncio.run(main())
+
+
+def test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine(front, monkeypatch):
+    """Fault 07, rule 15: who waits for ``term.lost`` is woken by no engine."""
+    elector = front.elector(**FAST)
+    elector.start()
+    term = elector.wait_until_leading(PATIENCE)
+    with monkeypatch.context() as dead:
+        dead.setattr(elector._life._driver, "step", lambda _: None)
+        if front.name == "asyncio":
+            assert front.call(asyncio.wait_for(term.lost.wait(), LATE))
+        else:
+            assert spawn(term.lost.wait).result(LATE)
+    assert not elector.current_leader
+    assert elector.wait_until_leading(PATIENCE).number == 2
 
 
 def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
