@@ -21,6 +21,7 @@ class Leading:
 
     in_term, is_stopped, client = True, False, None
     settings = SimpleNamespace(stop_budget=STOP_BUDGET)
+    failing = 0
 
     def __init__(self, clock):
         belief = believe(term=1, token=7, sent=clock.now(), settings=TIMES)
@@ -29,8 +30,11 @@ class Leading:
         self.taken = []
 
     def step(self, message):
-        """Note it."""
+        """Note it; fail as often as it is told to."""
         self.taken.append(message)
+        if self.failing:
+            self.failing -= 1
+            raise MemoryError
 
 
 @pytest.fixture
@@ -102,3 +106,51 @@ def test_engine_steps_nobody_for_a_timer_that_was_taken_back(engine, leader, clo
     clock.advance(FAR)
     engine._turn()
     assert leader.taken == ["acquired", "stopped"]
+
+
+def test_engine_waits_for_its_next_timer_by_the_boottime(engine, leader, clock):
+    """Rule 14: a suspend counts: what was due in it is due when the machine wakes."""
+    leader.in_term = False
+    engine._step(leader, "released")
+    assert engine._wait() == pytest.approx(FAR)
+    clock.suspend(FAR - 1)
+    assert engine._wait() == pytest.approx(1.0)
+    clock.suspend(2)
+    engine._turn()
+    assert leader.taken == ["acquired", "released", None]
+
+
+def test_engine_calls_a_driver_again_that_failed(engine, leader):
+    """Fault 07: a failure may have cost its timer, so it is asked what is due."""
+    leader.failing = 1
+    engine.post(leader, "word")
+    engine._turn()
+    engine._failed = False  # it has rested
+    engine._turn()
+    assert leader.taken == ["acquired", "word", None]
+
+
+class Client:
+    """Counts how often its idle connections were closed."""
+
+    closed = 0
+
+    def close_idle(self):
+        """Count."""
+        self.closed += 1
+
+
+def test_engine_closes_idle_connections_after_the_last_one(engine, clock):
+    """Fault 18: two electors share a client; one of them stops, then the other."""
+    client = Client()
+    first, second = Leading(clock), Leading(clock)
+    for driver in (first, second):
+        driver.client = client
+        engine._step(driver, "started")
+    first.is_stopped = True
+    engine._step(first, "stopped")
+    assert client.closed == 0
+    second.is_stopped = True
+    for _ in range(2):
+        engine._step(second, "stopped")
+    assert client.closed == 1, "once, not at each step from then on"
