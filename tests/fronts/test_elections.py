@@ -20,6 +20,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lease_api import results as r
+from kubernetes_leader_election.work import Hold
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
 from tests.fronts.stages import FAST, PATIENCE, break_engine, hold, holder, options
@@ -341,6 +342,62 @@ def test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine(client, monke
             monkeypatch.undo()
 
     asyncio.run(main())
+
+
+def test_asyncio_body_is_cancelled_by_the_clock_after_renewals(client, monkeypatch):
+    """Fault 07, rule 15: the clock of a scope follows each renewal, to the last one."""
+    cancelled = []
+
+    async def main():
+        async with Elector(**options(**FAST)) as elector:
+
+            async def work():
+                async with elector.leadership() as term, asyncio.timeout(3 * LATE):
+                    # Its first look at the clock has found that it was renewed.
+                    await asyncio.sleep(term.remaining() + 0.2)
+                    assert not term.is_lost
+                    monkeypatch.setattr(elector._life._driver, "step", lambda _: None)
+                    async with asyncio.timeout(LATE):
+                        try:
+                            await asyncio.Event().wait()
+                        except asyncio.CancelledError as error:
+                            cancelled.append((str(error), term.is_lost))
+                            raise
+
+            with pytest.raises(LeadershipLostError, match="renew_deadline"):
+                await work()
+            assert cancelled == [("leadership lost: renew_deadline", True)]
+            monkeypatch.undo()
+
+    asyncio.run(main())
+
+
+def test_scope_enters_no_term_that_the_clock_has_ended(front, monkeypatch):
+    """Rule 15: the engine has not said so yet, and a scope waits for the next term."""
+    elector = front.elector(**FAST)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    life = elector._life
+    with monkeypatch.context() as over:
+        over.setattr(life._driver, "current_leader", lambda: False)
+        assert life.present is not None
+        assert life.join(Hold("a scope", is_scope=True)) is None
+        with pytest.raises(TimeoutError):
+            elector.wait_until_leading(0.01)
+    hold = Hold("a scope", is_scope=True)
+    assert life.join(hold) is life.present
+    life.leave(hold)
+
+
+def test_elector_ensures_the_time_that_is_needed(front):
+    """As term.ensure(): more than a term can have is refused, with what is left."""
+    elector = front.elector()
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    elector.ensure(1)
+    with pytest.raises(NotLeaderError) as refused:
+        elector.ensure(1e6)
+    assert 1 < refused.value.remaining < 1e6
 
 
 def test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine(front, monkeypatch):

@@ -9,27 +9,33 @@ found nothing. Without the mistake the same tests pass.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
-import queue
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+import traceback
+from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET  # noqa: N817 - as everybody calls it
 
+import pytest
+
 from tests.mutants import MISTAKES
 from tests.mutants.mistakes import PACKAGE, ROOT, Mistake
 
 COPIES = 2
+"""How many mistakes are tried at a time."""
 LONGEST = 10.0
 """Seconds that a test may take beside five times what it takes without a mistake."""
+PRELOADED = ("aiohttp.web", "asyncio", "click", "cryptography.x509", "yaml")
+"""What tests import and no mistake changes: loaded once, before each run is forked."""
+WRONG_SOURCE = 99
+"""The exit code of a run that imported another source than its copy."""
 NO_FINDINGS = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError")
 """Errors that show a mistake badly planted, not a test that notices it."""
 
@@ -38,11 +44,11 @@ NO_FINDINGS = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError")
 class Outcome:
     """What came of one run of pytest."""
 
-    failed: tuple[str, ...]
-    """Tests that failed by themselves, with the first line of why."""
-    broken: tuple[str, ...]
-    """Tests that could not be run."""
-    seconds: dict[str, float]
+    failed: tuple[str, ...] = ()
+    """Tests that failed by themselves, each with the first line of why."""
+    broken: tuple[str, ...] = ()
+    """Tests that could not be run, or that failed because of how a mistake is made."""
+    seconds: dict[str, float] | None = None
     """How long each test took."""
 
 
@@ -72,127 +78,166 @@ def read_report(path: Path) -> Outcome:
     return Outcome(tuple(failed), tuple(broken), seconds)
 
 
-def run_tests(
-    copy: Path, tests: tuple[str, ...], *, limit: float, keep_bytecode: bool = False
-) -> Outcome:
+class Run:
     """
-    Run tests on the source in ``copy``, each for ``limit`` seconds at most.
+    A run of pytest, in a process of its own, on the source in ``copy``.
 
-    Raises:
-        SystemExit: pytest itself fails, as where a test is not there any more.
-
+    Forked, as pytest and what tests import take longer to load than most tests to run.
     """
-    report = copy / "report.xml"
-    report.unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(copy / "src")}
-    if not keep_bytecode:
+
+    def __init__(self, copy: Path, tests: tuple[str, ...], *, limit: float) -> None:
+        self.copy = copy
+        self._tests = tests
+        self._report, self._output = copy / "report.xml", copy / "output.txt"
+        self._report.unlink(missing_ok=True)
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = WRONG_SOURCE
+            try:
+                code = self._be_it(limit)
+            except BaseException:  # noqa: BLE001 - nothing may lead back from here
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+
+    def _be_it(self, limit: float) -> int:
+        output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for descriptor in (1, 2):
+            os.dup2(output, descriptor)
+        source = str(self.copy / "src")
+        sys.path.insert(0, source)
+        # For the programs that tests start, too.
+        os.environ["PYTHONPATH"] = source
         # Python takes bytecode for that of a source of the same second and size.
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [
-        *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
-        *("-p", "no:xdist", f"--timeout={limit:.0f}", f"--junitxml={report}"),
-        *tests,
-    ]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    # 0: all passed; 1: some failed; 2: could not be collected.
-    if done.returncode not in (0, 1, 2) or not report.exists():
-        # A time limit that a thread had to keep ends the whole run.
-        if "Timeout" in done.stdout + done.stderr and keep_bytecode is False:
-            return Outcome((f"{tests[0]}: its time limit",), (), {})
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    return read_report(report)
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        sys.dont_write_bytecode = True
+        os.chdir(ROOT)
+        code = pytest.main(
+            [
+                *("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"),
+                *(f"--timeout={limit:.0f}", f"--junitxml={self._report}", *self._tests),
+            ]
+        )
+        package = sys.modules.get(str(PACKAGE))
+        if package is None or not str(package.__file__).startswith(source):
+            return WRONG_SOURCE
+        sys.stdout.flush()
+        return code
+
+    def outcome(self, status: int) -> Outcome:
+        """
+        Return what came of it, when it has ended.
+
+        Raises:
+            SystemExit: pytest failed itself, as where a test is not there any more.
+
+        """
+        code = os.waitstatus_to_exitcode(status)
+        # 0: all passed; 1: some failed; 2: some could not be collected.
+        if code in (0, 1, 2) and self._report.exists():
+            return read_report(self._report)
+        said = self._output.read_text(encoding="utf-8", errors="replace")
+        if "+++ Timeout +++" in said:
+            # It could not be interrupted: its time limit has ended the whole run.
+            return Outcome(failed=(f"{self._tests[0]}: its time limit",))
+        raise SystemExit(f"pytest {' '.join(self._tests)}: exit code {code}\n{said}")
 
 
 @contextmanager
 def copies(number: int) -> Iterator[list[Path]]:
-    """Make copies of the source, and see that they are what tests import."""
+    """Make copies of the source, with its bytecode."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         made = [Path(folder) / str(n) for n in range(number)]
         for copy in made:
             shutil.copytree(ROOT / "src" / PACKAGE, copy / "src" / PACKAGE)
-            code = f"import {PACKAGE}; print({PACKAGE}.__file__)"
-            found = subprocess.run(
-                [sys.executable, "-c", code],
-                env={**os.environ, "PYTHONPATH": str(copy / "src")},
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            if not found.startswith(str(copy)):
-                raise SystemExit(f"The tests would import {found.strip()}, no copy.")
         yield made
 
 
-def check_unplanted(copy: Path, mistakes: list[Mistake]) -> dict[str, float]:
+def check_unplanted(made: list[Path], mistakes: list[Mistake]) -> dict[str, float]:
     """Run all tests without any mistake; return how long each took."""
     tests = tuple(dict.fromkeys(test for mistake in mistakes for test in mistake.tests))
-    outcome = run_tests(copy, tests, limit=120.0, keep_bytecode=True)
-    wrong = (*outcome.failed, *outcome.broken)
+    runs = [
+        Run(copy, tests[n :: len(made)], limit=120.0)
+        for n, copy in enumerate(made)
+        if tests[n :: len(made)]
+    ]
+    seconds, wrong = {}, []
+    for run in runs:
+        outcome = run.outcome(os.waitpid(run.pid, 0)[1])
+        wrong += [*outcome.failed, *outcome.broken]
+        seconds |= outcome.seconds or {}
     if wrong:
         raise SystemExit("Without any mistake this fails:\n" + "\n".join(wrong))
-    return outcome.seconds
+    return seconds
 
 
-def try_mistake(copy: Path, mistake: Mistake, seconds: dict[str, float]) -> Finding:
-    """Plant a mistake in ``copy``, run its tests, and take it out again."""
-    path = copy / "src" / PACKAGE / mistake.file
-    right, times = path.read_text(encoding="utf-8"), path.stat()
-    longest = max(
+class Trial:
+    """One mistake, planted in a copy while its tests run."""
+
+    def __init__(self, mistake: Mistake, copy: Path, *, limit: float) -> None:
+        self.mistake = mistake
+        self._path = copy / "src" / PACKAGE / mistake.file
+        self._right, self._times = self._path.read_text("utf-8"), self._path.stat()
+        self._path.write_text(mistake.plant(self._right), encoding="utf-8")
+        self._began = time.monotonic()
+        self.run = Run(copy, mistake.tests, limit=limit)
+
+    def end(self, status: int) -> Finding:
+        """Take the mistake out again; say whether it was found."""
+        taken = time.monotonic() - self._began
+        self._path.write_text(self._right, encoding="utf-8")
+        # Else the bytecode of the copy would count for nothing.
+        os.utime(self._path, ns=(self._times.st_atime_ns, self._times.st_mtime_ns))
+        outcome = self.run.outcome(status)
+        if outcome.failed:
+            return Finding(self.mistake, True, outcome.failed[0], taken)
+        if outcome.broken:
+            why = f"badly planted: {outcome.broken[0]}"
+            return Finding(self.mistake, False, why, taken)
+        return Finding(self.mistake, False, "noticed by no test", taken)
+
+
+def limit_of(mistake: Mistake, seconds: dict[str, float]) -> float:
+    """Return how long each test of a mistake may take."""
+    named = [
         taken
         for test, taken in seconds.items()
-        if any(test.startswith(named) for named in mistake.tests)
-    )
-    began = time.monotonic()
-    try:
-        path.write_text(mistake.plant(right), encoding="utf-8")
-        outcome = run_tests(copy, mistake.tests, limit=LONGEST + 5 * longest)
-    finally:
-        path.write_text(right, encoding="utf-8")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    taken = time.monotonic() - began
-    if outcome.failed:
-        return Finding(mistake, True, outcome.failed[0], taken)
-    if outcome.broken:
-        return Finding(mistake, False, f"badly planted: {outcome.broken[0]}", taken)
-    return Finding(mistake, False, "NOTICED BY NO TEST", taken)
+        if any(test.startswith(name) for name in mistake.tests)
+    ]
+    return LONGEST + 5 * max(named)
 
 
 def try_all(mistakes: list[Mistake]) -> list[Finding]:
     """Try each mistake on one of the copies; tell how it goes."""
     findings: list[Finding] = []
     with copies(COPIES) as made:
-        print(f"The tests without any of {len(mistakes)} mistakes ...", flush=True)
-        seconds = check_unplanted(made[0], mistakes)
-        free: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for copy in made:
-            free.put(copy)
-
-        def one(mistake: Mistake) -> Finding:
-            copy = free.get()
-            try:
-                return try_mistake(copy, mistake, seconds)
-            finally:
-                free.put(copy)
-
-        with ThreadPoolExecutor(COPIES) as pool:
-            for done in as_completed([pool.submit(one, m) for m in mistakes]):
-                finding = done.result()
-                findings.append(finding)
-                word = "found" if finding.found else "NOT FOUND"
-                print(
-                    f"[{len(findings):3}/{len(mistakes)}] {word} in "
-                    f"{finding.seconds:4.1f} s: {finding.mistake.area}: "
-                    f"{finding.mistake.name}\n          {finding.why[:150]}",
-                    flush=True,
-                )
+        print(f"The tests, without any of {len(mistakes)} mistakes ...", flush=True)
+        seconds = check_unplanted(made, mistakes)
+        free, waiting = list(made), deque(mistakes)
+        trials: dict[int, Trial] = {}
+        while waiting or trials:
+            while free and waiting:
+                mistake = waiting.popleft()
+                trial = Trial(mistake, free.pop(), limit=limit_of(mistake, seconds))
+                trials[trial.run.pid] = trial
+            pid, status = os.wait()
+            trial = trials.pop(pid)
+            free.append(trial.run.copy)
+            findings.append(trial.end(status))
+            tell(findings[-1], f"{len(findings):3}/{len(mistakes)}")
     return findings
+
+
+def tell(finding: Finding, number: str) -> None:
+    """Say how one mistake went."""
+    word = "found" if finding.found else "NOT FOUND"
+    mistake, why = finding.mistake, finding.why.removeprefix("tests/")
+    print(
+        f"[{number}] {word} in {finding.seconds:4.1f} s: {mistake.area}: "
+        f"{mistake.name}\n          {why[:150]}",
+        flush=True,
+    )
 
 
 def table(findings: list[Finding]) -> str:
@@ -205,8 +250,8 @@ def table(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def main(words: list[str]) -> int:
-    """Try the mistakes that were asked for; return the exit code."""
+def chosen(words: list[str]) -> list[Mistake]:
+    """Return the mistakes that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="those found in seconds")
     parser.add_argument("text", nargs="*", help="those whose name or file has this")
@@ -216,6 +261,14 @@ def main(words: list[str]) -> int:
         mistakes = [m for m in mistakes if any(t in m.name + m.file for t in asked.text)]
     if not mistakes:
         parser.error("there is no such mistake")
+    return mistakes
+
+
+def main(words: list[str]) -> int:
+    """Try the mistakes that were asked for; return the exit code."""
+    mistakes = chosen(words)
+    for name in PRELOADED:
+        importlib.import_module(name)
     began = time.monotonic()
     findings = try_all(mistakes)
     print(f"\n{table(findings)}\nin {time.monotonic() - began:.0f} s")
