@@ -111,6 +111,30 @@ def test_run_passes_signals_on_in_their_order(start):
     assert replica.living() == []
 
 
+def test_run_passes_signals_to_the_whole_group(start, tmp_path):
+    """What the command has started hears of them, too, as it would on a terminal."""
+    ready, heard = tmp_path / "ready", tmp_path / "heard"
+    child = f"trap 'touch {heard}' USR1; touch {ready}; while :; do sleep 0.02; done"
+    replica = start(command=["sh", "-c", f"trap : USR1; ({child}) & wait; wait"])
+    eventually(ready.exists, "the command's child is there")
+    replica.signal(signal.SIGUSR1)
+    eventually(heard.exists, "the command's child hears of the signal")
+    replica.signal(signal.SIGTERM)
+    assert replica.wait() == 143
+    assert replica.living() == []
+
+
+def test_run_ends_a_command_that_is_stopped(start):
+    """A stopped process takes its TERM only when it goes on: it is woken for it."""
+    replica = start("--grace=100")
+    replica.wait_for_work()
+    os.kill(int(replica.noted("began")[0]), signal.SIGSTOP)
+    eventually(lambda: not replica.works(), "the command is stopped")
+    replica.signal(signal.SIGTERM)
+    assert replica.wait() == 0
+    assert replica.noted("signal")[0] == "SIGTERM"
+
+
 def test_run_stops_and_continues_its_command(start):
     """TSTP stops the command and not the wrapper; CONT lets it go on."""
     replica = start()

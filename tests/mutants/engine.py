@@ -124,6 +124,13 @@ MISTAKES: Final = [
         tests=("tests/fronts/test_exits.py::test_child_of_a_leader_leads_nothing",),
         slow=True,
     ),
+    Mistake(
+        name="CLOCK_BOOTTIME is never read, so that a suspend does not count",
+        file="engine/clocks.py",
+        old='_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)',
+        new="_BOOTTIME = None",
+        tests=("tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",),
+    ),
     # The driver: questions ---------------------------------------------------------
     Mistake(
         name="a term that a clock has ended comes back when the clock steps back",

@@ -36,6 +36,15 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
+        name="the deadline of a request stands still in suspend",
+        file=CALL,
+        old='_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)',
+        new="_BOOTTIME = None",
+        tests=(
+            "tests/engine/test_clocks.py::test_deadlines_of_requests_are_on_the_boottime",
+        ),
+    ),
+    Mistake(
         name="whoever gives a request up waits for its socket",
         file=CALL,
         old="                _shut_down(self._sock)",
