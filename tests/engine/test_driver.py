@@ -41,8 +41,8 @@ def test_driver_shows_the_state_before_it_tells_of_it(elect, client, monkeypatch
             case m.LeadershipAcquired(term=term):
                 asked.append((view.state, driver.current_leader(), term))
             case m.LeadershipLost(term=term, reason=reason):
-                asked.append((driver.current_leader(), driver.term_reason(term)))
-                assert view.lost == (term, reason)
+                leads, why = driver.current_leader(), driver.term_reason(term)
+                asked.append((leads, why, view.lost == (term, reason)))
         hear(event, view)
 
     monkeypatch.setattr(elector, "on_event", on_event)
@@ -50,7 +50,7 @@ def test_driver_shows_the_state_before_it_tells_of_it(elect, client, monkeypatch
     elector.wait_for(m.LeadershipAcquired)
     rob(client, "robber")
     elector.wait_for(m.LeadershipLost)
-    assert asked == [(State.LEADER, True, 1), (False, "another_holder")]
+    assert asked == [(State.LEADER, True, 1), (False, "another_holder", True)]
 
 
 def test_driver_tells_the_core_of_an_end_that_a_question_saw(elect, monkeypatch):
@@ -149,7 +149,9 @@ def test_driver_follows_a_watch_however_many_events_it_brings(
     candidate.wait_for(State.WAITING)
     for number in range(20):
         rob(client, f"other-{number}")
-        until(lambda n=number: holder_seen(candidate) == f"other-{n}", "it hears nothing")
+        until(
+            lambda n=number: holder_seen(candidate) == f"other-{n}", "it hears nothing"
+        )
 
 
 def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monkeypatch):
@@ -168,7 +170,7 @@ def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monke
         rob(client, f"other-{number}")
     until(lambda: len(kept) >= 3)
     blocked = candidate.driver._ahead
-    until(lambda: blocked._value == 0, "nothing bounds the events")
+    until(lambda: blocked._value == 0 or len(kept) > 3)
     assert len(kept) == 3
     blocked.release(10)  # let the reader end
 

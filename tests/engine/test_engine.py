@@ -14,6 +14,7 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine import engine as engine_module
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.driver import Landed
 from kubernetes_leader_election.engine.engine import Engine
@@ -22,6 +23,7 @@ from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.lease_api.call import Call
 from tests.engine.test_failures import rob
 from tests.fronts.driven import until
+from tests.fronts.stages import in_child
 
 
 def test_engine_elects_one_of_two_and_hands_over_when_it_stops(elect, client):
@@ -354,6 +356,13 @@ def test_driver_in_a_child_process_never_leads(elect):
     assert os.waitstatus_to_exitcode(status) == 0
     assert leader.driver.current_leader()
     leader.wait_for(m.LeaseRenewed)
+
+
+def test_engine_of_a_child_process_is_its_own():
+    """Fault 15: the parent's has no thread there, and would take words for ever."""
+    parents = engine_module.shared_engine()
+    assert engine_module.shared_engine() is parents
+    assert not in_child(lambda: engine_module.shared_engine() is parents)
 
 
 def test_driver_assumes_leadership_without_credentials(elect):

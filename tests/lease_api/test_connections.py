@@ -110,9 +110,7 @@ def test_fault_30_write_is_never_sent_twice(serve, connect, call, lease, how):
     assert client.open_sockets == 0  # fault 24: a fresh one after any failure
 
 
-def test_fault_24_connection_that_failed_is_not_used_again(
-    serve, connect, call, lease
-):
+def test_fault_24_connection_that_failed_is_not_used_again(serve, connect, call, lease):
     """What stands behind an answer that was not read is no answer to the next write."""
 
     def handle(peer):

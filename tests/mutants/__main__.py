@@ -9,9 +9,11 @@ found nothing. Without the mistake the same tests pass.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from xml.etree import ElementTree as ET  # noqa: N817 - as everybody calls it
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -33,6 +35,10 @@ COPIES = 2
 """How many mistakes are tried at a time."""
 LONGEST = 10.0
 """Seconds that a test may take beside five times what it takes without a mistake."""
+PATIENCE = 30.0
+"""Seconds that a run may take beside three such tests."""
+GLANCE = 0.02
+"""Seconds between two looks at what has ended."""
 PRELOADED = ("aiohttp.web", "asyncio", "click", "cryptography.x509", "yaml")
 """What tests import and no mistake changes: loaded once, before each run is forked."""
 WRONG_SOURCE = 99
@@ -89,6 +95,8 @@ class Run:
     def __init__(self, copy: Path, tests: tuple[str, ...], *, limit: float) -> None:
         self.copy = copy
         self._tests = tests
+        self._until = time.monotonic() + PATIENCE + 3 * limit
+        self._hangs = False
         self._report, self._output = copy / "report.xml", copy / "output.txt"
         self._report.unlink(missing_ok=True)
         sys.stdout.flush()
@@ -103,6 +111,7 @@ class Run:
                 os._exit(code)
 
     def _be_it(self, limit: float) -> int:
+        os.setpgid(0, 0)
         output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
@@ -123,6 +132,26 @@ class Run:
         sys.stdout.flush()
         return code
 
+    def poll(self) -> int | None:
+        """Return how it ended; None while it goes on. What hangs is ended."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid and time.monotonic() >= self._until:
+            # A test has failed at its time limit, and what it leaves cannot be ended.
+            self._hangs = True
+            os.kill(self.pid, signal.SIGKILL)
+            pid, status = os.waitpid(self.pid, 0)
+        if not pid:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # what a mistake has left behind
+        return status
+
+    def wait(self) -> int:
+        """Wait until it has ended; return how."""
+        while (status := self.poll()) is None:
+            time.sleep(GLANCE)
+        return status
+
     def outcome(self, status: int) -> Outcome:
         """
         Return what came of it, when it has ended.
@@ -132,6 +161,8 @@ class Run:
 
         """
         code = os.waitstatus_to_exitcode(status)
+        if self._hangs:
+            return Outcome(failed=(f"{self._tests[0]}: the run did not end",))
         # 0: all passed; 1: some failed; 2: some could not be collected.
         if code in (0, 1, 2) and self._report.exists():
             return read_report(self._report)
@@ -162,7 +193,7 @@ def check_unplanted(made: list[Path], mistakes: list[Mistake]) -> dict[str, floa
     ]
     seconds, wrong = {}, []
     for run in runs:
-        outcome = run.outcome(os.waitpid(run.pid, 0)[1])
+        outcome = run.outcome(run.wait())
         wrong += [*outcome.failed, *outcome.broken]
         seconds |= outcome.seconds or {}
     if wrong:
@@ -170,7 +201,7 @@ def check_unplanted(made: list[Path], mistakes: list[Mistake]) -> dict[str, floa
     return seconds
 
 
-_seconds = count(int(time.time()) + 3600)  # noqa: TID251 - no clock, but a file's date
+dates = count(int(time.time()) + 3600)  # noqa: TID251 - no clock, but a file's date
 """A date for each mistake that no other source has."""
 
 
@@ -183,7 +214,7 @@ class Trial:
         self._right, self._times = self._path.read_text("utf-8"), self._path.stat()
         self._path.write_text(mistake.plant(self._right), encoding="utf-8")
         # Python takes bytecode for that of a source of the same second and size.
-        second = next(_seconds)
+        second = next(dates)
         os.utime(self._path, (second, second))
         self._began = time.monotonic()
         self.run = Run(copy, mistake.tests, limit=limit)
@@ -220,17 +251,20 @@ def try_all(mistakes: list[Mistake]) -> list[Finding]:
         print(f"The tests, without any of {len(mistakes)} mistakes ...", flush=True)
         seconds = check_unplanted(made, mistakes)
         free, waiting = list(made), deque(mistakes)
-        trials: dict[int, Trial] = {}
+        trials: list[Trial] = []
         while waiting or trials:
             while free and waiting:
                 mistake = waiting.popleft()
-                trial = Trial(mistake, free.pop(), limit=limit_of(mistake, seconds))
-                trials[trial.run.pid] = trial
-            pid, status = os.wait()
-            trial = trials.pop(pid)
-            free.append(trial.run.copy)
-            findings.append(trial.end(status))
-            tell(findings[-1], f"{len(findings):3}/{len(mistakes)}")
+                limit = limit_of(mistake, seconds)
+                trials.append(Trial(mistake, free.pop(), limit=limit))
+            time.sleep(GLANCE)
+            for trial in tuple(trials):
+                status = trial.run.poll()
+                if status is not None:
+                    trials.remove(trial)
+                    free.append(trial.run.copy)
+                    findings.append(trial.end(status))
+                    tell(findings[-1], f"{len(findings):3}/{len(mistakes)}")
     return findings
 
 
@@ -257,13 +291,17 @@ def table(findings: list[Finding]) -> str:
 
 def chosen(words: list[str]) -> list[Mistake]:
     """Return the mistakes that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=__doc__
+    )
     parser.add_argument("--quick", action="store_true", help="those found in seconds")
     parser.add_argument("text", nargs="*", help="those whose name or file has this")
     asked = parser.parse_args(words)
     mistakes = [m for m in MISTAKES if not (asked.quick and m.slow)]
     if asked.text:
-        mistakes = [m for m in mistakes if any(t in m.name + m.file for t in asked.text)]
+        mistakes = [
+            m for m in mistakes if any(t in m.name + m.file for t in asked.text)
+        ]
     if not mistakes:
         parser.error("there is no such mistake")
     return mistakes

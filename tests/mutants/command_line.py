@@ -139,7 +139,9 @@ MISTAKES: Final = [
         file=SUPERVISOR,
         old='elif lost and self._plan.on_loss == "exit":',
         new="elif False:",
-        tests=(f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",),
+        tests=(
+            f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
+        ),
         slow=True,
     ),
     Mistake(
@@ -225,7 +227,9 @@ MISTAKES: Final = [
         file="cli/release.py",
         old="    if yes and two_may_work:\n        return",
         new="    if yes:\n        return",
-        tests=("tests/cli/test_asking.py::test_release_says_that_a_living_holder_is_alive",),
+        tests=(
+            "tests/cli/test_asking.py::test_release_says_that_a_living_holder_is_alive",
+        ),
         slow=True,
     ),
 ]

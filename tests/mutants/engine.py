@@ -121,15 +121,16 @@ MISTAKES: Final = [
         file=ENGINE,
         old="        engine, _engine = _engine, None",
         new="        engine = _engine",
-        tests=("tests/fronts/test_exits.py::test_child_of_a_leader_leads_nothing",),
-        slow=True,
+        tests=(f"{IN_ENGINE}test_engine_of_a_child_process_is_its_own",),
     ),
     Mistake(
         name="CLOCK_BOOTTIME is never read, so that a suspend does not count",
         file="engine/clocks.py",
         old='_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)',
         new="_BOOTTIME = None",
-        tests=("tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",),
+        tests=(
+            "tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",
+        ),
     ),
     # The driver: questions ---------------------------------------------------------
     Mistake(
@@ -137,9 +138,7 @@ MISTAKES: Final = [
         file=DRIVER,
         old="            self._ended_term = belief.term",
         new="            pass",
-        tests=(
-            f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",
-        ),
+        tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
     ),
     Mistake(
         name="the core is not told of an end that only a question saw",
@@ -182,9 +181,7 @@ MISTAKES: Final = [
         file=DRIVER,
         old="if self._calls.get(answer.request_id) is not landed.flight:",
         new="if answer.request_id not in self._calls:",
-        tests=(
-            f"{IN_ENGINE}test_driver_takes_no_answer_that_a_former_core_asked_for",
-        ),
+        tests=(f"{IN_ENGINE}test_driver_takes_no_answer_that_a_former_core_asked_for",),
         slow=True,
     ),
     Mistake(
@@ -192,7 +189,9 @@ MISTAKES: Final = [
         file=DRIVER,
         old="            self._ahead.release()",
         new="            pass",
-        tests=(f"{IN_DRIVER}test_driver_follows_a_watch_however_many_events_it_brings",),
+        tests=(
+            f"{IN_DRIVER}test_driver_follows_a_watch_however_many_events_it_brings",
+        ),
         slow=True,
     ),
     Mistake(
@@ -239,7 +238,9 @@ MISTAKES: Final = [
         file=DRIVER,
         old="        self._unheard.appendleft(message)\n",
         new="",
-        tests=(f"{IN_DRIVER}test_driver_says_a_word_again_that_may_not_have_been_heard",),
+        tests=(
+            f"{IN_DRIVER}test_driver_says_a_word_again_that_may_not_have_been_heard",
+        ),
         slow=True,
     ),
     # The driver: requests ----------------------------------------------------------
@@ -322,7 +323,9 @@ MISTAKES: Final = [
         file=DRIVER,
         old="                self._started = False",
         new="                pass",
-        tests=(f"{IN_DRIVER}test_driver_that_is_stopped_while_its_core_is_down_stays_so",),
+        tests=(
+            f"{IN_DRIVER}test_driver_that_is_stopped_while_its_core_is_down_stays_so",
+        ),
     ),
     # Workers and requests ------------------------------------------------------------
     Mistake(
@@ -392,8 +395,8 @@ MISTAKES: Final = [
     Mistake(
         name="a write that finds no Lease is taken for a refusal",
         file=REQUESTS,
-        old='        case r.NotFound(error=error):\n            # The Lease is gone',
-        new='        case r.Gone(error=error):\n            # The Lease is gone',
+        old="        case r.NotFound(error=error):\n            # The Lease is gone",
+        new="        case r.Gone(error=error):\n            # The Lease is gone",
         tests=("tests/engine/test_requests.py",),
     ),
     Mistake(

@@ -300,7 +300,9 @@ MISTAKES: Final = [
         file="outlook.py",
         old="return not self._started or self._number != number",
         new="return not self._started",
-        tests=("tests/fronts/test_starting.py::test_stop_waits_for_its_own_life_alone",),
+        tests=(
+            "tests/fronts/test_starting.py::test_stop_waits_for_its_own_life_alone",
+        ),
         slow=True,
     ),
     Mistake(
@@ -314,7 +316,9 @@ MISTAKES: Final = [
             "        if False:\n"
             "            # Said by a signal handler in the middle of this, so perhaps too early."
         ),
-        tests=("tests/fronts/test_starting.py::test_stop_in_the_middle_of_start_is_not_lost",),
+        tests=(
+            "tests/fronts/test_starting.py::test_stop_in_the_middle_of_start_is_not_lost",
+        ),
         slow=True,
     ),
     Mistake(
@@ -342,8 +346,10 @@ MISTAKES: Final = [
         old="        self._retry = shared_chores().call_later(pause, self._connect_again)",
         new="        self._retry = Timer(self._connect_again)",
         tests=(
-            "tests/fronts/test_credentials.py::"
-            "test_unforeseen_error_in_finding_credentials_is_told_and_tried_again",
+            (
+                "tests/fronts/test_credentials.py::"
+                "test_unforeseen_error_in_finding_credentials_is_told_and_tried_again"
+            ),
         ),
         slow=True,
     ),
@@ -371,7 +377,9 @@ MISTAKES: Final = [
         file="signals.py",
         old="            elif not self._closing or (",
         new="            elif self._closing is not None or (",
-        tests=(f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",),
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",
+        ),
     ),
     Mistake(
         name="a signal is passed on before the electors were asked to stop",
@@ -425,9 +433,11 @@ MISTAKES: Final = [
     Mistake(
         name="the exit of the interpreter releases under work that runs",
         file="life.py",
-        old='return idle or cut or hold.what == AFTER_SIGNAL',
+        old="return idle or cut or hold.what == AFTER_SIGNAL",
         new="return True",
-        tests=("tests/fronts/test_exits.py::test_exit_does_not_release_under_work_that_runs",),
+        tests=(
+            "tests/fronts/test_exits.py::test_exit_does_not_release_under_work_that_runs",
+        ),
     ),
     Mistake(
         name="the exit of the interpreter stops nobody",

@@ -101,7 +101,9 @@ MISTAKES: Final = [
         file=TRANSPORT,
         old="            if not keep:\n                connection.close(call)",
         new="            if not keep:\n                self._pool.give_back(connection)",
-        tests=(f"{IN_CONNECTIONS}test_fault_24_connection_that_failed_is_not_used_again",),
+        tests=(
+            f"{IN_CONNECTIONS}test_fault_24_connection_that_failed_is_not_used_again",
+        ),
     ),
     Mistake(
         name="a connection is used again though the server is to close it",
@@ -115,7 +117,9 @@ MISTAKES: Final = [
         file=CONNECTION,
         old="return not self._response.will_close and not self._reader.leftover",
         new="return not self._response.will_close",
-        tests=(f"{IN_HOSTILE}test_answer_with_something_behind_it_costs_the_connection",),
+        tests=(
+            f"{IN_HOSTILE}test_answer_with_something_behind_it_costs_the_connection",
+        ),
     ),
     Mistake(
         name="a write is risked on a connection that the server has closed",
@@ -136,7 +140,9 @@ MISTAKES: Final = [
         file=POOL,
         old="if fresh and connection.context is context and connection.is_usable():",
         new="if fresh and connection.is_usable():",
-        tests=(f"{IN_CONNECTIONS}test_fault_46_connections_of_the_old_ca_are_not_used",),
+        tests=(
+            f"{IN_CONNECTIONS}test_fault_46_connections_of_the_old_ca_are_not_used",
+        ),
     ),
     Mistake(
         name="a watch takes the warm connection of the writes",
@@ -222,8 +228,10 @@ MISTAKES: Final = [
         new="if False:",
         tests=(
             f"{IN_CLIENT}test_client_tells_answers_apart",
-            "tests/lease_api/test_with_lease_server.py::"
-            "test_fault_35_namespace_that_is_missing_or_terminating",
+            (
+                "tests/lease_api/test_with_lease_server.py::"
+                "test_fault_35_namespace_that_is_missing_or_terminating"
+            ),
         ),
     ),
     Mistake(
