@@ -141,6 +141,13 @@ MISTAKES: Final = [
         tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
     ),
     Mistake(
+        name="questions are answered by the clock of the engine's last step",
+        file=DRIVER,
+        old="        left = belief.remaining(self.clock.now())",
+        new="        left = belief.remaining(self._view.changed_at)",
+        tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
+    ),
+    Mistake(
         name="the core is not told of an end that only a question saw",
         file=DRIVER,
         old="            self._engine.post(self, m.LossSeen(term=belief.term))",
