@@ -39,7 +39,17 @@ PATIENCE = 30.0
 """Seconds that a run may take beside three such tests."""
 GLANCE = 0.02
 """Seconds between two looks at what has ended."""
-PRELOADED = ("aiohttp.web", "asyncio", "click", "cryptography.x509", "yaml")
+PRELOADED = (
+    "_hypothesis_pytestplugin",
+    "aiohttp.web",
+    "anyio.pytest_plugin",
+    "click.testing",
+    "cryptography.x509",
+    "hypothesis.strategies",
+    "pytest_timeout",
+    "xdist.plugin",
+    "yaml",
+)
 """What tests import and no mistake changes: loaded once, before each run is forked."""
 WRONG_SOURCE = 99
 """The exit code of a run that imported another source than its copy."""
@@ -123,6 +133,8 @@ class Run:
         code = pytest.main(
             [
                 *("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"),
+                # This package has a plugin: pytest would rewrite each of its files.
+                "--assert=plain",
                 *(f"--timeout={limit:.0f}", f"--junitxml={self._report}", *self._tests),
             ]
         )
