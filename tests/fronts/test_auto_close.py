@@ -45,8 +45,8 @@ class Slow(Quick):
         return True
 
 
-class Patient(Quick):
-    """An elector whose work has a minute to end."""
+class Patient(Slow):
+    """An elector whose work in the main thread has a minute to end."""
 
     stop_budget = 60.0
 

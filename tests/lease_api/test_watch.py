@@ -318,6 +318,7 @@ def test_watch_leaves_the_connection_of_the_writes_alone(serve, connect, call, l
     client = connect(server)
     client.get("apps", "demo", call=call())
     watch(client)
+    assert server.connections == 2
     client.get("apps", "demo", call=call())
     assert server.connections == 2
 

@@ -307,9 +307,11 @@ def chosen(words: list[str]) -> list[Mistake]:
         prog="python -m tests.mutants", description=__doc__
     )
     parser.add_argument("--quick", action="store_true", help="those found in seconds")
+    parser.add_argument("--slow", action="store_true", help="the others")
     parser.add_argument("text", nargs="*", help="those whose name or file has this")
     asked = parser.parse_args(words)
-    mistakes = [m for m in MISTAKES if not (asked.quick and m.slow)]
+    left_out = {True} if asked.quick else {False} if asked.slow else set()
+    mistakes = [m for m in MISTAKES if m.slow not in left_out]
     if asked.text:
         mistakes = [
             m for m in mistakes if any(t in m.name + m.file for t in asked.text)

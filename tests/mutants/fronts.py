@@ -278,15 +278,6 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="a loss to another holder waits for the cleanup of a cancelled body",
-        file="elector.py",
-        old="return cancelled and self._term.reason in EXPECTED",
-        new="return cancelled",
-        tests=(
-            f"{IN_CANCELLATION}test_loss_to_another_holder_cuts_the_cleanup_of_a_cancelled_body",
-        ),
-    ),
-    Mistake(
         name="the last scope of a term does not end it",
         file="life.py",
         old="            self._post(m.EndAsked(term=number))",
@@ -400,8 +391,8 @@ MISTAKES: Final = [
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
         file="signals.py",
-        old="            self._closing = set(self._watched)",
-        new="            self._closing = self._closing or set(self._watched)",
+        old="            asked = tuple(self._watched - self._closing)",
+        new="            asked = () if self._closing else tuple(self._watched)",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_stops_an_elector_that_began_while_an_older_one_still_stops",
         ),
@@ -451,15 +442,6 @@ MISTAKES: Final = [
         file="exits.py",
         old="            return  # a child process that leaves by sys.exit()",
         new="            pass",
-        tests=(
-            "tests/fronts/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
-        ),
-    ),
-    Mistake(
-        name="a child that leaves the scope of its parent ends it",
-        file="life.py",
-        old="        if self.forked:\n            return False\n        last, number =",
-        new="        last, number =",
         tests=(
             "tests/fronts/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
         ),

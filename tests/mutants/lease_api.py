@@ -63,11 +63,19 @@ MISTAKES: Final = [
     Mistake(
         name="a request is sent though its time was over just before",
         file=CONNECTION,
-        old="        call.arm(self._sock)\n        self._sock.sendall(head",
-        new="        self._sock.sendall(head",
+        old="        call.attach(self._sock)\n        call.arm(self._sock)",
+        new="        self._sock.settimeout(60.0)",
         tests=(
             f"{IN_DEADLINE}test_call_that_ends_just_before_the_first_byte_sends_nothing",
         ),
+    ),
+    Mistake(
+        name="sending may take as long as it could in the request before",
+        file=CONNECTION,
+        old="        call.arm(self._sock)\n        self._sock.sendall(head",
+        new="        self._sock.sendall(head",
+        tests=(f"{IN_DEADLINE}test_deadline_covers_a_send_that_hangs",),
+        slow=True,
     ),
     Mistake(
         name="the first address that hangs has all the time there is",
@@ -219,7 +227,7 @@ MISTAKES: Final = [
         file=CLASSIFY,
         old='            "option namespace."\n        )\n        return NamespaceMissing,',
         new='            "option namespace."\n        )\n        return NotFound,',
-        tests=(f"{IN_CLIENT}test_missing_namespace_is_said_with_what_to_do",),
+        tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
     Mistake(
         name="the 403 of a namespace that is being deleted is one of missing rights",
@@ -289,7 +297,7 @@ MISTAKES: Final = [
         file=CONNECTION,
         old="        if response.length:\n            raise",
         new="        if False:\n            raise",
-        tests=(f"{IN_HOSTILE}test_fault_49_odd_answer_to_a_write_is_unknown",),
+        tests=(f"{IN_HOSTILE}test_answer_that_ends_before_its_length_is_unknown",),
     ),
     Mistake(
         name="a write that was sent and not answered counts as not sent",
