@@ -321,5 +321,5 @@ def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
     assert running.wait_for("parent") == "parent True"
     assert running.wait_for("holds")
     running.finish()
-    assert "Traceback" not in running.errors
+    assert "atexit" not in running.errors
     until(lambda: running.holder == "")

@@ -251,6 +251,7 @@ def test_call_that_ends_just_before_the_first_byte_sends_nothing(serve, connect,
     assert client.open_sockets == 0
 
 
+@pytest.mark.slow
 def test_deadline_covers_a_send_that_hangs(serve, connect, lease):
     """Rule 9: each request has its own time, on a connection that had more before."""
 
@@ -267,10 +268,10 @@ def test_deadline_covers_a_send_that_hangs(serve, connect, lease):
     large = lease()
     large["metadata"]["annotations"] = {"large": "x" * 20_000_000}
     began = time.monotonic()
-    call = Call(deadline=boottime() + 0.5)
+    call = Call(deadline=boottime() + 3)  # to write it down takes time as well
     try:
         assert isinstance(client.replace("apps", "demo", large, call=call), Unknown)
-        assert time.monotonic() - began < 20.0
+        assert time.monotonic() - began < 30.0
     finally:
         gone.set()
 
