@@ -39,6 +39,7 @@ def test_step_down_names_the_term_it_is_for(annotations, asked):
     [
         pytest.param("c", 20, 5.0, id="another"),
         pytest.param("c", 4, 2.0, id="another, short lease"),
+        pytest.param("c", 5, 2.5, id="another, odd lease"),
         pytest.param("a", 20, 0.0, id="ourselves"),
         pytest.param("", 20, 0.0, id="nobody"),
         pytest.param(5, 20, 0.0, id="odd"),
