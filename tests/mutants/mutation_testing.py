@@ -127,7 +127,7 @@ class Mutant:
         return mutate_code(right, get_operator(self.operator)(), self.occurrence)
 
 
-def unrun_lines(right: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def unrun_places(right: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return where annotations begin and end: (line, column), as cosmic-ray counts."""
     found = []
     for node in ast.walk(ast.parse(right)):
@@ -143,7 +143,7 @@ def mutants_of(part: Part) -> Iterator[Mutant]:
     """Return every mutant of a part."""
     for path in sorted((ROOT / "src" / PACKAGE).glob(part.files)):
         right = path.read_text(encoding="utf-8")
-        unrun, tree = unrun_lines(right), get_ast(right)
+        unrun, tree, lines = unrun_places(right), get_ast(right), right.splitlines()
         for name in operator_names():
             kind = get_operator(name)
             if kind.arguments():
@@ -154,7 +154,9 @@ def mutants_of(part: Part) -> Iterator[Mutant]:
                 for start, _ in kind().mutation_positions(node)
             ]
             for occurrence, start in enumerate(places):
-                if not any(begin <= start < end for begin, end in unrun):
+                # Nor is the star of a signature, which stands before a comma, a product.
+                star = lines[start[0] - 1][start[1] :].startswith("*,")
+                if not star and not any(b <= start < end for b, end in unrun):
                     file = str(path.relative_to(ROOT / "src" / PACKAGE))
                     yield Mutant(part, file, name, occurrence)
 
