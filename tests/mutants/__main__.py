@@ -53,6 +53,8 @@ PRELOADED = (
 """What tests import and no mistake changes: loaded once, before each run is forked."""
 WRONG_SOURCE = 99
 """The exit code of a run that imported another source than its copy."""
+BROKE_OFF = 98
+"""That of one that failed after its tests, as by what a test has left behind."""
 NO_FINDINGS = ("ImportError", "ModuleNotFoundError", "NameError", "SyntaxError")
 """Errors that show a mistake badly planted, not a test that notices it."""
 
@@ -117,6 +119,7 @@ class Run:
                 code = self._be_it(limit)
             except BaseException:  # noqa: BLE001 - nothing may lead back from here
                 traceback.print_exc()
+                code = BROKE_OFF
             finally:
                 os._exit(code)
 
@@ -176,7 +179,7 @@ class Run:
         if self._hangs:
             return Outcome(failed=(f"{self._tests[0]}: the run did not end",))
         # 0: all passed; 1: some failed; 2: some could not be collected.
-        if code in (0, 1, 2) and self._report.exists():
+        if code in (0, 1, 2, BROKE_OFF) and self._report.exists():
             return read_report(self._report)
         said = self._output.read_text(encoding="utf-8", errors="replace")
         if "+++ Timeout +++" in said:

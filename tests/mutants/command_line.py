@@ -90,7 +90,9 @@ MISTAKES: Final = [
         file=KEEPER,
         old="action = signal.SIG_IGN if number in kept else signal.SIG_DFL",
         new="action = signal.SIG_DFL",
-        tests=(f"{IN_COMMAND}test_run_leaves_ignored_signals_ignored",),
+        tests=(
+            f"{IN_COMMAND}test_run_starts_its_command_with_the_signals_that_it_had",
+        ),
         slow=True,
     ),
     # Limits and guards ------------------------------------------------------------------
@@ -99,7 +101,9 @@ MISTAKES: Final = [
         file=KEEPER,
         old="            die_with_parent(signal.SIGKILL)",
         new="            pass",
-        tests=(f"{IN_COMMAND}test_run_ends_its_command_when_the_keeper_is_killed",),
+        tests=(
+            f"{IN_COMMAND}test_run_frozen_with_its_keeper_killed_leaves_no_command",
+        ),
         slow=True,
     ),
     Mistake(
@@ -121,8 +125,8 @@ MISTAKES: Final = [
     Mistake(
         name="run waits for a keeper that does not answer",
         file=SUPERVISOR,
-        old="        if not self._link.kill_everybody():",
-        new="        if False:",
+        old="        if last is None or boottime() < last + KEEPER_PATIENCE:",
+        new="        if True:",
         tests=(f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",),
         slow=True,
     ),
@@ -131,7 +135,9 @@ MISTAKES: Final = [
         file=SUPERVISOR,
         old="if self._ending is None and work.term.is_lost:",
         new="if False:",
-        tests=(f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost",),
+        tests=(
+            f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
+        ),
         slow=True,
     ),
     Mistake(
