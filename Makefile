@@ -9,9 +9,10 @@ SECONDS ?= 600
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak lock docs clean check-python
 
 ci: test
+	@$(MAKE) mutants QUICK=1
 	@$(MAKE) model QUICK=1
 	@$(MAKE) docs e2e
 	@$(MAKE) test-pythons QUICK=1
@@ -56,6 +57,24 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	@$(BIN)/python -m pytest -n $(JOBS)
+
+# Mistakes planted in copies of the source: the tests named beside each have to fail.
+# QUICK=1: those that are found within seconds.
+mutants: $(VENV)/.dev
+	@$(BIN)/python -m tests.mutants $(if $(QUICK),--quick)
+
+# Mutants of every kind, drawn at random: `make mutation-testing SECONDS=3600`; it fails
+# on nothing, a person looks at those that live. PARTS="core engine": of these alone.
+mutation-testing: $(VENV)-mutation/.done
+	@nice $(VENV)-mutation/bin/python -m tests.mutants.mutation_testing \
+	  --seconds $(SECONDS) $(PARTS)
+
+$(VENV)-mutation/.done: requirements/mutation.txt pyproject.toml | check-python
+	@test -x $(VENV)-mutation/bin/python || $(PYTHON) -m venv $(VENV)-mutation
+	@echo "Installing what mutation testing needs into $(VENV)-mutation ..."
+	@$(VENV)-mutation/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/mutation.txt
+	@$(VENV)-mutation/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 # The unit tests on every newer Python on PATH or in pyenv, or on those named in PYTHONS.
 # QUICK=1: without those that take long, as storms of processes and thousands of worlds.
@@ -109,6 +128,9 @@ lock:
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:demo -o requirements/demo.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:mutation pyproject.toml \
+	  -o requirements/mutation.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

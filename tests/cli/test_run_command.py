@@ -111,6 +111,30 @@ def test_run_passes_signals_on_in_their_order(start):
     assert replica.living() == []
 
 
+def test_run_passes_signals_to_the_whole_group(start, tmp_path):
+    """What the command has started hears of them, too, as it would on a terminal."""
+    ready, heard = tmp_path / "ready", tmp_path / "heard"
+    child = f"trap 'touch {heard}' USR1; touch {ready}; while :; do sleep 0.02; done"
+    replica = start(command=["sh", "-c", f"trap : USR1; ({child}) & wait; wait"])
+    eventually(ready.exists, "the command's child is there")
+    replica.signal(signal.SIGUSR1)
+    eventually(heard.exists, "the command's child hears of the signal")
+    replica.signal(signal.SIGTERM)
+    assert replica.wait() == 143
+    assert replica.living() == []
+
+
+def test_run_ends_a_command_that_is_stopped(start):
+    """A stopped process takes its TERM only when it goes on: it is woken for it."""
+    replica = start("--grace=100")
+    replica.wait_for_work()
+    os.kill(int(replica.noted("began")[0]), signal.SIGSTOP)
+    eventually(lambda: not replica.works(), "the command is stopped")
+    replica.signal(signal.SIGTERM)
+    assert replica.wait() == 0
+    assert replica.noted("signal")[0] == "SIGTERM"
+
+
 def test_run_stops_and_continues_its_command(start):
     """TSTP stops the command and not the wrapper; CONT lets it go on."""
     replica = start()
@@ -165,6 +189,23 @@ def test_run_leaves_ignored_signals_ignored(start):
     assert replica.noted("signal") == []
 
 
+@pytest.mark.parametrize("prefix", [(), ("nohup",)], ids=["caught", "ignored"])
+def test_run_starts_its_command_with_the_signals_that_it_had(start, tmp_path, prefix):
+    """What was ignored is so for the command; what `run` itself caught is not."""
+    found = tmp_path / "found"
+    script = (
+        "import signal; "
+        "ignored = {s for s in signal.valid_signals() "
+        "if signal.getsignal(s) == signal.SIG_IGN}; "
+        f"open({str(found)!r}, 'w').write(str(signal.SIGHUP in ignored)); "
+        "assert not ignored & {signal.SIGTERM, signal.SIGTTOU, signal.SIGUSR1}"
+    )
+    command = [sys.executable, "-S", "-c", script]
+    replica = start(prefix=prefix, command=command)
+    assert replica.wait() == 0
+    assert found.read_text() == str(bool(prefix))
+
+
 def test_run_restarts_with_a_growing_delay(start):
     """--restart=on-failure starts again what failed, 1 s later, then 2 s."""
     replica = start(
@@ -198,6 +239,19 @@ def test_run_ends_its_command_when_the_keeper_is_killed(start):
     assert replica.wait() == 137
     assert replica.living() == []
     assert "watchdog" in replica.stderr
+
+
+def test_run_frozen_with_its_keeper_killed_leaves_no_command(start):
+    """G2, fault 02: the kernel ends the command where neither can."""
+    replica = start()
+    replica.wait_for_work()
+    (command,) = (int(pid) for pid in replica.noted("began"))
+    replica.signal(signal.SIGSTOP)
+    os.kill(replica.keeper(), signal.SIGKILL)
+    eventually(lambda: command not in replica.living(), "the command is gone")
+    replica.signal(signal.SIGCONT)
+    assert replica.wait() == 137
+    assert replica.living() == []
 
 
 def test_run_lends_the_terminal_to_its_command(tmp_path):

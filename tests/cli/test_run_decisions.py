@@ -111,6 +111,22 @@ def test_restart_follows_its_policy(policy, code, again):
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (0, 0, "exited with 0"),
+        (7 << 8, 7, "exited with 7"),
+        (signal.SIGKILL, 137, "was ended by SIGKILL"),
+        (signal.SIGTERM, 143, "was ended by SIGTERM"),
+        (63, 191, "was ended by signal 63"),
+    ],
+)
+def test_exit_code_of_a_command_is_that_of_shells(status, code, words):
+    """128 + n for signal n; said in words, too."""
+    assert run_policy.code_of(status) == code
+    assert run_policy.describe(status) == words
+
+
+@pytest.mark.parametrize(
     ("address", "host", "port"),
     [
         ("127.0.0.1:80", "127.0.0.1", 80),

@@ -117,7 +117,9 @@ def test_run_is_frozen_while_its_command_works_and_loses(start, tmp_path):
 )
 def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, code):
     """A deleted Lease is a loss: the command ends; then as --on-loss says."""
-    replica = start("a", f"--on-loss={on_loss}")
+    # With minutes left of the term, so that no deadline ends the command.
+    long = () if code is None else ("--lease-duration-sec=300",)
+    replica = start("a", f"--on-loss={on_loss}", *long)
     replica.wait_for_work()
     _delete_lease(server, replica)
     eventually(lambda: "SIGTERM" in replica.noted("signal"), "the command is told")

@@ -249,6 +249,11 @@ def test_duration_is_the_records_own(written, own, expected):
     assert float(record.duration(own)) == expected
 
 
+def test_largest_number_is_that_of_the_server():
+    """Rule 3: an int32, which is what the API has; a smaller bound would cut waits."""
+    assert MAX_INT32 == 2_147_483_647
+
+
 def test_text_of_an_identity_is_kept_as_read():
     """Fault 51: newlines, escape codes and a megabyte are compared as they stand."""
     name = "\x1b[2J\n" + "x" * 1_000_000

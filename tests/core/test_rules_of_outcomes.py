@@ -337,6 +337,16 @@ def test_rule_12_release_waits_for_the_renewal_under_way():
     assert hand.state is State.STOPPED
 
 
+def test_rule_10_first_two_conflicts_are_read_at_once():
+    """Rule 10, fault 31: a race costs no pause; from the third on there is one."""
+    hand = Hand().start()
+    for at_once in (True, True, False):
+        hand.conflict()
+        assert bool(hand.all_open(m.GetLease)) is at_once
+        hand.wait(0.2)
+        hand.fetched()
+
+
 def test_rule_10_leader_whose_writes_always_conflict_tells_of_it_once():
     """Rule 10, G8: the term ends, and the log says why; reads alone look well."""
     hand = Hand().lead()

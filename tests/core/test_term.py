@@ -125,6 +125,15 @@ def test_confirming_a_try_counts_from_when_it_was_sent():
     assert (term.belief.term, term.belief.token) == (1, 7)
 
 
+def test_confirming_a_try_settles_those_before_it():
+    """Rule 10: what was sent earlier cannot land on what was applied since."""
+    first, second, third, fourth = tries(4)
+    term = term_of(first, second, third, fourth)
+    term.confirm(third, settings())
+    assert term.pending == [fourth]
+    assert term.find(carrying(second.stamp)) is None
+
+
 def test_no_try_is_found_in_a_foreign_record():
     """Rule 5: own identity in the record proves nothing."""
     stamp = Stamp(holder_identity="a", acquire_time=WALL, renew_time=WALL - 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core import wishes
+from kubernetes_leader_election.core import notes, wishes
 from kubernetes_leader_election.core.record import format_time, read_snapshot
 from kubernetes_leader_election.core.states import State
 from tests.core.harness import WALL, Hand
@@ -39,6 +39,7 @@ def test_step_down_names_the_term_it_is_for(annotations, asked):
     [
         pytest.param("c", 20, 5.0, id="another"),
         pytest.param("c", 4, 2.0, id="another, short lease"),
+        pytest.param("c", 5, 2.5, id="another, odd lease"),
         pytest.param("a", 20, 0.0, id="ourselves"),
         pytest.param("", 20, 0.0, id="nobody"),
         pytest.param(5, 20, 0.0, id="odd"),
@@ -49,6 +50,13 @@ def test_named_successor_goes_first(successor, duration, seconds):
     """Others let a named successor go first, for a bounded time."""
     found = snapshot({wishes.SUCCESSOR: successor})
     assert wishes.yield_to_successor(found, "a", duration) == seconds
+
+
+def test_annotations_have_the_names_that_other_versions_know():
+    """Rule 6: electors of two versions share a Lease, and people's tools read it."""
+    assert wishes.STEP_DOWN == "kubernetes-leader-election/step-down"
+    assert wishes.SUCCESSOR == "kubernetes-leader-election/successor"
+    assert notes.TOKEN == "kubernetes-leader-election/fencing-token"
 
 
 def test_wishes_are_taken_off_and_the_rest_is_kept():

@@ -13,12 +13,17 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
+from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine import engine as engine_module
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.driver import Landed
 from kubernetes_leader_election.engine.engine import Engine
 from kubernetes_leader_election.engine.workers import Flight
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.lease_api.call import Call
+from tests.engine.test_failures import rob
+from tests.fronts.driven import until
+from tests.fronts.stages import in_child
 
 
 def test_engine_elects_one_of_two_and_hands_over_when_it_stops(elect, client):
@@ -210,6 +215,46 @@ def test_engine_tells_a_new_core_to_stay_out(elect, monkeypatch, asked):
     elector.wait_for(State.STOPPED)
 
 
+def test_engine_begins_no_term_while_work_of_a_failed_core_runs(elect, monkeypatch):
+    """G4, G5: a new core waits for the end of the work that the old one began."""
+    monkeypatch.setattr(driver_module, "REBUILD_AFTER", 0.02)
+    fast = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
+    elector = elect("a", ends_work=False, **fast)
+    elector.wait_for(m.LeadershipAcquired)
+    looks = []
+    wait = elector.driver._take_while_down
+    monkeypatch.setattr(
+        elector.driver,
+        "_take_while_down",
+        lambda message, now: (wait(message, now), looks.append(message)),
+    )
+    break_core(elector, monkeypatch)
+    assert elector.wait_for(m.LeadershipLost).term == 1
+    until(lambda: looks.count(None) >= 5, "it does not look again")
+    assert elector.driver.view.state is State.STOPPED
+    assert not elector.driver.current_leader()
+    elector.driver.post(m.WorkEnded(term=1))
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+
+
+def test_engine_makes_no_request_that_was_given_up_before_its_thread_was_free(
+    elect, client, engine, monkeypatch
+):
+    """Rule 11: from the instant a term ends no renewal of it is sent, nor a late one."""
+    leader = elect("a", renew_interval=0.2)
+    leader.wait_for(m.LeaseRenewed)
+    client.raising["replace"] = RuntimeError("a write was made after all")
+    late = []
+    with monkeypatch.context() as busy:
+        busy.setattr(engine.workers, "submit", lambda job: late.append(job) or True)
+        until(lambda: late, "nothing is renewed")
+        rob(client, "robber")
+        leader.wait_for(m.LeadershipLost)
+    for job in late:
+        job()
+    assert "replace" in client.raising
+
+
 def test_engine_tells_a_new_core_of_the_present_life_alone(elect, monkeypatch):
     """Fault 07: who was started anew while the core was down need not stay out."""
     elector = elect("a", lease_duration=1, renew_deadline=0.6, renew_interval=0.1)
@@ -311,6 +356,13 @@ def test_driver_in_a_child_process_never_leads(elect):
     assert os.waitstatus_to_exitcode(status) == 0
     assert leader.driver.current_leader()
     leader.wait_for(m.LeaseRenewed)
+
+
+def test_engine_of_a_child_process_is_its_own():
+    """Fault 15: the parent's has no thread there, and would take words for ever."""
+    parents = engine_module.shared_engine()
+    assert engine_module.shared_engine() is parents
+    assert not in_child(lambda: engine_module.shared_engine() is parents)
 
 
 def test_driver_assumes_leadership_without_credentials(elect):

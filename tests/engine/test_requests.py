@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.engine.requests import carry_out
+from kubernetes_leader_election.engine.requests import (
+    carry_out,
+    failed_unexpectedly,
+)
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.lease_api import results as r
 from kubernetes_leader_election.lease_api.call import Call
@@ -85,3 +88,11 @@ def test_core_is_told_of_success():
 def test_every_failure_is_in_the_table():
     """A result that is new has to be thought about for reads and for writes."""
     assert set(r.Failed.__subclasses__()) == set(WRITES)
+
+
+def test_worker_that_failed_leaves_the_outcome_open():
+    """Fault 07, rule 10: it may have failed after the write was applied."""
+    cause = ZeroDivisionError("planted")
+    answer = failed_unexpectedly(5, cause)
+    assert (type(answer), answer.request_id) == (m.OutcomeUnknown, 5)
+    assert answer.error.__cause__ is cause

@@ -87,3 +87,24 @@ def test_requests_that_come_back_share_a_few_threads(pool):
     for _ in range(200):
         assert done.acquire(timeout=PATIENCE)
     assert pool.workers.threads <= LIMIT
+
+
+def test_request_that_was_given_up_first_never_begins():
+    """Rule 11: a thread that comes to it late finds nothing to do, and nothing stuck."""
+    stuck = []
+    flight = Flight(Call(), stuck=stuck.append)
+    flight.abandon()
+    assert not flight.take_off()
+    assert stuck == []
+
+
+def test_request_that_was_given_up_under_way_is_ended_and_not_answered():
+    """Rule 9: its socket is shut down, and what it brings back does not count."""
+    stuck = []
+    flight = Flight(Call(), stuck=stuck.append)
+    assert flight.take_off()
+    flight.abandon()
+    assert flight.call.abandoned
+    assert stuck == [1], "its thread is not free yet"
+    assert not flight.land()
+    assert stuck == [1, -1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import signal
+import threading
 
 import pytest
 
@@ -42,6 +43,20 @@ class Slow(Quick):
     def works_in_main_thread(self):
         """Say that it does."""
         return True
+
+
+class Patient(Slow):
+    """An elector whose work in the main thread has a minute to end."""
+
+    stop_budget = 60.0
+
+    def __init__(self, auto_close):
+        super().__init__(auto_close)
+        self.was_asked = threading.Event()
+
+    def on_signal(self):
+        """Begin to stop."""
+        self.was_asked.set()
 
 
 @pytest.fixture
@@ -93,6 +108,22 @@ def test_signal_is_sent_once_more_and_only_once(sent, auto_close):
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(queue.Empty):
         sent.get(timeout=0.1)
+
+
+def test_signal_is_not_sent_once_more_while_electors_stop(sent, auto_close):
+    """Fault 13: it would end the main thread, and with it what they still have to do."""
+    elector = Patient(auto_close)
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert elector.was_asked.wait(60)
+    auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
+    until(auto_close._inbox.empty)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close.forget(elector)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_signal_stops_an_elector_that_began_while_an_older_one_still_stops(

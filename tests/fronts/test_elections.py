@@ -20,9 +20,13 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lease_api import results as r
+from kubernetes_leader_election.work import Hold
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
 from tests.fronts.stages import FAST, PATIENCE, break_engine, hold, holder, options
+
+LATE = 8.0
+"""Seconds after which a clock that should have ended a term of FAST has not."""
 
 
 @pytest.fixture
@@ -317,24 +321,99 @@ def test_engine_that_fails_ends_the_term_and_contends_again(front, client):
 
 def test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine(client, monkeypatch):
     """Fault 07, rule 15: the scope looks at the clock itself."""
+    cancelled = []
 
     async def main():
         elector = Elector(**options(**FAST))
-        async with asyncio.timeout(PATIENCE), elector:
+        async with elector:
 
             async def work():
-                async with elector.leadership() as term:
+                async with elector.leadership() as term, asyncio.timeout(LATE):
                     monkeypatch.setattr(elector._life._driver, "step", lambda _: None)
-                    with contextlib.suppress(asyncio.CancelledError):
+                    try:
                         await asyncio.Event().wait()
-                    assert term.is_lost
+                    except asyncio.CancelledError as error:
+                        cancelled.append((str(error), term.is_lost))
+                        raise
 
             with pytest.raises(LeadershipLostError, match="renew_deadline"):
                 await work()
+            assert cancelled == [("leadership lost: renew_deadline", True)]
             assert not elector.current_leader
             monkeypatch.undo()
 
     asyncio.run(main())
+
+
+def test_asyncio_body_is_cancelled_by_the_clock_after_renewals(client, monkeypatch):
+    """Fault 07, rule 15: the clock of a scope follows each renewal, to the last one."""
+    cancelled = []
+
+    async def main():
+        async with Elector(**options(**FAST)) as elector:
+
+            async def work():
+                async with elector.leadership() as term, asyncio.timeout(3 * LATE):
+                    # Its first look at the clock has found that it was renewed.
+                    await asyncio.sleep(term.remaining() + 0.2)
+                    assert not term.is_lost
+                    monkeypatch.setattr(elector._life._driver, "step", lambda _: None)
+                    async with asyncio.timeout(LATE):
+                        try:
+                            await asyncio.Event().wait()
+                        except asyncio.CancelledError as error:
+                            cancelled.append((str(error), term.is_lost))
+                            raise
+
+            with pytest.raises(LeadershipLostError, match="renew_deadline"):
+                await work()
+            assert cancelled == [("leadership lost: renew_deadline", True)]
+            monkeypatch.undo()
+
+    asyncio.run(main())
+
+
+def test_scope_enters_no_term_that_the_clock_has_ended(front, monkeypatch):
+    """Rule 15: the engine has not said so yet, and a scope waits for the next term."""
+    elector = front.elector(**FAST)
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    life = elector._life
+    with monkeypatch.context() as over:
+        over.setattr(life._driver, "current_leader", lambda: False)
+        assert life.present is not None
+        assert life.join(Hold("a scope", is_scope=True)) is None
+        with pytest.raises(TimeoutError):
+            elector.wait_until_leading(0.01)
+    hold = Hold("a scope", is_scope=True)
+    assert life.join(hold) is life.present
+    life.leave(hold)
+
+
+def test_elector_ensures_the_time_that_is_needed(front):
+    """As term.ensure(): more than a term can have is refused, with what is left."""
+    elector = front.elector()
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    elector.ensure(1)
+    with pytest.raises(NotLeaderError) as refused:
+        elector.ensure(1e6)
+    assert 1 < refused.value.remaining < 1e6
+
+
+def test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine(front, monkeypatch):
+    """Fault 07, rule 15: who waits for ``term.lost`` is woken by no engine."""
+    elector = front.elector(**FAST)
+    elector.start()
+    term = elector.wait_until_leading(PATIENCE)
+    with monkeypatch.context() as dead:
+        dead.setattr(elector._life._driver, "step", lambda _: None)
+        if front.name == "asyncio":
+            assert front.call(asyncio.wait_for(term.lost.wait(), LATE))
+        else:
+            assert spawn(term.lost.wait).result(LATE)
+    assert not elector.current_leader
+    assert elector.wait_until_leading(PATIENCE).number == 2
 
 
 def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):

@@ -324,4 +324,5 @@ def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
     assert running.wait_for("parent") == "parent True"
     assert running.wait_for("holds")
     running.finish()
+    assert "atexit" not in running.errors
     until(lambda: running.holder == "")

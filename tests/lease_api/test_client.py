@@ -204,6 +204,13 @@ def test_throttling_comes_as_text(serve, connect, call):
     assert "try again later" in str(result.error)
 
 
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
+def test_headers_of_an_answer_are_known_in_any_spelling(serve, connect, call, name):
+    """Fault 32: HTTP/2 gateways write the names of headers in small letters."""
+    server = serve(always(429, b"later", **{name: "7"}))
+    assert connect(server).get("apps", "demo", call=call()).error.retry_after == 7.0
+
+
 @pytest.mark.parametrize(
     "value", ["soon", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "1e9", "9" * 30]
 )

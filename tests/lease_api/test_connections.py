@@ -110,6 +110,39 @@ def test_fault_30_write_is_never_sent_twice(serve, connect, call, lease, how):
     assert client.open_sockets == 0  # fault 24: a fresh one after any failure
 
 
+def test_fault_24_connection_that_failed_is_not_used_again(serve, connect, call, lease):
+    """What stands behind an answer that was not read is no answer to the next write."""
+
+    def handle(peer):
+        while peer.read() is not None:
+            if len(server.requests) == 1:
+                peer.reply(200, lease(), Content_Encoding="gzip")
+            else:
+                peer.reply(200, lease())
+
+    server = serve(handle)
+    client = connect(server)
+    assert isinstance(client.replace("apps", "demo", lease(), call=call()), Unknown)
+    assert client.open_sockets == 0
+    assert isinstance(client.replace("apps", "demo", lease(), call=call()), Ok)
+    assert server.connections == 2
+
+
+def test_connection_that_the_server_closes_is_not_kept(serve, connect, call, lease):
+    """Fault 24: it says so in its answer, and hangs up whenever it comes to it."""
+
+    def handle(peer):
+        while peer.read() is not None:
+            peer.reply(200, lease(), Connection="close")
+
+    server = serve(handle)
+    client = connect(server)
+    for number in (1, 2):
+        assert isinstance(client.replace("apps", "demo", lease(), call=call()), Ok)
+        assert client.open_sockets == 0
+        assert server.connections == number
+
+
 def test_fault_24_refused_connection_is_said_plainly(connect, call, lease):
     """Nothing listens: nothing was sent, and the address is named."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -251,6 +251,31 @@ def test_call_that_ends_just_before_the_first_byte_sends_nothing(serve, connect,
     assert client.open_sockets == 0
 
 
+@pytest.mark.slow
+def test_deadline_covers_a_send_that_hangs(serve, connect, lease):
+    """Rule 9: each request has its own time, on a connection that had more before."""
+
+    def handle(peer):
+        peer.read()
+        peer.reply(200, lease())
+        gone.wait(30)
+
+    gone = threading.Event()
+    client = connect(serve(handle))
+    assert isinstance(
+        client.get("apps", "demo", call=Call(deadline=boottime() + 60)), Ok
+    )
+    large = lease()
+    large["metadata"]["annotations"] = {"large": "x" * 20_000_000}
+    began = time.monotonic()
+    call = Call(deadline=boottime() + 3)  # to write it down takes time as well
+    try:
+        assert isinstance(client.replace("apps", "demo", large, call=call), Unknown)
+        assert time.monotonic() - began < 30.0
+    finally:
+        gone.set()
+
+
 def test_one_address_that_hangs_leaves_time_for_the_next(
     serve, full_listener, connect, lease, monkeypatch
 ):

@@ -93,6 +93,20 @@ def test_fault_49_odd_answer_to_a_write_is_unknown(serve, connect, call, lease, 
     assert len(server.requests) == 1  # fault 30
 
 
+def test_answer_that_ends_before_its_length_is_unknown(serve, connect, call, lease):
+    """Fault 49: what came so far is a whole Lease, and not what was sent all the same."""
+    body = json.dumps(lease()).encode()
+
+    def handle(peer):
+        peer.read()
+        head = HEAD + f"Content-Length: {len(body) + 1}\r\n\r\n".encode()
+        peer.send(head + body)  # and hang up
+
+    result = connect(serve(handle)).replace("apps", "demo", lease(), call=call())
+    assert isinstance(result, Unknown)
+    assert "in the middle of the answer" in str(result.error)
+
+
 def change(path, value):
     """Make a Lease with one part of its identity changed; ... takes it away."""
 

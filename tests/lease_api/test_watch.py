@@ -247,6 +247,29 @@ def test_abandon_ends_a_watch_at_once(
     assert client.open_sockets == 0
 
 
+def test_abandon_in_an_event_is_the_end_of_events(serve, connect, lease):
+    """What is here already is not passed on to somebody who has gone."""
+
+    def handle(peer):
+        peer.read()
+        peer.begin_stream()
+        both = [{"type": "MODIFIED", "object": lease(v)} for v in ("8", "9")]
+        peer.chunk(b"".join(json.dumps(e).encode() + b"\n" for e in both))
+        peer.wait_until_gone()
+
+    call, events = Call(), []
+
+    def on_event(kind, thing):
+        events.append(thing["metadata"]["resourceVersion"])
+        call.abandon()
+
+    error = connect(serve(handle)).watch(
+        "apps", "demo", "7", call=call, on_event=on_event
+    )
+    assert "abandoned" in str(error)
+    assert events == ["8"]
+
+
 def test_watch_that_does_not_open_in_time_is_given_up(serve, connect):
     """A server that accepts a watch and never begins to answer is left."""
     client = connect(serve(lambda peer: (peer.read(), peer.wait_until_gone())))
@@ -295,6 +318,7 @@ def test_watch_leaves_the_connection_of_the_writes_alone(serve, connect, call, l
     client = connect(server)
     client.get("apps", "demo", call=call())
     watch(client)
+    assert server.connections == 2
     client.get("apps", "demo", call=call())
     assert server.connections == 2
 

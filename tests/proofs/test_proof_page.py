@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from tests.core.test_election_machine import MISTAKES
+from tests.mutants import MISTAKES as MUTANTS
 from tests.simulation import test_worlds
 from tests.simulation.planted_bugs import BUGS
 
@@ -49,6 +51,16 @@ def test_page_counts_the_planted_mistakes():
     assert f"There are {len(BUGS)} of them" in PAGE
     assert f"at most {max(bug.seeds for bug in BUGS.values())}" in PAGE
     assert f"has to find {len(MISTAKES)} of them" in PAGE
+
+
+def test_page_counts_the_mistakes_planted_outside_the_core():
+    """As many in each part as the registry has there."""
+    planted = Counter(mistake.area for mistake in MUTANTS)
+    assert (
+        f"{planted['engine']} in the engine, {planted['lease_api']} in the client of "
+        f"the Lease API, {planted['fronts']} in the fronts and "
+        f"{planted['command line']} in the command line"
+    ) in PAGE
 
 
 def test_page_counts_the_configurations_of_the_model(model):

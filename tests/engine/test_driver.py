@@ -1,0 +1,236 @@
+"""One driver: what it shows and when, and what becomes of its requests."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine.clocks import SystemClock
+from tests.engine.conftest import PATIENCE
+from tests.engine.test_engine import break_core
+from tests.engine.test_failures import rob
+from tests.fronts.driven import until
+
+FAST = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
+
+
+class Ahead:
+    """Clocks that are ahead of those of the machine."""
+
+    def now(self):
+        """Read them."""
+        real = SystemClock().now()
+        return real._replace(boottime=real.boottime + 60)
+
+
+# What it shows --------------------------------------------------------------------
+
+
+def test_driver_shows_the_state_before_it_tells_of_it(elect, client, monkeypatch):
+    """G4: who hears of an event and asks at once is told what the event says."""
+    elector = elect("a", start=False, **FAST)
+    driver, asked = elector.driver, []
+    hear = elector.on_event
+
+    def on_event(event, view):
+        match event:
+            case m.LeadershipAcquired(term=term):
+                asked.append((view.state, driver.current_leader(), term))
+            case m.LeadershipLost(term=term, reason=reason):
+                leads, why = driver.current_leader(), driver.term_reason(term)
+                asked.append((leads, why, view.lost == (term, reason)))
+        hear(event, view)
+
+    monkeypatch.setattr(elector, "on_event", on_event)
+    driver.post(m.StartAsked())
+    elector.wait_for(m.LeadershipAcquired)
+    rob(client, "robber")
+    elector.wait_for(m.LeadershipLost)
+    assert asked == [(State.LEADER, True, 1), (False, "another_holder", True)]
+
+
+def test_driver_tells_the_core_of_an_end_that_a_question_saw(elect, monkeypatch):
+    """Rule 14: the clock steps back at once; the loss is one, and everybody hears of it."""
+    leader = elect("a", renew_interval=1.0)
+    leader.wait_for(m.LeadershipAcquired)
+    with monkeypatch.context() as moved:
+        moved.setattr(leader.driver, "clock", Ahead())
+        assert not leader.driver.current_leader()
+    assert leader.wait_for(m.LeadershipLost).term == 1
+
+
+def test_driver_ends_no_term_that_was_renewed_in_between(elect):
+    """Rule 15: a question that began before a renewal is answered by what holds now."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    overdue = leader.driver.view.belief._replace(boottime_deadline=0.0)
+    assert leader.driver._left(overdue) > 0.0
+    assert leader.driver.current_leader()
+
+
+def test_driver_says_of_a_former_term_that_it_is_over(elect):
+    """G4: a question about one term is not answered by the next one."""
+    leader = elect("a", **FAST)
+    leader.wait_for(m.LeadershipAcquired)
+    leader.driver.post(m.StepDownAsked(stay_out=0.0))
+    assert leader.wait_for(m.LeadershipLost).term == 1
+    assert leader.wait_for(m.LeadershipAcquired).term == 2
+    assert leader.driver.term_remaining(2) > 0.0
+    assert leader.driver.term_remaining(1) == 0.0
+
+
+# Requests -------------------------------------------------------------------------
+
+
+def test_driver_gives_each_request_the_deadline_of_the_core(elect, client, monkeypatch):
+    """Rule 9: what bounds a request on its way is what the core counts on."""
+    calls = []
+    for verb in ("get", "replace"):
+        make = getattr(client, verb)
+
+        def noting(*args, call, make=make):
+            calls.append(call.remaining())
+            return make(*args, call=call)
+
+        monkeypatch.setattr(client, verb, noting)
+    elect("a", request_timeout=0.5).wait_for(m.LeadershipAcquired)
+    assert len(calls) >= 2
+    assert all(left is not None and left <= 0.5 for left in calls)
+
+
+def test_driver_ends_the_watch_of_an_elector_that_stops(elect, client):
+    """Fault 18: a watch has no deadline, and ends because it is given up."""
+    leader = elect("a")
+    leader.wait_for(m.LeadershipAcquired)
+    until(lambda: client.watches == 1)
+    leader.driver.post(m.StopAsked())
+    leader.wait_for(State.STOPPED)
+    until(lambda: client.watches == 0, "the watch goes on")
+
+
+def test_driver_passes_on_no_answer_to_what_was_given_up(
+    elect, client, engine, monkeypatch
+):
+    """Rule 11: the answer to a request that is over reaches nobody."""
+    leader = elect("a", renew_interval=0.2, request_timeout=0.1)
+    leader.wait_for(m.LeaseRenewed)
+    began, go_on = threading.Event(), threading.Event()
+    replace, passed = client.replace, []
+
+    def hang(*args, call):
+        began.set()
+        go_on.wait(PATIENCE)
+        return replace(*args, call=call)
+
+    monkeypatch.setattr(client, "replace", hang)
+    assert began.wait(PATIENCE)
+    flight = next(
+        f for f in leader.driver._calls.values() if f.call.remaining() is not None
+    )
+    until(lambda: flight.call.abandoned, "the core does not give it up")
+    monkeypatch.setattr(leader.driver, "_answer", lambda *answer: passed.append(answer))
+    stuck = engine.workers._stuck
+    go_on.set()
+    until(lambda: engine.workers._stuck < stuck, "the request does not come back")
+    assert flight not in [landed for landed, _ in passed]
+
+
+def test_driver_follows_a_watch_however_many_events_it_brings(
+    elect, client, monkeypatch
+):
+    """Fault 40: the room for events that wait is given back as they are taken."""
+    monkeypatch.setattr(driver_module, "EVENTS_AHEAD", 3)
+    client.lease = a_lease()
+    candidate = elect("a")
+    candidate.wait_for(State.WAITING)
+    for number in range(20):
+        rob(client, f"other-{number}")
+        until(
+            lambda n=number: holder_seen(candidate) == f"other-{n}", "it hears nothing"
+        )
+
+
+def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monkeypatch):
+    """Fault 11: a bounded number of events waits, whatever a server sends."""
+    monkeypatch.setattr(driver_module, "EVENTS_AHEAD", 3)
+    client.lease = a_lease()
+    rob(client, "rival")
+    candidate = elect("a", lease_duration=60, renew_deadline=40.0, renew_interval=20.0)
+    candidate.wait_for(State.WAITING)
+    until(lambda: client.watches == 1)
+    kept = []
+    monkeypatch.setattr(
+        candidate.driver, "_answer", lambda _, answer: kept.append(answer)
+    )
+    for number in range(10):
+        rob(client, f"other-{number}")
+    until(lambda: len(kept) >= 3)
+    blocked = candidate.driver._ahead
+    until(lambda: blocked._value == 0 or len(kept) > 3)
+    assert len(kept) == 3
+    blocked.release(10)  # let the reader end
+
+
+def a_lease():
+    """Give a Lease as the server has it."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": "l",
+            "namespace": "n",
+            "uid": "u-1",
+            "resourceVersion": "1",
+        },
+        "spec": {"holderIdentity": "rival", "leaseDurationSeconds": 60},
+    }
+
+
+def holder_seen(elector):
+    """Give the holder that an elector has seen last."""
+    snapshot = elector.driver.view.snapshot
+    return None if snapshot is None else snapshot.record.holder_identity
+
+
+# A core that fails ------------------------------------------------------------------
+
+
+def test_driver_says_a_word_again_that_may_not_have_been_heard(elect, monkeypatch):
+    """Fault 07: a stop that met a failure is heard all the same, by whichever core."""
+    elector = elect("a", **FAST)
+    elector.wait_for(m.LeadershipAcquired)
+    receive, failed = elector.driver._core.receive, []
+
+    def fail_once(message, *, now):
+        if isinstance(message, m.StopAsked) and not failed:
+            failed.append(message)
+            raise RuntimeError("planted")
+        return receive(message, now=now)
+
+    monkeypatch.setattr(elector.driver._core, "receive", fail_once)
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
+    assert failed
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["stopped", "started anew"])
+def test_driver_that_is_stopped_while_its_core_is_down_stays_so(
+    elect, monkeypatch, again
+):
+    """G8: the last word counts when a new core takes over: stop, or start."""
+    monkeypatch.setattr(driver_module, "REBUILD_AFTER", 0.05)
+    elector = elect("a", **FAST)
+    elector.wait_for(m.LeadershipAcquired)
+    break_core(elector, monkeypatch)
+    elector.wait_for(m.LeadershipLost)
+    elector.driver.post(m.StopAsked())
+    if again:
+        elector.driver.post(m.StartAsked())
+        assert elector.wait_for(m.LeadershipAcquired).term == 2
+    else:
+        until(lambda: elector.driver._rebuild_at is None, "there is no new core")
+        assert elector.driver.is_stopped

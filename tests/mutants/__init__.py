@@ -1,0 +1,17 @@
+"""
+Mistakes planted in engine, Lease API client, fronts and command line, one at a time.
+
+``make mutants`` plants each and runs the tests that have to notice it. The core has
+others, in tests/simulation/planted_bugs.py, which the simulator has to find.
+"""
+
+from __future__ import annotations
+
+from tests.mutants import command_line, engine, fronts, lease_api
+
+MISTAKES = [
+    *engine.MISTAKES,
+    *lease_api.MISTAKES,
+    *fronts.MISTAKES,
+    *command_line.MISTAKES,
+]

@@ -1,0 +1,241 @@
+"""Mistakes in the command line: ``run``, its keeper, the term file, ``check``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+KEEPER: Final = "cli/keeper.py"
+LINK: Final = "cli/keeper_link.py"
+SUPERVISOR: Final = "cli/run_supervisor.py"
+POLICY: Final = "cli/run_policy.py"
+HEALTH: Final = "cli/run_health.py"
+IN_COMMAND: Final = "tests/cli/test_run_command.py::"
+IN_LEADERSHIP: Final = "tests/cli/test_run_leadership.py::"
+IN_DECISIONS: Final = "tests/cli/test_run_decisions.py::"
+IN_CHECK: Final = "tests/cli/test_check.py::"
+
+MISTAKES: Final = [
+    # What the command is and how it ends -----------------------------------------------
+    Mistake(
+        name="a command that a signal ended has the signal's number as exit code",
+        file=POLICY,
+        old="return 128 - code if code < 0 else code",
+        new="return -code if code < 0 else code",
+        tests=(f"{IN_DECISIONS}test_exit_code_of_a_command_is_that_of_shells",),
+    ),
+    Mistake(
+        name="what succeeded is restarted on failure",
+        file=POLICY,
+        old='(policy == "on-failure" and code != 0)',
+        new='policy == "on-failure"',
+        tests=(f"{IN_DECISIONS}test_restart_follows_its_policy",),
+    ),
+    Mistake(
+        name="the delay before a restart does not grow",
+        file=POLICY,
+        old="min(2 * self._next, self._longest)",
+        new="self._next",
+        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+    ),
+    Mistake(
+        name="the delay before a restart grows over all bounds",
+        file=POLICY,
+        old="min(2 * self._next, self._longest)",
+        new="2 * self._next",
+        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+    ),
+    Mistake(
+        name="a signal reaches the command and not its group",
+        file=KEEPER,
+        old="os.killpg(self._child, number)",
+        new="os.kill(self._child, number)",
+        tests=(f"{IN_COMMAND}test_run_passes_signals_to_the_whole_group",),
+    ),
+    Mistake(
+        name="a command that is stopped is not woken to take its TERM",
+        file=KEEPER,
+        old="            self._forward(signal.SIGCONT)",
+        new="            pass",
+        tests=(f"{IN_COMMAND}test_run_ends_a_command_that_is_stopped",),
+        slow=True,
+    ),
+    Mistake(
+        name="the command is killed when it is told to end",
+        file=SUPERVISOR,
+        old='self._ask_to_end("signal", number, boottime() + self._plan.grace)',
+        new='self._ask_to_end("signal", number, boottime())',
+        tests=(f"{IN_COMMAND}test_run_kills_after_the_grace_period",),
+        slow=True,
+    ),
+    Mistake(
+        name="a second signal waits for the grace period, too",
+        file=SUPERVISOR,
+        old='self._ask_to_end("signal", signal.SIGKILL, boottime())',
+        new="pass",
+        tests=(f"{IN_COMMAND}test_run_kills_at_a_second_signal",),
+        slow=True,
+    ),
+    Mistake(
+        name="what a command leaves behind lives on",
+        file=KEEPER,
+        old="                self._end_leftovers()",
+        new="                pass",
+        tests=(f"{IN_COMMAND}test_run_ends_grandchildren_that_forked_twice",),
+        slow=True,
+    ),
+    Mistake(
+        name="signals that were ignored reach the command",
+        file=KEEPER,
+        old="action = signal.SIG_IGN if number in kept else signal.SIG_DFL",
+        new="action = signal.SIG_DFL",
+        tests=(
+            f"{IN_COMMAND}test_run_starts_its_command_with_the_signals_that_it_had",
+        ),
+        slow=True,
+    ),
+    # Limits and guards ------------------------------------------------------------------
+    Mistake(
+        name="the command outlives its keeper",
+        file=KEEPER,
+        old="            die_with_parent(signal.SIGKILL)",
+        new="            pass",
+        tests=(
+            f"{IN_COMMAND}test_run_frozen_with_its_keeper_killed_leaves_no_command",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="who escapes from the group by forking twice is not found",
+        file=KEEPER,
+        old="        become_subreaper()\n",
+        new="",
+        tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
+        slow=True,
+    ),
+    Mistake(
+        name="the keeper of a run that was killed waits for its command",
+        file=KEEPER,
+        old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
+        new="            pass",
+        tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
+        slow=True,
+    ),
+    Mistake(
+        name="run waits for a keeper that does not answer",
+        file=SUPERVISOR,
+        old="        if last is None or boottime() < last + KEEPER_PATIENCE:",
+        new="        if True:",
+        tests=(f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",),
+        slow=True,
+    ),
+    Mistake(
+        name="a lost term does not end the command",
+        file=SUPERVISOR,
+        old="if self._ending is None and work.term.is_lost:",
+        new="if False:",
+        tests=(
+            f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="--on-loss=exit contends again",
+        file=SUPERVISOR,
+        old='elif lost and self._plan.on_loss == "exit":',
+        new="elif False:",
+        tests=(
+            f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the command and its keeper do not hear of renewals",
+        file=SUPERVISOR,
+        old="            self._link.extend(limits)",
+        new="            pass",
+        tests=(f"{IN_LEADERSHIP}test_run_tells_its_command_of_each_renewal",),
+        slow=True,
+    ),
+    # Health --------------------------------------------------------------------------
+    Mistake(
+        name="one failed check makes a leader unhealthy",
+        file=HEALTH,
+        old="if self._failures >= self._plan.threshold:",
+        new="if self._failures:",
+        tests=(f"{IN_DECISIONS}test_leader_is_unfit_after_failures_in_a_row",),
+    ),
+    Mistake(
+        name="failures count though they are not in a row",
+        file=HEALTH,
+        old="            self._failures, self._healthy, self._proved = 0, True, True",
+        new="            self._healthy, self._proved = True, True",
+        tests=(f"{IN_DECISIONS}test_leader_is_unfit_after_failures_in_a_row",),
+    ),
+    Mistake(
+        name="a candidate is fit before it was ever checked",
+        file=HEALTH,
+        old="        self._healthy = not plan.always",
+        new="        self._healthy = True",
+        tests=(f"{IN_DECISIONS}test_candidate_is_fit_only_after_its_first_success",),
+    ),
+    Mistake(
+        name="a command that starts is unhealthy at once",
+        file=HEALTH,
+        old="        if young:\n            return",
+        new="        if False:\n            return",
+        tests=(f"{IN_DECISIONS}test_command_may_fail_its_checks_while_it_starts",),
+    ),
+    Mistake(
+        name="nobody leads for ever where all are unhealthy",
+        file=HEALTH,
+        old="            self._desperate = True",
+        new="            pass",
+        tests=(
+            f"{IN_DECISIONS}test_unhealthy_candidate_contends_when_nobody_led_for_long",
+        ),
+    ),
+    Mistake(
+        name="a check that hangs is waited for",
+        file=HEALTH,
+        old="        code = process.wait(timeout)",
+        new="        code = process.wait(timeout + 60)",
+        tests=(f"{IN_DECISIONS}test_health_command_that_hangs_has_failed",),
+        slow=True,
+    ),
+    # What the command is told --------------------------------------------------------
+    Mistake(
+        name="check says yes though less time is left than is needed",
+        file="cli/check.py",
+        old="enough = left > 0 and left >= seconds",
+        new="enough = left > 0",
+        tests=(f"{IN_CHECK}test_check_asks_for_the_time_that_is_needed",),
+    ),
+    Mistake(
+        name="check says yes when the term is over and no time is needed",
+        file="cli/check.py",
+        old="enough = left > 0 and left >= seconds",
+        new="enough = left >= seconds or seconds == 0",
+        tests=(f"{IN_CHECK}test_check_asks_for_the_time_that_is_needed",),
+    ),
+    Mistake(
+        name="a Lease is freed under its holder's feet without --force",
+        file="cli/release.py",
+        old="if not force:",
+        new="if False:",
+        tests=(
+            "tests/cli/test_asking.py::test_release_without_force_says_what_to_do_first",
+        ),
+    ),
+    Mistake(
+        name="--yes frees the Lease of a holder that may live",
+        file="cli/release.py",
+        old="    if yes and two_may_work:\n        return",
+        new="    if yes:\n        return",
+        tests=(
+            "tests/cli/test_asking.py::test_release_says_that_a_living_holder_is_alive",
+        ),
+        slow=True,
+    ),
+]

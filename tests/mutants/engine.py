@@ -1,0 +1,423 @@
+"""Mistakes in the engine: its thread and queue, the driver, workers, requests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+ENGINE: Final = "engine/engine.py"
+DRIVER: Final = "engine/driver.py"
+WORKERS: Final = "engine/workers.py"
+REQUESTS: Final = "engine/requests.py"
+IN_ENGINE: Final = "tests/engine/test_engine.py::"
+IN_WAKING: Final = "tests/engine/test_waking.py::"
+IN_WORKERS: Final = "tests/engine/test_workers.py::"
+IN_DRIVER: Final = "tests/engine/test_driver.py::"
+
+MISTAKES: Final = [
+    # Thread, queue and timers ------------------------------------------------------
+    Mistake(
+        name="the newest word is taken first",
+        file=ENGINE,
+        old="queue.SimpleQueue[tuple[Driver, Input]] = queue.SimpleQueue()",
+        new="queue.LifoQueue[tuple[Driver, Input]] = queue.LifoQueue()",
+        tests=(
+            f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",
+        ),
+    ),
+    Mistake(
+        name="what is due comes before the news that are there already",
+        file=ENGINE,
+        old="MOST_NEWS: Final = 50",
+        new="MOST_NEWS: Final = 0",
+        tests=(
+            f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",
+        ),
+    ),
+    Mistake(
+        name="the engine of a leader sleeps until its next timer, however far it is",
+        file=ENGINE,
+        old="wait = min(wait, driver.settings.stop_budget / 2)",
+        new="wait = min(wait, LONGEST_WAIT)",
+        tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="nobody looks at the clocks of leaders when the engine wakes",
+        file=ENGINE,
+        old="and not belief.holds(now)",
+        new="and False",
+        tests=(
+            f"{IN_WAKING}test_engine_looks_at_the_clocks_of_a_leader_at_each_waking",
+        ),
+    ),
+    Mistake(
+        name="the engine does not note who leads",
+        file=ENGINE,
+        old="            self._in_term.add(driver)",
+        new="            pass",
+        tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="the engine takes whoever leads no more for a leader",
+        file=ENGINE,
+        old="            self._in_term.discard(driver)",
+        new="            pass",
+        tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="timers are waited for on the clock that stands still in suspend",
+        file=ENGINE,
+        old="max(0.0, self._timers[0][0] - self._clock.now().boottime)",
+        new="max(0.0, self._timers[0][0] - self._clock.now().monotonic)",
+        tests=(f"{IN_WAKING}test_engine_waits_for_its_next_timer_by_the_boottime",),
+    ),
+    Mistake(
+        name="a timer is due by the clock that stands still in suspend",
+        file=ENGINE,
+        old="self._timers[0][0] <= now.boottime",
+        new="self._timers[0][0] <= now.monotonic",
+        tests=(f"{IN_WAKING}test_engine_waits_for_its_next_timer_by_the_boottime",),
+    ),
+    Mistake(
+        name="a timer that was taken back is due all the same",
+        file=ENGINE,
+        old="            if self._due.get(driver) == deadline:\n                del self._due[driver]\n",
+        new="            if True:\n                self._due.pop(driver, None)\n",
+        tests=(f"{IN_WAKING}test_engine_steps_nobody_for_a_timer_that_was_taken_back",),
+    ),
+    Mistake(
+        name="a driver that failed is not called again, though its timer is lost",
+        file=ENGINE,
+        old="            self.post(driver, None)  # or its timer would be lost",
+        new="            pass",
+        tests=(f"{IN_WAKING}test_engine_calls_a_driver_again_that_failed",),
+    ),
+    Mistake(
+        name="the engine does not rest after a driver that fails again and again",
+        file=ENGINE,
+        old="                if self._failed:\n                    break",
+        new="                if False:\n                    break",
+        tests=(
+            f"{IN_ENGINE}test_engine_rests_after_a_driver_that_fails_again_and_again",
+        ),
+    ),
+    Mistake(
+        name="idle connections stay open after the last elector that used them",
+        file=ENGINE,
+        old="                client.close_idle()",
+        new="                pass",
+        tests=(f"{IN_WAKING}test_engine_closes_idle_connections_after_the_last_one",),
+    ),
+    Mistake(
+        name="idle connections are closed while another elector uses them",
+        file=ENGINE,
+        old="d.client is not client for d in self._running",
+        new="True for d in self._running",
+        tests=(f"{IN_WAKING}test_engine_closes_idle_connections_after_the_last_one",),
+    ),
+    Mistake(
+        name="a child process keeps the engine of its parent, whose thread is not there",
+        file=ENGINE,
+        old="        engine, _engine = _engine, None",
+        new="        engine = _engine",
+        tests=(f"{IN_ENGINE}test_engine_of_a_child_process_is_its_own",),
+    ),
+    Mistake(
+        name="CLOCK_BOOTTIME is never read, so that a suspend does not count",
+        file="engine/clocks.py",
+        old='_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)',
+        new="_BOOTTIME = None",
+        tests=(
+            "tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",
+        ),
+    ),
+    # The driver: questions ---------------------------------------------------------
+    Mistake(
+        name="a term that a clock has ended comes back when the clock steps back",
+        file=DRIVER,
+        old="            self._ended_term = belief.term",
+        new="            pass",
+        tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
+    ),
+    Mistake(
+        name="questions are answered by the clock of the engine's last step",
+        file=DRIVER,
+        old="        left = belief.remaining(self.clock.now())",
+        new="        left = belief.remaining(self._view.changed_at)",
+        tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
+    ),
+    Mistake(
+        name="the core is not told of an end that only a question saw",
+        file=DRIVER,
+        old="            self._engine.post(self, m.LossSeen(term=belief.term))",
+        new="            pass",
+        tests=(f"{IN_DRIVER}test_driver_tells_the_core_of_an_end_that_a_question_saw",),
+    ),
+    Mistake(
+        name="a question that a renewal overtook ends the term",
+        file=DRIVER,
+        old="                newest is not None\n                and newest is not belief",
+        new="                newest is not None\n                and newest is belief",
+        tests=(f"{IN_DRIVER}test_driver_ends_no_term_that_was_renewed_in_between",),
+    ),
+    Mistake(
+        name="a child process believes what its parent may believe",
+        file=DRIVER,
+        old="if belief.term <= self._ended_term or self.forked:",
+        new="if belief.term <= self._ended_term:",
+        tests=(f"{IN_ENGINE}test_driver_in_a_child_process_never_leads",),
+    ),
+    Mistake(
+        name="a child process may post words to an engine that is not there",
+        file=DRIVER,
+        old="        if self.forked:\n            raise ProtocolMisuseError(",
+        new="        if False:\n            raise ProtocolMisuseError(",
+        tests=(f"{IN_ENGINE}test_driver_in_a_child_process_never_leads",),
+    ),
+    Mistake(
+        name="a term is asked about and the newest one answers",
+        file=DRIVER,
+        old="if deadline is None or deadline.term != term:",
+        new="if deadline is None:",
+        tests=(f"{IN_DRIVER}test_driver_says_of_a_former_term_that_it_is_over",),
+    ),
+    # The driver: inputs and outputs ------------------------------------------------
+    Mistake(
+        name="an answer to a former core's request is taken for that of another",
+        file=DRIVER,
+        old="if self._calls.get(answer.request_id) is not landed.flight:",
+        new="if answer.request_id not in self._calls:",
+        tests=(f"{IN_ENGINE}test_driver_takes_no_answer_that_a_former_core_asked_for",),
+        slow=True,
+    ),
+    Mistake(
+        name="the reader of a watch waits for ever after a thousand events",
+        file=DRIVER,
+        old="            self._ahead.release()",
+        new="            pass",
+        tests=(
+            f"{IN_DRIVER}test_driver_follows_a_watch_however_many_events_it_brings",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="events of a watch pile up before an engine that is busy",
+        file=DRIVER,
+        old="            self._ahead.acquire()",
+        new="            pass",
+        tests=(f"{IN_DRIVER}test_reader_of_a_watch_waits_for_an_engine_that_is_busy",),
+    ),
+    Mistake(
+        name="the end of work is taken again, when it is said again",
+        file=DRIVER,
+        old="if isinstance(message, m.WorkEnded) and message.term <= self._ended_work:",
+        new="if False:",
+        tests=(
+            f"{IN_ENGINE}test_driver_takes_the_end_of_work_once_however_often_it_is_said",
+        ),
+    ),
+    Mistake(
+        name="a step-down that comes after a stop is refused as a defect",
+        file=DRIVER,
+        old="elif isinstance(message, m.StepDownAsked) and self._core.state is State.STOPPED:",
+        new="elif False:",
+        tests=(
+            f"{IN_ENGINE}test_driver_ignores_a_step_down_that_comes_after_the_stop",
+        ),
+    ),
+    Mistake(
+        name="an event is told before the state that it led to can be seen",
+        file=DRIVER,
+        old="        self._look()\n        self._orders.popleft()  # not before",
+        new="        self._orders.popleft()  # not before",
+        tests=(f"{IN_DRIVER}test_driver_shows_the_state_before_it_tells_of_it",),
+    ),
+    Mistake(
+        name="the reason of a loss is known only after its event",
+        file=DRIVER,
+        old="                self._lost = (event.term + self._first_term, event.reason)",
+        new="                pass",
+        tests=(f"{IN_DRIVER}test_driver_shows_the_state_before_it_tells_of_it",),
+    ),
+    Mistake(
+        name="a word that failed on its way is not said again",
+        file=DRIVER,
+        old="        self._unheard.appendleft(message)\n",
+        new="",
+        tests=(
+            f"{IN_DRIVER}test_driver_says_a_word_again_that_may_not_have_been_heard",
+        ),
+        slow=True,
+    ),
+    # The driver: requests ----------------------------------------------------------
+    Mistake(
+        name="a request that was given up before its thread was free is made all the same",
+        file=DRIVER,
+        old="        if not flight.take_off():\n            return\n        settings =",
+        new="        flight.take_off()\n        settings =",
+        tests=(
+            f"{IN_ENGINE}test_engine_makes_no_request_that_was_given_up_before_its_thread_was_free",
+        ),
+    ),
+    Mistake(
+        name="a request has no deadline on its way",
+        file=DRIVER,
+        old="flight = Flight(Call(deadline=request.deadline), stuck=workers.note_stuck)",
+        new="flight = Flight(Call(), stuck=workers.note_stuck)",
+        tests=(f"{IN_DRIVER}test_driver_gives_each_request_the_deadline_of_the_core",),
+    ),
+    Mistake(
+        name="a request that the core gave up goes on",
+        file=DRIVER,
+        old="        if flight is not None:\n            flight.abandon()",
+        new="        if flight is not None:\n            pass",
+        tests=(f"{IN_DRIVER}test_driver_ends_the_watch_of_an_elector_that_stops",),
+    ),
+    Mistake(
+        name="an answer that came after its request was given up is passed on",
+        file=DRIVER,
+        old="        if flight.land():\n            self._answer(flight, answer)",
+        new="        flight.land()\n        self._answer(flight, answer)",
+        tests=(f"{IN_DRIVER}test_driver_passes_on_no_answer_to_what_was_given_up",),
+    ),
+    # The driver: a core that fails --------------------------------------------------
+    Mistake(
+        name="a new core begins a term while the work of the old one runs",
+        file=DRIVER,
+        old="        if self._work_term is not None:\n            return  # G4",
+        new="        if False:\n            return  # G4",
+        tests=(
+            f"{IN_ENGINE}test_engine_begins_no_term_while_work_of_a_failed_core_runs",
+        ),
+    ),
+    Mistake(
+        name="a new core is not told that the application is stuck",
+        file=DRIVER,
+        old="        if not self._alive:",
+        new="        if False:",
+        tests=(
+            f"{IN_ENGINE}test_engine_tells_a_new_core_that_the_application_is_stuck",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a new core contends though its elector was to stay out",
+        file=DRIVER,
+        old="            if left > 0.0:\n                core.receive(m.StepDownAsked",
+        new="            if False:\n                core.receive(m.StepDownAsked",
+        tests=(f"{IN_ENGINE}test_engine_tells_a_new_core_to_stay_out",),
+        slow=True,
+    ),
+    Mistake(
+        name="the terms of a new core are numbered from 1 again",
+        file=DRIVER,
+        old="max(self._newest_term, shown.term if shown else 0)",
+        new="0",
+        tests=(f"{IN_ENGINE}test_engine_replaces_a_core_that_cannot_even_fail",),
+        slow=True,
+    ),
+    Mistake(
+        name="nobody is told of the loss of a term whose core was replaced",
+        file=DRIVER,
+        old="        if self._open_term is not None:\n            self._lost",
+        new="        if False:\n            self._lost",
+        tests=(f"{IN_ENGINE}test_engine_replaces_a_core_that_cannot_even_fail",),
+        slow=True,
+    ),
+    Mistake(
+        name="an elector that was stopped while its core was down starts again",
+        file=DRIVER,
+        old="                self._started = False",
+        new="                pass",
+        tests=(
+            f"{IN_DRIVER}test_driver_that_is_stopped_while_its_core_is_down_stays_so",
+        ),
+    ),
+    # Workers and requests ------------------------------------------------------------
+    Mistake(
+        name="a request that was given up takes off",
+        file=WORKERS,
+        old="            if self._phase is not _Phase.WAITING:",
+        new="            if self._phase is _Phase.FLYING:",
+        tests=(f"{IN_WORKERS}test_request_that_was_given_up_first_never_begins",),
+    ),
+    Mistake(
+        name="a request that was given up under way counts when it comes back",
+        file=WORKERS,
+        old="        self._stuck(-1)\n        return False",
+        new="        self._stuck(-1)\n        return True",
+        tests=(
+            f"{IN_WORKERS}test_request_that_was_given_up_under_way_is_ended_and_not_answered",
+        ),
+    ),
+    Mistake(
+        name="the socket of a request that was given up stays open",
+        file=WORKERS,
+        old="            self.call.abandon()",
+        new="            pass",
+        tests=(
+            f"{IN_WORKERS}test_request_that_was_given_up_under_way_is_ended_and_not_answered",
+        ),
+    ),
+    Mistake(
+        name="a request waits for threads that all hang",
+        file=WORKERS,
+        old="            if self._threads > self._stuck:",
+        new="            if True:",
+        tests=(
+            f"{IN_WORKERS}test_requests_that_hang_leave_room_for_others_up_to_a_bound",
+        ),
+    ),
+    Mistake(
+        name="requests that hang take the threads of all others",
+        file=WORKERS,
+        old="self._threads - self._stuck < LIMIT",
+        new="self._threads < LIMIT",
+        tests=(
+            f"{IN_WORKERS}test_requests_that_hang_leave_room_for_others_up_to_a_bound",
+        ),
+    ),
+    Mistake(
+        name="each request has a thread of its own",
+        file=WORKERS,
+        old="self._threads - self._stuck < LIMIT",
+        new="True",
+        tests=(f"{IN_WORKERS}test_requests_that_come_back_share_a_few_threads",),
+    ),
+    Mistake(
+        name="a write whose outcome is unknown is taken for one that was refused",
+        file=REQUESTS,
+        old="message=str(error))\n        case r.Unknown(error=error):",
+        new="message=str(error))\n        case r.Gone(error=error):",
+        tests=("tests/engine/test_requests.py",),
+    ),
+    Mistake(
+        name="a conflict of a write is taken for a refusal",
+        file=REQUESTS,
+        old="case r.Conflict(error=error) | r.AlreadyExists(error=error):",
+        new="case r.AlreadyExists(error=error):",
+        tests=("tests/engine/test_requests.py",),
+    ),
+    Mistake(
+        name="a write that finds no Lease is taken for a refusal",
+        file=REQUESTS,
+        old="        case r.NotFound(error=error):\n            # The Lease is gone",
+        new="        case r.Gone(error=error):\n            # The Lease is gone",
+        tests=("tests/engine/test_requests.py",),
+    ),
+    Mistake(
+        name="a missing namespace is taken for a missing Lease",
+        file=REQUESTS,
+        old="        case r.NotFound():",
+        new="        case r.NotFound() | r.NamespaceMissing():",
+        tests=("tests/engine/test_requests.py",),
+    ),
+    Mistake(
+        name="a worker that failed is taken for a write that was not applied",
+        file=REQUESTS,
+        old="return m.OutcomeUnknown(request_id=number, error=wrapped)",
+        new="return m.RequestFailed(request_id=number, error=wrapped)",
+        tests=("tests/engine/test_requests.py",),
+    ),
+]

@@ -1,0 +1,449 @@
+"""Mistakes in both fronts: lives, scopes, terms, handlers, signals, the exit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+IN_WORK: Final = "tests/fronts/test_work.py::"
+IN_ELECTIONS: Final = "tests/fronts/test_elections.py::"
+IN_FAULTS: Final = "tests/fronts/test_faults.py::"
+IN_HANDLERS: Final = "tests/fronts/test_handlers.py::"
+IN_SCOPES: Final = "tests/fronts/test_scopes.py::"
+IN_SIGNALS: Final = "tests/fronts/test_signals.py::"
+IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
+IN_AUTO_CLOSE: Final = "tests/fronts/test_auto_close.py::"
+BY_THE_CLOCK: Final = (
+    f"{IN_ELECTIONS}test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine"
+)
+
+MISTAKES: Final = [
+    # What runs of a term ---------------------------------------------------------------
+    Mistake(
+        name="a term that is lost takes new work",
+        file="work.py",
+        old="            taken = self._phase is _OPEN",
+        new="            taken = self._phase is not _CLOSED",
+        tests=(f"{IN_WORK}test_lost_term_takes_no_new_work",),
+    ),
+    Mistake(
+        name="a term whose last scope has ended takes new work",
+        file="work.py",
+        old="            taken = self._phase is _OPEN",
+        new="            taken = self._phase in (_OPEN, _CLOSED)",
+        tests=(f"{IN_WORK}test_term_whose_last_scope_has_ended_takes_no_new_work",),
+    ),
+    Mistake(
+        name="a hold that ends twice counts twice",
+        file="work.py",
+        old="                del self._holds[hold]\n                self._scopes -= hold.is_scope",
+        new=(
+            "                del self._holds[hold]\n"
+            "            self._scopes -= hold.is_scope"
+        ),
+        tests=(f"{IN_WORK}test_hold_that_ends_twice_counts_once",),
+    ),
+    Mistake(
+        name="the work of a term counts as ended while some of it runs",
+        file="work.py",
+        old="            if self._phase is not _LOST or self._holds:",
+        new="            if self._phase is not _LOST:",
+        tests=(f"{IN_WORK}test_work_of_a_lost_term_ends_with_its_last_hold",),
+    ),
+    Mistake(
+        name="the work of a term counts as ended before the term is lost",
+        file="work.py",
+        old="            if self._phase is not _LOST or self._holds:",
+        new="            if self._holds:",
+        tests=(
+            f"{IN_WORK}test_work_that_has_ended_is_over_at_the_loss_and_not_before",
+        ),
+    ),
+    Mistake(
+        name="the loss cancels nobody",
+        file="work.py",
+        old="                hold.cancel()",
+        new="                pass",
+        tests=(f"{IN_WORK}test_lost_term_cancels_what_runs_and_nothing_else",),
+    ),
+    Mistake(
+        name="a term goes on after its last scope",
+        file="work.py",
+        old="                self._phase = _CLOSED",
+        new="                pass",
+        tests=(f"{IN_WORK}test_term_whose_last_scope_has_ended_takes_no_new_work",),
+    ),
+    Mistake(
+        name="the end of work that was cut off is not said again",
+        file="work.py",
+        old="        if over:\n            self._ended(self.term)",
+        new="        if over:\n            pass",
+        tests=(f"{IN_WORK}test_end_of_work_is_said_again_when_asked_for",),
+    ),
+    # Events and handlers ------------------------------------------------------------
+    Mistake(
+        name="events come in the wrong order",
+        file="mailbox.py",
+        old="self._letters.popleft()",
+        new="self._letters.pop()",
+        tests=(f"{IN_WORK}test_letters_come_in_their_order",),
+    ),
+    Mistake(
+        name="acquired and lost events are dropped when many events wait",
+        file="mailbox.py",
+        old="if not vital and self.is_full:",
+        new="if self.is_full:",
+        tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
+    ),
+    Mistake(
+        name="events pile up before a handler that is stuck",
+        file="mailbox.py",
+        old="if not vital and self.is_full:",
+        new="if False:",
+        tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
+    ),
+    Mistake(
+        name="a lost handler that is never called holds the Lease for ever",
+        file="mailbox.py",
+        old="            letter.hold.end()",
+        new="            pass",
+        tests=(f"{IN_WORK}test_dropped_letters_hold_up_nothing",),
+    ),
+    Mistake(
+        name="the Lease is released while lost handlers run",
+        file="life.py",
+        old='lost = work.hold_late("a handler of leadership_lost", home=self._home)',
+        new="pass",
+        tests=(f"{IN_HANDLERS}test_lost_handler_holds_up_the_release",),
+    ),
+    Mistake(
+        name="an acquired handler that is a coroutine is not awaited before the release",
+        file="loop_courier.py",
+        old="        place = Place(self._life, work=letter.work, is_scope=False)\n        task =",
+        new=(
+            "        hold.end()\n"
+            "        place = Place(self._life, work=letter.work, is_scope=False)\n"
+            "        task ="
+        ),
+        tests=(
+            f"{IN_HANDLERS}test_asyncio_handler_that_is_a_coroutine_is_awaited_or_is_work",
+        ),
+    ),
+    Mistake(
+        name="an acquired handler that is a coroutine is not cancelled by the loss",
+        file="loop_courier.py",
+        old="cancel=cancel, home=self.home)",
+        new="cancel=None, home=self.home)",
+        tests=(
+            f"{IN_HANDLERS}test_asyncio_handler_that_is_a_coroutine_is_awaited_or_is_work",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a handler that raises keeps the next one from being called",
+        file="thread_courier.py",
+        old=(
+            "                except BaseException as error:  # noqa: BLE001 - sys.exit() in "
+            "a handler must not end this thread\n"
+            "                    teller.raised(handler, letter.event, error)"
+        ),
+        new=(
+            "                except BaseException as error:\n"
+            "                    teller.raised(handler, letter.event, error)\n"
+            "                    break"
+        ),
+        tests=(f"{IN_HANDLERS}test_handler_that_raises_harms_nothing[threads]",),
+    ),
+    # Belief -------------------------------------------------------------------------
+    Mistake(
+        name="whoever gave leadership up leads until the engine hears of it",
+        file="outlook.py",
+        old="belief.term > self._given_up",
+        new="belief.term > 0",
+        tests=(
+            f"{IN_FAULTS}test_thread_elector_leads_no_more_before_the_engine_heard_of_it",
+        ),
+    ),
+    Mistake(
+        name="a term is lost only when the engine says so",
+        file="leadership.py",
+        old="return self._reason is not None or self.remaining() <= 0.0",
+        new="return self._reason is not None",
+        tests=(f"{IN_WORK}test_term_is_lost_by_the_clock_alone",),
+    ),
+    Mistake(
+        name="a term that was lost comes back to life when there is time left",
+        file="leadership.py",
+        old="return self._reason is not None or self.remaining() <= 0.0",
+        new="return self.remaining() <= 0.0",
+        tests=(f"{IN_WORK}test_term_that_was_lost_stays_so_whatever_time_is_left",),
+    ),
+    Mistake(
+        name="ensure() is content with any time that is left",
+        file="leadership.py",
+        old="        if not left >= seconds:",
+        new="        if not left > 0.0:",
+        tests=(f"{IN_WORK}test_ensure_asks_for_the_time_that_is_needed",),
+    ),
+    Mistake(
+        name="the elector's ensure() is content with any time that is left",
+        file="front.py",
+        old="        if not left >= seconds:",
+        new="        if not left > 0.0:",
+        tests=(f"{IN_ELECTIONS}test_elector_ensures_the_time_that_is_needed",),
+    ),
+    Mistake(
+        name="a scope enters a term that the clock has ended",
+        file="life.py",
+        old="if present is not None and self.current_leader() and present.work.take(hold):",
+        new="if present is not None and present.work.take(hold):",
+        tests=(f"{IN_ELECTIONS}test_scope_enters_no_term_that_the_clock_has_ended",),
+    ),
+    # Scopes ---------------------------------------------------------------------------
+    Mistake(
+        name="an asyncio scope does not look at the clock itself",
+        file="elector.py",
+        old="        self._look_in(self._term.remaining())\n        return present.term",
+        new='        self._look_in(float("inf"))\n        return present.term',
+        tests=(
+            f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an asyncio scope looks at the clock once, whatever was renewed since",
+        file="elector.py",
+        old="            self._look_in(left)",
+        new="            pass",
+        tests=(
+            f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_after_renewals",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="who waits for the loss on an event loop needs the engine",
+        file="elector.py",
+        old='self.is_set, timeout, "", look_in=look_in)',
+        new='self.is_set, timeout, "")',
+        tests=(f"{BY_THE_CLOCK}[asyncio]",),
+        slow=True,
+    ),
+    Mistake(
+        name="who waits for the loss on a thread needs the engine",
+        file="sync.py",
+        old='self.is_set, timeout, "", look_in=look_in)',
+        new='self.is_set, timeout, "")',
+        tests=(f"{BY_THE_CLOCK}[threads]",),
+        slow=True,
+    ),
+    Mistake(
+        name="an asyncio scope whose term is lost ends as if nothing had been",
+        file="elector.py",
+        old="            raise term.loss() from error",
+        new="            pass",
+        tests=(f"{IN_SCOPES}test_asyncio_scope_ends_as_the_page_says",),
+    ),
+    Mistake(
+        name="a thread's scope whose term is lost ends as if nothing had been",
+        file="sync.py",
+        old="            raise term.loss()",
+        new="            pass",
+        tests=(f"{IN_SCOPES}test_thread_scope_ends_as_the_page_says",),
+    ),
+    Mistake(
+        name="a cancellation from outside is lost with that of the loss",
+        file="elector.py",
+        old="outside = self._cancelled and self._task.uncancel() > self._cancelling",
+        new="outside = self._cancelled and self._task.uncancel() < 0",
+        tests=(f"{IN_SCOPES}test_asyncio_scope_ends_as_the_page_says",),
+    ),
+    Mistake(
+        name="the cleanup of a cancelled body is cut when leadership is given up",
+        file="elector.py",
+        old="        if self._is_ending() and self._put_off is None:",
+        new="        if False:",
+        tests=(
+            f"{IN_CANCELLATION}test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up",
+        ),
+    ),
+    Mistake(
+        name="a body that swallowed one cancellation is never cancelled again",
+        file="elector.py",
+        old="            self._put_off = self._loop.call_later(pause, self._cancel)\n",
+        new="",
+        tests=(
+            f"{IN_CANCELLATION}test_body_that_works_on_is_cancelled_within_the_stop_budget",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the last scope of a term does not end it",
+        file="life.py",
+        old="            self._post(m.EndAsked(term=number))",
+        new="            pass",
+        tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
+        slow=True,
+    ),
+    # Lives ----------------------------------------------------------------------------
+    Mistake(
+        name="stop() waits for a later life",
+        file="outlook.py",
+        old="return not self._started or self._number != number",
+        new="return not self._started",
+        tests=(
+            "tests/fronts/test_starting.py::test_stop_waits_for_its_own_life_alone",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a stop in the middle of start() is lost",
+        file="life.py",
+        old=(
+            "        if self._stopping:\n"
+            "            # Said by a signal handler in the middle of this, so perhaps too early."
+        ),
+        new=(
+            "        if False:\n"
+            "            # Said by a signal handler in the middle of this, so perhaps too early."
+        ),
+        tests=(
+            "tests/fronts/test_starting.py::test_stop_in_the_middle_of_start_is_not_lost",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="signals are caught only when the Lease may be held already",
+        file="life.py",
+        old=(
+            "                shared_exits().watch(self)\n"
+            "                deaf = self.settings.auto_close and not "
+            "shared_auto_close().watch(self)\n"
+            "                self._connect()"
+        ),
+        new=(
+            "                shared_exits().watch(self)\n"
+            "                self._connect()\n"
+            "                deaf = self.settings.auto_close and not "
+            "shared_auto_close().watch(self)"
+        ),
+        tests=(
+            "tests/fronts/test_starting.py::test_signals_are_caught_before_the_lease_can_be_held",
+        ),
+    ),
+    Mistake(
+        name="credentials that cannot be read are looked for once",
+        file="life.py",
+        old="        self._retry = shared_chores().call_later(pause, self._connect_again)",
+        new="        self._retry = Timer(self._connect_again)",
+        tests=(
+            (
+                "tests/fronts/test_credentials.py::"
+                "test_unforeseen_error_in_finding_credentials_is_told_and_tried_again"
+            ),
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an election that was stuck in an earlier life is so in the next one",
+        file="life.py",
+        old="            self._driver.post(m.LivenessReported(alive=True))",
+        new="            pass",
+        tests=(
+            f"{IN_FAULTS}test_elector_contends_in_a_new_life_though_the_application_was_stuck",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an application that is stuck counts as well",
+        file="liveness.py",
+        old="            stuck = time.monotonic() - self._alive_at >= self._limit",
+        new="            stuck = False",
+        tests=(f"{IN_FAULTS}test_thread_liveness_that_fails_gives_the_lease_up",),
+        slow=True,
+    ),
+    # Signals and the exit --------------------------------------------------------------
+    Mistake(
+        name="a signal is passed on while electors still stop",
+        file="signals.py",
+        old="            elif not self._closing or (",
+        new="            elif self._closing is not None or (",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",
+        ),
+    ),
+    Mistake(
+        name="a signal is passed on before the electors were asked to stop",
+        file="signals.py",
+        old="            elif not asked:",
+        new="            elif False:",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_before_the_electors_were_asked",
+        ),
+    ),
+    Mistake(
+        name="a signal is passed on twice",
+        file="signals.py",
+        old="                if not sent and (",
+        new="                if True and (",
+        tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
+    ),
+    Mistake(
+        name="an elector that began after a signal is not asked to stop by the next one",
+        file="signals.py",
+        old="            asked = tuple(self._watched - self._closing)",
+        new="            asked = () if self._closing else tuple(self._watched)",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_stops_an_elector_that_began_while_an_older_one_still_stops",
+        ),
+    ),
+    Mistake(
+        name="a signal that the parent process had ignored is caught",
+        file="signals.py",
+        old="if earlier in (self._on_signal, signal.SIG_IGN, None):",
+        new="if earlier in (self._on_signal, None):",
+        tests=(f"{IN_SIGNALS}test_signal_that_was_ignored_stays_ignored",),
+    ),
+    Mistake(
+        name="the handler that was there before is not called",
+        file="signals.py",
+        old="                earlier(number, frame)\n            finally:",
+        new="                pass\n            finally:",
+        tests=(f"{IN_SIGNALS}test_signal_calls_the_earlier_handler_at_once",),
+        slow=True,
+    ),
+    Mistake(
+        name="a program of events releases at once after a signal",
+        file="life.py",
+        old="            wait = work.hold_late(AFTER_SIGNAL)",
+        new='            wait = Hold("nothing")',
+        tests=(
+            f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter releases under work that runs",
+        file="life.py",
+        old="return idle or cut or hold.what == AFTER_SIGNAL",
+        new="return True",
+        tests=(
+            "tests/fronts/test_exits.py::test_exit_does_not_release_under_work_that_runs",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter stops nobody",
+        file="exits.py",
+        old="        waited_for = {elector for elector in leaving if elector.on_exit()}",
+        new="        waited_for = set(leaving[:0])",
+        tests=("tests/fronts/test_exits.py::test_exit_releases_when_the_work_is_over",),
+    ),
+    Mistake(
+        name="a child process stops the elector of its parent when it exits",
+        file="exits.py",
+        old="            return  # a child process that leaves by sys.exit()",
+        new="            pass",
+        tests=(
+            "tests/fronts/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
+        ),
+    ),
+]

@@ -1,0 +1,138 @@
+"""Planted mistakes: each has its place and its tests; what counts as found is checked."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.mutants import MISTAKES
+from tests.mutants.__main__ import Finding, chosen, read_report, table
+from tests.mutants.mistakes import PACKAGE, ROOT, LostPlaceError, Mistake
+
+AREAS = {"engine": 25, "lease_api": 25, "fronts": 25, "command line": 15}
+"""How many mistakes each part has at least."""
+
+
+@cache
+def named_in(file):
+    """Give the names of the tests in a file."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    return {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_planted_mistake_has_its_place_and_its_tests(mistake):
+    """Its text occurs once, what it becomes can be compiled, and its tests are there."""
+    path = ROOT / "src" / PACKAGE / mistake.file
+    right = path.read_text(encoding="utf-8")
+    planted = mistake.plant(right)
+    assert planted != right
+    compile(planted, path, "exec")
+    assert mistake.tests
+    for test in mistake.tests:
+        file, _, rest = test.partition("::")
+        name = rest.partition("[")[0]
+        assert not name or name in named_in(file), f"{test} is not there any more"
+
+
+def test_planted_mistakes_are_many_and_have_names_of_their_own():
+    """No two are called the same, and no part of the package is left out."""
+    names = Counter(mistake.name for mistake in MISTAKES)
+    assert [name for name, times in names.items() if times > 1] == []
+    counted = Counter(mistake.area for mistake in MISTAKES)
+    assert set(counted) == set(AREAS)
+    assert all(counted[area] >= least for area, least in AREAS.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "times"), [("x = 1\n", 0), ("y = 2\ny = 2\n", 2)], ids=["gone", "twice"]
+)
+def test_mistake_that_lost_its_place_is_said_loudly(text, times):
+    """Which one, what it looked for, where, and what to do."""
+    mistake = Mistake(
+        name="y is 3", file="core/y.py", old="y = 2", new="y = 3", tests=("t.py",)
+    )
+    with pytest.raises(LostPlaceError) as lost:
+        mistake.plant(text)
+    said = str(lost.value)
+    assert "'y is 3' has lost its place" in said
+    assert f"'y = 2' occurs {times} times in src/kubernetes_leader_election" in said
+    assert mistake.plant("y = 2\n") == "y = 3\n"
+
+
+def report(tmp_path: Path, inside: str) -> Path:
+    """Write a report as pytest does, of one test."""
+    path = tmp_path / "report.xml"
+    path.write_text(
+        textwrap.dedent(
+            f"""\
+            <testsuites><testsuite>
+            <testcase classname="tests.core.test_x" name="test_y[1]" time="0.5">
+            {inside}</testcase></testsuite></testsuites>
+            """
+        )
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("inside", "failed", "broken"),
+    [
+        ("", 0, 0),
+        ('<failure message="assert 1 == 2"/>', 1, 0),
+        ('<failure message="Failed: Timeout (&gt;10.0s) from pytest-timeout."/>', 1, 0),
+        ('<failure message="NameError: name &apos;x&apos; is not defined"/>', 0, 1),
+        ('<failure message="ImportError: cannot import it"/>', 0, 1),
+        ('<error message="collection failure"/>', 0, 1),
+        ('<error message="failed on setup with RuntimeError"/>', 0, 1),
+        ("<skipped/>", 0, 0),
+    ],
+    ids=[
+        "passed",
+        "an assertion",
+        "its time limit",
+        "a name that is not there",
+        "an import",
+        "not collected",
+        "not set up",
+        "skipped",
+    ],
+)
+def test_only_a_test_that_fails_by_itself_has_found_a_mistake(
+    tmp_path, inside, failed, broken
+):
+    """What cannot be imported, collected or set up has looked at nothing."""
+    outcome = read_report(report(tmp_path, inside))
+    assert (len(outcome.failed), len(outcome.broken)) == (failed, broken)
+    assert outcome.seconds == {"tests/core/test_x.py::test_y[1]": 0.5}
+
+
+def test_short_form_leaves_out_what_takes_long():
+    """`make mutants QUICK=1`: most of them, in every part; a word chooses by name."""
+    quick = chosen(["--quick"])
+    assert not [m for m in quick if m.slow]
+    assert {m.area for m in quick} == set(AREAS)
+    assert len(quick) > len(MISTAKES) / 2
+    (one,) = chosen(["the newest word is taken first"])
+    assert one.file == "engine/engine.py"
+    with pytest.raises(SystemExit):
+        chosen(["no such mistake as this"])
+
+
+def test_table_counts_what_was_found_in_each_part():
+    """A line a part, and the sum."""
+    one, other = MISTAKES[0], MISTAKES[-1]
+    findings = [Finding(one, True, "", 1.0), Finding(other, False, "", 1.0)]
+    rows = [re.split(r"\s{2,}", line) for line in table(findings).splitlines()]
+    assert rows == [
+        ["planted in", "mistakes", "found"],
+        ["command line", "1", "0"],
+        ["engine", "1", "1"],
+        ["all", "2", "1"],
+    ]
