@@ -91,9 +91,7 @@ class Play:
             observe=dice.random() < 0.05,
         )
         assumed = working is None and dice.random() < 0.05
-        self.pair = Pair(
-            settings, draw=dice.random, working=working, assumed=assumed
-        )
+        self.pair = Pair(settings, draw=dice.random, working=working, assumed=assumed)
 
     def run(self) -> Exception | None:
         """Run it, until the cores raise what a driver takes for a defect; give that."""
@@ -192,10 +190,8 @@ class Play:
             if self._lease is None:
                 return m.LeaseNotFound(request_id=number)
             return m.LeaseFetched(request_id=number, lease=self._lease)
-        base = request.lease["metadata"].get("resourceVersion")
-        known = None
-        if self._lease is not None:
-            known = self._lease["metadata"].get("resourceVersion")
+        base = _metadata(request.lease).get("resourceVersion")
+        known = _metadata(self._lease or {}).get("resourceVersion")
         if base != known and self._dice.random() < 0.8:
             return m.WriteConflict(request_id=number)
         self._keep(request.lease)
@@ -204,7 +200,7 @@ class Play:
 
     def _keep(self, lease: Any) -> None:
         self._version += self._dice.choice((1, 1, 1, 7))
-        metadata = {"uid": "u-1", **lease["metadata"]}
+        metadata = {"uid": "u-1", **_metadata(lease)}
         metadata["resourceVersion"] = str(self._version)
         self._lease = {**lease, "metadata": metadata}
         self._old.append(self._lease)
@@ -259,7 +255,7 @@ class Play:
             return dice.choice(({}, {"metadata": None}, {"spec": 7}, {"metadata": []}))
         base = dice.choice(self._old) if self._old else {"metadata": {}, "spec": {}}
         spec = dict(base.get("spec") or {})
-        metadata = dict(base["metadata"])
+        metadata = dict(_metadata(base))
         for _ in range(dice.randrange(3)):
             spec[dice.choice(_SPEC)] = dice.choice(_ODD)
         if dice.random() < 0.3:
@@ -300,3 +296,9 @@ class Play:
             self._say(dice.choice((m.StartAsked(), m.WorkEnded(term=term))))
         else:
             self._say(dice.choice(words))
+
+
+def _metadata(lease: Any) -> dict[str, Any]:
+    """Return the metadata of a Lease that may have none, or anything in its place."""
+    found = lease.get("metadata")
+    return found if isinstance(found, dict) else {}

@@ -198,12 +198,10 @@ class Pair:
         if found:
             self._differ(said, now, found)
 
-    def _differ(
-        self, said: Any, now: Any, found: dict[str, tuple[Any, Any]]
-    ) -> None:
+    def _differ(self, said: Any, now: Any, found: dict[str, tuple[Any, Any]]) -> None:
+        where = f"at input {self.inputs} of {self._identity!r}"
         lines = [
-            f"The working core and the frozen one differ in {', '.join(found)}, "
-            f"at input {self.inputs} of {self._identity!r}:",
+            f"The working core and the frozen one differ in {', '.join(found)}, {where}:",
             f"  input   {said!r}",
             f"  clocks  {now}",
         ]
@@ -211,7 +209,9 @@ class Pair:
             lines += [f"  {name} (- frozen, + working):", *_lines(other, one)]
         if self._before:
             lines += ["  inputs before, oldest first:"]
-            lines += [f"    {f'{what!r} at {when}'[:400]}" for what, when in self._before]
+            lines += [
+                f"    {f'{what!r} at {when}'[:400]}" for what, when in self._before
+            ]
         raise DifferenceError("\n".join(lines))
 
 
@@ -229,8 +229,4 @@ def _lines(frozen: Any, working: Any) -> list[str]:
         pprint.pformat(value, width=76, sort_dicts=False).splitlines()
         for value in (frozen, working)
     ]
-    return [
-        f"    {line}"
-        for line in difflib.ndiff(*texts)
-        if not line.startswith("?")
-    ]
+    return [f"    {line}" for line in difflib.ndiff(*texts) if not line.startswith("?")]
