@@ -9,7 +9,7 @@ import pytest
 
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from tests.core.harness import Clock, settings
-from tests.differential import __main__ as command
+from tests.differential import command
 from tests.differential.direct import Play
 from tests.differential.freeze import FROZEN, PACKAGE
 from tests.differential.pair import Draws
@@ -131,11 +131,15 @@ def test_draws_are_repeated_and_counted():
     assert draws.take_counts() == (0, 1)
 
 
-def test_command_tells_what_it_compared(capsys):
-    """Both cores in a few worlds: a summary, and exit code 0."""
-    assert command.main(["--seeds", "3", "--workers", "1"]) == 0
-    out = capsys.readouterr().out
-    assert "The same: 3 worlds and 3 plays" in out
+@pytest.mark.slow
+def test_command_tells_what_it_compared():
+    """Both cores in a few worlds, in processes: a summary, and exit code 0."""
+    words = ("-m", "tests.differential", "--seeds", "30", "--workers", "2")
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The same: 30 worlds and 30 plays" in done.stdout
 
 
 def test_command_shows_a_difference_and_makes_it_small(monkeypatch):
