@@ -103,7 +103,8 @@ docs: $(VENV)/.dev
 # Random simulated elections on all cores: `make soak SECONDS=3600`.
 soak: $(VENV)/.dev
 	@$(BIN)/python -m kubernetes_leader_election.testing.simulation.soak \
-	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt
+	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt \
+	  --earlier tests.versions.cores
 
 # The core beside a frozen copy of itself: `make differential SEEDS=10000`.
 differential: $(VENV)/.dev

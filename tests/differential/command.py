@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from kubernetes_leader_election.testing.simulation.failures import describe
 from kubernetes_leader_election.testing.simulation.plan import Plan
@@ -34,6 +34,7 @@ from tests.differential.worlds import (
     run_seed,
     run_world,
 )
+from tests.versions.cores import mixed
 
 CHUNK: Final = 25
 """Seeds that a process takes at a time."""
@@ -72,7 +73,7 @@ def compare(first: int, count: int, working: Make | None = None) -> Found:
 
 def smallest(plan: Plan, working: Make | None = None) -> str:
     """Tell the smallest world found in which the cores still differ."""
-    make: Any = partial(Pair, working=working)
+    make = mixed(partial(Pair, working=working))
     small = shrink(plan, make_election=make, seconds=SHRINK_FOR)
     try:
         run_world(small, working=working)

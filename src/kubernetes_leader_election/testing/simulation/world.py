@@ -61,6 +61,40 @@ class MakeElection(Protocol):
         """Give a core in its first state."""
 
 
+class Versions:
+    """
+    Make cores of this version and of earlier ones, for worlds in which both run.
+
+    .. code-block:: python
+
+        run_plan(make_plan(1, "mixed versions"), make_election=Versions(earlier_core))
+
+    Args:
+        earlier: each makes a core of an earlier version, which understands the
+            messages of this one and answers with such.
+        this: makes the core of this version.
+
+    """
+
+    def __init__(self, *earlier: MakeElection, this: MakeElection = Election) -> None:
+        if not earlier:
+            raise ValueError("Versions() needs at least one earlier version.")
+        self._earlier = earlier
+        self._this = this
+
+    def __call__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> Election:
+        """Return a core of this version in its first state."""
+        return self._this(settings, draw=draw)
+
+    def of(self, number: int) -> MakeElection:
+        """Return what makes a core of a version, as a plan numbers them."""
+        if number == 0:
+            return self._this
+        return self._earlier[(number - 1) % len(self._earlier)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a world came to."""
@@ -180,6 +214,25 @@ class World:
         self.time, _, action, argument = heapq.heappop(self.heap)
         action(argument)
         return True
+
+    def core_of(self, version: int) -> MakeElection:
+        """
+        Return what makes the core of a process.
+
+        Raises:
+            ValueError: the plan has an earlier version, and there is none.
+
+        """
+        make = self.make_election
+        if isinstance(make, Versions):
+            return make.of(version)
+        if version:
+            raise ValueError(
+                f"World {self.plan.seed} of profile {self.plan.profile!r} has processes "
+                "of an earlier version: run it with make_election=Versions(earlier), "
+                "where `earlier` makes a core of that version."
+            )
+        return make
 
     def finish(self) -> None:
         """End the world now: all that it was for has been seen."""

@@ -1,0 +1,32 @@
+"""The cores of earlier versions, as the simulator takes them: ``EARLIER_CORES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from kubernetes_leader_election.testing.simulation.world import Versions
+from tests.versions import EARLIER, Version
+from tests.versions.families import Adapted, family, this_version
+
+__all__ = ["EARLIER_CORES", "core_of", "mixed"]
+
+
+def core_of(version: Version) -> Callable[..., Any]:
+    """Return what makes a core of a version, which speaks as the present one does."""
+    its_family, ours = family(version.package), this_version()
+
+    def make(settings: Any, *, draw: Callable[[], float]) -> Any:
+        return Adapted(its_family.election(settings, draw=draw), its_family, ours)
+
+    return make
+
+
+EARLIER_CORES: Final = tuple(core_of(version) for version in EARLIER)
+
+
+def mixed(this: Callable[..., Any] | None = None) -> Versions:
+    """Return what makes the cores of a world with all versions in it."""
+    if this is None:
+        return Versions(*EARLIER_CORES)
+    return Versions(*EARLIER_CORES, this=this)
