@@ -13,8 +13,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.timing import ElectionSettings, Now
+from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
+from tests.core.harness import settings
 from tests.differential.pair import DifferenceError, Make, Pair
 
 STEPS: Final = 150
@@ -79,10 +80,7 @@ class Play:
         self._old: list[Any] = []
         self._terms: list[int] = []
         self._own_time = ""
-        settings = ElectionSettings(
-            lease_name="election",
-            namespace="default",
-            identity="a",
+        chosen = settings(
             lease_duration=dice.choice((3, 20)),
             renew_interval=1.0,
             renew_deadline=2.0,
@@ -91,7 +89,7 @@ class Play:
             observe=dice.random() < 0.05,
         )
         assumed = working is None and dice.random() < 0.05
-        self.pair = Pair(settings, draw=dice.random, working=working, assumed=assumed)
+        self.pair = Pair(chosen, draw=dice.random, working=working, assumed=assumed)
 
     def run(self) -> Exception | None:
         """Run it, until the cores raise what a driver takes for a defect; give that."""

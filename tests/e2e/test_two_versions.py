@@ -85,8 +85,8 @@ class Update:
             assert self.fleet.wait_leader(successor) is successor
             run = leads_since(successor)
             assert run is not None
-            ended = leader.happened("work")[-1].instant
-            self.took.setdefault(f"{one} to {other}", []).append(run[0] - ended)
+            worked = [x.instant for x in leader.happened("work") if x.detail == "yes"]
+            self.took.setdefault(f"{one} to {other}", []).append(run[0] - worked[-1])
             leader = successor
 
     def check(self) -> str:

@@ -1,15 +1,16 @@
-"""The cores of earlier versions, as the simulator takes them: ``EARLIER_CORES``."""
+"""The cores of all versions, as the simulator takes them: ``VERSIONS``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
+from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.world import Versions
 from tests.versions import EARLIER, Version
 from tests.versions.families import Adapted, family, this_version
 
-__all__ = ["EARLIER_CORES", "core_of", "mixed"]
+__all__ = ["EARLIER_CORES", "LEFT_OUT", "VERSIONS", "core_of", "mixed"]
 
 
 def core_of(version: Version) -> Callable[..., Any]:
@@ -25,8 +26,13 @@ def core_of(version: Version) -> Callable[..., Any]:
 EARLIER_CORES: Final = tuple(core_of(version) for version in EARLIER)
 
 
-def mixed(this: Callable[..., Any] | None = None) -> Versions:
+LEFT_OUT: Final = frozenset().union(*(version.broken_by for version in EARLIER))
+
+
+def mixed(this: Callable[..., Any] = Election) -> Versions:
     """Return what makes the cores of a world with all versions in it."""
-    if this is None:
-        return Versions(*EARLIER_CORES)
-    return Versions(*EARLIER_CORES, this=this)
+    return Versions(*EARLIER_CORES, this=this, left_out=LEFT_OUT)
+
+
+VERSIONS: Final = mixed()
+"""For a soak."""

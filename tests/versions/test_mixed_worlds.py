@@ -16,7 +16,7 @@ from kubernetes_leader_election.testing.simulation.plan import Tally
 from kubernetes_leader_election.testing.simulation.world import Versions, run_plan
 from tests.simulation.planted_bugs import BUGS
 from tests.versions import EARLIER
-from tests.versions.cores import EARLIER_CORES, core_of, mixed
+from tests.versions.cores import EARLIER_CORES, LEFT_OUT, core_of, mixed
 
 WORLDS = 300
 CHUNK = 100
@@ -67,7 +67,7 @@ def test_two_versions_keep_every_guarantee_on_one_lease(first, fail_with_story):
             Noting(make, f"earlier {number}", led)
             for number, make in enumerate(EARLIER_CORES)
         ]
-        make = Versions(*earlier, this=Noting(Slotless, "this", led))
+        make = Versions(*earlier, this=Noting(Slotless, "this", led), left_out=LEFT_OUT)
         outcome = run_plan(make_plan(seed, PROFILE), make_election=make)
         tally.add(outcome.tally)
         handed_over.update(pairwise(led))
@@ -125,6 +125,18 @@ def test_restarted_process_runs_the_version_that_is_next():
             turns = node.versions * len(found)
             assert found == list(turns[: len(found)])
     assert len(made) > len(plan.nodes)
+
+
+def test_faults_that_break_an_earlier_version_are_left_out():
+    """Those that are named, and no others."""
+    plan = make_plan(0, PROFILE)
+    named = plan.faults[0].name
+    happened = run_plan(plan, make_election=mixed()).tally.by_fault
+    make = Versions(*EARLIER_CORES, left_out={*LEFT_OUT, named})
+    left = run_plan(plan, make_election=make).tally.by_fault
+    assert named in happened
+    assert named not in left
+    assert len(left) > 1
 
 
 def test_world_of_two_versions_asks_for_the_earlier_one():

@@ -78,6 +78,11 @@ class Fault:
     amount: float = 0.0
     detail: str = ""
 
+    @property
+    def name(self) -> str:
+        """Name its kind, and the detail where it has one, as in "outage: 503"."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
     def __str__(self) -> str:
         parts = [self.kind, self.target, self.detail]
         if self.length:

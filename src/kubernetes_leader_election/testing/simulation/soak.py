@@ -184,13 +184,14 @@ def cores(earlier: str | None) -> MakeElection:
     Return what makes the cores of a soak.
 
     Args:
-        earlier: a module that has ``EARLIER_CORES``, what makes the cores of earlier
-            versions; None: this version alone.
+        earlier: a module that has ``VERSIONS``, see :class:`Versions`; None: this
+            version alone.
 
     """
     if earlier is None:
         return Election
-    return Versions(*importlib.import_module(earlier).EARLIER_CORES)
+    versions: Versions = importlib.import_module(earlier).VERSIONS
+    return versions
 
 
 def _work(
@@ -331,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--earlier",
         metavar="MODULE",
-        help="module with EARLIER_CORES: mix processes of these with those of this version",
+        help="module with VERSIONS: mix processes of earlier versions with those of this",
     )
     asked = parser.parse_args(arguments)
     whole = soak(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import heappush
 from typing import Any, Protocol, get_args
@@ -73,12 +73,20 @@ class Versions:
         earlier: each makes a core of an earlier version, which understands the
             messages of this one and answers with such.
         this: makes the core of this version.
+        left_out: names of faults that do not happen in such worlds, since they break an
+            earlier version: what was mended since cannot be mended there.
 
     """
 
-    def __init__(self, *earlier: MakeElection, this: MakeElection = Election) -> None:
+    def __init__(
+        self,
+        *earlier: MakeElection,
+        this: MakeElection = Election,
+        left_out: Collection[str] = (),
+    ) -> None:
         if not earlier:
             raise ValueError("Versions() needs at least one earlier version.")
+        self.left_out = frozenset(left_out)
         self._earlier = earlier
         self._this = this
 
@@ -266,13 +274,15 @@ class World:
             node.rival.start()
 
     def _inject(self, fault: Fault) -> None:
-        inject(self, fault)
+        make = self.make_election
+        if not isinstance(make, Versions) or fault.name not in make.left_out:
+            inject(self, fault)
 
     def count(self, fault: Fault) -> None:
         """Count a fault that met something."""
         self.tally.faults += 1
-        name = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
-        self.tally.by_fault[name] = self.tally.by_fault.get(name, 0) + 1
+        by_fault = self.tally.by_fault
+        by_fault[fault.name] = by_fault.get(fault.name, 0) + 1
 
     def count_probe(self, name: str) -> None:
         """Count a probe that was passed."""
