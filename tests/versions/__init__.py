@@ -54,7 +54,9 @@ EARLIER: Final = (
                 "roll back",
                 "cap",
                 "shorten",
+                "edit: short",
                 "outage: 403 after commit",
+                "outage: 408 after commit",
                 "outage: 429 after commit",
                 "outage: come back in days",
             }
