@@ -26,7 +26,7 @@ from tests.versions.families import family
 from tests.versions.freeze import MARK, ROOT, FreezeError, freeze, of_tree
 
 SEEDS = 150
-CHUNK = 50
+CHUNK = 25
 PLAYS = 300
 
 
@@ -134,12 +134,12 @@ def test_draws_are_repeated_and_counted():
 @pytest.mark.slow
 def test_command_tells_what_it_compared():
     """Both cores in a few worlds, in processes: a summary, and exit code 0."""
-    words = ("-m", "tests.differential", "--seeds", "30", "--workers", "2")
+    words = ("-m", "tests.differential", "--seeds", "8", "--workers", "2")
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "The same: 30 worlds and 30 plays" in done.stdout
+    assert "The same: 8 worlds and 8 plays" in done.stdout
 
 
 def test_command_shows_a_difference_and_makes_it_small(monkeypatch):
