@@ -41,8 +41,9 @@ def earlier(
     version: Version = request.param
     try:
         return install(version, tmp_path_factory.mktemp(version.commit[:7]))
-    except FreezeError as problem:
-        pytest.fail(str(problem), pytrace=False)
+    except FreezeError as error:
+        problem = str(error)
+    pytest.fail(problem, pytrace=False)
 
 
 @pytest.fixture(params=["embedded", "real"])

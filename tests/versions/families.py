@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -46,6 +47,9 @@ class Family:
             module.name
             for module in pkgutil.walk_packages(core.__path__, f"{package}.core.")
         ]
+        # Where events would be if the core made those that handlers get.
+        if importlib.util.find_spec(f"{package}.events") is not None:
+            names.append(f"{package}.events")
         self._kinds: dict[str, type[Any]] = {}
         for name in names:
             for kind in vars(importlib.import_module(name)).values():
