@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 600
+SEEDS ?= 10000
 # Processes that run the tests; most of them wait more than they compute.
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak differential lock docs clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
@@ -121,7 +122,13 @@ docs: $(VENV)/.dev
 # Random simulated elections on all cores: `make soak SECONDS=3600`.
 soak: $(VENV)/.dev
 	@$(BIN)/python -m kubernetes_leader_election.testing.simulation.soak \
-	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt
+	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt \
+	  --earlier tests.versions.cores
+
+# The core beside a frozen copy of itself: `make differential SEEDS=10000`.
+differential: $(VENV)/.dev
+	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
+	@EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \

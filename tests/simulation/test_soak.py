@@ -13,7 +13,7 @@ from kubernetes_leader_election.testing.simulation.failures import (
     read_regressions,
 )
 from kubernetes_leader_election.testing.simulation.generate import make_plan
-from kubernetes_leader_election.testing.simulation.world import run_plan
+from kubernetes_leader_election.testing.simulation.world import Versions, run_plan
 from tests.simulation.planted_bugs import BUGS
 
 BUG = BUGS["deadline counted from the response"].election
@@ -31,7 +31,7 @@ def test_worlds_of_a_soak_are_counted_and_the_core_keeps_its_promises():
 
 def test_a_violation_makes_a_soak_broken_and_is_told():
     """A planted bug is a violation in the sum."""
-    done = soak.run_worlds(soak.Schedule(0), 0.0, make_election=BUG)
+    done = soak.run_worlds(soak.Schedule(0, BUG), 0.0)
     assert done.broken
     assert done.failed[0].violations[0].guarantee == "G2"
     assert "1 violations" in str(done)
@@ -44,15 +44,16 @@ def test_worlds_of_a_soak_share_its_time_and_repeat_with_the_same_first_seed(
     costs = {"long": 5, "storm": 3}
     clock = 0.0
 
-    def run(asked):
+    def run(asked, *, make_election):
         nonlocal clock
         clock += costs.get(asked[1], 1)
         return asked
 
+    versions = Versions(BUG)
     monkeypatch.setattr(soak, "make_plan", lambda seed, profile: (seed, profile))
     monkeypatch.setattr(soak, "run_plan", run)
     monkeypatch.setattr(soak.time, "process_time", lambda: clock)
-    ran = list(itertools.islice(soak.Schedule(7).outcomes(3600.0), 2000))
+    ran = list(itertools.islice(soak.Schedule(7, versions).outcomes(3600.0), 2000))
     for profile, share in soak.SHARES.items():
         seeds = [seed for seed, kind in ran if kind == profile]
         assert seeds == list(range(7, 7 + len(seeds)))
@@ -123,13 +124,14 @@ def test_failed_world_is_told_while_the_soak_runs(story, monkeypatch, tmp_path):
     """Seed, profile and the shrunk story or the violation, and where it was kept."""
     outcome = run_plan(make_plan(0), make_election=BUG)
 
-    def told(plan, *, seconds, pictures):
+    def told(plan, *, make_election, seconds, pictures):
+        assert make_election is BUG
         assert (seconds, pictures) == (soak.SHRINK_FOR, tmp_path)
         return f"the story of {plan.seed}"
 
     monkeypatch.setattr(soak, "explain", told)
     out, file = io.StringIO(), tmp_path / "regressions.txt"
-    soak._tell(outcome, file, tmp_path, out, story=story)
+    soak._tell(outcome, file, tmp_path, out, story=story, make_election=BUG)
     what = "the story of 0" if story else str(outcome.violations[0])
     assert f"FAILED: seed 0, profile default\n{what}\n" in out.getvalue()
     assert f"kept in {file}" in out.getvalue()

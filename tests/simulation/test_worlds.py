@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.failures import read_regressions
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Tally
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import World, run_plan
+from tests.versions.cores import mixed
 
 WORLDS = 5000
 CHUNK = 250
@@ -30,10 +32,11 @@ def survive(fail_with_story):
     def run(seeds, profile="default"):
         tally = Tally()
         for seed in seeds:
-            outcome = run_plan(make_plan(seed, profile))
+            make = mixed() if profile == "mixed versions" else Election
+            outcome = run_plan(make_plan(seed, profile), make_election=make)
             tally.add(outcome.tally)
             if outcome.violations:
-                fail_with_story(outcome.plan)
+                fail_with_story(outcome.plan, make_election=make)
         return tally
 
     return run

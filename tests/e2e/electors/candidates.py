@@ -227,6 +227,10 @@ class Ours(Candidate):
 
     front: str = "threads"
     electors: int = 1
+    python: Path = Path(sys.executable)
+    """The interpreter, whose environment has the package in one version or another."""
+    programs: Path = PROGRAMS
+    """Programs that know the names of that version."""
 
     kind = "this package"
 
@@ -242,7 +246,8 @@ class Ours(Candidate):
         """Return program and arguments."""
         rhythm = self.setting.rhythm
         command = [
-            *(sys.executable, str(PROGRAMS / "worker.py"), "--front", self.front),
+            *(str(self.python), str(self.programs / "worker.py")),
+            *("--front", self.front),
             *("--kubeconfig", str(self.setting.kubeconfig)),
             *("--namespace", self.setting.namespace, "--lease", self.setting.lease),
             *("--duration", f"{rhythm.duration:g}"),

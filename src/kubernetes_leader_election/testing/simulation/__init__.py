@@ -58,7 +58,11 @@ from kubernetes_leader_election.testing.simulation.plan import (
 from kubernetes_leader_election.testing.simulation.shrink import shrink
 from kubernetes_leader_election.testing.simulation.timeline import timeline_svg
 from kubernetes_leader_election.testing.simulation.trace import Recorder
-from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
+from kubernetes_leader_election.testing.simulation.world import (
+    Outcome,
+    Versions,
+    run_plan,
+)
 
 __all__ = [
     "Fault",
@@ -67,6 +71,7 @@ __all__ = [
     "Plan",
     "Recorder",
     "Tally",
+    "Versions",
     "Violation",
     "explain",
     "explain_seed",

@@ -80,8 +80,11 @@ def describe(plan: Plan) -> str:
     lines = []
     for node in plan.nodes:
         s = node.settings
+        versions = ", ".join(str(version) for version in node.versions)
+        mixed = f" of versions {versions} in turn" if any(node.versions) else ""
         lines.append(
-            f"  {node.name}: {node.kind} as {s.identity}, from {node.starts:g} s, "
+            f"  {node.name}: {node.kind}{mixed} as {s.identity}, from "
+            f"{node.starts:g} s, "
             f"clock rate {node.rate:g}, D={s.lease_duration} R={s.renew_interval:g} "
             f"L={s.renew_deadline:g} S={s.stop_budget:g} T={s.request_timeout:g}"
         )

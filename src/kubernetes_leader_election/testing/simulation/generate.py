@@ -430,6 +430,32 @@ def _words(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes, probes=probes)
 
 
+def _mixed_versions(seed: int, draw: Random) -> Plan:
+    """
+    A rolling update, and back: some run this version, some an earlier one.
+
+    Who is restarted comes back with the other version as often as with its own.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "mixed versions",
+        candidates=draw.choice((3, 3, 4)),
+        faults=(8, 20),
+        often={"crash": 40, "stop and start": 20, "step down": 15, "second start": 6},
+        rivals=0.1,
+    )
+    # Two of them differ from the start on.
+    turns = [(0, 1), (1, 0), *draw.choices(((0,), (1,), (0, 1), (1, 0)), k=2)]
+    turns = turns[: len(plan.nodes)]
+    draw.shuffle(turns)
+    nodes = tuple(
+        replace(node, versions=versions)
+        for node, versions in zip(plan.nodes, turns, strict=True)
+    )
+    return replace(plan, nodes=nodes)
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
@@ -554,5 +580,6 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "rivals": _rivals,
     "slow sends": _slow_sends,
     "words": _words,
+    "mixed versions": _mixed_versions,
     "wild clocks": _wild_clocks,
 }

@@ -52,14 +52,20 @@ class Node:
         return [process for process in self.processes if process.alive]
 
     def start_process(self, *, same_identity: bool = True) -> Process:
-        """Start one more process; a restart has a new identity, or the old one."""
+        """
+        Start one more process; a restart has a new identity, or the old one.
+
+        It runs the version of the program that is next in the plan.
+        """
         self._born += 1
         settings = self.plan.settings
         name = self.name if self._born == 1 else f"{self.name}.{self._born}"
         if not same_identity:
             # The first identity of a node is its name; later ones are told apart.
             settings = replace(settings, identity=f"{settings.identity}-{self._born}")
-        process = Process(self.world, self, settings, name)
+        versions = self.plan.versions
+        version = versions[(self._born - 1) % len(versions)]
+        process = Process(self.world, self, settings, name, version)
         self.processes = [*self.living, process]
         if self.world.recorder is not None:
             self.world.recorder.born(self.world.time, name, self.plan)

@@ -27,6 +27,7 @@ Profile = Literal[
     "rivals",
     "slow sends",
     "words",
+    "mixed versions",
     "wild clocks",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
@@ -39,6 +40,13 @@ class NodePlan:
     name: str
     settings: ElectionSettings
     kind: Kind = "elector"
+    versions: tuple[int, ...] = (0,)
+    """
+    Versions of the program that its processes run, one after the other, over and over.
+
+    0 is the version under test; 1 and up count through the earlier ones that the world
+    was given, over and over: the plan does not know how many there are.
+    """
     starts: float = 0.0
     rate: float = 1.0
     """Rate of its clocks; within 1 +- rho the guarantees hold."""
@@ -69,6 +77,11 @@ class Fault:
     length: float = 0.0
     amount: float = 0.0
     detail: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name its kind, and the detail where it has one, as in "outage: 503"."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
     def __str__(self) -> str:
         parts = [self.kind, self.target, self.detail]

@@ -42,7 +42,12 @@ class Process(Wire):
     """
 
     def __init__(
-        self, world: World, node: Node, settings: ElectionSettings, name: str
+        self,
+        world: World,
+        node: Node,
+        settings: ElectionSettings,
+        name: str,
+        version: int = 0,
     ) -> None:
         witness = Witness(
             name=name,
@@ -57,7 +62,7 @@ class Process(Wire):
         self.asked_to_stop = False
         self.starts_again = False
         """``start()`` was called while a ``stop()`` was under way."""
-        self.core = world.make_election(settings, draw=node.draw)
+        self.core = world.core_of(version)(settings, draw=node.draw)
         self.belief: Belief | None = None
         self.believing = False
         self._belief_event = 0.0

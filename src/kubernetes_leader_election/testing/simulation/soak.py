@@ -13,6 +13,7 @@ regressions, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import queue
@@ -23,8 +24,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
+from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.failures import (
     explain,
     keep_regression,
@@ -34,19 +36,25 @@ from kubernetes_leader_election.testing.simulation.plan import Profile, Tally
 from kubernetes_leader_election.testing.simulation.world import (
     MakeElection,
     Outcome,
+    Versions,
     run_plan,
 )
 
 SHARES: Final[dict[Profile, float]] = {
-    "default": 0.20,
-    "long": 0.45,
+    "default": 0.19,
+    "long": 0.42,
     "storm": 0.09,
     "rivals": 0.08,
     "slow sends": 0.08,
     "words": 0.08,
+    "mixed versions": 0.04,
     "quiet": 0.02,
 }
-"""Shares of the time of a soak: short and bad worlds find most, long ones make years."""
+"""
+Shares of the time of a soak: short and bad worlds find most, long ones make years.
+
+Where no earlier version is given, the others share the time of "mixed versions".
+"""
 
 YEAR: Final = 365.25 * 86400.0
 REPORT_EVERY: Final = 0.5
@@ -129,44 +137,67 @@ class Schedule:
 
     Each kind counts its seeds from ``first`` on, so only how many worlds of a kind
     are run depends on the machine.
+
+    Args:
+        first: the seed to begin with.
+        make_election: makes the cores; without :class:`Versions` no worlds are run in
+            which versions are mixed.
+
     """
 
-    def __init__(self, first: int) -> None:
-        self._next = dict.fromkeys(SHARES, first)
-        self._spent = dict.fromkeys(SHARES, 0.0)
+    def __init__(self, first: int, make_election: MakeElection = Election) -> None:
+        self._make_election = make_election
+        mixed = isinstance(make_election, Versions)
+        kinds = [kind for kind in SHARES if mixed or kind != "mixed versions"]
+        self._next = dict.fromkeys(kinds, first)
+        self._spent = dict.fromkeys(kinds, 0.0)
 
-    def outcomes(
-        self, seconds: float, make_election: MakeElection | None = None
-    ) -> Iterator[Outcome]:
+    def outcomes(self, seconds: float) -> Iterator[Outcome]:
         """Run worlds for so many seconds, at least one, and give what came of each."""
-        # What is left out is the core itself, which a worker need not be sent.
-        more: dict[str, Any] = {"make_election": make_election} if make_election else {}
         ends = time.perf_counter() + seconds
         while True:
-            profile = min(SHARES, key=lambda name: self._spent[name] / SHARES[name])
+            profile = min(
+                self._spent, key=lambda name: self._spent[name] / SHARES[name]
+            )
             seed = self._next[profile]
             self._next[profile] += 1
             begun = time.process_time()
-            yield run_plan(make_plan(seed, profile), **more)
+            plan = make_plan(seed, profile)
+            yield run_plan(plan, make_election=self._make_election)
             self._spent[profile] += time.process_time() - begun
             if time.perf_counter() >= ends:
                 return
 
 
-def run_worlds(
-    schedule: Schedule, seconds: float, *, make_election: MakeElection | None = None
-) -> Sum:
+def run_worlds(schedule: Schedule, seconds: float) -> Sum:
     """Run worlds for so many seconds, at least one, and give their sum."""
     done = Sum()
     begun = time.perf_counter()
-    for outcome in schedule.outcomes(seconds, make_election):
+    for outcome in schedule.outcomes(seconds):
         done.count(outcome)
     done.seconds = time.perf_counter() - begun
     return done
 
 
-def _work(results: multiprocessing.Queue[Sum], ends: float, first: int) -> None:
-    schedule = Schedule(first)
+def cores(earlier: str | None) -> MakeElection:
+    """
+    Return what makes the cores of a soak.
+
+    Args:
+        earlier: a module that has ``VERSIONS``, see :class:`Versions`; None: this
+            version alone.
+
+    """
+    if earlier is None:
+        return Election
+    versions: Versions = importlib.import_module(earlier).VERSIONS
+    return versions
+
+
+def _work(
+    results: multiprocessing.Queue[Sum], ends: float, first: int, earlier: str | None
+) -> None:
+    schedule = Schedule(first, cores(earlier))
     while True:  # once at least, however long a worker took to start
         left = ends - time.time()  # noqa: TID251 - the same in all workers
         results.put(run_worlds(schedule, min(left, REPORT_EVERY)))
@@ -182,6 +213,7 @@ def soak(
     out: TextIO,
     first: int | None = None,
     pictures: Path | None = None,
+    earlier: str | None = None,
 ) -> Sum:
     """
     Run random worlds in ``workers`` processes and tell how it goes.
@@ -194,8 +226,10 @@ def soak(
         first: where the first worker begins, the others a million seeds apart;
             None: anywhere.
         pictures: where failing worlds are drawn; None: in a new temporary folder.
+        earlier: a module with the cores of earlier versions, as for :func:`cores`.
 
     """
+    make_election = cores(earlier)
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[Sum] = context.Queue()
     begun = time.perf_counter()
@@ -206,7 +240,7 @@ def soak(
     processes = [
         context.Process(
             target=_work,
-            args=(results, ends, first + number * SEEDS_APART),
+            args=(results, ends, first + number * SEEDS_APART, earlier),
             daemon=True,
         )
         for number in range(workers)
@@ -226,7 +260,14 @@ def soak(
         for number, outcome in enumerate(part.failed, told):
             if pictures is None:
                 pictures = Path(tempfile.mkdtemp(prefix="failing-worlds-"))
-            _tell(outcome, regressions, pictures, out, story=number < STORIES)
+            _tell(
+                outcome,
+                regressions,
+                pictures,
+                out,
+                story=number < STORIES,
+                make_election=make_election,
+            )
         if time.perf_counter() - shown >= _interval(seconds):
             shown = time.perf_counter()
             out.write(f"{whole.seconds:6.0f} s: {whole}\n")
@@ -248,11 +289,18 @@ def _tell(
     out: TextIO,
     *,
     story: bool,
+    make_election: MakeElection = Election,
 ) -> None:
     plan = outcome.plan
     out.write(f"FAILED: seed {plan.seed}, profile {plan.profile}\n")
     if story:
-        out.write(f"{explain(plan, seconds=SHRINK_FOR, pictures=pictures)}\n")
+        told = explain(
+            plan,
+            make_election=make_election,
+            seconds=SHRINK_FOR,
+            pictures=pictures,
+        )
+        out.write(f"{told}\n")
     else:
         out.write(f"{outcome.violations[0]}\n")
     if regressions is not None and keep_regression(regressions, outcome):
@@ -281,6 +329,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--first", type=int, help="the seed to begin with, for the same worlds again"
     )
+    parser.add_argument(
+        "--earlier",
+        metavar="MODULE",
+        help="module with VERSIONS: mix processes of earlier versions with those of this",
+    )
     asked = parser.parse_args(arguments)
     whole = soak(
         asked.seconds,
@@ -289,6 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         out=sys.stdout,
         first=asked.first,
         pictures=asked.pictures,
+        earlier=asked.earlier,
     )
     if whole.crashed:
         sys.stdout.write(f"{whole.crashed} workers ended by an error\n")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from heapq import heappush
 from typing import Any, Protocol, get_args
@@ -59,6 +59,48 @@ class MakeElection(Protocol):
         self, settings: ElectionSettings, *, draw: Callable[[], float]
     ) -> Election:
         """Give a core in its first state."""
+
+
+class Versions:
+    """
+    Make cores of this version and of earlier ones, for worlds in which both run.
+
+    .. code-block:: python
+
+        run_plan(make_plan(1, "mixed versions"), make_election=Versions(earlier_core))
+
+    Args:
+        earlier: each makes a core of an earlier version, which understands the
+            messages of this one and answers with such.
+        this: makes the core of this version.
+        left_out: names of faults that do not happen in such worlds, since they break an
+            earlier version: what was mended since cannot be mended there.
+
+    """
+
+    def __init__(
+        self,
+        *earlier: MakeElection,
+        this: MakeElection = Election,
+        left_out: Collection[str] = (),
+    ) -> None:
+        if not earlier:
+            raise ValueError("Versions() needs at least one earlier version.")
+        self.left_out = frozenset(left_out)
+        self._earlier = earlier
+        self._this = this
+
+    def __call__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> Election:
+        """Return a core of this version in its first state."""
+        return self._this(settings, draw=draw)
+
+    def of(self, number: int) -> MakeElection:
+        """Return what makes a core of a version, as a plan numbers them."""
+        if number == 0:
+            return self._this
+        return self._earlier[(number - 1) % len(self._earlier)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +223,25 @@ class World:
         action(argument)
         return True
 
+    def core_of(self, version: int) -> MakeElection:
+        """
+        Return what makes the core of a process.
+
+        Raises:
+            ValueError: the plan has an earlier version, and there is none.
+
+        """
+        make = self.make_election
+        if isinstance(make, Versions):
+            return make.of(version)
+        if version:
+            raise ValueError(
+                f"World {self.plan.seed} of profile {self.plan.profile!r} has processes "
+                "of an earlier version: run it with make_election=Versions(earlier), "
+                "where `earlier` makes a core of that version."
+            )
+        return make
+
     def finish(self) -> None:
         """End the world now: all that it was for has been seen."""
         raise _Finished
@@ -213,13 +274,15 @@ class World:
             node.rival.start()
 
     def _inject(self, fault: Fault) -> None:
-        inject(self, fault)
+        make = self.make_election
+        if not isinstance(make, Versions) or fault.name not in make.left_out:
+            inject(self, fault)
 
     def count(self, fault: Fault) -> None:
         """Count a fault that met something."""
         self.tally.faults += 1
-        name = f"{fault.kind}: {fault.detail}" if fault.detail else fault.kind
-        self.tally.by_fault[name] = self.tally.by_fault.get(name, 0) + 1
+        by_fault = self.tally.by_fault
+        by_fault[fault.name] = by_fault.get(fault.name, 0) + 1
 
     def count_probe(self, name: str) -> None:
         """Count a probe that was passed."""

@@ -1,0 +1,1 @@
+"""The core beside a frozen copy of itself: same inputs, same outputs."""

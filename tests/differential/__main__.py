@@ -1,0 +1,7 @@
+"""``python -m tests.differential``: see ``command``, which processes can import."""
+
+from __future__ import annotations
+
+from tests.differential.command import main
+
+raise SystemExit(main())

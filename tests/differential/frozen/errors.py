@@ -1,0 +1,121 @@
+"""
+Every error of this package.
+
+.. code-block:: text
+
+    LeaderElectionError
+    ├── ConfigurationError (also ValueError)   an option, or options together, cannot work
+    ├── CredentialsError                       no usable way to the API server was found
+    ├── ProtocolMisuseError                    this package was called in a way it forbids
+    ├── LeaseApiError                          a request to the API server failed
+    ├── NotLeaderError                         leadership, or enough of it, is not held
+    └── LeadershipLostError                    a term ended while its work was running
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = [
+    "ConfigurationError",
+    "CredentialsError",
+    "LeaderElectionError",
+    "LeadershipLostError",
+    "LeaseApiError",
+    "NotLeaderError",
+    "Outcome",
+    "ProtocolMisuseError",
+]
+
+Outcome = Literal["done", "not done", "unknown"]
+"""What is known of a request: was it applied by the server?"""
+
+
+class LeaderElectionError(Exception):
+    """Be the base of every error this package raises."""
+
+
+class ConfigurationError(LeaderElectionError, ValueError):
+    """
+    Refuse an option or a combination of options.
+
+    The message says what is wrong, shows the arithmetic where there is one, and
+    suggests values that work.
+    """
+
+    def __init__(self, message: str, *, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class CredentialsError(LeaderElectionError):
+    """
+    Say that the API server, or the way to log in to it, could not be found.
+
+    ``source`` names the file, variable or client that was looked at.
+    """
+
+    def __init__(self, message: str, *, source: str | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+class ProtocolMisuseError(LeaderElectionError):
+    """Say that a call is forbidden in the state the object is in."""
+
+
+class LeaseApiError(LeaderElectionError):
+    """
+    Describe one failed request to the API server.
+
+    ``status`` is the HTTP status if there was an answer, ``reason`` the reason of
+    its ``Status`` body, ``retry_after`` the seconds the server asked to wait, and
+    ``outcome`` what is known of a write. The error of the layer below is
+    ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        outcome: Outcome = "unknown",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+        self.outcome = outcome
+
+
+class NotLeaderError(LeaderElectionError):
+    """
+    Say that leadership, or the time asked for, is not provably left.
+
+    ``term`` is the term that was asked, or that was in progress, if there was one;
+    ``remaining`` the seconds that were left of it.
+    """
+
+    def __init__(
+        self, message: str, *, term: object = None, remaining: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.term = term
+        self.remaining = remaining
+
+
+class LeadershipLostError(LeaderElectionError):
+    """
+    Say that a term ended while its work was running.
+
+    ``reason`` is the reason of the ``leadership_lost`` event, ``term`` the term.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, term: object = None
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.term = term

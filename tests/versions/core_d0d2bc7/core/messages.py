@@ -1,0 +1,284 @@
+"""
+What goes into the core and what comes out of it.
+
+Requests are orders to whoever drives the core; every one but :class:`AbandonRequest`
+is answered by at most one response with the same ``request_id`` (a watch by many
+:class:`WatchEvent` and one :class:`WatchEnded`). Responses are facts. Words of the
+application come in the same way. Events are in the past tense, and each has one
+reader: the driver, which hands them on.
+
+A driver never repeats, delays or drops a response on purpose, and never sends a
+request whose ``deadline`` has passed or which was abandoned: it answers such a one
+with :class:`RequestFailed` (outcome "not done"), or not at all when abandoned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from tests.versions.core_d0d2bc7.errors import LeaderElectionError, LeaseApiError
+from tests.versions.core_d0d2bc7.values import Value
+
+LeaseObject = Mapping[str, Any]
+"""A Lease as JSON has it. Never changed in place by anybody: share it freely."""
+
+LossReason = Literal[
+    "another_holder",  # the record names somebody else, or was rewritten
+    "renew_deadline",  # no write was known to be applied in time (by any clock)
+    "deleted",  # the Lease is gone, or is another object of the same name
+    "stopped",  # stop() or a signal
+    "stepped_down",  # step_down(), or asked for through the Lease
+    "work_ended",  # the work of the term returned or raised
+    "failed",  # an unexpected exception in the engine
+]
+
+
+# Requests ---------------------------------------------------------------------
+
+
+class GetLease(Value):
+    """Read the Lease with quorum (no resourceVersion). Idempotent."""
+
+    request_id: int
+    deadline: float
+    """CLOCK_BOOTTIME seconds after which the core gives the request up."""
+
+
+class CreateLease(Value):
+    """Create the Lease by a PUT without resourceVersion and uid (rule 6)."""
+
+    request_id: int
+    deadline: float
+    lease: LeaseObject
+
+
+class UpdateLease(Value):
+    """Replace the Lease by a PUT that carries resourceVersion and uid (G5)."""
+
+    request_id: int
+    deadline: float
+    lease: LeaseObject
+
+
+class WatchLease(Value):
+    """Watch the one Lease from just after ``resource_version``, with bookmarks."""
+
+    request_id: int
+    resource_version: str
+
+
+class AbandonRequest(Value):
+    """Drop a request or watch: nothing that it still brings is wanted."""
+
+    request_id: int
+
+
+Request = GetLease | CreateLease | UpdateLease | WatchLease | AbandonRequest
+
+
+# Responses --------------------------------------------------------------------
+
+
+class LeaseFetched(Value):
+    """Answer :class:`GetLease` with the Lease as it is."""
+
+    request_id: int
+    lease: LeaseObject
+
+
+class LeaseNotFound(Value):
+    """Answer :class:`GetLease`: no such Lease (never: no such namespace)."""
+
+    request_id: int
+
+
+class LeaseWritten(Value):
+    """Answer a write: it was applied, and this is the Lease now."""
+
+    request_id: int
+    lease: LeaseObject
+
+
+class WriteConflict(Value):
+    """
+    Answer a write: the Lease is not what the write was based on.
+
+    409 Conflict or AlreadyExists, 404 of the Lease on an update, and 422 "must be
+    specified for an update" for a :class:`CreateLease`. Who answers may not be who
+    applied, so this proves nothing about our own write (rule 10).
+    """
+
+    request_id: int
+    message: str = ""
+
+
+class OutcomeUnknown(Value):
+    """Answer any request: timeout, disconnect, 5xx, unreadable body."""
+
+    request_id: int
+    error: LeaseApiError
+
+
+class RequestFailed(Value):
+    """
+    Answer any request: it was certainly not applied.
+
+    Not sent, 401, 403, 429, 400, 422, namespace missing. ``error.retry_after`` is
+    honoured, but never past the renew deadline.
+    """
+
+    request_id: int
+    error: LeaseApiError
+
+
+class WatchEvent(Value):
+    """Bring one event of a watch, as it came (ADDED, MODIFIED, DELETED, ...)."""
+
+    request_id: int
+    type: str
+    object: LeaseObject
+
+
+class WatchEnded(Value):
+    """
+    Say that a watch is over; ``error`` is None for a clean end.
+
+    ``error.status`` 403 means that watching is not permitted, 410 that its
+    resourceVersion is too old (both also when they come inside a 200 stream).
+    """
+
+    request_id: int
+    error: LeaseApiError | None = None
+
+
+Response = (
+    LeaseFetched
+    | LeaseNotFound
+    | LeaseWritten
+    | WriteConflict
+    | OutcomeUnknown
+    | RequestFailed
+    | WatchEvent
+    | WatchEnded
+)
+
+
+# Words of the application -----------------------------------------------------
+
+
+class StartAsked(Value):
+    """Begin to take part (from STOPPED only)."""
+
+
+class StopAsked(Value):
+    """Stop taking part: drain, release, end in STOPPED. Idempotent."""
+
+
+class StepDownAsked(Value):
+    """
+    Drain and release, then stay out until another led or time is over.
+
+    ``stay_out`` in seconds, None for one lease duration. Without a term in
+    progress it only starts the staying out.
+    """
+
+    stay_out: float | None = None
+
+
+class EndAsked(Value):
+    """Say that the work of the numbered term returned or raised: end the term."""
+
+    term: int
+
+
+class WorkEnded(Value):
+    """
+    Say that nothing of the numbered term's work runs any more, handlers included.
+
+    Said once for every term, after its :class:`LeadershipLost`. Before it, nothing
+    is released and no new term is sought (G5).
+    """
+
+    term: int
+
+
+class LossSeen(Value):
+    """
+    Say that the application saw by a clock that the numbered term is over.
+
+    A clock-based loss latches (rule 14): whatever the clocks show since, it ends.
+    """
+
+    term: int
+
+
+class LivenessReported(Value):
+    """Say whether the application is alive: only then is a Lease sought or renewed."""
+
+    alive: bool
+
+
+class DriverFailed(Value):
+    """Report an unexpected exception of the driver: terms end, contending resumes."""
+
+    error: LeaderElectionError
+
+
+Word = (
+    StartAsked
+    | StopAsked
+    | StepDownAsked
+    | EndAsked
+    | WorkEnded
+    | LossSeen
+    | LivenessReported
+    | DriverFailed
+)
+
+Message = Response | Word
+
+
+# Events -----------------------------------------------------------------------
+
+
+class LeadershipAcquired(Value):
+    """A term began. Exactly one a term, before its loss (G4)."""
+
+    term: int
+    """Counts this elector's terms from 1."""
+    token: int | None
+    """The fencing token (G3): the resourceVersion of the acquiring write."""
+
+
+class LeadershipLost(Value):
+    """Belief in a term ended, for the reason named. Exactly one a term (G4)."""
+
+    term: int
+    reason: LossReason
+    detail: str = ""
+
+
+class LeaseRenewed(Value):
+    """A renewal is known to be applied."""
+
+    term: int
+    renew_time: int
+    """Microseconds since 1970, UTC: the stamp that was written."""
+
+
+class LeaderChanged(Value):
+    """The record names another holder than the last one seen (None: nobody)."""
+
+    holder_identity: str | None
+
+
+class ErrorOccurred(Value):
+    """Something failed and is tried again; for people to read."""
+
+    error: LeaderElectionError
+
+
+Event = (
+    LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
+)

@@ -1,0 +1,108 @@
+"""
+One term: its tries, what they prove, and the stamps they carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tests.versions.core_d0d2bc7.core.record import LeaseRecord, Stamp
+from tests.versions.core_d0d2bc7.core.timing import (
+    MICROSECONDS,
+    Belief,
+    ElectionSettings,
+    Now,
+    believe,
+    elapsed_for_leader,
+)
+from tests.versions.core_d0d2bc7.values import Value
+
+
+class Try(Value, kw_only=False):
+    """One write that was ordered: its stamp, and the clocks when it was ordered."""
+
+    stamp: Stamp
+    sent: Now
+
+
+class Stamper:
+    """Make stamps that grow with real time whatever the wall clock does (rule 7)."""
+
+    __slots__ = ("_at", "_identity", "_last")
+
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
+        self._last: int | None = None
+        self._at: Now | None = None
+
+    def stamp(
+        self, now: Now, *, acquire_time: int | None = None, holder: str | None = None
+    ) -> Stamp:
+        """Give a fresh stamp; without ``acquire_time`` both times are the new one."""
+        renew_time = now.wall
+        if self._last is not None and self._at is not None:
+            elapsed = round(elapsed_for_leader(self._at, now) * MICROSECONDS)
+            # client-go compares whole seconds: a stamp that only crept after a
+            # backward step of the wall clock would look frozen to it.
+            least = self._last + (elapsed if elapsed > 1 else 1)
+            if renew_time < least:
+                renew_time = least
+        self._last, self._at = renew_time, now
+        return Stamp(
+            self._identity if holder is None else holder,
+            renew_time if acquire_time is None else acquire_time,
+            renew_time,
+        )
+
+
+class Term:
+    """One uninterrupted leadership of one elector."""
+
+    __slots__ = ("belief", "confirmed", "number", "pending", "token", "uid")
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        token: int | None,
+        uid: str | None,
+        confirmed: Try,
+        belief: Belief,
+        pending: Iterable[Try] = (),
+    ) -> None:
+        self.number = number
+        self.token = token
+        self.uid = uid
+        self.confirmed = confirmed
+        """The newest write known to be applied."""
+        self.belief = belief
+        self.pending = list(pending)
+        """Writes since then whose outcome is open, oldest first."""
+
+    def find(self, record: LeaseRecord) -> Try | None:
+        """Give the write of this term that ``record`` proves to be the last applied."""
+        if self.confirmed.stamp.is_on(record):
+            return self.confirmed
+        return find_try(self.pending, record)
+
+    def confirm(self, proved: Try, settings: ElectionSettings) -> None:
+        """Take it that ``proved`` was applied; earlier ones cannot land any more."""
+        self.pending = [
+            t for t in self.pending if t.stamp.renew_time > proved.stamp.renew_time
+        ]
+        self.confirmed = proved
+        self.belief = believe(
+            term=self.number, token=self.token, sent=proved.sent, settings=settings
+        )
+
+    def stamps(self) -> list[Stamp]:
+        """Give all stamps of the term that the Lease may still come to carry."""
+        return [self.confirmed.stamp, *(t.stamp for t in self.pending)]
+
+
+def find_try(tries: list[Try], record: LeaseRecord) -> Try | None:
+    """Give the try whose stamp ``record`` carries."""
+    for attempt in tries:
+        if attempt.stamp.is_on(record):
+            return attempt
+    return None

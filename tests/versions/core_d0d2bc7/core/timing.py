@@ -1,0 +1,125 @@
+"""
+The arithmetic of clocks: readings, the limits of a term, who may trust which clock.
+
+A leader takes the *larger* of the elapsed times its clocks show, a candidate the
+*smaller* (rule 14); so whatever one of them suspends or steps, the leader stops no
+later and the candidate starts no earlier than it should.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.versions.core_d0d2bc7.values import Value
+
+MICROSECONDS = 1_000_000
+
+
+class Now(NamedTuple):
+    """
+    One reading of all clocks, given to the core with each input.
+
+    ``boottime`` and ``monotonic`` decide; ``wall`` is written and never compared
+    with a time that somebody else wrote.
+    """
+
+    boottime: float
+    """CLOCK_BOOTTIME seconds: goes on in suspend (monotonic where there is none)."""
+    monotonic: float
+    """CLOCK_MONOTONIC seconds: stands still in suspend."""
+    wall: int
+    """Microseconds since 1970, UTC."""
+
+
+class ElectionSettings(Value):
+    """
+    The settings of one election, checked by :mod:`..settings`. Seconds throughout.
+
+    ``lease_duration`` is D, whole seconds, and is what is written; ``renew_interval``
+    R; ``renew_deadline`` L; ``stop_budget`` S; ``request_timeout`` T.
+    """
+
+    lease_name: str
+    namespace: str
+    identity: str
+    lease_duration: int
+    renew_interval: float
+    renew_deadline: float
+    stop_budget: float
+    request_timeout: float
+    observe: bool = False
+    """Follow the Lease, never contend, never write."""
+
+
+class Belief(NamedTuple):
+    """
+    How long one term may be trusted, fixed by the last write known to be applied.
+
+    A value: whoever holds it can ask it on any thread at any time, with nothing
+    else running (rule 15).
+    """
+
+    term: int
+    token: int | None
+    boottime_deadline: float
+    monotonic_deadline: float
+    wall_deadline: float
+    """Microseconds since 1970: the deadline by a clock that a guest's pause shows."""
+    wall_ahead_limit: float
+    """Largest wall minus boottime, in seconds, that is no sign of a paused guest."""
+
+    def remaining(self, now: Now) -> float:
+        """Give the seconds left on the clock that shows the fewest; never below 0."""
+        # Unpacked, not read by name: each input passes here, most of them twice.
+        _, _, by_boottime, by_monotonic, by_wall, ahead_limit = self
+        boottime, monotonic, wall = now
+        if wall / MICROSECONDS - boottime > ahead_limit:
+            # Rule 14, fault 04: a paused guest sees only its wall clock jump.
+            return 0.0
+        # No min() and max() where each input passes: they take longer than the rest.
+        left = by_boottime - boottime
+        by_monotonic -= monotonic
+        if by_monotonic < left:
+            left = by_monotonic
+        by_wall = (by_wall - wall) / MICROSECONDS
+        if by_wall < left:
+            left = by_wall
+        return left if left > 0.0 else 0.0
+
+    def holds(self, now: Now) -> bool:
+        """Tell whether the term can still be trusted at ``now``."""
+        return self.remaining(now) > 0.0
+
+
+def believe(
+    *, term: int, token: int | None, sent: Now, settings: ElectionSettings
+) -> Belief:
+    """
+    Give the belief that a write justifies which was ordered at ``sent``.
+
+    ``sent`` is read before the first byte leaves (G2: stop before others start).
+    """
+    boottime, monotonic, wall = sent
+    ahead, good_for = wall / MICROSECONDS - boottime, settings.renew_deadline
+    return Belief(
+        term,
+        token,
+        boottime + good_for,
+        monotonic + good_for,
+        # A third clock for the leader: it can shorten a term, never lengthen it.
+        wall + int(good_for * MICROSECONDS),
+        # Rule 14: a jump by more than D - L ends the term at once.
+        ahead + (settings.lease_duration - good_for),
+    )
+
+
+def elapsed_for_candidate(since: Now, now: Now) -> float:
+    """Give the smaller elapsed time: a candidate never starts early (rule 14)."""
+    monotonic, boottime = now.monotonic - since.monotonic, now.boottime - since.boottime
+    return monotonic if monotonic < boottime else boottime
+
+
+def elapsed_for_leader(since: Now, now: Now) -> float:
+    """Give the larger elapsed time: a leader never stops late (rule 14)."""
+    monotonic, boottime = now.monotonic - since.monotonic, now.boottime - since.boottime
+    return monotonic if monotonic > boottime else boottime
