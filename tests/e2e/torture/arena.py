@@ -325,21 +325,24 @@ class Arena:
         if not kinds:
             return
         (kind,) = self._chance.choices(kinds, [ATTACKS[k] for k in kinds])
-        worker = self._chance.choice(self.workers)
-        if self._chance.random() < AT_LEADER:
-            leading = [w for w in self.workers if w.name == self._resource.leader]
-            worker = leading[0] if leading else worker
         seconds = self._chance.choice([0.3, 1.5, 3.0, 6.0]) * self._chance.random()
         if kind == "server-freezes":
             self._freeze_server(min(seconds, 3.0))
-        elif worker.alive and not worker.still:
-            self._attack_worker(kind, worker, seconds)
+            return
+        only_run = kind in {"run-freezes", "keeper-freezes"}
+        may = [w for w in self.workers if w.alive and not w.still]
+        may = [w for w in may if w.front == "run" or not only_run]
+        if not may:
+            return
+        worker = self._chance.choice(may)
+        if self._chance.random() < AT_LEADER:
+            leading = [w for w in may if w.name == self._resource.leader]
+            worker = leading[0] if leading else worker
+        self._attack_worker(kind, worker, seconds)
 
     def _attack_worker(self, kind: str, worker: Worker, seconds: float) -> None:
         pids = worker.tree()
         if kind in {"run-freezes", "keeper-freezes"}:
-            if worker.front != "run":
-                return
             pids = worker.keeper() if kind == "keeper-freezes" else pids[:1]
         if kind.endswith("freezes"):
             self._freeze(kind, worker, pids, seconds)
