@@ -9,7 +9,7 @@ SECONDS ?= 600
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak torture lock docs clean check-python
 
 ci: test
 	@$(MAKE) model QUICK=1
@@ -103,6 +103,11 @@ docs: $(VENV)/.dev
 soak: $(VENV)/.dev
 	@$(BIN)/python -m kubernetes_leader_election.testing.simulation.soak \
 	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt
+
+# Real processes through lying proxies, frozen, killed, forked: `make torture SECONDS=3600`.
+# ARGS are more options: `make torture ARGS="--seed 7 --server embedded --without forks"`.
+torture: $(VENV)/.dev
+	@$(BIN)/python tests/e2e/torture --seconds $(SECONDS) $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
