@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ __all__ = ["ATTACKS", "GROUPS", "Arena", "Server"]
 WORKER = Path(__file__).with_name("worker.py")
 DURATION, INTERVAL, DEADLINE, TIMEOUT, STOP_BUDGET = 3.0, 0.5, 1.6, 0.5, 0.6
 LEASE, NAMESPACE = "torture", "torture"
+KEEPER_GONE = 137
 ENDS_WITHIN = 30.0
 """Seconds from SIGTERM to the end of a process; far more than it needs when idle."""
 LEADS_WITHIN = 60.0
@@ -123,6 +125,8 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
     frozen: list[tuple[float, float]] = field(default_factory=list)
     still: bool = False
+    keeper_frozen: float = -math.inf
+    """When its keeper last stood still: ``run`` may have had to do without it."""
 
     @property
     def log(self) -> Path:
@@ -365,6 +369,8 @@ class Arena:
 
         def thaw() -> None:
             ended = time.monotonic()
+            if kind in {"freezes", "keeper-freezes"}:
+                worker.keeper_frozen = ended
             worker.signal(signal.SIGCONT, pids)
             worker.still = False
             self._note(f"thawed {worker.name}")
@@ -392,6 +398,13 @@ class Arena:
     def _look_after(self, worker: Worker) -> None:
         if worker.process is not None and not worker.alive and not worker.still:
             code = worker.process.returncode
+            since = time.monotonic() - worker.keeper_frozen
+            if code == KEEPER_GONE and since < ENDS_WITHIN:
+                # Its keeper did not answer at the limit: documented in docs/run.md.
+                self.done["run ended without its keeper"] += 1
+                self._note(f"{worker.name} ended without its keeper")
+                worker.start()
+                return
             self.violations.append(f"{worker.name} ended by itself with {code}")
             worker.start()
 
@@ -456,7 +469,9 @@ class Arena:
     def progress(self) -> str:
         """Return one line about what has happened so far."""
         mutated = sum(self.done[m] for m in Mutation)
-        done = ", ".join(f"{k} {self.done[k]}" for k in ATTACKS if self.done[k])
+        done = ", ".join(
+            f"{k} {number}" for k, number in self.done.items() if k not in set(Mutation)
+        )
         resource = self._resource
         return (
             f"{self.server.name}: {resource.accepted} acts in {resource.terms} terms, "
