@@ -617,7 +617,7 @@ def test_electors_behind_it_never_lead_both(server, seed):
         try:
             for one in electors:
                 one.start()
-            until = time.monotonic() + 4.0
+            until = time.monotonic() + 2.5
             while time.monotonic() < until:
                 # Both orders: who stops believing between two questions is no overlap.
                 first = [one.current_leader for one in electors]
@@ -631,7 +631,7 @@ def test_electors_behind_it_never_lead_both(server, seed):
             for one in electors:
                 one.stop()
     assert len(proxy.log) > 5
-    assert leaders > 50
+    assert leaders > 20
 
 
 def test_every_mutation_is_tested_here():

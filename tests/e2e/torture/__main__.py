@@ -73,7 +73,7 @@ def torture(
     seconds: float,
     seed: int,
     without: frozenset[str] = frozenset(),
-    share: float = 0.12,
+    share: float = 0.2,
     candidates: int = 4,
     say: object = print,
 ) -> list[str]:
@@ -122,7 +122,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--server", choices=["embedded", "real", "both"], default="both"
     )
     parser.add_argument("--candidates", type=int, default=4, help="on each server")
-    parser.add_argument("--share", type=float, default=0.12, help="of what is mutated")
+    parser.add_argument("--share", type=float, default=0.2, help="of what is mutated")
     parser.add_argument(
         "--without",
         default="",

@@ -219,7 +219,7 @@ class Arena:
         *,
         seed: int,
         without: frozenset[str] = frozenset(),
-        share: float = 0.12,
+        share: float = 0.2,
         fronts: tuple[str, ...] = ("asyncio", "threads", "run"),
         candidates: int = 4,
     ) -> None:
