@@ -10,7 +10,7 @@ SEEDS ?= 10000
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak differential lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak differential torture lock docs clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
@@ -129,6 +129,11 @@ soak: $(VENV)/.dev
 differential: $(VENV)/.dev
 	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
 	@EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
+
+# Real processes through lying proxies, frozen, killed, forked: `make torture SECONDS=3600`.
+# ARGS are more options: `make torture ARGS="--seed 7 --server embedded --without forks"`.
+torture: $(VENV)/.dev
+	@$(BIN)/python tests/e2e/torture --seconds $(SECONDS) $(ARGS)
 
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -24,6 +24,7 @@ TESTED = {
     "pool_worker",
     "test_my_program",
     "test_with_faults",
+    "test_with_lies",
     "threaded_worker",
 }
 
@@ -168,7 +169,8 @@ def test_program_with_a_liveness_probe_leads(run, lease_server):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "count"), [("test_my_program", 1), ("test_with_faults", 8)]
+    ("name", "count"),
+    [("test_my_program", 1), ("test_with_faults", 8), ("test_with_lies", 2)],
 )
 def test_test_of_a_program_passes(run, name, count):
     """G2: the examples of a user's own tests, run by pytest as a user runs them."""

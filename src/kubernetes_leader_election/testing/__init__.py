@@ -1,5 +1,5 @@
 """
-The public testing kit: an embedded Lease API, faults, a TCP proxy, moved clocks.
+The public testing kit: an embedded Lease API, faults, two proxies, moved clocks.
 
 Names are imported when they are first used, so that a test run that needs none of
 them does not pay for any.
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         Timings,
         User,
     )
+    from kubernetes_leader_election.testing.mutating_proxy import MutatingProxy
+    from kubernetes_leader_election.testing.mutations import Mutate, Mutated, Mutation
     from kubernetes_leader_election.testing.tcp_proxy import TcpProxy
 
 __all__ = [
@@ -48,6 +50,10 @@ __all__ = [
     "Hang",
     "LagWatch",
     "LeaseServer",
+    "Mutate",
+    "Mutated",
+    "MutatingProxy",
+    "Mutation",
     "RequestRecord",
     "SilenceWatch",
     "StaleRead",
@@ -57,18 +63,23 @@ __all__ = [
     "User",
 ]
 
-_SERVER = frozenset({"LeaseServer", "RequestRecord", "Timings", "User"})
+_PLACES = {
+    "ElectorClocks": "elector_clocks",
+    "LeaseServer": "lease_server",
+    "Mutate": "mutations",
+    "Mutated": "mutations",
+    "MutatingProxy": "mutating_proxy",
+    "Mutation": "mutations",
+    "RequestRecord": "lease_server",
+    "TcpProxy": "tcp_proxy",
+    "Timings": "lease_server",
+    "User": "lease_server",
+}
+"""Where a name is defined, if not among the faults."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _SERVER:
-        place = "lease_server"
-    elif name == "TcpProxy":
-        place = "tcp_proxy"
-    elif name == "ElectorClocks":
-        place = "elector_clocks"
-    else:
-        place = "faults"
+    place = _PLACES.get(name, "faults")
     return getattr(importlib.import_module(f"{__name__}.{place}"), name)

@@ -244,7 +244,7 @@ class Fault:
         if isinstance(self.action, _READ_ACTIONS) and request.verb not in _READS:
             return False
         if self.verb is None:
-            if self.path is None and not request.path.startswith(_OBJECT_PATHS):
+            if self.path is None and not request.path.startswith(OBJECT_PATHS):
                 return False
         elif request.verb not in _as_tuple(self.verb):
             return False
@@ -262,7 +262,8 @@ class Fault:
         return all(want is None or want == given for want, given in wanted)
 
 
-_OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
+OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
+"""How the paths of requests for objects begin; others are about the server itself."""
 
 
 def _check_count(option: str, value: int | None) -> None:

@@ -1,0 +1,564 @@
+"""
+An HTTP proxy that misbehaves on order or at random: what no honest server answers.
+
+It stands between electors and an API server, embedded or real, and does to requests,
+answers and watches what broken middleboxes, caches and libraries do, and worse.
+Clients speak plain http to it, on this machine only, and their headers are passed on
+as they are, so a token given to the elector reaches the server; to the server it
+speaks whatever that speaks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from kubernetes_leader_election.errors import ConfigurationError, ProtocolMisuseError
+from kubernetes_leader_election.testing.lease_server.connections import (
+    Connections,
+    listen,
+)
+from kubernetes_leader_election.testing.lease_server.request_info import read_request
+from kubernetes_leader_election.testing.listening import settle
+from kubernetes_leader_election.testing.mutated_answers import (
+    Given,
+    Memory,
+    failure,
+    foreign,
+    oversized,
+)
+from kubernetes_leader_election.testing.mutated_watch import relay_watch
+from kubernetes_leader_election.testing.mutations import (
+    ActiveMutate,
+    Mutate,
+    Mutated,
+    Mutation,
+    MutationPlan,
+    Occasion,
+    rules_of,
+)
+
+__all__ = ["MutatingLane", "MutatingProxy"]
+
+Result = TypeVar("Result")
+PATIENCE = 10.0
+CONNECT_PATIENCE = 5.0
+"""Seconds to connect to the server; on this machine it takes none."""
+NOT_PASSED_ON = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that are about one connection."""
+
+
+class MutatingLane:
+    """One address of the proxy: that of one client, whose requests are counted."""
+
+    def __init__(self, proxy: MutatingProxy, name: str) -> None:
+        self.name = name
+        self.requests = 0
+        self._proxy = proxy
+        self._connections: Connections | None = None
+        self._jobs: set[asyncio.Task[Any]] = set()
+        self._opening: set[asyncio.Task[aiohttp.ClientResponse]] = set()
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """Return the port clients of this lane connect to."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Return the address that an elector takes as ``server``."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def open(self) -> None:
+        """Begin to listen; called in the proxy's loop."""
+        listening = listen("127.0.0.1", 0)
+        self._port = listening.getsockname()[1]
+        self._connections = Connections(self._handle, context=None, idle=90.0)
+        await self._connections.open(listening)
+
+    async def close(self) -> None:
+        """Drop every connection and all that is held; called in the proxy's loop."""
+        if self._connections is not None:
+            await self._connections.close()
+        # Only now: a request that was being accepted has begun its job.
+        while self._jobs:
+            jobs = list(self._jobs)
+            for job in jobs:
+                job.cancel()
+            await asyncio.wait(jobs)
+        if self._opening:
+            await asyncio.wait(self._opening, timeout=CONNECT_PATIENCE)
+        for opening in list(self._opening):
+            opening.cancel()
+
+    def start(self, job: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Let something go on though the client leaves."""
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    async def ask(
+        self, sent: Coroutine[Any, Any, aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        """Send something to the server and return its answer, of which the head came."""
+        # Never cancelled while it connects: asyncio may then lose the open socket.
+        opening = asyncio.get_running_loop().create_task(sent)
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unread)
+            raise
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests += 1
+        info = read_request(request.method, request.path, request.query)
+        occasion = Occasion(self.name, str(self.requests), info.verb, request.path)
+        body = await request.read()
+        return await _Exchange(self._proxy, self, request, body, occasion).answer()
+
+
+def _close_unread(opening: asyncio.Task[aiohttp.ClientResponse]) -> None:
+    """Close an answer that nobody waits for any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+class _Exchange:
+    """One request on its way, and what is done to it."""
+
+    def __init__(
+        self,
+        proxy: MutatingProxy,
+        lane: MutatingLane,
+        request: web.BaseRequest,
+        body: bytes,
+        occasion: Occasion,
+    ) -> None:
+        self._proxy = proxy
+        self._lane = lane
+        self._request = request
+        self._body = body
+        self._occasion = occasion
+
+    async def answer(self) -> web.StreamResponse:
+        """Serve the request, mutated or not."""
+        memory = self._proxy.memory
+        rule = self._proxy.choose(self._occasion, memory.impossible(self._occasion))
+        if self._occasion.verb == "watch":
+            return await self._watch(rule)
+        if rule is not None and rule.mutation is Mutation.STALE_READ:
+            return _response(memory.older_state(self._occasion))
+        # What was begun goes on when the client has given up: it lands late.
+        job = self._lane.start(self._serve(rule))
+        given = await asyncio.shield(job)
+        if given is None:
+            return self._abort()
+        return await self._deliver(given, rule)
+
+    async def _serve(self, rule: Mutate | None) -> Given | None:
+        """Ask the server as the rule wants it; None drops the client."""
+        memory, occasion = self._proxy.memory, self._occasion
+        kind = rule.mutation if rule is not None else None
+        seconds = (rule.seconds or 0.0) if rule is not None else 0.0
+        if kind is Mutation.DROP_REQUEST:
+            return None
+        if kind is Mutation.HOLD_REQUEST:
+            await asyncio.sleep(seconds)
+        # Looked up first: this request's own answer is none of the old ones.
+        old = memory.last_answer(occasion) if kind is Mutation.REPLAY_ANSWER else None
+        other = memory.other_answer(occasion) if kind is Mutation.SWAP_ANSWER else None
+        given = await self._ask()
+        if given is not None and kind is Mutation.SEND_TWICE:
+            given = await self._ask()
+        if given is None:
+            return None
+        if kind is Mutation.RESEND_LATER:
+            self._lane.start(self._ask_later(seconds))
+        if kind is Mutation.HOLD_ANSWER:
+            await asyncio.sleep(seconds)
+        if kind is Mutation.DROP_ANSWER:
+            return None
+        if kind is Mutation.FAIL_AFTER_APPLY:
+            assert rule is not None
+            return failure(rule.status or 500, occasion.path)
+        if kind is Mutation.FOREIGN_ANSWER:
+            return foreign(given)
+        if kind is Mutation.OVERSIZE_ANSWER:
+            return oversized(given)
+        return old or other or given
+
+    async def _ask_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._ask()
+
+    async def _ask(self) -> Given | None:
+        """Send the request to the server once; None if no whole answer came."""
+        try:
+            async with await self._send() as answer:
+                body = await answer.read()
+                given = Given(answer.status, _passed_on(answer.headers), body)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return None
+        self._proxy.memory.keep(self._occasion, given)
+        return given
+
+    async def _send(self) -> aiohttp.ClientResponse:
+        """Send the request as it came, and return the answer to be read."""
+        return await self._lane.ask(
+            self._proxy.send(
+                self._request, _passed_on(self._request.headers), self._body
+            )
+        )
+
+    async def _watch(self, rule: Mutate | None) -> web.StreamResponse:
+        if rule is not None and rule.mutation is Mutation.DROP_REQUEST:
+            return self._abort()
+        if rule is not None and rule.mutation is Mutation.HOLD_REQUEST:
+            await asyncio.sleep(rule.seconds or 0.0)
+        if rule is not None and rule.mutation is Mutation.FAIL_AFTER_APPLY:
+            return _response(failure(rule.status or 500, self._occasion.path))
+        try:
+            async with await self._send() as answer:
+                if answer.status != 200:
+                    given = Given(
+                        answer.status, _passed_on(answer.headers), await answer.read()
+                    )
+                    return _response(given)
+                response = web.StreamResponse(headers=_passed_on(answer.headers))
+                response.enable_chunked_encoding()
+                await response.prepare(self._request)
+                pieces = answer.content.iter_any()
+                await relay_watch(pieces, response, self._occasion, self._proxy)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return self._abort()
+        with contextlib.suppress(ConnectionError):
+            await response.write_eof()
+        return response
+
+    async def _deliver(self, given: Given, rule: Mutate | None) -> web.StreamResponse:
+        kind = rule.mutation if rule is not None else None
+        if kind is Mutation.TRUNCATE_ANSWER:
+            response = web.StreamResponse(status=given.status, headers=given.headers)
+            response.content_length = len(given.body)
+            await response.prepare(self._request)
+            await response.write(given.body[: len(given.body) // 2])
+            return self._end(response)
+        response = _response(given)
+        if kind is Mutation.DUPLICATE_ANSWER:
+            await response.prepare(self._request)
+            await response.write_eof()
+            transport = self._request.transport
+            if transport is not None:
+                transport.write(_raw(given))
+        return response
+
+    def _end(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Close the client's connection in order, in the middle of an answer."""
+        if self._request.transport is not None:
+            self._request.transport.close()
+        return response
+
+    def _abort(self) -> web.StreamResponse:
+        """Reset the client's connection."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return web.Response()
+
+
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in headers.items() if k.lower() not in NOT_PASSED_ON}
+
+
+def _response(given: Given) -> web.StreamResponse:
+    return web.Response(status=given.status, headers=given.headers, body=given.body)
+
+
+def _raw(given: Given) -> bytes:
+    lines = [f"HTTP/1.1 {given.status} Again"]
+    lines += [f"{name}: {value}" for name, value in given.headers.items()]
+    lines += [f"Content-Length: {len(given.body)}", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + given.body
+
+
+class MutatingProxy:
+    """
+    Stand between electors and an API server, and mutate what passes.
+
+    The proxy is its own default lane; ``lane("a")`` gives another address, for which
+    rules can be made alone. Without a rule, and without :meth:`at_random`, everything
+    passes as it is.
+
+    .. code-block:: python
+
+        with LeaseServer() as server, MutatingProxy(server.url) as proxy:
+            elector = Elector(lease_name="billing", server=proxy.url)
+            proxy.add(Mutate(Mutation.HOLD_REQUEST, verb="update", seconds=3))
+            proxy.at_random(0.1)
+            ...
+            proxy.log   # all that was done, when, and to which request
+
+    Args:
+        target: URL of the API server.
+        chance: Decides what is random; a generator with a seed makes it repeatable.
+        ca: Who vouches for the certificate of an https target, as PEM.
+        token: A bearer token for requests that bring no Authorization of their own.
+        on_mutation: Called, on the proxy's thread, with each thing that is done.
+
+    Raises:
+        ProtocolMisuseError: ``target`` is no address.
+        ConfigurationError: an https target without ``ca``.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        chance: random.Random | None = None,
+        ca: str | None = None,
+        token: str | None = None,
+        on_mutation: Callable[[Mutated], None] = lambda _: None,
+    ) -> None:
+        parts = urlsplit(target)
+        if parts.scheme not in {"http", "https"} or parts.hostname is None:
+            raise ProtocolMisuseError(
+                f"{target!r} is no address to proxy: give http(s)://host:port"
+            )
+        if parts.scheme == "https" and ca is None:
+            raise ConfigurationError(
+                f"no CA for {target}: give ca=, the PEM text that vouches for it",
+                option="ca",
+            )
+        self.target = target.rstrip("/")
+        self.memory = Memory()
+        self.plan = MutationPlan(chance or random.Random())
+        self._ca = ca
+        self._token = token
+        self._on_mutation = on_mutation
+        self._log: list[Mutated] = []
+        self._lanes: dict[str, MutatingLane] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    # What is done
+
+    def add(self, *rules: Mutate) -> list[ActiveMutate]:
+        """Put rules in force, and return a handle for each, which counts its hits."""
+        return self.plan.add(*rules)
+
+    def remove(self, active: ActiveMutate) -> None:
+        """Take a rule back."""
+        self.plan.remove(active)
+
+    def clear(self) -> None:
+        """Mutate nothing more; what is held stays held."""
+        self.plan.clear()
+
+    def at_random(
+        self,
+        share: float,
+        *,
+        weights: Mapping[Mutation, float] | None = None,
+        hold: tuple[float, float] = (0.1, 3.0),
+    ) -> None:
+        """
+        Mutate a share of all requests and events from now on.
+
+        Args:
+            share: Of what no rule acts on; from 0 to 1.
+            weights: How often each mutation is chosen beside the others; those left
+                out never are. All alike unless given.
+            hold: The shortest and the longest time anything is held, in seconds.
+
+        Raises:
+            ConfigurationError: no share, no weights, or no times.
+        """
+        self.plan.at_random(share, weights=weights, hold=hold)
+
+    def replay(self, log: Iterable[str]) -> None:
+        """
+        Do again what a log tells, to the same requests of the same lanes.
+
+        Args:
+            log: Lines of JSON, as :meth:`Mutated.to_json` makes them.
+
+        Raises:
+            ConfigurationError: one is no such line.
+        """
+        self.plan.add(*rules_of(log))
+
+    @property
+    def log(self) -> list[Mutated]:
+        """Return all that was done so far, in order."""
+        return list(self._log)
+
+    def choose(
+        self, occasion: Occasion, impossible: Iterable[Mutation] = ()
+    ) -> Mutate | None:
+        """Choose what is done to a request or event, and note it."""
+        rule = self.plan.pick(occasion, frozenset(impossible))
+        if rule is not None:
+            done = Mutated(
+                time.monotonic(),
+                occasion.lane,
+                occasion.number,
+                occasion.verb,
+                occasion.path,
+                rule.mutation,
+                rule.seconds,
+                rule.status,
+                rule.event_type,
+            )
+            self._log.append(done)
+            self._on_mutation(done)
+        return rule
+
+    # Where it is
+
+    def lane(self, name: str = "default") -> MutatingLane:
+        """Return the lane of that name, opened on first use."""
+        if name not in self._lanes:
+            lane = MutatingLane(self, name)
+            self._run_inside(lane.open())
+            self._lanes[name] = lane
+        return self._lanes[name]
+
+    @property
+    def url(self) -> str:
+        """Return the address of the default lane."""
+        return self.lane().url
+
+    @property
+    def port(self) -> int:
+        """Return the port of the default lane."""
+        return self.lane().port
+
+    async def send(
+        self, request: web.BaseRequest, headers: Mapping[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a request to the server once; in the proxy's thread only."""
+        assert self._session is not None
+        return await self._session.request(
+            request.method,
+            URL(f"{self.target}{request.raw_path}", encoded=True),
+            headers=headers,
+            data=body or None,
+            allow_redirects=False,
+        )
+
+    # Life
+
+    def start(self) -> Self:
+        """
+        Begin to listen.
+
+        Raises:
+            ProtocolMisuseError: It runs already.
+        """
+        if self._thread is not None:
+            raise ProtocolMisuseError("the proxy runs already")
+        ready: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(ready,), name="mutating-proxy", daemon=True
+        )
+        self._thread.start()
+        ready.result(PATIENCE)
+        self.lane()
+        return self
+
+    def stop(self) -> None:
+        """Drop every connection and end the thread; stopping twice is no error."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        assert self._loop is not None
+        assert self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(PATIENCE)
+        self._lanes.clear()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _run(self, ready: Future[None]) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._main(ready))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    async def _main(self, ready: Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._session = self._new_session()
+        try:
+            ready.set_result(None)
+            await self._stopping.wait()
+            for lane in self._lanes.values():
+                await lane.close()
+        finally:
+            await self._session.close()
+            await settle()
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        own = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        context: ssl.SSLContext | bool = True
+        if self._ca is not None:
+            context = ssl.create_default_context(cadata=self._ca)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=context),
+            auto_decompress=False,
+            headers=own,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_PATIENCE),
+        )
+        # aiohttp sends a request again by itself if the server hangs up on it. Here
+        # only mutations may do so; there is no public switch, and a test looks.
+        session._retry_connection = False  # noqa: SLF001
+        return session
+
+    def _run_inside(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        if self._thread is None or self._loop is None:
+            coroutine.close()
+            raise ProtocolMisuseError("the proxy does not run")
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(PATIENCE)

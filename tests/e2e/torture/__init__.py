@@ -1,0 +1,1 @@
+"""Torture: real candidates among mutating proxies, freezes, kills and forks."""
