@@ -141,6 +141,27 @@ def test_once_is_taken_once():
     assert taken == [print]
 
 
+def test_once_is_forgotten_when_it_is_claimed():
+    """A snapshot takes nothing: whoever calls a handler claims it first, and one may."""
+    handlers = Handlers()
+    handlers.on("error", print)
+    handlers.once("error", repr)
+    always, once = handlers.snapshot(EVENTS.ERROR)
+    assert handlers.count("error") == 2
+    assert [handlers.claim("error", always) for _ in range(2)] == [True, True]
+    assert [handlers.claim("error", once) for _ in range(2)] == [True, False]
+    assert handlers.take("error") == (print,)
+
+
+def test_once_that_was_taken_off_is_claimed_by_nobody():
+    """off() is heard until the very call."""
+    handlers = Handlers()
+    handlers.once("error", repr)
+    (once,) = handlers.snapshot("error")
+    assert handlers.off("error", repr)
+    assert not handlers.claim("error", once)
+
+
 def test_off_forgets_the_newest_registration():
     """off() undoes one on() of the handler, the newest; twice registered needs two."""
     handlers = Handlers()
