@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kubernetes_leader_election.cli import check
+from kubernetes_leader_election.cli import term_file
 
 
 @pytest.mark.parametrize("output", ["text", "json", "quiet"])
@@ -27,7 +27,7 @@ def test_check_asks_for_the_time_that_is_needed(
 ):
     """G2: yes only if the term is not over, and has as much left as is asked for."""
     term = SimpleNamespace(remaining=lambda: left)
-    monkeypatch.setattr(check.term_file, "read", lambda: term)
+    monkeypatch.setattr(term_file, "read", lambda: term)
     words = [] if needed is None else [f"--seconds={needed}"]
     words.append("--quiet" if output == "quiet" else f"--output={output}")
     assert call("check", *words).exit_code == code

@@ -189,10 +189,10 @@ def test_ensure_asks_for_the_time_that_is_needed(term, term_clock):
 
 # Letters ------------------------------------------------------------------------
 
-LEASE = {"lease": "l", "namespace": "n", "identity": "me", "term": 1, "token": 5}
-RENEWED = LeaseRenewed(**LEASE, renew_time=datetime(2026, 1, 1, tzinfo=UTC))
-ACQUIRED = LeadershipAcquired(**LEASE)
-LOST = LeadershipLost(**LEASE, reason="stopped")
+LEASE = {"lease": "l", "namespace": "n", "identity": "me", "term": 1}
+RENEWED = LeaseRenewed(**LEASE, token=5, renew_time=datetime(2026, 1, 1, tzinfo=UTC))
+ACQUIRED = LeadershipAcquired(**LEASE, token_if_any=5)
+LOST = LeadershipLost(**LEASE, token=5, reason="stopped")
 
 
 def letter(event, hold=None):
