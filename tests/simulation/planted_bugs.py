@@ -117,7 +117,7 @@ class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
     """The leader trusts the clock that stands still in suspend (rule 14)."""
 
 
-@planted("G4 G5", seeds=200)
+@planted("G4 G5", seeds=60, profile="storm")
 class AnswerTakenBeforeALookAtTheClock(Election):
     """An answer that comes after L, but before its timer, renews the term (rule 15)."""
 
@@ -257,7 +257,7 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-@planted("G8", seeds=20)
+@planted("G8", seeds=60)
 class UnknownOutcomeTakenAsNotDone(Election):
     """A write without an answer counts as never applied (rule 10)."""
 
@@ -265,8 +265,16 @@ class UnknownOutcomeTakenAsNotDone(Election):
         write = self._orders.write
         if write is not None and write.request_id == request_id:
             self._on_failed(request_id, error)
+            _forget_write(self, write.stamp)
         else:
             super()._on_unknown(request_id, error)
+
+
+def _forget_write(election: Election, stamp: Stamp) -> None:
+    election._tries = [t for t in election._tries if t.stamp != stamp]
+    if election._term is not None:
+        pending = election._term.pending
+        election._term.pending = [t for t in pending if t.stamp != stamp]
 
 
 @planted("G8", seeds=60)
@@ -613,12 +621,8 @@ class RefusedWriteIsForgotten(Election):
     def _on_failed(self, request_id: int, error: Any) -> None:
         write = self._orders.write
         super()._on_failed(request_id, error)
-        if write is None or write.request_id != request_id:
-            return
-        self._tries = [t for t in self._tries if t.stamp != write.stamp]
-        if self._term is not None:
-            pending = self._term.pending
-            self._term.pending = [t for t in pending if t.stamp != write.stamp]
+        if write is not None and write.request_id == request_id:
+            _forget_write(self, write.stamp)
 
 
 @planted("G7 G8", seeds=200)
