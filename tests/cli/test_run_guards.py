@@ -199,8 +199,10 @@ def test_run_starts_nothing_that_waited_for_a_frozen_watchdog(
     first.wait_for_work()
     # A hard limit that is far behind L, so that the thaw comes between the two.
     late = ("--lease-duration-sec=6", "--renew-deadline-sec=2", "--restart=always")
-    second = start("b", *late, command=note)
-    eventually(lambda: second.catches(signal.SIGTERM), "the second is there")
+    # And TERM, which the command is sent right after it is started, ends nothing.
+    deaf = ("sh", "-c", "trap '' TERM; exec \"$@\"", "sh")
+    second = start("b", *late, command=note, prefix=deaf)
+    eventually(lambda: second.catches(signal.SIGINT), "the second is there")
     watchdog = eventually(second.find_keeper, "and its watchdog")
     os.kill(watchdog, signal.SIGSTOP)
     first.signal(signal.SIGTERM)

@@ -7,16 +7,21 @@ at the hard limit of G2. So the command dies before another may start also when 
 itself is killed or frozen. It is forked before ``run`` starts any thread, needs the
 standard library alone and never talks to the API server.
 
-What remains: whoever kills the keeper with -9 kills the command too (the kernel does
-that), and ``run`` ends the grandchildren it then inherits; whoever freezes the keeper
-leaves it to ``run`` to end them; whoever freezes both, or the whole machine, has
-stopped the hands that would act: then the first thing the keeper does when it goes on
-is to kill, and only the fencing token, or ``check``, protects until then.
+An order may be read late, since this process was frozen or the one that gave it. So
+limits are instants on every clock (:mod:`.term_deadline`), compared when the order is
+read and again just before the command is executed; an order that was called off, or
+whose term is over, starts nothing.
+
+What remains: whoever kills this process with -9 kills the command too (the kernel does
+that), and ``run`` or the backstop (:mod:`.backstop`) ends the rest; whoever freezes it
+leaves it to them. Whoever freezes all three, or the whole machine, has stopped the
+hands that would act: then the first thing they do when they go on is to kill, and only
+the fencing token, or ``check``, protects until then.
 
 Messages, one JSON object a datagram. In: ``start``, ``extend`` (later times),
-``signal``, ``end`` (a signal now, KILL at ``kill_at``). Out: ``started``, ``failed``
-(errno), ``stopped``, ``exited`` (wait status), ``overdue`` (ended by the timer),
-``refused`` (processes that may not be killed), ``empty`` (nothing is left).
+``signal``, ``end`` (a signal now, KILL at ``kill_at``). Out: ``started``, ``unstarted``
+(why), ``failed`` (errno), ``stopped``, ``exited`` (wait status), ``overdue`` (ended by
+the timer), ``refused`` (processes that may not be killed), ``empty`` (nothing is left).
 """
 
 from __future__ import annotations
