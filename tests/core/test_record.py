@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core import record as record_module
 from kubernetes_leader_election.core.record import (
     MAX_INT32,
     LeaseRecord,
@@ -247,6 +248,16 @@ def test_duration_is_the_records_own(written, own, expected):
     record = read_record({"spec": {"leaseDurationSeconds": written}})
     assert record.duration(own) == expected
     assert float(record.duration(own)) == expected
+
+
+def test_time_is_remembered_and_a_megabyte_in_its_place_is_not():
+    """Fault 51: each renewal brings a record's times again, or whatever stands there."""
+    record_module._read_time.cache_clear()
+    for _ in range(2):
+        record_module.parse_time("2026-01-01T00:00:00.000000Z")
+        record_module.parse_time("x" * 1_000_000)
+    kept = record_module._read_time.cache_info()
+    assert (kept.hits, kept.misses) == (1, 1)
 
 
 def test_largest_number_is_that_of_the_server():

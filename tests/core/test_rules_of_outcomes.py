@@ -307,7 +307,9 @@ def test_rule_12_release_ends_within_a_bounded_time():
     """Rule 12, fault 22: "within a bounded time"; the Lease runs out by itself then."""
     hand = Hand().lead()
     released(hand)
-    hand.wait(3 * T)
+    hand.wait(3 * T - 0.01)
+    assert hand.state is State.RELEASING, "there is time for another try"
+    hand.wait(0.01)
     assert hand.state is State.STOPPED
     texts = [str(e.error) for e in hand.events(m.ErrorOccurred)]
     assert "could not be released in time" in texts[-1]
@@ -318,7 +320,9 @@ def test_rule_12_withdrawal_ends_within_a_bounded_time():
     """Rules 5 and 12, fault 13: so does finding out what an acquire did."""
     hand = Hand().start()
     hand.say(m.StopAsked())
-    hand.wait(3 * T)
+    hand.wait(3 * T - 0.01)
+    assert hand.state is State.WITHDRAWING, "there is time for another try"
+    hand.wait(0.01)
     assert hand.state is State.STOPPED
     assert not hand.open
 

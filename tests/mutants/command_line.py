@@ -52,6 +52,7 @@ MISTAKES: Final = [
         old="os.killpg(self._child, number)",
         new="os.kill(self._child, number)",
         tests=(f"{IN_COMMAND}test_run_passes_signals_to_the_whole_group",),
+        slow=True,
     ),
     Mistake(
         name="a command that is stopped is not woken to take its TERM",

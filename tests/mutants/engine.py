@@ -153,6 +153,7 @@ MISTAKES: Final = [
         old="            self._engine.post(self, m.LossSeen(term=belief.term))",
         new="            pass",
         tests=(f"{IN_DRIVER}test_driver_tells_the_core_of_an_end_that_a_question_saw",),
+        slow=True,
     ),
     Mistake(
         name="a question that a renewal overtook ends the term",
@@ -273,6 +274,7 @@ MISTAKES: Final = [
         old="        if flight is not None:\n            flight.abandon()",
         new="        if flight is not None:\n            pass",
         tests=(f"{IN_DRIVER}test_driver_ends_the_watch_of_an_elector_that_stops",),
+        slow=True,
     ),
     Mistake(
         name="an answer that came after its request was given up is passed on",
@@ -290,6 +292,7 @@ MISTAKES: Final = [
         tests=(
             f"{IN_ENGINE}test_engine_begins_no_term_while_work_of_a_failed_core_runs",
         ),
+        slow=True,
     ),
     Mistake(
         name="a new core is not told that the application is stuck",
@@ -368,6 +371,7 @@ MISTAKES: Final = [
         tests=(
             f"{IN_WORKERS}test_requests_that_hang_leave_room_for_others_up_to_a_bound",
         ),
+        slow=True,
     ),
     Mistake(
         name="requests that hang take the threads of all others",

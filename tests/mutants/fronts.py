@@ -116,6 +116,7 @@ MISTAKES: Final = [
         old='lost = work.hold_late("a handler of leadership_lost", home=self._home)',
         new="pass",
         tests=(f"{IN_HANDLERS}test_lost_handler_holds_up_the_release",),
+        slow=True,
     ),
     Mistake(
         name="an acquired handler that is a coroutine is not awaited before the release",
@@ -164,6 +165,7 @@ MISTAKES: Final = [
         tests=(
             f"{IN_FAULTS}test_thread_elector_leads_no_more_before_the_engine_heard_of_it",
         ),
+        slow=True,
     ),
     Mistake(
         name="a term is lost only when the engine says so",
@@ -199,6 +201,7 @@ MISTAKES: Final = [
         old="if present is not None and self.current_leader() and present.work.take(hold):",
         new="if present is not None and present.work.take(hold):",
         tests=(f"{IN_ELECTIONS}test_scope_enters_no_term_that_the_clock_has_ended",),
+        slow=True,
     ),
     # Scopes ---------------------------------------------------------------------------
     Mistake(
