@@ -39,7 +39,7 @@ class Scene:
     def write(self, time, who, lease):
         """Order, send and apply a write."""
         order = self.checks.ordered(time, who, lease, (time, time))
-        self.checks.sent(time, order)
+        self.checks.sent(time, order, time)
         before = self.store.current
         answer = self.store.put(time, lease)
         assert answer.stored is not None, answer

@@ -38,6 +38,9 @@ class Node:
         self.link = Link(delay=plan.delay, jitter=plan.jitter, draw=self.draw)
         self.lateness = plan.lateness
         self.stop_share = plan.stop_share
+        self.asks = plan.asks
+        self.stops_acquire = False
+        """Its application stops at the instant of the next acquire."""
         self.send_lag = 0.0
         self.hangs_until = 0.0
         self.frozen = False
@@ -103,5 +106,6 @@ class Node:
         self.link.heal()
         self.send_lag = 0.0
         self.refused = None
+        self.stops_acquire = False
         self.hangs_until = min(self.hangs_until, self.world.time)
         self.thaw()

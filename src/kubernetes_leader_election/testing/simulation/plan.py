@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.testing.simulation.store import RHO
 
-RHO = 0.1
-"""The bound on the error of a clock's rate that the guarantees assume."""
 
 Kind = Literal["elector", "client-go", "node-package"]
-Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang"]
+Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang", "return"]
 Profile = Literal[
     "default",
     "three",
@@ -27,6 +26,8 @@ Profile = Literal[
     "rivals",
     "slow sends",
     "words",
+    "hands",
+    "crowd",
     "wild clocks",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
@@ -50,6 +51,8 @@ class NodePlan:
     """Seconds added to the delay, at most."""
     lateness: float = 0.0
     """Seconds its timers wake it late, at most."""
+    asks: bool = False
+    """Its application asks all the time whether it leads, and says what it saw."""
     stop_share: float = 0.0
     """Share of the stop budget S its work takes to stop, at most."""
 
