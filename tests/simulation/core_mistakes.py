@@ -15,7 +15,12 @@ Not here is what changes nothing that anybody could see from outside:
 - CLOCK_MONOTONIC is left out of a belief: it never shows more than CLOCK_BOOTTIME;
 - a belief without the limit of how far the wall clock may be ahead, or without its
   deadline by the wall clock: whichever is left ends a term that a pause outlasted;
-- the holder is left out of a stamp: its times are nobody else's;
+- later tries of a term are forgotten when one is confirmed: each is on a version that
+  the confirmed one replaced, so none can land;
+- doubt is not ended by a proof, or by the end of a release: the read that is due ends it
+  a moment later, or the state that follows does;
+- a wish to step down is heard while draining: it is for this very term;
+- a release goes on after the driver failed: the same write is made, or given up;
 - a write under way is not forgotten with its term: its answer finds no term;
 - older stamps are kept as formers of a new term, or older tries as its open ones: the
   newer write cannot be undone but by a restore, which ends the term anyway.
@@ -262,6 +267,12 @@ def _mistakes() -> Iterator[Mistake]:
     )
     yield on(
         "record",
+        "holder is not compared in a stamp",
+        "            and record.holder_identity == holder_identity\n",
+        "",
+    )
+    yield on(
+        "record",
         "acquire time is not compared in a stamp",
         "and record.acquire_time == acquire_time",
         "and True",
@@ -309,12 +320,6 @@ def _mistakes() -> Iterator[Mistake]:
         "stamps follow the wall clock back",
         "            if renew_time < least:\n",
         "            if False:\n",
-    )
-    yield on(
-        "term",
-        "later tries are forgotten when one is confirmed",
-        "self.pending = [\n            t for t in self.pending if t.stamp.renew_time > proved.stamp.renew_time\n        ]",
-        "self.pending = []",
     )
     yield on(
         "term",
@@ -496,12 +501,6 @@ def _mistakes() -> Iterator[Mistake]:
     )
     yield on(
         "life",
-        "doubt outlives a release",
-        "        self._term = None\n        self._doubt = False\n",
-        "        self._term = None\n",
-    )
-    yield on(
-        "life",
         "a later read puts off an earlier one",
         "        if due < self._read_at:\n            self._read_at = due\n",
         "        self._read_at = due\n",
@@ -557,21 +556,9 @@ def _mistakes() -> Iterator[Mistake]:
     )
     yield on(
         "sightings",
-        "wish heard while draining",
-        "        if self.state is LEADER and asks_to_step_down(",
-        "        if asks_to_step_down(",
-    )
-    yield on(
-        "sightings",
         "renewal is proved at its answer",
         "        term.confirm(proved, self.settings)\n        self._doubt = False\n        self._write_failures = 0",
         "        term.confirm(Try(proved.stamp, self._now), self.settings)\n        self._doubt = False\n        self._write_failures = 0",
-    )
-    yield on(
-        "sightings",
-        "doubt stays after a proof",
-        "        self._doubt = False\n        self._write_failures = 0",
-        "        self._write_failures = 0",
     )
     yield on(
         "sightings",
@@ -781,12 +768,6 @@ def _mistakes() -> Iterator[Mistake]:
         "loss seen by the application is not latched",
         "if held and self._term is not None and self._term.number == term:",
         "if False:",
-    )
-    yield on(
-        "election",
-        "failed release goes on",
-        "            self._finish(Fact.DRIVER_FAILED)\n",
-        "            pass\n",
     )
     yield on(
         "election",

@@ -357,7 +357,6 @@ class Checks:
                 who.free_since = math.inf
                 if stored.holder != who.identity:
                     who.stays_out_until = -math.inf  # another led
-                    who.polite = False
             elif who.free_since == math.inf:
                 who.free_since, who.free_for = monotonic, stored.successor
             who.last_seen = stored
@@ -374,7 +373,7 @@ class Checks:
         if stored.held and (
             stored.holder != who.identity or stamp_of(stored) not in who.stamps
         ):
-            who.rival_version = stored.version
+            who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)
         if who.open_term or who.draining:
             if stamp_of(stored) not in who.stamps:

@@ -83,6 +83,8 @@ def mistakes(
         yield from _of_release(time, who, base)
     elif spec.get("acquireTime") == who.term_acquire:
         yield from _of_renewal(time, who, base, boottime)
+        if who.answered is not None and not restored:
+            yield from _of_rhythm(who, who.answered, boottime)
     else:
         yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
         who.tried.add(spec.get("acquireTime"))
@@ -121,13 +123,16 @@ def _of_renewal(
         yield "G5", "orders a renewal though its application is not alive"
     if who.doubtful:
         yield "G5", "orders a renewal before it looked what became of the last one"
-    if who.answered is not None:
-        due = who.last_ordered + who.renew_interval
-        if boottime < due - TOLERANCE:
-            yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
-        late = boottime - max(due, who.answered, who.ready_at)
-        if late > 1.2 * who.lateness + SLACK:
-            yield "G8", f"orders a renewal {late:.6f} s after it was due"
+
+
+def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mistake]:
+    """Judge when a renewal is ordered after one that was answered well."""
+    due = who.last_ordered + who.renew_interval
+    if boottime < due - TOLERANCE:
+        yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
+    late = boottime - max(due, answered, who.ready_at)
+    if late > 1.2 * who.lateness + SLACK:
+        yield "G8", f"orders a renewal {late:.6f} s after it was due"
 
 
 def _of_acquire(
