@@ -371,7 +371,8 @@ class Checks:
                 who.disproved = "the Lease is gone"
             return
         if stored.held and (
-            stored.holder != who.identity or stamp_of(stored) not in who.stamps
+            # A copy of its own record under another uid is nobody else's.
+            stored.holder != who.identity or stored.key[4] not in who.written
         ):
             who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.testing.simulation.store import RHO
-
 
 Kind = Literal["elector", "client-go", "node-package"]
 Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang", "return"]

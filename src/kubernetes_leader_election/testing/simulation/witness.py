@@ -43,12 +43,12 @@ class Witness:
         "identity",
         "keeps_rules",
         "known",
+        "last_applied_at",
         "last_applied_sent",
         "last_key",
         "last_ordered",
-        "last_applied_at",
-        "last_stamp",
         "last_seen",
+        "last_stamp",
         "lateness",
         "loss_excused",
         "lost_acquire",
@@ -76,6 +76,7 @@ class Witness:
         "tried",
         "work_term",
         "work_unbudgeted",
+        "written",
     )
 
     def __init__(
@@ -131,6 +132,8 @@ class Witness:
         """When that was really; nothing is known where it is infinite."""
         self.last_ordered = -math.inf
         self.last_stamp = ""
+        self.written: set[object] = set()
+        """All renew times that it stamped, applied or not."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: set[object] = set()

@@ -94,6 +94,7 @@ def mistakes(
     if renewed <= who.last_stamp:
         yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
     who.last_stamp = renewed
+    who.written.add(renewed)
 
 
 def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mistake]:
