@@ -9,7 +9,7 @@ SECONDS ?= 600
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model soak lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit e2e controlplane bench side-by-side model core-mistakes soak lock docs clean check-python
 
 ci: test
 	@$(MAKE) model QUICK=1
@@ -91,6 +91,10 @@ side-by-side: $(VENV)/.dev controlplane
 # The formal model, checked by TLC; needs Java (11 or newer). QUICK=1: its short form.
 model: $(VENV)/.dev
 	@$(BIN)/python proofs/run.py $(if $(QUICK),--quick)
+
+# Plants one-line mistakes in the core, and looks in how many worlds each is found.
+core-mistakes: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation.core_mistakes
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.electors

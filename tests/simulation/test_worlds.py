@@ -63,6 +63,8 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("rivals", 60),
         ("slow sends", 60),
         ("words", 60),
+        ("hands", 250),
+        ("crowd", 10),
         ("quiet", 30),
         ("long", 2),
     ],

@@ -15,13 +15,13 @@ from kubernetes_leader_election.testing.simulation.faults import (
 )
 from kubernetes_leader_election.testing.simulation.network import OUTAGES
 from kubernetes_leader_election.testing.simulation.plan import (
-    RHO,
     Fault,
     NodePlan,
     Plan,
     Probe,
     Profile,
 )
+from kubernetes_leader_election.testing.simulation.store import RHO
 from kubernetes_leader_election.values import replace as with_settings
 
 Random = random.Random

@@ -39,11 +39,12 @@ from kubernetes_leader_election.testing.simulation.world import (
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.20,
-    "long": 0.45,
-    "storm": 0.09,
-    "rivals": 0.08,
-    "slow sends": 0.08,
-    "words": 0.08,
+    "long": 0.41,
+    "storm": 0.08,
+    "rivals": 0.07,
+    "slow sends": 0.07,
+    "words": 0.07,
+    "hands": 0.08,
     "quiet": 0.02,
 }
 """Shares of the time of a soak: short and bad worlds find most, long ones make years."""

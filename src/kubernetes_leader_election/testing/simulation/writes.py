@@ -236,9 +236,8 @@ def _of_content(
     if get("leaseDurationSeconds") != duration or holder not in ("", who.identity):
         yield "G5", f"writes {holder!r} for {get('leaseDurationSeconds')} s"
     before = 0 if base is None else base.key[5]
-    if renews or not holder:
-        transitions = before
-    else:
+    transitions = before
+    if holder and not renews:
         transitions = min((before or 0) + 1, MAX_INT32)  # type: ignore[operator]  # as the store took it
     if get("leaseTransitions") != transitions:
         text = f"writes {get('leaseTransitions')} transitions on top of {before}"
