@@ -434,6 +434,64 @@ def stop_acquiring(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
+def ambush(world: World, fault: Fault, node: Node) -> bool:
+    """Let something happen at the very instant of a node's next write of a kind."""
+    kind, _, what = fault.detail.partition(": ")
+
+    def spring() -> None:
+        if what == "freeze":
+            _freeze_sender(world, node)
+        else:
+            world.after(0.0, AMBUSHES[what], (world, fault, node))
+
+    node.ambush = (kind, spring)
+    return True
+
+
+def _freeze_sender(world: World, node: Node) -> None:
+    """Freeze a node with a write in its hands, until just after L."""
+    process = _one(node)
+    if process is None or node.frozen:
+        return
+    witness, settings = process.witness, process.settings
+    now = node.clocks.boottime(world.time)
+    left = witness.last_applied_sent + witness.renew_deadline - now
+    length = left + 0.5 * max(0.0, settings.request_timeout - left)
+    node.send_lag = 1e-3
+    world.after(0.0, _freeze_now, node)
+    world.after(length / node.clocks.rate, _thaw, (node, 0.0))
+    world.after(length / node.clocks.rate, _no_lag, node)
+
+
+def _freeze_now(node: Node) -> None:
+    if not node.frozen:
+        node.freeze("stop")
+
+
+Sprung = tuple["World", Fault, "Node"]
+
+
+def _fail_driver(sprung: Sprung) -> None:
+    """Let the write fail, then the driver."""
+    world, fault, node = sprung
+    process = _one(node)
+    writes_fail(world, fault)
+    if process is not None:
+        process.do(process.driver_failed, None)
+
+
+AMBUSHES: Final[dict[str, Callable[[Sprung], object]]] = {
+    "delete": lambda s: delete(s[0], s[1]),
+    "recreate": lambda s: recreate(s[0], s[1]),
+    "edit": lambda s: _edit(s[0], {"holderIdentity": "somebody"}),
+    "label": lambda s: label(s[0], s[1]),
+    "undone label": lambda s: undone_label(s[0], s[1]),
+    "stop": lambda s: stop_and_start(*s),
+    "fail": _fail_driver,
+}
+"""What can happen at the instant of a write; besides a freeze of who sends it."""
+
+
 def old_wish(world: World, fault: Fault) -> bool:
     """Ask a term to step down that is over, as a person does who is too late."""
     store = world.network.store
@@ -554,6 +612,7 @@ ON_NODE: Final[dict[str, OnNode]] = {
     "bad resume": freeze,
     "late words": late_words,
     "stop acquiring": stop_acquiring,
+    "ambush": ambush,
     "transfer": transfer,
     "wall step": wall_step,
     "wall blink": wall_blink,

@@ -165,6 +165,8 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
         case "wall blink":
             amount = draw.choice((0.5, 1.0, 10.0)) * longest
             return draw.choice((0.0, 0.1)), round(amount, 3), ""
+        case "ambush":
+            return length * 0.5, 0.0, draw.choice(AMBUSHED)
         case "bad resume":
             return length, 0.0, "bad resume"
         case "wall step":
@@ -224,6 +226,26 @@ def _world_fault(
         case _:
             return 0.0, 0.0, ""
 
+
+AMBUSHED: Final = (
+    "acquire: delete",
+    "acquire: recreate",
+    "acquire: stop",
+    "renew: delete",
+    "renew: edit",
+    "renew: label",
+    "renew: recreate",
+    "renew: undone label",
+    "late: freeze",
+    "late: freeze",
+    "release: delete",
+    "release: edit",
+    "release: fail",
+    "release: fail",
+    "release: label",
+    "release: recreate",
+)
+"""What happens, in some worlds, at the very instant of a write."""
 
 NODE_WEIGHTS: Final[dict[str, int]] = {
     "crash": 10,
@@ -468,6 +490,44 @@ def _hands(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes, probes=probes)
 
 
+def _races(seed: int, draw: Random) -> Plan:
+    """
+    What goes wrong does so at the worst moment: while a write is under way.
+
+    Work takes its time to stop, so that terms drain for long; writes fail while reads
+    are served; requests and answers are late.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "races",
+        candidates=3,
+        faults=(12, 30),
+        often={
+            "ambush": 90,
+            "delete": 8,
+            "step down": 16,
+            "stop and start": 20,
+            "work hangs": 16,
+            "trouble": 30,
+            "writes fail": 24,
+            "wish": 6,
+        },
+        world_fault=_hand_fault,
+    )
+    slow = draw.random() < 0.5
+    nodes = tuple(
+        replace(
+            node,
+            delay=0.15 * node.settings.request_timeout if slow else node.delay,
+            jitter=node.jitter if slow else 0.001,
+        )
+        for node in plan.nodes
+    )
+    probes = tuple(probe for probe in plan.probes if not slow or probe != "crash")
+    return replace(plan, nodes=nodes, probes=probes)
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
@@ -617,6 +677,7 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "slow sends": _slow_sends,
     "words": _words,
     "hands": _hands,
+    "races": _races,
     "crowd": _crowd,
     "wild clocks": _wild_clocks,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.testing.simulation.clocks import NodeClocks
@@ -39,6 +40,8 @@ class Node:
         self.lateness = plan.lateness
         self.stop_share = plan.stop_share
         self.asks = plan.asks
+        self.ambush: tuple[str, Callable[[], None]] | None = None
+        """What happens at the instant of its next write of a kind."""
         self.stops_acquire = False
         """Its application stops at the instant of the next acquire."""
         self.send_lag = 0.0
@@ -107,5 +110,6 @@ class Node:
         self.send_lag = 0.0
         self.refused = None
         self.stops_acquire = False
+        self.ambush = None
         self.hangs_until = min(self.hangs_until, self.world.time)
         self.thaw()

@@ -25,6 +25,7 @@ Profile = Literal[
     "slow sends",
     "words",
     "hands",
+    "races",
     "crowd",
     "wild clocks",
 ]

@@ -57,6 +57,7 @@ class Process(Wire):
         )
         super().__init__(world, node, name, witness)
         self.settings = settings
+        self.patience = settings.request_timeout
         self.identity = settings.identity
         self.asked_to_stop = False
         self.starts_again = False
@@ -474,7 +475,7 @@ class Process(Wire):
         if self.core.state is State.STOPPED:
             self.asked_to_stop = self.starts_again = False
             witness = self.witness
-            witness.asked_to_stop = witness.draining = False
+            witness.asked_to_stop = witness.draining = witness.polite = False
             witness.stays_out_until = -NEVER
             self._hindered()
             self.say(m.StartAsked())

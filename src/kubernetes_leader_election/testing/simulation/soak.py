@@ -39,12 +39,13 @@ from kubernetes_leader_election.testing.simulation.world import (
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.20,
-    "long": 0.41,
+    "long": 0.37,
     "storm": 0.08,
     "rivals": 0.07,
     "slow sends": 0.07,
     "words": 0.07,
-    "hands": 0.08,
+    "hands": 0.06,
+    "races": 0.06,
     "quiet": 0.02,
 }
 """Shares of the time of a soak: short and bad worlds find most, long ones make years."""

@@ -7,7 +7,7 @@ the client of the API do in a real process.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
@@ -67,6 +67,8 @@ class Wire:
         """When the last read was ordered."""
         self.acquire_time: object = None
         """Of the last acquire that was ordered."""
+        self.patience = 0.0
+        """The time limit of its requests, in seconds."""
         self.orders = 0
         self.writes = 0
         """How many of the orders were writes."""
@@ -143,12 +145,31 @@ class Wire:
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:
             self._note_order(request, number)
+        if self.node.ambush is not None:
+            self._spring(self.node.ambush, request.lease["spec"])
         if self.node.stops_acquire and request.lease["spec"]["holderIdentity"]:
             if not self.witness.open_term:
                 self.node.stops_acquire = False
                 world.after(0.0, self.stop_now, None)
         ticket = Ticket(self, number, kind, world.time, request.lease, order)
         self._send(ticket, request.deadline)
+
+    def _spring(
+        self, ambush: tuple[str, Callable[[], None]], spec: Mapping[str, Any]
+    ) -> None:
+        """Let happen what was to happen at the instant of such a write."""
+        kind, action = ambush
+        witness = self.witness
+        if not spec.get("holderIdentity"):
+            now = kind == "release"
+        elif spec.get("acquireTime") != witness.term_acquire:
+            now = kind == "acquire"
+        else:
+            late = witness.last_applied_sent + witness.renew_deadline - self.now[0]
+            now = kind == "renew" or (kind == "late" and late < self.patience)
+        if now:
+            self.node.ambush = None
+            action()
 
     def _send(self, ticket: Ticket, deadline: float) -> None:
         node = self.node

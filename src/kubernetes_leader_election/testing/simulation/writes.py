@@ -144,6 +144,7 @@ def _of_acquire(
     *,
     restored: bool,
 ) -> Iterator[Mistake]:
+    polite, who.polite = who.polite, False
     if who.work_term:
         yield "G4", f"seeks a new term while work of term {who.work_term} runs"
     if not who.app_alive:
@@ -153,16 +154,16 @@ def _of_acquire(
     if boottime < who.stays_out_until - TOLERANCE:
         yield "G7", "seeks a term though it was asked to stay out"
     if base is None:
-        yield from _of_creation(who, monotonic)
+        if not restored:
+            yield from _of_creation(who, monotonic)
         return
     if base.version in who.ambiguous:
         return
     if base.held:
         yield from _of_take_over(who, base, monotonic, restored=restored)
         return
-    if who.polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
+    if polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
         yield "G7", "goes before all others, though its work just ended (rule 13)"
-    who.polite = False
     successor = base.successor
     if successor and successor != who.identity and successor == who.free_for:
         waited = monotonic - who.free_since
