@@ -250,6 +250,8 @@ class Checks:
         who.draining, who.lost_at = False, math.inf
         who.token, who.rival_version = token, 0
         who.tried.discard(who.term_acquire)
+        if token is not None and token in who.known:
+            who.term_uid = who.known[token].uid
         who.causes.clear()
         self._check_token(time, who, token)
 
@@ -377,7 +379,7 @@ class Checks:
             who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)
         if who.open_term or who.draining:
-            if stamp_of(stored) not in who.stamps:
+            if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
             elif stored.asked is not None and stored.asked == who.term_acquire:
                 if who.open_term:

@@ -79,6 +79,8 @@ class Node:
         time = self.world.time
         if how == "suspend":
             self.clocks.suspend(time)
+            for process in self.living:
+                process.witness.suspended = True
         elif how == "pause":
             self.clocks.pause(time)
         self.frozen = True

@@ -403,6 +403,10 @@ class Process(Wire):
             event.term,
             drains=event.reason in DRAINING_REASONS,
         )
+        if event.reason == "stepped_down":
+            # By a wish on the Lease, too, it stays out for a while.
+            witness, out = self.witness, self.now[1] + self.settings.lease_duration
+            witness.hindered_at = max(witness.hindered_at, out)
         if event.reason in ASKED_REASONS:
             world.checks.lost_because(world.time, self.witness, event.reason)
         elif event.reason == "renew_deadline":

@@ -69,8 +69,10 @@ class Witness:
         "shown",
         "stamps",
         "stays_out_until",
+        "suspended",
         "term",
         "term_acquire",
+        "term_uid",
         "token",
         "token_from",
         "tried",
@@ -153,6 +155,8 @@ class Witness:
         self.lost_at = math.inf
         self.lost_acquire: object = ""
         self.term_acquire: object = None
+        self.term_uid = ""
+        """Of the Lease that it led first by its present term."""
         self.belief_since: float | None = None
         self.work_term = 0
         self.work_unbudgeted = False
@@ -160,6 +164,8 @@ class Witness:
         self.frozen = False
         self.clocks_excused = False
         """Somebody stepped its wall clock, so it cannot know how long it was paused."""
+        self.suspended = False
+        """Its CLOCK_MONOTONIC stood still once: no pause can be told by it."""
         self.polite = False
         """Its work just ended, and no other has led since."""
         # What its application said.
@@ -168,6 +174,13 @@ class Witness:
         self.stays_out_until = -math.inf
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
+
+    def wrote(self, stored: Stored) -> bool:
+        """Tell whether it wrote a record, as far as it can know itself."""
+        if stamp_of(stored) in self.stamps:
+            return True
+        # What it creates has a uid that it does not know before it sees it.
+        return stored.uid == self.term_uid and stored.key[4] in self.written
 
     def duration_of(self, stored: Stored) -> int:
         """Give the seconds a held record is good for, to this process."""

@@ -102,7 +102,7 @@ def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mist
         yield "G5", f"orders a release while work of term {who.work_term} runs"
     if base is None or base.version in who.ambiguous:
         return
-    if stamp_of(base) not in who.stamps:
+    if not who.wrote(base):
         yield "G5", f"orders a release of what {base.holder or 'nobody'} holds"
     elif who.lost_at <= time and base.key[3] == who.lost_acquire:
         yield "G5", "orders a release of a term that is lost"
@@ -118,7 +118,7 @@ def _of_renewal(
         yield "G5", "orders a renewal of a term that ran out"
     if base is None:
         yield "G5", "orders a renewal without a Lease"
-    elif stamp_of(base) not in who.stamps and base.version not in who.ambiguous:
+    elif not who.wrote(base) and base.version not in who.ambiguous:
         yield "G5", f"orders a renewal on a record of {base.holder or 'nobody'}"
     if not who.app_alive:
         yield "G5", "orders a renewal though its application is not alive"
@@ -161,6 +161,8 @@ def _of_acquire(
         return
     if base.held:
         yield from _of_take_over(who, base, monotonic, restored=restored)
+        return
+    if who.suspended:
         return
     if polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
         yield "G7", "goes before all others, though its work just ended (rule 13)"
