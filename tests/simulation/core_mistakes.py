@@ -13,17 +13,15 @@ Not here is what changes nothing that anybody could see from outside:
   abandoned, and there is one request of a kind at a time;
 - a refused try is not forgotten: it cannot land any more;
 - CLOCK_MONOTONIC is left out of a belief: it never shows more than CLOCK_BOOTTIME;
-- a belief without the limit of how far the wall clock may be ahead, or without its
-  deadline by the wall clock: whichever is left ends a term that a pause outlasted;
+- a belief without the limit of how far the wall clock may be ahead: its deadline by the
+  wall clock, which is no later, ends a term that a pause outlasted;
 - later tries of a term are forgotten when one is confirmed: each is on a version that
   the confirmed one replaced, so none can land;
 - doubt is not ended by a proof, or by the end of a release: the read that is due ends it
   a moment later, or the state that follows does;
 - a wish to step down is heard while draining: it is for this very term;
 - a release goes on after the driver failed: the same write is made, or given up;
-- a write under way is not forgotten with its term: its answer finds no term;
-- older stamps are kept as formers of a new term, or older tries as its open ones: the
-  newer write cannot be undone but by a restore, which ends the term anyway.
+- a write under way is not forgotten with its term: its answer finds no term.
 """
 
 from __future__ import annotations
