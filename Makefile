@@ -10,7 +10,7 @@ SEEDS ?= 10000
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model soak differential torture lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture lock docs clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
@@ -111,6 +111,10 @@ side-by-side: $(VENV)/.dev controlplane
 # The formal model, checked by TLC; needs Java (11 or newer). QUICK=1: its short form.
 model: $(VENV)/.dev
 	@$(BIN)/python proofs/run.py $(if $(QUICK),--quick)
+
+# Plants one-line mistakes in the core, and looks in how many worlds each is found.
+core-mistakes: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation.core_mistakes
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.electors

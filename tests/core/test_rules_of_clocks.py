@@ -336,6 +336,59 @@ def test_rule_16_where_no_watch_is_permitted_the_lease_is_polled():
     assert statuses == [403]
 
 
+def polls_on(hand):
+    """Tell whether reads go on, whatever the state that was reached."""
+    reads = 0
+    for _ in range(20):
+        if hand.all_open(m.GetLease):
+            reads += 1
+            hand.fetched()
+        hand.wait(1)
+    return reads > 2
+
+
+def test_rule_16_polling_goes_on_after_a_write_that_came_too_late():
+    """Rule 16, fault 34: the read that ended an acquire is followed by others."""
+    hand = candidate()
+    hand.watch_ends(status=403)
+    hand.fetched()
+    hand.store.edit(holderIdentity="")
+    hand.wait(2)
+    hand.fetched()
+    hand.wait(1)
+    assert hand.state is State.ACQUIRING
+    hand.store.edit(holderIdentity="c")
+    hand.conflict()
+    hand.fetched()
+    assert hand.state is State.WAITING
+    assert polls_on(hand)
+
+
+def test_rule_16_polling_begins_when_a_leader_comes_to_its_end():
+    """Rule 16, fault 34: who has just released reads, too, where it may not watch."""
+    hand = Hand().lead()
+    hand.watch_ends(status=403)
+    hand.fetched()
+    hand.say(m.StepDownAsked(stay_out=100.0))
+    hand.work_ends()
+    hand.written()
+    assert hand.state is State.STANDING_BY
+    assert polls_on(hand)
+
+
+def test_rule_16_watch_is_opened_again_once_reads_are_permitted_again():
+    """Rule 16, fault 34: a read that is forbidden, too, says nothing of watching."""
+    hand = candidate()
+    hand.watch_ends(status=403)
+    hand.fetched()
+    hand.wait(2)
+    hand.failed(hand.read, status=403)
+    hand.wait(5)
+    hand.fetched()
+    hand.wait(1)
+    assert hand.all_open(m.WatchLease)
+
+
 def test_rule_16_watch_that_is_refused_again_is_not_told_again():
     """Rule 16, fault 34: "say so once": it is tried again every five minutes."""
     hand = candidate()

@@ -316,6 +316,25 @@ def test_rule_12_release_ends_within_a_bounded_time():
     assert not hand.open
 
 
+def test_rule_12_release_is_not_tried_in_a_hot_loop():
+    """Rule 12, fault 24: reads that work while writes do not bring no burst of them."""
+    hand = Hand().lead()
+    released(hand)
+    tries = 1
+    for _ in range(2000):
+        if hand.state is State.STOPPED:
+            break
+        if hand.all_open(m.UpdateLease):
+            tries += 1
+            hand.unknown()
+        elif hand.all_open(m.GetLease):
+            hand.fetched()
+        else:
+            hand.wait(0.01)
+    assert hand.state is State.STOPPED
+    assert 3 <= tries <= 20
+
+
 def test_rule_12_withdrawal_ends_within_a_bounded_time():
     """Rules 5 and 12, fault 13: so does finding out what an acquire did."""
     hand = Hand().start()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.core.test_election_machine import MISTAKES
 from tests.mutants import MISTAKES as MUTANTS
-from tests.simulation import test_worlds
+from tests.simulation import core_mistakes, test_core_mistakes, test_worlds
 from tests.simulation.planted_bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,6 +61,17 @@ def test_page_counts_the_mistakes_planted_outside_the_core():
         f"the Lease API, {planted['fronts']} in the fronts and "
         f"{planted['command line']} in the command line"
     ) in PAGE
+
+
+def test_page_counts_the_mistakes_of_the_core():
+    """As many as are in the list, as many as were found, and those of each build."""
+    found = [m for m in core_mistakes.MISTAKES.values() if m.worlds is not None]
+    count, left = len(core_mistakes.MISTAKES), len(core_mistakes.MISTAKES) - len(found)
+    assert f"It has {count} mistakes" in PAGE
+    assert f"Of these {len(found)} are found by random worlds alone" in PAGE
+    assert f"{left} of the {count} mistakes above survive" in PAGE
+    assert f"within a dozen worlds, {len(test_core_mistakes.QUICK)} of them" in PAGE
+    assert f"fails below {core_mistakes.SHARE * 100:.0f} %" in PAGE
 
 
 def test_page_counts_the_configurations_of_the_model(model):

@@ -40,18 +40,27 @@ class Scene:
             "leaseDurationSeconds": 20 if holder else 1,
             "acquireTime": began,
             "renewTime": stamp,
+            "leaseTransitions": 1,
         }
+        if base is not None:
+            spec["leaseTransitions"] = base.lease["spec"]["leaseTransitions"]
+            spec["leaseTransitions"] += bool(holder) and acquired is None
         return {"metadata": metadata, "spec": spec}
 
     def write(self, time, who, lease):
         """Order, send and apply a write."""
         order = self.checks.ordered(time, who, lease, (time, time))
-        self.checks.sent(time, order)
+        self.checks.sent(time, order, time)
         before = self.store.current
         answer = self.store.put(time, lease)
         assert answer.stored is not None, answer
         self.checks.applied(time, order, before, answer.stored)
         return answer.stored
+
+    def take_over(self, time, who, lease):
+        """Order, send and apply an acquire, just after a look at the Lease."""
+        who.heard_at = time
+        return self.write(time, who, lease)
 
     def lead(self, time, who):
         """Let a process create the Lease and begin a term."""
@@ -215,7 +224,7 @@ def test_loss_of_what_is_still_its_own_breaks_g8(scene, excused, taken, broken):
     """What proves nothing ends no term."""
     if taken:
         scene.checks.observed(scene.b, 2.0, scene.first)
-        scene.write(25.0, scene.b, scene.lease("b", 30, scene.first))
+        scene.take_over(25.0, scene.b, scene.lease("b", 30, scene.first))
     scene.a.loss_excused = excused
     scene.checks.lost_to(26.0, scene.a, scene.store.current)
     assert scene.broken == broken
@@ -247,8 +256,9 @@ def test_renewal_of_a_lost_term_breaks_g5_when_ordered_and_when_sent(scene):
     order = scene.checks.ordered(5.0, scene.a, lease, (5.0, 5.0))
     scene.checks.lost(5.0, scene.a, 1, drains=False)
     assert scene.broken == []
-    scene.checks.sent(5.5, order)
+    scene.checks.sent(5.5, order, 5.5)
     assert scene.broken == ["G5"]
+    lease = scene.lease("a", 6, scene.first, acquired=1)
     scene.checks.ordered(6.0, scene.a, lease, (6.0, 6.0))
     assert scene.broken == ["G5", "G5"]
 
@@ -262,22 +272,22 @@ def test_renewal_of_a_draining_term_that_ran_out_breaks_g5(scene, at, broken):
     assert scene.broken == broken
 
 
-@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"]), (20.1, [])])
+@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"] * 2), (20.1, [])])
 def test_take_over_before_the_record_expired_breaks_g5(scene, waited, broken):
-    """A candidate waits for the record's own duration from its first receipt."""
+    """A candidate waits the record's own duration: when it orders, and when it lands."""
     scene.checks.observed(scene.b, 2.0, scene.first)
-    scene.write(2.0 + waited, scene.b, scene.lease("b", 30, scene.first))
+    scene.take_over(2.0 + waited, scene.b, scene.lease("b", 30, scene.first))
     assert scene.broken == broken
 
 
 def test_release_of_what_another_holds_breaks_g5(scene):
-    """A release names a term of one's own."""
+    """A release names a term of one's own: when it is ordered, and when it lands."""
     scene.checks.observed(scene.b, 2.0, scene.first)
     scene.write(5.0, scene.b, scene.lease("", 5, scene.first))
-    assert scene.broken == ["G5"]
+    assert scene.broken == ["G5", "G5"]
 
 
-@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"]), (20.1, [])])
+@pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"] * 2), (20.1, [])])
 def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken):
     """Who saw the Lease held waits in full after it is gone (rule 4)."""
     scene.checks.observed(scene.b, 2.0, scene.first)
@@ -350,9 +360,15 @@ def test_write_on_a_version_that_a_restore_undid_is_not_judged(scene, undone, br
     assert scene.store.restore(1.5)
     scene.checks.restored(3.0, scene.first.version)
     later = 3.0 + SPAN + 1.0
-    new = scene.write(later, scene.a, scene.lease("a", 3, scene.first))
+    new = scene.store.put(later, scene.lease("a", 3, scene.first)).stored
     assert new.version == old.version
-    scene.write(later + 1.0, scene.b, scene.lease("b", 30, new))
+    base = old if undone else scene.first
+    scene.b.heard_at = later
+    order = scene.checks.ordered(
+        later, scene.b, scene.lease("b", 30, base), (later, later)
+    )
+    after = scene.store.put(later, scene.lease("b", 30, new)).stored
+    scene.checks.applied(later, order, new, after)
     assert scene.broken == broken
 
 

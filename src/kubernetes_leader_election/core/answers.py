@@ -95,14 +95,12 @@ class Answers(Sightings):
         self._after_read()
 
     def _after_read(self) -> None:
-        """Open the watch that waited for a read; go on polling where none may be."""
+        """Open the watch that waited for a read, as soon as one may be opened."""
         now = self._now.boottime
         if self._orders.watch_id is not None or self.state is State.STOPPED:
             return
         if now < self._may_watch_at:
             self._watch_at = self._may_watch_at
-            if self.state in FOLLOWING:
-                self._want_read(self._poll_interval())
         elif self._watch_at == NEVER:
             self._watch_at = now + self._backoff(self._watch_failures)
 
@@ -150,7 +148,7 @@ class Answers(Sightings):
             self._count_failure()
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
-                self._may_watch_at = 0.0
+                self._may_watch_at, self._watch_at = 0.0, NEVER
             self._emit(m.ErrorOccurred(error=error))
             delay = self._backoff(self._failures, error)
             self._want_read(delay)

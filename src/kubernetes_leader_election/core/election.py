@@ -283,6 +283,8 @@ class Election(Answers):
                 self._release()
         if orders.watch_id is None:
             if now < self._watch_at or state not in _WANT_WATCH:
+                if now < self._may_watch_at and state in FOLLOWING:
+                    self._poll()
                 return
             self._watch_at = NEVER
             self._watch_news = now
@@ -299,6 +301,11 @@ class Election(Answers):
                 # What has run out, and cannot be taken yet, need not be looked at.
                 lasts = self.settings.lease_duration
             self._silent_at = heard + self._silence * lasts
+
+    def _poll(self) -> None:
+        """Rule 16: where no watch is permitted a read follows each, in any state."""
+        if self._orders.read is None and self._read_at == NEVER:
+            self._want_read(self._poll_interval())
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""

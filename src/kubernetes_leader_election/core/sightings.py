@@ -122,7 +122,8 @@ class Sightings(Life):
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
         if proved is not None:
             term.confirm(proved, self.settings)
-            self._write_at = min(self._write_at, self._now.boottime)
+            # Fault 24: after an unknown outcome not in a hot loop either.
+            self._write_at = max(self._retry_at, self._now.boottime)
         elif snapshot.record.is_free:
             self._finish(Fact.RELEASE_OVER)
         else:

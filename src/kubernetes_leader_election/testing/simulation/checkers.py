@@ -16,16 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.store import RHO, Stored
 from kubernetes_leader_election.testing.simulation.witness import (
     ASSUMED_DURATION,
     Order,
     Witness,
     stamp_of,
 )
-
-TOLERANCE = 1e-5
-"""Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
+from kubernetes_leader_election.testing.simulation.writes import TOLERANCE, mistakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,11 @@ class Checks:
     def believers(self) -> list[Witness]:
         """Give the processes that believe now."""
         return self._believers
+
+    @property
+    def restores(self) -> int:
+        """Tell how often the store went back to a backup."""
+        return self._restores
 
     def broken(self, time: float, guarantee: str, who: str, text: str) -> None:
         """Record a violation."""
@@ -145,7 +148,11 @@ class Checks:
 
         ``ran_out``: because L was over by CLOCK_BOOTTIME, which never steps back.
         """
-        del time
+        late = time - who.last_applied_at - who.renew_deadline / (1.0 - RHO)
+        if late > TOLERANCE and who.belief_since is not None and who.ours:
+            if not who.clocks_excused:
+                text = f"believed {late:.6f} s longer than any clock can excuse"
+                self.broken(time, "G2", who.name, text)
         if ran_out:
             who.ran_out = who.open_term
         if who in self._believers:
@@ -246,7 +253,12 @@ class Checks:
             text = f"begins term {term} {late:.6f} s later than L after its write"
             self.broken(time, "G2", who.name, text)
         who.term = who.open_term = term
-        who.lost_at = math.inf
+        who.draining, who.lost_at = False, math.inf
+        who.token, who.rival_version = token, 0
+        who.tried.discard(who.term_acquire)
+        if token is not None and token in who.known:
+            who.term_uid = who.known[token].uid
+        who.causes.clear()
         self._check_token(time, who, token)
 
     def lost(self, time: float, who: Witness, term: int, *, drains: bool) -> None:
@@ -259,6 +271,18 @@ class Checks:
             who.lost_at = math.inf
         else:
             who.lost_at, who.cut_until = time, math.inf
+        who.draining = drains
+        who.lost_acquire = who.term_acquire
+
+    def lost_because(self, time: float, who: Witness, reason: str) -> None:
+        """Check the reason of a loss that the Lease has nothing to do with (G8)."""
+        if reason == "stepped_down" and any(
+            stored.asked == who.term_acquire for stored in who.known.values()
+        ):
+            return
+        if reason not in who.causes:
+            text = f"lost term {who.term} as {reason}, which nobody asked for"
+            self.broken(time, "G8", who.name, text)
 
     def lost_to(self, time: float, who: Witness, stored: Stored | None) -> None:
         """
@@ -316,30 +340,85 @@ class Checks:
     ) -> None:
         """Note that a process was shown a Lease, its deletion, or None: there is none."""
         if deleted and stored is not None:
-            if (stored.restores, stored.version) > who.newest:
-                who.newest = (stored.restores, stored.version)
+            if (stored.restores, stored.version) > who.newest_mark:
+                who.newest_mark = (stored.restores, stored.version)
                 who.rivals += 1
-        if stored is None or deleted:
+        who.heard_at = monotonic
+        who.doubtful = False
+        if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
-            if stored is not None:
-                who.deletion = (stored.restores, stored.version)
             return
-        if (stored.restores, stored.version) < who.deletion:
+        version = stored.version
+        if version > who.newest:
+            who.newest = version
+            self._judge_news(who, stored, monotonic, deleted=deleted)
+        if deleted:
+            if who.absent_since is None:
+                who.absent_since = monotonic
+            who.deletion = (stored.restores, version)
+            return
+        if who.known.setdefault(version, stored) is not stored:
+            who.ambiguous.add(version)
+            who.known[version] = stored
+        if (stored.restores, version) < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
-        who.shown = stored.version
+        who.shown = version
         key = stored.key
         if key != who.last_key:
             who.last_key = key
+            if stored.held:
+                who.free_since = math.inf
+                if stored.holder != who.identity:
+                    who.stays_out_until = -math.inf  # another led
+            elif who.free_since == math.inf:
+                who.free_since, who.free_for = monotonic, stored.successor
             who.last_seen = stored
             who.since = monotonic
             who.seen.setdefault(key, monotonic)
             stamp, mark = stamp_of(stored), (stored.restores, stored.version)
-            if mark > who.newest:
-                who.newest = mark
+            if mark > who.newest_mark:
+                who.newest_mark = mark
                 if stored.held and stamp not in who.stamps:
                     who.rivals += 1
+
+    def _judge_news(
+        self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
+    ) -> None:
+        """Note what news mean: who else held the Lease, and whether a term is lost."""
+        if deleted:
+            if who.open_term or who.draining:
+                who.disproved = "the Lease is gone"
+            return
+        if stored.held and (
+            # A copy of its own record under another uid is nobody else's.
+            stored.holder != who.identity or stored.key[4] not in who.written
+        ):
+            who.rival_version, who.polite = stored.version, False
+            who.rival_seen_at = who.seen.get(stored.key, monotonic)
+        if who.open_term or who.draining:
+            if not who.wrote(stored):
+                who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
+            elif stored.asked is not None and stored.asked == who.term_acquire:
+                if who.open_term:
+                    who.disproved = "it was asked to step down"
+
+    def went_back(self, who: Witness, stored: Stored, known: int | None) -> None:
+        """Note a read that shows an older version than was known when it was ordered."""
+        if known is not None and who.shown == known and stored.version < known:
+            if who.open_term:
+                who.disproved = "the Lease went back to an earlier version"
+
+    def after_disproof(self, time: float, who: Witness) -> None:
+        """Check that a term ended at once that was shown to be lost (rule 11)."""
+        why, who.disproved = who.disproved, ""
+        if who.open_term:
+            text = f"goes on with term {who.open_term}, though it saw that {why}"
+            self.broken(time, "G1", who.name, text)
+        elif who.draining and "asked" not in why:
+            who.draining = False
+            who.lost_at, who.lost_acquire = time, who.term_acquire
 
     def ordered(
         self,
@@ -351,7 +430,12 @@ class Checks:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now
         if who.ours:
-            self._check_order(time, who, lease, boottime)
+            for guarantee, text in mistakes(
+                time, who, lease, now, restored=self._restores > 0
+            ):
+                self.broken(time, guarantee, who.name, text)
+            who.last_ordered, who.answered = boottime, None
+            who.heard_at = monotonic
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         newcomer = seen is None or not seen.held
@@ -368,40 +452,17 @@ class Checks:
             who.since,
         )
 
-    def _check_order(
-        self, time: float, who: Witness, lease: Mapping[str, Any], boottime: float
-    ) -> None:
-        spec, metadata = lease["spec"], lease["metadata"]
-        if not spec.get("holderIdentity"):
-            if who.work_term:
-                text = f"orders a release while work of term {who.work_term} runs"
-                self.broken(time, "G5", who.name, text)
-        elif spec.get("acquireTime") == who.term_acquire:
-            if who.lost_at <= time:
-                text = "orders a renewal of a term that is lost"
-                self.broken(time, "G5", who.name, text)
-            elif boottime > who.last_applied_sent + who.renew_deadline + TOLERANCE:
-                # Also while draining: what ran out latches (rules 11 and 14).
-                text = "orders a renewal of a term that ran out"
-                self.broken(time, "G5", who.name, text)
-        preconditions = bool(metadata.get("uid")) + bool(
-            metadata.get("resourceVersion")
-        )
-        creates = who.last_seen is None or who.absent_since is not None
-        if preconditions != 2 and not (creates and preconditions == 0):
-            text = "orders a write without the uid and resourceVersion of what it saw"
-            self.broken(time, "G5", who.name, text)
-
-    def sent(self, time: float, order: Order) -> None:
-        """Check that nothing of a lost term is sent (rule 11)."""
+    def sent(self, time: float, order: Order, boottime: float) -> None:
+        """Check that nothing is sent of a term that is lost or ran out (rule 11)."""
         who, spec = order.witness, order.lease["spec"]
-        if (
-            who.ours
-            and who.lost_at < time
-            and spec.get("holderIdentity")
-            and spec.get("acquireTime") == who.term_acquire
-        ):
+        if not spec.get("holderIdentity"):
+            return
+        if spec.get("acquireTime") != who.term_acquire:
+            return
+        if who.lost_at < time:
             self.broken(time, "G5", who.name, "sends a renewal of a term that is lost")
+        elif boottime > who.last_applied_sent + who.renew_deadline + TOLERANCE:
+            self.broken(time, "G5", who.name, "sends a renewal of a term that ran out")
 
     def applied(
         self, time: float, order: Order, before: Stored | None, after: Stored
@@ -409,7 +470,9 @@ class Checks:
         """Check a write that changed the store, at the instant it did."""
         who = order.witness
         if after.held:
-            who.last_applied_sent = max(who.last_applied_sent, order.boottime)
+            if order.boottime >= who.last_applied_sent:
+                who.last_applied_sent = order.boottime
+                who.last_applied_at = order.time
         if (
             before is None
             or after.key[3] != before.key[3]
@@ -503,6 +566,8 @@ class Checks:
             or stamp_of(before) in who.stamps
             or time < self._restored_at + self._span
         ):
+            return
+        if before.holder == who.identity and before.key[3] in who.tried:
             return
         since = who.seen.get(before.key)
         needed = who.duration_of(before)

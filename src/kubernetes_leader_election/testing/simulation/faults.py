@@ -18,7 +18,12 @@ from kubernetes_leader_election.testing.simulation.network import (
 )
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process import Process
-from kubernetes_leader_election.testing.simulation.store import Answer
+from kubernetes_leader_election.testing.simulation.store import (
+    STEP_DOWN,
+    SUCCESSOR,
+    TOKEN,
+    Answer,
+)
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -138,15 +143,32 @@ def work_hangs(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
+def late_words(world: World, fault: Fault, node: Node) -> bool:
+    """Say of the term before that its work returned, and that its loss was seen."""
+    process = _one(node)
+    if process is None:
+        return False
+    process.do(process.say_of_old_term, None)
+    return True
+
+
 # Machines and clocks ----------------------------------------------------------
 
 
 def freeze(world: World, fault: Fault, node: Node) -> bool:
-    """Freeze a node: "stop", "suspend", or "pause" with a jump of the wall clock."""
+    """
+    Freeze a node: "stop", "suspend", or "pause" with a jump of the wall clock.
+
+    After a "bad resume" the wall clock does not show the time of the suspend.
+    """
     if node.frozen:
         return False
-    node.freeze(fault.detail)
+    node.freeze("suspend" if fault.detail == "bad resume" else fault.detail)
     jump = fault.length if fault.detail == "pause" else 0.0
+    if fault.detail == "bad resume":
+        jump = -fault.length  # the clock on its board stood still, too
+        for process in node.living:
+            process.witness.clocks_excused = True
     world.after(fault.length, _thaw, (node, jump))
     return True
 
@@ -158,9 +180,24 @@ def _thaw(node_and_jump: tuple[Node, float]) -> None:
 
 def wall_step(world: World, fault: Fault, node: Node) -> bool:
     """Step the wall clock by ``amount`` seconds."""
+    for process in node.living:
+        process.witness.clocks_excused = True
     node.clocks.step_wall(world.time, fault.amount)
     node.clocks_changed()
     return True
+
+
+def wall_blink(world: World, fault: Fault, node: Node) -> bool:
+    """Step the wall clock by ``amount`` seconds, and back a moment later."""
+    wall_step(world, fault, node)
+    world.after(fault.length, _unblink, (world, node, fault.amount))
+    return True
+
+
+def _unblink(world_node_amount: tuple[World, Node, float]) -> None:
+    world, node, amount = world_node_amount
+    node.clocks.step_wall(world.time, -amount)
+    node.clocks_changed()
 
 
 def rate(world: World, fault: Fault, node: Node) -> bool:
@@ -304,8 +341,12 @@ def _recover(world: World) -> None:
 
 def restore(world: World, fault: Fault) -> bool:
     """Restore the store from a backup that is ``amount`` seconds old."""
+    return _restore(world, world.time - fault.amount)
+
+
+def _restore(world: World, to: float) -> bool:
     network = world.network
-    if not network.store.restore(world.time - fault.amount):
+    if not network.store.restore(to):
         return False
     world.checks.restored(world.time, network.store.version)
     network.end_watches(None, DISCONNECTED)
@@ -345,9 +386,174 @@ def wish(world: World, fault: Fault) -> bool:
     if store.current is None or not store.current.held:
         return False
     term = store.current.lease["spec"].get("acquireTime")
-    store.annotate(world.time, "kubernetes-leader-election/step-down", str(term))
+    store.annotate(world.time, STEP_DOWN, str(term))
     world.network.tell_watches()
     return True
+
+
+def writes_fail(world: World, fault: Fault) -> bool:
+    """Let all writes time out while reads are served, as without a quorum (fault 24)."""
+    world.network.writes_fail = True
+    world.after(fault.length, _writes_succeed, world)
+    return True
+
+
+def _writes_succeed(world: World) -> None:
+    world.network.writes_fail = False
+
+
+def forged_note(world: World, fault: Fault) -> bool:
+    """Write another token on the Lease, where the holder notes its own for people."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    store.annotate(world.time, TOKEN, "7 2025-01-01T00:00:00.000000Z")
+    world.network.tell_watches()
+    return True
+
+
+def undone_label(world: World, fault: Fault) -> bool:
+    """Touch a label, and restore what was before if nothing came after it."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    label(world, fault)
+    world.after(fault.length, _unlabel, (world, world.time, store.version))
+    return True
+
+
+def _unlabel(world_time_version: tuple[World, float, int]) -> None:
+    world, time, version = world_time_version
+    if world.network.store.version == version:
+        _restore(world, time - 1e-6)
+
+
+def stop_acquiring(world: World, fault: Fault, node: Node) -> bool:
+    """Stop the application of a node at the very instant of its next acquire."""
+    node.stops_acquire = True
+    return True
+
+
+def ambush(world: World, fault: Fault, node: Node) -> bool:
+    """Let something happen at the very instant of a node's next write of a kind."""
+    kind, _, what = fault.detail.partition(": ")
+
+    def spring() -> None:
+        if what == "freeze":
+            _freeze_sender(world, node)
+        else:
+            world.after(0.0, AMBUSHES[what], (world, fault, node))
+
+    node.ambush = (kind, spring)
+    return True
+
+
+def _freeze_sender(world: World, node: Node) -> None:
+    """Freeze a node with a write in its hands, until just after L."""
+    process = _one(node)
+    if process is None or node.frozen:
+        return
+    witness, settings = process.witness, process.settings
+    now = node.clocks.boottime(world.time)
+    left = witness.last_applied_sent + witness.renew_deadline - now
+    length = left + 0.5 * max(0.0, settings.request_timeout - left)
+    node.send_lag = 1e-3
+    world.after(0.0, _freeze_now, node)
+    world.after(length / node.clocks.rate, _thaw, (node, 0.0))
+    world.after(length / node.clocks.rate, _no_lag, node)
+
+
+def _freeze_now(node: Node) -> None:
+    if not node.frozen:
+        node.freeze("stop")
+
+
+Sprung = tuple["World", Fault, "Node"]
+
+
+def _fail_driver(sprung: Sprung) -> None:
+    """Let the write fail, then the driver."""
+    world, fault, node = sprung
+    process = _one(node)
+    writes_fail(world, fault)
+    if process is not None:
+        process.do(process.driver_failed, None)
+
+
+AMBUSHES: Final[dict[str, Callable[[Sprung], object]]] = {
+    "delete": lambda s: delete(s[0], s[1]),
+    "recreate": lambda s: recreate(s[0], s[1]),
+    "edit": lambda s: _edit(s[0], {"holderIdentity": "somebody"}),
+    "label": lambda s: label(s[0], s[1]),
+    "undone label": lambda s: undone_label(s[0], s[1]),
+    "stop": lambda s: stop_and_start(*s),
+    "fail": _fail_driver,
+}
+"""What can happen at the instant of a write; besides a freeze of who sends it."""
+
+
+def old_wish(world: World, fault: Fault) -> bool:
+    """Ask a term to step down that is over, as a person does who is too late."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    acquired = store.current.key[3]
+    older = [c.stored.key[3] for c in store.history if c.stored.held]
+    term = next((t for t in reversed(older) if t != acquired), "2025-01-01T00:00:00Z")
+    store.annotate(world.time, STEP_DOWN, str(term))
+    world.network.tell_watches()
+    return True
+
+
+def transfer(world: World, fault: Fault, node: Node) -> bool:
+    """Ask whoever holds the Lease to step down, so that this node goes first."""
+    store, process = world.network.store, _one(node)
+    if process is None or store.current is None or not store.current.held:
+        return False
+    store.annotate(world.time, SUCCESSOR, process.identity)
+    term = store.current.lease["spec"].get("acquireTime")
+    store.annotate(world.time, STEP_DOWN, str(term))
+    for change in store.history[-2:]:
+        world.network.tell_watches(change)
+    return True
+
+
+def recreate(world: World, fault: Fault) -> bool:
+    """Delete the Lease and create it again as it was; "unseen": while nobody watches."""
+    network = world.network
+    store = network.store
+    gone = store.current
+    if gone is None:
+        return False
+    if fault.detail == "unseen":
+        network.end_watches(None, DISCONNECTED)
+    store.recreate(world.time)
+    if fault.detail == "unseen":
+        store.compact()
+    if gone.held:
+        world.checks.deleted(world.time, gone.uid, gone.duration)
+    world.checks.excuse(world.time)
+    for change in store.history[-2:]:
+        network.tell_watches(change)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, store.current)
+    return True
+
+
+def undone_edit(world: World, fault: Fault) -> bool:
+    """Give the Lease to somebody by hand, and restore what was before ``length`` later."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    before = world.time
+    _edit(world, {"holderIdentity": "somebody", "leaseTransitions": 7})
+    world.after(fault.length, _undo, (world, before))
+    return True
+
+
+def _undo(world_and_time: tuple[World, float]) -> None:
+    world, time = world_and_time
+    _restore(world, time - 1e-6)
 
 
 EDITS: Final[dict[str, dict[str, object]]] = {
@@ -365,12 +571,25 @@ EDITS: Final[dict[str, dict[str, object]]] = {
     "no times": {"acquireTime": None, "renewTime": None},
     "many transitions": {"leaseTransitions": 2**31 - 1},
 }
+MORE_EDITS: Final[dict[str, dict[str, object]]] = {
+    **EDITS,
+    "other holder": {"holderIdentity": "somebody"},
+    "acquire time": {"acquireTime": "2025-01-01T00:00:00.000000Z"},
+    "renew time": {"renewTime": "2025-01-01T00:00:00.000000Z"},
+    "no duration": {"leaseDurationSeconds": None},
+    "field of others": {"strategy": "OldestEmulationVersion"},
+}
+"""Those of worlds with many hands in them."""
 
 
 def edit(world: World, fault: Fault) -> bool:
     """Edit the Lease by hand, in one of the ways of ``EDITS``."""
+    return _edit(world, MORE_EDITS[fault.detail])
+
+
+def _edit(world: World, changes: dict[str, object]) -> bool:
     store = world.network.store
-    if not store.edit(world.time, EDITS[fault.detail]):
+    if not store.edit(world.time, changes):
         return False
     world.checks.excuse(world.time)
     world.network.tell_watches()
@@ -469,7 +688,13 @@ ON_NODE: Final[dict[str, OnNode]] = {
     "work returns": work_returns,
     "work hangs": work_hangs,
     "freeze": freeze,
+    "bad resume": freeze,
+    "late words": late_words,
+    "stop acquiring": stop_acquiring,
+    "ambush": ambush,
+    "transfer": transfer,
     "wall step": wall_step,
+    "wall blink": wall_blink,
     "rate": rate,
     "send lag": send_lag,
     "cut": cut,
@@ -487,6 +712,12 @@ ON_WORLD: Final[dict[str, OnWorld]] = {
     "delete": delete,
     "label": label,
     "wish": wish,
+    "old wish": old_wish,
+    "forged note": forged_note,
+    "undone label": undone_label,
+    "writes fail": writes_fail,
+    "recreate": recreate,
+    "undone edit": undone_edit,
     "edit": edit,
     "late create": late_create,
     "roll back": roll_back,

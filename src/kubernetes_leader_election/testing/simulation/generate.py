@@ -8,19 +8,24 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.testing.simulation.faults import EDITS, ON_NODE
+from kubernetes_leader_election.testing.simulation.faults import (
+    EDITS,
+    MORE_EDITS,
+    ON_NODE,
+)
 from kubernetes_leader_election.testing.simulation.network import LIES, OUTAGES
 from kubernetes_leader_election.testing.simulation.plan import (
-    RHO,
     Fault,
     NodePlan,
     Plan,
     Probe,
     Profile,
 )
+from kubernetes_leader_election.testing.simulation.store import RHO
 from kubernetes_leader_election.values import replace as with_settings
 
 Random = random.Random
+MakeFault = Callable[[Random, str, float], tuple[float, float, str]]
 
 LEASE_NAME = "simulated"
 NAMESPACE = "default"
@@ -158,6 +163,13 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return length * draw.choice((0.05, 1.0)), 0.0, detail
         case "step down":
             return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
+        case "wall blink":
+            amount = draw.choice((0.5, 1.0, 10.0)) * longest
+            return draw.choice((0.0, 0.1)), round(amount, 3), ""
+        case "ambush":
+            return length * 0.5, 0.0, draw.choice(AMBUSHED)
+        case "bad resume":
+            return length, 0.0, "bad resume"
         case "wall step":
             amount = draw.choice((0.5, 3.0, longest, 3600.0)) * draw.choice((-1, 1))
             return 0.0, round(draw.uniform(0.2, 1.0) * amount, 3), ""
@@ -197,20 +209,44 @@ def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return length, 0.0, ""
 
 
-def _world_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
+def _world_fault(
+    draw: Random, kind: str, longest: float, edits: Mapping[str, object] = EDITS
+) -> tuple[float, float, str]:
     length = _length(draw, longest)
     match kind:
         case "outage":
             return length, 0.0, draw.choice(tuple(OUTAGES))
+        case "recreate":
+            return 0.0, 0.0, draw.choice(("seen", "unseen"))
         case "restore":
             return 0.0, round(draw.uniform(0.1, 2.0) * longest, 3), ""
         case "edit":
-            return 0.0, 0.0, draw.choice(tuple(EDITS))
+            return 0.0, 0.0, draw.choice(tuple(edits))
         case "watch denied":
             return length, 0.0, ""
         case _:
             return 0.0, 0.0, ""
 
+
+AMBUSHED: Final = (
+    "acquire: delete",
+    "acquire: recreate",
+    "acquire: stop",
+    "renew: delete",
+    "renew: edit",
+    "renew: label",
+    "renew: recreate",
+    "renew: undone label",
+    "late: freeze",
+    "late: freeze",
+    "release: delete",
+    "release: edit",
+    "release: fail",
+    "release: fail",
+    "release: label",
+    "release: recreate",
+)
+"""What happens, in some worlds, at the very instant of a write."""
 
 NODE_WEIGHTS: Final[dict[str, int]] = {
     "crash": 10,
@@ -249,6 +285,7 @@ def _draw_faults(
     until: float,
     longest: float,
     often: Mapping[str, int],
+    world_fault: MakeFault,
 ) -> tuple[Fault, ...]:
     weights = dict(NODE_WEIGHTS) | WORLD_WEIGHTS
     if draw.random() < 0.3:
@@ -267,7 +304,7 @@ def _draw_faults(
     at = 0.0
     for kind in chosen:
         on_node = kind in ON_NODE
-        make = _process_fault if on_node else _world_fault
+        make = _process_fault if on_node else world_fault
         length, amount, detail = make(draw, kind, longest)
         if detail == "pause" and not pauses:
             detail = "stop"
@@ -456,6 +493,104 @@ def _mixed_versions(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes)
 
 
+def _hand_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
+    if kind in ("undone edit", "undone label"):
+        return round(draw.choice((0.02, 0.2)) * longest * draw.random(), 3), 0.0, ""
+    if kind == "writes fail":
+        return _length(draw, longest), 0.0, ""
+    return _world_fault(draw, kind, longest, MORE_EDITS)
+
+
+def _hands(seed: int, draw: Random) -> Plan:
+    """
+    People with kubectl, and an application that asks and says a lot.
+
+    The Lease is deleted and created again with another uid, edited, restored, and
+    carries wishes for this term, another one, or a successor. Half of the worlds are
+    on a slow link, on which what is over elsewhere in a moment meets all this.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "hands",
+        candidates=3,
+        faults=(12, 30),
+        often={
+            **HANDS,
+            "delete": 16,
+            "edit": 24,
+            "restore": 8,
+            "recreate": 30,
+            "undone edit": 12,
+            "undone label": 8,
+            "forged note": 5,
+            "writes fail": 6,
+            "stop acquiring": 12,
+            "work hangs": 12,
+            "bad resume": 8,
+            "label": 20,
+            "wish": 10,
+            "old wish": 14,
+            "transfer": 14,
+            "late words": 12,
+            "wall blink": 12,
+            "stop and start": 20,
+            "step down": 10,
+            "bookmark": 6,
+        },
+        world_fault=_hand_fault,
+    )
+    slow = draw.random() < 0.5
+    nodes = tuple(
+        replace(
+            node,
+            asks=node.kind == "elector",
+            delay=0.15 * node.settings.request_timeout if slow else node.delay,
+        )
+        for node in plan.nodes
+    )
+    probes = tuple(probe for probe in plan.probes if not slow or probe != "crash")
+    return replace(plan, nodes=nodes, probes=probes)
+
+
+def _races(seed: int, draw: Random) -> Plan:
+    """
+    What goes wrong does so at the worst moment: while a write is under way.
+
+    Work takes its time to stop, so that terms drain for long; writes fail while reads
+    are served; requests and answers are late.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "races",
+        candidates=3,
+        faults=(12, 30),
+        often={
+            "ambush": 90,
+            "delete": 8,
+            "step down": 16,
+            "stop and start": 20,
+            "work hangs": 16,
+            "trouble": 30,
+            "writes fail": 24,
+            "wish": 6,
+        },
+        world_fault=_hand_fault,
+    )
+    slow = draw.random() < 0.5
+    nodes = tuple(
+        replace(
+            node,
+            delay=0.15 * node.settings.request_timeout if slow else node.delay,
+            jitter=node.jitter if slow else 0.001,
+        )
+        for node in plan.nodes
+    )
+    probes = tuple(probe for probe in plan.probes if not slow or probe != "crash")
+    return replace(plan, nodes=nodes, probes=probes)
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
@@ -481,6 +616,7 @@ def _faulty(
     rivals: float = 0.2,
     shared: ElectionSettings | None = None,
     bad_for: float = 14.0,
+    world_fault: MakeFault = _world_fault,
 ) -> Plan:
     # A world that lasts is one of those that people run.
     durations = USUAL_DURATIONS if at_least else DURATIONS
@@ -500,6 +636,7 @@ def _faulty(
         until=until,
         longest=longest,
         often=often or {},
+        world_fault=world_fault,
     )
     attacks = _attacks(seed, profile, until=until, longest=longest)
     return Plan(
@@ -570,6 +707,30 @@ def _thousand(seed: int, draw: Random) -> Plan:
     )
 
 
+def _crowd(seed: int, draw: Random) -> Plan:
+    """Two dozen candidates, whose leader crashes, stops, and comes to its end."""
+    nodes = tuple(
+        NodePlan(
+            name=f"n{index:02}",
+            settings=settings_for(f"n{index:02}", duration=20, share=0.5),
+            starts=0.0 if index == 0 else round(draw.uniform(0.5, 5.0), 3),
+            delay=0.0005,
+            jitter=0.001,
+        )
+        for index in range(24)
+    )
+    return Plan(
+        seed=seed,
+        profile="crowd",
+        nodes=nodes,
+        faults=(),
+        heal_at=10.0,
+        probes=("crash", "stop", "return", "crash"),
+        ends=400.0,
+        leader_changes_needed=3,
+    )
+
+
 PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "default": _default,
     "three": _three,
@@ -581,5 +742,8 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "slow sends": _slow_sends,
     "words": _words,
     "mixed versions": _mixed_versions,
+    "hands": _hands,
+    "races": _races,
+    "crowd": _crowd,
     "wild clocks": _wild_clocks,
 }

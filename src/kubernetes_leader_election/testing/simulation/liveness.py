@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kubernetes_leader_election.testing.simulation.store import Change
+from kubernetes_leader_election.testing.simulation.store import SUCCESSOR, Change
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.plan import Probe
     from kubernetes_leader_election.testing.simulation.process import Process
     from kubernetes_leader_election.testing.simulation.world import World
 
+CROWD = 20
+"""Candidates from which on it is checked that few of them write at a change."""
 AFTER_RELEASE = 0.025
 AFTER_EXPIRY = 0.4
 SLACK = 0.005
@@ -33,6 +35,8 @@ class Liveness:
         self._probes: list[Probe] = list(world.plan.probes)
         self._slowest = 1.0
         self._ready_at = 0.0
+        self._writes = 0
+        """How many writes there were before the present probe."""
 
     # Healing ------------------------------------------------------------------
 
@@ -64,6 +68,13 @@ class Liveness:
         world = self.world
         network, store = world.network, world.network.store
         current = store.current
+        if current is not None and SUCCESSOR in (
+            current.lease["metadata"].get("annotations") or {}
+        ):
+            # Whoever was named may be gone, and all others would let it go first.
+            store.annotate(world.time, SUCCESSOR, "")
+            network.tell_watches()
+            current = store.current
         longest = max(20, world.plan.longest_duration)
         if current is not None:
             if not current.held or (current.duration or 0) <= longest:
@@ -146,6 +157,8 @@ class Liveness:
                 self._churn(leader)
             case "hang":
                 self._hang(leader)
+            case "return":
+                self._return(leader)
 
     def _way(self) -> float:
         """Give the longest time one way between any node and the server."""
@@ -163,6 +176,7 @@ class Liveness:
             world.after(leader.settings.renew_interval, self._probe, "crash")
             return
         leader.die()
+        self._writes = self._written()
         self._await_successor(leader)
         if leader.node.draw() < 0.5:
             # Rule 2: whoever touches labels does not hold up a fail-over. Before the
@@ -191,6 +205,7 @@ class Liveness:
             text = f"nobody leads {world.time - change.time:.3f} s after a last renewal"
             world.checks.broken(world.time, "G6", "world", text)
             return
+        self._check_contest()
         world.count_probe("crash")
         leader.node.start_process()
         world.after(2.0, self._next, None)
@@ -198,6 +213,7 @@ class Liveness:
     # G7 -----------------------------------------------------------------------
 
     def _stop(self, leader: Process) -> None:
+        self._writes = self._written()
         leader.on_work_over = self._work_over
         leader.do(leader.stop, None)
 
@@ -216,9 +232,42 @@ class Liveness:
             text = f"nobody took over in time after a clean stop: {states}"
             world.checks.broken(world.time, "G7", "world", text)
             return
+        self._check_contest()
         world.count_probe("stop")
         leader.do(leader.start, None)
         world.after(2.0, self._next, None)
+
+    def _return(self, leader: Process) -> None:
+        """Let its work return: another one leads then (rule 13)."""
+        self._writes = self._written()
+        leader.do(leader.work_returns, None)
+        self.world.after(1.0, self._returned, leader)
+
+    def _returned(self, leader: Process) -> None:
+        world = self.world
+        new = world.leader()
+        self._check_contest()
+        if new is None:
+            text = "nobody took over in time after its work had returned"
+            world.checks.broken(world.time, "G7", "world", text)
+            return
+        if new is leader:
+            text = "leads again after its work returned, before all others"
+            world.checks.broken(world.time, "G7", new.name, text)
+            return
+        world.count_probe("return")
+        world.after(2.0, self._next, None)
+
+    def _written(self) -> int:
+        return sum(process.writes for process in self.world.processes())
+
+    def _check_contest(self) -> None:
+        """Count who wrote for a Lease that became free: few of many (rule 13)."""
+        many = len(self.world.processes())
+        written = self._written() - self._writes
+        if many > CROWD and written > many / 2:
+            text = f"{written} writes of {many} candidates for one change of leaders"
+            self.world.checks.broken(self.world.time, "G9", "world", text)
 
     # G8 -----------------------------------------------------------------------
 

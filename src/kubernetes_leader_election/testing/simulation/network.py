@@ -133,7 +133,7 @@ class Sender(Protocol):
 class Ticket:
     """One request on its way."""
 
-    __slots__ = ("kind", "lease", "number", "order", "sender", "sent")
+    __slots__ = ("kind", "known", "lease", "number", "order", "sender", "sent")
 
     def __init__(
         self,
@@ -150,6 +150,8 @@ class Ticket:
         self.sent = sent
         self.lease = lease
         self.order = order
+        self.known: int | None = None
+        """Of a read: the version that its sender knew when it was ordered."""
 
 
 class WatchSink(Protocol):
@@ -191,6 +193,8 @@ class Network:
         self.outage: str | None = None
         self.outages = 0
         self.watch_denied = False
+        self.writes_fail = False
+        """Writes time out while reads are served."""
         self.watches: dict[Watch, None] = {}
         self.requests = 0
         self.holds_create = False
@@ -238,7 +242,10 @@ class Network:
         answer = ticket.sender.refused()
         outage = self.outage
         if answer is None and outage is None:
-            answer = self._execute(ticket)
+            if self.writes_fail and ticket.lease is not None:
+                answer = INTERNAL
+            else:
+                answer = self._execute(ticket)
         elif answer is None and outage is not None:
             if outage in COMMITS:
                 self._execute(ticket)
@@ -329,9 +336,10 @@ class Network:
         for change in missed:
             self._push(watch, change)
 
-    def tell_watches(self) -> None:
-        """Send the newest change to every open watch."""
-        change = self.store.history[-1]
+    def tell_watches(self, change: Change | None = None) -> None:
+        """Send a change to every open watch, the newest one if none is named."""
+        if change is None:
+            change = self.store.history[-1]
         version = change.version
         for watch in self.watches:
             # A watch from the future hears only of what comes after it.
@@ -434,7 +442,7 @@ class Network:
     def heal(self) -> None:
         """Put everything right, and end what hangs so that its readers notice."""
         self.recover()
-        self.watch_denied = False
+        self.watch_denied = self.writes_fail = False
         self.holds_create, self.held = False, None
         self.store.cap = None
 

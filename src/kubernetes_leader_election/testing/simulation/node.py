@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.testing.simulation.clocks import NodeClocks
@@ -38,6 +39,11 @@ class Node:
         self.link = Link(delay=plan.delay, jitter=plan.jitter, draw=self.draw)
         self.lateness = plan.lateness
         self.stop_share = plan.stop_share
+        self.asks = plan.asks
+        self.ambush: tuple[str, Callable[[], None]] | None = None
+        """What happens at the instant of its next write of a kind."""
+        self.stops_acquire = False
+        """Its application stops at the instant of the next acquire."""
         self.send_lag = 0.0
         self.hangs_until = 0.0
         self.frozen = False
@@ -79,6 +85,8 @@ class Node:
         time = self.world.time
         if how == "suspend":
             self.clocks.suspend(time)
+            for process in self.living:
+                process.witness.suspended = True
         elif how == "pause":
             self.clocks.pause(time)
         self.frozen = True
@@ -109,5 +117,7 @@ class Node:
         self.link.heal()
         self.send_lag = 0.0
         self.refused = None
+        self.stops_acquire = False
+        self.ambush = None
         self.hangs_until = min(self.hangs_until, self.world.time)
         self.thaw()

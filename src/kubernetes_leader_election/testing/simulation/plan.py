@@ -12,11 +12,8 @@ from typing import Any, Literal
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 
-RHO = 0.1
-"""The bound on the error of a clock's rate that the guarantees assume."""
-
 Kind = Literal["elector", "client-go", "node-package"]
-Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang"]
+Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang", "return"]
 Profile = Literal[
     "default",
     "three",
@@ -28,6 +25,9 @@ Profile = Literal[
     "slow sends",
     "words",
     "mixed versions",
+    "hands",
+    "races",
+    "crowd",
     "wild clocks",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
@@ -58,6 +58,8 @@ class NodePlan:
     """Seconds added to the delay, at most."""
     lateness: float = 0.0
     """Seconds its timers wake it late, at most."""
+    asks: bool = False
+    """Its application asks all the time whether it leads, and says what it saw."""
     stop_share: float = 0.0
     """Share of the stop budget S its work takes to stop, at most."""
 

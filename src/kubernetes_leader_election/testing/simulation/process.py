@@ -16,7 +16,7 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.testing.simulation.wire import Wire
-from kubernetes_leader_election.testing.simulation.witness import Witness
+from kubernetes_leader_election.testing.simulation.witness import Witness, stamp_of
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss after which the Lease is still renewed and then released."""
+
+ASKED_REASONS = DRAINING_REASONS | {"failed"}
+"""Reasons of a loss that somebody must have said."""
 
 PROVED_REASONS = frozenset({"another_holder", "deleted"})
 """Reasons of a loss that something in the Lease itself must have proved."""
@@ -55,9 +58,12 @@ class Process(Wire):
             own_duration=settings.lease_duration,
             renew_deadline=settings.renew_deadline,
             stop_budget=settings.stop_budget,
+            renew_interval=settings.renew_interval,
+            lateness=node.lateness,
         )
         super().__init__(world, node, name, witness)
         self.settings = settings
+        self.patience = settings.request_timeout
         self.identity = settings.identity
         self.asked_to_stop = False
         self.starts_again = False
@@ -73,6 +79,12 @@ class Process(Wire):
         self._spun_at = -1.0
         self.work_runs = False
         self._just_lost = False
+        self._entered, self._entered_at = 0.0, 0.0
+        """When its present state began, by CLOCK_BOOTTIME and really."""
+        self._troubled = False
+        """Its driver failed since it was asked to stop."""
+        self._latched = 0
+        """The term whose loss the application saw by a clock: it latches (rule 14)."""
         self.term = 0
         self.on_work_over: Callable[[Process], None] | None = None
         self._carriers: dict[type[Any], Callable[[Any], None]] = {
@@ -127,6 +139,9 @@ class Process(Wire):
             if self._just_lost:
                 self._just_lost = False
                 world.checks.after_loss(time, self.witness)
+                self._check_abandoned()
+            if self.witness.disproved:
+                world.checks.after_disproof(time, self.witness)
             due = core.next_deadline()
         except Exception as error:  # noqa: BLE001 - whatever the core raises is a finding
             self._failed(error)
@@ -151,10 +166,47 @@ class Process(Wire):
         """Handle the timer, and carry out all that comes of it."""
         self.say(None)
 
+    def _check_given_back(self, before: State) -> None:
+        """Check that a stop left nothing behind that it could have given back (G7)."""
+        entered, world, witness = self._entered, self.world, self.witness
+        stored = world.network.store.current
+        if before not in (State.WITHDRAWING, State.RELEASING) or stored is None:
+            return
+        mine = stored.held and stamp_of(stored) in witness.stamps
+        landed = mine and stored.key[3] == self.acquire_time
+        if not landed or self._troubled or witness.loss_excused:
+            return
+        if world.checks.restores:
+            return  # it may not know its own record again
+        if self.now[0] - entered > 2.9 * self.settings.request_timeout:
+            return  # rule 12: it may give up
+        history = world.network.store.history
+        changed = history[-1].time if history else world.time
+        if self.asked_at < changed and self.asked_at > self._entered_at:
+            return  # it landed after the look
+        text = f"stopped, and left its Lease to itself while it was {before.name}"
+        world.checks.broken(world.time, "G7", self.name, text)
+
+    def _check_abandoned(self) -> None:
+        """Check that no renewal is under way of a term that was just lost (rule 11)."""
+        witness = self.witness
+        if witness.lost_at <= self.world.time and "LeasePUT" in self.open.values():
+            text = f"lost term {witness.term} and left its renewal to its sender"
+            self.world.checks.broken(self.world.time, "G5", self.name, text)
+
     def _state_changed(self, before: State) -> None:
-        recorder = self.world.recorder
+        recorder, world = self.world.recorder, self.world
         if recorder is not None:
-            recorder.state(self.world.time, self.name, before, self.core.state)
+            recorder.state(world.time, self.name, before, self.core.state)
+        if self.core.state is State.STOPPED:
+            if before is State.ACQUIRING:
+                text = "stopped, and does not know what became of its acquire"
+                world.checks.broken(world.time, "G7", self.name, text)
+            if self.open or self.watch is not None:
+                text = "stopped, and left requests of its own under way"
+                world.checks.broken(world.time, "G9", self.name, text)
+            self._check_given_back(before)
+        self._entered, self._entered_at = self.now[0], world.time
         if self.core.state is State.STOPPED and self.starts_again:
             self.start()
 
@@ -179,6 +231,7 @@ class Process(Wire):
     def rearm(self) -> None:
         """Compute anew when the timer is due, after the clocks changed."""
         if self.alive and not self.node.frozen:
+            self._hindered()
             self._event_due = self._due_event = NEVER
             if self._due != NEVER:
                 self._arm(self._due)
@@ -252,10 +305,18 @@ class Process(Wire):
             self._set_believing(believing=False, ran_out=ran_out)
 
     def _set_believing(self, *, believing: bool, ran_out: bool = False) -> None:
+        belief = self.belief
+        if believing and belief is not None and belief.term == self._latched:
+            return
         if believing is self.believing:
             return
         self.believing = believing
         world = self.world
+        if not believing and belief is not None and self.node.asks:
+            if not self.node.frozen and self.alive:
+                # The application asks all the time, and saw that by a clock.
+                self._latched = belief.term
+                world.after(1e-4, self._say_loss, belief.term)
         if believing:
             assert self.belief is not None
             world.checks.belief_began(world.time, self.witness, self.belief.term)
@@ -266,6 +327,19 @@ class Process(Wire):
             world.recorder.belief(world.time, self.name, believing=believing)
 
     # Freezing and dying -------------------------------------------------------
+
+    def _say_loss(self, term: int) -> None:
+        self.do(self.loss_seen, term)
+
+    def loss_seen(self, term: int) -> None:
+        """Say that the application saw by a clock that a term is over."""
+        witness = self.witness
+        if witness.open_term == term:
+            witness.causes.add("renew_deadline")
+        self.say(m.LossSeen(term=term))
+        if witness.open_term == term and self.alive:
+            text = f"goes on with term {term}, whose loss the application saw"
+            self.world.checks.broken(self.world.time, "G4", self.name, text)
 
     def froze(self) -> None:
         """Stop running: a frozen process sees nothing and does nothing."""
@@ -287,9 +361,15 @@ class Process(Wire):
             until = world.time + self.settings.stop_budget
             world.checks.thawed(world.time, self.witness, until)
             world.at(until + 1e-6, self._budget_over, self.witness.work_term)
+        self._hindered()
+        # Who sends is another thread: it may be faster than who looks at the clock.
+        inbox, self.inbox = self.inbox, []
+        for action, argument in inbox:
+            if action == self._send_now:
+                action(argument)
+        inbox = [item for item in inbox if item[0] != self._send_now]
         self._watch_belief()
         self.tick()
-        inbox, self.inbox = self.inbox, []
         for action, argument in inbox:
             if self.alive:
                 action(argument)
@@ -337,6 +417,16 @@ class Process(Wire):
             event.term,
             drains=event.reason in DRAINING_REASONS,
         )
+        if event.reason == "stepped_down":
+            # By a wish on the Lease, too, it stays out for a while.
+            witness, out = self.witness, self.now[1] + self.settings.lease_duration
+            witness.hindered_at = max(witness.hindered_at, out)
+        if event.reason in ASKED_REASONS:
+            world.checks.lost_because(world.time, self.witness, event.reason)
+        elif event.reason == "renew_deadline":
+            belief = self.belief
+            if belief is not None and belief.holds(self.now):
+                world.checks.lost_because(world.time, self.witness, event.reason)
         if event.reason in PROVED_REASONS:
             world.checks.lost_to(world.time, self.witness, world.network.store.current)
         if world.recorder is not None:
@@ -360,6 +450,7 @@ class Process(Wire):
         self.do(self._work_ended, term)
 
     def _work_ended(self, term: int) -> None:
+        self._hindered()
         self._stop_working()
         if self.on_work_over is not None:
             self.on_work_over(self)
@@ -376,17 +467,35 @@ class Process(Wire):
         """Let the work of the present term return, or raise: the same to the core."""
         if self.work_runs and self.core.state is State.LEADER:
             self._stop_working()
+            self.witness.causes.add("work_ended")
+            self.witness.polite = True
             self.say(m.EndAsked(term=self.term))
 
     def stop(self, _: object = None) -> None:
         """Ask to stop."""
         self.asked_to_stop, self.starts_again = True, False
+        witness = self.witness
+        witness.asked_to_stop = True
+        witness.causes.add("stopped")
+        self._troubled = False
         self.say(m.StopAsked())
+
+    def stop_now(self, _: object = None) -> None:
+        """Ask to stop, and to start again a while later."""
+        self.do(self.stop, None)
+        self.world.after(self.settings.request_timeout, self._start_later, None)
+
+    def _start_later(self, _: object) -> None:
+        self.do(self.start, None)
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""
         if self.core.state is State.STOPPED:
             self.asked_to_stop = self.starts_again = False
+            witness = self.witness
+            witness.asked_to_stop = witness.draining = witness.polite = False
+            witness.stays_out_until = -NEVER
+            self._hindered()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
             self.starts_again = True
@@ -394,15 +503,33 @@ class Process(Wire):
     def step_down(self, stay_out: float | None) -> None:
         """Ask to hand over and stay out for a while."""
         if self.core.state is not State.STOPPED:
+            witness, settings = self.witness, self.settings
+            out = settings.lease_duration if stay_out is None else stay_out
+            boottime, monotonic, _ = self.node.clocks.read(self.world.time)
+            witness.causes.add("stepped_down")
+            seen = witness.last_seen
+            if seen is None or seen.holder in ("", self.identity):
+                witness.stays_out_until = boottime + out
+            witness.hindered_at = monotonic + out
             self.say(m.StepDownAsked(stay_out=stay_out))
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
         """Say whether the application is alive."""
+        self.witness.app_alive = alive
+        self._hindered()
         self.say(m.LivenessReported(alive=alive))
+
+    def say_of_old_term(self, _: object = None) -> None:
+        """Say what came too late of the term before the present one."""
+        self.say(m.EndAsked(term=self.term - 1))
+        self.say(m.LossSeen(term=self.term - 1))
 
     def driver_failed(self, _: object = None) -> None:
         """Report an exception of the driver."""
         error = LeaderElectionError("an exception of the driver, simulated")
+        self.witness.causes.add("failed")
+        self._hindered()
+        self._troubled = True
         self.say(m.DriverFailed(error=error))
 
 

@@ -42,12 +42,14 @@ from kubernetes_leader_election.testing.simulation.world import (
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.19,
-    "long": 0.42,
-    "storm": 0.09,
-    "rivals": 0.08,
-    "slow sends": 0.08,
-    "words": 0.08,
+    "long": 0.36,
+    "storm": 0.08,
+    "rivals": 0.07,
+    "slow sends": 0.07,
+    "words": 0.06,
     "mixed versions": 0.04,
+    "hands": 0.055,
+    "races": 0.055,
     "quiet": 0.02,
 }
 """

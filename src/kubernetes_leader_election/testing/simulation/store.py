@@ -18,6 +18,13 @@ _INT32 = 2**31 - 1
 _TIMES = ("acquireTime", "renewTime")
 _LEAST = (("leaseDurationSeconds", 1), ("leaseTransitions", 0))
 
+RHO = 0.1
+"""The bound on the error of a clock's rate that the guarantees assume."""
+STEP_DOWN = "kubernetes-leader-election/step-down"
+SUCCESSOR = "kubernetes-leader-election/successor"
+TOKEN = "kubernetes-leader-election/fencing-token"  # noqa: S105 - no secret
+"""Annotations of ours, as the documentation names them."""
+
 Key = tuple[str, str, object, object, object, object]
 """Uid, holder, duration, acquire time, renew time, transitions: what counts as change."""
 
@@ -26,12 +33,14 @@ class Stored:
     """One version of the Lease, with what the checkers look at taken out once."""
 
     __slots__ = (
+        "asked",
         "duration",
         "held",
         "holder",
         "key",
         "lease",
         "restores",
+        "successor",
         "uid",
         "version",
     )
@@ -47,6 +56,10 @@ class Stored:
         self.uid = uid
         self.holder: str = spec.get("holderIdentity") or ""
         self.held = bool(self.holder)
+        annotations = (lease.get("metadata") or {}).get("annotations") or {}
+        self.asked: object = annotations.get(STEP_DOWN)
+        """The term that is asked to end, by its acquire time."""
+        self.successor: object = annotations.get(SUCCESSOR)
         self.duration: int | None = spec.get("leaseDurationSeconds")
         self.key: Key = (
             uid,
@@ -174,6 +187,17 @@ class LeaseStore:
     def label(self, time: float, value: str) -> None:
         """Change a label and nothing else, as controllers do."""
         self._touch(time, "labels", "touched", value)
+
+    def recreate(self, time: float) -> bool:
+        """Delete the Lease and create it from its own manifest: only the uid is new."""
+        gone = self.current
+        if gone is None:
+            return False
+        self.delete(time)
+        metadata = dict(gone.lease["metadata"])
+        del metadata["uid"], metadata["resourceVersion"]
+        self.put(time, {**gone.lease, "metadata": metadata})
+        return True
 
     def annotate(self, time: float, name: str, value: str) -> None:
         """Change an annotation and nothing else."""

@@ -8,7 +8,7 @@ the client of the API do in a real process.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
@@ -70,6 +70,12 @@ class Wire:
         self.inbox: list[tuple[Callable[[Any], None], Any]] = []
         self.open: dict[int, str] = {}
         self.watch: Watch | None = None
+        self.asked_at = -1.0
+        """When the last read was ordered."""
+        self.acquire_time: object = None
+        """Of the last acquire that was ordered."""
+        self.patience = 0.0
+        """The time limit of its requests, in seconds."""
         self.orders = 0
         self.writes = 0
         """How many of the orders were writes."""
@@ -91,6 +97,10 @@ class Wire:
         """Give the core one input and carry out all that comes of it."""
         raise NotImplementedError
 
+    def stop_now(self, _: object) -> None:
+        """Ask to stop, at the instant at which an acquire was ordered."""
+        raise NotImplementedError
+
     # Requests -----------------------------------------------------------------
 
     def _count_order(self) -> None:
@@ -103,32 +113,70 @@ class Wire:
             text = f"ordered {ORDERS_A_SECOND} requests in {time - begun:.3f} s"
             self.world.checks.broken(time, "G9", self.name, text)
 
+    def _check_alone(self, kind: str, number: int) -> None:
+        """Check that no other request of its kind is under way (rule 9)."""
+        if kind in self.open.values():
+            text = f"orders request {number}, and never abandoned the one before"
+            self.world.checks.broken(self.world.time, "G5", self.name, text)
+
     def _late(self, deadline: float) -> bool:
         """Tell whether a request may not be sent any more."""
         return self.node.clocks.read(self.world.time).boottime >= deadline
 
     def _get(self, request: m.GetLease) -> None:
         number = request.request_id
+        self._check_alone("GetLease", number)
         self.open[number] = "GetLease"
+        self.witness.heard_at = self.now[1]
+        self.asked_at = self.world.time
         self._count_order()
         if self.world.recorder is not None:
             self._note_order(request, number)
         ticket = Ticket(self, number, "GetLease", self.world.time)
+        ticket.known = self.witness.shown
         self._send(ticket, request.deadline)
 
     def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
         world = self.world
         number = request.request_id
         kind = type(request).__name__
-        self.open[number] = kind
+        self._check_alone("LeasePUT", number)
+        if "GetLease" in self.open.values():
+            self.witness.heard_at = self.now[1]  # it is asking
+        self.open[number] = "LeasePUT"
         self._count_order()
         self.writes += 1
         clocks = self.now[:2]
+        if request.lease["spec"].get("acquireTime") != self.witness.term_acquire:
+            self.acquire_time = request.lease["spec"].get("acquireTime")
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:
             self._note_order(request, number)
+        if self.node.ambush is not None:
+            self._spring(self.node.ambush, request.lease["spec"])
+        if self.node.stops_acquire and request.lease["spec"]["holderIdentity"]:
+            if not self.witness.open_term:
+                self.node.stops_acquire = False
+                world.after(0.0, self.stop_now, None)
         ticket = Ticket(self, number, kind, world.time, request.lease, order)
         self._send(ticket, request.deadline)
+
+    def _spring(
+        self, ambush: tuple[str, Callable[[], None]], spec: Mapping[str, Any]
+    ) -> None:
+        """Let happen what was to happen at the instant of such a write."""
+        kind, action = ambush
+        witness = self.witness
+        if not spec.get("holderIdentity"):
+            now = kind == "release"
+        elif spec.get("acquireTime") != witness.term_acquire:
+            now = kind == "acquire"
+        else:
+            late = witness.last_applied_sent + witness.renew_deadline - self.now[0]
+            now = kind == "renew" or (kind == "late" and late < self.patience)
+        if now:
+            self.node.ambush = None
+            action()
 
     def _send(self, ticket: Ticket, deadline: float) -> None:
         node = self.node
@@ -145,13 +193,15 @@ class Wire:
 
     def _send_now(self, ticket_and_deadline: tuple[Ticket, float]) -> None:
         ticket, deadline = ticket_and_deadline
+        node = self.node
         if ticket.number not in self.open:
             return
         if self._late(deadline):
             self._not_sent(ticket)
             return
         if ticket.order is not None:
-            self.world.checks.sent(self.world.time, ticket.order)
+            boottime = node.clocks.boottime(self.world.time)
+            self.world.checks.sent(self.world.time, ticket.order, boottime)
         self.world.network.send(ticket)
 
     def _not_sent(self, ticket: Ticket) -> None:
@@ -179,19 +229,34 @@ class Wire:
 
     def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
         number, (status, stored, reason) = ticket.number, answer
+        witness = self.witness
         if stored is not None:
+            if ticket.lease is None:
+                self.world.checks.went_back(witness, stored, ticket.known)
             self._observe(stored)
             if ticket.lease is None:
                 return m.LeaseFetched(request_id=number, lease=stored.lease)
+            witness.answered = self.node.clocks.boottime(self.world.time)
             return m.LeaseWritten(request_id=number, lease=stored.lease)
         if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
+        self._hindered()
         if status == 409 or (status == 422 and "must be specified" in reason):
+            witness.doubtful = True
             return m.WriteConflict(request_id=number, message=reason)
         if status in _REFUSED:
             return m.RequestFailed(request_id=number, error=_error(answer))
+        if ticket.lease is not None:
+            witness.doubtful = True
         return m.OutcomeUnknown(request_id=number, error=_error(answer))
+
+    def _hindered(self) -> None:
+        """Note that something keeps the process from what it would do else."""
+        now = self.node.clocks.read(self.world.time)
+        witness = self.witness
+        witness.ready_at = now.boottime
+        witness.hindered_at = max(witness.hindered_at, now.monotonic)
 
     def _observe(self, stored: Stored | None) -> None:
         world = self.world
@@ -215,7 +280,13 @@ class Wire:
         if self.watch is not None and self.watch.number == number:
             self.world.network.close_watch(self.watch)
             self.watch = None
-        if self.open.pop(number, None) is not None and self.world.recorder is not None:
+        kind = self.open.pop(number, None)
+        if kind is None:
+            return
+        self._hindered()
+        if kind == "LeasePUT":
+            self.witness.doubtful = True
+        if self.world.recorder is not None:
             self.world.recorder.answer(
                 self.world.time, self.name, number, "AbandonRequest"
             )
@@ -238,6 +309,10 @@ class Wire:
 
     def _open_watch(self, request: m.WatchLease) -> None:
         self._count_order()
+        if self.watch is not None:
+            text = "opens a watch, and never closed the one before"
+            self.world.checks.broken(self.world.time, "G9", self.name, text)
+        self.witness.heard_at = self.now[1]
         self._note_order(request, request.request_id)
         self.watch = self.world.network.open_watch(
             self, request.request_id, request.resource_version
@@ -273,6 +348,8 @@ class Wire:
     def _take_bookmark(self, watch_and_version: tuple[Watch, int]) -> None:
         watch, version = watch_and_version
         if watch is self.watch:
+            now = self.node.clocks.read(self.world.time)
+            self.witness.heard_at = now.monotonic
             bookmark = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",

@@ -23,38 +23,69 @@ class Witness:
 
     __slots__ = (
         "absent_since",
+        "ambiguous",
+        "answered",
+        "app_alive",
+        "asked_to_stop",
         "belief_since",
+        "causes",
+        "clocks_excused",
         "cut_stamp",
         "cut_until",
         "deletion",
+        "disproved",
+        "doubtful",
+        "draining",
         "excused_work_until",
+        "free_for",
+        "free_since",
         "frozen",
+        "heard_at",
+        "hindered_at",
         "identity",
         "keeps_rules",
+        "known",
+        "last_applied_at",
         "last_applied_sent",
         "last_key",
+        "last_ordered",
         "last_seen",
+        "last_stamp",
+        "lateness",
         "loss_excused",
+        "lost_acquire",
         "lost_at",
         "name",
         "newest",
+        "newest_mark",
         "open_term",
         "ours",
         "own_duration",
+        "polite",
         "ran_out",
+        "ready_at",
         "renew_deadline",
+        "renew_interval",
+        "rival_seen_at",
+        "rival_version",
         "rivals",
         "seen",
         "shown",
         "since",
         "stamp_rivals",
         "stamps",
+        "stays_out_until",
         "stop_budget",
+        "suspended",
         "term",
         "term_acquire",
+        "term_uid",
+        "token",
         "token_from",
+        "tried",
         "work_term",
         "work_unbudgeted",
+        "written",
     )
 
     def __init__(
@@ -65,6 +96,8 @@ class Witness:
         own_duration: int,
         renew_deadline: float,
         stop_budget: float = 0.0,
+        renew_interval: float = 0.0,
+        lateness: float = 0.0,
         ours: bool = True,
         keeps_rules: bool = True,
     ) -> None:
@@ -78,12 +111,20 @@ class Witness:
         self.cut_stamp: tuple[object, ...] = ()
         self.cut_until = math.inf
         """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
+        self.renew_interval = renew_interval
+        self.lateness = lateness
+        # What it was shown.
+        self.known: dict[int, Stored] = {}
+        """Each Lease that it was shown, by version."""
+        self.ambiguous: set[int] = set()
+        """Versions that were given again after a restore."""
+        self.newest = 0
         self.seen: dict[Key, float] = {}
         self.last_key: Key | None = None
         self.last_seen: Stored | None = None
         self.since = 0.0
         """Its monotonic clock when the record that it was shown last was new to it."""
-        self.newest = (0, 0)
+        self.newest_mark = (0, 0)
         """Restores and version of the newest record that it was shown."""
         self.rivals = 0
         """How often it was shown, as news, that others changed the Lease."""
@@ -92,21 +133,74 @@ class Witness:
         self.absent_since: float | None = None
         self.deletion = (0, 0)
         """Restores and version at the last deletion that was shown."""
-        self.stamps: set[tuple[object, ...]] = set()
         self.shown: int | None = None
+        self.heard_at = -math.inf
+        """CLOCK_MONOTONIC when it last heard of the Lease, or asked."""
+        self.free_since = math.inf
+        """CLOCK_MONOTONIC when it was first shown that the Lease is free now."""
+        self.free_for: object = None
+        """The successor that was named in it then."""
+        self.rival_version = 0
+        """Newest version that another held since its last term, and when it saw it."""
+        self.rival_seen_at = -math.inf
+        self.disproved = ""
+        """What proves the loss of its term, and was shown to it just now."""
+        self.doubtful = False
+        """Nothing was shown to it since the outcome of a write was left open."""
+        # What it wrote.
+        self.stamps: set[tuple[object, ...]] = set()
+        self.last_applied_sent = -math.inf
+        self.last_applied_at = math.inf
+        """When that was really; nothing is known where it is infinite."""
+        self.last_ordered = -math.inf
+        self.last_stamp = ""
+        self.written: set[object] = set()
+        """All renew times that it stamped, applied or not."""
+        self.answered: float | None = None
+        """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
+        self.tried: set[object] = set()
+        """Acquire times that it wrote and that began no term."""
+        self.ready_at = -math.inf
+        """CLOCK_BOOTTIME since when nothing keeps it from renewing."""
+        self.hindered_at = -math.inf
+        """CLOCK_MONOTONIC of the last thing that kept it from contending."""
+        # Its terms.
         self.loss_excused = False
+        self.token: int | None = None
         self.token_from = (0, 0)
         self.term = 0
         self.ran_out = 0
         self.open_term = 0
+        self.draining = False
         self.lost_at = math.inf
+        self.lost_acquire: object = ""
         self.term_acquire: object = None
-        self.last_applied_sent = -math.inf
+        self.term_uid = ""
+        """Of the Lease that it led first by its present term."""
         self.belief_since: float | None = None
         self.work_term = 0
         self.work_unbudgeted = False
         self.excused_work_until = -math.inf
         self.frozen = False
+        self.clocks_excused = False
+        """Somebody stepped its wall clock, so it cannot know how long it was paused."""
+        self.suspended = False
+        """Its CLOCK_MONOTONIC stood still once: no pause can be told by it."""
+        self.polite = False
+        """Its work just ended, and no other has led since."""
+        # What its application said.
+        self.app_alive = True
+        self.asked_to_stop = False
+        self.stays_out_until = -math.inf
+        self.causes: set[str] = set()
+        """Reasons why its present term may end, besides what the Lease shows."""
+
+    def wrote(self, stored: Stored) -> bool:
+        """Tell whether it wrote a record, as far as it can know itself."""
+        if stamp_of(stored) in self.stamps:
+            return True
+        # What it creates has a uid that it does not know before it sees it.
+        return stored.uid == self.term_uid and stored.key[4] in self.written
 
     def duration_of(self, stored: Stored) -> int:
         """Give the seconds a held record is good for, to this process."""

@@ -27,7 +27,6 @@ from kubernetes_leader_election.testing.simulation.liveness import Liveness
 from kubernetes_leader_election.testing.simulation.network import Network
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import (
-    RHO,
     Fault,
     NodePlan,
     Plan,
@@ -35,7 +34,7 @@ from kubernetes_leader_election.testing.simulation.plan import (
 )
 from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.rivals import RIVALS
-from kubernetes_leader_election.testing.simulation.store import LeaseStore
+from kubernetes_leader_election.testing.simulation.store import RHO, LeaseStore
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.values import hasten
 

@@ -1,0 +1,269 @@
+"""
+What is wrong with a write at the moment it is ordered.
+
+Most mistakes of an elector end in a write that the store refuses: it compares versions
+and uids, so nobody sees them. Here each write is judged by what its process had been
+shown and told when it ordered the write, whether it will be applied or not. Nothing here
+knows the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from kubernetes_leader_election.testing.simulation.store import (
+    STEP_DOWN,
+    SUCCESSOR,
+    TOKEN,
+    Stored,
+)
+from kubernetes_leader_election.testing.simulation.witness import Witness, stamp_of
+
+TOLERANCE: Final = 1e-5
+"""Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
+SLACK: Final = 2e-3
+"""Seconds; covers the wake-ups of a process that is not late, and their order."""
+SILENCE: Final = 0.72
+"""Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
+AFTER_RELEASE: Final = 0.025
+YIELD_AT_MOST: Final = 5.0
+LONGEST_PAUSE: Final = 5.5
+"""Seconds at most that failures keep a candidate from its next try, and some more."""
+MAX_INT32: Final = 2**31 - 1
+SPEC: Final = frozenset(
+    {
+        "holderIdentity",
+        "leaseDurationSeconds",
+        "acquireTime",
+        "renewTime",
+        "leaseTransitions",
+    }
+)
+OURS: Final = (STEP_DOWN, SUCCESSOR, TOKEN)
+
+Mistake = tuple[str, str]
+"""The guarantee or rule that is broken, and how."""
+
+
+def mistakes(
+    time: float,
+    who: Witness,
+    lease: Mapping[str, Any],
+    now: tuple[float, float],
+    *,
+    restored: bool,
+) -> Iterator[Mistake]:
+    """
+    Give what is wrong with a write of ours that is ordered at ``time``.
+
+    ``restored``: the store once went back to a backup, so a process may see records of
+    its own that it has forgotten.
+    """
+    boottime, monotonic = now
+    spec, metadata = lease["spec"], lease["metadata"]
+    uid, version = metadata.get("uid"), metadata.get("resourceVersion")
+    base = None
+    if uid and version:
+        base = who.known.get(int(version))
+        if base is None or (base.uid != uid and base.version not in who.ambiguous):
+            yield "G5", "orders a write on a uid and resourceVersion it never saw"
+            return
+        if not restored and not who.loss_excused:
+            if (base.restores, base.version) < who.deletion:
+                yield "G5", "orders a write on a Lease whose deletion it saw"
+            elif base.version < who.newest:
+                text = f"orders a write on {base.version}, though it saw {who.newest}"
+                yield "G5", text
+    elif uid or version or not (who.last_seen is None or who.absent_since is not None):
+        text = "orders a write without the uid and resourceVersion of what it saw"
+        yield "G5", text
+        return
+    if not spec.get("holderIdentity"):
+        yield from _of_release(time, who, base)
+    elif spec.get("acquireTime") == who.term_acquire:
+        yield from _of_renewal(time, who, base, boottime)
+        if who.answered is not None and not restored:
+            yield from _of_rhythm(who, who.answered, boottime)
+    else:
+        yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
+        who.tried.add(spec.get("acquireTime"))
+    if base is None or base.version not in who.ambiguous:
+        yield from _of_content(who, lease, base)
+    renewed = str(spec.get("renewTime"))
+    if renewed <= who.last_stamp:
+        yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
+    who.last_stamp = renewed
+    who.written.add(renewed)
+
+
+def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mistake]:
+    if who.work_term:
+        yield "G5", f"orders a release while work of term {who.work_term} runs"
+    if base is None or base.version in who.ambiguous:
+        return
+    if not who.wrote(base):
+        yield "G5", f"orders a release of what {base.holder or 'nobody'} holds"
+    elif who.lost_at <= time and base.key[3] == who.lost_acquire:
+        yield "G5", "orders a release of a term that is lost"
+
+
+def _of_renewal(
+    time: float, who: Witness, base: Stored | None, boottime: float
+) -> Iterator[Mistake]:
+    if who.lost_at <= time:
+        yield "G5", "orders a renewal of a term that is lost"
+    elif boottime > who.last_applied_sent + who.renew_deadline + TOLERANCE:
+        # Also while draining: what ran out latches (rules 11 and 14).
+        yield "G5", "orders a renewal of a term that ran out"
+    if base is None:
+        yield "G5", "orders a renewal without a Lease"
+    elif not who.wrote(base) and base.version not in who.ambiguous:
+        yield "G5", f"orders a renewal on a record of {base.holder or 'nobody'}"
+    if not who.app_alive:
+        yield "G5", "orders a renewal though its application is not alive"
+    if who.doubtful:
+        yield "G5", "orders a renewal before it looked what became of the last one"
+
+
+def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mistake]:
+    """Judge when a renewal is ordered after one that was answered well."""
+    due = who.last_ordered + who.renew_interval
+    if boottime < due - TOLERANCE:
+        yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
+    late = boottime - max(due, answered, who.ready_at)
+    if late > 1.2 * who.lateness + SLACK:
+        yield "G8", f"orders a renewal {late:.6f} s after it was due"
+
+
+def _of_acquire(
+    who: Witness,
+    base: Stored | None,
+    boottime: float,
+    monotonic: float,
+    *,
+    restored: bool,
+) -> Iterator[Mistake]:
+    polite, who.polite = who.polite, False
+    if who.work_term:
+        yield "G4", f"seeks a new term while work of term {who.work_term} runs"
+    if not who.app_alive:
+        yield "G5", "seeks a term though its application is not alive"
+    if who.asked_to_stop:
+        yield "G5", "seeks a term though it was asked to stop"
+    if boottime < who.stays_out_until - TOLERANCE:
+        yield "G7", "seeks a term though it was asked to stay out"
+    if base is None:
+        if not restored:
+            yield from _of_creation(who, monotonic)
+        return
+    if base.version in who.ambiguous:
+        return
+    if base.held:
+        yield from _of_take_over(who, base, monotonic, restored=restored)
+        return
+    if who.suspended:
+        return
+    if polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
+        yield "G7", "goes before all others, though its work just ended (rule 13)"
+    successor = base.successor
+    if successor and successor != who.identity and successor == who.free_for:
+        waited = monotonic - who.free_since
+        if waited < min(YIELD_AT_MOST, who.own_duration / 2) - TOLERANCE:
+            yield "G7", f"goes {waited:.3f} s after a release, before {successor}"
+
+
+def _of_creation(who: Witness, monotonic: float) -> Iterator[Mistake]:
+    """Judge an acquire that creates the Lease: rule 4."""
+    seen, absent = who.last_seen, who.absent_since
+    if absent is None:
+        return
+    waited = monotonic - absent
+    if seen is None:
+        waited = monotonic - max(absent, who.hindered_at)
+        if waited >= max(who.own_duration - TOLERANCE, LONGEST_PAUSE):
+            yield "G7", "waits for a missing Lease that it never saw"
+        return
+    needed = who.own_duration
+    if seen.held:
+        needed = max(needed, who.duration_of(seen))
+    if waited < needed - TOLERANCE:
+        text = f"orders to create what it saw before {waited:.3f} s after it was gone"
+        yield "G5", f"{text}; the wait is {needed} s"
+
+
+def _of_take_over(
+    who: Witness, base: Stored, monotonic: float, *, restored: bool
+) -> Iterator[Mistake]:
+    """Judge an acquire on a record that somebody holds, perhaps a former self."""
+    needed = who.duration_of(base)
+    since = who.seen.get(base.key)
+    if since is None:
+        return  # it came after a deletion that undid it, as far as we can know
+    if base.holder == who.identity and base.key[3] in who.tried:
+        return  # it knows no uid of what it wrote without an answer
+    if stamp_of(base) in who.stamps:
+        if base.version <= who.rival_version:
+            waited = monotonic - who.rival_seen_at
+            if waited < needed - TOLERANCE:
+                text = f"takes an old record of its own {waited:.3f} s after a rival's"
+                yield "G5", text
+        elif base.key[3] == who.term_acquire and not restored:
+            waited = monotonic - max(since, who.hindered_at)
+            if waited >= max(needed - TOLERANCE, LONGEST_PAUSE):
+                yield "G7", "waits for its own record as for another's"
+        return
+    waited = monotonic - since
+    if waited < needed - TOLERANCE:
+        text = (
+            f"orders a take-over from {base.holder} after observing its record for "
+            f"{max(0.0, waited):.3f} s; it was good for {needed} s"
+        )
+        yield "G5", text
+    silent = monotonic - max(who.heard_at, who.hindered_at + LONGEST_PAUSE)
+    # Where no watch is permitted it asks every tenth of its own duration.
+    asks = SILENCE * needed + 0.11 * who.own_duration
+    if silent > asks + 3.0 * who.lateness + 0.05:
+        yield "G9", f"takes over and did not ask for {silent:.3f} s (rule 16)"
+
+
+def _of_content(
+    who: Witness, lease: Mapping[str, Any], base: Stored | None
+) -> Iterator[Mistake]:
+    """Judge what is written: rules 6 and 12."""
+    spec = lease["spec"]
+    get = spec.get
+    holder, acquire = get("holderIdentity"), get("acquireTime")
+    renews = bool(holder) and acquire == who.term_acquire
+    duration = who.own_duration if holder else 1
+    if get("leaseDurationSeconds") != duration or holder not in ("", who.identity):
+        yield "G5", f"writes {holder!r} for {get('leaseDurationSeconds')} s"
+    before = 0 if base is None else base.key[5]
+    transitions = before
+    if holder and not renews:
+        transitions = min((before or 0) + 1, MAX_INT32)  # type: ignore[operator]  # as the store took it
+    if get("leaseTransitions") != transitions:
+        text = f"writes {get('leaseTransitions')} transitions on top of {before}"
+        yield "G5", text
+    if base is None:
+        return
+    old, new = base.lease["metadata"], lease["metadata"]
+    unknown = {k: v for k, v in base.lease["spec"].items() if k not in SPEC}
+    if any(get(name) != value for name, value in unknown.items()):
+        yield "G5", "drops what others wrote in the spec"
+    was, notes = old.get("annotations") or {}, new.get("annotations") or {}
+    if new is not old:
+        for name in old.keys() | new.keys():
+            if name != "annotations" and old.get(name) != new.get(name):
+                yield "G5", f"changes the metadata of others: {name}"
+    if not was and not notes:
+        return
+    kept = {name: value for name, value in was.items() if name not in OURS}
+    if kept != {name: value for name, value in notes.items() if name not in OURS}:
+        yield "G5", "changes the annotations of others"
+    if renews:
+        if who.token is not None and TOKEN in notes:
+            if notes[TOKEN] != f"{who.token} {acquire}":
+                yield "G3", f"notes {notes[TOKEN]} as the token {who.token} {acquire}"
+    elif STEP_DOWN in notes or TOKEN in notes or (holder and SUCCESSOR in notes):
+        yield "G5", "leaves wishes and notes of an ended term on the Lease"

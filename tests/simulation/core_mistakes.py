@@ -1,0 +1,267 @@
+"""
+One-line mistakes of the core, as replacements of its text.
+
+Written by going through the core line by line: each condition dropped or turned round,
+each clock, uid and version taken for another, each thing that protects something left
+out. A mistake is found when a world breaks a guarantee with it; which worlds are tried
+says :func:`worlds`. A text that is not found exactly once fails loudly, so that the list
+is kept when the core changes.
+
+Not here is what changes nothing that anybody could see from outside:
+
+- the request ids of answers are not compared: a driver passes no answer on that was
+  abandoned, and there is one request of a kind at a time;
+- a refused try is not forgotten: it cannot land any more;
+- CLOCK_MONOTONIC is left out of a belief: it never shows more than CLOCK_BOOTTIME;
+- a belief without the limit of how far the wall clock may be ahead: its deadline by the
+  wall clock, which is no later, ends a term that a pause outlasted;
+- later tries of a term are forgotten when one is confirmed: each is on a version that
+  the confirmed one replaced, so none can land;
+- doubt is not ended by a proof, or by the end of a release: the read that is due ends it
+  a moment later, or the state that follows does;
+- a wish to step down is heard while draining: it is for this very term;
+- a release goes on after the driver failed: the same write is made, or given up;
+- a write under way is not forgotten with its term: its answer finds no term.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from kubernetes_leader_election.core import messages
+from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.testing.simulation.checkers import Violation
+from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.plan import Profile
+from kubernetes_leader_election.testing.simulation.world import run_plan
+from kubernetes_leader_election.values import hasten
+
+CORE: Final = Path(messages.__file__).parent
+LIST: Final = Path(__file__).with_suffix(".txt")
+_HEAD: Final = re.compile(r"(\w+): (.+?)(?: \[(\d+)\])?").fullmatch
+COPIED: Final = (
+    "timing",
+    "record",
+    "wishes",
+    "notes",
+    "states",
+    "observation",
+    "orders",
+    "term",
+    "life",
+    "sightings",
+    "answers",
+    "election",
+)
+"""Modules of a mistaken core, lower ones first; messages are shared with the worlds."""
+
+ORDER: Final[tuple[Profile, ...]] = (
+    "hands",
+    "default",
+    "quiet",
+    "words",
+    "hands",
+    "default",
+    "default",
+    "slow sends",
+    "hands",
+    "crowd",
+    *("default", "hands", "default", "rivals", "default", "storm") * 2,
+    *("default", "default", "words", "hands", "races", "races"),
+)
+"""Profiles in the order in which their worlds are tried, again and again."""
+
+SHARE: Final = 0.85
+"""Share of the mistakes that 5,000 worlds have to find at least."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One line of the core, and what is written there instead."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+    worlds: int | None = None
+    """How many worlds it took when that was measured; None: it survived 5,000."""
+
+
+def mistaken(mistake: Mistake) -> type[Election]:
+    """
+    Return a core with one mistake: a copy of the real one under another name.
+
+    Raises:
+        ValueError: the core does not have the text, or has it more than once.
+
+    """
+    package = f"mistaken_core_{next(_numbers)}"
+    parent = ModuleType(package)
+    parent.__path__ = []
+    sys.modules[package] = parent
+    sys.modules[f"{package}.messages"] = messages
+    parent.messages = messages  # type: ignore[attr-defined]
+    for name in COPIED:
+        text = (CORE / f"{name}.py").read_text(encoding="utf-8")
+        if name == mistake.module:
+            found = text.count(mistake.right)
+            if found != 1:
+                msg = f"{mistake.name!r}: its text is {found} times in core/{name}.py"
+                raise ValueError(msg)
+            text = text.replace(mistake.right, mistake.wrong)
+        if name == "states":
+            # The worlds compare states with those of the real core.
+            text, cuts = re.subn(
+                r"(?s)class State\(enum.Enum\):.*?(?=# Members by names)",
+                "from kubernetes_leader_election.core_.states import Fact, State\n",
+                text,
+            )
+            assert cuts == 1
+        text = text.replace("kubernetes_leader_election.core.", f"{package}.")
+        text = text.replace(
+            "kubernetes_leader_election.core import", f"{package} import"
+        )
+        text = text.replace(
+            "kubernetes_leader_election.core_.", "kubernetes_leader_election.core."
+        )
+        module = ModuleType(f"{package}.{name}")
+        sys.modules[module.__name__] = module
+        setattr(parent, name, module)
+        code = compile(text, f"{package}/{name}.py", "exec")
+        exec(code, module.__dict__)  # noqa: S102 - our own text, with one line changed
+    hasten(
+        parent.orders.PendingRead,  # type: ignore[attr-defined]
+        parent.orders.PendingWrite,  # type: ignore[attr-defined]
+        parent.term.Try,  # type: ignore[attr-defined]
+    )
+    return parent.election.Election  # type: ignore[attr-defined, no-any-return]
+
+
+def read_mistakes(text: str) -> dict[str, Mistake]:
+    """
+    Read a list of mistakes.
+
+    Raises:
+        ValueError: a name is there twice, or there is nothing to replace.
+
+    """
+    mistakes: dict[str, Mistake] = {}
+    for part in re.split(r"(?m)^= ", text)[1:]:
+        head, *lines = part.splitlines()
+        module, name, worlds = _HEAD(head).groups()  # type: ignore[union-attr]  # else it cannot be read
+        right = [line[1:] for line in lines if line.startswith("-")]
+        wrong = [line[1:] for line in lines if line.startswith("+")]
+        if name in mistakes or not right:
+            msg = f"the mistake {name!r} is there twice, or replaces nothing"
+            raise ValueError(msg)
+        mistakes[name] = Mistake(
+            name=name,
+            module=module,
+            right="\n".join(right),
+            wrong="\n".join(wrong),
+            worlds=None if worlds is None else int(worlds),
+        )
+    return mistakes
+
+
+MISTAKES: Final = read_mistakes(LIST.read_text(encoding="utf-8"))
+
+
+def worlds(count: int) -> Iterator[tuple[Profile, int]]:
+    """Give the worlds that a mistake is looked for in, most of them default ones."""
+    numbers = {profile: itertools.count() for profile in ORDER}
+    for profile in itertools.islice(itertools.cycle(ORDER), count):
+        yield profile, next(numbers[profile])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The first world in which a mistake broke a guarantee."""
+
+    worlds: int
+    """How many worlds it took, this one included."""
+    profile: Profile
+    seed: int
+    violation: Violation
+
+    def __str__(self) -> str:
+        world = f"{self.profile} {self.seed}"
+        return f"found in world {self.worlds} ({world}): {self.violation}"
+
+
+def search(name: str, count: int) -> Found | None:
+    """
+    Try so many worlds with a mistake; None: it survived them all.
+
+    A world in which the core as it is fails, too, says nothing about the mistake.
+    """
+    election = mistaken(MISTAKES[name])
+    for number, (profile, seed) in enumerate(worlds(count), 1):
+        plan = make_plan(seed, profile)
+        violations = run_plan(plan, make_election=election).violations
+        if violations and not run_plan(plan).violations:
+            return Found(number, profile, seed, violations[0])
+    return None
+
+
+def _search(name_and_count: tuple[str, int]) -> tuple[str, Found | None]:
+    name, count = name_and_count
+    return name, search(name, count)
+
+
+def note(found: dict[str, int | None]) -> None:
+    """Write down in the list how many worlds each mistake took."""
+    text = LIST.read_text(encoding="utf-8")
+    for name, worlds in found.items():
+        head = f"= {MISTAKES[name].module}: {name}"
+        end = "" if worlds is None else f" [{worlds}]"
+        text = re.sub(f"(?m)^{re.escape(head)}( \\[\\d+\\])?$", head + end, text)
+    LIST.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Look for each mistake, tell which were found, where and by what, and note it."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--seeds", type=int, default=5000, help="worlds for each")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--only", default="", help="a part of the names")
+    parser.add_argument("--note", action="store_true", help="write it into the list")
+    parser.add_argument(
+        "--survivors", action="store_true", help="only what was not found before"
+    )
+    asked = parser.parse_args()
+    tasks = [
+        (name, asked.seeds)
+        for name, mistake in MISTAKES.items()
+        if asked.only in name and not (asked.survivors and mistake.worlds)
+    ]
+    found: dict[str, int | None] = {}
+    with multiprocessing.Pool(asked.jobs) as pool:
+        for name, first in pool.imap_unordered(_search, tasks):
+            found[name] = None if first is None else first.worlds
+            sys.stdout.write(f"{name}: {first or 'SURVIVED'}\n")
+            sys.stdout.flush()
+            if asked.note:
+                note({name: found[name]})
+    count = sum(worlds is not None for worlds in found.values())
+    sys.stdout.write(f"{count} of {len(found)} mistakes found\n")
+    if asked.only or asked.survivors:
+        return
+    if count < SHARE * len(found):
+        sys.exit(f"fewer than {SHARE:.0%}: the worlds have become weaker")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""One-line mistakes of the core: random worlds alone find most of them, some at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import core_mistakes
+from tests.simulation.core_mistakes import (
+    MISTAKES,
+    SHARE,
+    Mistake,
+    mistaken,
+    read_mistakes,
+    search,
+)
+
+QUICK = [name for name, mistake in MISTAKES.items() if (mistake.worlds or 99) <= 12]
+"""What was found within few worlds; the others are for ``make core-mistakes``."""
+WORLDS = 40
+"""In so many worlds at most: another version of the core lives other lives."""
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_worlds_find_a_mistake_of_the_core(name):
+    """A core with one line changed breaks a guarantee within a few worlds."""
+    found = search(name, WORLDS)
+    assert found is not None, "the worlds or their checkers have become weaker"
+
+
+def test_each_mistake_is_one_of_the_core_as_it_is():
+    """A text that the core does not have any more is put right in the list."""
+    for mistake in MISTAKES.values():
+        assert mistaken(mistake).__name__ == "Election"
+
+
+def test_there_are_mistakes_enough_and_most_of_them_are_found():
+    """At least 45, and of them no fewer than the share that is promised."""
+    found = [mistake for mistake in MISTAKES.values() if mistake.worlds is not None]
+    assert len(MISTAKES) >= 45
+    assert len(found) >= SHARE * len(MISTAKES)
+    assert all(0 < mistake.worlds <= 5000 for mistake in found)
+
+
+@pytest.mark.parametrize(
+    ("right", "times"), [("no such line", 0), ("self._doubt = False", "[2-9]")]
+)
+def test_mistake_whose_text_is_not_there_once_is_refused(right, times):
+    """What is replaced is in the core exactly once."""
+    mistake = Mistake(name="m", module="sightings", right=right, wrong="pass")
+    with pytest.raises(ValueError, match=f"'m': its text is {times} times in"):
+        mistaken(mistake)
+
+
+@pytest.mark.parametrize("text", ["= life: x\n-a\n= life: x\n-b\n", "= life: x\n+a\n"])
+def test_list_with_an_entry_that_means_nothing_is_refused(text):
+    """Each mistake has a name of its own, and something to replace."""
+    with pytest.raises(ValueError, match="'x' is there twice, or replaces nothing"):
+        read_mistakes(text)
+
+
+def test_what_was_measured_is_noted_in_the_list(tmp_path, monkeypatch):
+    """A number is added, changed, or taken away; all else stays as it is."""
+    text = core_mistakes.LIST.read_text(encoding="utf-8")
+    copy = tmp_path / "list.txt"
+    copy.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(core_mistakes, "LIST", copy)
+    first, second = list(MISTAKES)[:2]
+    core_mistakes.note({first: 4321, second: None})
+    noted = read_mistakes(copy.read_text(encoding="utf-8"))
+    assert noted[first].worlds == 4321
+    assert noted[second].worlds is None
+    core_mistakes.note({name: MISTAKES[name].worlds for name in (first, second)})
+    assert copy.read_text(encoding="utf-8") == text
