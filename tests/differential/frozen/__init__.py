@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of d0d2bc781854.
+A frozen copy of the core, of 653e4a02d536.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

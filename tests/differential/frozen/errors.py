@@ -9,7 +9,8 @@ Every error of this package.
     ├── ProtocolMisuseError                    this package was called in a way it forbids
     ├── LeaseApiError                          a request to the API server failed
     ├── NotLeaderError                         leadership, or enough of it, is not held
-    └── LeadershipLostError                    a term ended while its work was running
+    ├── LeadershipLostError                    a term ended while its work was running
+    └── NoFencingTokenError                    the server's versions are not numbers
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = [
     "LeaderElectionError",
     "LeadershipLostError",
     "LeaseApiError",
+    "NoFencingTokenError",
     "NotLeaderError",
     "Outcome",
     "ProtocolMisuseError",
@@ -119,3 +121,26 @@ class LeadershipLostError(LeaderElectionError):
         super().__init__(message)
         self.reason = reason
         self.term = term
+
+
+class NoFencingTokenError(LeaderElectionError):
+    """
+    Say that a term has no token to fence with, though it was elected.
+
+    The resourceVersions of the server are not numbers, so nobody can tell which of two
+    is the later one. ``term`` is the term that was asked, or its number.
+    """
+
+    def __init__(self, message: str, *, term: object = None) -> None:
+        super().__init__(message)
+        self.term = term
+
+    @classmethod
+    def of(cls, where: str, term: object = None) -> NoFencingTokenError:
+        """Return the error for a term of that Lease."""
+        return cls(
+            f"{where}: the resourceVersions of this server are not numbers, so the "
+            "term has no token to fence with. Leadership itself is not affected. Fence "
+            "by other means, or use a server whose versions grow, as those of etcd do.",
+            term=term,
+        )

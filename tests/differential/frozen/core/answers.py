@@ -13,7 +13,6 @@ from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core import record as rec
 from tests.differential.frozen.core.life import NEVER
 from tests.differential.frozen.core.orders import PendingWrite
-from tests.differential.frozen.core.record import Stamp
 from tests.differential.frozen.core.sightings import Sightings
 from tests.differential.frozen.core.states import HOLDING, Fact, State
 from tests.differential.frozen.errors import LeaseApiError
@@ -28,6 +27,9 @@ FOLLOWING: Final = frozenset(
     {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
 )
 """States that follow the Lease without holding it."""
+
+WRITE_DECIDES: Final = frozenset({State.ACQUIRING, State.WITHDRAWING})
+"""States in which it is to be found out whether an acquire landed."""
 
 
 class Answers(Sightings):
@@ -61,9 +63,12 @@ class Answers(Sightings):
                 Fact.LOST,
                 "the Lease went back to an earlier version, as after a restore",
             )
+            self._forget_undone(snapshot)
             self._after_read()
             return
-        self._doubt = False
+        if went_back:
+            self._forget_undone(snapshot)
+        self._doubt = self._refused = False
         self._take(snapshot)
         self._after_read()
 
@@ -76,7 +81,7 @@ class Answers(Sightings):
         if pending.known != self._observation.version:
             self._read_was_overtaken()
             return
-        self._doubt = False
+        self._doubt = self._refused = False
         self._gone()
         # It may be gone by a restore, after which versions count from lower on: the
         # answer to a creating write would else look like old news.
@@ -90,14 +95,12 @@ class Answers(Sightings):
         self._after_read()
 
     def _after_read(self) -> None:
-        """Open the watch that waited for a read; go on polling where none may be."""
+        """Open the watch that waited for a read, as soon as one may be opened."""
         now = self._now.boottime
         if self._orders.watch_id is not None or self.state is State.STOPPED:
             return
         if now < self._may_watch_at:
             self._watch_at = self._may_watch_at
-            if self.state in FOLLOWING:
-                self._want_read(self._poll_interval())
         elif self._watch_at == NEVER:
             self._watch_at = now + self._backoff(self._watch_failures)
 
@@ -125,7 +128,7 @@ class Answers(Sightings):
         if self._take_write(message.request_id) is None:
             return
         # Rule 10: perhaps our own write; read and look for our stamp.
-        self._doubt = True
+        self._doubt_write()
         self._conflicts += 1
         if self._conflicts == MANY_CONFLICTS and self._term is not None:
             # Said once in a row of them: else a term would end without any error.
@@ -145,15 +148,20 @@ class Answers(Sightings):
             self._count_failure()
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
-                self._may_watch_at = 0.0
+                self._may_watch_at, self._watch_at = 0.0, NEVER
             self._emit(m.ErrorOccurred(error=error))
-            self._want_read(self._backoff(self._failures, error))
+            delay = self._backoff(self._failures, error)
+            self._want_read(delay)
+            if self._refused and self.state in WRITE_DECIDES:
+                # One look at what a refused write left behind is enough.
+                self._doubt = self._refused = False
+                self._retry_at = max(self._retry_at, self._now.boottime + delay)
         elif self._take_write(request_id) is not None:
             self._in_doubt(error)
 
     def _in_doubt(self, error: LeaseApiError) -> None:
         self._emit(m.ErrorOccurred(error=error))
-        self._doubt = True
+        self._doubt_write()
         self._want_read(self._backoff(self._failures, error))
         self._count_failure()
         # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
@@ -161,7 +169,21 @@ class Answers(Sightings):
         self._write_at = max(self._write_at, self._retry_at)
         self._write_failures += 1
 
+    def _doubt_write(self) -> None:
+        """Take it that a write may have been applied, or may still be."""
+        self._doubt = True
+        if self.state in WRITE_DECIDES:
+            # A read that left before this one was in doubt shows nothing of it.
+            self._orders.abandon_read()
+
     def _on_failed(self, request_id: int, error: LeaseApiError) -> None:
+        """
+        Take it that a request was refused, or was never sent.
+
+        Its stamp is not forgotten: who refused it need not be who applied it, as
+        behind a proxy that sends again, or gives up waiting. So a stamp that is seen
+        outweighs any status (rule 10).
+        """
         if self._orders.read is not None and self._orders.read.request_id == request_id:
             self._on_unknown(request_id, error)
             return
@@ -170,12 +192,18 @@ class Answers(Sightings):
             return
         self._emit(m.ErrorOccurred(error=error))
         self._count_failure()
-        delay = self._backoff(self._failures, error)
-        self._forget_try(write.stamp)
-        self._write_at = self._now.boottime + delay
-        if self.state is State.ACQUIRING:
+        # Reads that work meanwhile are no reason to write in a hot loop.
+        self._write_failures += 1
+        delay = self._backoff(self._write_failures, error)
+        self._write_at = self._retry_at = self._now.boottime + delay
+        if self.state not in WRITE_DECIDES:
+            return  # the next try, or the watch, shows what came of it
+        if error.status is not None or error.outcome != "not done":
+            self._doubt_write()
+            self._refused = True
+            self._want_read(self._asked(error))
+        elif self.state is State.ACQUIRING:
             self._change(self._verdict() or Fact.FREE)
-            self._contend_at = max(self._contend_at, self._write_at)
 
     def _take_write(self, request_id: int) -> PendingWrite | None:
         write = self._orders.write
@@ -183,13 +211,6 @@ class Answers(Sightings):
             return None
         self._orders.write = None
         return write
-
-    def _forget_try(self, stamp: Stamp) -> None:
-        """Drop a try that was certainly not applied."""
-        self._tries = [t for t in self._tries if t.stamp != stamp]
-        if self._term is not None:
-            pending = self._term.pending
-            self._term.pending = [t for t in pending if t.stamp != stamp]
 
     # The watch ----------------------------------------------------------------
 
@@ -212,6 +233,7 @@ class Answers(Sightings):
         elif news:
             if message.type == "DELETED":
                 self._observation.hear(snapshot.resource_version, snapshot.version)
+                self._forget_deleted(snapshot.resource_version, snapshot.version)
                 self._gone()
             else:
                 self._take(snapshot)

@@ -19,7 +19,11 @@ from typing import Final, assert_never
 from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core import notes, wishes
 from tests.differential.frozen.core import record as rec
-from tests.differential.frozen.core.answers import FOLLOWING, Answers
+from tests.differential.frozen.core.answers import (
+    FOLLOWING,
+    WRITE_DECIDES,
+    Answers,
+)
 from tests.differential.frozen.core.life import FORMER_KEPT, NEVER
 from tests.differential.frozen.core.record import Stamp
 from tests.differential.frozen.core.states import (
@@ -49,7 +53,6 @@ _LEADS_ON: Final = frozenset(
     {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
 )
 """States that time or knowledge ends, and not only a message."""
-_WRITE_DECIDES: Final = frozenset({ACQUIRING, WITHDRAWING})
 
 
 class Election(Answers):
@@ -280,6 +283,8 @@ class Election(Answers):
                 self._release()
         if orders.watch_id is None:
             if now < self._watch_at or state not in _WANT_WATCH:
+                if now < self._may_watch_at and state in FOLLOWING:
+                    self._poll()
                 return
             self._watch_at = NEVER
             self._watch_news = now
@@ -291,12 +296,21 @@ class Election(Answers):
             heard, since = self._watch_news, orders.watch_since
             if heard < since:
                 heard = since
-            self._silent_at = heard + self._silence * observation.wait
+            lasts = observation.wait
+            if state is CONTENDING and lasts < self.settings.lease_duration:
+                # What has run out, and cannot be taken yet, need not be looked at.
+                lasts = self.settings.lease_duration
+            self._silent_at = heard + self._silence * lasts
+
+    def _poll(self) -> None:
+        """Rule 16: where no watch is permitted a read follows each, in any state."""
+        if self._orders.read is None and self._read_at == NEVER:
+            self._want_read(self._poll_interval())
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
         # Each of these states leads on to another at most once.
-        if self.state in _WRITE_DECIDES and self._orders.write is None:
+        if self.state in WRITE_DECIDES and self._orders.write is None:
             self._conclude_write()
         if self.state is STANDING_BY:
             self._stand_by()
@@ -364,8 +378,8 @@ class Election(Answers):
                 wishes.SUCCESSOR,
                 notes.TOKEN,
             )
-        self._tries = [*self._tries, Try(stamp, self._now)][-FORMER_KEPT:]
-        self._doubt = False
+        self._tries = [*self._tries, self._try(stamp)][-FORMER_KEPT:]
+        self._doubt = self._refused = False
         self._orders.order_write(
             lease,
             purpose="acquire",
@@ -373,6 +387,17 @@ class Election(Answers):
             known=self._observation.version,
             deadline=self._now.boottime + settings.request_timeout,
             creates=snapshot is None,
+        )
+
+    def _try(self, stamp: Stamp) -> Try:
+        observation = self._observation
+        snapshot = observation.snapshot
+        return Try(
+            stamp,
+            self._now,
+            None if snapshot is None else snapshot.uid,
+            observation.resource_version,
+            observation.version,
         )
 
     def _renew(self) -> None:
@@ -383,7 +408,7 @@ class Election(Answers):
         stamp = self._stamper.stamp(
             self._now, acquire_time=term.confirmed.stamp.acquire_time
         )
-        term.pending.append(Try(stamp, self._now))
+        term.pending.append(self._try(stamp))
         lease = rec.renewed(
             snapshot, stamp=stamp, duration=self.settings.lease_duration
         )

@@ -19,7 +19,7 @@ from zlib import crc32
 from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core.observation import Observation
 from tests.differential.frozen.core.orders import Orders
-from tests.differential.frozen.core.record import Snapshot, Stamp
+from tests.differential.frozen.core.record import Snapshot
 from tests.differential.frozen.core.states import (
     FREE,
     HELD,
@@ -47,6 +47,8 @@ SILENCE_SPREAD: Final = 0.1
 FORMER_KEPT: Final = 32
 """Stamps of ended terms and late acquires that are remembered (rule 5)."""
 
+LONGEST_ASKED: Final = 30.0
+"""Seconds, or D where that is longer, that a server may ask to wait (fault 32)."""
 LONGEST_PAUSE: Final = 5.0
 """Seconds at most between two tries of a candidate, unless the server asks for more."""
 THINNING: Final = 0.25
@@ -62,7 +64,7 @@ class Former(NamedTuple):
 
     uid: str | None
     """Of the Lease it was for; None where that is not known, as of one to be created."""
-    stamp: Stamp
+    attempt: Try
 
 
 class Life:
@@ -95,9 +97,9 @@ class Life:
         "_orders",
         "_polite",
         "_read_at",
+        "_refused",
         "_reported_namesake",
         "_retry_at",
-        "_rival_version",
         "_silence",
         "_silent_at",
         "_stamper",
@@ -105,6 +107,8 @@ class Life:
         "_stopping",
         "_term",
         "_terms",
+        "_told_odd_version",
+        "_told_short",
         "_tries",
         "_watch_at",
         "_watch_failures",
@@ -132,10 +136,11 @@ class Life:
         self._terms = 0
         self._former: list[Former] = []
         self._tries: list[Try] = []
-        self._rival_version = float("-inf")
-        """Newest version of the Lease seen held by another since our last term."""
         self._announced: str | None = None
         self._reported_namesake: object = None
+        self._told_short = False
+        """Whether it was told that our records are cut short, since one was whole."""
+        self._told_odd_version = False
         self._alive = True
         self._polite = False
         self._reset()
@@ -146,6 +151,8 @@ class Life:
         self._stay_out_until: float | None = None
         self._looked = False
         self._doubt = False
+        self._refused = False
+        """The doubt is of a write that was refused: one read decides (rule 10)."""
         self._read_at = NEVER
         self._write_at = 0.0
         self._watch_at = NEVER
@@ -219,13 +226,16 @@ class Life:
                     self._now.boottime + 3 * self.settings.request_timeout
                 )
                 self._write_at = self._now.boottime
+                if self._doubt:
+                    # Whatever a server asked to wait for: the time is bounded now.
+                    self._want_read(0.0)
             case State.LOOKING:
                 self._doubt = False
                 if self._observation.since is None:
                     self._want_read(0.0)
             case State.STOPPED:
                 self._orders.abandon_all()
-                self._remember([t.stamp for t in self._tries], uid=None)
+                self._remember([Former(t.uid, t) for t in self._tries])
                 self._tries = []
                 self._observation.forget()
                 self._announced = None
@@ -273,12 +283,6 @@ class Life:
         record = snapshot.record
         if record.holder_identity != self.settings.identity:
             return False
-        if self._rival_version != float("-inf"):
-            # G1: after another one held the Lease, an old record of ours is there
-            # again only by a restore, and that one may still believe.
-            version = snapshot.version
-            if version is None or version <= self._rival_version:
-                return False
         return self._is_of_former(snapshot) or (
             find_try(self._tries, record) is not None
         )
@@ -287,7 +291,8 @@ class Life:
         """Tell whether the Lease carries a stamp of a term or life that is over."""
         return bool(self._former) and any(
             # Another Lease of that name is none of ours, whatever stands in it.
-            former.uid in (None, snapshot.uid) and former.stamp.is_on(snapshot.record)
+            former.uid in (None, snapshot.uid)
+            and former.attempt.stamp.is_on(snapshot.record)
             for former in self._former
         )
 
@@ -302,7 +307,7 @@ class Life:
         self._change(fact)
         self._orders.abandon_write()
         self._doubt = False
-        self._remember(term.stamps(), uid=term.uid)
+        self._remember_term(term)
         if reason == "renew_deadline":
             self._want_read(0.0)
 
@@ -323,7 +328,7 @@ class Life:
     def _finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
         assert self._term is not None
-        self._remember(self._term.stamps(), uid=self._term.uid)
+        self._remember_term(self._term)
         self._term = None
         self._doubt = False
         self._change(fact)
@@ -344,8 +349,46 @@ class Life:
             self._change(Fact.WITHDRAWN)
         self._doubt = False
 
-    def _remember(self, stamps: list[Stamp], *, uid: str | None) -> None:
-        former = [Former(uid, stamp) for stamp in stamps]
+    def _remember_term(self, term: Term) -> None:
+        """Remember what may still stand there of a term, but nothing overtaken."""
+        if self._observation.missing:
+            return  # of a Lease that is gone nothing comes back but by a restore
+        snapshot, tries = self._observation.snapshot, term.tries()
+        if snapshot is not None:
+            # G1: the very sighting that ended the term may have overtaken them.
+            tries = [t for t in tries if not t.is_overtaken_by(snapshot)]
+        self._remember([Former(term.uid, attempt) for attempt in tries])
+
+    def _forget_overtaken(self, snapshot: Snapshot) -> None:
+        """G1: what another one replaced comes back only when others may believe."""
+        self._tries = [t for t in self._tries if not t.is_overtaken_by(snapshot)]
+        self._former = [
+            f for f in self._former if not f.attempt.is_overtaken_by(snapshot)
+        ]
+
+    def _forget_undone(self, snapshot: Snapshot) -> None:
+        """G1: after a restore the next one may bring back whatever was undone."""
+        record = snapshot.record
+        self._tries = [t for t in self._tries if t.stamp.is_on(record)]
+        self._former = [f for f in self._former if f.attempt.stamp.is_on(record)]
+
+    def _forget_deleted(self, resource_version: str, version: int | None) -> None:
+        """G1: nor does what was deleted; ``version`` is that of the deletion."""
+        self._tries = [
+            t for t in self._tries if not t.is_older_than(resource_version, version)
+        ]
+        self._former = [
+            f
+            for f in self._former
+            if not f.attempt.is_older_than(resource_version, version)
+        ]
+
+    def _forget_replacing(self) -> None:
+        """G1: there is no Lease now, so only what creates one can still land."""
+        self._tries = [t for t in self._tries if t.uid is None]
+        self._former = [f for f in self._former if f.uid is None]
+
+    def _remember(self, former: list[Former]) -> None:
         self._former = [*self._former, *former][-FORMER_KEPT:]
 
     # Waiting and telling ------------------------------------------------------
@@ -363,7 +406,7 @@ class Life:
             cap = self._longest_pause()
             wait = min(cap, min(0.1, timeout / 8) * 2.0 ** min(failures, 16))
             wait *= 0.5 + 0.5 * self._draw()
-        asked = 0.0 if error is None else error.retry_after or 0.0
+        asked = 0.0 if error is None else self._asked(error)
         if self._term is not None and self.state in HOLDING:
             # Fault 32: honoured, but never past the renew deadline; and the last tries
             # of a term come closer together, but never as a burst (fault 24).
@@ -371,6 +414,22 @@ class Life:
             wait = min(wait, max(left / 2, min(0.1, timeout / 8)))
             asked = min(asked, left - timeout)
         return max(wait, asked)
+
+    def _asked(self, error: LeaseApiError) -> float:
+        """Return the seconds that the server asked to wait, as far as we honour it."""
+        asked = error.retry_after
+        if asked is None or not asked > 0.0:  # not a number, too
+            return 0.0
+        asked = min(asked, self._longest_asked())
+        if self.state is State.RELEASING or self.state is State.WITHDRAWING:
+            # Room for a last try before it is given up.
+            left = self._give_up_at - self._now.boottime
+            asked = max(0.0, min(asked, left - self.settings.request_timeout))
+        return asked
+
+    def _longest_asked(self) -> float:
+        """Return how long nobody may come to lead because a server asked for it."""
+        return max(LONGEST_ASKED, float(self.settings.lease_duration))
 
     def _longest_pause(self) -> float:
         """Give the seconds that failures may come to cost between two tries."""

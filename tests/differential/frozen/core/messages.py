@@ -122,10 +122,13 @@ class OutcomeUnknown(Value):
 
 class RequestFailed(Value):
     """
-    Answer any request: it was certainly not applied.
+    Answer any request: it was refused, or never sent.
 
-    Not sent, 401, 403, 429, 400, 422, namespace missing. ``error.retry_after`` is
-    honoured, but never past the renew deadline.
+    401, 403, 408, 429, 400, 422, namespace missing; not sent is what an ``error``
+    says that has no status, and the outcome "not done". Who refused a write need not be
+    who applied it, so a stamp that is seen outweighs this (rule 10).
+    ``error.retry_after`` is honoured, but never past the renew deadline, nor for
+    longer than 30 s or D.
     """
 
     request_id: int
@@ -248,7 +251,11 @@ class LeadershipAcquired(Value):
     term: int
     """Counts this elector's terms from 1."""
     token: int | None
-    """The fencing token (G3): the resourceVersion of the acquiring write."""
+    """
+    The fencing token (G3): the resourceVersion of the acquiring write.
+
+    None where that is no number, which an :class:`ErrorOccurred` tells once.
+    """
 
 
 class LeadershipLost(Value):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core.life import Life
-from tests.differential.frozen.core.record import Snapshot
+from tests.differential.frozen.core.record import ASSUMED_DURATION, Snapshot
 from tests.differential.frozen.core.states import (
     ACQUIRING,
     HOLDING,
@@ -21,7 +21,7 @@ from tests.differential.frozen.core.states import (
     Fact,
 )
 from tests.differential.frozen.core.term import Term, Try, find_try
-from tests.differential.frozen.core.timing import believe
+from tests.differential.frozen.core.timing import believe, longest_deadline
 from tests.differential.frozen.core.wishes import asks_to_step_down
 from tests.differential.frozen.errors import LeaderElectionError
 
@@ -45,6 +45,8 @@ class Sightings(Life):
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
+        if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
+            self._retry_at = 0.0
         if state is ACQUIRING:
             self._take_acquiring(snapshot)
         elif state is WITHDRAWING:
@@ -54,7 +56,7 @@ class Sightings(Life):
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
-        self._observe(snapshot, own=proved is not None)
+        self._observe(snapshot)
         if proved is None:
             # Rule 11: first proof of loss ends the term at once.
             if snapshot.uid != term.uid:
@@ -70,25 +72,43 @@ class Sightings(Life):
             snapshot, term.confirmed.stamp.acquire_time
         ):
             self._step_down(None, "asked for by an annotation on the Lease")
-        if proved is term.confirmed:
-            return
-        term.confirm(proved, self.settings)
-        self._doubt = False
-        self._write_failures = 0
-        self._write_at = proved.sent.boottime + self.settings.renew_interval
-        self._change(Fact.RENEWED)
-        self._emit(m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time))
+        news = proved is not term.confirmed
+        if news:
+            term.confirm(proved, self.settings)
+            self._doubt = False
+            self._write_failures = 0
+            self._write_at = proved.sent.boottime + self.settings.renew_interval
+            self._change(Fact.RENEWED)
+            self._emit(
+                m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
+            )
+        lasts = self._cut_to(snapshot)
+        if lasts is not None:
+            self._mind_duration(term, lasts, answered=news)
+        elif news:
+            self._told_short = False
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
         proved = find_try(self._tries, snapshot.record)
         if proved is None:
             return
         term = self._new_term(proved, snapshot)
+        lasts = self._cut_to(snapshot)
+        if lasts is None:
+            self._told_short = False
+        else:
+            if not self._can_lead_with(lasts):
+                self._cannot_lead(lasts)
+                return
+            self._tell_short(lasts)
+            term.cut_short(lasts, since=proved.sent, settings=self.settings)
         if not term.belief.holds(self._now):
             return  # it landed so late that it is no proof any more (rule 5)
         self._terms = term.number
         self._begin_term(term)
         self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
+        if term.token is None:
+            self._tell_odd_version(snapshot)
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = find_try(self._tries, snapshot.record)
@@ -102,7 +122,8 @@ class Sightings(Life):
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
         if proved is not None:
             term.confirm(proved, self.settings)
-            self._write_at = min(self._write_at, self._now.boottime)
+            # Fault 24: after an unknown outcome not in a hot loop either.
+            self._write_at = max(self._retry_at, self._now.boottime)
         elif snapshot.record.is_free:
             self._finish(Fact.RELEASE_OVER)
         else:
@@ -111,11 +132,85 @@ class Sightings(Life):
     def _gone(self) -> None:
         """The Lease does not exist."""
         self._observation.see_missing(self._now)
+        self._forget_replacing()
         self._announce_leader(None)
         if self.state in HOLDING:
             self._lose("deleted", Fact.LOST, "the Lease was deleted")
         elif self.state is RELEASING:
             self._finish(Fact.LOST)
+
+    # Records that are cut short -----------------------------------------------
+
+    def _cut_to(self, snapshot: Snapshot) -> int | None:
+        """Return the seconds that a record of ours lasts if it lasts less than it should."""
+        lasts = snapshot.record.lease_duration
+        if lasts is None:
+            # Ours take it for the larger of theirs and this, others at least for this.
+            lasts = ASSUMED_DURATION
+        return lasts if lasts < self.settings.lease_duration else None
+
+    def _can_lead_with(self, lasts: int) -> bool:
+        """Tell whether a renewal can be in time when each is cut to ``lasts``."""
+        settings = self.settings
+        needed = settings.renew_interval + settings.request_timeout
+        return longest_deadline(lasts, settings) >= needed
+
+    def _shows_that_one_can_lead(self, snapshot: Snapshot) -> bool:
+        """Tell whether somebody's write got through: then so may ours, when it is time."""
+        if not snapshot.record.holder_identity:
+            return False
+        lasts = self._cut_to(snapshot)
+        return lasts is None or self._can_lead_with(lasts)
+
+    def _mind_duration(self, term: Term, lasts: int, *, answered: bool) -> None:
+        """
+        Take it that rivals wait for less than we wrote, or meant to (G2, rule 14).
+
+        ``answered``: it is seen on a write that was not known to be applied. Then
+        the record may have been like this from the first, so it counts from when
+        that write was sent, and whatever cut it will cut the next one, too.
+        """
+        since = term.confirmed.sent if answered else self._now
+        term.cut_short(lasts, since=since, settings=self.settings)
+        if answered and not self._can_lead_with(lasts):
+            self._cannot_lead(lasts)
+            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
+            return
+        self._tell_short(lasts)
+        if term.belief.remaining(self._now) <= 0.0:
+            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
+        elif not answered:
+            # Somebody edited it: the next renewal puts it right.
+            due = max(self._now.boottime, self._retry_at)
+            self._write_at = min(self._write_at, due)
+
+    def _short(self, lasts: int) -> str:
+        return (
+            f"the record was cut to {lasts} s, instead of "
+            f"{self.settings.lease_duration} s"
+        )
+
+    def _tell_short(self, lasts: int, more: str = "") -> None:
+        if self._told_short:
+            return
+        self._told_short = True
+        what = (
+            f"leaseDurationSeconds is {lasts} on our own record, and should be "
+            f"{self.settings.lease_duration}: others may take over after {lasts} s, so "
+            "leadership is trusted for less, too"
+        )
+        self._emit(m.ErrorOccurred(error=self._error(f"{what}{more}")))
+
+    def _cannot_lead(self, lasts: int) -> None:
+        """Let others, and time, go first: no renewal would be in time."""
+        pause = self._longest_asked()
+        self._retry_at = self._now.boottime + pause
+        self._tell_short(
+            lasts,
+            ". Nobody can lead like that: find what changes our writes, an admission "
+            "policy for one, or use a shorter lease duration; tried again every "
+            f"{pause:g} s",
+        )
 
     # Terms --------------------------------------------------------------------
 
@@ -134,11 +229,23 @@ class Sightings(Life):
             pending=later,
         )
 
+    def _tell_odd_version(self, snapshot: Snapshot) -> None:
+        if self._told_odd_version:
+            return
+        self._told_odd_version = True
+        self._emit(
+            m.ErrorOccurred(
+                error=self._error(
+                    f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
+                    "is not a number, so this term has no fencing token"
+                )
+            )
+        )
+
     def _begin_term(self, term: Term) -> None:
         self._term = term
         self._tries = []
         self._former = []
-        self._rival_version = float("-inf")
         self._doubt = False
         self._failures = self._write_failures = 0
         self._retry_at = 0.0
@@ -149,17 +256,12 @@ class Sightings(Life):
 
     # Observing ----------------------------------------------------------------
 
-    def _observe(self, snapshot: Snapshot, *, own: bool = False) -> bool:
-        """Take what is seen; ``own``: this elector is known to have written it."""
+    def _observe(self, snapshot: Snapshot) -> bool:
+        """Take what is seen; tell whether the record changed."""
         changed = self._observation.see(snapshot, self._now)
         holder = snapshot.record.holder_identity
-        if holder and (
-            # Each stamp of ours names us; most sightings are of another's.
-            holder != self.settings.identity or not (own or self._is_own(snapshot))
-        ):
-            version = float("inf") if snapshot.version is None else snapshot.version
-            if version > self._rival_version:
-                self._rival_version = version
+        if self._former or self._tries:
+            self._forget_overtaken(snapshot)
         if changed and holder != self._announced:
             self._announce_leader(holder or None)
         return changed

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.differential.frozen.core.record import LeaseRecord, Stamp
+from tests.differential.frozen.core.record import LeaseRecord, Snapshot, Stamp
 from tests.differential.frozen.core.timing import (
     MICROSECONDS,
     Belief,
     ElectionSettings,
     Now,
     believe,
+    cut_short,
     elapsed_for_leader,
 )
 from tests.differential.frozen.values import Value
@@ -23,6 +24,37 @@ class Try(Value, kw_only=False):
 
     stamp: Stamp
     sent: Now
+    uid: str | None = None
+    """Of the Lease that it replaces; None where it creates one."""
+    base: str = ""
+    """The newest resourceVersion known when it was ordered; empty: none was."""
+    base_version: int | None = None
+    """The same as a number; None where there is none, or it is not comparable."""
+
+    def is_overtaken_by(self, snapshot: Snapshot) -> bool:
+        """
+        Tell whether what is seen proves that this write cannot come to stand there.
+
+        A write lands on its base alone. Where something else stands that is newer
+        than the base, it was replaced, or it never lands; what shows its stamp
+        afterwards is a restore, or the creation of a Lease that was deleted
+        meanwhile, and others may believe then (rule 5).
+        """
+        return not self.stamp.is_on(snapshot.record) and self.is_older_than(
+            snapshot.resource_version, snapshot.version
+        )
+
+    def is_older_than(self, resource_version: str, version: int | None) -> bool:
+        """
+        Tell whether news of this version came after what the write was based on.
+
+        News that are no newer, as of a read that lags, prove nothing; where the
+        versions cannot be compared, they count as newer.
+        """
+        if self.base and resource_version == self.base:
+            return False
+        base = self.base_version
+        return base is None or version is None or version > base
 
 
 class Stamper:
@@ -95,9 +127,15 @@ class Term:
             term=self.number, token=self.token, sent=proved.sent, settings=settings
         )
 
-    def stamps(self) -> list[Stamp]:
-        """Give all stamps of the term that the Lease may still come to carry."""
-        return [self.confirmed.stamp, *(t.stamp for t in self.pending)]
+    def cut_short(self, lasts: int, *, since: Now, settings: ElectionSettings) -> None:
+        """Take it that others may take over ``lasts`` seconds after ``since``."""
+        self.belief = cut_short(
+            self.belief, since=since, lasts=lasts, settings=settings
+        )
+
+    def tries(self) -> list[Try]:
+        """Return all writes of the term that the Lease may still come to carry."""
+        return [self.confirmed, *self.pending]
 
 
 def find_try(tries: list[Try], record: LeaseRecord) -> Try | None:

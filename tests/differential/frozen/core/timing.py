@@ -36,7 +36,8 @@ class ElectionSettings(Value):
     The settings of one election, checked by :mod:`..settings`. Seconds throughout.
 
     ``lease_duration`` is D, whole seconds, and is what is written; ``renew_interval``
-    R; ``renew_deadline`` L; ``stop_budget`` S; ``request_timeout`` T.
+    R; ``renew_deadline`` L; ``stop_budget`` S; ``request_timeout`` T;
+    ``clock_rate_error`` rho.
     """
 
     lease_name: str
@@ -47,6 +48,8 @@ class ElectionSettings(Value):
     renew_deadline: float
     stop_budget: float
     request_timeout: float
+    clock_rate_error: float
+    """rho: how wrong the rate of a clock may be, as a share of 1."""
     observe: bool = False
     """Follow the Lease, never contend, never write."""
 
@@ -110,6 +113,36 @@ def believe(
         wall + int(good_for * MICROSECONDS),
         # Rule 14: a jump by more than D - L ends the term at once.
         ahead + (settings.lease_duration - good_for),
+    )
+
+
+def longest_deadline(lasts: float, settings: ElectionSettings) -> float:
+    """
+    Return the largest L that G2 allows under a record that lasts so many seconds.
+
+    At or below 0 a leader cannot stop before others start.
+    """
+    rho = settings.clock_rate_error
+    return (lasts / (1.0 + rho) - settings.stop_budget) * (1.0 - rho)
+
+
+def cut_short(
+    belief: Belief, *, since: Now, lasts: float, settings: ElectionSettings
+) -> Belief:
+    """
+    Return the belief under a record that rivals may take over after ``lasts`` seconds.
+
+    They count from ``since`` at the earliest. A belief only ever shrinks by this.
+    """
+    boottime, monotonic, wall = since
+    good_for = longest_deadline(lasts, settings)
+    return belief._replace(
+        boottime_deadline=min(belief.boottime_deadline, boottime + good_for),
+        monotonic_deadline=min(belief.monotonic_deadline, monotonic + good_for),
+        wall_deadline=min(belief.wall_deadline, wall + int(good_for * MICROSECONDS)),
+        wall_ahead_limit=min(
+            belief.wall_ahead_limit, wall / MICROSECONDS - boottime + lasts - good_for
+        ),
     )
 
 
