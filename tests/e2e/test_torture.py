@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from torture.__main__ import embedded, parse, real, torture
-from torture.arena import ATTACKS
+from torture.arena import ATTACKS, marked
 from torture.judge import judge, read_lives
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -162,5 +162,7 @@ def test_candidates_under_torture_never_lead_both(
             [server], tmp_path, seconds=40, seed=1, candidates=3, say=said.append
         )
     assert violations == [], "\n".join(said)
+    # Nothing is left behind, children that hung when they were forked neither.
+    assert marked(f"TMPDIR={tmp_path / kind}".encode()) == []
     assert any(attack in said[-1] for attack in ATTACKS)
     tell(said[-1].partition("\n")[0])

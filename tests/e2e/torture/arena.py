@@ -8,6 +8,7 @@ import json
 import math
 import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,8 +25,9 @@ from controlplane.processes import Guard, ServerProcess, wait_until
 from kubernetes_leader_election.testing import MutatingProxy, Mutation
 from torture.judge import Verdict, judge, read_lives
 
-__all__ = ["ATTACKS", "GROUPS", "Arena", "Server"]
+__all__ = ["ATTACKS", "GROUPS", "Arena", "Server", "marked"]
 
+MARK = "TORTURE_MARK"
 WORKER = Path(__file__).with_name("worker.py")
 DURATION, INTERVAL, DEADLINE, TIMEOUT, STOP_BUDGET = 3.0, 0.5, 1.6, 0.5, 0.6
 LEASE, NAMESPACE = "torture", "torture"
@@ -122,6 +124,7 @@ class Worker:
     command: list[str]
     folder: Path
     guard: Guard
+    mark: str = field(default_factory=lambda: secrets.token_hex(16))
     process: subprocess.Popen[bytes] | None = None
     frozen: list[tuple[float, float]] = field(default_factory=list)
     still: bool = False
@@ -142,7 +145,7 @@ class Worker:
                 stdout=errors,
                 stderr=errors,
                 start_new_session=True,
-                env={**os.environ, "TMPDIR": str(self.folder)},
+                env={**os.environ, "TMPDIR": str(self.folder), MARK: self.mark},
             )
         self.guard.watch(self.process.pid)
 
@@ -175,9 +178,10 @@ class Worker:
         """End all of it at once, frozen or not, and reap it."""
         if self.process is None:
             return
-        pids = self.tree()
-        self.signal(signal.SIGKILL, pids)
+        self.signal(signal.SIGKILL, self.tree())
         self.process.wait(10)
+        # Forked in C, some hang and outlive their parent: known by what they inherit.
+        self.signal(signal.SIGKILL, marked(f"{MARK}={self.mark}".encode()))
 
 
 def _children(pid: int) -> list[int]:
@@ -187,6 +191,21 @@ def _children(pid: int) -> list[int]:
             found += [int(x) for x in (task / "children").read_text().split()]
     except OSError:
         return found  # it ended meanwhile
+    return found
+
+
+def marked(mark: bytes) -> list[int]:
+    """Return the processes with a mark in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+        if mark in environment.split(b"\0"):
+            found.append(int(entry.name))
     return found
 
 

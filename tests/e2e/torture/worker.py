@@ -126,6 +126,14 @@ def misbehave(options: argparse.Namespace, marks: Marks, elector) -> None:
             time.sleep(0.05)
         os._exit(0)
 
+    def await_child(pid: int) -> None:
+        """Reap a child; one forked in C may hang in its first instruction."""
+        until = time.monotonic() + 4.0
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > until:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+
     def go_on() -> None:
         while True:
             time.sleep(chance.uniform(0.5, 2 * options.mischief))
@@ -138,7 +146,7 @@ def misbehave(options: argparse.Namespace, marks: Marks, elector) -> None:
             pid = os.fork() if kind == "fork" else c_fork()
             if pid == 0:
                 child(kind)
-            os.waitpid(pid, 0)
+            await_child(pid)
 
     if options.kinds:
         threading.Thread(target=go_on, daemon=True).start()
