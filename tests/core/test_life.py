@@ -11,7 +11,7 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.errors import LeaderElectionError
-from tests.core.harness import Hand
+from tests.core.harness import WALL, Hand
 from tests.core.stories import L, R, T, keep_watching, reasons
 
 
@@ -320,3 +320,29 @@ def test_candidate_is_eager_again_after_one_answer():
     hand.fetched()
     hand.watch_ends(error="reset")
     assert requests(hand, 2.0) >= 3
+
+
+def test_each_other_holder_is_told_once_by_name():
+    """Who holds the Lease; None where nobody does; renewals alone are no news."""
+    hand = Hand()
+    seen = []
+
+    def look():
+        hand.bring_all()
+        seen.extend(e.holder_identity for e in hand.events(m.LeaderChanged))
+
+    hand.rival_holds("b")
+    hand.start()
+    for number, holder in enumerate(("b", "b", "c", "", "c"), 1):
+        hand.rival_holds(holder, renewed=WALL + number)
+        look()
+    hand.store.delete()
+    look()
+    assert seen == ["b", "c", None, "c", None]
+
+
+def test_own_leadership_is_told_by_name_as_anybodys():
+    """Whoever shows who leads need not know who acquired it."""
+    hand = Hand().start()
+    hand.written()
+    assert [e.holder_identity for e in hand.events(m.LeaderChanged)] == ["a"]
