@@ -11,7 +11,7 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.errors import LeaderElectionError
-from tests.core.harness import Hand
+from tests.core.harness import WALL, Hand
 from tests.core.stories import L, R, T, keep_watching, reasons
 
 
@@ -419,3 +419,29 @@ def test_term_without_a_token_is_told_of_once():
             assert "no fencing token" in told
         else:
             assert not errors
+
+
+def test_each_other_holder_is_told_once_by_name():
+    """Who holds the Lease; None where nobody does; renewals alone are no news."""
+    hand = Hand()
+    seen = []
+
+    def look():
+        hand.bring_all()
+        seen.extend(e.holder_identity for e in hand.events(m.LeaderChanged))
+
+    hand.rival_holds("b")
+    hand.start()
+    for number, holder in enumerate(("b", "b", "c", "", "c"), 1):
+        hand.rival_holds(holder, renewed=WALL + number)
+        look()
+    hand.store.delete()
+    look()
+    assert seen == ["b", "c", None, "c", None]
+
+
+def test_own_leadership_is_told_by_name_as_anybodys():
+    """Whoever shows who leads need not know who acquired it."""
+    hand = Hand().start()
+    hand.written()
+    assert [e.holder_identity for e in hand.events(m.LeaderChanged)] == ["a"]

@@ -109,7 +109,7 @@ class Run:
         self._tests = tests
         self._until = time.monotonic() + PATIENCE + 3 * limit
         self._hangs = False
-        self._report, self._output = copy / "report.xml", copy / "output.txt"
+        self._report, self._output_path = copy / "report.xml", copy / "output.txt"
         self._report.unlink(missing_ok=True)
         sys.stdout.flush()
         self.pid = os.fork()
@@ -125,7 +125,7 @@ class Run:
 
     def _be_it(self, limit: float) -> int:
         os.setpgid(0, 0)
-        output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        output = os.open(self._output_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for descriptor in (1, 2):
             os.dup2(output, descriptor)
         source = str(self.copy / "src")
@@ -181,11 +181,17 @@ class Run:
         # 0: all passed; 1: some failed; 2: some could not be collected.
         if code in (0, 1, 2, BROKE_OFF) and self._report.exists():
             return read_report(self._report)
-        said = self._output.read_text(encoding="utf-8", errors="replace")
-        if "+++ Timeout +++" in said:
+        if "+++ Timeout +++" in self.output:
             # It could not be interrupted: its time limit has ended the whole run.
             return Outcome(failed=(f"{self._tests[0]}: its time limit",))
-        raise SystemExit(f"pytest {' '.join(self._tests)}: exit code {code}\n{said}")
+        raise SystemExit(
+            f"pytest {' '.join(self._tests)}: exit code {code}\n{self.output}"
+        )
+
+    @property
+    def output(self) -> str:
+        """What pytest has said."""
+        return self._output_path.read_text(encoding="utf-8", errors="replace")
 
 
 @contextmanager

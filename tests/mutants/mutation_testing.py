@@ -207,8 +207,11 @@ def main(words: list[str]) -> int:
     lived = {part.name: 0 for part in parts}
     with copies(1) as (copy,):
         for part in parts:
-            if Run(copy, part.tests, limit=120.0).wait() != 0:
-                raise SystemExit(f"Without any mutant the tests of {part.name} fail.")
+            run = Run(copy, part.tests, limit=120.0)
+            if run.wait() != 0:
+                raise SystemExit(
+                    f"Without any mutant the tests of {part.name} fail:\n{run.output}"
+                )
         until = time.monotonic() + asked.seconds
         for mutant in mutants:
             if time.monotonic() >= until:
