@@ -260,6 +260,35 @@ def test_call_that_was_cancelled_before_a_thread_was_free_never_runs(client, job
     assert ran == []
 
 
+def test_call_that_was_cancelled_as_its_thread_began_never_runs(client, job):
+    """G5: its hold has ended, so what the thread would do now nothing holds the Lease for."""
+    ran = []
+
+    class Slow(ThreadPoolExecutor):
+        def submit(self, call, /, *args):
+            return super().submit(lambda: (job(), call(*args)))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Slow())
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            term = await elector.wait_until_leading()
+            waiting = asyncio.create_task(term.to_thread(ran.append, 1))
+            with (
+                ThreadPoolExecutor() as other
+            ):  # the thread runs, and makes no call yet
+                assert await loop.run_in_executor(other, job.began.wait, PATIENCE)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert not elector._life.present.work.alive
+            job.go.set()
+
+    asyncio.run(main())  # which waits for the thread
+    assert job.ended.is_set()
+    assert ran == []
+
+
 def test_call_that_waited_for_a_thread_until_its_term_was_lost_is_not_made(client, job):
     """G2: no new work begins after the loss, also not work that was asked for before."""
     ran = []

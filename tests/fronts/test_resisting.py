@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError, sync
+from kubernetes_leader_election.cancelling import TURNS
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.testing import LeaseServer, TcpProxy
@@ -158,6 +159,29 @@ def test_body_that_goes_on_is_cancelled_until_it_ends(client, body, lose):
 
     asyncio.run(main())
     assert acts
+
+
+def test_body_that_outlasts_a_row_of_cancellations_meets_the_next(client):
+    """G2, fault 09: however many it swallows, there are more, until it lets one pass."""
+    swallowed = []
+
+    async def body(_term):
+        hold(client, "rival")
+        while len(swallowed) < 3 * TURNS:
+            try:
+                await asyncio.sleep(PATIENCE)
+            except asyncio.CancelledError:
+                swallowed.append(None)
+        await asyncio.sleep(PATIENCE)
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+            await lead_until_lost(elector, body)
+            assert asyncio.current_task().cancelling() == 0
+            hold(client, "")
+
+    asyncio.run(main())
+    assert len(swallowed) == 3 * TURNS
 
 
 @LOSSES

@@ -40,7 +40,9 @@ MISTAKES: Final = [
         file=CANCELLING,
         old="            self._timer = self._loop.call_later(self._pause, self._repeat)",
         new="            self._timer = None",
-        tests=(f"{IN_RESISTING}test_body_that_goes_on_is_cancelled_until_it_ends",),
+        tests=(
+            f"{IN_RESISTING}test_body_that_outlasts_a_row_of_cancellations_meets_the_next",
+        ),
         slow=True,
     ),
     Mistake(
@@ -132,7 +134,7 @@ MISTAKES: Final = [
         old="            raise CancelledError  # nobody",
         new="            pass  # nobody",
         tests=(
-            f"{IN_HOLDING}test_call_that_was_cancelled_before_a_thread_was_free_never_runs",
+            f"{IN_HOLDING}test_call_that_was_cancelled_as_its_thread_began_never_runs",
         ),
         slow=True,
     ),
