@@ -227,6 +227,22 @@ MISTAKES: Final = [
         new="        if False:",
         tests=(f"{IN_TERM_FILE}test_deadline_that_no_renewal_gives_is_refused",),
     ),
+    Mistake(
+        name="the backstop kills nobody where the watchdog is frozen",
+        file="cli/backstop.py",
+        old="        if due is None or boottime() < due:",
+        new="        if True:",
+        tests=(f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",),
+        slow=True,
+    ),
+    Mistake(
+        name="the backstop kills nobody where the watchdog was killed",
+        file="cli/backstop.py",
+        old="                self._died = True",
+        new="                pass",
+        tests=(f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",),
+        slow=True,
+    ),
     # Health --------------------------------------------------------------------------
     Mistake(
         name="one failed check makes a leader unhealthy",

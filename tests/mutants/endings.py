@@ -101,6 +101,26 @@ MISTAKES: Final = [
         ),
         slow=True,
     ),
+    Mistake(
+        name="nobody is told of a scope whose task ended without leaving it",
+        file="elector.py",
+        old="            self._life.overdue.report_abandoned(self._hold)",
+        new="            pass",
+        tests=(
+            f"{IN_HOMES}test_scope_whose_task_ended_is_reported_at_once_and_can_be_left",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="work that outlives the term of a dead engine is named by nobody",
+        file=CANCELLING,
+        old="        self._life.overdue.expect_end(self._term)",
+        new="        pass",
+        tests=(
+            f"{IN_RESISTING}test_body_that_swallows_at_every_await_is_named_with_a_dead_engine",
+        ),
+        slow=True,
+    ),
     # Holds by name, and calls in a thread -------------------------------------------
     Mistake(
         name="a hold is taken on a term that the clock has ended",
@@ -178,6 +198,16 @@ MISTAKES: Final = [
         ),
         slow=True,
     ),
+    Mistake(
+        name="what a torn scope left holds the Lease when it has long ended",
+        file=LEFTOVERS,
+        old="            work.end(kept)",
+        new="            pass",
+        tests=(
+            f"{IN_LEFTOVERS}test_torn_scope_is_released_when_its_threads_end_in_a_program_that_goes_on",
+        ),
+        slow=True,
+    ),
     # Copies of a process ------------------------------------------------------------
     Mistake(
         name="the page that the kernel wipes in a child is not read",
@@ -220,6 +250,16 @@ MISTAKES: Final = [
         name="who asks for a fencing token where there is none is given None",
         file=LEADERSHIP,
         old="        if self._token is None and not self.assumed:",
+        new="        if False:",
+        tests=(
+            f"{IN_TOKENS}test_elected_term_without_a_token_raises_where_one_is_asked_for",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an event of a term without a token gives None",
+        file="events.py",
+        old="        if self.token_if_any is None and not self.assumed:",
         new="        if False:",
         tests=(
             f"{IN_TOKENS}test_elected_term_without_a_token_raises_where_one_is_asked_for",
