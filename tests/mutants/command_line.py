@@ -232,7 +232,12 @@ MISTAKES: Final = [
         file="cli/backstop.py",
         old="        if due is None or boottime() < due:",
         new="        if True:",
-        tests=(f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",),
+        tests=(
+            (
+                f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone"
+                "[nobody-run and watchdog]"
+            ),
+        ),
         slow=True,
     ),
     Mistake(
