@@ -136,6 +136,41 @@ def test_no_hold_is_taken_on_a_term_that_is_over(front, client, job, over):
     pool.shutdown()
 
 
+def refuses_work(front, term):
+    """Tell whether a term takes neither a hold by name nor a call in a thread."""
+    ran = []
+    no_new_work = pytest.raises(LeadershipLostError, match="no new work begins")
+    with no_new_work, term.hold("upload"):
+        ran.append(1)
+    with pytest.raises(LeadershipLostError, match="no new work begins"):
+        call(front, term, ran.append, 1)
+    return ran == []
+
+
+def test_no_hold_is_taken_on_a_term_that_the_clock_has_ended(front, monkeypatch):
+    """Rule 15: the engine has not said so yet, and the hold asks the clock itself."""
+    elector, term = leading(front)
+    life = elector._life
+    with monkeypatch.context() as over:
+        over.setattr(life._driver, "current_leader", lambda: False)
+        assert life.present.term is term
+        assert refuses_work(front, term)
+    with term.hold("upload"):
+        assert life.present.work.alive
+
+
+def test_no_hold_on_a_former_term_is_one_on_the_present(front, client):
+    """G4, G5: work of a term that was lost does not begin under the next one."""
+    elector, former = leading(front)
+    hold(client, "rival")
+    until(lambda: former.is_lost and elector.leader_identity == "rival")
+    hold(client, "")
+    present = elector.wait_until_leading(timeout=PATIENCE)
+    assert present.number > former.number
+    assert refuses_work(front, former)
+    assert elector._life.present.work.alive == ()
+
+
 def call(front, term, function, *args, **kwargs):
     """Call in a thread, on either front."""
     result = term.to_thread(function, *args, **kwargs)
@@ -222,6 +257,35 @@ def test_call_that_was_cancelled_before_a_thread_was_free_never_runs(client, job
             await busy
 
     asyncio.run(main())
+    assert ran == []
+
+
+def test_call_that_was_cancelled_as_its_thread_began_never_runs(client, job):
+    """G5: its hold has ended, so what the thread would do now nothing holds the Lease for."""
+    ran = []
+
+    class Slow(ThreadPoolExecutor):
+        def submit(self, call, /, *args):
+            return super().submit(lambda: (job(), call(*args)))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Slow())
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            term = await elector.wait_until_leading()
+            waiting = asyncio.create_task(term.to_thread(ran.append, 1))
+            with (
+                ThreadPoolExecutor() as other
+            ):  # the thread runs, and makes no call yet
+                assert await loop.run_in_executor(other, job.began.wait, PATIENCE)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert not elector._life.present.work.alive
+            job.go.set()
+
+    asyncio.run(main())  # which waits for the thread
+    assert job.ended.is_set()
     assert ran == []
 
 

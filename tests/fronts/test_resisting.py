@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError, sync
+from kubernetes_leader_election.cancelling import TURNS
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.testing import LeaseServer, TcpProxy
@@ -158,6 +159,31 @@ def test_body_that_goes_on_is_cancelled_until_it_ends(client, body, lose):
 
     asyncio.run(main())
     assert acts
+
+
+def test_body_that_outlasts_a_row_of_cancellations_meets_the_next(client):
+    """G2, fault 09: however many it swallows, there are more, until it lets one pass."""
+    swallowed = []
+
+    async def body(_term):
+        hold(client, "rival")
+        while len(swallowed) < 3 * TURNS:
+            try:
+                await asyncio.sleep(5.0)
+            except asyncio.CancelledError:
+                swallowed.append(None)
+            else:
+                return  # nobody cancels it any more
+        await asyncio.sleep(PATIENCE)
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+            await lead_until_lost(elector, body)
+            assert asyncio.current_task().cancelling() == 0
+            hold(client, "")
+
+    asyncio.run(main())
+    assert len(swallowed) == 3 * TURNS
 
 
 @LOSSES
@@ -417,12 +443,12 @@ def test_timeout_and_task_group_around_a_resisting_body_keep_working(client):
 # It cannot be ended -------------------------------------------------------------
 
 
-def report_of(client, body):
+def report_of(client, body, *, lose=lose_to_a_rival, rhythm=LONG):
     """Give the first report on a body that cannot be ended, and how often it was hit."""
     log = Log()
 
     async def main():
-        elector = Elector(**options(log=log, **LONG))
+        elector = Elector(**options(log=log, **rhythm))
         over, told = asyncio.Event(), asyncio.Event()
         reports = []
 
@@ -433,17 +459,21 @@ def report_of(client, body):
 
         async def work():
             async with elector.leadership():
-                hold(client, "rival")
+                lose(client, elector)
                 await body(over)
 
         async with asyncio.timeout(PATIENCE), elector:
             task = asyncio.create_task(work(), name="stubborn")
-            await told.wait()
-            assert not task.done()
-            over.set()
-            task.cancel()
-            await asyncio.wait({task})
-            hold(client, "")
+            try:
+                async with asyncio.timeout(PATIENCE / 2):
+                    await told.wait()
+                assert not task.done()
+            finally:
+                over.set()
+                task.cancel()
+                await asyncio.wait({task})
+                revive(elector)
+                hold(client, "")
         return reports[0]
 
     return asyncio.run(main()), log
@@ -455,6 +485,15 @@ def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client
     assert "1 s after term 1 was lost (another_holder), half of the stop" in report
     assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
     assert log.wait_for("ignores that it was cancelled")[0] == "warning"
+
+
+def test_body_that_swallows_at_every_await_is_named_with_a_dead_engine(client):
+    """Fault 07, fault 09: by the clock that ends its term, as the engine says nothing."""
+    report, _ = report_of(
+        client, swallow_at_every_await, lose=lose_with_a_dead_engine, rhythm=FAST
+    )
+    assert "after term 1 was lost (renew_deadline), half of the stop" in report
+    assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="wait_for() was mended")

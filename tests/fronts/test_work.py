@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
+from kubernetes_leader_election.errors import (
+    ConfigurationError,
+    LeadershipLostError,
+    NotLeaderError,
+)
 from kubernetes_leader_election.events import (
     LeadershipAcquired,
     LeadershipLost,
@@ -175,16 +179,19 @@ def test_term_that_was_lost_stays_so_whatever_time_is_left(term):
 
 
 def test_ensure_asks_for_the_time_that_is_needed(term, term_clock):
-    """To the instant: as much as is left is enough, and no more; no number is not."""
+    """To the instant: as much as is left is enough, and no more; of nothing, nothing."""
     term.ensure(10.0)
-    for seconds in (10.001, float("inf"), float("nan")):
+    for seconds in (10.001, float("inf")):
         with pytest.raises(NotLeaderError) as refused:
             term.ensure(seconds)
         assert refused.value.term is term
         assert refused.value.remaining == 10.0
     term_clock.left = 0.0
-    with pytest.raises(NotLeaderError):
-        term.ensure(0.001)
+    for seconds in (0.001, 0, -1):
+        with pytest.raises(NotLeaderError):
+            term.ensure(seconds)
+    with pytest.raises(ConfigurationError):
+        term.ensure(float("nan"))
 
 
 # Letters ------------------------------------------------------------------------

@@ -11,9 +11,13 @@ LINK: Final = "cli/keeper_link.py"
 SUPERVISOR: Final = "cli/run_supervisor.py"
 POLICY: Final = "cli/run_policy.py"
 HEALTH: Final = "cli/run_health.py"
+DEADLINE: Final = "cli/term_deadline.py"
+TERM_FILE: Final = "cli/term_file.py"
 IN_COMMAND: Final = "tests/cli/test_run_command.py::"
 IN_LEADERSHIP: Final = "tests/cli/test_run_leadership.py::"
 IN_DECISIONS: Final = "tests/cli/test_run_decisions.py::"
+IN_GUARDS: Final = "tests/cli/test_run_guards.py::"
+IN_TERM_FILE: Final = "tests/cli/test_term_file.py::"
 IN_CHECK: Final = "tests/cli/test_check.py::"
 
 MISTAKES: Final = [
@@ -126,9 +130,14 @@ MISTAKES: Final = [
     Mistake(
         name="run waits for a keeper that does not answer",
         file=SUPERVISOR,
-        old="        if last is None or boottime() < last + KEEPER_PATIENCE:",
+        old=(
+            "        if last is None or boottime() < last + self._limits.patience / 3:"
+        ),
         new="        if True:",
-        tests=(f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",),
+        tests=(
+            f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",
+            f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",
+        ),
         slow=True,
     ),
     Mistake(
@@ -157,6 +166,86 @@ MISTAKES: Final = [
         old="            self._link.extend(limits)",
         new="            pass",
         tests=(f"{IN_LEADERSHIP}test_run_tells_its_command_of_each_renewal",),
+        slow=True,
+    ),
+    # An instant on every clock --------------------------------------------------------
+    Mistake(
+        name="a command whose term ended on its way is executed all the same",
+        file=KEEPER,
+        old="            if self._too_late():\n                return TOO_LATE",
+        new="            if False:\n                return TOO_LATE",
+        tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
+        slow=True,
+    ),
+    Mistake(
+        name="a command that was called off while its keeper was frozen is started",
+        file=KEEPER,
+        old='        elif order["do"] == "end":\n            return True',
+        new='        elif order["do"] == "end":\n            pass',
+        tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
+        slow=True,
+    ),
+    Mistake(
+        name="a clock that steps back calls off a kill",
+        file=KEEPER,
+        old="if self._killing or (left is not None and left <= 0.0):",
+        new="if left is not None and left <= 0.0:",
+        tests=(f"{IN_GUARDS}test_watchdog_goes_on_killing_when_a_clock_steps_back",),
+    ),
+    Mistake(
+        name="the smallest elapsed time decides what is left of a term",
+        file=DEADLINE,
+        old="return max(0.0, min(left))",
+        new="return max(0.0, max(left))",
+        tests=(f"{IN_TERM_FILE}test_check_counts_the_largest_elapsed_time",),
+    ),
+    Mistake(
+        name="a guest that was paused takes its term for held",
+        file=DEADLINE,
+        old="        if self.shows_pause(now):",
+        new="        if False:",
+        tests=(f"{IN_TERM_FILE}test_check_counts_the_largest_elapsed_time",),
+    ),
+    Mistake(
+        name="check compares its clocks with those of another machine",
+        file=TERM_FILE,
+        old="        if self.origin[0] != boot:",
+        new="        if False:",
+        tests=(f"{IN_TERM_FILE}test_term_of_other_clocks_is_refused",),
+    ),
+    Mistake(
+        name="check compares its clocks with those of another time namespace",
+        file=TERM_FILE,
+        old="        if self.origin[1] != namespace:",
+        new="        if False:",
+        tests=(f"{IN_TERM_FILE}test_term_of_other_clocks_is_refused",),
+    ),
+    Mistake(
+        name="check believes a deadline that no renewal gives",
+        file=TERM_FILE,
+        old="        if most > self.renew_deadline:",
+        new="        if False:",
+        tests=(f"{IN_TERM_FILE}test_deadline_that_no_renewal_gives_is_refused",),
+    ),
+    Mistake(
+        name="the backstop kills nobody where the watchdog is frozen",
+        file="cli/backstop.py",
+        old="        if due is None or boottime() < due:",
+        new="        if True:",
+        tests=(
+            (
+                f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone"
+                "[nobody-run and watchdog]"
+            ),
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the backstop kills nobody where the watchdog was killed",
+        file="cli/backstop.py",
+        old="                self._died = True",
+        new="                pass",
+        tests=(f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",),
         slow=True,
     ),
     # Health --------------------------------------------------------------------------

@@ -119,8 +119,8 @@ MISTAKES: Final = [
     Mistake(
         name="a child process keeps the engine of its parent, whose thread is not there",
         file=ENGINE,
-        old="        engine, _engine = _engine, None",
-        new="        engine = _engine",
+        old="shared_engine: Final = PerProcess(Engine)",
+        new="_only = Engine()\nshared_engine: Final = PerProcess(lambda: _only)",
         tests=(f"{IN_ENGINE}test_engine_of_a_child_process_is_its_own",),
     ),
     Mistake(

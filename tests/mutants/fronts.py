@@ -14,6 +14,7 @@ IN_SCOPES: Final = "tests/fronts/test_scopes.py::"
 IN_SIGNALS: Final = "tests/fronts/test_signals.py::"
 IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
 IN_AUTO_CLOSE: Final = "tests/fronts/test_auto_close.py::"
+CANCELLING: Final = "cancelling.py"
 BY_THE_CLOCK: Final = (
     f"{IN_ELECTIONS}test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine"
 )
@@ -144,15 +145,10 @@ MISTAKES: Final = [
     Mistake(
         name="a handler that raises keeps the next one from being called",
         file="thread_courier.py",
-        old=(
-            "                except BaseException as error:  # noqa: BLE001 - sys.exit() in "
-            "a handler must not end this thread\n"
-            "                    teller.raised(handler, letter.event, error)"
-        ),
+        old="            self._life.teller.raised(handler, letter.event, error)",
         new=(
-            "                except BaseException as error:\n"
-            "                    teller.raised(handler, letter.event, error)\n"
-            "                    break"
+            "            self._life.teller.raised(handler, letter.event, error)\n"
+            "            raise"
         ),
         tests=(f"{IN_HANDLERS}test_handler_that_raises_harms_nothing[threads]",),
     ),
@@ -184,15 +180,15 @@ MISTAKES: Final = [
     Mistake(
         name="ensure() is content with any time that is left",
         file="leadership.py",
-        old="        if not left >= seconds:",
-        new="        if not left > 0.0:",
+        old="        if not is_enough(left, seconds):",
+        new="        if not is_enough(left, 0):",
         tests=(f"{IN_WORK}test_ensure_asks_for_the_time_that_is_needed",),
     ),
     Mistake(
         name="the elector's ensure() is content with any time that is left",
         file="front.py",
-        old="        if not left >= seconds:",
-        new="        if not left > 0.0:",
+        old="        if not is_enough(left, seconds):",
+        new="        if not is_enough(left, 0):",
         tests=(f"{IN_ELECTIONS}test_elector_ensures_the_time_that_is_needed",),
     ),
     Mistake(
@@ -206,9 +202,9 @@ MISTAKES: Final = [
     # Scopes ---------------------------------------------------------------------------
     Mistake(
         name="an asyncio scope does not look at the clock itself",
-        file="elector.py",
-        old="        self._look_in(self._term.remaining())\n        return present.term",
-        new='        self._look_in(float("inf"))\n        return present.term',
+        file=CANCELLING,
+        old="        self._look_later(term.remaining())",
+        new="        pass",
         tests=(
             f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine",
         ),
@@ -216,8 +212,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an asyncio scope looks at the clock once, whatever was renewed since",
-        file="elector.py",
-        old="            self._look_in(left)",
+        file=CANCELLING,
+        old="            self._look_later(left)",
         new="            pass",
         tests=(
             f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_after_renewals",
@@ -250,31 +246,31 @@ MISTAKES: Final = [
     Mistake(
         name="a thread's scope whose term is lost ends as if nothing had been",
         file="sync.py",
-        old="            raise term.loss()",
+        old="            raise term.loss() from error",
         new="            pass",
         tests=(f"{IN_SCOPES}test_thread_scope_ends_as_the_page_says",),
     ),
     Mistake(
         name="a cancellation from outside is lost with that of the loss",
-        file="elector.py",
-        old="outside = self._cancelled and self._task.uncancel() > self._cancelling",
-        new="outside = self._cancelled and self._task.uncancel() < 0",
+        file=CANCELLING,
+        old="        others = self._task.cancelling() - self._before",
+        new="        others = 0",
         tests=(f"{IN_SCOPES}test_asyncio_scope_ends_as_the_page_says",),
     ),
     Mistake(
         name="the cleanup of a cancelled body is cut when leadership is given up",
-        file="elector.py",
-        old="        if self._is_ending() and self._put_off is None:",
-        new="        if False:",
+        file=CANCELLING,
+        old="if not self._is_ending() and _told.get(self._task) is not self._term:",
+        new="if _told.get(self._task) is not self._term:",
         tests=(
             f"{IN_CANCELLATION}test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up",
         ),
     ),
     Mistake(
         name="a body that swallowed one cancellation is never cancelled again",
-        file="elector.py",
-        old="            self._put_off = self._loop.call_later(pause, self._cancel)\n",
-        new="",
+        file=CANCELLING,
+        old="        else:\n            self._repeat()",
+        new="        else:\n            pass",
         tests=(
             f"{IN_CANCELLATION}test_body_that_works_on_is_cancelled_within_the_stop_budget",
         ),
@@ -283,8 +279,8 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a term does not end it",
         file="life.py",
-        old="            self._post(m.EndAsked(term=number))",
-        new="            pass",
+        old="        self._post(m.EndAsked(term=number))",
+        new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
         slow=True,
     ),
@@ -436,8 +432,14 @@ MISTAKES: Final = [
     Mistake(
         name="the exit of the interpreter stops nobody",
         file="exits.py",
-        old="        waited_for = {elector for elector in leaving if elector.on_exit()}",
-        new="        waited_for = set(leaving[:0])",
+        old=(
+            "        waited_for = {elector for elector in leaving if elector.on_exit()}\n"
+            "        if _wait_for_threads(leaving):"
+        ),
+        new=(
+            "        waited_for = set(leaving[:0])\n"
+            "        if _wait_for_threads(leaving):"
+        ),
         tests=("tests/fronts/test_exits.py::test_exit_releases_when_the_work_is_over",),
     ),
     Mistake(
