@@ -328,4 +328,31 @@ MISTAKES: Final = [
         ),
         slow=True,
     ),
+    Mistake(
+        name="run kills at D, not at D (1 - rho) / (1 + rho)",
+        file="cli/run_elector.py",
+        old="hard = rhythm.lease_duration * (1 - rho) / (1 + rho)",
+        new="hard = rhythm.lease_duration",
+        tests=(
+            (
+                "tests/cli/test_run_guards.py::"
+                "test_limits_leave_room_for_clocks_that_go_wrong"
+            ),
+        ),
+    ),
+    Mistake(
+        name="the term file does not say that the term is lost",
+        file=SUPERVISOR,
+        old="                self._facts = facts.ended()",
+        new="                pass",
+        tests=(f"{IN_LEADERSHIP}test_run_tells_a_deaf_command_of_a_loss",),
+        slow=True,
+    ),
+    Mistake(
+        name="run reads no clock that goes on in suspend",
+        file="cli/kernel.py",
+        old="    return time.clock_gettime(time.CLOCK_BOOTTIME)",
+        new="    return time.monotonic()",
+        tests=("tests/cli/test_term_file.py::test_clocks_of_run_count_a_suspend",),
+    ),
 ]

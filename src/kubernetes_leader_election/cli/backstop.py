@@ -22,6 +22,7 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Final, NoReturn
 
@@ -38,6 +39,9 @@ from kubernetes_leader_election.cli.kernel import (
 NAME: Final = b"leader-backstop"
 LOOK_AGAIN: Final = 0.01
 """Seconds between two looks for descendants that are being killed."""
+GONE_LOOKS: Final = 20
+GONE_PAUSE: Final = 0.01
+"""Looks, and seconds between two, whether a parent that was killed is gone yet."""
 _KEPT: Final = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)
 
 
@@ -133,6 +137,20 @@ class Backstop:
         return bool(left)
 
 
+def _is_gone(parent: int) -> bool:
+    """
+    Return whether the parent has ended.
+
+    One that was killed a moment ago, together with the watchdog, is still being torn
+    down: it is given a moment.
+    """
+    for _ in range(GONE_LOOKS):
+        if os.getppid() != parent:
+            return True
+        time.sleep(GONE_PAUSE)
+    return False
+
+
 def fork_guards(
     watch: Callable[[], NoReturn],
     limit: SharedLimit,
@@ -162,7 +180,7 @@ def fork_guards(
     if backstop == 0:
         os.close(told)
         _be_backstop(watch, limit, link, tell)
-        if scratch is not None and os.getppid() != run:
+        if scratch is not None and _is_gone(run):
             remove_folder(scratch)  # the watchdog did so already, unless it was killed
         os._exit(0)
     os.close(tell)
