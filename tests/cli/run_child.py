@@ -7,12 +7,17 @@ that :mod:`kubernetes_leader_election.testing.belief_log` reads.
 
 from __future__ import annotations
 
-import argparse
-import os
+# Before the other imports: a Ctrl-C that came in the middle of them would be shown with
+# a traceback, as if it were one of `run`'s own.
 import signal
-import sys
-import threading
-import time
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import argparse  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
 
 
 def main() -> int:

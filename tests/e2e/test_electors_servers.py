@@ -113,7 +113,7 @@ def test_nobody_leads_when_etcd_freezes_for_more_than_the_deadline(
             lost = leader.happened("lost")[-1].instant
             assert lost - frozen < QUICK.deadline + QUICK.interval + 3
             time.sleep(number)  # thawed at another moment
-        thawed = time.monotonic()
+            thawed = time.monotonic()  # before, as it may be led in the next moment
         fleet.wait_leader(after=thawed)
     tell(f"3 x etcd frozen past L, 0 of {fleet.check().instants} instants")
 
@@ -196,7 +196,7 @@ def test_electors_live_through_a_frozen_api_server(
         with own.apiserver.frozen():
             fleet.wait_noted(leader, "lost", after=frozen)
             fleet.wait_no_leader()
-        thawed = time.monotonic()
+            thawed = time.monotonic()  # before, as it may be led in the next moment
         fleet.wait_leader(after=thawed)
     answer = own.request("GET", lease_path(setting.namespace, "election"))
     assert answer.status == http.client.OK
