@@ -11,7 +11,8 @@ from __future__ import annotations
 # a traceback, as if it were one of `run`'s own.
 import signal
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse  # noqa: E402
 import os  # noqa: E402
