@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.testing.simulation.checkers import Checks
-from kubernetes_leader_election.testing.simulation.plan import RHO
+from kubernetes_leader_election.testing.simulation.store import RHO
 from kubernetes_leader_election.testing.simulation.store import LeaseStore
 from kubernetes_leader_election.testing.simulation.witness import Witness
 

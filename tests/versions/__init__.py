@@ -52,6 +52,7 @@ EARLIER: Final = (
                 # server asks to wait, mind a record cut short": rules 5, 8, 9 and 14.
                 "late create",
                 "roll back",
+                "roll back: after an edit",
                 "cap",
                 "shorten",
                 "edit: short",

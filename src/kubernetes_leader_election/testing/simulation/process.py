@@ -59,6 +59,7 @@ class Process(Wire):
             renew_deadline=settings.renew_deadline,
             stop_budget=settings.stop_budget,
             renew_interval=settings.renew_interval,
+            request_timeout=settings.request_timeout,
             lateness=node.lateness,
         )
         super().__init__(world, node, name, witness)
@@ -161,6 +162,12 @@ class Process(Wire):
         if belief is not None:
             deadline, checks = belief.boottime_deadline, self.world.checks
             checks.goes_by_its_record(self.world.time, self.witness, deadline)
+
+    def ran_out(self) -> bool:
+        """Tell whether its term is over: then the answer to a write is not looked at."""
+        belief = self.core.term_deadline
+        time = self.world.time
+        return belief is not None and not belief.holds(self.node.clocks.read(time))
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
@@ -494,7 +501,7 @@ class Process(Wire):
             self.asked_to_stop = self.starts_again = False
             witness = self.witness
             witness.asked_to_stop = witness.draining = witness.polite = False
-            witness.stays_out_until = -NEVER
+            witness.stays_out_until = witness.cut_off_until = -NEVER
             self._hindered()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
@@ -528,6 +535,7 @@ class Process(Wire):
         """Report an exception of the driver."""
         error = LeaderElectionError("an exception of the driver, simulated")
         self.witness.causes.add("failed")
+        self.witness.cut_off_until = -NEVER  # it tries again as after any failure
         self._hindered()
         self._troubled = True
         self.say(m.DriverFailed(error=error))

@@ -30,6 +30,8 @@ class Witness:
         "belief_since",
         "causes",
         "clocks_excused",
+        "cut_off_until",
+        "cut_seen",
         "cut_stamp",
         "cut_until",
         "deletion",
@@ -62,10 +64,12 @@ class Witness:
         "ours",
         "own_duration",
         "polite",
+        "proved",
         "ran_out",
         "ready_at",
         "renew_deadline",
         "renew_interval",
+        "request_timeout",
         "rival_seen_at",
         "rival_version",
         "rivals",
@@ -97,6 +101,7 @@ class Witness:
         renew_deadline: float,
         stop_budget: float = 0.0,
         renew_interval: float = 0.0,
+        request_timeout: float = 0.0,
         lateness: float = 0.0,
         ours: bool = True,
         keeps_rules: bool = True,
@@ -111,7 +116,14 @@ class Witness:
         self.cut_stamp: tuple[object, ...] = ()
         self.cut_until = math.inf
         """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
+        self.cut_seen = math.inf
+        """CLOCK_BOOTTIME when it saw that a record it knew was cut short by an edit."""
+        self.cut_off_until = -math.inf
+        """CLOCK_BOOTTIME until which it seeks no term: each of its writes is cut."""
+        self.proved: object = None
+        """The renew time of its own that it was shown last."""
         self.renew_interval = renew_interval
+        self.request_timeout = request_timeout
         self.lateness = lateness
         # What it was shown.
         self.known: dict[int, Stored] = {}
@@ -154,8 +166,8 @@ class Witness:
         """When that was really; nothing is known where it is infinite."""
         self.last_ordered = -math.inf
         self.last_stamp = ""
-        self.written: set[object] = set()
-        """All renew times that it stamped, applied or not."""
+        self.written: dict[object, tuple[float, ...]] = {}
+        """All renew times that it stamped, applied or not; the clocks at each order."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: set[object] = set()

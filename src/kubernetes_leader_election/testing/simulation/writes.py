@@ -30,6 +30,8 @@ AFTER_RELEASE: Final = 0.025
 YIELD_AT_MOST: Final = 5.0
 LONGEST_PAUSE: Final = 5.5
 """Seconds at most that failures keep a candidate from its next try, and some more."""
+LONGEST_ASKED: Final = 30.0
+"""Seconds, or D where that is longer, that a server may ask a candidate to wait."""
 MAX_INT32: Final = 2**31 - 1
 SPEC: Final = frozenset(
     {
@@ -50,7 +52,7 @@ def mistakes(
     time: float,
     who: Witness,
     lease: Mapping[str, Any],
-    now: tuple[float, float],
+    now: tuple[float, ...],
     *,
     restored: bool,
 ) -> Iterator[Mistake]:
@@ -60,7 +62,7 @@ def mistakes(
     ``restored``: the store once went back to a backup, so a process may see records of
     its own that it has forgotten.
     """
-    boottime, monotonic = now
+    boottime, monotonic = now[:2]
     spec, metadata = lease["spec"], lease["metadata"]
     uid, version = metadata.get("uid"), metadata.get("resourceVersion")
     base = None
@@ -94,7 +96,7 @@ def mistakes(
     if renewed <= who.last_stamp:
         yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
     who.last_stamp = renewed
-    who.written.add(renewed)
+    who.written[renewed] = now
 
 
 def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mistake]:
@@ -128,7 +130,8 @@ def _of_renewal(
 
 def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mistake]:
     """Judge when a renewal is ordered after one that was answered well."""
-    due = who.last_ordered + who.renew_interval
+    # A record that was cut short by hand is put right at once (rule 14).
+    due = min(who.last_ordered + who.renew_interval, who.cut_seen)
     if boottime < due - TOLERANCE:
         yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
     late = boottime - max(due, answered, who.ready_at)
@@ -153,6 +156,8 @@ def _of_acquire(
         yield "G5", "seeks a term though it was asked to stop"
     if boottime < who.stays_out_until - TOLERANCE:
         yield "G7", "seeks a term though it was asked to stay out"
+    if boottime < who.cut_off_until - TOLERANCE:
+        yield "G9", "seeks a term though each of its writes is cut short (rule 14)"
     if base is None:
         if not restored:
             yield from _of_creation(who, monotonic)
