@@ -271,9 +271,9 @@ def test_leader_that_is_shown_a_restore_must_stop():
     first = made.lead(1.0, made.a)
     newer = made.write(2.0, made.a, made.lease("a", 2, first, acquired=1))
     made.checks.observed(made.a, 2.0, newer)
-    made.checks.went_back(made.a, first, first.version)
+    made.checks.went_back(made.a, first, first.version, 2.5)
     assert made.a.disproved == ""
-    made.checks.went_back(made.a, first, newer.version)
+    made.checks.went_back(made.a, first, newer.version, 2.5)
     made.checks.after_disproof(3.0, made.a)
     assert made.broken == ["G1"]
 

@@ -350,6 +350,8 @@ class Checks:
                 who.rivals += 1
         who.heard_at = monotonic
         who.doubtful = False
+        if stored is None or deleted:
+            who.back_at, who.back_to = monotonic, None
         if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -374,7 +376,8 @@ class Checks:
         if key != who.last_key:
             who.last_key = key
             if stored.held:
-                who.free_since = math.inf
+                if (stored.restores, version) >= who.newest_mark:
+                    who.free_since = math.inf  # a read that lags shows nothing
                 if self._one_can_lead(who, stored):
                     who.cut_off_until = -math.inf
                 if stored.holder != who.identity:
@@ -411,9 +414,12 @@ class Checks:
                 if who.open_term:
                     who.disproved = "it was asked to step down"
 
-    def went_back(self, who: Witness, stored: Stored, known: int | None) -> None:
+    def went_back(
+        self, who: Witness, stored: Stored, known: int | None, monotonic: float
+    ) -> None:
         """Note a read that shows an older version than was known when it was ordered."""
         if known is not None and who.shown == known and stored.version < known:
+            who.back_at, who.back_to = monotonic, stored.key
             if who.open_term:
                 who.disproved = "the Lease went back to an earlier version"
 
@@ -653,9 +659,17 @@ class Checks:
         needed = who.renew_interval + who.request_timeout
         return lasts >= who.own_duration or self._good_for(who, lasts) >= needed
 
-    def _tries(self, who: Witness, stored: Stored) -> bool:
+    def _tries(self, who: Witness, stored: Stored, monotonic: float) -> bool:
         """Tell whether a record is what a process waits for: its last acquire."""
-        return stored.key[4] == who.last_stamp and stored.key[3] != who.lost_acquire
+        return (
+            stored.key[4] == who.last_stamp
+            and stored.key[3] != who.lost_acquire
+            and not who.forgot(stored.key)
+            # Nor was it asked to withdraw, or to stay out.
+            and not who.asked_to_stop
+            and who.app_alive
+            and monotonic >= who.hindered_at
+        )
 
     def _may_end(
         self,
@@ -670,7 +684,8 @@ class Checks:
     ) -> None:
         """Judge whether a term ends, and no other begins, because of a cut (rule 14)."""
         capped = not again and not self._one_can_lead(who, stored)
-        if capped and (who.open_term or who.draining or self._tries(who, stored)):
+        held = who.open_term or (who.draining and who.work_term)
+        if capped and (held or self._tries(who, stored, now[1])):
             pause = max(LONGEST_ASKED, float(who.own_duration))
             who.cut_off_until = now[0] + pause
             who.hindered_at = max(who.hindered_at, now[1] + pause)
@@ -684,9 +699,11 @@ class Checks:
             jumped = False
         if capped or jumped or max(passed) >= good_for - TOLERANCE:
             who.causes.add("renew_deadline")
-            if stored.version == who.newest and max(passed) > good_for + TOLERANCE:
+            if not held or stored.version != who.newest:
+                return
+            if max(passed) > good_for + TOLERANCE:
                 who.disproved = f"its record, cut to {lasts} s, is over"
-            elif stored.version == who.newest and capped:
+            elif capped:
                 who.disproved = f"each of its writes is cut to {lasts} s"
 
     def goes_by_its_record(self, time: float, who: Witness, boottime: float) -> None:

@@ -237,7 +237,9 @@ class Wire:
         witness = self.witness
         if stored is not None:
             if ticket.lease is None:
-                self.world.checks.went_back(witness, stored, ticket.known)
+                self.world.checks.went_back(
+                    witness, stored, ticket.known, self.now_monotonic()
+                )
             if ticket.lease is None or not self.ran_out():
                 self._observe(stored)
             if ticket.lease is None:
@@ -258,6 +260,10 @@ class Wire:
             witness.doubtful = True
         return m.OutcomeUnknown(request_id=number, error=_error(answer))
 
+    def now_monotonic(self) -> float:
+        """Return its CLOCK_MONOTONIC."""
+        return self.node.clocks.read(self.world.time).monotonic
+
     def _hindered(self) -> None:
         """Note that something keeps the process from what it would do else."""
         now = self.node.clocks.read(self.world.time)
@@ -271,7 +277,7 @@ class Wire:
             _RETRY_AFTER.get(answer, 0.0),
             max(LONGEST_ASKED, float(self.witness.own_duration)),
         )
-        until = self.node.clocks.read(self.world.time).monotonic + asked
+        until = self.now_monotonic() + asked
         self.witness.hindered_at = max(self.witness.hindered_at, until)
 
     def _observe(self, stored: Stored | None, *, deleted: bool = False) -> None:

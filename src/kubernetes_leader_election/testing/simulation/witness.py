@@ -23,6 +23,8 @@ class Witness:
 
     __slots__ = (
         "absent_since",
+        "back_at",
+        "back_to",
         "ambiguous",
         "answered",
         "app_alive",
@@ -155,6 +157,13 @@ class Witness:
         self.rival_version = 0
         """Newest version that another held since its last term, and when it saw it."""
         self.rival_seen_at = -math.inf
+        self.back_at = -math.inf
+        """
+        CLOCK_MONOTONIC when it was shown last that writes were undone, by a deletion or
+        a restore: it forgets those that it ordered before (rule 5).
+        """
+        self.back_to: Key | None = None
+        """What such a read showed: this alone it knows again."""
         self.disproved = ""
         """What proves the loss of its term, and was shown to it just now."""
         self.doubtful = False
@@ -206,6 +215,11 @@ class Witness:
         self.stays_out_until = -math.inf
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
+
+    def forgot(self, key: Key) -> bool:
+        """Tell whether a record of its own was undone, as far as it can know."""
+        ordered = self.written.get(key[4], ())[1:2]
+        return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
     def wrote(self, stored: Stored) -> bool:
         """Tell whether it wrote a record, as far as it can know itself."""

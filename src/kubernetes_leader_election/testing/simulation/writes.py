@@ -213,7 +213,11 @@ def _of_take_over(
             if waited < needed - TOLERANCE:
                 text = f"takes an old record of its own {waited:.3f} s after a rival's"
                 yield "G5", text
-        elif base.key[3] == who.term_acquire and not restored:
+        elif (
+            base.key[3] == who.term_acquire
+            and not restored
+            and not who.forgot(base.key)
+        ):
             waited = monotonic - max(since, who.hindered_at)
             if waited >= max(needed - TOLERANCE, LONGEST_PAUSE):
                 yield "G7", "waits for its own record as for another's"
