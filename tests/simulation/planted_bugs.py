@@ -118,7 +118,7 @@ class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
     """The leader trusts the clock that stands still in suspend (rule 14)."""
 
 
-@planted("G4 G5", seeds=60, profile="storm")
+@planted("G4 G5", seeds=60, profile="races")
 class AnswerTakenBeforeALookAtTheClock(Election):
     """An answer that comes after L, but before its timer, renews the term (rule 15)."""
 

@@ -23,7 +23,11 @@ from kubernetes_leader_election.testing.simulation.witness import (
     Witness,
     stamp_of,
 )
-from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED, TOLERANCE, mistakes
+from kubernetes_leader_election.testing.simulation.writes import (
+    LONGEST_ASKED,
+    TOLERANCE,
+    mistakes,
+)
 
 MICROSECONDS = 1_000_000
 WALL = 2
@@ -401,9 +405,13 @@ class Checks:
             if who.open_term or who.draining:
                 who.disproved = "the Lease is gone"
             return
-        if stored.held and (
-            # A copy of its own record under another uid is nobody else's.
-            stored.holder != who.identity or stored.key[4] not in who.written
+        if (
+            who.written
+            and stored.held
+            and (
+                # A copy of its own record under another uid is nobody else's.
+                stored.holder != who.identity or stored.key[3:5] not in who.written
+            )
         ):
             who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)
@@ -452,6 +460,8 @@ class Checks:
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         newcomer = seen is None or not seen.held
+        # A label may have been touched since: then the record is older than its version.
+        base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0), seen)
         return Order(
             who,
             lease,
@@ -459,7 +469,7 @@ class Checks:
             monotonic,
             time,
             newcomer,
-            seen,
+            base,
             absent,
             who.rivals,
             who.since,
@@ -638,7 +648,7 @@ class Checks:
         if lasts >= who.own_duration:
             return
         good_for = self._good_for(who, lasts)
-        sent = now if again else who.written.get(stored.key[4], now)
+        sent = now if again else who.written.get(stored.key[3:5], now)
         self._may_end(who, stored, good_for, lasts, sent, now, again=again)
         if old or time < self._restored_at + self._span:
             who.cut_until = math.inf  # whatever stands there now is seen soon

@@ -376,10 +376,17 @@ class Process(Wire):
                 action(argument)
         inbox = [item for item in inbox if item[0] != self._send_now]
         self._watch_belief()
-        self.tick()
+        belief, now = self.belief, self.node.clocks.read(world.time)
+        if belief is not None and now.boottime > belief.boottime_deadline:
+            self.witness.ran_out = self.witness.open_term
+        answers_first, self.node.answers_first = self.node.answers_first, False
+        if not answers_first:
+            self.tick()
         for action, argument in inbox:
             if self.alive:
                 action(argument)
+        if answers_first and self.alive:
+            self.tick()
 
     def _budget_over(self, term: int) -> None:
         if self.witness.work_term == term:

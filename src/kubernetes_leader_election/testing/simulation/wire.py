@@ -7,7 +7,6 @@ the client of the API do in a real process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -287,17 +286,15 @@ class Wire:
         world.checks.observed(witness, now[1], stored, deleted=deleted)
         if stored is None or deleted or stored.holder != witness.identity:
             return
-        renewed = stored.key[4]
-        again = renewed == witness.proved
-        if renewed in witness.written:
-            witness.proved = renewed
+        times = stored.key[3:5]
+        again = times == witness.proved
+        if times in witness.written:
+            witness.proved = times
         if stored.duration == witness.own_duration or before == stored.key:
             return
         current = world.network.store.current
         old = current is None or current.key != stored.key
-        world.checks.cut_short(
-            world.time, witness, stored, now, again=again, old=old
-        )
+        world.checks.cut_short(world.time, witness, stored, now, again=again, old=old)
 
     def _abandon(self, request: m.AbandonRequest) -> None:
         number = request.request_id

@@ -23,12 +23,12 @@ class Witness:
 
     __slots__ = (
         "absent_since",
-        "back_at",
-        "back_to",
         "ambiguous",
         "answered",
         "app_alive",
         "asked_to_stop",
+        "back_at",
+        "back_to",
         "belief_since",
         "causes",
         "clocks_excused",
@@ -123,7 +123,7 @@ class Witness:
         self.cut_off_until = -math.inf
         """CLOCK_BOOTTIME until which it seeks no term: each of its writes is cut."""
         self.proved: object = None
-        """The renew time of its own that it was shown last."""
+        """Acquire and renew time of its own that it was shown last."""
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness
@@ -176,7 +176,7 @@ class Witness:
         self.last_ordered = -math.inf
         self.last_stamp = ""
         self.written: dict[object, tuple[float, ...]] = {}
-        """All renew times that it stamped, applied or not; the clocks at each order."""
+        """Acquire and renew times of all its writes, and the clocks at each order."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: set[object] = set()
@@ -218,7 +218,7 @@ class Witness:
 
     def forgot(self, key: Key) -> bool:
         """Tell whether a record of its own was undone, as far as it can know."""
-        ordered = self.written.get(key[4], ())[1:2]
+        ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
     def wrote(self, stored: Stored) -> bool:
@@ -226,7 +226,11 @@ class Witness:
         if stamp_of(stored) in self.stamps:
             return True
         # What it creates has a uid that it does not know before it sees it.
-        return stored.uid == self.term_uid and stored.key[4] in self.written
+        return (
+            stored.uid == self.term_uid
+            and stored.holder == self.identity
+            and stored.key[3:5] in self.written
+        )
 
     def duration_of(self, stored: Stored) -> int:
         """Give the seconds a held record is good for, to this process."""

@@ -96,7 +96,7 @@ def mistakes(
     if renewed <= who.last_stamp:
         yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
     who.last_stamp = renewed
-    who.written[renewed] = now
+    who.written[spec.get("acquireTime"), renewed] = now
 
 
 def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mistake]:
@@ -215,7 +215,7 @@ def _of_take_over(
                 yield "G5", text
         elif (
             base.key[3] == who.term_acquire
-            and not restored
+            and not (restored or who.loss_excused)
             and not who.forgot(base.key)
         ):
             waited = monotonic - max(since, who.hindered_at)
