@@ -26,6 +26,7 @@ from kubernetes_leader_election.testing.simulation.witness import (
 from kubernetes_leader_election.testing.simulation.writes import (
     LONGEST_ASKED,
     TOLERANCE,
+    is_plain,
     mistakes,
 )
 
@@ -378,11 +379,11 @@ class Checks:
         who.shown = version
         key = stored.key
         if key != who.last_key:
-            who.last_key = key
+            who.last_key, mark = key, (stored.restores, version)
             if stored.held:
-                if (stored.restores, version) >= who.newest_mark:
+                if mark >= who.newest_mark:
                     who.free_since = math.inf  # a read that lags shows nothing
-                if self._one_can_lead(who, stored):
+                if who.cut_off_until > 0.0 and self._one_can_lead(who, stored):
                     who.cut_off_until = -math.inf
                 if stored.holder != who.identity:
                     who.stays_out_until = -math.inf  # another led
@@ -391,10 +392,9 @@ class Checks:
             who.last_seen = stored
             who.since = monotonic
             who.seen.setdefault(key, monotonic)
-            stamp, mark = stamp_of(stored), (stored.restores, stored.version)
             if mark > who.newest_mark:
                 who.newest_mark = mark
-                if stored.held and stamp not in who.stamps:
+                if stored.held and stamp_of(stored) not in who.stamps:
                     who.rivals += 1
 
     def _judge_news(
@@ -451,10 +451,11 @@ class Checks:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now[:2]
         if who.ours:
-            for guarantee, text in mistakes(
-                time, who, lease, now, restored=self._restores > 0
-            ):
-                self.broken(time, guarantee, who.name, text)
+            if not is_plain(time, who, lease, now):
+                for guarantee, text in mistakes(
+                    time, who, lease, now, restored=self._restores > 0
+                ):
+                    self.broken(time, guarantee, who.name, text)
             who.last_ordered, who.answered, who.cut_seen = boottime, None, math.inf
             who.heard_at = monotonic
         seen = who.last_seen

@@ -165,8 +165,9 @@ class Process(Wire):
 
     def ran_out(self) -> bool:
         """Tell whether its term is over: then the answer to a write is not looked at."""
-        belief = self.core.term_deadline
-        time = self.world.time
+        if self.believing:
+            return False
+        belief, time = self.core.term_deadline, self.world.time
         return belief is not None and not belief.holds(self.node.clocks.read(time))
 
     def tick(self) -> None:

@@ -129,7 +129,8 @@ class Wire:
 
     def _get(self, request: m.GetLease) -> None:
         number = request.request_id
-        self._check_alone("GetLease", number)
+        if self.open:
+            self._check_alone("GetLease", number)
         self.open[number] = "GetLease"
         self.witness.heard_at = self.now[1]
         self.asked_at = self.world.time
@@ -144,9 +145,10 @@ class Wire:
         world = self.world
         number = request.request_id
         kind = type(request).__name__
-        self._check_alone("LeasePUT", number)
-        if "GetLease" in self.open.values():
-            self.witness.heard_at = self.now[1]  # it is asking
+        if self.open:
+            self._check_alone("LeasePUT", number)
+            if "GetLease" in self.open.values():
+                self.witness.heard_at = self.now[1]  # it is asking
         self.open[number] = "LeasePUT"
         self._count_order()
         self.writes += 1
@@ -249,7 +251,8 @@ class Wire:
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()
-        self._asked_to_wait(answer)
+        if answer in _RETRY_AFTER:
+            self._asked_to_wait(answer)
         if status == 409 or (status == 422 and "must be specified" in reason):
             witness.doubtful = True
             return m.WriteConflict(request_id=number, message=reason)
@@ -265,23 +268,24 @@ class Wire:
 
     def _hindered(self) -> None:
         """Note that something keeps the process from what it would do else."""
-        now = self.node.clocks.read(self.world.time)
+        clocks, time = self.node.clocks, self.world.time
+        now = clocks.last if clocks.last_at == time else clocks.read(time)
         witness = self.witness
-        witness.ready_at = now.boottime
-        witness.hindered_at = max(witness.hindered_at, now.monotonic)
+        witness.ready_at = now[0]
+        if now[1] > witness.hindered_at:
+            witness.hindered_at = now[1]
 
     def _asked_to_wait(self, answer: Answer) -> None:
         """Note that a server asked for a pause, which is honoured up to a limit."""
-        asked = min(
-            _RETRY_AFTER.get(answer, 0.0),
-            max(LONGEST_ASKED, float(self.witness.own_duration)),
-        )
+        longest = max(LONGEST_ASKED, float(self.witness.own_duration))
+        asked = min(_RETRY_AFTER[answer], longest)
         until = self.now_monotonic() + asked
         self.witness.hindered_at = max(self.witness.hindered_at, until)
 
     def _observe(self, stored: Stored | None, *, deleted: bool = False) -> None:
-        world, witness = self.world, self.witness
-        now = self.node.clocks.read(world.time)
+        world, witness, clocks = self.world, self.witness, self.node.clocks
+        time = world.time
+        now = clocks.last if clocks.last_at == time else clocks.read(time)
         before = witness.last_key
         world.checks.observed(witness, now[1], stored, deleted=deleted)
         if stored is None or deleted or stored.holder != witness.identity:

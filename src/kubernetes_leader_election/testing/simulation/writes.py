@@ -32,6 +32,7 @@ LONGEST_PAUSE: Final = 5.5
 """Seconds at most that failures keep a candidate from its next try, and some more."""
 LONGEST_ASKED: Final = 30.0
 """Seconds, or D where that is longer, that a server may ask a candidate to wait."""
+NEVER: Final = float("inf")
 MAX_INT32: Final = 2**31 - 1
 SPEC: Final = frozenset(
     {
@@ -46,6 +47,49 @@ OURS: Final = (STEP_DOWN, SUCCESSOR, TOKEN)
 
 Mistake = tuple[str, str]
 """The guarantee or rule that is broken, and how."""
+
+
+def is_plain(
+    time: float, who: Witness, lease: Mapping[str, Any], now: tuple[float, ...]
+) -> bool:
+    """
+    Tell at a glance whether a write is a renewal in good order, as most writes are.
+
+    Nothing is allowed here that :func:`mistakes` would not pass, which says all that can
+    be wrong, but takes four times as long.
+    """
+    spec, metadata = lease["spec"], lease["metadata"]
+    base = who.known.get(int(metadata.get("resourceVersion") or 0))
+    if base is None or base.lease["metadata"] is not metadata or who.ambiguous:
+        return False
+    acquire, renewed = spec["acquireTime"], spec["renewTime"]
+    notes, boottime, key = metadata.get("annotations"), now[0], base.key
+    if (
+        who.answered is None
+        or who.cut_seen != NEVER
+        or not 0.0
+        <= boottime - who.last_ordered - who.renew_interval
+        <= who.lateness + SLACK
+        or boottime > who.last_applied_sent + who.renew_deadline
+        or time >= who.lost_at
+        or base.version != who.newest
+        or base.uid != who.term_uid
+        or key[3:5] not in who.written
+        or base.holder != who.identity
+        or acquire != who.term_acquire
+        or spec["holderIdentity"] != who.identity
+        or spec["leaseDurationSeconds"] != who.own_duration
+        or spec.get("leaseTransitions") != key[5]
+        or len(spec) > len(SPEC)
+        or renewed <= who.last_stamp
+        or (notes and notes != {TOKEN: f"{who.token} {acquire}"})
+        or who.doubtful
+        or not who.app_alive
+    ):
+        return False
+    who.last_stamp = renewed
+    who.written[acquire, renewed] = now
+    return True
 
 
 def mistakes(
@@ -90,7 +134,7 @@ def mistakes(
     else:
         yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
         who.tried.add(spec.get("acquireTime"))
-    if base is None or base.version not in who.ambiguous:
+    if not who.ambiguous or base is None or base.version not in who.ambiguous:
         yield from _of_content(who, lease, base)
     renewed = str(spec.get("renewTime"))
     if renewed <= who.last_stamp:
@@ -257,19 +301,22 @@ def _of_content(
     if base is None:
         return
     old, new = base.lease["metadata"], lease["metadata"]
-    unknown = {k: v for k, v in base.lease["spec"].items() if k not in SPEC}
-    if any(get(name) != value for name, value in unknown.items()):
+    fields = base.lease["spec"]
+    if len(fields) > len(SPEC) and any(
+        get(name) != value for name, value in fields.items() if name not in SPEC
+    ):
         yield "G5", "drops what others wrote in the spec"
-    was, notes = old.get("annotations") or {}, new.get("annotations") or {}
-    if new is not old:
+    notes = new.get("annotations") or {}
+    if new is not old:  # else it is what was read, as it is with most renewals
+        was = old.get("annotations") or {}
         for name in old.keys() | new.keys():
             if name != "annotations" and old.get(name) != new.get(name):
                 yield "G5", f"changes the metadata of others: {name}"
-    if not was and not notes:
+        kept = {name: value for name, value in was.items() if name not in OURS}
+        if kept != {name: value for name, value in notes.items() if name not in OURS}:
+            yield "G5", "changes the annotations of others"
+    if not notes:
         return
-    kept = {name: value for name, value in was.items() if name not in OURS}
-    if kept != {name: value for name, value in notes.items() if name not in OURS}:
-        yield "G5", "changes the annotations of others"
     if renews:
         if who.token is not None and TOKEN in notes:
             if notes[TOKEN] != f"{who.token} {acquire}":
