@@ -60,6 +60,9 @@ EARLIER: Final = (
                 "outage: 408 after commit",
                 "outage: 429 after commit",
                 "outage: come back in days",
+                # "Release in no hot loop while writes fail; poll on in every state where
+                # no watch is permitted": rule 16.
+                "watch denied",
             }
         ),
     ),

@@ -543,7 +543,6 @@ class Process(Wire):
         """Report an exception of the driver."""
         error = LeaderElectionError("an exception of the driver, simulated")
         self.witness.causes.add("failed")
-        self.witness.cut_off_until = -NEVER  # it tries again as after any failure
         self._hindered()
         self._troubled = True
         self.say(m.DriverFailed(error=error))
