@@ -202,6 +202,21 @@ def test_take_over_too_early_or_without_a_question_is_found(
     assert all(text.startswith(start) for text, start in zip(found, texts, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("waited", "silent", "count"),
+    [(5.2, 7.0, 1), (30.0, 14.0, 0), (30.0, 18.0, 1)],
+    ids=["at its expiry", "after a pause", "silent for too long after a pause"],
+)
+def test_who_pauses_after_an_expiry_asks_by_its_own_duration(
+    desk, waited, silent, count
+):
+    """Rules 14 and 16: what has run out and cannot be taken yet need not be looked at."""
+    desk.see(desk.spec(91, holderIdentity="b", leaseDurationSeconds=5), labels={})
+    desk.who.seen[desk.who.last_key] = NOW - waited
+    desk.who.heard_at = NOW - silent
+    assert len(desk.order(**ACQUIRE)) == count
+
+
 @pytest.mark.parametrize(("waited", "broken"), [(4.9, True), (5.1, False)])
 def test_who_goes_before_a_named_successor_is_found(desk, waited, broken):
     """Rule 13: all others wait up to 5 s when a person has named a successor."""

@@ -357,6 +357,7 @@ class Checks:
         who.doubtful = False
         if stored is None or deleted:
             who.back_at, who.back_to = monotonic, None
+            who.polite = False  # what it gave back is gone
         if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -505,7 +506,7 @@ class Checks:
             if after.held:
                 self._acquired_versions.append(after.version)
                 self._acquirers.append(who)
-                if not (who.open_term or who.draining):
+                if not (who.open_term or (who.draining and who.work_term)):
                     # Else it is an earlier try, which lands while a later one leads.
                     who.term_acquire = after.key[3]
         if not who.ours:

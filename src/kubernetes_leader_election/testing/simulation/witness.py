@@ -122,8 +122,8 @@ class Witness:
         """CLOCK_BOOTTIME when it saw that a record it knew was cut short by an edit."""
         self.cut_off_until = -math.inf
         """CLOCK_BOOTTIME until which it seeks no term: each of its writes is cut."""
-        self.proved: object = None
-        """Acquire and renew time of its own that it was shown last."""
+        self.proved: tuple[Any, Any] = ("", "")
+        """Acquire and renew time of the newest write of its own that it was shown."""
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness

@@ -27,6 +27,8 @@ SLACK: Final = 2e-3
 SILENCE: Final = 0.72
 """Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
 AFTER_RELEASE: Final = 0.025
+CONTENDING: Final = 0.5
+"""Seconds; more than the delay after an expiry."""
 YIELD_AT_MOST: Final = 5.0
 LONGEST_PAUSE: Final = 5.5
 """Seconds at most that failures keep a candidate from its next try, and some more."""
@@ -275,7 +277,11 @@ def _of_take_over(
         yield "G5", text
     silent = monotonic - max(who.heard_at, who.hindered_at + LONGEST_PAUSE)
     # Where no watch is permitted it asks every tenth of its own duration.
-    asks = SILENCE * needed + 0.11 * who.own_duration
+    lasts = needed
+    if waited > needed + CONTENDING:
+        # What has run out, and could not be taken for a pause, need not be looked at.
+        lasts = max(needed, who.own_duration)
+    asks = SILENCE * lasts + 0.11 * who.own_duration
     if silent > asks + 3.0 * who.lateness + 0.05:
         yield "G9", f"takes over and did not ask for {silent:.3f} s (rule 16)"
 
