@@ -111,8 +111,8 @@ def test_difference_says_where_and_what():
     with pytest.raises(AssertionError) as failed:
         run_world(make_plan(0), working=core)
     text = str(failed.value)
-    assert text.startswith("World 0 of profile 'default', 92.2")
-    assert "differ in next_deadline, at input 54 of 'b'" in text
+    assert text.startswith("World 0 of profile 'default', 93.3")
+    assert "differ in next_deadline, at input 55 of 'b'" in text
     for part in ("  input   'the timer'", "  clocks  Now(", "    - 109", "    + 109"):
         assert part in text
     assert "inputs before, oldest first:" in text

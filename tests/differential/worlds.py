@@ -18,7 +18,7 @@ from tests.differential.pair import DifferenceError, Make, Pair
 from tests.versions.cores import mixed
 
 OF_A_HUNDRED: Final[Mapping[Profile, int]] = {
-    "default": 46,
+    "default": 38,
     "three": 6,
     "storm": 9,
     "rivals": 8,
@@ -27,10 +27,12 @@ OF_A_HUNDRED: Final[Mapping[Profile, int]] = {
     "quiet": 3,
     "long": 2,
     "mixed versions": 4,
+    "hands": 4,
+    "races": 4,
     "wild clocks": 6,
 }
 """How many seeds of a hundred in a row are worlds of a profile."""
-SELDOM: Final[Mapping[int, Profile]] = {1500: "thousand"}
+SELDOM: Final[Mapping[int, Profile]] = {500: "crowd", 1500: "thousand"}
 """Seeds of three thousand that are worlds of a profile that takes long."""
 
 _TURNS: Final[list[Profile]] = [

@@ -11,7 +11,6 @@ Not here is what changes nothing that anybody could see from outside:
 
 - the request ids of answers are not compared: a driver passes no answer on that was
   abandoned, and there is one request of a kind at a time;
-- a refused try is not forgotten: it cannot land any more;
 - CLOCK_MONOTONIC is left out of a belief: it never shows more than CLOCK_BOOTTIME;
 - a belief without the limit of how far the wall clock may be ahead: its deadline by the
   wall clock, which is no later, ends a term that a pause outlasted;

@@ -27,6 +27,7 @@ from kubernetes_leader_election.core.timing import (
     ElectionSettings,
     Now,
     believe,
+    cut_short,
 )
 from kubernetes_leader_election.testing.simulation.plan import Profile
 from kubernetes_leader_election.values import replace
@@ -117,7 +118,7 @@ class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
     """The leader trusts the clock that stands still in suspend (rule 14)."""
 
 
-@planted("G4 G5", seeds=60, profile="storm")
+@planted("G4 G5", seeds=60, profile="races")
 class AnswerTakenBeforeALookAtTheClock(Election):
     """An answer that comes after L, but before its timer, renews the term (rule 15)."""
 
@@ -134,7 +135,7 @@ class AnswerTakenBeforeALookAtTheClock(Election):
             super()._look_at_the_clock(now, term)
 
 
-@planted("G1", seeds=300)
+@planted("G1 G8", seeds=300)
 class NoLookAtTheWallClock(Election):
     """A paused guest that sees only its wall clock jump goes on (rule 14)."""
 
@@ -176,7 +177,7 @@ class _OwnDuration(Observation):
         return changed
 
 
-@planted("G1 G5", seeds=60)
+@planted("G1 G5 G9", seeds=60)
 class OwnDurationInsteadOfTheHolders(Election):
     """A candidate waits its own D, whatever the record says (rule 1)."""
 
@@ -257,7 +258,7 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-@planted("G8", seeds=60)
+@planted("G5 G8", seeds=60)
 class UnknownOutcomeTakenAsNotDone(Election):
     """A write without an answer counts as never applied (rule 10)."""
 
@@ -633,7 +634,7 @@ class ServerMayAskToWaitForDays(Election):
         return float("inf")
 
 
-@planted("G1 G2", seeds=60)
+@planted("G1 G2 G8", seeds=60)
 class RecordCutShortIsNotMinded(Election):
     """The leader goes by its own D, and rivals by the record (rule 14)."""
 
@@ -645,11 +646,16 @@ class RecordCutShortIsNotMinded(Election):
 class CutRecordCountsFromTheLastLook(Election):
     """To read a record that was cut short again puts the deadline off (rule 14)."""
 
-    def _mind_duration(self, term: Term, lasts: int, *, answered: bool) -> None:
-        term.belief = believe(
-            term=term.number,
-            token=term.token,
-            sent=term.confirmed.sent,
-            settings=self.settings,
-        )
-        super()._mind_duration(term, lasts, answered=answered)
+    def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
+        super()._take_in_term(snapshot, term)
+        lasts = self._cut_to(snapshot)
+        if lasts is not None:
+            whole = believe(
+                term=term.number,
+                token=term.token,
+                sent=term.confirmed.sent,
+                settings=self.settings,
+            )
+            term.belief = cut_short(
+                whole, since=self._now, lasts=lasts, settings=self.settings
+            )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.testing.simulation.checkers import Checks
-from kubernetes_leader_election.testing.simulation.plan import RHO
-from kubernetes_leader_election.testing.simulation.store import LeaseStore
+from kubernetes_leader_election.testing.simulation.store import RHO, LeaseStore
 from kubernetes_leader_election.testing.simulation.witness import Witness
 
 SPAN = 30.0
@@ -26,6 +25,8 @@ class Scene:
                 own_duration=20,
                 renew_deadline=15.0,
                 stop_budget=1.0,
+                renew_interval=5.0,
+                request_timeout=2.0,
             )
             for name in "ab"
         )
@@ -375,7 +376,7 @@ def test_write_on_a_version_that_a_restore_undid_is_not_judged(scene, undone, br
 def _rolled_back(scene, *, shown):
     """Let b take over from a, and a backup bring a's record back, touched."""
     scene.checks.observed(scene.b, 2.0, scene.first)
-    rivals = scene.write(25.0, scene.b, scene.lease("b", 30, scene.first))
+    rivals = scene.take_over(25.0, scene.b, scene.lease("b", 30, scene.first))
     if shown:
         scene.checks.observed(scene.a, 25.0, rivals)
     scene.checks.lost(25.0, scene.a, 1, drains=False)
@@ -398,7 +399,7 @@ def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, 
     """Rule 5: not excused by the restore that brought it back."""
     _rolled_back(scene, shown=shown)
     again = scene.lease("a", 50, scene.store.current)
-    scene.write(26.0 + waits, scene.a, again)
+    scene.take_over(26.0 + waits, scene.a, again)
     assert scene.broken == broken
 
 
@@ -418,6 +419,16 @@ def test_late_creating_write_is_excused_to_who_saw_no_other_leader(scene, shown)
     assert scene.broken == []
 
 
+def _shown_cut(scene, time, lasts, *, again=True, clocks=None):
+    """Edit the duration, and show it to the leader; or let its own write be so."""
+    scene.store.edit(time, {"leaseDurationSeconds": lasts})
+    cut = scene.store.current
+    scene.checks.observed(scene.a, time, cut)
+    now = (time, time) if clocks is None else clocks
+    scene.checks.cut_short(time, scene.a, cut, now, again=again, old=False)
+    return cut
+
+
 @pytest.mark.parametrize(
     ("until", "broken"), [(22.0, ["G2"]), (9.0, [])], ids=["its own D", "the record's"]
 )
@@ -425,26 +436,127 @@ def test_belief_that_outlasts_a_record_that_was_cut_short_breaks_g2(
     scene, until, broken
 ):
     """Rule 14: others take over when the record is over."""
-    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
-    cut = scene.store.current
-    scene.checks.observed(scene.a, 6.0, cut)
-    scene.checks.cut_short(6.0, scene.a, cut, 6.0)
+    cut = _shown_cut(scene, 6.0, 5)
     scene.checks.goes_by_its_record(6.0, scene.a, until)
     assert scene.broken == broken
-    scene.checks.cut_short(8.0, scene.a, cut, 8.0)  # the same again puts nothing off
+    # The same again puts nothing off.
+    scene.checks.cut_short(8.0, scene.a, cut, (8.0, 8.0), again=True, old=False)
     scene.checks.goes_by_its_record(8.0, scene.a, 10.0)
     assert scene.broken == [*broken, "G2"]
 
 
 def test_record_that_was_put_right_is_trusted_as_before(scene):
     """Rule 14: a renewal ends what an edit had cut."""
-    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
-    scene.checks.observed(scene.a, 6.0, scene.store.current)
-    scene.checks.cut_short(6.0, scene.a, scene.store.current, 6.0)
+    _shown_cut(scene, 6.0, 5)
     right = scene.write(6.1, scene.a, scene.lease("a", 7, scene.store.current, 1))
     scene.checks.observed(scene.a, 6.2, right)
     scene.checks.goes_by_its_record(6.2, scene.a, 21.0)
     assert scene.broken == []
+
+
+@pytest.mark.parametrize(
+    ("lasts", "again", "seen_at", "ends"),
+    [
+        (1, True, 6.0, True),
+        (5, True, 6.0, False),
+        (5, False, 1.1, True),
+        (15, False, 1.1, False),
+        (15, False, 12.3, False),
+        (15, False, 12.4, True),
+    ],
+    ids=[
+        "an edit that leaves nothing",
+        "an edit that leaves a while",
+        "a policy under which nobody can lead",
+        "a policy under which one can lead",
+        "just in time after it was sent",
+        "too late after it was sent",
+    ],
+)
+def test_term_ends_by_a_cut_if_nothing_is_left_of_it_and_only_then(
+    scene, lasts, again, seen_at, ends
+):
+    """Rule 14: who loses for less breaks G8, who goes on with nothing breaks G1."""
+    _shown_cut(scene, seen_at, lasts, again=again)
+    scene.checks.lost_because(seen_at, scene.a, "renew_deadline")
+    assert scene.broken == ([] if ends else ["G8"])
+    assert bool(scene.a.disproved) is ends
+    if ends:
+        scene.checks.after_disproof(seen_at, scene.a)
+        assert scene.broken == ["G1"]
+
+
+@pytest.mark.parametrize(("jump", "may"), [(3.7, True), (3.5, False)])
+def test_jump_of_the_wall_clock_may_end_a_term_on_a_cut_record(scene, jump, may):
+    """Rule 14: by more than what the record leaves after L, which is less, too."""
+    scene.a.written.update(dict.fromkeys(scene.a.written, (1.0, 1.0, 0)))
+    clocks = (1.1, 1.1, round((jump + 0.1) * 1e6))
+    _shown_cut(scene, 1.1, 15, again=False, clocks=clocks)
+    assert ("renew_deadline" in scene.a.causes) is may
+
+
+@pytest.mark.parametrize(
+    ("lasts", "again", "until"),
+    [(5, False, 36.0), (15, False, -1.0), (5, True, -1.0)],
+    ids=["nobody can lead", "one can lead", "an edit"],
+)
+def test_who_cannot_lead_stays_out_for_30_seconds(scene, lasts, again, until):
+    """Rule 14: unless another shows that one can lead here."""
+    _shown_cut(scene, 6.0, lasts, again=again)
+    assert max(scene.a.cut_off_until, -1.0) == until
+    scene.store.edit(7.0, {"holderIdentity": "b", "renewTime": "2026-01-01T00:00:09Z"})
+    scene.checks.observed(scene.a, 7.0, scene.store.current)
+    assert max(scene.a.cut_off_until, -1.0) == until, "theirs is cut, too"
+    scene.store.edit(8.0, {"leaseDurationSeconds": 20})
+    scene.checks.observed(scene.a, 8.0, scene.store.current)
+    assert scene.a.cut_off_until < 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "stays"),
+    [
+        ({}, True),
+        ({"asked_to_stop": True}, False),
+        ({"app_alive": False}, False),
+        ({"hindered_at": 9.0}, False),
+        ({"lost_acquire": "2026-01-01T00:00:01.000000Z"}, False),
+        ({"back_at": 5.0}, False),
+        ({"last_stamp": "another"}, False),
+    ],
+)
+def test_acquire_that_comes_out_too_short_keeps_out_who_waits_for_it(
+    scene, changes, stays
+):
+    """Rule 14: not who withdraws it, forgot it, or holds a record of an ended term."""
+    scene.a.open_term = 0
+    for name, value in changes.items():
+        setattr(scene.a, name, value)
+    _shown_cut(scene, 6.0, 5, again=False)
+    assert (scene.a.cut_off_until > 0.0) is stays
+
+
+def test_earlier_try_that_lands_while_a_later_one_leads_begins_no_term(scene):
+    """The term that is led goes on being the one that its renewals belong to."""
+    led = scene.a.term_acquire
+    late = scene.checks.ordered(0.5, scene.a, scene.lease("a", 0), (0.5, 0.5))
+    scene.found.clear()
+    scene.store.delete(5.0)
+    landed = scene.store.put(5.1, late.lease).stored
+    scene.checks.applied(5.1, late, None, landed)
+    assert scene.a.term_acquire == led != landed.key[3]
+
+
+@pytest.mark.parametrize(("lags", "since"), [(True, 3.0), (False, float("inf"))])
+def test_held_record_that_a_lagging_read_shows_frees_nothing_again(scene, lags, since):
+    """Rule 13: the delay after a release counts from when it was first seen."""
+    b = scene.b
+    scene.checks.observed(b, 2.0, scene.first)
+    scene.store.edit(3.0, {"holderIdentity": "", "leaseDurationSeconds": 1})
+    scene.checks.observed(b, 3.0, scene.store.current)
+    assert b.free_since == 3.0
+    scene.store.edit(4.0, {"holderIdentity": "c"})
+    scene.checks.observed(b, 4.0, scene.first if lags else scene.store.current)
+    assert b.free_since == since
 
 
 def test_store_caps_what_is_written():

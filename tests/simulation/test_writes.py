@@ -102,6 +102,7 @@ def test_renewal_in_time_is_fine(desk):
         ("deletion", (0, 999), "G5 orders a write on a Lease whose deletion it saw"),
         ("last_ordered", 96.0, "G9 orders a renewal 1.000000 s before it is due"),
         ("last_ordered", 94.0, "G8 orders a renewal 1.000000 s after it was due"),
+        ("cut_seen", 98.0, "G8 orders a renewal 2.000000 s after it was due"),
         ("lost_at", 99.0, "G5 orders a renewal of a term that is lost"),
         ("last_applied_sent", 84.0, "G5 orders a renewal of a term that ran out"),
     ],
@@ -145,6 +146,7 @@ def test_renewal_that_writes_something_else_is_found(desk, metadata, spec, text)
         ({"asked_to_stop": True}, "G5 seeks a term though it was asked to stop"),
         ({"stays_out_until": 101.0}, "G7 seeks a term though it was asked to stay out"),
         ({"rival_version": 999, "rival_seen_at": 99.0}, "G5 takes an old record of"),
+        ({"cut_off_until": 101.0}, "G9 seeks a term though each of its writes is cut"),
         ({}, "G7 waits for its own record as for another's"),
     ],
 )
@@ -155,6 +157,30 @@ def test_acquire_that_may_not_be_ordered_is_found(desk, changes, text):
     found = desk.order(**ACQUIRE)
     assert len(found) == 1
     assert found[0].startswith(text)
+
+
+@pytest.mark.parametrize(("seen_at", "count"), [(NOW, 0), (float("inf"), 1)])
+def test_renewal_before_its_time_puts_right_an_edit_and_nothing_else(
+    desk, seen_at, count
+):
+    """Rule 14: a record that was cut short by hand is renewed at once."""
+    desk.who.last_ordered, desk.who.cut_seen = 99.5, seen_at
+    desk.who.answered = 99.6
+    assert len(desk.order()) == count
+
+
+@pytest.mark.parametrize(
+    ("back_at", "shown", "count"),
+    [(95.0, False, 0), (89.0, False, 1), (95.0, True, 1)],
+    ids=["undone since", "undone before", "what came back"],
+)
+def test_record_that_was_undone_is_waited_for_as_anothers(desk, back_at, shown, count):
+    """Rule 5: a deletion or a restore makes it forget what it wrote before."""
+    who = desk.who
+    who.written[time(90), time(90)] = (90.0, 90.0)
+    who.hindered_at, who.back_at = 0.0, back_at
+    who.back_to = who.last_key if shown else None
+    assert len(desk.order(**ACQUIRE)) == count
 
 
 @pytest.mark.parametrize(
@@ -174,6 +200,21 @@ def test_take_over_too_early_or_without_a_question_is_found(
     desk.who.heard_at = NOW - silent
     found = desk.order(**ACQUIRE)
     assert all(text.startswith(start) for text, start in zip(found, texts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("waited", "silent", "count"),
+    [(5.2, 7.0, 1), (30.0, 14.0, 0), (30.0, 18.0, 1)],
+    ids=["at its expiry", "after a pause", "silent for too long after a pause"],
+)
+def test_who_pauses_after_an_expiry_asks_by_its_own_duration(
+    desk, waited, silent, count
+):
+    """Rules 14 and 16: what has run out and cannot be taken yet need not be looked at."""
+    desk.see(desk.spec(91, holderIdentity="b", leaseDurationSeconds=5), labels={})
+    desk.who.seen[desk.who.last_key] = NOW - waited
+    desk.who.heard_at = NOW - silent
+    assert len(desk.order(**ACQUIRE)) == count
 
 
 @pytest.mark.parametrize(("waited", "broken"), [(4.9, True), (5.1, False)])
@@ -271,9 +312,9 @@ def test_leader_that_is_shown_a_restore_must_stop():
     first = made.lead(1.0, made.a)
     newer = made.write(2.0, made.a, made.lease("a", 2, first, acquired=1))
     made.checks.observed(made.a, 2.0, newer)
-    made.checks.went_back(made.a, first, first.version)
+    made.checks.went_back(made.a, first, first.version, 2.5)
     assert made.a.disproved == ""
-    made.checks.went_back(made.a, first, newer.version)
+    made.checks.went_back(made.a, first, newer.version, 2.5)
     made.checks.after_disproof(3.0, made.a)
     assert made.broken == ["G1"]
 

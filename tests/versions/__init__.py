@@ -52,6 +52,7 @@ EARLIER: Final = (
                 # server asks to wait, mind a record cut short": rules 5, 8, 9 and 14.
                 "late create",
                 "roll back",
+                "roll back: after an edit",
                 "cap",
                 "shorten",
                 "edit: short",
@@ -59,6 +60,9 @@ EARLIER: Final = (
                 "outage: 408 after commit",
                 "outage: 429 after commit",
                 "outage: come back in days",
+                # "Release in no hot loop while writes fail; poll on in every state where
+                # no watch is permitted": rule 16.
+                "watch denied",
             }
         ),
     ),

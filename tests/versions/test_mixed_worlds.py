@@ -139,6 +139,18 @@ def test_faults_that_break_an_earlier_version_are_left_out():
     assert len(left) > 1
 
 
+def test_nothing_is_left_out_where_no_earlier_version_takes_part():
+    """A soak is given earlier versions for all its worlds, and needs them in some."""
+    plan = next(
+        plan
+        for plan in map(make_plan, range(100))
+        if any(fault.kind == "shorten" for fault in plan.faults)
+    )
+    happened = run_plan(plan, make_election=mixed()).tally.by_fault
+    assert happened == run_plan(plan).tally.by_fault
+    assert "shorten" in LEFT_OUT & happened.keys()
+
+
 def test_world_of_two_versions_asks_for_the_earlier_one():
     """Without it: what is missing, and what to pass."""
     with pytest.raises(ValueError, match=r"run it with make_election=Versions\("):

@@ -165,7 +165,9 @@ class Answers(Sightings):
         self._want_read(self._backoff(self._failures, error))
         self._count_failure()
         # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
-        self._retry_at = self._now.boottime + self._backoff(self._write_failures)
+        pause = self._backoff(self._write_failures)
+        # Rule 14: who cannot lead here stays out, whatever became of that write.
+        self._retry_at = max(self._retry_at, self._now.boottime + pause)
         self._write_at = max(self._write_at, self._retry_at)
         self._write_failures += 1
 
@@ -195,7 +197,8 @@ class Answers(Sightings):
         # Reads that work meanwhile are no reason to write in a hot loop.
         self._write_failures += 1
         delay = self._backoff(self._write_failures, error)
-        self._write_at = self._retry_at = self._now.boottime + delay
+        self._write_at = self._now.boottime + delay
+        self._retry_at = max(self._retry_at, self._write_at)
         if self.state not in WRITE_DECIDES:
             return  # the next try, or the watch, shows what came of it
         if error.status is not None or error.outcome != "not done":

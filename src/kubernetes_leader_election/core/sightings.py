@@ -56,7 +56,7 @@ class Sightings(Life):
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
-        self._observe(snapshot)
+        changed = self._observe(snapshot)
         if proved is None:
             # Rule 11: first proof of loss ends the term at once.
             if snapshot.uid != term.uid:
@@ -84,7 +84,8 @@ class Sightings(Life):
             )
         lasts = self._cut_to(snapshot)
         if lasts is not None:
-            self._mind_duration(term, lasts, answered=news)
+            if changed or news:  # what was like this already is no edit
+                self._mind_duration(term, lasts, answered=news)
         elif news:
             self._told_short = False
 

@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 653e4a02d536.
+A frozen copy of the core, of be69e35d5ff6 with changes not committed.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

@@ -23,7 +23,16 @@ from kubernetes_leader_election.testing.simulation.witness import (
     Witness,
     stamp_of,
 )
-from kubernetes_leader_election.testing.simulation.writes import TOLERANCE, mistakes
+from kubernetes_leader_election.testing.simulation.writes import (
+    LONGEST_ASKED,
+    TOLERANCE,
+    is_plain,
+    mistakes,
+)
+
+MICROSECONDS = 1_000_000
+WALL = 2
+"""Place of the wall clock, in microseconds, in a reading of all clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +264,10 @@ class Checks:
         who.term = who.open_term = term
         who.draining, who.lost_at = False, math.inf
         who.token, who.rival_version = token, 0
-        who.tried.discard(who.term_acquire)
         if token is not None and token in who.known:
-            who.term_uid = who.known[token].uid
+            began = who.known[token]
+            who.term_uid, who.term_acquire = began.uid, began.key[3]
+        who.tried.discard(who.term_acquire)
         who.causes.clear()
         self._check_token(time, who, token)
 
@@ -345,6 +355,9 @@ class Checks:
                 who.rivals += 1
         who.heard_at = monotonic
         who.doubtful = False
+        if stored is None or deleted:
+            who.back_at, who.back_to = monotonic, None
+            who.polite = False  # what it gave back is gone
         if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -367,9 +380,12 @@ class Checks:
         who.shown = version
         key = stored.key
         if key != who.last_key:
-            who.last_key = key
+            who.last_key, mark = key, (stored.restores, version)
             if stored.held:
-                who.free_since = math.inf
+                if mark >= who.newest_mark:
+                    who.free_since = math.inf  # a read that lags shows nothing
+                if who.cut_off_until > 0.0 and self._one_can_lead(who, stored):
+                    who.cut_off_until = -math.inf
                 if stored.holder != who.identity:
                     who.stays_out_until = -math.inf  # another led
             elif who.free_since == math.inf:
@@ -377,10 +393,9 @@ class Checks:
             who.last_seen = stored
             who.since = monotonic
             who.seen.setdefault(key, monotonic)
-            stamp, mark = stamp_of(stored), (stored.restores, stored.version)
             if mark > who.newest_mark:
                 who.newest_mark = mark
-                if stored.held and stamp not in who.stamps:
+                if stored.held and stamp_of(stored) not in who.stamps:
                     who.rivals += 1
 
     def _judge_news(
@@ -391,9 +406,13 @@ class Checks:
             if who.open_term or who.draining:
                 who.disproved = "the Lease is gone"
             return
-        if stored.held and (
-            # A copy of its own record under another uid is nobody else's.
-            stored.holder != who.identity or stored.key[4] not in who.written
+        if (
+            who.written
+            and stored.held
+            and (
+                # A copy of its own record under another uid is nobody else's.
+                stored.holder != who.identity or stored.key[3:5] not in who.written
+            )
         ):
             who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)
@@ -404,9 +423,12 @@ class Checks:
                 if who.open_term:
                     who.disproved = "it was asked to step down"
 
-    def went_back(self, who: Witness, stored: Stored, known: int | None) -> None:
+    def went_back(
+        self, who: Witness, stored: Stored, known: int | None, monotonic: float
+    ) -> None:
         """Note a read that shows an older version than was known when it was ordered."""
         if known is not None and who.shown == known and stored.version < known:
+            who.back_at, who.back_to = monotonic, stored.key
             if who.open_term:
                 who.disproved = "the Lease went back to an earlier version"
 
@@ -425,20 +447,23 @@ class Checks:
         time: float,
         who: Witness,
         lease: Mapping[str, Any],
-        now: tuple[float, float],
+        now: tuple[float, ...],
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
-        boottime, monotonic = now
+        boottime, monotonic = now[:2]
         if who.ours:
-            for guarantee, text in mistakes(
-                time, who, lease, now, restored=self._restores > 0
-            ):
-                self.broken(time, guarantee, who.name, text)
-            who.last_ordered, who.answered = boottime, None
+            if not is_plain(time, who, lease, now):
+                for guarantee, text in mistakes(
+                    time, who, lease, now, restored=self._restores > 0
+                ):
+                    self.broken(time, guarantee, who.name, text)
+            who.last_ordered, who.answered, who.cut_seen = boottime, None, math.inf
             who.heard_at = monotonic
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
         newcomer = seen is None or not seen.held
+        # A label may have been touched since: then the record is older than its version.
+        base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0), seen)
         return Order(
             who,
             lease,
@@ -446,7 +471,7 @@ class Checks:
             monotonic,
             time,
             newcomer,
-            seen,
+            base,
             absent,
             who.rivals,
             who.since,
@@ -481,7 +506,9 @@ class Checks:
             if after.held:
                 self._acquired_versions.append(after.version)
                 self._acquirers.append(who)
-                who.term_acquire = after.key[3]
+                if not (who.open_term or (who.draining and who.work_term)):
+                    # Else it is an earlier try, which lands while a later one leads.
+                    who.term_acquire = after.key[3]
         if not who.ours:
             who.stamps.add(stamp_of(after))
             if before is None and time < self._deletion_until:
@@ -602,22 +629,94 @@ class Checks:
     # A record that is cut short -----------------------------------------------
 
     def cut_short(
-        self, time: float, who: Witness, stored: Stored, boottime: float
+        self,
+        time: float,
+        who: Witness,
+        stored: Stored,
+        now: tuple[float, ...],
+        *,
+        again: bool,
+        old: bool,
     ) -> None:
-        """Note that a process is shown its own record, good for less than it wrote."""
+        """
+        Note that a process is shown its own record, good for less than it wrote.
+
+        ``again``: it was shown that record before, so somebody edited it since; else
+        the write itself came out so. ``old``: another record stands there by now.
+        """
         if stored.key[3] != who.term_acquire or stamp_of(stored) not in who.stamps:
             return
-        if time < self._restored_at + self._span:
-            who.cut_until = math.inf
-            return
         lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
-        if lasts < who.own_duration:
-            good_for = (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
-            limit, stamp = boottime + max(0.0, good_for), stamp_of(stored)
-            # Each renewal begins anew; to see the same again puts nothing off.
-            anew = stamp != who.cut_stamp
-            who.cut_stamp = stamp
-            who.cut_until = limit if anew else min(who.cut_until, limit)
+        if lasts >= who.own_duration:
+            return
+        good_for = self._good_for(who, lasts)
+        sent = now if again else who.written.get(stored.key[3:5], now)
+        self._may_end(who, stored, good_for, lasts, sent, now, again=again)
+        if old or time < self._restored_at + self._span:
+            who.cut_until = math.inf  # whatever stands there now is seen soon
+            return
+        limit, stamp = max(now[0], sent[0] + good_for), stamp_of(stored)
+        # Each renewal begins anew; to see the same again puts nothing off.
+        anew = stamp != who.cut_stamp
+        who.cut_stamp = stamp
+        who.cut_until = limit if anew else min(who.cut_until, limit)
+
+    def _good_for(self, who: Witness, lasts: float) -> float:
+        """Return the largest L that G2 allows under a record that lasts so long."""
+        return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+
+    def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
+        """Tell whether a process can renew in time under a record like this one."""
+        lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
+        needed = who.renew_interval + who.request_timeout
+        return lasts >= who.own_duration or self._good_for(who, lasts) >= needed
+
+    def _tries(self, who: Witness, stored: Stored, monotonic: float) -> bool:
+        """Tell whether a record is what a process waits for: its last acquire."""
+        return (
+            stored.key[4] == who.last_stamp
+            and stored.key[3] != who.lost_acquire
+            and not who.forgot(stored.key)
+            # Nor was it asked to withdraw, or to stay out.
+            and not who.asked_to_stop
+            and who.app_alive
+            and monotonic >= who.hindered_at
+        )
+
+    def _may_end(
+        self,
+        who: Witness,
+        stored: Stored,
+        good_for: float,
+        lasts: int,
+        sent: tuple[float, ...],
+        now: tuple[float, ...],
+        *,
+        again: bool,
+    ) -> None:
+        """Judge whether a term ends, and no other begins, because of a cut (rule 14)."""
+        capped = not again and not self._one_can_lead(who, stored)
+        held = who.open_term or (who.draining and who.work_term)
+        if capped and (held or self._tries(who, stored, now[1])):
+            pause = max(LONGEST_ASKED, float(who.own_duration))
+            who.cut_off_until = now[0] + pause
+            who.hindered_at = max(who.hindered_at, now[1] + pause)
+        elif again and who.cut_seen == math.inf:
+            who.cut_seen = now[0]
+        passed = [b - a for a, b in zip(sent, now, strict=True)]
+        if len(passed) > WALL:
+            passed[WALL] /= MICROSECONDS
+            jumped = passed[WALL] - passed[0] > lasts - good_for - TOLERANCE
+        else:
+            jumped = False
+        if capped or jumped or max(passed) >= good_for - TOLERANCE:
+            who.causes.add("renew_deadline")
+            if not held or stored.version != who.newest:
+                return
+            if max(passed) > good_for + TOLERANCE:
+                who.disproved = f"its record, cut to {lasts} s, is over"
+            elif capped:
+                who.disproved = f"each of its writes is cut to {lasts} s"
 
     def goes_by_its_record(self, time: float, who: Witness, boottime: float) -> None:
         """

@@ -439,8 +439,8 @@ def ambush(world: World, fault: Fault, node: Node) -> bool:
     kind, _, what = fault.detail.partition(": ")
 
     def spring() -> None:
-        if what == "freeze":
-            _freeze_sender(world, node)
+        if what in ("freeze", "answer"):
+            _freeze_late(world, node, sent=what == "answer")
         else:
             world.after(0.0, AMBUSHES[what], (world, fault, node))
 
@@ -448,8 +448,12 @@ def ambush(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def _freeze_sender(world: World, node: Node) -> None:
-    """Freeze a node with a write in its hands, until just after L."""
+def _freeze_late(world: World, node: Node, *, sent: bool) -> None:
+    """
+    Freeze a node until just after L, with a write in its hands.
+
+    ``sent``: it is under way already, and its answer is looked at before the timer.
+    """
     process = _one(node)
     if process is None or node.frozen:
         return
@@ -457,7 +461,10 @@ def _freeze_sender(world: World, node: Node) -> None:
     now = node.clocks.boottime(world.time)
     left = witness.last_applied_sent + witness.renew_deadline - now
     length = left + 0.5 * max(0.0, settings.request_timeout - left)
-    node.send_lag = 1e-3
+    if sent:
+        node.answers_first = True
+    else:
+        node.send_lag = 1e-3
     world.after(0.0, _freeze_now, node)
     world.after(length / node.clocks.rate, _thaw, (node, 0.0))
     world.after(length / node.clocks.rate, _no_lag, node)

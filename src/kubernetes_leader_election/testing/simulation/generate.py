@@ -238,7 +238,7 @@ AMBUSHED: Final = (
     "renew: recreate",
     "renew: undone label",
     "late: freeze",
-    "late: freeze",
+    "renew: answer",
     "release: delete",
     "release: edit",
     "release: fail",

@@ -40,6 +40,8 @@ class Node:
         self.lateness = plan.lateness
         self.stop_share = plan.stop_share
         self.asks = plan.asks
+        self.answers_first = False
+        """At its next thaw answers are looked at before the timer (rule 15)."""
         self.ambush: tuple[str, Callable[[], None]] | None = None
         """What happens at the instant of its next write of a kind."""
         self.stops_acquire = False

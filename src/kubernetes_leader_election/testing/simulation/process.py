@@ -59,6 +59,7 @@ class Process(Wire):
             renew_deadline=settings.renew_deadline,
             stop_budget=settings.stop_budget,
             renew_interval=settings.renew_interval,
+            request_timeout=settings.request_timeout,
             lateness=node.lateness,
         )
         super().__init__(world, node, name, witness)
@@ -161,6 +162,13 @@ class Process(Wire):
         if belief is not None:
             deadline, checks = belief.boottime_deadline, self.world.checks
             checks.goes_by_its_record(self.world.time, self.witness, deadline)
+
+    def ran_out(self) -> bool:
+        """Tell whether its term is over: then the answer to a write is not looked at."""
+        if self.believing:
+            return False
+        belief, time = self.core.term_deadline, self.world.time
+        return belief is not None and not belief.holds(self.node.clocks.read(time))
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""
@@ -369,10 +377,17 @@ class Process(Wire):
                 action(argument)
         inbox = [item for item in inbox if item[0] != self._send_now]
         self._watch_belief()
-        self.tick()
+        belief, now = self.belief, self.node.clocks.read(world.time)
+        if belief is not None and now.boottime > belief.boottime_deadline:
+            self.witness.ran_out = self.witness.open_term
+        answers_first, self.node.answers_first = self.node.answers_first, False
+        if not answers_first:
+            self.tick()
         for action, argument in inbox:
             if self.alive:
                 action(argument)
+        if answers_first and self.alive:
+            self.tick()
 
     def _budget_over(self, term: int) -> None:
         if self.witness.work_term == term:
@@ -494,7 +509,7 @@ class Process(Wire):
             self.asked_to_stop = self.starts_again = False
             witness = self.witness
             witness.asked_to_stop = witness.draining = witness.polite = False
-            witness.stays_out_until = -NEVER
+            witness.stays_out_until = witness.cut_off_until = -NEVER
             self._hindered()
             self.say(m.StartAsked())
         elif self.asked_to_stop:

@@ -7,7 +7,6 @@ the client of the API do in a real process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from kubernetes_leader_election.testing.simulation.network import (
 )
 from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
 from kubernetes_leader_election.testing.simulation.witness import Witness
+from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -97,6 +97,10 @@ class Wire:
         """Give the core one input and carry out all that comes of it."""
         raise NotImplementedError
 
+    def ran_out(self) -> bool:
+        """Tell whether a term is over by the clock, which is looked at first (rule 15)."""
+        return False
+
     def stop_now(self, _: object) -> None:
         """Ask to stop, at the instant at which an acquire was ordered."""
         raise NotImplementedError
@@ -125,7 +129,8 @@ class Wire:
 
     def _get(self, request: m.GetLease) -> None:
         number = request.request_id
-        self._check_alone("GetLease", number)
+        if self.open:
+            self._check_alone("GetLease", number)
         self.open[number] = "GetLease"
         self.witness.heard_at = self.now[1]
         self.asked_at = self.world.time
@@ -140,13 +145,14 @@ class Wire:
         world = self.world
         number = request.request_id
         kind = type(request).__name__
-        self._check_alone("LeasePUT", number)
-        if "GetLease" in self.open.values():
-            self.witness.heard_at = self.now[1]  # it is asking
+        if self.open:
+            self._check_alone("LeasePUT", number)
+            if "GetLease" in self.open.values():
+                self.witness.heard_at = self.now[1]  # it is asking
         self.open[number] = "LeasePUT"
         self._count_order()
         self.writes += 1
-        clocks = self.now[:2]
+        clocks = self.now
         if request.lease["spec"].get("acquireTime") != self.witness.term_acquire:
             self.acquire_time = request.lease["spec"].get("acquireTime")
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
@@ -232,8 +238,11 @@ class Wire:
         witness = self.witness
         if stored is not None:
             if ticket.lease is None:
-                self.world.checks.went_back(witness, stored, ticket.known)
-            self._observe(stored)
+                self.world.checks.went_back(
+                    witness, stored, ticket.known, self.now_monotonic()
+                )
+            if ticket.lease is None or not self.ran_out():
+                self._observe(stored)
             if ticket.lease is None:
                 return m.LeaseFetched(request_id=number, lease=stored.lease)
             witness.answered = self.node.clocks.boottime(self.world.time)
@@ -242,6 +251,8 @@ class Wire:
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()
+        if answer in _RETRY_AFTER:
+            self._asked_to_wait(answer)
         if status == 409 or (status == 422 and "must be specified" in reason):
             witness.doubtful = True
             return m.WriteConflict(request_id=number, message=reason)
@@ -251,29 +262,43 @@ class Wire:
             witness.doubtful = True
         return m.OutcomeUnknown(request_id=number, error=_error(answer))
 
+    def now_monotonic(self) -> float:
+        """Return its CLOCK_MONOTONIC."""
+        return self.node.clocks.read(self.world.time).monotonic
+
     def _hindered(self) -> None:
         """Note that something keeps the process from what it would do else."""
-        now = self.node.clocks.read(self.world.time)
+        clocks, time = self.node.clocks, self.world.time
+        now = clocks.last if clocks.last_at == time else clocks.read(time)
         witness = self.witness
-        witness.ready_at = now.boottime
-        witness.hindered_at = max(witness.hindered_at, now.monotonic)
+        witness.ready_at = now[0]
+        if now[1] > witness.hindered_at:
+            witness.hindered_at = now[1]
 
-    def _observe(self, stored: Stored | None) -> None:
-        world = self.world
-        monotonic = self.node.clocks.read(world.time)[1]
-        world.checks.observed(self.witness, monotonic, stored)
-        if stored is not None and stored.duration != self.witness.own_duration:
-            self._note_duration(stored)
+    def _asked_to_wait(self, answer: Answer) -> None:
+        """Note that a server asked for a pause, which is honoured up to a limit."""
+        longest = max(LONGEST_ASKED, float(self.witness.own_duration))
+        asked = min(_RETRY_AFTER[answer], longest)
+        until = self.now_monotonic() + asked
+        self.witness.hindered_at = max(self.witness.hindered_at, until)
 
-    def _note_duration(self, stored: Stored) -> None:
-        """Note that a process sees how its own record, as it stands, was cut short."""
-        world, who = self.world, self.witness
-        current = world.network.store.current
-        if current is None or current.key != stored.key:
-            who.cut_until = math.inf  # it is old: whatever stands now is seen soon
+    def _observe(self, stored: Stored | None, *, deleted: bool = False) -> None:
+        world, witness, clocks = self.world, self.witness, self.node.clocks
+        time = world.time
+        now = clocks.last if clocks.last_at == time else clocks.read(time)
+        before = witness.last_key
+        world.checks.observed(witness, now[1], stored, deleted=deleted)
+        if stored is None or deleted or stored.holder != witness.identity:
             return
-        boottime = self.node.clocks.read(world.time)[0]
-        world.checks.cut_short(world.time, who, stored, boottime)
+        times = stored.key[3:5]
+        again = times == witness.proved
+        if times in witness.written and times[1] > witness.proved[1]:
+            witness.proved = times  # a read that lags shows older ones
+        if stored.duration == witness.own_duration or before == stored.key:
+            return
+        current = world.network.store.current
+        old = current is None or current.key != stored.key
+        world.checks.cut_short(world.time, witness, stored, now, again=again, old=old)
 
     def _abandon(self, request: m.AbandonRequest) -> None:
         number = request.request_id
@@ -328,14 +353,7 @@ class Wire:
             return
         world = self.world
         _, _, kind, stored = change
-        world.checks.observed(
-            self.witness,
-            self.node.clocks.read(world.time)[1],
-            stored,
-            deleted=kind == "DELETED",
-        )
-        if kind != "DELETED" and stored.duration != self.witness.own_duration:
-            self._note_duration(stored)
+        self._observe(stored, deleted=kind == "DELETED")
         if world.recorder is not None:
             text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"
             world.recorder.event(world.time, self.name, text)
@@ -378,7 +396,11 @@ class Wire:
         if answer is FORBIDDEN:
             # For all it can know it may not watch, and polls for a while (rule 16).
             self.world.polls = True
-        error = _error(answer) if answer is not None else None
+        error = None
+        if answer is not None:
+            error = _error(answer)
+            if answer in _RETRY_AFTER:
+                self._asked_to_wait(answer)
         self.say(m.WatchEnded(request_id=watch.number, error=error))
 
     def drop_watch(self) -> None:

@@ -27,9 +27,13 @@ class Witness:
         "answered",
         "app_alive",
         "asked_to_stop",
+        "back_at",
+        "back_to",
         "belief_since",
         "causes",
         "clocks_excused",
+        "cut_off_until",
+        "cut_seen",
         "cut_stamp",
         "cut_until",
         "deletion",
@@ -62,10 +66,12 @@ class Witness:
         "ours",
         "own_duration",
         "polite",
+        "proved",
         "ran_out",
         "ready_at",
         "renew_deadline",
         "renew_interval",
+        "request_timeout",
         "rival_seen_at",
         "rival_version",
         "rivals",
@@ -97,6 +103,7 @@ class Witness:
         renew_deadline: float,
         stop_budget: float = 0.0,
         renew_interval: float = 0.0,
+        request_timeout: float = 0.0,
         lateness: float = 0.0,
         ours: bool = True,
         keeps_rules: bool = True,
@@ -111,7 +118,14 @@ class Witness:
         self.cut_stamp: tuple[object, ...] = ()
         self.cut_until = math.inf
         """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
+        self.cut_seen = math.inf
+        """CLOCK_BOOTTIME when it saw that a record it knew was cut short by an edit."""
+        self.cut_off_until = -math.inf
+        """CLOCK_BOOTTIME until which it seeks no term: each of its writes is cut."""
+        self.proved: tuple[Any, Any] = ("", "")
+        """Acquire and renew time of the newest write of its own that it was shown."""
         self.renew_interval = renew_interval
+        self.request_timeout = request_timeout
         self.lateness = lateness
         # What it was shown.
         self.known: dict[int, Stored] = {}
@@ -143,6 +157,13 @@ class Witness:
         self.rival_version = 0
         """Newest version that another held since its last term, and when it saw it."""
         self.rival_seen_at = -math.inf
+        self.back_at = -math.inf
+        """
+        CLOCK_MONOTONIC when it was shown last that writes were undone, by a deletion or
+        a restore: it forgets those that it ordered before (rule 5).
+        """
+        self.back_to: Key | None = None
+        """What such a read showed: this alone it knows again."""
         self.disproved = ""
         """What proves the loss of its term, and was shown to it just now."""
         self.doubtful = False
@@ -154,8 +175,8 @@ class Witness:
         """When that was really; nothing is known where it is infinite."""
         self.last_ordered = -math.inf
         self.last_stamp = ""
-        self.written: set[object] = set()
-        """All renew times that it stamped, applied or not."""
+        self.written: dict[object, tuple[float, ...]] = {}
+        """Acquire and renew times of all its writes, and the clocks at each order."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: set[object] = set()
@@ -195,12 +216,21 @@ class Witness:
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
 
+    def forgot(self, key: Key) -> bool:
+        """Tell whether a record of its own was undone, as far as it can know."""
+        ordered = self.written.get(key[3:5], ())[1:2]
+        return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
+
     def wrote(self, stored: Stored) -> bool:
         """Tell whether it wrote a record, as far as it can know itself."""
         if stamp_of(stored) in self.stamps:
             return True
         # What it creates has a uid that it does not know before it sees it.
-        return stored.uid == self.term_uid and stored.key[4] in self.written
+        return (
+            stored.uid == self.term_uid
+            and stored.holder == self.identity
+            and stored.key[3:5] in self.written
+        )
 
     def duration_of(self, stored: Stored) -> int:
         """Give the seconds a held record is good for, to this process."""

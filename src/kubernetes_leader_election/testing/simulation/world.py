@@ -72,8 +72,9 @@ class Versions:
         earlier: each makes a core of an earlier version, which understands the
             messages of this one and answers with such.
         this: makes the core of this version.
-        left_out: names of faults that do not happen in such worlds, since they break an
-            earlier version: what was mended since cannot be mended there.
+        left_out: names of faults that do not happen in worlds in which an earlier
+            version takes part, since they break it: what was mended since cannot be
+            mended there.
 
     """
 
@@ -274,8 +275,10 @@ class World:
 
     def _inject(self, fault: Fault) -> None:
         make = self.make_election
-        if not isinstance(make, Versions) or fault.name not in make.left_out:
-            inject(self, fault)
+        if isinstance(make, Versions) and fault.name in make.left_out:
+            if any(any(node.versions) for node in self.plan.nodes):
+                return  # an earlier version takes part, which this would break
+        inject(self, fault)
 
     def count(self, fault: Fault) -> None:
         """Count a fault that met something."""

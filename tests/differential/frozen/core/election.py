@@ -245,7 +245,8 @@ class Election(Answers):
         self._doubt = False
         self._count_failure()
         # Reads that work meanwhile are no reason to fail in a hot loop.
-        self._retry_at = self._now.boottime + self._backoff(self._write_failures)
+        pause = self._backoff(self._write_failures)
+        self._retry_at = max(self._retry_at, self._now.boottime + pause)
         self._write_failures += 1
         self._watch_at = NEVER
         self._want_read(self._backoff(self._failures))

@@ -40,8 +40,10 @@ class Try(Value, kw_only=False):
         afterwards is a restore, or the creation of a Lease that was deleted
         meanwhile, and others may believe then (rule 5).
         """
-        return not self.stamp.is_on(snapshot.record) and self.is_older_than(
-            snapshot.resource_version, snapshot.version
+        # A copy under another uid is none of ours: what we wrote is deleted.
+        another = self.uid not in (None, snapshot.uid)
+        return (another or not self.stamp.is_on(snapshot.record)) and (
+            self.is_older_than(snapshot.resource_version, snapshot.version)
         )
 
     def is_older_than(self, resource_version: str, version: int | None) -> bool:
