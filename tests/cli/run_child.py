@@ -14,11 +14,11 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import argparse  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
+import argparse
+import os
+import sys
+import threading
+import time
 
 
 def main() -> int:
