@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of be69e35d5ff6 with changes not committed.
+A frozen copy of the core, of 0f06c6d5e379.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """
