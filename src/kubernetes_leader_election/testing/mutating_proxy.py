@@ -16,6 +16,7 @@ import random
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from kubernetes_leader_election.errors import ConfigurationError, ProtocolMisuseError
@@ -308,6 +310,30 @@ def _raw(given: Given) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + given.body
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Connect as aiohttp does, and know each connection until it is closed."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._made: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
+
+    async def _create_connection(self, *args: Any, **options: Any) -> ResponseHandler:
+        protocol = await super()._create_connection(*args, **options)
+        if protocol.transport is not None:
+            self._made.add(protocol.transport)
+        return protocol
+
+    def abort_all(self) -> None:
+        """
+        Abort each connection that is still open; when the session is closed.
+
+        A session knows those of its requests alone: one whose request was given up
+        at the moment it was made could outlive the loop (seen once, under load).
+        """
+        for transport in list(self._made):
+            transport.abort()  # type: ignore[attr-defined]
+
+
 class MutatingProxy:
     """
     Stand between electors and an API server, and mutate what passes.
@@ -365,6 +391,7 @@ class MutatingProxy:
         self._log: list[Mutated] = []
         self._lanes: dict[str, MutatingLane] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._connector: _Connector
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -537,6 +564,7 @@ class MutatingProxy:
                 await lane.close()
         finally:
             await self._session.close()
+            self._connector.abort_all()
             await settle()
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -544,8 +572,9 @@ class MutatingProxy:
         context: ssl.SSLContext | bool = True
         if self._ca is not None:
             context = ssl.create_default_context(cadata=self._ca)
+        self._connector = _Connector(limit=0, force_close=True, ssl=context)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, ssl=context),
+            connector=self._connector,
             auto_decompress=False,
             headers=own,
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type"),
