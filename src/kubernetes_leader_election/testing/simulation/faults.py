@@ -7,6 +7,7 @@ Whatever lasts is undone after ``fault.length``, or when the world heals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -438,9 +439,9 @@ def ambush(world: World, fault: Fault, node: Node) -> bool:
     """Let something happen at the very instant of a node's next write of a kind."""
     kind, _, what = fault.detail.partition(": ")
 
-    def spring() -> None:
+    def spring(writer: Process) -> None:
         if what in ("freeze", "answer"):
-            _freeze_late(world, node, sent=what == "answer")
+            _freeze_late(world, writer, sent=what == "answer")
         else:
             world.after(0.0, AMBUSHES[what], (world, fault, node))
 
@@ -448,16 +449,15 @@ def ambush(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def _freeze_late(world: World, node: Node, *, sent: bool) -> None:
+def _freeze_late(world: World, writer: Process, *, sent: bool) -> None:
     """
-    Freeze a node until just after L, with a write in its hands.
+    Freeze the node of a process until just after L, with a write in its hands.
 
     ``sent``: it is under way already, and its answer is looked at before the timer.
     """
-    process = _one(node)
-    if process is None or node.frozen:
-        return
-    witness, settings = process.witness, process.settings
+    node, witness, settings = writer.node, writer.witness, writer.settings
+    if node.frozen or witness.last_applied_sent == -math.inf:
+        return  # it never had a term whose end could be waited for
     now = node.clocks.boottime(world.time)
     left = witness.last_applied_sent + witness.renew_deadline - now
     length = left + 0.5 * max(0.0, settings.request_timeout - left)
