@@ -21,7 +21,6 @@ from kubernetes_leader_election.testing.simulation.witness import (
     ASSUMED_DURATION,
     Order,
     Witness,
-    stamp_of,
 )
 from kubernetes_leader_election.testing.simulation.writes import (
     LONGEST_ASKED,
@@ -303,7 +302,7 @@ class Checks:
         """
         if who.loss_excused or time < self._restored_at + self._span:
             return
-        if stored is None or stamp_of(stored) not in who.stamps:
+        if stored is None or stored.stamp not in who.stamps:
             return
         if stored.key[3] == who.term_acquire:
             text = f"lost term {who.term}, though the Lease is its own as it wrote it"
@@ -350,8 +349,8 @@ class Checks:
     ) -> None:
         """Note that a process was shown a Lease, its deletion, or None: there is none."""
         if deleted and stored is not None:
-            if (stored.restores, stored.version) > who.newest_mark:
-                who.newest_mark = (stored.restores, stored.version)
+            if stored.mark > who.newest_mark:
+                who.newest_mark = stored.mark
                 who.rivals += 1
         who.heard_at = monotonic
         who.doubtful = False
@@ -365,22 +364,24 @@ class Checks:
         version = stored.version
         if version > who.newest:
             who.newest = version
-            self._judge_news(who, stored, monotonic, deleted=deleted)
+            if who.written or who.open_term or who.draining:
+                self._judge_news(who, stored, monotonic, deleted=deleted)
         if deleted:
             if who.absent_since is None:
                 who.absent_since = monotonic
-            who.deletion = (stored.restores, version)
+            who.deletion = stored.mark
             return
         if who.known.setdefault(version, stored) is not stored:
             who.ambiguous.add(version)
             who.known[version] = stored
-        if (stored.restores, version) < who.deletion:
+        mark = stored.mark
+        if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
         who.shown = version
         key = stored.key
         if key != who.last_key:
-            who.last_key, mark = key, (stored.restores, version)
+            who.last_key = key
             if stored.held:
                 if mark >= who.newest_mark:
                     who.free_since = math.inf  # a read that lags shows nothing
@@ -395,7 +396,7 @@ class Checks:
             who.seen.setdefault(key, monotonic)
             if mark > who.newest_mark:
                 who.newest_mark = mark
-                if stored.held and stamp_of(stored) not in who.stamps:
+                if stored.held and stored.stamp not in who.stamps:
                     who.rivals += 1
 
     def _judge_news(
@@ -510,18 +511,18 @@ class Checks:
                     # Else it is an earlier try, which lands while a later one leads.
                     who.term_acquire = after.key[3]
         if not who.ours:
-            who.stamps.add(stamp_of(after))
+            who.stamps.add(after.stamp)
             if before is None and time < self._deletion_until:
                 self.excuse(time)  # client-go, too, creates a deleted Lease at once
             if before is not None and before.held and not who.keeps_rules:
-                if stamp_of(before) not in who.stamps:
+                if before.stamp not in who.stamps:
                     self.excuse(time)  # it compares wall clocks: as good as an editor
             return
         if before is None:
             self._creates(time, order, after)
         else:
             self._replaces(time, order, before, after)
-        stamp = stamp_of(after)
+        stamp = after.stamp
         who.stamps.add(stamp)
         lawful = not self._is_of_another_past(order.base)
         who.stamp_rivals[stamp] = order.rivals if lawful else math.inf
@@ -549,7 +550,7 @@ class Checks:
                 # It cannot know what came and went between its reads: a Lease, or a
                 # holder for longer.
                 self.excuse(time)
-        if seen is None or stamp_of(seen) in who.stamps:
+        if seen is None or seen.stamp in who.stamps:
             return
         needed = who.duration_of(seen)
         if order.absent_for < needed - TOLERANCE:
@@ -579,7 +580,7 @@ class Checks:
             self.excuse(time)
             return
         if not after.held:
-            if stamp_of(before) not in who.stamps:
+            if before.stamp not in who.stamps:
                 self.broken(
                     time, "G5", who.name, f"releases what {before.holder} holds"
                 )
@@ -590,7 +591,7 @@ class Checks:
         self._check_taken_back(time, order, before)
         if (
             not before.held
-            or stamp_of(before) in who.stamps
+            or before.stamp in who.stamps
             or time < self._restored_at + self._span
         ):
             return
@@ -613,7 +614,7 @@ class Checks:
         It came back by a restore, or landed after a deletion: they may believe.
         """
         who = order.witness
-        known = who.stamp_rivals.get(stamp_of(before), math.inf)
+        known = who.stamp_rivals.get(before.stamp, math.inf)
         if not before.held or known >= order.rivals:
             return
         base = order.base
@@ -644,7 +645,7 @@ class Checks:
         ``again``: it was shown that record before, so somebody edited it since; else
         the write itself came out so. ``old``: another record stands there by now.
         """
-        if stored.key[3] != who.term_acquire or stamp_of(stored) not in who.stamps:
+        if stored.key[3] != who.term_acquire or stored.stamp not in who.stamps:
             return
         lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
         if lasts >= who.own_duration:
@@ -655,7 +656,7 @@ class Checks:
         if old or time < self._restored_at + self._span:
             who.cut_until = math.inf  # whatever stands there now is seen soon
             return
-        limit, stamp = max(now[0], sent[0] + good_for), stamp_of(stored)
+        limit, stamp = max(now[0], sent[0] + good_for), stored.stamp
         # Each renewal begins anew; to see the same again puts nothing off.
         anew = stamp != who.cut_stamp
         who.cut_stamp = stamp
