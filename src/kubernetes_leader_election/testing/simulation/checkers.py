@@ -420,9 +420,17 @@ class Checks:
         if who.open_term or who.draining:
             if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
-            elif stored.asked is not None and stored.asked == who.term_acquire:
-                if who.open_term:
-                    who.disproved = "it was asked to step down"
+                return
+            acquire = stored.key[3]
+            if acquire in who.tried:
+                # An earlier try was seen to have landed and began this term, while this
+                # one was under way: it lands on that, and the term goes on by its times.
+                # It was ordered before the term, in which none may be (G4), and what
+                # another wrote between the two would have been on a version of its own.
+                who.term_acquire = acquire
+                who.tried.discard(acquire)
+            if stored.asked is not None and stored.asked == acquire and who.open_term:
+                who.disproved = "it was asked to step down"
 
     def went_back(
         self, who: Witness, stored: Stored, known: int | None, monotonic: float
