@@ -35,14 +35,18 @@ from kubernetes_leader_election.testing.simulation.plan import Profile, Tally
 from kubernetes_leader_election.testing.simulation.world import run_plan
 
 PACKAGE = Path(kubernetes_leader_election.__file__).parent
-PARTS = {
-    "the core": "core/",
-    "the checkers": "testing/simulation/checkers.py",
-    "probes of progress": "testing/simulation/liveness.py",
-    "the Lease store": "testing/simulation/store.py",
-    "the network": "testing/simulation/network.py",
-    "processes and clocks": "testing/simulation/",
-    "values and errors": "",
+SIMULATION = "testing/simulation/"
+PARTS: dict[str, tuple[str, ...]] = {
+    "the core": ("core/",),
+    "the checkers": tuple(
+        f"{SIMULATION}{name}"
+        for name in ("assumptions", "checkers", "term_", "shown_", "writes", "witness")
+    ),
+    "probes of progress": (f"{SIMULATION}liveness",),
+    "the Lease store": (f"{SIMULATION}store",),
+    "the network": (f"{SIMULATION}network.",),
+    "processes and clocks": (SIMULATION,),
+    "values and errors": ("",),
 }
 """What a function belongs to: the first that its path begins with."""
 

@@ -22,7 +22,8 @@ from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.orders import PendingRead, PendingWrite
 from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.testing.simulation.checkers import Checks, Violation
+from kubernetes_leader_election.testing.simulation.assumptions import Violation
+from kubernetes_leader_election.testing.simulation.checkers import Checks
 from kubernetes_leader_election.testing.simulation.faults import inject
 from kubernetes_leader_election.testing.simulation.liveness import Liveness
 from kubernetes_leader_election.testing.simulation.network import Network
