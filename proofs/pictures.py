@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from kubernetes_leader_election.core.states import diagram
-from kubernetes_leader_election.testing.simulation.generate import settings_for
+from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
 from kubernetes_leader_election.testing.simulation.timeline import (
     seed_svg,

@@ -86,6 +86,81 @@ def test_rule_13_named_successor_goes_first():
     assert hand.state is State.ACQUIRING
 
 
+def release_in_vain(hand):
+    """End the work of a leader, and let its release be given up unanswered."""
+    hand.say(m.EndAsked(term=hand.term))
+    hand.work_ends()
+    assert not hand.write.lease["spec"]["holderIdentity"]
+    hand.wait(3 * T)
+    return hand
+
+
+def seeks(hand):
+    """Tell whether it ordered to acquire since its last term, answered or not."""
+    ordered = [r for r in hand.out if isinstance(r, m.UpdateLease)]
+    return bool(ordered and ordered[-1].lease["spec"]["holderIdentity"])
+
+
+NAMED_C = {"annotations": {SUCCESSOR: "c"}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "waits"),
+    [
+        pytest.param(None, 0.025, id="nobody is named"),
+        pytest.param(NAMED_C, 5.025, id="a successor is named"),
+    ],
+)
+def test_rule_13_delay_begins_when_a_release_that_was_given_up_is_seen(metadata, waits):
+    """Rule 13, G7: "counts from when the Lease is seen free"."""
+    hand = release_in_vain(Hand().lead())
+    assert hand.state is State.CONTENDING
+    hand.wait(0.02)  # of the 25 ms on its own record, which nobody else may take
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1, metadata=metadata)
+    hand.fetched()
+    hand.wait(waits - 0.0001)
+    assert not seeks(hand)
+    hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+@pytest.mark.parametrize(
+    ("metadata", "waits"),
+    [
+        pytest.param(None, 0.0, id="nobody is named"),
+        pytest.param(NAMED_C, 5.0, id="a successor is named"),
+    ],
+)
+def test_rule_13_release_ends_the_longer_delay_after_an_expiry(metadata, waits):
+    """Rule 13, G7: "counts from when the Lease is seen free"."""
+    hand = candidate()
+    keep_watching(hand, D - 1)
+    hand.draws = [0.999]
+    hand.wait(1)
+    assert hand.state is State.CONTENDING
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1, metadata=metadata)
+    hand.bring_all()
+    hand.wait(max(0.0, waits - 0.0001))
+    assert seeks(hand) is (waits == 0.0)
+    hand.wait(0.0002)
+    assert hand.state is State.ACQUIRING
+
+
+def test_rule_13_who_saw_another_lead_since_is_as_fast_as_all_others():
+    """Rule 13, G7: it has not "just ended its own work" any more."""
+    hand = Hand().lead()
+    hand.say(m.EndAsked(term=hand.term))
+    hand.work_ends()
+    hand.rival_holds()
+    hand.bring_all()
+    hand.written()  # which meets a conflict
+    hand.fetched()
+    assert hand.state is State.WAITING
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.bring_all()
+    assert hand.state is State.ACQUIRING
+
+
 def test_rule_13_delay_is_cancelled_when_the_watch_shows_a_winner():
     """Rule 13, fault 44: "The delay is cancelled when the watch shows a winner"."""
     hand = candidate(hand=Hand(draws=[0.999]))

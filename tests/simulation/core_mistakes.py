@@ -39,7 +39,7 @@ from typing import Final
 
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.testing.simulation.checkers import Violation
+from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Profile
 from kubernetes_leader_election.testing.simulation.world import run_plan

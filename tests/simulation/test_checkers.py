@@ -546,6 +546,33 @@ def test_earlier_try_that_lands_while_a_later_one_leads_begins_no_term(scene):
     assert scene.a.term_acquire == led != landed.key[3]
 
 
+@pytest.mark.parametrize(
+    ("shown", "broken"),
+    [
+        pytest.param(True, [], id="the later try is shown"),
+        pytest.param(False, ["G4", "G5"], id="nothing shows it"),
+    ],
+)
+def test_later_try_that_lands_in_the_term_of_an_earlier_one_goes_on_with_it(
+    shown, broken
+):
+    """Both were ordered before the term; the renewals carry the times of the later one."""
+    scene = Scene()
+    a = scene.a
+    first = scene.write(1.0, a, scene.lease("a", 1))
+    scene.checks.observed(a, 1.5, first)
+    second = scene.write(2.0, a, scene.lease("a", 2, first))
+    scene.acquire(2.1, a, 1, first.version)
+    scene.checks.work_began(2.1, a, 1)
+    if shown:
+        scene.checks.observed(a, 2.2, second)
+        assert a.disproved == ""
+    else:
+        a.known[second.version], a.newest = second, second.version
+    scene.write(7.0, a, scene.lease("a", 7, second, acquired=2))
+    assert sorted(set(scene.broken)) == broken
+
+
 @pytest.mark.parametrize(("lags", "since"), [(True, 3.0), (False, float("inf"))])
 def test_held_record_that_a_lagging_read_shows_frees_nothing_again(scene, lags, since):
     """Rule 13: the delay after a release counts from when it was first seen."""

@@ -12,7 +12,7 @@ import pytest
 
 from kubernetes_leader_election.core.states import diagram
 from kubernetes_leader_election.testing.belief_log import BeliefLog, read_log
-from kubernetes_leader_election.testing.simulation.checkers import Violation
+from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.timeline import (
     belief_logs_svg,

@@ -617,8 +617,11 @@ def test_electors_behind_it_never_lead_both(server, seed):
         try:
             for one in electors:
                 one.start()
-            until = time.monotonic() + 2.5
-            while time.monotonic() < until:
+            begun = time.monotonic()
+            # On a busy machine it takes longer until enough has happened to be judged.
+            while (gone := time.monotonic() - begun) < 2.5 or (
+                gone < 40.0 and (leaders <= 20 or len(proxy.log) <= 5)
+            ):
                 # Both orders: who stops believing between two questions is no overlap.
                 first = [one.current_leader for one in electors]
                 second = [one.current_leader for one in reversed(electors)][::-1]

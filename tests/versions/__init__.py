@@ -50,6 +50,9 @@ EARLIER: Final = (
             {
                 # "Forget own writes that others overtook, trust no refusal, cap what a
                 # server asks to wait, mind a record cut short": rules 5, 8, 9 and 14.
+                # Of the same: it takes back its own record that a backup brings back after
+                # the Lease was deleted.
+                "restore",
                 "late create",
                 "roll back",
                 "roll back: after an edit",

@@ -63,6 +63,11 @@ class Observation:
         self.version = None
 
     @property
+    def is_free(self) -> bool:
+        """Tell whether the Lease was last seen there, and held by nobody."""
+        return self.snapshot is not None and not self.holder
+
+    @property
     def record(self) -> LeaseRecord | None:
         """Give the record as last seen; None when nothing is known or it is gone."""
         return self.snapshot.record if self.snapshot is not None else None

@@ -14,6 +14,8 @@ from kubernetes_leader_election.core.life import Life
 from kubernetes_leader_election.core.record import ASSUMED_DURATION, Snapshot
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
+    CONTENDING,
+    FREE,
     HOLDING,
     LEADER,
     RELEASING,
@@ -42,12 +44,17 @@ class Sightings(Life):
             snapshot.record.holder_identity == self.settings.identity
             and self._is_namesake(snapshot)
         )
+        was_free = state is CONTENDING and self._observation.is_free
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
         if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
             self._retry_at = 0.0
-        if state is ACQUIRING:
+        if state is CONTENDING:
+            if snapshot.record.is_free and not was_free:
+                # Rule 13: only from now on can others take it, or a named successor.
+                self._contend_after_delay(FREE)
+        elif state is ACQUIRING:
             self._take_acquiring(snapshot)
         elif state is WITHDRAWING:
             self._take_withdrawing(snapshot)

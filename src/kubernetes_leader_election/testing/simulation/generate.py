@@ -5,30 +5,33 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 from kubernetes_leader_election.core.timing import ElectionSettings
-from kubernetes_leader_election.testing.simulation.faults import (
-    EDITS,
-    MORE_EDITS,
-    ON_NODE,
+from kubernetes_leader_election.testing.simulation.drawn_faults import (
+    HANDS,
+    MakeFault,
+    draw_attacks,
+    draw_faults,
+    hand_fault_of,
+    world_fault_of,
 )
-from kubernetes_leader_election.testing.simulation.network import LIES, OUTAGES
+from kubernetes_leader_election.testing.simulation.drawn_nodes import (
+    DURATIONS,
+    USUAL_DURATIONS,
+    Random,
+    draw_nodes,
+    draw_rival,
+    draw_settings,
+    settings_for,
+)
 from kubernetes_leader_election.testing.simulation.plan import (
-    Fault,
     NodePlan,
     Plan,
     Probe,
     Profile,
 )
-from kubernetes_leader_election.testing.simulation.store import RHO
 from kubernetes_leader_election.values import replace as with_settings
-
-Random = random.Random
-MakeFault = Callable[[Random, str, float], tuple[float, float, str]]
-
-LEASE_NAME = "simulated"
-NAMESPACE = "default"
 
 
 def make_plan(seed: int, profile: Profile = "default") -> Plan:
@@ -38,336 +41,7 @@ def make_plan(seed: int, profile: Profile = "default") -> Plan:
     return PROFILES[profile](seed, draw)
 
 
-# Settings ---------------------------------------------------------------------
-
-
-def settings_for(
-    identity: str, *, duration: int, share: float, budget: float = 0.05
-) -> ElectionSettings:
-    """
-    Give settings that keep G2: L / (1 - rho) + S <= D / (1 + rho).
-
-    ``share`` is R as a share of D where that leaves room for two requests.
-    """
-    stop = max(0.5 if duration > 2 else 0.2, budget * duration)
-    bound = (duration / (1.0 + RHO) - stop) * (1.0 - RHO)
-    deadline = int(min(0.75 * duration, bound) * 1000) / 1000
-    least = min(0.5, deadline / 4)
-    interval = round(min(share * duration, deadline - 2 * least), 3)
-    timeout = round(min(5.0, max(least, (deadline - interval) / 2)), 3)
-    return ElectionSettings(
-        lease_name=LEASE_NAME,
-        namespace=NAMESPACE,
-        identity=identity,
-        lease_duration=duration,
-        renew_interval=interval,
-        renew_deadline=deadline,
-        stop_budget=stop,
-        request_timeout=timeout,
-        clock_rate_error=RHO,
-    )
-
-
-DURATIONS: Final = (3, 5, 8, 10, 15, 15, 20, 20, 30)
-USUAL_DURATIONS: Final = (15, 15, 20, 20, 30)
-
-
-def _draw_settings(
-    draw: Random, identity: str, durations: tuple[int, ...] = DURATIONS
-) -> ElectionSettings:
-    duration = draw.choice(durations)
-    share = draw.choice((0.25, 1 / 3, 0.4, 0.5))
-    return settings_for(
-        identity, duration=duration, share=share, budget=draw.choice((0.05, 0.1))
-    )
-
-
-def _draw_rate(draw: Random) -> float:
-    kind = draw.random()
-    if kind < 0.3:
-        return 1.0
-    if kind < 0.6:
-        return draw.choice((1.0 - RHO, 1.0 + RHO))
-    return round(draw.uniform(1.0 - RHO, 1.0 + RHO), 3)
-
-
-def _draw_nodes(
-    draw: Random,
-    count: int,
-    durations: tuple[int, ...],
-    shared: ElectionSettings | None,
-) -> tuple[NodePlan, ...]:
-    """Draw nodes; without ``shared`` their settings, too, which are now and then each its own."""
-    own = False
-    if shared is None:
-        shared = _draw_settings(draw, "shared", durations)
-        own = draw.random() < 0.3
-    same_identity = draw.random() < 0.1
-    offsets = draw.random() < 0.7
-    nodes = []
-    for index in range(count):
-        name = chr(ord("a") + index)
-        identity = "twin" if same_identity else name
-        settings = (
-            _draw_settings(draw, identity, durations)
-            if own
-            else with_settings(shared, identity=identity)
-        )
-        nodes.append(
-            NodePlan(
-                name=name,
-                settings=settings,
-                starts=round(draw.choice((0.0, draw.uniform(0.0, 10.0))), 3),
-                rate=_draw_rate(draw),
-                wall_offset=round(draw.uniform(-3600, 3600), 3) if offsets else 0.0,
-                delay=draw.choice((0.0005, 0.002, 0.01)),
-                jitter=draw.choice((0.001, 0.005, 0.05)),
-                lateness=draw.choice((0.0, 0.0, 0.01, 0.1)),
-                stop_share=draw.choice((0.0, 0.5, 1.0)),
-            )
-        )
-    return tuple(nodes)
-
-
-def _rival(draw: Random, name: str) -> NodePlan:
-    kind: Literal["client-go", "node-package"] = draw.choice(
-        ("client-go", "client-go", "client-go", "node-package")
-    )
-    settings = settings_for(f"rival-{name}", duration=15, share=2 / 15)
-    if kind == "node-package":
-        settings = settings_for(f"rival-{name}", duration=20, share=0.5)
-    return NodePlan(
-        name=name,
-        kind=kind,
-        settings=settings,
-        starts=round(draw.uniform(0.0, 20.0), 3),
-        rate=_draw_rate(draw),
-        wall_offset=draw.choice((0.0, 0.0, 5.0, -5.0)),
-    )
-
-
-# Faults -----------------------------------------------------------------------
-
-
-def _length(draw: Random, longest: float) -> float:
-    """Give a length: often short, sometimes around D, seldom a good deal longer."""
-    share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.5, 2.0))
-    return round(draw.uniform(0.1, 1.0) * share * longest, 3)
-
-
-def _process_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
-    length = _length(draw, longest)
-    match kind:
-        case "crash":
-            detail = draw.choice(("same identity", "other identity"))
-            return length * draw.choice((0.05, 1.0)), 0.0, detail
-        case "step down":
-            return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
-        case "wall blink":
-            amount = draw.choice((0.5, 1.0, 10.0)) * longest
-            return draw.choice((0.0, 0.1)), round(amount, 3), ""
-        case "ambush":
-            return length * 0.5, 0.0, draw.choice(AMBUSHED)
-        case "bad resume":
-            return length, 0.0, "bad resume"
-        case "wall step":
-            amount = draw.choice((0.5, 3.0, longest, 3600.0)) * draw.choice((-1, 1))
-            return 0.0, round(draw.uniform(0.2, 1.0) * amount, 3), ""
-        case "rate":
-            return 0.0, _draw_rate(draw), ""
-        case "freeze":
-            return (
-                length,
-                0.0,
-                draw.choice(("stop", "stop", "suspend", "pause", "pause")),
-            )
-        case "send lag":
-            return length, round(draw.uniform(0.01, 0.3) * longest, 3), ""
-        case "cut":
-            amount = float(draw.random() < 0.5)
-            return length, amount, draw.choice(("both", "out", "in", "in"))
-        case "trouble":
-            field = draw.choice(
-                (
-                    "lose_out",
-                    "lose_in",
-                    "repeat",
-                    "resend",
-                    "held",
-                    "stale",
-                    "watch_lag",
-                )
-            )
-            if field in ("held", "stale", "watch_lag"):
-                return length * 2, round(draw.uniform(0.01, 1.5) * longest, 3), field
-            return length * 2, round(draw.uniform(0.2, 0.9), 3), field
-        case "refused":
-            return length, 0.0, draw.choice(("403", "401", "429"))
-        case "watch end":
-            return 0.0, 0.0, draw.choice(("clean", "broken", "expired", "silent"))
-        case _:
-            return length, 0.0, ""
-
-
-def _world_fault(
-    draw: Random, kind: str, longest: float, edits: Mapping[str, object] = EDITS
-) -> tuple[float, float, str]:
-    length = _length(draw, longest)
-    match kind:
-        case "outage":
-            return length, 0.0, draw.choice(tuple(OUTAGES))
-        case "recreate":
-            return 0.0, 0.0, draw.choice(("seen", "unseen"))
-        case "restore":
-            return 0.0, round(draw.uniform(0.1, 2.0) * longest, 3), ""
-        case "edit":
-            return 0.0, 0.0, draw.choice(tuple(edits))
-        case "watch denied":
-            return length, 0.0, ""
-        case _:
-            return 0.0, 0.0, ""
-
-
-AMBUSHED: Final = (
-    "acquire: delete",
-    "acquire: recreate",
-    "acquire: stop",
-    "renew: delete",
-    "renew: edit",
-    "renew: label",
-    "renew: recreate",
-    "renew: undone label",
-    "late: freeze",
-    "renew: answer",
-    "release: delete",
-    "release: edit",
-    "release: fail",
-    "release: fail",
-    "release: label",
-    "release: recreate",
-)
-"""What happens, in some worlds, at the very instant of a write."""
-
-NODE_WEIGHTS: Final[dict[str, int]] = {
-    "crash": 10,
-    "second start": 3,
-    "stop and start": 6,
-    "step down": 4,
-    "not alive": 2,
-    "driver failed": 2,
-    "work returns": 4,
-    "work hangs": 3,
-    "freeze": 12,
-    "wall step": 5,
-    "rate": 4,
-    "send lag": 4,
-    "cut": 14,
-    "trouble": 16,
-    "refused": 3,
-    "watch end": 6,
-    "watch drop": 3,
-    "bookmark": 2,
-}
-WORLD_WEIGHTS: Final[dict[str, int]] = {
-    "outage": 14,
-    "label": 6,
-    "compact": 3,
-    "watch denied": 1,
-}
-HANDS: Final[dict[str, int]] = {"delete": 8, "edit": 6, "restore": 4}
-
-
-def _draw_faults(
-    draw: Random,
-    names: list[str],
-    *,
-    count: int,
-    until: float,
-    longest: float,
-    often: Mapping[str, int],
-    world_fault: MakeFault,
-) -> tuple[Fault, ...]:
-    weights = dict(NODE_WEIGHTS) | WORLD_WEIGHTS
-    if draw.random() < 0.3:
-        # Outside hands break assumptions, so most worlds go without them.
-        weights |= HANDS
-    weights |= often
-    if draw.random() < 0.5 and "wall step" not in often:
-        # Two guests whose wall clocks are stepped as well could not know a pause.
-        del weights["wall step"]
-        pauses = True
-    else:
-        pauses = False
-    kinds = list(weights)
-    chosen = draw.choices(kinds, [weights[kind] for kind in kinds], k=count)
-    faults = []
-    at = 0.0
-    for kind in chosen:
-        on_node = kind in ON_NODE
-        make = _process_fault if on_node else world_fault
-        length, amount, detail = make(draw, kind, longest)
-        if detail == "pause" and not pauses:
-            detail = "stop"
-        length = min(length, until * 0.5)
-        latest = until - length
-        # Half of all faults come soon after another: trouble meets trouble.
-        soon = draw.uniform(at, at + draw.choice((0.1, 1.0)) * longest)
-        anywhere = draw.uniform(0.0, latest)
-        at = round(soon if draw.random() < 0.5 and soon < latest else anywhere, 3)
-        target = ""
-        if on_node:
-            target = draw.choice((*names, "leader", "leader"))
-        faults.append(
-            Fault(
-                at=at,
-                kind=kind,
-                target=target,
-                length=round(length, 3),
-                amount=amount,
-                detail=detail,
-            )
-        )
-    faults.sort(key=lambda fault: fault.at)
-    return tuple(faults)
-
-
-def _attacks(
-    seed: int, profile: Profile, *, until: float, longest: int
-) -> tuple[Fault, ...]:
-    """
-    Draw what once broke the core, each in a few worlds, beside their other faults.
-
-    They are drawn apart: the other faults of a seed stay what they are.
-    """
-    if profile in ("three", "wild clocks"):
-        return ()  # worlds that something is measured in
-    draw = random.Random(f"attacks {profile} {seed}")
-    drawn = [
-        ("late create", "", 0.0, draw.uniform(0.2, 0.8) * longest),
-        ("roll back", "", 0.0, 0.0),
-        ("roll back", "after an edit", 0.0, draw.uniform(0.01, 0.5) * longest),
-        ("cap", "", draw.choice((1, 2, longest - 1)), draw.uniform(0.5, 2) * longest),
-        ("shorten", "", draw.choice((1, 2, longest / 2, longest - 1)), 0.0),
-        ("outage", draw.choice(tuple(LIES)), 0.0, _length(draw, longest)),
-    ]
-    faults = []
-    for kind, detail, amount, wanted in drawn:
-        length = min(wanted, 0.4 * until)
-        at = 0.0 if kind == "late create" else draw.uniform(0.1, 1.0) * (until - length)
-        if draw.random() < 0.15:
-            faults.append(
-                Fault(
-                    at=round(at, 3),
-                    kind=kind,
-                    length=round(length, 3),
-                    amount=float(int(amount)),
-                    detail=detail,
-                )
-            )
-    return tuple(faults)
-
-
-# Profiles ---------------------------------------------------------------------
+# Profiles --------------------------------------------------------------------
 
 
 def _default(seed: int, draw: Random) -> Plan:
@@ -493,14 +167,6 @@ def _mixed_versions(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes)
 
 
-def _hand_fault(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
-    if kind in ("undone edit", "undone label"):
-        return round(draw.choice((0.02, 0.2)) * longest * draw.random(), 3), 0.0, ""
-    if kind == "writes fail":
-        return _length(draw, longest), 0.0, ""
-    return _world_fault(draw, kind, longest, MORE_EDITS)
-
-
 def _hands(seed: int, draw: Random) -> Plan:
     """
     People with kubectl, and an application that asks and says a lot.
@@ -538,7 +204,7 @@ def _hands(seed: int, draw: Random) -> Plan:
             "step down": 10,
             "bookmark": 6,
         },
-        world_fault=_hand_fault,
+        world_fault=hand_fault_of,
     )
     slow = draw.random() < 0.5
     nodes = tuple(
@@ -576,7 +242,7 @@ def _races(seed: int, draw: Random) -> Plan:
             "writes fail": 24,
             "wish": 6,
         },
-        world_fault=_hand_fault,
+        world_fault=hand_fault_of,
     )
     slow = draw.random() < 0.5
     nodes = tuple(
@@ -616,20 +282,20 @@ def _faulty(
     rivals: float = 0.2,
     shared: ElectionSettings | None = None,
     bad_for: float = 14.0,
-    world_fault: MakeFault = _world_fault,
+    world_fault: MakeFault = world_fault_of,
 ) -> Plan:
     # A world that lasts is one of those that people run.
     durations = USUAL_DURATIONS if at_least else DURATIONS
-    nodes = list(_draw_nodes(draw, candidates, durations, shared))
+    nodes = list(draw_nodes(draw, candidates, durations, shared))
     if draw.random() < rivals:
-        nodes[-1] = _rival(draw, nodes[-1].name)
+        nodes[-1] = draw_rival(draw, nodes[-1].name)
     longest = max(node.settings.lease_duration for node in nodes)
     if draw.random() < 0.3:
         nodes[0] = replace(nodes[0], starts=0.0)
     until = max(bad_for * longest, at_least)
     probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
     draw.shuffle(probes)
-    drawn = _draw_faults(
+    drawn = draw_faults(
         draw,
         [node.name for node in nodes],
         count=draw.randint(*faults),
@@ -638,7 +304,7 @@ def _faulty(
         often=often or {},
         world_fault=world_fault,
     )
-    attacks = _attacks(seed, profile, until=until, longest=longest)
+    attacks = draw_attacks(seed, profile, until=until, longest=longest)
     return Plan(
         seed=seed,
         profile=profile,
@@ -655,7 +321,7 @@ def _faulty(
 def _quiet(seed: int, draw: Random) -> Plan:
     """Three candidates, good clocks, no faults: all probes."""
     nodes = []
-    shared = _draw_settings(draw, "shared")
+    shared = draw_settings(draw, "shared")
     for name in ("a", "b", "c"):
         nodes.append(
             NodePlan(

@@ -42,7 +42,7 @@ class Node:
         self.asks = plan.asks
         self.answers_first = False
         """At its next thaw answers are looked at before the timer (rule 15)."""
-        self.ambush: tuple[str, Callable[[], None]] | None = None
+        self.ambush: tuple[str, Callable[[Process], None]] | None = None
         """What happens at the instant of its next write of a kind."""
         self.stops_acquire = False
         """Its application stops at the instant of the next acquire."""

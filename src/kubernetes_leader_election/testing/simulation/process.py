@@ -16,7 +16,7 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.testing.simulation.wire import Wire
-from kubernetes_leader_election.testing.simulation.witness import Witness, stamp_of
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.node import Node
@@ -180,7 +180,7 @@ class Process(Wire):
         stored = world.network.store.current
         if before not in (State.WITHDRAWING, State.RELEASING) or stored is None:
             return
-        mine = stored.held and stamp_of(stored) in witness.stamps
+        mine = stored.held and stored.stamp in witness.stamps
         landed = mine and stored.key[3] == self.acquire_time
         if not landed or self._troubled or witness.loss_excused:
             return
@@ -229,7 +229,9 @@ class Process(Wire):
         node, world = self.node, self.world
         when, time, lateness = node.clocks.when_boottime(due), world.time, node.lateness
         # A process wakes up at least a little late, and some a good deal.
-        when = (when if when > time else time) + 1e-6
+        if when < time:
+            when = time
+        when += 1e-6
         if lateness:
             when += lateness * node.draw()
         if when < self._due_event:

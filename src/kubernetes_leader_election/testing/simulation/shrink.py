@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.testing.simulation.checkers import Violation
+from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.plan import (
     Fault,
     NodePlan,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 _MICRO_TIME = re.compile(
@@ -25,6 +26,11 @@ SUCCESSOR = "kubernetes-leader-election/successor"
 TOKEN = "kubernetes-leader-election/fencing-token"  # noqa: S105 - no secret
 """Annotations of ours, as the documentation names them."""
 
+_is_micro_time = lru_cache(maxsize=256)(lambda text: _MICRO_TIME(text) is not None)
+"""Each time is written more than once: an acquire time with every renewal."""
+
+Stamp = tuple[str, str, object, object]
+"""Uid, holder, acquire time, renew time: what proves who wrote a record."""
 Key = tuple[str, str, object, object, object, object]
 """Uid, holder, duration, acquire time, renew time, transitions: what counts as change."""
 
@@ -39,7 +45,9 @@ class Stored:
         "holder",
         "key",
         "lease",
+        "mark",
         "restores",
+        "stamp",
         "successor",
         "uid",
         "version",
@@ -53,6 +61,8 @@ class Stored:
         self.version = version
         self.restores = restores
         """How often the store had gone back to a backup when this was stored."""
+        self.mark = (restores, version)
+        """That, and the version: what is newer, whatever a restore made of versions."""
         self.uid = uid
         self.holder: str = spec.get("holderIdentity") or ""
         self.held = bool(self.holder)
@@ -61,14 +71,11 @@ class Stored:
         """The term that is asked to end, by its acquire time."""
         self.successor: object = annotations.get(SUCCESSOR)
         self.duration: int | None = spec.get("leaseDurationSeconds")
-        self.key: Key = (
-            uid,
-            self.holder,
-            self.duration,
-            spec.get("acquireTime"),
-            spec.get("renewTime"),
-            spec.get("leaseTransitions"),
-        )
+        acquired, renewed = spec.get("acquireTime"), spec.get("renewTime")
+        transitions = spec.get("leaseTransitions")
+        holder = self.holder
+        self.key: Key = (uid, holder, self.duration, acquired, renewed, transitions)
+        self.stamp: Stamp = (uid, holder, acquired, renewed)
 
 
 class Change(NamedTuple):
@@ -97,9 +104,22 @@ NOT_FOUND = Answer(404, None, "NotFound")
 def refuse(spec: Mapping[str, Any]) -> Answer | None:
     """Validate a spec as the server does; None when it is good."""
     get = spec.get
+    holder, duration = get("holderIdentity"), get("leaseDurationSeconds")
+    transitions = get("leaseTransitions")
+    if (  # nearly all of them are good
+        type(holder) is str
+        and type(duration) is type(transitions) is int
+        and 1 <= duration <= _INT32
+        and 0 <= transitions <= _INT32
+        and type(acquired := get("acquireTime")) is str
+        and type(renewed := get("renewTime")) is str
+        and _is_micro_time(acquired)
+        and _is_micro_time(renewed)
+    ):
+        return None
     for name in _TIMES:
         value = get(name)
-        if value is not None and not (isinstance(value, str) and _MICRO_TIME(value)):
+        if value is not None and not (isinstance(value, str) and _is_micro_time(value)):
             return Answer(400, None, f"spec.{name} cannot be parsed as a MicroTime")
     for name, least in _LEAST:
         value = get(name)
@@ -108,7 +128,6 @@ def refuse(spec: Mapping[str, Any]) -> Answer | None:
         if type(value) is not int or value > _INT32:
             return Answer(400, None, f"spec.{name} cannot be decoded as an int32")
         return Answer(422, None, f"spec.{name}: must be at least {least}")
-    holder = get("holderIdentity")
     if holder is not None and not isinstance(holder, str):
         return Answer(400, None, "spec.holderIdentity cannot be decoded as a string")
     return None

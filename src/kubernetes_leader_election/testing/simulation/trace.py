@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from kubernetes_leader_election.testing.simulation.checkers import Violation
+from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan
 from kubernetes_leader_election.testing.simulation.store import Stored
 

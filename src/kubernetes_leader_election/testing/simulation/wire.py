@@ -168,7 +168,7 @@ class Wire:
         self._send(ticket, request.deadline)
 
     def _spring(
-        self, ambush: tuple[str, Callable[[], None]], spec: Mapping[str, Any]
+        self, ambush: tuple[str, Callable[[Any], None]], spec: Mapping[str, Any]
     ) -> None:
         """Let happen what was to happen at the instant of such a write."""
         kind, action = ambush
@@ -182,7 +182,7 @@ class Wire:
             now = kind == "renew" or (kind == "late" and late < self.patience)
         if now:
             self.node.ambush = None
-            action()
+            action(self)
 
     def _send(self, ticket: Ticket, deadline: float) -> None:
         node = self.node

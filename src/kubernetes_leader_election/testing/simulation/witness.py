@@ -223,7 +223,7 @@ class Witness:
 
     def wrote(self, stored: Stored) -> bool:
         """Tell whether it wrote a record, as far as it can know itself."""
-        if stamp_of(stored) in self.stamps:
+        if stored.stamp in self.stamps:
             return True
         # What it creates has a uid that it does not know before it sees it.
         return (
@@ -237,12 +237,6 @@ class Witness:
         if stored.duration is None:
             return max(self.own_duration, ASSUMED_DURATION)
         return stored.duration
-
-
-def stamp_of(stored: Stored) -> tuple[object, ...]:
-    """Give what proves who wrote a record: uid, holder, and the exact times."""
-    uid, holder, _, acquire_time, renew_time, _ = stored.key
-    return (uid, holder, acquire_time, renew_time)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from kubernetes_leader_election.testing.simulation.store import (
     TOKEN,
     Stored,
 )
-from kubernetes_leader_election.testing.simulation.witness import Witness, stamp_of
+from kubernetes_leader_election.testing.simulation.witness import Witness
 
 TOLERANCE: Final = 1e-5
 """Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
@@ -118,7 +118,7 @@ def mistakes(
             yield "G5", "orders a write on a uid and resourceVersion it never saw"
             return
         if not restored and not who.loss_excused:
-            if (base.restores, base.version) < who.deletion:
+            if base.mark < who.deletion:
                 yield "G5", "orders a write on a Lease whose deletion it saw"
             elif base.version < who.newest:
                 text = f"orders a write on {base.version}, though it saw {who.newest}"
@@ -253,7 +253,7 @@ def _of_take_over(
         return  # it came after a deletion that undid it, as far as we can know
     if base.holder == who.identity and base.key[3] in who.tried:
         return  # it knows no uid of what it wrote without an answer
-    if stamp_of(base) in who.stamps:
+    if base.stamp in who.stamps:
         if base.version <= who.rival_version:
             waited = monotonic - who.rival_seen_at
             if waited < needed - TOLERANCE:

@@ -142,12 +142,13 @@ class Life:
         """Whether it was told that our records are cut short, since one was whole."""
         self._told_odd_version = False
         self._alive = True
-        self._polite = False
         self._reset()
 
     def _reset(self) -> None:
         """Begin a life: nothing asked, nothing due, nothing in doubt."""
         self._stopping = False
+        self._polite = False
+        """Its work just ended, and nobody has led or been contended with since."""
         self._stay_out_until: float | None = None
         self._looked = False
         self._doubt = False
@@ -218,8 +219,9 @@ class Life:
             return
         match self.state:
             case State.CONTENDING:
-                delay = self._contending_delay(fact)
-                self._contend_at = max(self._now.boottime + delay, self._retry_at)
+                self._contend_after_delay(fact)
+            case State.WAITING | State.ACQUIRING:
+                self._polite = False
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 self._give_up_at = (
@@ -249,10 +251,13 @@ class Life:
             self._alive and not self.settings.observe and self._stay_out_until is None
         )
 
+    def _contend_after_delay(self, fact: Fact) -> None:
+        delay = self._contending_delay(fact)
+        self._contend_at = max(self._now.boottime + delay, self._retry_at)
+
     def _contending_delay(self, fact: Fact) -> float:
         """Rule 13: so that a thousand candidates do not write at once."""
         first, self._looked = not self._looked, True
-        polite, self._polite = self._polite, False
         if fact is Fact.EXPIRED:
             return self._draw() * min(AFTER_EXPIRY, 0.05 * self.settings.lease_duration)
         snapshot, settings = self._observation.snapshot, self.settings
@@ -264,7 +269,7 @@ class Life:
         if first and not self._is_former():
             return wait
         # Whoever just ended its own work lets the others go first.
-        return wait + AFTER_RELEASE * (self._draw() + (1.0 if polite else 0.0))
+        return wait + AFTER_RELEASE * (self._draw() + (1.0 if self._polite else 0.0))
 
     def _verdict(self) -> Fact | None:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""

@@ -1,0 +1,291 @@
+"""
+What hands, backups and policies can do to the Lease.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
+from kubernetes_leader_election.testing.simulation.plan import Fault
+from kubernetes_leader_election.testing.simulation.process_faults import newest
+from kubernetes_leader_election.testing.simulation.store import (
+    STEP_DOWN,
+    SUCCESSOR,
+    TOKEN,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.testing.simulation.node import Node
+    from kubernetes_leader_election.testing.simulation.world import World
+
+
+def restore(world: World, fault: Fault) -> bool:
+    """Restore the store from a backup that is ``amount`` seconds old."""
+    return go_back(world, world.time - fault.amount)
+
+
+def go_back(world: World, to: float) -> bool:
+    """Restore what stood in the store at an instant; tell whether anything did."""
+    network = world.network
+    if not network.store.restore(to):
+        return False
+    world.checks.restored(world.time, network.store.version)
+    network.end_watches(None, DISCONNECTED)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, network.store.current)
+    return True
+
+
+def delete(world: World, fault: Fault) -> bool:
+    """Delete the Lease."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    gone = store.current
+    store.delete(world.time)
+    if gone.held:
+        world.checks.deleted(world.time, gone.uid, gone.duration)
+    world.network.tell_watches()
+    if world.recorder is not None:
+        world.recorder.stored(world.time, None)
+    return True
+
+
+def recreate(world: World, fault: Fault) -> bool:
+    """Delete the Lease and create it again as it was; "unseen": while nobody watches."""
+    network = world.network
+    store = network.store
+    gone = store.current
+    if gone is None:
+        return False
+    if fault.detail == "unseen":
+        network.end_watches(None, DISCONNECTED)
+    store.recreate(world.time)
+    if fault.detail == "unseen":
+        store.compact()
+    if gone.held:
+        world.checks.deleted(world.time, gone.uid, gone.duration)
+    world.checks.excuse(world.time)
+    for change in store.history[-2:]:
+        network.tell_watches(change)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, store.current)
+    return True
+
+
+# Labels and annotations ------------------------------------------------------
+
+
+def label(world: World, fault: Fault) -> bool:
+    """Change a label of the Lease, as controllers do: no fault at all."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    store.label(world.time, f"{world.time:.6f}")
+    world.network.tell_watches()
+    return True
+
+
+def undone_label(world: World, fault: Fault) -> bool:
+    """Touch a label, and restore what was before if nothing came after it."""
+    store = world.network.store
+    if store.current is None:
+        return False
+    label(world, fault)
+    world.after(fault.length, _unlabel, (world, world.time, store.version))
+    return True
+
+
+def _unlabel(world_time_version: tuple[World, float, int]) -> None:
+    world, time, version = world_time_version
+    if world.network.store.version == version:
+        go_back(world, time - 1e-6)
+
+
+def wish(world: World, fault: Fault) -> bool:
+    """Ask whoever holds the Lease to step down, by an annotation: no fault at all."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    term = store.current.lease["spec"].get("acquireTime")
+    store.annotate(world.time, STEP_DOWN, str(term))
+    world.network.tell_watches()
+    return True
+
+
+def old_wish(world: World, fault: Fault) -> bool:
+    """Ask a term to step down that is over, as a person does who is too late."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    acquired = store.current.key[3]
+    older = [c.stored.key[3] for c in store.history if c.stored.held]
+    term = next((t for t in reversed(older) if t != acquired), "2025-01-01T00:00:00Z")
+    store.annotate(world.time, STEP_DOWN, str(term))
+    world.network.tell_watches()
+    return True
+
+
+def transfer(world: World, fault: Fault, node: Node) -> bool:
+    """Ask whoever holds the Lease to step down, so that this node goes first."""
+    store, process = world.network.store, newest(node)
+    if process is None or store.current is None or not store.current.held:
+        return False
+    store.annotate(world.time, SUCCESSOR, process.identity)
+    term = store.current.lease["spec"].get("acquireTime")
+    store.annotate(world.time, STEP_DOWN, str(term))
+    for change in store.history[-2:]:
+        world.network.tell_watches(change)
+    return True
+
+
+def forged_note(world: World, fault: Fault) -> bool:
+    """Write another token on the Lease, where the holder notes its own for people."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    store.annotate(world.time, TOKEN, "7 2025-01-01T00:00:00.000000Z")
+    world.network.tell_watches()
+    return True
+
+
+# Edits -----------------------------------------------------------------------
+
+
+def undone_edit(world: World, fault: Fault) -> bool:
+    """Give the Lease to somebody by hand, and restore what was before ``length`` later."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    before = world.time
+    change_spec(world, {"holderIdentity": "somebody", "leaseTransitions": 7})
+    world.after(fault.length, _undo, (world, before))
+    return True
+
+
+def _undo(world_and_time: tuple[World, float]) -> None:
+    world, time = world_and_time
+    go_back(world, time - 1e-6)
+
+
+EDITS: Final[dict[str, dict[str, object]]] = {
+    "garbage holder": {"holderIdentity": "\x1b[31m\n{}'; drop"},
+    "cleared": {"holderIdentity": ""},
+    "nothing": {
+        "holderIdentity": None,
+        "acquireTime": None,
+        "renewTime": None,
+        "leaseDurationSeconds": None,
+        "leaseTransitions": None,
+    },
+    "short": {"leaseDurationSeconds": 1},
+    "long": {"leaseDurationSeconds": 2**31 - 1},
+    "no times": {"acquireTime": None, "renewTime": None},
+    "many transitions": {"leaseTransitions": 2**31 - 1},
+}
+MORE_EDITS: Final[dict[str, dict[str, object]]] = {
+    **EDITS,
+    "other holder": {"holderIdentity": "somebody"},
+    "acquire time": {"acquireTime": "2025-01-01T00:00:00.000000Z"},
+    "renew time": {"renewTime": "2025-01-01T00:00:00.000000Z"},
+    "no duration": {"leaseDurationSeconds": None},
+    "field of others": {"strategy": "OldestEmulationVersion"},
+}
+"""Those of worlds with many hands in them."""
+
+
+def edit(world: World, fault: Fault) -> bool:
+    """Edit the Lease by hand, in one of the ways of ``EDITS``."""
+    return change_spec(world, MORE_EDITS[fault.detail])
+
+
+def change_spec(world: World, changes: dict[str, object]) -> bool:
+    """Write into the spec by hand; tell whether there is a Lease."""
+    store = world.network.store
+    if not store.edit(world.time, changes):
+        return False
+    world.checks.excuse(world.time)
+    world.network.tell_watches()
+    if world.recorder is not None:
+        world.recorder.stored(world.time, store.current)
+    return True
+
+
+# Attacks ---------------------------------------------------------------------
+
+
+def late_create(world: World, fault: Fault) -> bool:
+    """
+    Hold the next write that creates the Lease; let it land after another one led.
+
+    After ``length`` the Lease is deleted, which its holder does not hear of for a
+    while, and the write lands.
+    """
+    network = world.network
+    if network.store.current is not None or network.holds_create:
+        return False
+    network.holds_create = True
+    world.after(fault.length, _land_late, world)
+    return True
+
+
+def _land_late(world: World) -> None:
+    network, leader = world.network, world.leader()
+    if network.held is None or leader is None or network.store.current is None:
+        network.let_held_land()
+        return
+    for watch in network.watches:
+        if watch.sink.link is leader.link:
+            watch.drop += 3
+    delete(world, Fault(at=world.time, kind="delete"))
+    # It may be the leader's own, which is right to lose what was deleted.
+    network.held.sender.witness.loss_excused = True
+    network.let_held_land()
+
+
+def roll_back(world: World, fault: Fault) -> bool:
+    """
+    Restore a former holder's record, at higher versions, and touch a label.
+
+    "after an edit": a hand makes somebody else the holder first, for ``length``.
+    """
+    network = world.network
+    if fault.detail == "after an edit":
+        world.after(fault.length, _roll_back, world)
+        return edit(world, Fault(at=world.time, kind="edit", detail="garbage holder"))
+    store = network.store
+    if not store.roll_back():
+        return False
+    assert store.current is not None
+    world.checks.restored(world.time, store.current.version)
+    network.end_watches(None, DISCONNECTED)
+    return label(world, fault)
+
+
+def _roll_back(world: World) -> None:
+    roll_back(world, Fault(at=world.time, kind="roll back"))
+
+
+def cap(world: World, fault: Fault) -> bool:
+    """Let a policy cut each duration that is written to ``amount`` seconds."""
+    world.network.store.cap = int(fault.amount)
+    # What was cut, and not answered, its writer cannot know.
+    world.checks.excuse(world.time + fault.length)
+    world.after(fault.length, _uncap, world)
+    return True
+
+
+def _uncap(world: World) -> None:
+    world.network.store.cap = None
+
+
+def shorten(world: World, fault: Fault) -> bool:
+    """Edit the duration to ``amount`` seconds by hand."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
+        return False
+    store.edit(world.time, {"leaseDurationSeconds": int(fault.amount)})
+    world.checks.excuse(world.time)
+    world.network.tell_watches()
+    return True

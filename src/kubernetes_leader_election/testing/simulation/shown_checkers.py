@@ -1,0 +1,244 @@
+"""
+What a process was shown, and which conclusions it owes to that at once (rule 11).
+"""
+
+from __future__ import annotations
+
+import math
+
+from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.term_checkers import TermChecks
+from kubernetes_leader_election.testing.simulation.witness import (
+    ASSUMED_DURATION,
+    Witness,
+)
+from kubernetes_leader_election.testing.simulation.writes import (
+    LONGEST_ASKED,
+    TOLERANCE,
+)
+
+MICROSECONDS = 1_000_000
+WALL = 2
+"""Place of the wall clock, in microseconds, in a reading of all clocks."""
+
+
+class ShownChecks(TermChecks):
+    """Note what a process is shown, and check that it draws the conclusions."""
+
+    def observed(
+        self,
+        who: Witness,
+        monotonic: float,
+        stored: Stored | None,
+        *,
+        deleted: bool = False,
+    ) -> None:
+        """Note that a process was shown a Lease, its deletion, or None: there is none."""
+        if deleted and stored is not None:
+            if stored.mark > who.newest_mark:
+                who.newest_mark = stored.mark
+                who.rivals += 1
+        who.heard_at = monotonic
+        who.doubtful = False
+        if stored is None or deleted:
+            who.back_at, who.back_to = monotonic, None
+            who.polite = False  # what it gave back is gone
+        if stored is None:
+            if who.absent_since is None:
+                who.absent_since = monotonic
+            return
+        version = stored.version
+        if version > who.newest:
+            who.newest = version
+            if who.written or who.open_term or who.draining:
+                self._judge_news(who, stored, monotonic, deleted=deleted)
+        if deleted:
+            if who.absent_since is None:
+                who.absent_since = monotonic
+            who.deletion = stored.mark
+            return
+        if who.known.setdefault(version, stored) is not stored:
+            who.ambiguous.add(version)
+            who.known[version] = stored
+        mark = stored.mark
+        if mark < who.deletion:
+            return  # an answer from before the deletion that was shown already
+        who.absent_since = None
+        who.shown = version
+        key = stored.key
+        if key != who.last_key:
+            who.last_key = key
+            if stored.held:
+                if mark >= who.newest_mark:
+                    who.free_since = math.inf  # a read that lags shows nothing
+                if who.cut_off_until > 0.0 and self._one_can_lead(who, stored):
+                    who.cut_off_until = -math.inf
+                if stored.holder != who.identity:
+                    who.stays_out_until = -math.inf  # another led
+            elif who.free_since == math.inf:
+                who.free_since, who.free_for = monotonic, stored.successor
+            who.last_seen = stored
+            who.since = monotonic
+            who.seen.setdefault(key, monotonic)
+            if mark > who.newest_mark:
+                who.newest_mark = mark
+                if stored.held and stored.stamp not in who.stamps:
+                    who.rivals += 1
+
+    def _judge_news(
+        self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
+    ) -> None:
+        """Note what news mean: who else held the Lease, and whether a term is lost."""
+        if deleted:
+            if who.open_term or who.draining:
+                who.disproved = "the Lease is gone"
+            return
+        if (
+            who.written
+            and stored.held
+            and (
+                # A copy of its own record under another uid is nobody else's.
+                stored.holder != who.identity or stored.key[3:5] not in who.written
+            )
+        ):
+            who.rival_version, who.polite = stored.version, False
+            who.rival_seen_at = who.seen.get(stored.key, monotonic)
+        if who.open_term or who.draining:
+            if not who.wrote(stored):
+                who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
+                return
+            acquire = stored.key[3]
+            if acquire in who.tried:
+                # An earlier try was seen to have landed and began this term, while this
+                # one was under way: it lands on that, and the term goes on by its times.
+                # It was ordered before the term, in which none may be (G4), and what
+                # another wrote between the two would have been on a version of its own.
+                who.term_acquire = acquire
+                who.tried.discard(acquire)
+            if stored.asked is not None and stored.asked == acquire and who.open_term:
+                who.disproved = "it was asked to step down"
+
+    def went_back(
+        self, who: Witness, stored: Stored, known: int | None, monotonic: float
+    ) -> None:
+        """Note a read that shows an older version than was known when it was ordered."""
+        if known is not None and who.shown == known and stored.version < known:
+            who.back_at, who.back_to = monotonic, stored.key
+            if who.open_term:
+                who.disproved = "the Lease went back to an earlier version"
+
+    def after_disproof(self, time: float, who: Witness) -> None:
+        """Check that a term ended at once that was shown to be lost (rule 11)."""
+        why, who.disproved = who.disproved, ""
+        if who.open_term:
+            text = f"goes on with term {who.open_term}, though it saw that {why}"
+            self.broken(time, "G1", who.name, text)
+        elif who.draining and "asked" not in why:
+            who.draining = False
+            who.lost_at, who.lost_acquire = time, who.term_acquire
+
+    # A record that is cut short -----------------------------------------------
+
+    def cut_short(
+        self,
+        time: float,
+        who: Witness,
+        stored: Stored,
+        now: tuple[float, ...],
+        *,
+        again: bool,
+        old: bool,
+    ) -> None:
+        """
+        Note that a process is shown its own record, good for less than it wrote.
+
+        ``again``: it was shown that record before, so somebody edited it since; else
+        the write itself came out so. ``old``: another record stands there by now.
+        """
+        if stored.key[3] != who.term_acquire or stored.stamp not in who.stamps:
+            return
+        lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
+        if lasts >= who.own_duration:
+            return
+        good_for = self._good_for(who, lasts)
+        sent = now if again else who.written.get(stored.key[3:5], now)
+        self._may_end(who, stored, good_for, lasts, sent, now, again=again)
+        if old or time < self._restored_at + self._span:
+            who.cut_until = math.inf  # whatever stands there now is seen soon
+            return
+        limit, stamp = max(now[0], sent[0] + good_for), stored.stamp
+        # Each renewal begins anew; to see the same again puts nothing off.
+        anew = stamp != who.cut_stamp
+        who.cut_stamp = stamp
+        who.cut_until = limit if anew else min(who.cut_until, limit)
+
+    def _good_for(self, who: Witness, lasts: float) -> float:
+        """Return the largest L that G2 allows under a record that lasts so long."""
+        return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+
+    def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
+        """Tell whether a process can renew in time under a record like this one."""
+        lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
+        needed = who.renew_interval + who.request_timeout
+        return lasts >= who.own_duration or self._good_for(who, lasts) >= needed
+
+    def _tries(self, who: Witness, stored: Stored, monotonic: float) -> bool:
+        """Tell whether a record is what a process waits for: its last acquire."""
+        return (
+            stored.key[4] == who.last_stamp
+            and stored.key[3] != who.lost_acquire
+            and not who.forgot(stored.key)
+            # Nor was it asked to withdraw, or to stay out.
+            and not who.asked_to_stop
+            and who.app_alive
+            and monotonic >= who.hindered_at
+        )
+
+    def _may_end(
+        self,
+        who: Witness,
+        stored: Stored,
+        good_for: float,
+        lasts: int,
+        sent: tuple[float, ...],
+        now: tuple[float, ...],
+        *,
+        again: bool,
+    ) -> None:
+        """Judge whether a term ends, and no other begins, because of a cut (rule 14)."""
+        capped = not again and not self._one_can_lead(who, stored)
+        held = who.open_term or (who.draining and who.work_term)
+        if capped and (held or self._tries(who, stored, now[1])):
+            pause = max(LONGEST_ASKED, float(who.own_duration))
+            who.cut_off_until = now[0] + pause
+            who.hindered_at = max(who.hindered_at, now[1] + pause)
+        elif again and who.cut_seen == math.inf:
+            who.cut_seen = now[0]
+        passed = [b - a for a, b in zip(sent, now, strict=True)]
+        if len(passed) > WALL:
+            passed[WALL] /= MICROSECONDS
+            jumped = passed[WALL] - passed[0] > lasts - good_for - TOLERANCE
+        else:
+            jumped = False
+        if capped or jumped or max(passed) >= good_for - TOLERANCE:
+            who.causes.add("renew_deadline")
+            if not held or stored.version != who.newest:
+                return
+            if max(passed) > good_for + TOLERANCE:
+                who.disproved = f"its record, cut to {lasts} s, is over"
+            elif capped:
+                who.disproved = f"each of its writes is cut to {lasts} s"
+
+    def goes_by_its_record(self, time: float, who: Witness, boottime: float) -> None:
+        """
+        Check until when a process will believe after it saw its record cut short.
+
+        G2: others take over when the record is over, not when it should be.
+        """
+        seen = who.last_seen
+        if seen is not None and seen.duration == who.own_duration:
+            who.cut_until = math.inf  # it was put right, or another's is seen
+        elif boottime > who.cut_until + TOLERANCE:
+            late = boottime - who.cut_until
+            text = f"would believe {late:.6f} s longer than its record allows"
+            self.broken(time, "G2", who.name, text)
