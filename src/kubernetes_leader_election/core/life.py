@@ -186,6 +186,11 @@ class Life:
         return None
 
     @property
+    def last_deadline(self) -> Belief | None:
+        """The same for a term that is over, as long as its work may still run (G2)."""
+        return None if self._term is None else self._term.belief
+
+    @property
     def snapshot(self) -> Snapshot | None:
         """The Lease as last seen; None when nothing is known or it is gone."""
         return self._observation.snapshot

@@ -14,6 +14,7 @@ from kubernetes_leader_election.core.life import Life
 from kubernetes_leader_election.core.record import ASSUMED_DURATION, Snapshot
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
+    FENCED,
     HOLDING,
     LEADER,
     RELEASING,
@@ -45,6 +46,8 @@ class Sightings(Life):
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
+        if term is not None and state is FENCED:
+            self._hurry_work(snapshot, term)
         if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
             self._retry_at = 0.0
         if state is ACQUIRING:
@@ -184,6 +187,13 @@ class Sightings(Life):
             # Somebody edited it: the next renewal puts it right.
             due = max(self._now.boottime, self._retry_at)
             self._write_at = min(self._write_at, due)
+
+    def _hurry_work(self, snapshot: Snapshot, term: Term) -> None:
+        """Take it that rivals wait for less for work that is to end already (G2)."""
+        lasts = self._cut_to(snapshot)
+        own = snapshot.uid == term.uid and term.find(snapshot.record) is not None
+        if own and lasts is not None:
+            term.cut_short(lasts, since=self._now, settings=self.settings)
 
     def _short(self, lasts: int) -> str:
         return (
