@@ -86,11 +86,13 @@ class Life:
         "_contend_at",
         "_doubt",
         "_draw",
+        "_edits",
         "_failing_since",
         "_failures",
         "_former",
         "_give_up_at",
         "_looked",
+        "_marred",
         "_may_watch_at",
         "_now",
         "_observation",
@@ -166,6 +168,10 @@ class Life:
         self._conflicts = 0
         self._write_failures = 0
         self._retry_at = 0.0
+        self._edits = 0
+        """Edits of our record that each came soon after a write of ours."""
+        self._marred = False
+        """Whether no write of ours landed since the last one of them."""
         self._watch_failures = 0
         self._may_watch_at = 0.0
 
