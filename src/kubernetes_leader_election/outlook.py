@@ -144,6 +144,10 @@ class Outlook(Generic[TermT]):
         """Give until when the numbered term holds, on every clock; None: it is over."""
         return None if self._driver is None else self._driver.term_deadline(number)
 
+    def last_deadline(self, number: int) -> Belief | None:
+        """Give until when it holds, or held; None once its work has ended."""
+        return None if self._driver is None else self._driver.last_deadline(number)
+
     def term_reason(self, number: int) -> LossReason | None:
         """Tell why the numbered term ended, if it is the newest one that did."""
         return None if self._driver is None else self._driver.term_reason(number)

@@ -54,6 +54,21 @@ def write_lease(
     return dict(result.lease)
 
 
+def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:
+    """Change fields of the spec as somebody does by hand, however often it is renewed."""
+    client = LeaseClient(explicit(server=server.url), user_agent="kubectl-edit")
+    for _ in range(100):
+        lease = server.lease(name)
+        assert lease is not None
+        lease = {**lease, "spec": {**lease["spec"], **spec}}
+        call = Call(deadline=boottime() + 10)
+        if isinstance(client.replace("default", name, lease, call=call), Ok):
+            break
+    else:
+        raise AssertionError(f"{name} changes all the time")
+    client.close()
+
+
 def electors(
     server: LeaseServer, lease: str, *names: str
 ) -> contextlib.AbstractContextManager[list[Elector]]:

@@ -26,8 +26,9 @@ from kubernetes_leader_election.cli import (
     run_elector,
     run_supervisor,
 )
+from kubernetes_leader_election.cli.keeper_link import Limits
 from kubernetes_leader_election.cli.term_deadline import Deadline
-from kubernetes_leader_election.core.timing import Now, believe
+from kubernetes_leader_election.core.timing import Now, believe, cut_short
 from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.belief_log import count_overlaps
@@ -241,9 +242,14 @@ class _Life:
     def __init__(self, **settings: Any) -> None:
         self.settings = resolve_settings(lease_name="x", **settings)
         self.belief: Any = None
+        self.is_over = False
 
     def term_deadline(self, number: int) -> Any:
-        """Give the belief that was set."""
+        """Give the belief that was set, until it is over."""
+        return None if self.is_over else self.belief
+
+    def last_deadline(self, number: int) -> Any:
+        """Give it in any case."""
         return self.belief
 
 
@@ -286,6 +292,39 @@ def test_limits_do_not_move_while_a_process_is_frozen() -> None:
     assert limits.kill_at < 21.0
     life.belief = None
     assert _work(life).limits() is None
+
+
+def _cut(life: _Life, lasts: int, since: Now) -> None:
+    """Let somebody cut the record short, as far as the belief shows it."""
+    settings = life.settings.election(namespace="default")
+    life.belief = cut_short(life.belief, since=since, lasts=lasts, settings=settings)
+
+
+@pytest.mark.parametrize("lasts", [1, 2, 7, 19])
+@pytest.mark.parametrize("ahead", [0.0, 1.0], ids=["even", "a fast monotonic clock"])
+def test_limits_follow_a_record_that_is_cut_short(lasts: int, ahead: float) -> None:
+    """G2, rule 14, fault 56: rivals go by the record, so KILL does; L is a small one."""
+    times = {"renew_deadline_sec": 4, "renew_interval_ms": 1000, "stop_budget_sec": 1.5}
+    life, sent = _Life(lease_duration_sec=20, **times), Now(50.0, 40.0, 10**15)
+    settings = life.settings.election(namespace="default")
+    life.belief = believe(term=1, token=7, sent=sent, settings=settings)
+    whole = _work(life).limits()
+    assert whole is not None
+    assert whole.kill is not None
+    assert whole.kill.boottime > 50.0 + 15.0
+    seen = Now(53.0, 43.0 + ahead, 10**15 + 3_000_000)
+    _cut(life, lasts, seen)
+    life.is_over = lasts < 3
+    work = _work(life)
+    assert (work.limits() is None) is life.is_over
+    cut = work.last_limits()
+    assert cut is not None
+    rivals = lasts * 0.9 / 1.1
+    for number, clock in enumerate((53.0, 43.0 + ahead, 10**9 + 3.0)):
+        term, kill = (limit[number] - clock for limit in cut[1:3])
+        assert term < kill < rivals
+        assert kill + cut.patience <= rivals + 1e-6
+    assert cut.kill_at < cut.backstop_at < 53.0 + rivals
 
 
 class _Stand:
@@ -331,6 +370,26 @@ def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     assert elector.calls == ["step_down"]
     assert link.calls == ["end"]
     assert loop._kill_at is not None
+
+
+@pytest.mark.parametrize("lasts", [1, 7], ids=["and the term is over", "and goes on"])
+def test_run_tells_its_guards_that_the_record_was_cut_short(lasts: int) -> None:
+    """G2, rule 14, fault 56: the limit of the watchdog, and that of the backstop."""
+    life, link = _Life(lease_duration_sec=20, renew_interval_ms=2000), _Stand()
+    loop, work = _loop(_Stand(), link), _work(life)
+    sent = kernel.read_clocks()
+    settings = life.settings.election(namespace="default")
+    life.belief = believe(term=1, token=7, sent=sent, settings=settings)
+    told: list[Limits] = []
+    link.extend = told.append
+    loop._renewed(work)
+    _cut(life, lasts, sent)
+    life.is_over = lasts == 1
+    for _ in range(2):
+        loop._renewed(work)
+    whole, cut = told
+    assert cut.kill_at < sent.boottime + lasts * 0.9 / 1.1 < whole.kill_at
+    assert loop._last_instant() == cut.kill_at
 
 
 def test_watchdog_goes_on_killing_when_a_clock_steps_back(

@@ -10,12 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.belief_log import count_overlaps
+from tests.cli.leases import edit_lease
 from tests.cli.run_replica import Replica, eventually
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,33 @@ def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, cod
     else:
         assert replica.wait() == code
         assert replica.living() == []
+
+
+@pytest.mark.parametrize(
+    "frozen", [False, True], ids=["alone", "and its watchdog is frozen"]
+)
+def test_run_ends_a_deaf_command_before_the_end_of_a_record_cut_short(
+    start, server, frozen
+):
+    """G2, rule 14, fault 56: by its own settings it would have 2.7 s more."""
+    times = (
+        "--lease-duration-sec=6",
+        "--renew-deadline-sec=2",
+        "--stop-budget-sec=1",
+    )
+    server.requests.clear()
+    deaf = ("--ignore-term", "--grandchild")
+    # Its own record is free to it, so it would be the first to lead again.
+    first = start("a", *times, "--on-loss=exit", child=deaf)
+    eventually(lambda: first.noted("grandchild"), "there is a grandchild")
+    second = start("b", *times)
+    watches = partial(server.requests.matching, verb="watch")
+    eventually(lambda: len(watches()) >= 2, "the second follows the Lease")
+    if frozen:
+        os.kill(first.keeper(), signal.SIGSTOP)
+    edit_lease(server, first.lease, leaseDurationSeconds=1)
+    second.wait_for_work()
+    _assert_apart(first, second)
 
 
 def test_run_tells_its_command_of_each_renewal(start, tmp_path):

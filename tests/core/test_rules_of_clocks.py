@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from kubernetes_leader_election.core import messages as m
@@ -687,6 +689,80 @@ def test_rule_14_constant_edits_are_no_reason_for_a_hot_loop():
     assert 3 < len(puts) < 60
 
 
+def edited_again_and_again(hand, durations, seconds, *, works=True, cap=D):
+    """
+    Let a controller edit the record right after each write; give when they were ordered.
+
+    ``works``: it leads all that time. Else each of its terms is over at once.
+    """
+    orders, end = [], hand.clock.boottime + seconds
+    while hand.clock.boottime < end:
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        elif hand.all_open(m.UpdateLease) and hand.all_open(m.WatchLease):
+            orders.append(hand.clock.boottime)
+            assert len(orders) < 1000, "it writes as fast as the controller edits"
+            capped(hand, cap)
+            before = hand.core.belief
+            if not durations:
+                continue
+            duration = durations[len(orders) % len(durations)]
+            hand.store.edit(leaseDurationSeconds=duration)
+            hand.bring_all()
+            if works:
+                cut = hand.clock.boottime + longest(duration)
+                assert hand.core.belief.boottime_deadline == pytest.approx(
+                    min(before.boottime_deadline, cut)
+                ), "G2: rivals go by the edit from now on, whenever it is answered"
+        else:
+            hand.wait(0.01)
+        assert hand.leads is works
+        if hand.state is State.FENCED:
+            hand.work_ends()
+    return orders
+
+
+@pytest.mark.parametrize("cap", [D, 18], ids=["alone", "under a policy"])
+@pytest.mark.parametrize("durations", [(17,), (16, 17), (5,)], ids=str)
+def test_rule_14_edits_again_and_again_are_answered_with_a_growing_pause(
+    durations, cap
+):
+    """Rule 14, faults 24 and 56: at once the first time, then never in a hot loop."""
+    hand = Hand().lead()
+    hand.wait(R)
+    orders = edited_again_and_again(hand, durations, 300, cap=cap)
+    assert orders[1] - orders[0] < 0.02, "the first edit is put right at once"
+    pauses = [b - a for a, b in itertools.pairwise(orders[1:])]
+    grow = pauses[: next(i for i, x in enumerate(pauses) if x > 1.0)]
+    assert grow == sorted(grow)
+    left = min(L, longest(min(durations)))
+    for pause in pauses[len(grow) + 3 :]:
+        assert min(R, left / 2) - 0.02 < pause < left - T / 2
+    assert len(hand.events(m.ErrorOccurred)) == 1, "it is told of once"
+    # The controller is gone: after two renewals in peace all is as it was before.
+    edited_again_and_again(hand, (), 45.0, cap=cap)
+    hand.store.edit(leaseDurationSeconds=15)
+    hand.bring_all()
+    assert hand.write, "at once"
+    # Under a policy it is no news that the record is short.
+    assert len(hand.events(m.ErrorOccurred)) == (1 if cap == D else 0)
+
+
+def test_rule_14_edits_that_end_each_term_are_no_reason_for_a_hot_loop_of_terms():
+    """Rule 14, faults 24 and 56: who loses by an edit again and again tries seldom."""
+    hand = Hand().lead()
+    hand.store.edit(leaseDurationSeconds=1)
+    hand.bring_all()
+    hand.work_ends()
+    began = hand.clock.boottime
+    orders = edited_again_and_again(hand, (1,), 600, works=False)
+    assert orders[0] - began < 0.1, "the first time at once"
+    assert 8 < len(orders) < 40
+    assert orders[-1] - orders[-2] > 29.0
+    errors = [str(e.error) for e in hand.events(m.ErrorOccurred)]
+    assert len([e for e in errors if "on our own record" in e]) == 1
+
+
 def test_rule_14_longer_duration_costs_nobody_safety():
     """Rule 14, fault 37: rivals wait longer, and the next renewal puts it right."""
     hand = Hand().lead()
@@ -718,3 +794,18 @@ def test_rule_14_pause_of_who_cannot_lead_ends_when_another_one_can(
     hand.bring_all()
     hand.wait(wait)
     assert bool(hand.all_open(m.UpdateLease)) is (duration == 20)
+
+
+def test_rule_14_cut_while_work_is_ending_hurries_it():
+    """Rule 14, fault 56, G2: rivals go by it also after the term was lost by the clock."""
+    hand = Hand().lead()
+    before = hand.core.last_deadline
+    hand.wait(L + 0.1)
+    assert not hand.leads
+    hand.store.edit(leaseDurationSeconds=1)
+    hand.fetched()
+    after = hand.core.last_deadline
+    assert after.boottime_deadline <= before.boottime_deadline
+    assert after.boottime_deadline + after.spare <= hand.clock.boottime + 1 / (1 + RHO)
+    hand.work_ends()
+    assert hand.core.last_deadline is None

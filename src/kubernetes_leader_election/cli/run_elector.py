@@ -14,6 +14,7 @@ from typing import Any, Final
 from kubernetes_leader_election.cli.keeper_link import Limits
 from kubernetes_leader_election.cli.kernel import boottime
 from kubernetes_leader_election.cli.term_deadline import Deadline
+from kubernetes_leader_election.core.timing import Belief
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.front import BaseElector
 from kubernetes_leader_election.leadership import BaseTerm
@@ -133,16 +134,8 @@ class Work:
         self._life = life
         self._hold = hold
         self.term = term
-        rhythm = life.settings.rhythm
-        rho = life.settings.clock_rate_error
-        deadline = life.settings.renew_deadline_sec
-        # After the send that the deadline counts from, on a clock that may run slow:
-        # the earliest instant at which another may lead, D / (1 + rho) of real time.
-        hard = rhythm.lease_duration * (1 - rho) / (1 + rho)
-        spare = hard - deadline
-        self._margin = min(KILL_MARGIN, spare / 4)
-        self._to_kill = spare - self._margin
-        self._to_term = min(TERM_MARGIN, spare / 10)
+        self._to_kill = 0.0
+        """Seconds from the deadline to the KILL, as of the newest limits."""
 
     def limits(self) -> Limits | None:
         """
@@ -152,16 +145,30 @@ class Work:
         the middle of this, or before it, still gets the right ones.
         """
         belief = self._life.term_deadline(self.term.number)
-        if belief is None:
-            return None
+        return None if belief is None else self._limits(belief)
+
+    def last_limits(self) -> Limits | None:
+        """
+        Give them for a term that may be over; None: nothing more is known of it.
+
+        A record that is cut short makes them earlier, also where it ends the term.
+        """
+        belief = self._life.last_deadline(self.term.number)
+        return None if belief is None else self._limits(belief)
+
+    def _limits(self, belief: Belief) -> Limits:
         if belief.boottime_deadline == float("inf"):
             return Limits(None, None, None)
+        # The earliest instant at which another may lead comes so much later.
+        spare = belief.spare
+        margin = min(KILL_MARGIN, spare / 4)
+        self._to_kill = spare - margin
         term = Deadline.of(belief)
         return Limits(
             term,
-            term.later(self._to_term),
+            term.later(min(TERM_MARGIN, spare / 10)),
             term.later(self._to_kill),
-            patience=self._margin,
+            patience=margin,
         )
 
     def last_instant(self) -> float:

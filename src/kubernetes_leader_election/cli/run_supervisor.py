@@ -403,18 +403,21 @@ class Supervisor:
         )
 
     def _renewed(self, work: Work) -> None:
-        """Tell keeper and command of a later deadline, or of the end."""
+        """Tell keeper and command of another deadline, or of the end."""
         limits, facts = work.limits(), self._facts
+        # G2: a record that was cut short moves the limits also where it ends the term.
+        last = limits or work.last_limits()
+        moved = last is not None and last != self._limits
+        if last is not None and moved:
+            self._limits = last
+            self._link.extend(last)
         if limits is None:
             if facts is not None and not facts.is_over:
                 self._facts = facts.ended()
                 self._write_facts()
-        elif limits != self._limits:
-            self._limits = limits
-            self._link.extend(limits)
-            if facts is not None:
-                self._facts = replace(facts, deadline=limits.begin)
-                self._write_facts()
+        elif moved and facts is not None:
+            self._facts = replace(facts, deadline=limits.begin)
+            self._write_facts()
 
     def _write_facts(self) -> None:
         if self._term_file is None or self._facts is None:

@@ -184,6 +184,11 @@ class Driver:
             return None
         return deadline
 
+    def last_deadline(self, term: int) -> Belief | None:
+        """Give until when that term holds, or held; None once its work has ended."""
+        deadline = self._view.last_deadline
+        return deadline if deadline is not None and deadline.term == term else None
+
     def term_reason(self, term: int) -> m.LossReason | None:
         """Tell why that term ended, if it is the newest one that did."""
         lost = self._view.lost
@@ -370,6 +375,7 @@ class Driver:
             ),
             belief=self._shifted(core.belief),
             term_deadline=self._shifted(core.term_deadline),
+            last_deadline=self._shifted(core.last_deadline),
             snapshot=core.snapshot,
             expires_in=core.expires_in,
             last_error=self._error,

@@ -24,6 +24,8 @@ class View(Value):
     """How long the term may be believed in; None when not leading."""
     term_deadline: Belief | None = None
     """The same while draining, too."""
+    last_deadline: Belief | None = None
+    """The same for a term that is over, as long as its work may still run."""
     snapshot: Snapshot | None = None
     """The Lease as last seen; None when nothing is known or it is gone."""
     expires_in: float | None = None
