@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 0f06c6d5e379.
+A frozen copy of the core, of e03b9e61f531.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

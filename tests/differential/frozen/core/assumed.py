@@ -40,6 +40,11 @@ class AssumedElection:
         return self._belief() if self._holds() else None
 
     @property
+    def last_deadline(self) -> Belief | None:
+        """The same: nobody else may lead, whatever becomes of it."""
+        return self.term_deadline
+
+    @property
     def stay_out_until(self) -> float | None:
         """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
         return self._stay_out_until
@@ -55,6 +60,7 @@ class AssumedElection:
             monotonic_deadline=FOREVER,
             wall_deadline=FOREVER,
             wall_ahead_limit=FOREVER,
+            spare=FOREVER,
         )
 
     def receive(self, message: m.Message, *, now: Now) -> None:

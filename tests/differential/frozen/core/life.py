@@ -86,11 +86,13 @@ class Life:
         "_contend_at",
         "_doubt",
         "_draw",
+        "_edits",
         "_failing_since",
         "_failures",
         "_former",
         "_give_up_at",
         "_looked",
+        "_marred",
         "_may_watch_at",
         "_now",
         "_observation",
@@ -166,6 +168,10 @@ class Life:
         self._conflicts = 0
         self._write_failures = 0
         self._retry_at = 0.0
+        self._edits = 0
+        """Edits of our record that each came soon after a write of ours."""
+        self._marred = False
+        """Whether no write of ours landed since the last one of them."""
         self._watch_failures = 0
         self._may_watch_at = 0.0
 
@@ -184,6 +190,11 @@ class Life:
         if self.state in HOLDING and self._term is not None:
             return self._term.belief
         return None
+
+    @property
+    def last_deadline(self) -> Belief | None:
+        """The same for a term that is over, as long as its work may still run (G2)."""
+        return None if self._term is None else self._term.belief
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -14,6 +14,7 @@ from tests.differential.frozen.core.life import Life
 from tests.differential.frozen.core.record import ASSUMED_DURATION, Snapshot
 from tests.differential.frozen.core.states import (
     ACQUIRING,
+    FENCED,
     HOLDING,
     LEADER,
     RELEASING,
@@ -45,6 +46,8 @@ class Sightings(Life):
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
+        if term is not None and state is FENCED:
+            self._hurry_work(snapshot, term)
         if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
             self._retry_at = 0.0
         if state is ACQUIRING:
@@ -82,11 +85,12 @@ class Sightings(Life):
             self._emit(
                 m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
             )
+        edited_again = news and self._is_edited_again()
         lasts = self._cut_to(snapshot)
         if lasts is not None:
             if changed or news:  # what was like this already is no edit
                 self._mind_duration(term, lasts, answered=news)
-        elif news:
+        elif news and not edited_again:
             self._told_short = False
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
@@ -95,8 +99,9 @@ class Sightings(Life):
             return
         term = self._new_term(proved, snapshot)
         lasts = self._cut_to(snapshot)
+        self._marred = False
         if lasts is None:
-            self._told_short = False
+            self._told_short = self._told_short and self._edits > 0  # else whole again
         else:
             if not self._can_lead_with(lasts):
                 self._cannot_lead(lasts)
@@ -178,12 +183,49 @@ class Sightings(Life):
             self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
             return
         self._tell_short(lasts)
-        if term.belief.remaining(self._now) <= 0.0:
-            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
-        elif not answered:
+        left = term.belief.remaining(self._now)
+        if not answered:
             # Somebody edited it: the next renewal puts it right.
-            due = max(self._now.boottime, self._retry_at)
+            due = self._now.boottime + self._pause_after_edit(left)
+            due = max(due, self._retry_at)
+            if left <= 0.0:
+                self._retry_at = due
             self._write_at = min(self._write_at, due)
+        if left <= 0.0:
+            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
+
+    def _pause_after_edit(self, left: float) -> float:
+        """
+        Give the seconds until a record that was edited is put right.
+
+        None at first. Whoever edits it again after each write of ours would have us
+        write as fast as that goes (fault 24), so the pause grows; but the term, which
+        has ``left`` seconds, does not end by it.
+        """
+        if not self._marred:
+            self._marred = True
+            self._edits += 1
+        if self._edits < 2:
+            return 0.0
+        first = min(0.1, self.settings.request_timeout / 8)
+        pause = first * 2.0 ** min(self._edits - 2, 16)
+        if left <= 0.0:
+            return min(pause, self._longest_asked())
+        return min(pause, self.settings.renew_interval, max(left / 2, first))
+
+    def _is_edited_again(self) -> bool:
+        """Tell whether the renewal that landed answers an edit, not the one before it."""
+        answers, self._marred = self._marred, False
+        if not answers:
+            self._edits = 0  # it went well for a whole renew interval
+        return answers
+
+    def _hurry_work(self, snapshot: Snapshot, term: Term) -> None:
+        """Take it that rivals wait for less for work that is to end already (G2)."""
+        lasts = self._cut_to(snapshot)
+        own = snapshot.uid == term.uid and term.find(snapshot.record) is not None
+        if own and lasts is not None:
+            term.cut_short(lasts, since=self._now, settings=self.settings)
 
     def _short(self, lasts: int) -> str:
         return (

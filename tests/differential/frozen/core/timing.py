@@ -70,11 +70,13 @@ class Belief(NamedTuple):
     """Microseconds since 1970: the deadline by a clock that a guest's pause shows."""
     wall_ahead_limit: float
     """Largest wall minus boottime, in seconds, that is no sign of a paused guest."""
+    spare: float
+    """Seconds from the deadline, by a clock that is wrong by rho, until rivals may lead."""
 
     def remaining(self, now: Now) -> float:
         """Give the seconds left on the clock that shows the fewest; never below 0."""
         # Unpacked, not read by name: each input passes here, most of them twice.
-        _, _, by_boottime, by_monotonic, by_wall, ahead_limit = self
+        _, _, by_boottime, by_monotonic, by_wall, ahead_limit, _ = self
         boottime, monotonic, wall = now
         if wall / MICROSECONDS - boottime > ahead_limit:
             # Rule 14, fault 04: a paused guest sees only its wall clock jump.
@@ -104,6 +106,7 @@ def believe(
     """
     boottime, monotonic, wall = sent
     ahead, good_for = wall / MICROSECONDS - boottime, settings.renew_deadline
+    rho, lasts = settings.clock_rate_error, settings.lease_duration
     return Belief(
         term,
         token,
@@ -112,7 +115,8 @@ def believe(
         # A third clock for the leader: it can shorten a term, never lengthen it.
         wall + int(good_for * MICROSECONDS),
         # Rule 14: a jump by more than D - L ends the term at once.
-        ahead + (settings.lease_duration - good_for),
+        ahead + (lasts - good_for),
+        lasts * (1.0 - rho) / (1.0 + rho) - good_for,
     )
 
 
@@ -142,6 +146,10 @@ def cut_short(
         wall_deadline=min(belief.wall_deadline, wall + int(good_for * MICROSECONDS)),
         wall_ahead_limit=min(
             belief.wall_ahead_limit, wall / MICROSECONDS - boottime + lasts - good_for
+        ),
+        # What the cut leaves for stopping; more, where it ended nothing sooner.
+        spare=min(
+            belief.spare, settings.stop_budget * (1.0 - settings.clock_rate_error)
         ),
     )
 
