@@ -71,6 +71,8 @@ def test_run_passes_stdin_and_stdout_through(start):
         (lambda folder: _file(folder, "echo hi\n", 0o755), 126, "#! line"),
         (lambda folder: _file(folder, "#!/bin/sh\n", 0o644), 126, "Permission denied"),
         (lambda folder: _file(folder, "#!/no/sh\n", 0o755), 127, "interpreter"),
+        (lambda folder: _file(folder, "#!/tmp\n", 0o755), 126, "Permission denied"),
+        (lambda folder: str(folder / ("x" * 300)), 126, "File name too long"),
     ],
     ids=[
         "not found",
@@ -79,6 +81,8 @@ def test_run_passes_stdin_and_stdout_through(start):
         "no program",
         "no permission",
         "no interpreter",
+        "an interpreter that is a folder",
+        "a name that is too long",
     ],
 )
 def test_run_says_why_a_command_cannot_be_run(start, tmp_path, make, code, words):
@@ -87,6 +91,16 @@ def test_run_says_why_a_command_cannot_be_run(start, tmp_path, make, code, words
     assert replica.wait() == code
     (line,) = replica.stderr.splitlines()
     assert words in line
+
+
+def test_run_says_that_a_command_is_being_written(start, tmp_path):
+    """Text file busy: the keeper's own error is told, as a shell does (126)."""
+    program = tmp_path / "program"
+    shutil.copy(shutil.which("true"), program)
+    with program.open("ab"):
+        replica = start("--quiet", command=[str(program)])
+        assert replica.wait() == 126
+    assert "Text file busy" in replica.stderr
 
 
 def _file(folder: Path, text: str, mode: int) -> str:

@@ -89,6 +89,93 @@ def test_health_command_that_hangs_has_failed():
     assert "longer" in check_command(["sleep", "60"], 0.05, {})
 
 
+def _a_loop(folder):
+    (folder / "one").symlink_to(folder / "two")
+    (folder / "two").symlink_to(folder / "one")
+    return folder / "one"
+
+
+def _a_pipe(folder):
+    os.mkfifo(folder / "pipe", 0o755)
+    return folder / "pipe"
+
+
+def _a_file(folder, mode=0o755, name="program"):
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(mode)
+    return folder / name
+
+
+def _below_a_file(folder):
+    return _a_file(folder) / "program"
+
+
+def _to_nowhere(folder):
+    (folder / "link").symlink_to(folder / "nothing")
+    return folder / "link"
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (_a_loop, 126, "Too many levels of symbolic links"),
+        (_a_pipe, 126, "Permission denied"),
+        (lambda folder: _a_file(folder, 0o644), 126, "Permission denied"),
+        (lambda folder: folder / ("x" * 256), 126, "File name too long"),
+        (lambda folder: folder, 126, "Is a directory"),
+        (_below_a_file, 127, "not found"),
+        (_to_nowhere, 127, "not found"),
+    ],
+)
+def test_command_that_cannot_be_run_is_found_out_before_any_election(
+    tmp_path, make, code, words
+):
+    """126 and 127 as shells give them: 126 where something is there, or may be."""
+    found, text = run_policy.find_problem(str(make(tmp_path)))
+    assert (found, words in text) == (code, True), text
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Give a folder that may not be searched, with a program in it."""
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    _a_file(folder)
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may search everything
+    yield folder
+    if user == 0:
+        os.seteuid(0)
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("by_path", [False, True], ids=["by its name", "by PATH"])
+def test_command_in_a_folder_that_may_not_be_searched_is_not_missing(
+    locked, monkeypatch, by_path
+):
+    """As execvp(3) and shells have it: 126, since it may well be there."""
+    monkeypatch.setenv("PATH", f"/no/such/folder:{locked}")
+    command = "program" if by_path else str(locked / "program")
+    code, text = run_policy.find_problem(command)
+    assert code == 126
+    assert text.endswith("program: Permission denied.")
+
+
+def test_command_is_found_behind_what_cannot_be_run(tmp_path, monkeypatch):
+    """A folder, or a file without the right, of its name is not the end of the search."""
+    places = [tmp_path / name for name in ("a", "b", "c")]
+    for place in places:
+        place.mkdir()
+    (places[0] / "program").mkdir()
+    _a_file(places[1], 0o644)
+    monkeypatch.setenv("PATH", ":".join(map(str, places)))
+    assert run_policy.find_problem("program")[0] == 126
+    _a_file(places[2])
+    assert run_policy.find_problem("program") is None
+
+
 def test_delays_grow_and_begin_anew_after_a_good_run():
     """1 s, 2 s, 4 s, never above the longest; a minute of work makes it 1 s again."""
     backoff = run_policy.Backoff(5.0)

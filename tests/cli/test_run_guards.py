@@ -27,6 +27,7 @@ from kubernetes_leader_election.cli import (
     run_supervisor,
 )
 from kubernetes_leader_election.cli.keeper_link import Limits
+from kubernetes_leader_election.cli.run_assembly import problem_of
 from kubernetes_leader_election.cli.term_deadline import Deadline
 from kubernetes_leader_election.core.timing import Now, believe, cut_short
 from kubernetes_leader_election.settings import resolve_settings
@@ -370,6 +371,58 @@ def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     assert elector.calls == ["step_down"]
     assert link.calls == ["end"]
     assert loop._kill_at is not None
+
+
+def _leaving(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, SimpleNamespace]:
+    """Give a loop whose elector does not come to its end, and its clock."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(
+        run_supervisor, "time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
+    elector = _Stand()
+    elector.running, elector.release_time = True, 4.0
+    return _loop(elector, _Stand()), clock
+
+
+def test_run_leaves_where_its_lease_cannot_be_released(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rule 12: a release takes a bounded time, and so does the end of `run`."""
+    loop, clock = _leaving(monkeypatch)
+    loop._leave(7)
+    assert loop._elector.calls == ["stop"]
+    assert loop._patience() == 4.0
+    clock.now = 103.9
+    loop._leave(7)
+    assert not loop._is_over(), "there is time for a release"
+    clock.now = 104.0
+    assert loop._is_over(), "nothing moves that time"
+    assert loop._patience() <= 0.0
+
+
+def test_run_counts_the_time_to_leave_from_the_end_of_its_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G5: a command that takes its grace period leaves as much for the release."""
+    loop, clock = _leaving(monkeypatch)
+    work = _work(_Life())
+    work.end = lambda: None  # type: ignore[method-assign]
+    loop._work = work
+    loop._leave(7)
+    clock.now = 125.0
+    assert not loop._is_over(), "the command has not ended"
+    loop._on_empty()
+    assert not loop._is_over(), "nor was the Lease released"
+    clock.now = 129.0
+    assert loop._is_over()
+
+
+def test_livez_gives_the_loop_three_of_its_longest_turns() -> None:
+    """A busy machine is no dead loop: the kubelet would end a leader for it."""
+    longest, threads = run_supervisor.LONGEST_TURN, {"MainThread", "leader-election"}
+    assert problem_of(2.9 * longest, threads) == ""
+    assert problem_of(3.1 * longest, threads) == "the loop has not turned for 16 s"
+    assert problem_of(0.1, {"MainThread"}) == "the engine does not run"
 
 
 @pytest.mark.parametrize("lasts", [1, 7], ids=["and the term is over", "and goes on"])

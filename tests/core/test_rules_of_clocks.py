@@ -9,6 +9,7 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.wishes import SUCCESSOR
+from kubernetes_leader_election.errors import LeaderElectionError
 from tests.core.harness import WALL, Hand
 from tests.core.stories import (
     D,
@@ -809,3 +810,65 @@ def test_rule_14_cut_while_work_is_ending_hurries_it():
     assert after.boottime_deadline + after.spare <= hand.clock.boottime + 1 / (1 + RHO)
     hand.work_ends()
     assert hand.core.last_deadline is None
+
+
+def test_rule_14_leader_under_a_policy_does_not_renew_at_each_look():
+    """Rule 14, faults 24 and 56, G9: what was like this already is no edit."""
+    hand = Hand().start()
+    capped(hand, 17)
+    began = hand.clock.boottime
+    for number in range(9):
+        hand.wait(1.0)
+        hand.bring_all()
+        hand.store.edit(metadata={"labels": {"x": str(number)}})
+        hand.bring_all()
+        if hand.all_open(m.WatchLease):
+            hand.watch_ends(status=410)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+        assert not hand.all_open(m.UpdateLease), "nothing is due before R"
+    hand.wait(began + R - hand.clock.boottime)
+    assert hand.write
+
+
+def _unanswered(hand, put):
+    hand.unknown(put)
+
+
+def _too_late(hand, put):
+    hand.wait(T)
+
+
+def _refused(hand, put):
+    hand.failed(put, status=409 - 1)
+
+
+def _of_a_driver_that_failed(hand, put):
+    hand.say(m.DriverFailed(error=LeaderElectionError("a defect")))
+
+
+@pytest.mark.parametrize(
+    "end", [_unanswered, _too_late, _refused, _of_a_driver_that_failed]
+)
+def test_rule_14_who_cannot_lead_keeps_its_pause_whatever_becomes_of_its_write(end):
+    """Rule 14, fault 56, G9: the watch showed the cut, then the write was in doubt."""
+    hand = Hand().start()
+    put = hand.write
+    spec = {**put.lease["spec"], "leaseDurationSeconds": 2}
+    hand.store.put({**put.lease, "spec": spec})
+    hand.bring_all()
+    paused = hand.clock.boottime
+    hand.store.edit(holderIdentity="")  # so that no look shows the cut again
+    end(hand, put)
+    while hand.clock.boottime < paused + 29.5:
+        hand.wait(0.25)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+        assert hand.all_open(m.UpdateLease, m.CreateLease) in ([], [put])
+    while not hand.all_open(m.UpdateLease):
+        assert hand.clock.boottime < paused + 36.0
+        hand.wait(0.25)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+    hand.written()
+    assert hand.leads

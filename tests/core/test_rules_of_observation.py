@@ -377,6 +377,52 @@ def test_rule_05_creating_write_that_lands_after_another_led_is_not_ours(
     wait_in_full(hand)
 
 
+@pytest.mark.parametrize("stopped", [False, True], ids=["goes on", "stops meanwhile"])
+@pytest.mark.parametrize("heard", ["read", "watch"])
+@pytest.mark.parametrize("version", [50, 102, 500], ids=["older", "next", "newer"])
+def test_rule_05_copy_of_an_own_acquire_under_another_uid_is_not_led(
+    version, heard, stopped
+):
+    """Rule 5, fault 36, G1, G5: what we wrote is deleted, whatever stands in the copy."""
+    hand = Hand()
+    hand.store.edit(**held_by_b(holderIdentity=""))
+    hand.start()
+    hand.commit()
+    copied = hand.store.lease["spec"]
+    if stopped:
+        hand.say(m.StopAsked())
+    hand.store.lease, hand.store.version = None, version - 1
+    hand.store.edit(**copied)
+    assert hand.store.lease["metadata"]["uid"] == "u-2"
+    if heard == "watch" and version > 101:
+        hand.bring()
+    hand.unknown()
+    hand.fetched()
+    assert not hand.events(m.LeadershipAcquired)
+    assert not hand.all_open(m.UpdateLease), "nothing of that Lease is ours"
+    if stopped:
+        assert hand.state is State.STOPPED
+    else:
+        wait_in_full(hand)
+
+
+def test_rule_05_acquire_that_comes_back_after_its_copy_was_seen_is_not_led():
+    """Rule 5, fault 42, G1: a Lease under another uid shows that it was deleted."""
+    hand = Hand()
+    hand.store.edit(**held_by_b(holderIdentity=""))
+    hand.start()
+    hand.commit()
+    original = hand.store.lease
+    hand.store.lease = None
+    hand.store.edit(**original["spec"])
+    hand.bring()
+    metadata = {**original["metadata"], "resourceVersion": "500"}
+    hand.unknown()
+    hand.fetched({**original, "metadata": metadata})
+    assert not hand.leads
+    wait_in_full(hand)
+
+
 def test_rule_05_acquire_that_another_overtook_is_not_led_when_it_lands():
     """Rule 5, fault 36, G1: nor while it is still waited for."""
     hand = Hand().start()

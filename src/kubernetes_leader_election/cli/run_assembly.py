@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -196,18 +197,14 @@ def _serve(
     address: str, elector: LoopElector, supervisor: Supervisor, log: StderrLog
 ) -> None:
     from kubernetes_leader_election.cli import run_http  # noqa: PLC0415 - most do without
-    from kubernetes_leader_election.cli.run_supervisor import LONGEST_TURN  # noqa: PLC0415
     from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415
 
     metrics = Metrics()
     metrics.watch(elector)
 
     def problem() -> str:
-        silent = time.monotonic() - supervisor.turned_at
-        if silent > 3 * LONGEST_TURN:
-            return f"the loop has not turned for {silent:.0f} s"
         names = {thread.name for thread in threading.enumerate()}
-        return "" if "leader-election" in names else "the engine does not run"
+        return problem_of(time.monotonic() - supervisor.turned_at, names)
 
     endpoints = run_http.Endpoints(
         problem=problem,
@@ -219,6 +216,16 @@ def _serve(
     host, port = run_http.serve(address, endpoints)
     shown = f"[{host}]" if ":" in host else host
     log.info("http://%s:%s has /livez, /readyz, /leaderz, /metrics and /", shown, port)
+
+
+def problem_of(silent: float, threads: Container[str]) -> str:
+    """Say what is wrong with a loop that turned so many seconds ago; nothing if it lives."""
+    from kubernetes_leader_election.cli.run_supervisor import LONGEST_TURN  # noqa: PLC0415 - after the fork
+
+    # A machine that is only busy is no reason to end a leader.
+    if silent > 3 * LONGEST_TURN:
+        return f"the loop has not turned for {silent:.0f} s"
+    return "" if "leader-election" in threads else "the engine does not run"
 
 
 def _flush() -> None:

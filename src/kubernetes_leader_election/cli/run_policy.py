@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 from typing import Final, Literal
 
 from kubernetes_leader_election.cli import exit_codes
@@ -71,7 +72,11 @@ def start_failure(command: str, number: int) -> tuple[int, str]:
 
 
 def find_problem(command: str) -> tuple[int, str] | None:
-    """Look for a command before any election: exit code and message if it is not there."""
+    """
+    Look for a command before any election: exit code and message if it cannot be run.
+
+    Only what shows without running it: not whether its interpreter is there, too.
+    """
     if not command:
         return start_failure("''", errno.ENOENT)
     if "/" in command:
@@ -79,10 +84,26 @@ def find_problem(command: str) -> tuple[int, str] | None:
     else:
         path = os.environ.get("PATH", os.defpath)
         places = [os.path.join(x or ".", command) for x in path.split(os.pathsep)]  # noqa: PTH118
-    found = [place for place in places if os.path.exists(place)]  # noqa: PTH110
-    if not found:
-        return start_failure(command, errno.ENOENT)
-    if any(os.path.isfile(x) and os.access(x, os.X_OK) for x in found):  # noqa: PTH113
-        return None
-    kind = errno.EISDIR if os.path.isdir(found[0]) else errno.EACCES  # noqa: PTH112
-    return start_failure(command, kind)
+    problem = errno.ENOENT
+    for place in places:
+        found = _what_stands_in_the_way(place)
+        if found == 0:
+            return None
+        # As execvp(3): the first that is there and cannot be run is the reason.
+        if problem == errno.ENOENT and found != errno.ENOTDIR:
+            problem = found
+    return start_failure(command, problem)
+
+
+def _what_stands_in_the_way(place: str) -> int:
+    """Give the number of the error with which a file could not be executed; 0: none."""
+    try:
+        mode = os.stat(place).st_mode  # noqa: PTH116 - a name, as exec takes it
+    except OSError as error:
+        # Also a folder that may not be searched, a loop of links, a name too long.
+        return error.errno or errno.EACCES
+    if stat.S_ISDIR(mode):
+        return errno.EISDIR
+    if not stat.S_ISREG(mode) or not os.access(place, os.X_OK):
+        return errno.EACCES
+    return 0

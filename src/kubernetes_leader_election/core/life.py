@@ -300,8 +300,15 @@ class Life:
         if record.holder_identity != self.settings.identity:
             return False
         return self._is_of_former(snapshot) or (
-            find_try(self._tries, record) is not None
+            self._find_own_try(snapshot) is not None
         )
+
+    def _find_own_try(self, snapshot: Snapshot) -> Try | None:
+        """Give the acquire that the Lease shows; a copy under another uid shows none."""
+        attempt = find_try(self._tries, snapshot.record)
+        if attempt is None or attempt.uid not in (None, snapshot.uid):
+            return None
+        return attempt
 
     def _is_of_former(self, snapshot: Snapshot) -> bool:
         """Tell whether the Lease carries a stamp of a term or life that is over."""

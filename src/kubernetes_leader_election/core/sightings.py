@@ -101,7 +101,7 @@ class Sightings(Life):
             self._told_short = False
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
-        proved = find_try(self._tries, snapshot.record)
+        proved = self._find_own_try(snapshot)
         if proved is None:
             return
         term = self._new_term(proved, snapshot)
@@ -124,7 +124,7 @@ class Sightings(Life):
             self._tell_odd_version(snapshot)
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
-        proved = find_try(self._tries, snapshot.record)
+        proved = self._find_own_try(snapshot)
         if proved is not None:
             # It landed, and no work ever began: give it back.
             self._begin_term(self._new_term(proved, snapshot))

@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of ae106b7c2c88.
+A frozen copy of the core, of 47197560f579 with changes not committed.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

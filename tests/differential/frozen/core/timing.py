@@ -70,7 +70,7 @@ class Belief(NamedTuple):
     """Microseconds since 1970: the deadline by a clock that a guest's pause shows."""
     wall_ahead_limit: float
     """Largest wall minus boottime, in seconds, that is no sign of a paused guest."""
-    spare: float
+    spare: float = 0.0
     """Seconds from the deadline, by a clock that is wrong by rho, until rivals may lead."""
 
     def remaining(self, now: Now) -> float:
