@@ -522,12 +522,14 @@ def test_who_cannot_lead_stays_out_for_30_seconds(scene, lasts, again, until):
         ({"lost_acquire": "2026-01-01T00:00:01.000000Z"}, False),
         ({"back_at": 5.0}, False),
         ({"last_stamp": "another"}, False),
+        ({"started_at": 1.0}, True),
+        ({"started_at": 1.1}, False),
     ],
 )
 def test_acquire_that_comes_out_too_short_keeps_out_who_waits_for_it(
     scene, changes, stays
 ):
-    """Rule 14: not who withdraws it, forgot it, or holds a record of an ended term."""
+    """Rule 14: not who withdraws it, forgot it, or holds a record of an ended term or life."""
     scene.a.open_term = 0
     for name, value in changes.items():
         setattr(scene.a, name, value)

@@ -513,6 +513,7 @@ class Process(Wire):
             witness.asked_to_stop = witness.draining = witness.polite = False
             witness.stays_out_until = witness.cut_off_until = -NEVER
             self._hindered()
+            witness.started_at = self.now_monotonic()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
             self.starts_again = True

@@ -188,6 +188,9 @@ class ShownChecks(TermChecks):
             stored.key[4] == who.last_stamp
             and stored.key[3] != who.lost_acquire
             and not who.forgot(stored.key)
+            # Nor was it ordered before a stop: whoever starts again waits for nothing,
+            # and may try once, as start() ends the pause of who cannot lead, too.
+            and who.written.get(stored.key[3:5], (0.0, monotonic))[1] >= who.started_at
             # Nor was it asked to withdraw, or to stay out.
             and not who.asked_to_stop
             and who.app_alive
