@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 611e456b97fe.
+A frozen copy of the core, of 3766350464ed.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """
