@@ -247,6 +247,26 @@ def test_rule_05_own_ended_term_is_free_after_any_number_of_tries(status, restar
     assert hand.leads
 
 
+def test_rule_05_own_late_acquire_is_known_after_many_that_were_never_sent():
+    """Rule 5: "or of its own late acquire, is free to it"."""
+    hand = Hand().start()
+    hand.commit()
+    hand.failed()
+    hand.failed(hand.read)
+    tries = 0
+    while tries < 100:
+        for request in hand.all_open(m.CreateLease):
+            hand.failed(request, status=None)
+            tries += 1
+        for request in hand.all_open(m.GetLease):
+            hand.unknown(request)
+        hand.wait(1)
+    while not hand.all_open(m.GetLease):
+        hand.wait(1)
+    hand.fetched()
+    assert hand.state is not State.WAITING
+
+
 def test_rule_05_own_late_renewal_is_free_once_the_work_has_ended():
     """Rule 5: so is a renewal of the ended term that lands after it."""
     hand = Hand().lead()
