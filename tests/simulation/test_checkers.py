@@ -575,6 +575,26 @@ def test_later_try_that_lands_in_the_term_of_an_earlier_one_goes_on_with_it(
     assert sorted(set(scene.broken)) == broken
 
 
+@pytest.mark.parametrize("drains", [False, True])
+def test_creating_write_of_its_own_that_lands_in_a_term_ends_it(scene, drains):
+    """It has another uid: the Lease that was led is gone (rule 10)."""
+    late = scene.lease("a", 0)
+    scene.checks.ordered(1.5, scene.a, late, (1.5, 1.5))
+    scene.found.clear()  # that it was ordered in the term: it was before it
+    if drains:
+        scene.checks.lost(2.0, scene.a, 1, drains=True)
+    scene.store.delete(3.0)
+    created = scene.store.put(4.0, late).stored
+    scene.a.stamps.add(created.stamp)
+    began = scene.a.term_acquire
+    scene.checks.observed(scene.a, 4.5, created)
+    assert scene.a.disproved == "another Lease has its name now"
+    assert scene.a.term_acquire == began
+    scene.checks.after_disproof(4.5, scene.a)
+    assert scene.broken == ([] if drains else ["G1"])
+    assert (scene.a.lost_at == 4.5) is drains
+
+
 @pytest.mark.parametrize(("lags", "since"), [(True, 3.0), (False, float("inf"))])
 def test_held_record_that_a_lagging_read_shows_frees_nothing_again(scene, lags, since):
     """Rule 13: the delay after a release counts from when it was first seen."""

@@ -107,8 +107,13 @@ class ShownChecks(TermChecks):
             if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
                 return
+            held = who.open_term or who.work_term  # else it has drained
+            if held and stored.uid != who.term_uid:
+                # Perhaps a creating write of its own that came late: no less a loss.
+                who.disproved = "another Lease has its name now"
+                return
             acquire = stored.key[3]
-            if acquire in who.tried:
+            if held and acquire in who.tried:
                 # An earlier try was seen to have landed and began this term, while this
                 # one was under way: it lands on that, and the term goes on by its times.
                 # It was ordered before the term, in which none may be (G4), and what
