@@ -44,6 +44,31 @@ class Process(Wire):
     another process.
     """
 
+    __slots__ = (
+        "_belief_event",
+        "_carriers",
+        "_due",
+        "_due_event",
+        "_entered",
+        "_entered_at",
+        "_event_due",
+        "_just_lost",
+        "_latched",
+        "_spins",
+        "_spun_at",
+        "_troubled",
+        "asked_to_stop",
+        "belief",
+        "believing",
+        "core",
+        "identity",
+        "on_work_over",
+        "settings",
+        "starts_again",
+        "term",
+        "work_runs",
+    )
+
     def __init__(
         self,
         world: World,
