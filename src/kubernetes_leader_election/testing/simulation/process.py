@@ -553,7 +553,8 @@ class Process(Wire):
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
                 witness.stays_out_until = boottime + out
-            witness.hindered_at = monotonic + out
+            # What keeps it out for longer, a policy for one, does so still.
+            witness.hindered_at = max(witness.hindered_at, monotonic + out)
             self.say(m.StepDownAsked(stay_out=stay_out))
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
