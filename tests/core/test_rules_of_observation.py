@@ -208,6 +208,65 @@ def test_rule_05_own_ended_term_is_free_once_its_work_has_ended():
     assert [e.term for e in hand.events(m.LeadershipAcquired)] == [2]
 
 
+@pytest.mark.parametrize(
+    "status",
+    [pytest.param(None, id="nothing is sent"), pytest.param(403, id="all is refused")],
+)
+@pytest.mark.parametrize("restarts", [False, True], ids=["goes on", "stop and start"])
+def test_rule_05_own_ended_term_is_free_after_any_number_of_tries(status, restarts):
+    """Rule 5: an "own ended term" is "free to it", however long the outage was."""
+    hand = Hand().lead()
+
+    def fail_for_a_second():
+        for request in hand.all_open(m.UpdateLease, m.GetLease):
+            hand.failed(request, status=status)
+        hand.wait(1)
+
+    while hand.state is not State.FENCED:
+        fail_for_a_second()
+    hand.work_ends()
+    for _ in range(600):
+        fail_for_a_second()
+    if restarts:
+        hand.say(m.StopAsked())
+        while hand.state is not State.STOPPED:
+            fail_for_a_second()
+        hand.say(m.StartAsked())
+    while not hand.all_open(m.GetLease):
+        hand.wait(1)
+    hand.store.edit(metadata={"labels": {"touched": "by hand"}})
+    hand.fetched()
+    assert hand.state is not State.WAITING
+    hand.wait(5)
+    for _ in range(3):  # of which some met a conflict
+        for request in hand.all_open(m.UpdateLease):
+            hand.written(request)
+        for _ in hand.all_open(m.GetLease):
+            hand.fetched()
+        hand.wait(1)
+    assert hand.leads
+
+
+def test_rule_05_own_late_acquire_is_known_after_many_that_were_never_sent():
+    """Rule 5: "or of its own late acquire, is free to it"."""
+    hand = Hand().start()
+    hand.commit()
+    hand.failed()
+    hand.failed(hand.read)
+    tries = 0
+    while tries < 100:
+        for request in hand.all_open(m.CreateLease):
+            hand.failed(request, status=None)
+            tries += 1
+        for request in hand.all_open(m.GetLease):
+            hand.unknown(request)
+        hand.wait(1)
+    while not hand.all_open(m.GetLease):
+        hand.wait(1)
+    hand.fetched()
+    assert hand.state is not State.WAITING
+
+
 def test_rule_05_own_late_renewal_is_free_once_the_work_has_ended():
     """Rule 5: so is a renewal of the ended term that lands after it."""
     hand = Hand().lead()

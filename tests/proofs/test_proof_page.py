@@ -69,7 +69,9 @@ def test_page_counts_the_mistakes_of_the_core():
     count, left = len(core_mistakes.MISTAKES), len(core_mistakes.MISTAKES) - len(found)
     assert f"It has {count} mistakes" in PAGE
     assert f"Of these {len(found)} are found by random worlds alone" in PAGE
-    assert f"{left} of the {count} mistakes above survive" in PAGE
+    assert f"{left} of the {count} mistakes above have not been found" in PAGE
+    tried = [m for m in core_mistakes.MISTAKES.values() if m.survived == 5000]
+    assert f"Of {len(tried)} of them it is noted in the list that 5,000 worlds" in PAGE
     assert f"within a dozen worlds, {len(test_core_mistakes.QUICK)} of them" in PAGE
     assert f"fails below {core_mistakes.SHARE * 100:.0f} %" in PAGE
 

@@ -47,7 +47,7 @@ from kubernetes_leader_election.values import hasten
 
 CORE: Final = Path(messages.__file__).parent
 LIST: Final = Path(__file__).with_suffix(".txt")
-_HEAD: Final = re.compile(r"(\w+): (.+?)(?: \[(\d+)\])?").fullmatch
+_HEAD: Final = re.compile(r"(\w+): (.+?)(?: \[(>?)(\d+)\])?").fullmatch
 COPIED: Final = (
     "timing",
     "record",
@@ -95,7 +95,9 @@ class Mistake:
     right: str
     wrong: str
     worlds: int | None = None
-    """How many worlds it took when that was measured; None: it survived 5,000."""
+    """How many worlds it took when that was measured; None: it was not found."""
+    survived: int | None = None
+    """How many worlds it survived; None: it was found, or that was not measured."""
 
 
 def mistaken(mistake: Mistake) -> type[Election]:
@@ -159,7 +161,7 @@ def read_mistakes(text: str) -> dict[str, Mistake]:
     mistakes: dict[str, Mistake] = {}
     for part in re.split(r"(?m)^= ", text)[1:]:
         head, *lines = part.splitlines()
-        module, name, worlds = _HEAD(head).groups()  # type: ignore[union-attr]  # else it cannot be read
+        module, name, more, worlds = _HEAD(head).groups()  # type: ignore[union-attr]  # else it cannot be read
         right = [line[1:] for line in lines if line.startswith("-")]
         wrong = [line[1:] for line in lines if line.startswith("+")]
         if name in mistakes or not right:
@@ -170,7 +172,8 @@ def read_mistakes(text: str) -> dict[str, Mistake]:
             module=module,
             right="\n".join(right),
             wrong="\n".join(wrong),
-            worlds=None if worlds is None else int(worlds),
+            worlds=None if worlds is None or more else int(worlds),
+            survived=int(worlds) if more else None,
         )
     return mistakes
 
@@ -220,13 +223,13 @@ def _search(name_and_count: tuple[str, int]) -> tuple[str, Found | None]:
     return name, search(name, count)
 
 
-def note(found: dict[str, int | None]) -> None:
-    """Write down in the list how many worlds each mistake took."""
+def note(found: dict[str, int | None], tried: int) -> None:
+    """Write down how many worlds each mistake took, or survived of those ``tried``."""
     text = LIST.read_text(encoding="utf-8")
     for name, worlds in found.items():
         head = f"= {MISTAKES[name].module}: {name}"
-        end = "" if worlds is None else f" [{worlds}]"
-        text = re.sub(f"(?m)^{re.escape(head)}( \\[\\d+\\])?$", head + end, text)
+        end = f" [>{tried}]" if worlds is None else f" [{worlds}]"
+        text = re.sub(f"(?m)^{re.escape(head)}( \\[>?\\d+\\])?$", head + end, text)
     LIST.write_text(text, encoding="utf-8")
 
 
@@ -253,7 +256,7 @@ def main() -> None:
             sys.stdout.write(f"{name}: {first or 'SURVIVED'}\n")
             sys.stdout.flush()
             if asked.note:
-                note({name: found[name]})
+                note({name: found[name]}, asked.seeds)
     count = sum(worlds is not None for worlds in found.values())
     sys.stdout.write(f"{count} of {len(found)} mistakes found\n")
     if asked.only or asked.survivors:

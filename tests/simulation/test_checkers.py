@@ -522,12 +522,14 @@ def test_who_cannot_lead_stays_out_for_30_seconds(scene, lasts, again, until):
         ({"lost_acquire": "2026-01-01T00:00:01.000000Z"}, False),
         ({"back_at": 5.0}, False),
         ({"last_stamp": "another"}, False),
+        ({"started_at": 1.0}, True),
+        ({"started_at": 1.1}, False),
     ],
 )
 def test_acquire_that_comes_out_too_short_keeps_out_who_waits_for_it(
     scene, changes, stays
 ):
-    """Rule 14: not who withdraws it, forgot it, or holds a record of an ended term."""
+    """Rule 14: not who withdraws it, forgot it, or holds a record of an ended term or life."""
     scene.a.open_term = 0
     for name, value in changes.items():
         setattr(scene.a, name, value)
@@ -571,6 +573,26 @@ def test_later_try_that_lands_in_the_term_of_an_earlier_one_goes_on_with_it(
         a.known[second.version], a.newest = second, second.version
     scene.write(7.0, a, scene.lease("a", 7, second, acquired=2))
     assert sorted(set(scene.broken)) == broken
+
+
+@pytest.mark.parametrize("drains", [False, True])
+def test_creating_write_of_its_own_that_lands_in_a_term_ends_it(scene, drains):
+    """It has another uid: the Lease that was led is gone (rule 10)."""
+    late = scene.lease("a", 0)
+    scene.checks.ordered(1.5, scene.a, late, (1.5, 1.5))
+    scene.found.clear()  # that it was ordered in the term: it was before it
+    if drains:
+        scene.checks.lost(2.0, scene.a, 1, drains=True)
+    scene.store.delete(3.0)
+    created = scene.store.put(4.0, late).stored
+    scene.a.stamps.add(created.stamp)
+    began = scene.a.term_acquire
+    scene.checks.observed(scene.a, 4.5, created)
+    assert scene.a.disproved == "another Lease has its name now"
+    assert scene.a.term_acquire == began
+    scene.checks.after_disproof(4.5, scene.a)
+    assert scene.broken == ([] if drains else ["G1"])
+    assert (scene.a.lost_at == 4.5) is drains
 
 
 @pytest.mark.parametrize(("lags", "since"), [(True, 3.0), (False, float("inf"))])

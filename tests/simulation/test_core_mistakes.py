@@ -59,15 +59,15 @@ def test_list_with_an_entry_that_means_nothing_is_refused(text):
 
 
 def test_what_was_measured_is_noted_in_the_list(tmp_path, monkeypatch):
-    """A number is added, changed, or taken away; all else stays as it is."""
+    """How many worlds a mistake took, or survived; all else stays as it is."""
     text = core_mistakes.LIST.read_text(encoding="utf-8")
     copy = tmp_path / "list.txt"
     copy.write_text(text, encoding="utf-8")
     monkeypatch.setattr(core_mistakes, "LIST", copy)
     first, second = list(MISTAKES)[:2]
-    core_mistakes.note({first: 4321, second: None})
+    core_mistakes.note({first: 4321, second: None}, 400)
     noted = read_mistakes(copy.read_text(encoding="utf-8"))
-    assert noted[first].worlds == 4321
-    assert noted[second].worlds is None
-    core_mistakes.note({name: MISTAKES[name].worlds for name in (first, second)})
+    assert (noted[first].worlds, noted[first].survived) == (4321, None)
+    assert (noted[second].worlds, noted[second].survived) == (None, 400)
+    core_mistakes.note({name: MISTAKES[name].worlds for name in (first, second)}, 1)
     assert copy.read_text(encoding="utf-8") == text

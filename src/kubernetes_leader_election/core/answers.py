@@ -182,7 +182,7 @@ class Answers(Sightings):
         """
         Take it that a request was refused, or was never sent.
 
-        Its stamp is not forgotten: who refused it need not be who applied it, as
+        If it was sent, its stamp is not forgotten: who refused it need not be who applied it, as
         behind a proxy that sends again, or gives up waiting. So a stamp that is seen
         outweighs any status (rule 10).
         """
@@ -199,9 +199,12 @@ class Answers(Sightings):
         delay = self._backoff(self._write_failures, error)
         self._write_at = self._now.boottime + delay
         self._retry_at = max(self._retry_at, self._write_at)
+        sent = error.status is not None or error.outcome != "not done"
+        if not sent:
+            self._forget_unsent(write.stamp)
         if self.state not in WRITE_DECIDES:
             return  # the next try, or the watch, shows what came of it
-        if error.status is not None or error.outcome != "not done":
+        if sent:
             self._doubt_write()
             self._refused = True
             self._want_read(self._asked(error))

@@ -24,7 +24,7 @@ from kubernetes_leader_election.core.answers import (
     WRITE_DECIDES,
     Answers,
 )
-from kubernetes_leader_election.core.life import FORMER_KEPT, NEVER
+from kubernetes_leader_election.core.life import NEVER
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
@@ -379,7 +379,7 @@ class Election(Answers):
                 wishes.SUCCESSOR,
                 notes.TOKEN,
             )
-        self._tries = [*self._tries, self._try(stamp)][-FORMER_KEPT:]
+        self._tries = self._latest([*self._tries, self._try(stamp)])
         self._doubt = self._refused = False
         self._orders.order_write(
             lease,

@@ -13,13 +13,13 @@ to the one below and none overrides another:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.orders import Orders
-from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.record import Snapshot, Stamp
 from kubernetes_leader_election.core.states import (
     FREE,
     HELD,
@@ -65,6 +65,14 @@ class Former(NamedTuple):
     uid: str | None
     """Of the Lease it was for; None where that is not known, as of one to be created."""
     attempt: Try
+
+    @property
+    def stamp(self) -> Stamp:
+        """Return what it would show on the Lease."""
+        return self.attempt.stamp
+
+
+_Written = TypeVar("_Written", Former, Try)
 
 
 class Life:
@@ -412,7 +420,27 @@ class Life:
         self._former = [f for f in self._former if f.uid is None]
 
     def _remember(self, former: list[Former]) -> None:
-        self._former = [*self._former, *former][-FORMER_KEPT:]
+        self._former = self._latest([*self._former, *former])
+
+    def _latest(self, writes: list[_Written]) -> list[_Written]:
+        """Leave out what is too old to remember, but not what stands there now."""
+        forgotten, kept = writes[:-FORMER_KEPT], writes[-FORMER_KEPT:]
+        record = self._observation.record
+        if forgotten and record is not None:
+            kept = [w for w in forgotten if w.stamp.is_on(record)] + kept
+        return kept
+
+    def _forget_unsent(self, stamp: Stamp) -> None:
+        """
+        Forget a write of which not a byte was sent.
+
+        An outage in which many are tried must not push out of memory what may have
+        landed, or the term that still stands there (rule 5).
+        """
+        self._tries = [t for t in self._tries if t.stamp is not stamp]
+        if self._term is not None:
+            pending = self._term.pending
+            self._term.pending = [t for t in pending if t.stamp is not stamp]
 
     # Waiting and telling ------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 47197560f579 with changes not committed.
+A frozen copy of the core, of 3766350464ed.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

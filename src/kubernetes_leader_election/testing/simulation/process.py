@@ -44,6 +44,31 @@ class Process(Wire):
     another process.
     """
 
+    __slots__ = (
+        "_belief_event",
+        "_carriers",
+        "_due",
+        "_due_event",
+        "_entered",
+        "_entered_at",
+        "_event_due",
+        "_just_lost",
+        "_latched",
+        "_spins",
+        "_spun_at",
+        "_troubled",
+        "asked_to_stop",
+        "belief",
+        "believing",
+        "core",
+        "identity",
+        "on_work_over",
+        "settings",
+        "starts_again",
+        "term",
+        "work_runs",
+    )
+
     def __init__(
         self,
         world: World,
@@ -513,6 +538,7 @@ class Process(Wire):
             witness.asked_to_stop = witness.draining = witness.polite = False
             witness.stays_out_until = witness.cut_off_until = -NEVER
             self._hindered()
+            witness.started_at = self.now_monotonic()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
             self.starts_again = True
@@ -527,7 +553,8 @@ class Process(Wire):
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
                 witness.stays_out_until = boottime + out
-            witness.hindered_at = monotonic + out
+            # What keeps it out for longer, a policy for one, does so still.
+            witness.hindered_at = max(witness.hindered_at, monotonic + out)
             self.say(m.StepDownAsked(stay_out=stay_out))
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop

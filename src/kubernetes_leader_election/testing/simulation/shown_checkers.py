@@ -107,8 +107,13 @@ class ShownChecks(TermChecks):
             if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
                 return
+            held = who.open_term or who.work_term  # else it has drained
+            if held and stored.uid != who.term_uid:
+                # Perhaps a creating write of its own that came late: no less a loss.
+                who.disproved = "another Lease has its name now"
+                return
             acquire = stored.key[3]
-            if acquire in who.tried:
+            if held and acquire in who.tried:
                 # An earlier try was seen to have landed and began this term, while this
                 # one was under way: it lands on that, and the term goes on by its times.
                 # It was ordered before the term, in which none may be (G4), and what
@@ -188,6 +193,9 @@ class ShownChecks(TermChecks):
             stored.key[4] == who.last_stamp
             and stored.key[3] != who.lost_acquire
             and not who.forgot(stored.key)
+            # Nor was it ordered before a stop: whoever starts again waits for nothing,
+            # and may try once, as start() ends the pause of who cannot lead, too.
+            and who.written.get(stored.key[3:5], (0.0, monotonic))[1] >= who.started_at
             # Nor was it asked to withdraw, or to stay out.
             and not who.asked_to_stop
             and who.app_alive

@@ -60,6 +60,26 @@ def _error(answer: Answer) -> LeaseApiError:
 class Wire:
     """Carry requests to the network and answers to the core."""
 
+    # A dictionary of more than thirty fields is slower to read, and so are methods.
+    __slots__ = (
+        "_second",
+        "acquire_time",
+        "alive",
+        "asked_at",
+        "inbox",
+        "link",
+        "name",
+        "node",
+        "now",
+        "open",
+        "orders",
+        "patience",
+        "watch",
+        "witness",
+        "world",
+        "writes",
+    )
+
     def __init__(self, world: World, node: Node, name: str, witness: Witness) -> None:
         self.world = world
         self.node = node

@@ -80,6 +80,7 @@ class Witness:
         "since",
         "stamp_rivals",
         "stamps",
+        "started_at",
         "stays_out_until",
         "stop_budget",
         "suspended",
@@ -212,6 +213,8 @@ class Witness:
         # What its application said.
         self.app_alive = True
         self.asked_to_stop = False
+        self.started_at = -math.inf
+        """CLOCK_MONOTONIC when it was told last to start, after a stop."""
         self.stays_out_until = -math.inf
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""

@@ -24,7 +24,7 @@ from tests.differential.frozen.core.answers import (
     WRITE_DECIDES,
     Answers,
 )
-from tests.differential.frozen.core.life import FORMER_KEPT, NEVER
+from tests.differential.frozen.core.life import NEVER
 from tests.differential.frozen.core.record import Stamp
 from tests.differential.frozen.core.states import (
     ACQUIRING,
@@ -379,7 +379,7 @@ class Election(Answers):
                 wishes.SUCCESSOR,
                 notes.TOKEN,
             )
-        self._tries = [*self._tries, self._try(stamp)][-FORMER_KEPT:]
+        self._tries = self._latest([*self._tries, self._try(stamp)])
         self._doubt = self._refused = False
         self._orders.order_write(
             lease,
