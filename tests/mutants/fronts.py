@@ -13,6 +13,7 @@ IN_HANDLERS: Final = "tests/fronts/test_handlers.py::"
 IN_SCOPES: Final = "tests/fronts/test_scopes.py::"
 IN_SIGNALS: Final = "tests/fronts/test_signals.py::"
 IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
+IN_STOP_ANYWHERE: Final = "tests/fronts/test_stop_anywhere.py::"
 IN_AUTO_CLOSE: Final = "tests/fronts/test_auto_close.py::"
 CANCELLING: Final = "cancelling.py"
 BY_THE_CLOCK: Final = (
@@ -361,6 +362,25 @@ MISTAKES: Final = [
         tests=(f"{IN_FAULTS}test_thread_liveness_that_fails_gives_the_lease_up",),
         slow=True,
     ),
+    Mistake(
+        name="a probe that is stopped before it began begins all the same",
+        file="liveness.py",
+        old="            if self._over:\n                return\n",
+        new="",
+        tests=(
+            f"{IN_STOP_ANYWHERE}test_stop_by_a_handler_of_signals_ends_run_without_an_error[with a probe]",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="who rings for a thread that waits for letters rings for nobody",
+        file="thread_courier.py",
+        old="            self._bell.put(None)",
+        new="            pass",
+        tests=(
+            "tests/fronts/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
+        ),
+    ),
     # Signals and the exit --------------------------------------------------------------
     Mistake(
         name="a signal is passed on while electors still stop",
@@ -390,8 +410,8 @@ MISTAKES: Final = [
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
         file="signals.py",
-        old="            asked = tuple(self._watched - self._closing)",
-        new="            asked = () if self._closing else tuple(self._watched)",
+        old="        asked = tuple(self._watched - self._closing)",
+        new="        asked = () if self._closing else tuple(self._watched)",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_stops_an_elector_that_began_while_an_older_one_still_stops",
         ),
