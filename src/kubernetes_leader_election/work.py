@@ -117,7 +117,9 @@ class TermWork:
 
     **Nothing is called, and nothing loops, where the lock is held.** So no handler of
     signals comes in there: one that calls ``stop()`` would wait for the engine, and the
-    engine for the lock of the thread that the handler interrupted.
+    engine for the lock of the thread that the handler interrupted. What does come in
+    there, up to Python 3.11, is the collector of garbage: it closes generators, and with
+    them scopes and holds. So the lock is reentrant, and each step leaves things in order.
 
     Args:
         term: the term's number.
@@ -132,7 +134,7 @@ class TermWork:
         self.expected_to_end = False
         """Whether somebody looks after work that does not end in time."""
         self._ended = ended
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._holds: dict[Hold, None] = {}
         self._scopes = 0
         self._phase = _OPEN

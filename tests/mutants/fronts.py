@@ -23,6 +23,16 @@ BY_THE_CLOCK: Final = (
 MISTAKES: Final = [
     # What runs of a term ---------------------------------------------------------------
     Mistake(
+        name="garbage that is collected in the middle of a step waits for that step",
+        file="work.py",
+        old="        self._lock = threading.RLock()",
+        new="        self._lock = threading.Lock()",
+        tests=(
+            f"{IN_WORK}test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step",
+        ),
+        slow=True,
+    ),
+    Mistake(
         name="a term that is lost takes new work",
         file="work.py",
         old="            taken = self._phase is _OPEN",
