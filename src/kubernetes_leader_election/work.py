@@ -133,6 +133,8 @@ class TermWork:
         self.had_scope = False
         self.expected_to_end = False
         """Whether somebody looks after work that does not end in time."""
+        self.is_told = False
+        """Whether the term is lost, and all of its work has been asked to end."""
         self._ended = ended
         self._lock = threading.RLock()
         self._holds: dict[Hold, None] = {}
@@ -194,9 +196,12 @@ class TermWork:
         with self._lock:
             self._phase = _LOST
             alive = (*self._holds,)
-        for hold in alive:
-            if hold.cancel is not None:
-                hold.cancel()
+        try:
+            for hold in alive:
+                if hold.cancel is not None:
+                    hold.cancel()
+        finally:
+            self.is_told = True
         self._settle()
 
     def settle_again(self) -> None:
@@ -268,8 +273,8 @@ class Place:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the term that this is part of is lost."""
-        return self.work is not None and self.work.phase in (Phase.LOST, Phase.ENDED)
+        """Tell whether the term that this is part of is lost, and its work told so."""
+        return self.work is not None and self.work.is_told
 
     def enter(self) -> None:
         """Mark what the present task or thread runs from here on."""

@@ -21,6 +21,33 @@ BY_THE_CLOCK: Final = (
 )
 
 MISTAKES: Final = [
+    Mistake(
+        name="whoever gives up in a scope goes on before the cancellation comes",
+        file="elector.py",
+        old="            await asyncio.sleep(0)  # it was told",
+        new="            pass  # it was told",
+        tests=(
+            f"{IN_CANCELLATION}test_giving_up_in_a_scope_is_where_the_body_is_cancelled",
+        ),
+    ),
+    Mistake(
+        name="a cancellation that the body took back is taken back once more",
+        file=CANCELLING,
+        old="        self._ours = min(self._ours, max(0, counted))",
+        new="        pass",
+        tests=(
+            f"{IN_CANCELLATION}test_cancellation_of_others_is_passed_on_by_a_body_that_took_back_that_of_the_loss",
+        ),
+    ),
+    Mistake(
+        name="a body that was spared has half of the stop budget after a loss",
+        file=CANCELLING,
+        old="        return budget / 2 - passed if told else 0.0",
+        new="        return budget / 2 - passed",
+        tests=(
+            f"{IN_CANCELLATION}test_lease_lost_under_a_planned_stop_cancels_who_was_spared_at_once",
+        ),
+    ),
     # What runs of a term ---------------------------------------------------------------
     Mistake(
         name="garbage that is collected in the middle of a step waits for that step",
