@@ -208,7 +208,16 @@ DURATIONS = [n for n in OPTION_NAMES if n.endswith(("_ms", "_sec"))]
     "value",
     [
         *(0, -1, 0.0, -0.5, math.nan, math.inf, -math.inf, True, False, "10", b"1"),
-        *([], 1j, 10**400, 2**31 * 1000, 1e300, timedelta(0), timedelta(seconds=-1)),
+        *(
+            [],
+            1j,
+            10**400,
+            2**31 * 1000,
+            1e300,
+            1e308,
+            timedelta(0),
+            timedelta(seconds=-1),
+        ),
     ],
     ids=str,
 )

@@ -32,8 +32,12 @@ FIRST_PAUSE: Final = 0.005
 """Seconds from one such row to the next; growing, so as not to keep step with a body."""
 PAUSES: Final = 20
 """The longest pause, as a share of the stop budget: a dozen rows fit into its half."""
-LOOKS: Final = 8
-"""Looks in a stop budget whether the Lease is lost while a planned stop takes its time."""
+UNDONE: Final = 0.02
+"""
+Seconds between two looks whether a task that has its time took a cancellation back.
+
+One of others may come after that, and the count alone does not tell it from ours.
+"""
 
 TASK_GROUPS_LEAK: Final = sys.version_info < (3, 13)
 """
@@ -161,8 +165,9 @@ class Cancellation:
         """Wait until the task has had its time, then cancel it again and again."""
         left = self._time_left()
         if left > 0.0:
+            self._forget_undone()
             self._cancel_timer()
-            self._timer = self._loop.call_later(left, self._wait)
+            self._timer = self._loop.call_later(min(left, UNDONE), self._wait)
         else:
             self._repeat()
 
@@ -178,7 +183,7 @@ class Cancellation:
         budget = self._life.stop_budget
         held = self._term.remaining()
         if self._is_planned() and held > 0.0:
-            return min(budget - passed, held, budget / LOOKS)
+            return min(budget - passed, held)
         told = self._delivered or _told.get(self._task) is self._term
         return budget / 2 - passed if told else 0.0
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import heapq
 import logging
+import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -24,7 +26,7 @@ Chore = Callable[[], object]
 ROOM: Final = 1000
 """Chores that may wait; further ones that can be missed are dropped."""
 LONGEST_WAIT: Final = 3600.0
-"""Seconds: locks do not take an endless number."""
+"""Seconds: queues do not take an endless number."""
 
 
 class Timer:
@@ -50,6 +52,10 @@ class Chores:
     """
     Run chores in order, and timers when they are due (CLOCK_MONOTONIC).
 
+    **No lock: the engine's thread comes here, and must wait for nobody.** A handler of
+    signals that calls ``stop()`` waits for the engine, while the thread that it
+    interrupted keeps whatever lock it has.
+
     Args:
         name: of the thread.
 
@@ -57,20 +63,25 @@ class Chores:
 
     def __init__(self, name: str = "leader-election-chores") -> None:
         self._name = name
-        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
-        # come and leave it locked for ever. Reentrant: handlers of signals come here.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._due: list[tuple[float, int, Timer]] = []
-        self._numbers = count()
-        self._waiting = 0
-        self._busy = False
+        self._inbox: queue.SimpleQueue[tuple[float, Timer]] = queue.SimpleQueue()
+        self._kept = 0
+        """Timers that the thread has taken out of the inbox, and that are not due yet."""
+        self._starting = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread, so that nobody else has to wait for its start."""
-        with self._lock:
-            self._start()
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # the interpreter is exiting: nobody waits for chores any more
+            self._thread = thread
 
     def call(self, chore: Chore, *, may_drop: bool = False) -> None:
         """
@@ -78,46 +89,37 @@ class Chores:
 
         ``may_drop`` is for log lines: they are left out when too many wait.
         """
-        with self._lock:
-            if may_drop and self._waiting >= ROOM:
-                return
-            self._add(0.0, Timer(chore))
+        if may_drop and self._inbox.qsize() + self._kept >= ROOM:
+            return
+        self._inbox.put((0.0, Timer(chore)))
+        self.start()
 
     def call_later(self, delay: float, chore: Chore) -> Timer:
         """Run ``chore`` after ``delay`` seconds. Any thread; never blocks."""
         timer = Timer(chore)
-        with self._lock:
-            self._add(time.monotonic() + delay, timer)
+        self._inbox.put((time.monotonic() + delay, timer))
+        self.start()
         return timer
 
     def flush(self, timeout: float) -> bool:
-        """Wait until nothing is due; False if that took longer than ``timeout``."""
-        with self._lock:
-            return self._changed.wait_for(self._is_idle, timeout)
-
-    def _is_idle(self) -> bool:
-        due = bool(self._due) and self._due[0][0] <= time.monotonic()
-        return not self._busy and not due
-
-    def _add(self, due: float, timer: Timer) -> None:
-        heapq.heappush(self._due, (due, next(self._numbers), timer))
-        self._waiting += 1
-        self._changed.notify_all()
-        self._start()
-
-    def _start(self) -> None:
-        if self._thread is not None:
-            return
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        """Wait for what is due now; False if that took longer than ``timeout``."""
+        if self._thread is None:
+            return self._inbox.empty()
+        done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._inbox.put((time.monotonic(), Timer(partial(done.put, None))))
         try:
-            thread.start()
-        except RuntimeError:
-            return  # the interpreter is exiting: nobody waits for chores any more
-        self._thread = thread
+            done.get(timeout=timeout)
+        except queue.Empty:
+            return False
+        return True
 
     def _run(self) -> None:
+        due: list[tuple[float, int, Timer]] = []
+        numbers = count()
         while True:
-            timer = self._take()
+            self._receive(due, numbers)
+            timer = heapq.heappop(due)[2]
+            self._kept = len(due)
             try:
                 timer.run()
             except BaseException:
@@ -129,19 +131,22 @@ class Chores:
                     )
             del timer
 
-    def _take(self) -> Timer:
-        with self._lock:
-            self._busy = False
-            self._changed.notify_all()
-            while True:
-                wait = LONGEST_WAIT
-                if self._due:
-                    wait = self._due[0][0] - time.monotonic()
-                    if wait <= 0.0:
-                        self._waiting -= 1
-                        self._busy = True
-                        return heapq.heappop(self._due)[2]
-                self._changed.wait(min(wait, LONGEST_WAIT))
+    def _receive(
+        self, due: list[tuple[float, int, Timer]], numbers: Iterator[int]
+    ) -> None:
+        """Take what has come, and wait until something is due."""
+        while True:
+            wait = LONGEST_WAIT
+            if not self._inbox.empty():
+                wait = 0.0
+            elif due:
+                wait = due[0][0] - time.monotonic()
+                if wait <= 0.0:
+                    return
+            with contextlib.suppress(queue.Empty):
+                at, timer = self._inbox.get(timeout=min(wait, LONGEST_WAIT))
+                heapq.heappush(due, (at, next(numbers), timer))
+                self._kept = len(due)
 
 
 _LOG: Final = "leader-election-log"

@@ -293,6 +293,7 @@ class Elector(BaseElector["Term"]):
         elif place.is_scope:
             # The loss cancels the body, and so whoever waits here.
             await _wait(life, lambda: place.is_over or over(), None, "")
+            await asyncio.sleep(0)  # it was told so: on the loop, that comes first
 
 
 class Leadership:

@@ -289,11 +289,7 @@ class Handlers:
             else:
                 return False
             rest = registered[:index] + registered[index + 1 :]
-            with self._lock:
-                unchanged = self._registered[name] is registered
-                if unchanged:
-                    self._registered[name] = rest
-            if unchanged:
+            if self._change(name, registered, rest):
                 return True
 
     def take(self, event: str) -> tuple[Handler, ...]:
@@ -318,11 +314,11 @@ class Handlers:
         if not entry.once:
             return True
         name = event_name(event)
-        with self._lock:
+        while True:
             registered = self._registered[name]
             rest = tuple([e for e in registered if e is not entry])
-            self._registered[name] = rest
-        return len(rest) < len(registered)
+            if self._change(name, registered, rest):
+                return len(rest) < len(registered)
 
     def count(self, event: str) -> int:
         """Tell how many handlers wait for the event."""
@@ -350,8 +346,28 @@ class Handlers:
     def _add(self, name: EVENTS, handler: Handler, *, once: bool) -> None:
         _check_handler(name, handler)
         added = Registration(handler, once)
+        changed = False
+        while not changed:
+            registered = self._registered[name]
+            changed = self._change(name, registered, (*registered, added))
+
+    def _change(
+        self,
+        name: EVENTS,
+        former: tuple[Registration, ...],
+        registered: tuple[Registration, ...],
+    ) -> bool:
+        """
+        Register these, unless others have been since; tell whether it was done.
+
+        Nothing is made where the lock is held: to make it can free an object that
+        calls :meth:`off` as it goes.
+        """
         with self._lock:
-            self._registered[name] = (*self._registered[name], added)
+            unchanged = self._registered[name] is former
+            if unchanged:
+                self._registered[name] = registered
+        return unchanged
 
 
 def event_name(event: str) -> EVENTS:

@@ -9,6 +9,8 @@ by that time, and so has the main thread's work.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import queue
 import threading
 import time
 from typing import Final, Protocol
@@ -42,43 +44,42 @@ class Exits:
     """Know which electors nobody has stopped yet."""
 
     def __init__(self) -> None:
-        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
-        # come and leave it locked for ever. Reentrant: handlers of signals come here.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        # No lock, as for chores: the engine's thread comes here.
         self._running: set[Leaving] = set()
+        self._gone: queue.SimpleQueue[None] | None = None
+        """Told of each elector that has stopped, once the exit has begun."""
         self._process: Process | None = None
 
     def watch(self, elector: Leaving) -> None:
         """See to it that ``elector`` is stopped at exit."""
-        with self._lock:
-            if self._process is None:
-                self._process = this_process()
-                atexit.register(self._at_exit)
-            self._running.add(elector)
+        self._running.add(elector)
+        if self._process is None:
+            self._process = this_process()
+            # Once, also where two threads start an elector each.
+            atexit.unregister(self._at_exit)
+            atexit.register(self._at_exit)
 
     def forget(self, elector: Leaving) -> None:
         """Note that ``elector`` has stopped."""
-        with self._lock:
-            self._running.discard(elector)
-            self._changed.notify_all()
+        self._running.discard(elector)
+        if self._gone is not None:
+            self._gone.put(None)
 
     def _at_exit(self) -> None:
         if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
-        with self._lock:
-            leaving = tuple(self._running)
+        gone: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._gone = gone
+        leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
         if _wait_for_threads(leaving):
             waited_for = {elector for elector in leaving if elector.on_exit()}
             waited_for -= {e for e in leaving if e.threads_at_work()}
         until = time.monotonic() + PATIENCE
-        with self._lock:
-            self._changed.wait_for(
-                lambda: not (waited_for & self._running),
-                max(0.0, until - time.monotonic()),
-            )
+        while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
+            with contextlib.suppress(queue.Empty):
+                gone.get(timeout=left)
         if leaving:
             shared_log_lines().flush(max(0.0, until - time.monotonic()))
 

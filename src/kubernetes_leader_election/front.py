@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overload
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overl
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
-from kubernetes_leader_election.leadership import ElectorState, is_enough
+from kubernetes_leader_election.leadership import ElectorState, is_enough, shown_seconds
 from kubernetes_leader_election.life import Life
 from kubernetes_leader_election.liveness import AskCallable, Probe
 from kubernetes_leader_election.outlook import TermT
@@ -214,8 +214,8 @@ class BaseElector(Generic[TermT]):
         present, left = self._life.present, self._life.remaining()
         if not is_enough(left, seconds):
             raise NotLeaderError(
-                f"{self._life.where}: held for {left:.3f} s more, {seconds:g} s are "
-                "needed.",
+                f"{self._life.where}: held for {left:.3f} s more, "
+                f"{shown_seconds(seconds)} are needed.",
                 term=None if present is None else present.term,
                 remaining=left,
             )
@@ -314,8 +314,7 @@ def seconds_of(stay_out: Duration | None) -> float | None:
     if (
         isinstance(seconds, bool)
         or not isinstance(seconds, int | float)
-        or not math.isfinite(seconds)
-        or seconds < 0
+        or not 0 <= seconds <= sys.float_info.max  # no NaN; an int may be no float
     ):
         raise ConfigurationError(
             f"stay_out={stay_out!r} is no length of time. Give seconds, a timedelta, "

@@ -101,7 +101,7 @@ def is_enough(left: float, seconds: float) -> bool:
     if (
         isinstance(asked, bool)
         or not isinstance(asked, int | float)
-        or math.isnan(asked)
+        or (isinstance(asked, float) and math.isnan(asked))
     ):
         raise ConfigurationError(
             f"ensure({asked!r}): that is not a length of time. Pass the seconds that "
@@ -109,6 +109,14 @@ def is_enough(left: float, seconds: float) -> bool:
             option="seconds",
         )
     return left > 0.0 and left >= seconds
+
+
+def shown_seconds(seconds: float) -> str:
+    """Show a number that was asked for, however large: an int may be no float."""
+    try:
+        return f"{seconds:g} s"
+    except OverflowError:
+        return "inf s" if seconds > 0 else "-inf s"
 
 
 def token_if_any(term: BaseTerm) -> int | None:
@@ -202,7 +210,7 @@ class BaseTerm:
         if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._clock.where}: {left:.3f} s of term {self.number} are "
-                f"left, {seconds:g} s are needed.",
+                f"left, {shown_seconds(seconds)} are needed.",
                 term=self,
                 remaining=left,
             )

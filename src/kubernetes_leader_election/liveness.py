@@ -46,29 +46,33 @@ class Probe:
         self._lock = threading.Lock()
         self._alive_at = time.monotonic()
         self._alive = True
-        self._running = False
+        self._over = False
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Begin to ask; the application counts as alive so far."""
+        """Begin to ask, unless that is over; the application counts as alive so far."""
         with self._lock:
-            self._running = True
             self._alive = True
             self._alive_at = time.monotonic()
         self._look()
 
     def stop(self) -> None:
-        """Ask no more."""
-        with self._lock:
-            self._running = False
-            if self._timer is not None:
-                self._timer.cancel()
+        """
+        Ask no more, for ever. Never blocks: the engine's thread comes here.
+
+        Also before :meth:`start`: a handler of signals that comes in the middle of the
+        elector's ``start()`` can stop it there, and waits for the engine meanwhile.
+        """
+        self._over = True
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
 
     def answered(self) -> None:
         """Note that the application is alive. Any thread."""
         with self._lock:
             self._alive_at = time.monotonic()
-            revived = self._running and not self._alive
+            revived = not self._over and not self._alive
             self._alive = True
             if revived:
                 # Told under the lock, so that verdicts arrive in their order.
@@ -76,7 +80,7 @@ class Probe:
 
     def _look(self) -> None:
         with self._lock:
-            if not self._running:
+            if self._over:
                 return
             stuck = time.monotonic() - self._alive_at >= self._limit
             if stuck and self._alive:

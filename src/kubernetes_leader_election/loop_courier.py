@@ -67,7 +67,7 @@ class LoopCourier:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
+        if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
             # Of a handler that was being cancelled, or of ours.
             trace = "".join(traceback.format_exception(error))
             self._life.teller.trouble("the delivery of an event raised", trace)
@@ -122,7 +122,9 @@ class LoopCourier:
                     self._start_work(handler, result, letter)
                 else:
                     await result
-        except (Exception, asyncio.CancelledError) as error:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise  # to end the loop, or this delivery
+        except BaseException as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise

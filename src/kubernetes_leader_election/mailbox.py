@@ -32,7 +32,7 @@ class Mailbox:
     """Keep letters in their order. Any thread; never blocks."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, as that of the work
         self._letters: deque[Letter] = deque()
 
     def __bool__(self) -> bool:

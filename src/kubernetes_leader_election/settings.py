@@ -449,7 +449,9 @@ def _microseconds(name: str, options: Mapping[str, Any]) -> int | None:
     else:
         unit = "in milliseconds" if scale == 1000 else "in seconds"
         number = _number(name, value, example=example, unit=unit)
-        exact = round(number * scale)
+        scaled = number * scale
+        # A float whose microseconds are none is out of range, too.
+        exact = 0 if scaled in (math.inf, -math.inf) else round(scaled)
     if not MIN_TIME * 1000 <= exact <= MAX_DURATION * 1_000_000:
         raise ConfigurationError(
             f"{name}={shown(value)} is out of range: durations are at least "

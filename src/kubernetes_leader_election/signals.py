@@ -65,8 +65,8 @@ class AutoClose:
     """Know who is to be stopped by a signal, and see to what the signal did before."""
 
     def __init__(self) -> None:
-        # Reentrant: a handler from before may call stop() in the middle of start().
-        self._lock = threading.RLock()
+        # No lock, as for chores: the engine's thread comes here, and a handler from
+        # before may call stop() in the middle of start(). Each step on a set is one.
         self._watched: set[Watched] = set()
         self._closing: set[Watched] = set()
         self._earlier: dict[int, _Action] = {}
@@ -90,18 +90,16 @@ class AutoClose:
         Returns False when signals are not caught: Python lets only the main thread
         ask for them, and another elector of the process has not done so.
         """
-        with self._lock:
-            self._watched.add(elector)
-            if _is_main_thread():
-                self._loop = _running_loop() or self._loop
-                self._install()
-            return bool(self._earlier)
+        self._watched.add(elector)
+        if _is_main_thread():
+            self._loop = _running_loop() or self._loop
+            self._install()
+        return bool(self._earlier)
 
     def forget(self, elector: Watched) -> None:
         """Note that ``elector`` has stopped."""
-        with self._lock:
-            self._watched.discard(elector)
-            self._closing.discard(elector)
+        self._watched.discard(elector)
+        self._closing.discard(elector)
         self._inbox.put(None)
 
     def wake_main_thread(self) -> None:
@@ -131,9 +129,8 @@ class AutoClose:
         """Put the earlier handlers back where ours still stand and nobody needs them."""
         if not _is_main_thread():
             return
-        with self._lock:
-            if not self._watched and self._pending is None:
-                self._uninstall()
+        if not self._watched and self._pending is None:
+            self._uninstall()
 
     def retire(self) -> None:
         """Stop ending the main thread: the interpreter is exiting by itself."""
@@ -169,7 +166,7 @@ class AutoClose:
                 # What asyncio itself puts back when its main task has ended.
                 given = signal.default_int_handler if over else earlier
                 signal.signal(number, given)
-            del self._earlier[number]
+            self._earlier.pop(number, None)  # a handler of signals was here meanwhile
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._process.is_copy:
@@ -260,12 +257,14 @@ class AutoClose:
 
     def _close_all(self) -> bool:
         """Ask all electors to stop that were not asked yet; tell whether there were any."""
-        with self._lock:
-            # Older ones may still be stopping: since an earlier signal, which the
-            # program has met by going on.
-            asked = tuple(self._watched - self._closing)
-            self._closing = set(self._watched)
-            self._budget = max((e.stop_budget for e in self._closing), default=0.0)
+        # Older ones may still be stopping: since an earlier signal, which the
+        # program has met by going on.
+        asked = tuple(self._watched - self._closing)
+        self._closing = closing = set(self._watched)
+        closing &= (
+            self._watched
+        )  # less those that ended since, and are not told of again
+        self._budget = max((e.stop_budget for e in tuple(closing)), default=0.0)
         for elector in asked:
             elector.on_signal()
         return bool(asked)
@@ -273,8 +272,7 @@ class AutoClose:
     def _is_main_thread_working(self) -> bool:
         # Work in the main thread that does not look at `term.lost` is ended by the
         # exception itself, and only so.
-        with self._lock:
-            closing = tuple(self._closing)
+        closing = tuple(self._closing)
         return any(elector.works_in_main_thread() for elector in closing)
 
     def _send_again(self, number: int) -> None:

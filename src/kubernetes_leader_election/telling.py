@@ -67,7 +67,8 @@ class Teller:
         self._namespace = namespace
         self._dropped = 0
         self._repeats = Repeats()
-        self._lock = threading.Lock()
+        # Reentrant: the collector of garbage may close a scope here, which is reported.
+        self._lock = threading.RLock()
         # A signal handler of the application may stop the elector inside of it.
         self._hiring = threading.RLock()
 

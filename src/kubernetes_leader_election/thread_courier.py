@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import queue
 import sys
 import threading
 from typing import Any, Final
@@ -32,11 +34,10 @@ class ThreadCourier:
 
     def __init__(self, life: Life[Any]) -> None:
         self._life = life
-        # Entered itself, as a Condition enters it between bytecodes, where Ctrl-C could
-        # come and leave it locked for ever. Reentrant: handlers of signals come here.
-        self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        # No lock, as for chores: the engine's thread comes here.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._running = False
+        """Whether there is a thread, or is to be one; set on the thread of the chores."""
         self._failures = 0
         self.renew()
 
@@ -44,25 +45,32 @@ class ThreadCourier:
         """Call handlers in the context of the caller from now on."""
         context = contextvars.copy_context()
         context.run(leave_all_places)
-        with self._lock:
-            self._context = context
-            self._changed.notify()
+        self._context = context
+        self._ring()
 
     def wake(self) -> None:
         """Say that there may be letters, soon. Any thread; never blocks or raises."""
-        with self._lock:
-            if self._running:
-                self._changed.notify()
-                return
-            teller = self._life.teller
-            # With handlers a thread waits for letters from the start on: at the exit of
-            # the interpreter there are no new threads (all since Python 3.12).
-            expects = self._life.running and teller.handlers.any()
-            if not teller.mailbox and not expects:
-                return
+        if self._running:
+            self._ring()
+        elif self._is_needed():
+            # To start a thread is to wait for it, which the engine's thread must not.
+            shared_chores().call(self._begin)
+
+    def _ring(self) -> None:
+        if self._bell.empty():
+            self._bell.put(None)
+
+    def _is_needed(self) -> bool:
+        teller = self._life.teller
+        # With handlers a thread waits for letters from the start on: at the exit of
+        # the interpreter there are no new threads (all since Python 3.12).
+        expects = self._life.running and teller.handlers.any()
+        return bool(teller.mailbox) or expects
+
+    def _begin(self) -> None:
+        if not self._running and self._is_needed():
             self._running = True
-        # To start a thread is to wait for it, which the engine's thread must not.
-        shared_chores().call(self._start)
+            self._start()
 
     def _start(self) -> None:
         context = self._context
@@ -82,8 +90,7 @@ class ThreadCourier:
 
     def _start_later(self, error: Exception) -> None:
         if self._life.exiting or sys.is_finalizing():
-            with self._lock:
-                self._running = False
+            self._running = False
             self._life.close_home(self)  # there will be no more threads
             return
         if self._failures == 0:
@@ -106,21 +113,20 @@ class ThreadCourier:
                 if letter is not None:
                     self._deliver(letter)
         finally:
-            with self._lock:
-                self._running = False
+            self._running = False
             self.wake()  # for a letter that came since, or that is for another context
 
     def _await_letter(self, context: contextvars.Context) -> bool:
         """Wait for a letter; False when this thread is to end."""
         mailbox = self._life.teller.mailbox
-        with self._lock:
-            while self._context is context:
-                if mailbox:
-                    return True
-                if not self._life.running:
-                    return False
-                self._changed.wait(LONGEST_WAIT)
-            return False
+        while self._context is context:
+            if mailbox:
+                return True
+            if not self._life.running:
+                return False
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=LONGEST_WAIT)
+        return False
 
     def _deliver(self, letter: Letter) -> None:
         teller = self._life.teller

@@ -117,7 +117,9 @@ class TermWork:
 
     **Nothing is called, and nothing loops, where the lock is held.** So no handler of
     signals comes in there: one that calls ``stop()`` would wait for the engine, and the
-    engine for the lock of the thread that the handler interrupted.
+    engine for the lock of the thread that the handler interrupted. What does come in
+    there, up to Python 3.11, is the collector of garbage: it closes generators, and with
+    them scopes and holds. So the lock is reentrant, and each step leaves things in order.
 
     Args:
         term: the term's number.
@@ -131,8 +133,10 @@ class TermWork:
         self.had_scope = False
         self.expected_to_end = False
         """Whether somebody looks after work that does not end in time."""
+        self.is_told = False
+        """Whether the term is lost, and all of its work has been asked to end."""
         self._ended = ended
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._holds: dict[Hold, None] = {}
         self._scopes = 0
         self._phase = _OPEN
@@ -192,9 +196,12 @@ class TermWork:
         with self._lock:
             self._phase = _LOST
             alive = (*self._holds,)
-        for hold in alive:
-            if hold.cancel is not None:
-                hold.cancel()
+        try:
+            for hold in alive:
+                if hold.cancel is not None:
+                    hold.cancel()
+        finally:
+            self.is_told = True
         self._settle()
 
     def settle_again(self) -> None:
@@ -266,8 +273,8 @@ class Place:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the term that this is part of is lost."""
-        return self.work is not None and self.work.phase in (Phase.LOST, Phase.ENDED)
+        """Tell whether the term that this is part of is lost, and its work told so."""
+        return self.work is not None and self.work.is_told
 
     def enter(self) -> None:
         """Mark what the present task or thread runs from here on."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError
+from tests.fronts.driven import until
 from tests.fronts.stages import PATIENCE, hold, holder, options
+
+LONG = {"renew_interval_ms": 100, "lease_duration_sec": 20, "stop_budget_sec": 8.0}
+"""A stop budget whose parts are long even on a busy machine."""
 
 
 async def cancelled_in_a_term(elector, body):
@@ -131,3 +136,80 @@ def test_loss_to_another_holder_cuts_the_cleanup_of_a_cancelled_body(client):
 
     play(body, ending)
     assert cut == ["cleanup"]
+
+
+@pytest.mark.parametrize("how", [Elector.stop, Elector.step_down])
+def test_giving_up_in_a_scope_is_where_the_body_is_cancelled(client, monkeypatch, how):
+    """Fault 12: also where the loss is seen before the call begins to wait for it."""
+    ended = []
+
+    async def main():
+        async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
+            life = elector._life
+            give_up = life._give_up
+
+            def give_up_and_see_it(word):
+                work = life.present.work
+                give_up(word)
+                until(lambda: work.is_told)  # the loop stands still meanwhile
+
+            async with elector.leadership():
+                monkeypatch.setattr(life, "_give_up", give_up_and_see_it)
+                try:
+                    await how(elector)
+                    ended.append("returned")
+                finally:
+                    monkeypatch.setattr(life, "_give_up", give_up)
+
+    with pytest.raises(LeadershipLostError):
+        asyncio.run(main())
+    assert ended == []
+
+
+def test_cancellation_of_others_is_passed_on_by_a_body_that_took_back_that_of_the_loss(
+    client,
+):
+    """Fault 12: `uncancel()` is how asyncio says that a cancellation was dealt with."""
+    seen = []
+
+    async def body():
+        task = asyncio.current_task()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            task.uncancel()
+        asyncio.get_running_loop().call_later(0.2, task.cancel)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append(task.cancelling())
+
+    async def main():
+        elector = Elector(**options(**LONG))
+        async with asyncio.timeout(PATIENCE), elector, elector.leadership():
+            hold(client, "rival")
+            await body()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+    assert seen == [1]
+
+
+def test_lease_lost_under_a_planned_stop_cancels_who_was_spared_at_once(client):
+    """G2: a body that others had cancelled has the Lease no longer than it is held."""
+    instants = []
+
+    async def body():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.sleep(0.1)  # the stop is asked for meanwhile
+        instants.append(time.monotonic())
+        hold(client, "rival")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            instants.append(time.monotonic())
+
+    play(body, Elector.stop, **LONG)
+    lost, cancelled = instants
+    assert cancelled - lost < LONG["stop_budget_sec"] / 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from kubernetes_leader_election import Elector, sync
 from kubernetes_leader_election.engine.workers import LIMIT
 from kubernetes_leader_election.errors import (
+    ConfigurationError,
     LeadershipLostError,
     LeaseApiError,
     NotLeaderError,
@@ -269,6 +271,19 @@ def test_step_down_stays_out_and_lets_another_one_lead(front, client):
     assert holder(client) == ""
     elector.wait_until_leading(PATIENCE)
     assert time.monotonic() - began > 0.9
+
+
+@pytest.mark.parametrize(
+    "stay_out", [10**400, math.nan, math.inf, True, "1", -1], ids=lambda v: str(v)[:9]
+)
+def test_step_down_says_what_is_no_length_of_time(front, stay_out):
+    """A mistake of the program, and it costs no leadership."""
+    elector = front.elector()
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    with pytest.raises(ConfigurationError, match="no length of time"):
+        elector.step_down(stay_out=stay_out)
+    assert elector.current_leader
 
 
 def test_two_scopes_share_a_term_which_ends_after_the_last(client):

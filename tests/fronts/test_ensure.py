@@ -12,6 +12,8 @@ from tests.fronts.stages import PATIENCE, hold, in_child
 
 NOTHING = [0, 0.0, -1, -0.0, -math.inf]
 """What asks for no time at all."""
+TOO_MUCH = [60, math.inf, 10**400]
+"""More than is ever left; the last one is more than a float can say."""
 NO_NUMBERS = [math.nan, True, "1", None]
 
 
@@ -22,6 +24,20 @@ def refuses(asked, seconds):
     except NotLeaderError:
         return True
     return False
+
+
+@pytest.mark.parametrize("seconds", TOO_MUCH, ids=["60", "inf", "huge"])
+def test_ensure_of_any_number_says_that_it_is_too_much(front, seconds):
+    """The error is the documented one, also of a number that no float can hold."""
+    elector = front.elector()
+    assert refuses(elector, seconds), "never started"
+    assert refuses(elector, -seconds), "never started"
+    elector.start()
+    term = elector.wait_until_leading(timeout=PATIENCE)
+    assert refuses(elector, seconds)
+    assert refuses(term, seconds)
+    term.ensure(-seconds)
+    elector.ensure(-seconds)
 
 
 @pytest.mark.parametrize("seconds", NOTHING)

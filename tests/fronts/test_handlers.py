@@ -67,10 +67,14 @@ def test_handler_that_raises_harms_nothing(front):
     def break_down(event):
         raise ZeroDivisionError("planted")
 
+    def fail(event):
+        pytest.fail("planted as well")  # no Exception, but a BaseException
+
     def leave(event):
         raise SystemExit("planted, too")
 
     elector.on(EVENTS.LEADERSHIP_ACQUIRED, break_down)
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, fail)
     if front.name == "threads":
         # On a loop it ends the loop, as from any of its callbacks.
         elector.on(EVENTS.LEADERSHIP_ACQUIRED, leave)
@@ -84,6 +88,9 @@ def test_handler_that_raises_harms_nothing(front):
     assert level == "error"
     assert "break_down of leadership_acquired raised" in text
     assert "Traceback" in text
+    level, text = log.wait_for("planted as well")
+    assert level == "error"
+    assert "fail of leadership_acquired raised" in text
     assert elector.current_leader
 
 

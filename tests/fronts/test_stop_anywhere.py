@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -90,8 +91,59 @@ def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
     assert 20 < number < ENOUGH - 1
 
 
-def test_stop_by_a_handler_of_signals_ends_run_without_an_error(client):
+def start(_elector, another):
+    """Start another elector."""
+    another.start()
+
+
+def hear(elector, _another):
+    """Listen to an elector that runs."""
+    elector.on(EVENTS.LEASE_RENEWED, str)
+
+
+@pytest.mark.parametrize(
+    "call", [start, hear], ids=["in start() of another one", "in on()"]
+)
+def test_stop_by_a_handler_of_signals_waits_for_no_lock_of_the_engine(client, call):
+    """Fault 13: what the interrupted thread does concerns all electors of the process."""
+
+    def interrupted():
+        sys.setprofile(handler)
+        call(elector, another)
+        sys.setprofile(None)
+
+    for number in range(ENOUGH):
+        elector = sync.Elector(**options())
+        another = sync.Elector(
+            **options(
+                lease_name="another", liveness=lambda: True, liveness_timeout_sec=5
+            )
+        )
+        elector.on(EVENTS.LEADERSHIP_LOST, str)
+        elector.start()
+        elector.wait_until_leading(PATIENCE)
+        handler = Handler(elector, number)
+        thread = threading.Thread(target=interrupted, daemon=True)
+        thread.start()
+        thread.join(PATIENCE / 2)  # half of what the handler would wait
+        assert not thread.is_alive(), handler.met
+        elector.stop(PATIENCE)
+        another.stop(PATIENCE)
+        if handler.met is None:
+            break
+    assert 20 < number < ENOUGH - 1
+
+
+@pytest.mark.parametrize("liveness", [False, True], ids=["alone", "with a probe"])
+def test_stop_by_a_handler_of_signals_ends_run_without_an_error(client, liveness):
     """`run()` returns None after a stop, also one that comes between two looks."""
+    asked = []
+    more = {}
+    if liveness:
+        more = {
+            "liveness": lambda: asked.append(0) or True,
+            "liveness_timeout_sec": 0.2,
+        }
 
     def interrupted():
         sys.setprofile(handler)
@@ -103,7 +155,7 @@ def test_stop_by_a_handler_of_signals_ends_run_without_an_error(client):
         sys.setprofile(None)
 
     for number in range(ENOUGH):
-        elector, returned = sync.Elector(**options()), []
+        elector, returned = sync.Elector(**options(**more)), []
         handler = Handler(elector, number)
         thread = threading.Thread(target=interrupted, daemon=True)
         thread.start()
@@ -112,3 +164,7 @@ def test_stop_by_a_handler_of_signals_ends_run_without_an_error(client):
         if handler.met is None:
             break
     assert 20 < number < ENOUGH - 1
+    time.sleep(0.1)  # the last question may be under way
+    before = len(asked)
+    time.sleep(0.5)
+    assert len(asked) == before, "a stopped elector asks its liveness probe"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -67,6 +68,33 @@ def test_lost_term_cancels_what_runs_and_nothing_else(work):
     over.end()
     work.lose()
     assert told == ["runs"]
+
+
+def test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step(
+    work, ended
+):
+    """
+    Fault 07: a generator that is freed closes its scope, whatever its thread does then.
+
+    Python 3.11 collects garbage where an object is made, also while a lock is held.
+    """
+    scope = work.begin("a scope of a generator", is_scope=True)
+    other = work.begin("another")
+
+    class Holds(dict):
+        def __iter__(self):
+            scope.end()
+            return super().__iter__()
+
+    work._holds = Holds(work._holds)
+    looked = []
+    thread = threading.Thread(target=lambda: looked.append(work.alive), daemon=True)
+    thread.start()
+    thread.join(10.0)
+    assert looked == [(other,)]
+    work.lose()
+    other.end()
+    assert ended == [7]
 
 
 def test_lost_term_takes_no_new_work(work):

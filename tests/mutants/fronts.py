@@ -13,6 +13,7 @@ IN_HANDLERS: Final = "tests/fronts/test_handlers.py::"
 IN_SCOPES: Final = "tests/fronts/test_scopes.py::"
 IN_SIGNALS: Final = "tests/fronts/test_signals.py::"
 IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
+IN_STOP_ANYWHERE: Final = "tests/fronts/test_stop_anywhere.py::"
 IN_AUTO_CLOSE: Final = "tests/fronts/test_auto_close.py::"
 CANCELLING: Final = "cancelling.py"
 BY_THE_CLOCK: Final = (
@@ -20,7 +21,44 @@ BY_THE_CLOCK: Final = (
 )
 
 MISTAKES: Final = [
+    Mistake(
+        name="whoever gives up in a scope goes on before the cancellation comes",
+        file="elector.py",
+        old="            await asyncio.sleep(0)  # it was told",
+        new="            pass  # it was told",
+        tests=(
+            f"{IN_CANCELLATION}test_giving_up_in_a_scope_is_where_the_body_is_cancelled",
+        ),
+    ),
+    Mistake(
+        name="a cancellation that the body took back is taken back once more",
+        file=CANCELLING,
+        old="        self._ours = min(self._ours, max(0, counted))",
+        new="        pass",
+        tests=(
+            f"{IN_CANCELLATION}test_cancellation_of_others_is_passed_on_by_a_body_that_took_back_that_of_the_loss",
+        ),
+    ),
+    Mistake(
+        name="a body that was spared has half of the stop budget after a loss",
+        file=CANCELLING,
+        old="        return budget / 2 - passed if told else 0.0",
+        new="        return budget / 2 - passed",
+        tests=(
+            f"{IN_CANCELLATION}test_lease_lost_under_a_planned_stop_cancels_who_was_spared_at_once",
+        ),
+    ),
     # What runs of a term ---------------------------------------------------------------
+    Mistake(
+        name="garbage that is collected in the middle of a step waits for that step",
+        file="work.py",
+        old="        self._lock = threading.RLock()",
+        new="        self._lock = threading.Lock()",
+        tests=(
+            f"{IN_WORK}test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step",
+        ),
+        slow=True,
+    ),
     Mistake(
         name="a term that is lost takes new work",
         file="work.py",
@@ -361,6 +399,25 @@ MISTAKES: Final = [
         tests=(f"{IN_FAULTS}test_thread_liveness_that_fails_gives_the_lease_up",),
         slow=True,
     ),
+    Mistake(
+        name="a probe that is stopped before it began begins all the same",
+        file="liveness.py",
+        old="            if self._over:\n                return\n",
+        new="",
+        tests=(
+            f"{IN_STOP_ANYWHERE}test_stop_by_a_handler_of_signals_ends_run_without_an_error[with a probe]",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="who rings for a thread that waits for letters rings for nobody",
+        file="thread_courier.py",
+        old="            self._bell.put(None)",
+        new="            pass",
+        tests=(
+            "tests/fronts/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
+        ),
+    ),
     # Signals and the exit --------------------------------------------------------------
     Mistake(
         name="a signal is passed on while electors still stop",
@@ -390,8 +447,8 @@ MISTAKES: Final = [
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
         file="signals.py",
-        old="            asked = tuple(self._watched - self._closing)",
-        new="            asked = () if self._closing else tuple(self._watched)",
+        old="        asked = tuple(self._watched - self._closing)",
+        new="        asked = () if self._closing else tuple(self._watched)",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_stops_an_elector_that_began_while_an_older_one_still_stops",
         ),
