@@ -14,7 +14,9 @@ from tests.differential.frozen.core.life import Life
 from tests.differential.frozen.core.record import ASSUMED_DURATION, Snapshot
 from tests.differential.frozen.core.states import (
     ACQUIRING,
+    CONTENDING,
     FENCED,
+    FREE,
     HOLDING,
     LEADER,
     RELEASING,
@@ -43,6 +45,7 @@ class Sightings(Life):
             snapshot.record.holder_identity == self.settings.identity
             and self._is_namesake(snapshot)
         )
+        was_free = state is CONTENDING and self._observation.is_free
         changed = self._observe(snapshot)
         if changed and namesake:
             self._report_namesake(snapshot)
@@ -50,7 +53,11 @@ class Sightings(Life):
             self._hurry_work(snapshot, term)
         if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
             self._retry_at = 0.0
-        if state is ACQUIRING:
+        if state is CONTENDING:
+            if snapshot.record.is_free and not was_free:
+                # Rule 13: only from now on can others take it, or a named successor.
+                self._contend_after_delay(FREE)
+        elif state is ACQUIRING:
             self._take_acquiring(snapshot)
         elif state is WITHDRAWING:
             self._take_withdrawing(snapshot)
