@@ -163,7 +163,7 @@ MISTAKES: Final = [
     Mistake(
         name="the command and its keeper do not hear of renewals",
         file=SUPERVISOR,
-        old="            self._link.extend(limits)",
+        old="            self._link.extend(last)",
         new="            pass",
         tests=(f"{IN_LEADERSHIP}test_run_tells_its_command_of_each_renewal",),
         slow=True,
@@ -331,13 +331,54 @@ MISTAKES: Final = [
     Mistake(
         name="run kills at D, not at D (1 - rho) / (1 + rho)",
         file="cli/run_elector.py",
-        old="hard = rhythm.lease_duration * (1 - rho) / (1 + rho)",
-        new="hard = rhythm.lease_duration",
+        old="spare = belief.spare",
+        new="s = self._life.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
         tests=(
             (
                 "tests/cli/test_run_guards.py::"
                 "test_limits_leave_room_for_clocks_that_go_wrong"
             ),
+        ),
+    ),
+    Mistake(
+        name="run kills by its own settings though the record was cut short",
+        file="cli/run_elector.py",
+        old="spare = belief.spare",
+        new=(
+            "s = self._life.settings; rho = s.clock_rate_error; spare = "
+            "s.lease_duration_sec * (1 - rho) / (1 + rho) - s.renew_deadline_sec"
+        ),
+        tests=(f"{IN_GUARDS}test_limits_follow_a_record_that_is_cut_short",),
+    ),
+    Mistake(
+        name="the guards do not hear of a record that is cut so short that it ends the term",
+        file=SUPERVISOR,
+        old="last = limits or work.last_limits()",
+        new="last = limits",
+        tests=(f"{IN_GUARDS}test_run_tells_its_guards_that_the_record_was_cut_short",),
+    ),
+    Mistake(
+        name="run waits for ever for a release",
+        file=SUPERVISOR,
+        old="self._leave_by = time.monotonic() + self._elector.release_time",
+        new="pass",
+        tests=(f"{IN_GUARDS}test_run_leaves_where_its_lease_cannot_be_released",),
+    ),
+    Mistake(
+        name="livez takes a loop that is late for a dead one",
+        file="cli/run_assembly.py",
+        old="silent > 3 * LONGEST_TURN",
+        new="silent > 2 * LONGEST_TURN",
+        tests=(f"{IN_GUARDS}test_livez_gives_the_loop_three_of_its_longest_turns",),
+    ),
+    Mistake(
+        name="a command that may not be looked at is not found",
+        file=POLICY,
+        old="return error.errno or errno.EACCES",
+        new="return errno.ENOENT",
+        tests=(
+            f"{IN_DECISIONS}test_command_that_cannot_be_run_is_found_out_before_any_election",
+            f"{IN_DECISIONS}test_command_in_a_folder_that_may_not_be_searched_is_not_missing",
         ),
     ),
     Mistake(
