@@ -22,6 +22,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lease_api import results as r
+from kubernetes_leader_election.liveness import Probe
 from kubernetes_leader_election.work import Hold
 from tests.fronts.driven import Log, until
 from tests.fronts.stage_threads import spawn
@@ -546,3 +547,109 @@ def test_elector_leaks_nothing_over_many_terms(front):
     assert request_threads() <= max(requesting, 2 * LIMIT)
     assert after[1] <= before[1]
     assert after[2] <= before[2] + 20, "objects grow with terms"
+
+
+def test_block_is_left_when_the_lease_is_released(client):
+    """G7: behind the block another one may lead already."""
+    with sync.Elector(**options()) as elector:
+        for _ in range(10):
+            with elector.leadership(PATIENCE):
+                pass
+            assert holder(client) == ""
+
+
+def test_asyncio_block_is_left_when_the_lease_is_released(client):
+    """G7: behind the block another one may lead already."""
+
+    async def main():
+        async with Elector(**options()) as elector:
+            for _ in range(10):
+                async with elector.leadership(PATIENCE):
+                    pass
+                assert holder(client) == ""
+
+    asyncio.run(main())
+
+
+def test_waiting_leaves_nothing_behind(front):
+    """Fault 18: who waits again and again for a loss is not remembered for ever."""
+    elector = front.elector()
+    elector.start()
+    term = elector.wait_until_leading(PATIENCE)
+    for _ in range(20):
+        if front.name == "threads":
+            assert not term.lost.wait(0.001)
+        else:
+            assert not front.call(term.lost.wait(0.001))
+    assert elector._life._bells == ()
+    if front.name == "asyncio":
+        left = [t for t in front.loop._scheduled if not t.cancelled()]
+        assert len(left) < 10
+
+
+def test_entering_that_fails_leaves_no_elector_behind(client, monkeypatch):
+    """Fault 16: `with elector:` that Ctrl-C ends while it waits has begun nothing."""
+    elector = sync.Elector(**options(wait_for_leadership=True))
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(elector, "wait_for_leader", interrupt)
+    with pytest.raises(KeyboardInterrupt), elector:
+        raise AssertionError("the block began")
+    until(lambda: elector.state.role == "stopped" and holder(client) == "")
+
+
+def test_scope_of_a_thread_that_ends_by_an_exit_of_its_own_is_not_torn(client):
+    """G7: SystemExit ends a thread as any error does: no signal has come."""
+    going, over = threading.Event(), threading.Event()
+
+    def work(elector):
+        with contextlib.suppress(SystemExit), elector.leadership(PATIENCE):
+            going.set()
+            raise SystemExit
+
+    with sync.Elector(**options()) as elector:
+        other = threading.Thread(target=over.wait, args=(PATIENCE,))
+        other.start()
+        spawn(lambda: work(elector)).result(PATIENCE)
+        assert going.is_set()
+        elector.stop(PATIENCE / 2)
+        assert other.is_alive()
+        over.set()
+        other.join(PATIENCE)
+    assert holder(client) == ""
+
+
+def test_signal_releases_as_soon_as_scopes_have_ended(client):
+    """G7: only a program of events is given the stop budget, whatever runs of it."""
+    elector = sync.Elector(
+        **options(renew_interval_ms=100, lease_duration_sec=20, stop_budget_sec=8.0)
+    )
+
+    def work():
+        with contextlib.suppress(LeadershipLostError), elector.leadership() as term:
+            term.lost.wait(PATIENCE)
+
+    elector.start()
+    working = spawn(work)
+    until(lambda: elector._life.present and elector._life.present.work.had_scope)
+    began = time.monotonic()
+    elector._life.on_signal()
+    working.result(PATIENCE)
+    elector.stop(PATIENCE)
+    assert time.monotonic() - began < 4.0
+    assert holder(client) == ""
+
+
+def test_start_that_fails_at_the_probe_leaves_no_elector_behind(front, monkeypatch):
+    """Fault 08: who sees `start()` fail does not lead unknown to itself."""
+    elector = front.elector(liveness=lambda: True)
+
+    def fail(_probe):
+        raise MemoryError("no thread")
+
+    monkeypatch.setattr(Probe, "start", fail)
+    with pytest.raises(MemoryError):
+        elector.start()
+    until(lambda: elector.state.role == "stopped")

@@ -67,6 +67,18 @@ def pool_and_an_error_of_its_own(term):
     except BaseException as error:
         raise RuntimeError("the work was interrupted") from error
 
+def thread_and_an_error_of_its_own(term):
+    try:
+        thread(term)
+    except BaseException as error:
+        raise RuntimeError("the work was interrupted") from error
+
+def pool_and_no_error_at_all(term):
+    try:
+        pool(term)
+    except BaseException:
+        pass
+
 def daemon(term):
     thread = threading.Thread(target=job, args=(600,), daemon=True)
     thread.start()
@@ -170,10 +182,32 @@ def test_torn_scope_whose_body_raises_an_error_of_its_own_is_held_as_well(
     assert "done" in running.said
 
 
-def test_torn_scope_without_our_handlers_is_held_as_well(program, rival):
-    """G5: Ctrl-C of Python's own, with auto_close=False, tears a pool just so."""
+def test_torn_scope_whose_body_makes_nothing_of_it_is_held_as_well(program, rival):
+    """G5: a body that swallows the exception has been interrupted all the same."""
+    running = program(JOB + THREADS + "elector.run(pool_and_no_error_at_all)")
+    running.wait_for("act")
+    other = rival(running)
+    running.send()
+    ended(running, other)
+    assert "done" in running.said
+
+
+def test_torn_hold_without_a_scope_is_held_as_well(program, rival):
+    """G5: a hold by name is work that a signal can tear, alone as in a scope."""
+    source = "elector.start()\npool_in_a_hold(elector.wait_until_leading())"
+    running = program(JOB + THREADS + source)
+    running.wait_for("act")
+    other = rival(running)
+    running.send()
+    assert ended(running, other) == 143
+    assert "done" in running.said
+
+
+@pytest.mark.parametrize("body", ["thread", "thread_and_an_error_of_its_own"])
+def test_torn_scope_without_our_handlers_is_held_as_well(program, rival, body):
+    """G5: Ctrl-C of Python's own, with auto_close=False, tears a scope just so."""
     source = JOB + THREADS.replace("**FAST", "auto_close=False, **FAST")
-    running = program(source + "elector.run(pool)")
+    running = program(source + f"elector.run({body})")
     running.wait_for("act")
     other = rival(running)
     running.send(signal.SIGINT)

@@ -418,6 +418,121 @@ MISTAKES: Final = [
             "tests/fronts/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
         ),
     ),
+    Mistake(
+        name="an asyncio block is left before the Lease is released",
+        file="elector.py",
+        old="        if last and (error is None or isinstance(error, Exception)):",
+        new="        if False:",
+        tests=(
+            "tests/fronts/test_elections.py::test_asyncio_block_is_left_when_the_lease_is_released",
+        ),
+    ),
+    Mistake(
+        name="a thread's block is left before the Lease is released",
+        file="sync.py",
+        old="        if last and (error is None or isinstance(error, Exception)):",
+        new="        if False:",
+        tests=(
+            "tests/fronts/test_elections.py::test_block_is_left_when_the_lease_is_released",
+        ),
+    ),
+    Mistake(
+        name="who waited on a loop is told of every change for ever",
+        file="elector.py",
+        old="        life.remove_bell(bell)",
+        new="        pass",
+        tests=(
+            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
+        ),
+    ),
+    Mistake(
+        name="who waited in a thread is told of every change for ever",
+        file="sync.py",
+        old="        life.remove_bell(bell)",
+        new="        pass",
+        tests=(
+            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[threads]",
+        ),
+    ),
+    Mistake(
+        name="timers of who waited on a loop pile up",
+        file="elector.py",
+        old="                        timer.cancel()",
+        new="                        pass",
+        tests=(
+            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
+        ),
+    ),
+    Mistake(
+        name="entering that Ctrl-C ends leaves an elector behind",
+        file="sync.py",
+        old="            self._life.ask_to_stop()\n            raise\n        return self",
+        new="            raise\n        return self",
+        tests=(
+            "tests/fronts/test_elections.py::test_entering_that_fails_leaves_no_elector_behind",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a start that fails at the probe leaves an elector behind",
+        file="life.py",
+        old="            self.ask_to_stop()  # or it would go on without whoever sees start() fail\n",
+        new="",
+        tests=(
+            "tests/fronts/test_elections.py::test_start_that_fails_at_the_probe_leaves_no_elector_behind",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a program of scopes is given the stop budget after a signal",
+        file="work.py",
+        old="                self.had_scope = self.had_scope or hold.is_scope",
+        new="                pass",
+        tests=(
+            "tests/fronts/test_elections.py::test_signal_releases_as_soon_as_scopes_have_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an exit of its own in a thread counts as a signal",
+        file="leftovers.py",
+        old="        return is_main_thread() and (",
+        new="        return (",
+        tests=(
+            "tests/fronts/test_elections.py::test_scope_of_a_thread_that_ends_by_an_exit_of_its_own_is_not_torn",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a body that swallows the exception of a signal was not torn",
+        file="leftovers.py",
+        old="            _is_of_exit(error) or shared_auto_close().endings != self._endings",
+        new="            _is_of_exit(error)",
+        tests=(
+            "tests/fronts/test_leftovers.py::test_torn_scope_whose_body_makes_nothing_of_it_is_held_as_well",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="an error that follows from Ctrl-C is one like any other",
+        file="leftovers.py",
+        old="        error = error.__cause__ or error.__context__\n    return False",
+        new="        error = None\n    return False",
+        tests=(
+            "tests/fronts/test_leftovers.py::test_torn_scope_without_our_handlers_is_held_as_well[thread_and_an_error_of_its_own]",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a hold that a signal tore counts as over",
+        file="holding.py",
+        old="            keep_if_torn(hold, self._beginning, error, self._keeper.wake_waiting)",
+        new="            pass",
+        tests=(
+            "tests/fronts/test_leftovers.py::test_torn_hold_without_a_scope_is_held_as_well",
+        ),
+        slow=True,
+    ),
     # Signals and the exit --------------------------------------------------------------
     Mistake(
         name="a signal is passed on while electors still stop",
