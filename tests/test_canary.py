@@ -23,7 +23,7 @@ from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.faults import Answer, Fault
-from kubernetes_leader_election.testing.lease_server.access import User
+from kubernetes_leader_election.testing.lease_server.api.access import User
 from tests.node_page import PATIENCE
 
 pytestmark = pytest.mark.slow
@@ -277,10 +277,13 @@ def test_canary_is_in_nothing_that_a_person_can_read(
                 elector.on(name, hear)
             elector.start()
             assert met.wait(PATIENCE)
-            life = elector._life
+            lifecycle = elector._lifecycle
             shown += [repr(elector), repr(elector.state), str(elector.state)]
-            shown += [repr(life.settings), repr(options.get("credentials"))]
-            shown += [repr(vars(life)), repr(vars(life._credentials or object))]
+            shown += [repr(lifecycle.settings), repr(options.get("credentials"))]
+            shown += [
+                repr(vars(lifecycle)),
+                repr(vars(lifecycle._credentials or object)),
+            ]
             elector.stop(PATIENCE)
     told = list(shown)
     for record in caplog.records:

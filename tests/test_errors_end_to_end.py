@@ -27,7 +27,7 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.sync import Elector as SyncElector
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.faults import Answer, Fault
-from kubernetes_leader_election.testing.lease_server.access import User
+from kubernetes_leader_election.testing.lease_server.api.access import User
 from kubernetes_leader_election.testing.tcp_proxy import TcpProxy
 
 PATIENCE = 30.0

@@ -13,7 +13,9 @@ from kubernetes_leader_election.errors import (
     LeaseApiError,
     NoFencingTokenError,
 )
-from kubernetes_leader_election.events import EVENTS, Handlers
+from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.lifecycle.handlers import Handlers
+from kubernetes_leader_election.lifecycle.notifier import payload
 
 WHO = {"lease": "billing", "namespace": "shop", "identity": "a"}
 
@@ -62,7 +64,7 @@ PAIRS = [
 @pytest.mark.parametrize(("core", "public"), PAIRS, ids=lambda e: type(e).__name__)
 def test_payload_carries_what_the_core_said(core, public):
     """Each event of the core becomes a frozen object with the lease name and more."""
-    made = events.payload(core, **WHO, token=7)
+    made = payload(core, **WHO, token=7)
     assert made == public
     assert made.name == next(n for n in EVENTS if made.name == n)
     with pytest.raises(AttributeError):
@@ -77,7 +79,7 @@ def test_every_event_has_its_payload():
 def test_assumed_leadership_has_no_token():
     """Off-cluster the acquisition says that it is assumed."""
     acquired = messages.LeadershipAcquired(term=1, token=None)
-    event = events.payload(acquired, **WHO, token=None, assumed=True)
+    event = payload(acquired, **WHO, token=None, assumed=True)
     assert event.assumed
     assert event.token is None
 
@@ -85,7 +87,7 @@ def test_assumed_leadership_has_no_token():
 def test_elected_term_without_a_token_says_so_where_one_is_asked_for():
     """G3: versions that are not numbers make no token; nobody fences with None."""
     acquired = messages.LeadershipAcquired(term=1, token=None)
-    event = events.payload(acquired, **WHO, token=None)
+    event = payload(acquired, **WHO, token=None)
     assert not event.assumed
     assert event.token_if_any is None
     with pytest.raises(NoFencingTokenError, match=r"shop/billing.*not numbers"):

@@ -11,7 +11,7 @@ import pytest
 
 from kubernetes_leader_election import elector as on_loop
 from kubernetes_leader_election import sync as on_threads
-from tests.fronts.life_cycle import table
+from tests.lifecycle.life_cycle import table
 
 CLASSES = ["Elector", "Leadership", "Lost", "Term"]
 WAITING = {

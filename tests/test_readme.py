@@ -16,8 +16,8 @@ import yaml
 
 from kubernetes_leader_election import EVENTS, Elector
 from kubernetes_leader_election.cli.main import COMMANDS, LazyGroup, cli
-from kubernetes_leader_election.core.messages import LossReason
 from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.settings import PRESETS, resolve_settings, timings
 from kubernetes_leader_election.sync import Elector as SyncElector
 from tests.node_page import PATIENCE

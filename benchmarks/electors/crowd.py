@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from benchmarks.electors.figures import Figure, figure
 from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
-from kubernetes_leader_election.core.life import AFTER_EXPIRY
+from kubernetes_leader_election.core.election_state import AFTER_EXPIRY
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing.simulation.generate import make_plan

@@ -20,23 +20,34 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from kubernetes_leader_election.cancelling import Cancellation, call_on_loop
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeadershipLostError,
     NotLeaderError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.front import BaseElector, seconds_of
-from kubernetes_leader_election.holding import ThreadCall
-from kubernetes_leader_election.leadership import BaseTerm, ElectorState
-from kubernetes_leader_election.leftovers import Beginning, keep_if_torn
-from kubernetes_leader_election.life import Life
-from kubernetes_leader_election.loop_courier import LoopCourier
-from kubernetes_leader_election.settings import Duration, Settings
-from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
-from kubernetes_leader_election.telling import Courier
-from kubernetes_leader_election.work import Hold, Place, is_inside_work
+from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
+from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.call_context import (
+    CallContext,
+    is_inside_work,
+)
+from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.leftover_threads import (
+    Beginning,
+    keep_if_torn,
+)
+from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.task_cancellation import (
+    TaskCancellation,
+    call_on_loop,
+)
+from kubernetes_leader_election.lifecycle.term_work import WorkItem
+from kubernetes_leader_election.process.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
@@ -81,7 +92,7 @@ class Elector(BaseElector["Term"]):
 
         """
         self._begin()
-        if self._life.settings.wait_for_leadership:
+        if self._lifecycle.settings.wait_for_leadership:
             await self.wait_for_leader(timeout)
 
     async def stop(self, timeout: float | None = None) -> None:
@@ -99,12 +110,12 @@ class Elector(BaseElector["Term"]):
             TimeoutError: the work is still alive; the Lease is renewed as long.
 
         """
-        life = self._life
-        life.refuse_child()
-        number = life.number  # before the look: a later life is not waited for
-        if life.running:
-            life.ask_to_stop()
-            await self._settle(lambda: life.has_ended(number), timeout)
+        lifecycle = self._lifecycle
+        lifecycle.refuse_child()
+        number = lifecycle.number  # before the look: a later life is not waited for
+        if lifecycle.running:
+            lifecycle.ask_to_stop()
+            await self._await_end(lambda: lifecycle.has_ended(number), timeout)
         await _end_with_signal()
 
     async def step_down(self, stay_out: Duration | None = None) -> None:
@@ -120,13 +131,13 @@ class Elector(BaseElector["Term"]):
             ConfigurationError: ``stay_out`` is no length of time.
 
         """
-        life, seconds = self._life, seconds_of(stay_out)
-        life.refuse_unstarted("step_down()", to_lead=True)
-        present = life.present
-        life.ask_to_step_down(seconds)
-        if present is not None:
-            number = present.term.number
-            await self._settle(lambda: life.is_over(number), None)
+        lifecycle, seconds = self._lifecycle, seconds_of(stay_out)
+        lifecycle.refuse_unstarted("step_down()", to_lead=True)
+        current = lifecycle.current
+        lifecycle.ask_to_step_down(seconds)
+        if current is not None:
+            number = current.term.number
+            await self._await_end(lambda: lifecycle.is_over(number), None)
 
     async def wait_until_leading(self, timeout: float | None = None) -> Term:
         """
@@ -144,9 +155,9 @@ class Elector(BaseElector["Term"]):
             TimeoutError: it does not lead yet; the last error is its cause.
 
         """
-        life, call = self._life, "wait_until_leading()"
-        life.refuse_unstarted(call, to_lead=True)
-        return await _wait(life, partial(life.leading, call), timeout, call)
+        lifecycle, call = self._lifecycle, "wait_until_leading()"
+        lifecycle.refuse_unstarted(call, to_lead=True)
+        return await _wait(lifecycle, partial(lifecycle.leading, call), timeout, call)
 
     async def wait_for_leader(self, timeout: float | None = None) -> str:
         """
@@ -161,9 +172,9 @@ class Elector(BaseElector["Term"]):
             TimeoutError: no leader is known yet; the last error is its cause.
 
         """
-        life, call = self._life, "wait_for_leader()"
-        life.refuse_unstarted(call, to_lead=False)
-        return await _wait(life, partial(life.leader, call), timeout, call)
+        lifecycle, call = self._lifecycle, "wait_for_leader()"
+        lifecycle.refuse_unstarted(call, to_lead=False)
+        return await _wait(lifecycle, partial(lifecycle.leader, call), timeout, call)
 
     async def states(self) -> AsyncIterator[ElectorState]:
         """
@@ -171,9 +182,11 @@ class Elector(BaseElector["Term"]):
 
         Renewals alone make no new state. Who is slow gets the newest state, not all.
         """
-        life, seen = self._life, None
-        while seen is None or not life.was_last(seen):
-            seen = await _wait(life, partial(life.fresh_state, seen), None, "states()")
+        lifecycle, seen = self._lifecycle, None
+        while seen is None or not lifecycle.was_last(seen):
+            seen = await _wait(
+                lifecycle, partial(lifecycle.fresh_state, seen), None, "states()"
+            )
             yield seen
 
     def leadership(self, timeout: float | None = None) -> Leadership:
@@ -197,8 +210,8 @@ class Elector(BaseElector["Term"]):
             TimeoutError: it does not lead yet; the last error is its cause.
 
         """
-        self._life.refuse_unstarted("leadership()", to_lead=True)
-        return Leadership(self._life, timeout)
+        self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
+        return Leadership(self._lifecycle, timeout)
 
     async def run(self, main: Callable[[Term], Awaitable[_T]]) -> _T | None:
         """
@@ -219,9 +232,9 @@ class Elector(BaseElector["Term"]):
             Exception: whatever ``main`` raises of its own.
 
         """
-        life = self._life
+        lifecycle = self._lifecycle
         async with self:
-            while not life.stopping:
+            while not lifecycle.stopping:
                 term, own = None, None
                 try:
                     scope = self.leadership()
@@ -230,7 +243,7 @@ class Elector(BaseElector["Term"]):
                             return await main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
-                            own = None if _is_of_loss(life, error, term) else error
+                            own = None if _is_of_loss(lifecycle, error, term) else error
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
@@ -242,30 +255,32 @@ class Elector(BaseElector["Term"]):
                         raise
                 except ProtocolMisuseError:
                     # Stopped since the look above, and the stop is over already.
-                    if term is not None or not life.stopping:
+                    if term is not None or not lifecycle.stopping:
                         raise
         return None
 
     async def __aenter__(self) -> Self:
         self._begin()
         try:
-            if self._life.settings.wait_for_leadership:
+            if self._lifecycle.settings.wait_for_leadership:
                 await self.wait_for_leader()
         except BaseException:
-            self._life.ask_to_stop()
+            self._lifecycle.ask_to_stop()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if not self._life.forked:
+        if not self._lifecycle.forked:
             await self.stop()
 
     # Inside -------------------------------------------------------------------
 
-    def _make_life(
+    def _make_lifecycle(
         self, *, settings: Settings, credentials: Credentials | None, log: Any
-    ) -> Life[Term]:
-        return Life(settings=settings, credentials=credentials, log=log, make_term=Term)
+    ) -> Lifecycle[Term]:
+        return Lifecycle(
+            settings=settings, credentials=credentials, log=log, make_term=Term
+        )
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
@@ -273,42 +288,47 @@ class Elector(BaseElector["Term"]):
         def ask_loop(alive: Callable[[], None]) -> None:
             call_on_loop(loop, alive)
 
-        def hire(former: Courier | None) -> Courier:
-            if isinstance(former, LoopCourier) and former.home is loop:
+        def attach(former: Dispatcher | None) -> Dispatcher:
+            if isinstance(former, AsyncioDispatcher) and former.loop is loop:
                 former.renew()
                 return former
-            return LoopCourier(self._life, loop)
+            return AsyncioDispatcher(self._lifecycle, loop)
 
-        self._life.begin(hire, probe=self._probe(ask_loop))
+        self._lifecycle.begin(attach, probe=self._probe(ask_loop))
 
-    async def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
+    async def _await_end(self, over: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a term or a life is over, unless it waits for the caller."""
-        life, place = self._life, self._life.place()
-        if place is None:
+        lifecycle, call_context = self._lifecycle, self._lifecycle.call_context()
+        if call_context is None:
             try:
-                await _wait(life, lambda: over() or life.is_left_to_exit(), timeout, "")
+                await _wait(
+                    lifecycle,
+                    lambda: over() or lifecycle.is_left_to_exit(),
+                    timeout,
+                    "",
+                )
             except TimeoutError:
-                error = life.still_alive(timeout or 0.0)
+                error = lifecycle.still_alive(timeout or 0.0)
                 raise error from error.__cause__
-        elif place.is_scope:
+        elif call_context.is_scope:
             # The loss cancels the body, and so whoever waits here.
-            await _wait(life, lambda: place.is_over or over(), None, "")
+            await _wait(lifecycle, lambda: call_context.is_over or over(), None, "")
             await asyncio.sleep(0)  # it was told so: on the loop, that comes first
 
 
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, life: Life[Term], timeout: float | None) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+        self._lifecycle = lifecycle
         self._timeout = timeout
-        self._hold: Hold | None = None
+        self._hold: WorkItem | None = None
         self._entered = threading.Lock()
         self.outside = False  # whether others cancelled the body, once it has ended
 
     async def __aenter__(self) -> Term:
         if not self._entered.acquire(blocking=False):
-            raise self._life.entered_twice()
+            raise self._lifecycle.entered_twice()
         try:
             return await self._enter()
         except BaseException:
@@ -316,28 +336,28 @@ class Leadership:
             raise
 
     async def _enter(self) -> Term:
-        life, loop = self._life, asyncio.get_running_loop()
-        life.refuse_unstarted("leadership()", to_lead=True)
+        lifecycle, loop = self._lifecycle, asyncio.get_running_loop()
+        lifecycle.refuse_unstarted("leadership()", to_lead=True)
         self._task = task = _present_task()
         cancelling = task.cancelling()
         # A cancellation that was asked for and not met yet is met here: counted as an
         # old one, it could be taken for that of a loss, and be lost with it.
         await asyncio.sleep(0)
-        hold = Hold(
+        hold = WorkItem(
             f"leadership() in task {task.get_name()!r}",
             cancel=partial(call_on_loop, loop, self._cancel),
-            home=loop,
+            loop=loop,
             is_scope=True,
         )
-        join = partial(life.join, hold)
-        present = await _wait(life, join, self._timeout, "leadership()")
-        self._term, self._hold = present.term, hold
+        join = partial(lifecycle.join, hold)
+        current = await _wait(lifecycle, join, self._timeout, "leadership()")
+        self._term, self._hold = current.term, hold
         self._beginning = Beginning()
-        self._place = Place(life, work=present.work, is_scope=True)
-        self._place.enter()
-        self._end = Cancellation(life, present.term, task, before=cancelling)
+        self._call_context = CallContext(lifecycle, work=current.work, is_scope=True)
+        self._call_context.enter()
+        self._end = TaskCancellation(lifecycle, current.term, task, before=cancelling)
         task.add_done_callback(self._abandon)
-        return present.term
+        return current.term
 
     async def __aexit__(
         self,
@@ -347,21 +367,21 @@ class Leadership:
     ) -> None:
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101 - __aenter__ came first
-        self._place.leave()
+        self._call_context.leave()
         self._task.remove_done_callback(self._abandon)
         is_here = _is_present(self._task)
         self.outside = self._end.end(error) and is_here
-        life, term = self._life, self._term
+        lifecycle, term = self._lifecycle, self._term
         lost = term.is_lost
-        if not life.forked:
-            keep_if_torn(hold, self._beginning, error, life.wake_waiting)
-        last = life.leave(hold)
+        if not lifecycle.forked:
+            keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
+        last = lifecycle.leave(hold)
         self._entered.release()
         if not is_here and not self._task.done():
-            life.overdue.report_elsewhere(hold)
+            lifecycle.overdue_work.report_elsewhere(hold)
         loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
-            await _let_signal_end(life)
+            await _let_signal_end(lifecycle)
         if loss:
             raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
@@ -375,7 +395,7 @@ class Leadership:
             case asyncio.CancelledError():
                 return ours and not self.outside
             case BaseExceptionGroup() if not self.outside:
-                return _is_of_loss(self._life, error, self._term)
+                return _is_of_loss(self._lifecycle, error, self._term)
             case _:
                 return False
 
@@ -387,14 +407,16 @@ class Leadership:
     def _abandon(self, _task: asyncio.Task[Any]) -> None:
         """Tell that the task which entered has ended, and cannot be cancelled any more."""
         if self._hold is not None:
-            self._life.overdue.report_abandoned(self._hold)
+            self._lifecycle.overdue_work.report_abandoned(self._hold)
 
     async def _wait_for_release(self, number: int) -> None:
-        life = self._life
-        if life.place() is not None or life.forked:
+        lifecycle = self._lifecycle
+        if lifecycle.call_context() is not None or lifecycle.forked:
             return  # something around this scope holds up the release
         try:
-            await _wait(life, lambda: life.is_over(number), life.stop_budget, "")
+            await _wait(
+                lifecycle, lambda: lifecycle.is_over(number), lifecycle.stop_budget, ""
+            )
         except TimeoutError:
             return  # stop() waits for as long as it takes
 
@@ -413,10 +435,10 @@ class Term(BaseTerm):
     __slots__ = ("lost",)
 
     def __init__(
-        self, life: Life[Any], *, number: int, fencing_token: int | None
+        self, lifecycle: Lifecycle[Any], *, number: int, fencing_token: int | None
     ) -> None:
-        super().__init__(life, number=number, fencing_token=fencing_token)
-        self.lost = Lost(life, self)
+        super().__init__(lifecycle, number=number, fencing_token=fencing_token)
+        self.lost = Lost(lifecycle, self)
         """Set when the term ends."""
 
     async def to_thread(
@@ -460,10 +482,10 @@ class Lost:
     It counts by the clock, too, so it is right with nothing else running.
     """
 
-    __slots__ = ("_life", "_term")
+    __slots__ = ("_lifecycle", "_term")
 
-    def __init__(self, life: Life[Any], term: BaseTerm) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
+        self._lifecycle = lifecycle
         self._term = term
 
     def is_set(self) -> bool:
@@ -472,29 +494,31 @@ class Lost:
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
-        look_in = self._term.remaining
+        recheck_after = self._term.remaining
         try:
-            return await _wait(self._life, self.is_set, timeout, "", look_in=look_in)
+            return await _wait(
+                self._lifecycle, self.is_set, timeout, "", recheck_after=recheck_after
+            )
         except TimeoutError:
             return self.is_set()
 
 
 async def _wait(
-    life: Life[Term],
+    lifecycle: Lifecycle[Term],
     check: Callable[[], _T | None],
     timeout: float | None,
     call: str,
     *,
-    look_in: Callable[[], float] | None = None,
+    recheck_after: Callable[[], float] | None = None,
 ) -> _T:
     """
     Wait until ``check`` gives something true, and give that.
 
-    It looks after every change, and after the seconds that ``look_in`` says.
+    It looks after every change, and after the seconds that ``recheck_after`` says.
     """
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    bell = partial(call_on_loop, loop, changed.set)
-    life.add_bell(bell)
+    waiter = partial(call_on_loop, loop, changed.set)
+    lifecycle.add_waiter(waiter)
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -502,7 +526,7 @@ async def _wait(
                 found = check()
                 if found:
                     return found
-                left = float("inf") if look_in is None else look_in()
+                left = float("inf") if recheck_after is None else recheck_after()
                 timer = None
                 if left != float("inf"):
                     timer = loop.call_later(left, changed.set)
@@ -512,13 +536,13 @@ async def _wait(
                     if timer is not None:
                         timer.cancel()
     except TimeoutError:
-        error = life.no_time_left(f"{call} did not return", timeout or 0.0)
+        error = lifecycle.no_time_left(f"{call} did not return", timeout or 0.0)
         raise error from error.__cause__
     except NotLeaderError as error:
         stopped = error
     finally:
-        life.remove_bell(bell)
-    await _let_signal_end(life)
+        lifecycle.remove_waiter(waiter)
+    await _let_signal_end(lifecycle)
     raise stopped
 
 
@@ -536,18 +560,18 @@ def _is_present(task: asyncio.Task[Any]) -> bool:
         return False
 
 
-def _is_of_loss(life: Life[Term], error: BaseException, term: Term) -> bool:
+def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) -> bool:
     """Tell whether work failed for nothing but the loss of its term."""
     # Where nobody else cancelled the task, which is asked elsewhere, a task of the
     # body that was cancelled is one more that the loss has ended.
     ended = (asyncio.CancelledError,) if term.is_lost else ()
-    return life.is_of_loss(error, term, ended=ended)
+    return lifecycle.is_of_loss(error, term, ended=ended)
 
 
-async def _let_signal_end(life: Life[Term]) -> None:
+async def _let_signal_end(lifecycle: Lifecycle[Term]) -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
     wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait
-    if wait or life.signalled:
+    if wait or lifecycle.signalled:
         await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
 
 

@@ -25,7 +25,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from kubernetes_leader_election.chores import LONGEST_WAIT
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     ConfigurationError,
@@ -33,17 +32,27 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.events import Handler, name_of
-from kubernetes_leader_election.front import BaseElector, seconds_of
-from kubernetes_leader_election.holding import ThreadCall
-from kubernetes_leader_election.leadership import BaseTerm, ElectorState
-from kubernetes_leader_election.leftovers import Beginning, keep_if_torn
-from kubernetes_leader_election.life import Life
-from kubernetes_leader_election.settings import Duration, Settings
-from kubernetes_leader_election.signals import PATIENCE, shared_auto_close
-from kubernetes_leader_election.telling import Courier
-from kubernetes_leader_election.thread_courier import ThreadCourier
-from kubernetes_leader_election.work import Hold, Place, is_inside_work
+from kubernetes_leader_election.events import Handler
+from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.call_context import (
+    CallContext,
+    is_inside_work,
+)
+from kubernetes_leader_election.lifecycle.handlers import name_of
+from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.leftover_threads import (
+    Beginning,
+    keep_if_torn,
+)
+from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.term_work import WorkItem
+from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
+from kubernetes_leader_election.process.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.process.timers import LONGEST_WAIT
+from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
@@ -88,7 +97,7 @@ class Elector(BaseElector["Term"]):
 
         """
         self._begin()
-        if self._life.settings.wait_for_leadership:
+        if self._lifecycle.settings.wait_for_leadership:
             self.wait_for_leader(timeout)
 
     def stop(self, timeout: float | None = None) -> None:
@@ -106,12 +115,12 @@ class Elector(BaseElector["Term"]):
             TimeoutError: the work is still alive; the Lease is renewed as long.
 
         """
-        life = self._life
-        life.refuse_child()
-        number = life.number  # before the look: a later life is not waited for
-        if life.running:
-            life.ask_to_stop()
-            self._settle(lambda: life.has_ended(number), timeout)
+        lifecycle = self._lifecycle
+        lifecycle.refuse_child()
+        number = lifecycle.number  # before the look: a later life is not waited for
+        if lifecycle.running:
+            lifecycle.ask_to_stop()
+            self._await_end(lambda: lifecycle.has_ended(number), timeout)
         _end_with_signal()
 
     def step_down(self, stay_out: Duration | None = None) -> None:
@@ -127,13 +136,13 @@ class Elector(BaseElector["Term"]):
             ConfigurationError: ``stay_out`` is no length of time.
 
         """
-        life, seconds = self._life, seconds_of(stay_out)
-        life.refuse_unstarted("step_down()", to_lead=True)
-        present = life.present
-        life.ask_to_step_down(seconds)
-        if present is not None:
-            number = present.term.number
-            self._settle(lambda: life.is_over(number), None)
+        lifecycle, seconds = self._lifecycle, seconds_of(stay_out)
+        lifecycle.refuse_unstarted("step_down()", to_lead=True)
+        current = lifecycle.current
+        lifecycle.ask_to_step_down(seconds)
+        if current is not None:
+            number = current.term.number
+            self._await_end(lambda: lifecycle.is_over(number), None)
 
     def wait_until_leading(self, timeout: float | None = None) -> Term:
         """
@@ -151,9 +160,9 @@ class Elector(BaseElector["Term"]):
             TimeoutError: it does not lead yet; the last error is its cause.
 
         """
-        life, call = self._life, "wait_until_leading()"
-        life.refuse_unstarted(call, to_lead=True)
-        return _wait(life, partial(life.leading, call), timeout, call)
+        lifecycle, call = self._lifecycle, "wait_until_leading()"
+        lifecycle.refuse_unstarted(call, to_lead=True)
+        return _wait(lifecycle, partial(lifecycle.leading, call), timeout, call)
 
     def wait_for_leader(self, timeout: float | None = None) -> str:
         """
@@ -168,9 +177,9 @@ class Elector(BaseElector["Term"]):
             TimeoutError: no leader is known yet; the last error is its cause.
 
         """
-        life, call = self._life, "wait_for_leader()"
-        life.refuse_unstarted(call, to_lead=False)
-        return _wait(life, partial(life.leader, call), timeout, call)
+        lifecycle, call = self._lifecycle, "wait_for_leader()"
+        lifecycle.refuse_unstarted(call, to_lead=False)
+        return _wait(lifecycle, partial(lifecycle.leader, call), timeout, call)
 
     def states(self) -> Iterator[ElectorState]:
         """
@@ -178,9 +187,11 @@ class Elector(BaseElector["Term"]):
 
         Renewals alone make no new state. Who is slow gets the newest state, not all.
         """
-        life, seen = self._life, None
-        while seen is None or not life.was_last(seen):
-            seen = _wait(life, partial(life.fresh_state, seen), None, "states()")
+        lifecycle, seen = self._lifecycle, None
+        while seen is None or not lifecycle.was_last(seen):
+            seen = _wait(
+                lifecycle, partial(lifecycle.fresh_state, seen), None, "states()"
+            )
             yield seen
 
     def leadership(self, timeout: float | None = None) -> Leadership:
@@ -204,8 +215,8 @@ class Elector(BaseElector["Term"]):
             TimeoutError: it does not lead yet; the last error is its cause.
 
         """
-        self._life.refuse_unstarted("leadership()", to_lead=True)
-        return Leadership(self._life, timeout)
+        self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
+        return Leadership(self._lifecycle, timeout)
 
     def run(self, main: Callable[[Term], _T]) -> _T | None:
         """
@@ -226,9 +237,9 @@ class Elector(BaseElector["Term"]):
             Exception: whatever ``main`` raises of its own.
 
         """
-        life = self._life
+        lifecycle = self._lifecycle
         with self:
-            while not life.stopping:
+            while not lifecycle.stopping:
                 term, own = None, None
                 try:
                     with self.leadership() as term:
@@ -236,7 +247,7 @@ class Elector(BaseElector["Term"]):
                             return main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
-                            own = None if life.is_of_loss(error, term) else error
+                            own = None if lifecycle.is_of_loss(error, term) else error
                             raise
                 except (LeadershipLostError, NotLeaderError) as error:
                     if error is own or (term is not None and error.term is not term):
@@ -246,36 +257,38 @@ class Elector(BaseElector["Term"]):
                         raise
                 except ProtocolMisuseError:
                     # Stopped since the look above, and the stop is over already.
-                    if term is not None or not life.stopping:
+                    if term is not None or not lifecycle.stopping:
                         raise
         return None
 
     def __enter__(self) -> Self:
         self._begin()
         try:
-            if self._life.settings.wait_for_leadership:
+            if self._lifecycle.settings.wait_for_leadership:
                 self.wait_for_leader()
         except BaseException:
-            self._life.ask_to_stop()
+            self._lifecycle.ask_to_stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._life.forked:
+        if not self._lifecycle.forked:
             self.stop()
 
     # Inside -------------------------------------------------------------------
 
-    def _make_life(
+    def _make_lifecycle(
         self, *, settings: Settings, credentials: Credentials | None, log: Any
-    ) -> Life[Term]:
+    ) -> Lifecycle[Term]:
         if settings.liveness == "loop":
             raise ConfigurationError(
                 'liveness="loop" asks an event loop, and this elector has none. Give a '
                 "callable that returns true while the application is well.",
                 option="liveness",
             )
-        return Life(settings=settings, credentials=credentials, log=log, make_term=Term)
+        return Lifecycle(
+            settings=settings, credentials=credentials, log=log, make_term=Term
+        )
 
     def _check_handler(self, handler: Handler) -> None:
         if inspect.iscoroutinefunction(handler):
@@ -286,60 +299,71 @@ class Elector(BaseElector["Term"]):
             )
 
     def _begin(self) -> None:
-        def hire(former: Courier | None) -> Courier:
-            if isinstance(former, ThreadCourier):
+        def attach(former: Dispatcher | None) -> Dispatcher:
+            if isinstance(former, ThreadDispatcher):
                 former.renew()
                 return former
-            return ThreadCourier(self._life)
+            return ThreadDispatcher(self._lifecycle)
 
-        self._life.begin(hire, probe=self._probe(None))
+        self._lifecycle.begin(attach, probe=self._probe(None))
 
-    def _settle(self, over: Callable[[], bool], timeout: float | None) -> None:
+    def _await_end(self, over: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a term or a life is over, unless it waits for the caller."""
-        life, place, present = self._life, self._life.place(), self._life.present
-        if place is None and present is not None and present.work.is_passed_here:
+        lifecycle, call_context, current = (
+            self._lifecycle,
+            self._lifecycle.call_context(),
+            self._lifecycle.current,
+        )
+        if call_context is None and current is not None and current.work.is_passed_here:
             # A handler of signals, between the calls that enter or leave a scope.
-            place = Place(life, work=present.work, is_scope=True)
-        if place is None:
+            call_context = CallContext(lifecycle, work=current.work, is_scope=True)
+        if call_context is None:
             try:
-                _wait(life, lambda: over() or life.is_left_to_exit(), timeout, "")
+                _wait(
+                    lifecycle,
+                    lambda: over() or lifecycle.is_left_to_exit(),
+                    timeout,
+                    "",
+                )
             except TimeoutError:
-                error = life.still_alive(timeout or 0.0)
+                error = lifecycle.still_alive(timeout or 0.0)
                 raise error from error.__cause__
-        elif place.is_scope:
+        elif call_context.is_scope:
             # Only until `term.lost` is set: the body goes on from here.
-            _wait(life, lambda: place.is_over or over(), None, "")
+            _wait(lifecycle, lambda: call_context.is_over or over(), None, "")
 
 
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, life: Life[Term], timeout: float | None) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+        self._lifecycle = lifecycle
         self._timeout = timeout
-        self._hold: Hold | None = None
-        self._place: Place | None = None
+        self._hold: WorkItem | None = None
+        self._call_context: CallContext | None = None
         self._entered = threading.Lock()
 
     def __enter__(self) -> Term:
-        life = self._life
+        lifecycle = self._lifecycle
         if not self._entered.acquire(blocking=False):
-            raise life.entered_twice()
+            raise lifecycle.entered_twice()
         what = f"leadership() in thread {threading.current_thread().name!r}"
-        self._hold = hold = Hold(what, is_scope=True, may_work=False)
+        self._hold = hold = WorkItem(what, is_scope=True, may_work=False)
         try:
-            life.refuse_unstarted("leadership()", to_lead=True)
-            join = partial(life.join, hold)
-            present = _wait(life, join, self._timeout, "leadership()")
-            self._term, self._beginning = present.term, Beginning()
-            self._place = Place(life, work=present.work, is_scope=True)
-            self._place.enter()
+            lifecycle.refuse_unstarted("leadership()", to_lead=True)
+            join = partial(lifecycle.join, hold)
+            current = _wait(lifecycle, join, self._timeout, "leadership()")
+            self._term, self._beginning = current.term, Beginning()
+            self._call_context = CallContext(
+                lifecycle, work=current.work, is_scope=True
+            )
+            self._call_context.enter()
         except BaseException:
             self._leave(hold)  # Ctrl-C may come between any two calls
             self._entered.release()
             raise
         hold.may_work = True  # no call from here on, and so no Ctrl-C
-        return present.term
+        return current.term
 
     def __exit__(
         self,
@@ -363,7 +387,7 @@ class Leadership:
             error is None
             or (
                 isinstance(error, BaseExceptionGroup)
-                and self._life.is_of_loss(error, term)
+                and self._lifecycle.is_of_loss(error, term)
             )
         )
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
@@ -373,22 +397,24 @@ class Leadership:
         if last and (error is None or isinstance(error, Exception)):
             self._wait_for_release(term.number)
 
-    def _keep(self, hold: Hold, error: BaseException | None) -> None:
+    def _keep(self, hold: WorkItem, error: BaseException | None) -> None:
         """Hold the term for the threads that an interrupted body has left behind."""
-        if not self._life.forked:
-            keep_if_torn(hold, self._beginning, error, self._life.wake_waiting)
+        if not self._lifecycle.forked:
+            keep_if_torn(hold, self._beginning, error, self._lifecycle.wake_waiting)
 
-    def _leave(self, hold: Hold) -> bool:
-        if self._place is not None:
-            self._place.leave()
-        return self._life.leave(hold)
+    def _leave(self, hold: WorkItem) -> bool:
+        if self._call_context is not None:
+            self._call_context.leave()
+        return self._lifecycle.leave(hold)
 
     def _wait_for_release(self, number: int) -> None:
-        life = self._life
-        if life.place() is not None or life.forked:
+        lifecycle = self._lifecycle
+        if lifecycle.call_context() is not None or lifecycle.forked:
             return  # something around this scope holds up the release
         try:
-            _wait(life, lambda: life.is_over(number), life.stop_budget, "")
+            _wait(
+                lifecycle, lambda: lifecycle.is_over(number), lifecycle.stop_budget, ""
+            )
         except TimeoutError:
             return  # stop() waits for as long as it takes
 
@@ -408,10 +434,10 @@ class Term(BaseTerm):
     __slots__ = ("lost",)
 
     def __init__(
-        self, life: Life[Any], *, number: int, fencing_token: int | None
+        self, lifecycle: Lifecycle[Any], *, number: int, fencing_token: int | None
     ) -> None:
-        super().__init__(life, number=number, fencing_token=fencing_token)
-        self.lost = Lost(life, self)
+        super().__init__(lifecycle, number=number, fencing_token=fencing_token)
+        self.lost = Lost(lifecycle, self)
         """Set when the term ends."""
 
     def to_thread(
@@ -455,10 +481,10 @@ class Lost:
     It counts by the clock, too, so it is right with nothing else running.
     """
 
-    __slots__ = ("_life", "_term")
+    __slots__ = ("_lifecycle", "_term")
 
-    def __init__(self, life: Life[Any], term: BaseTerm) -> None:
-        self._life = life
+    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
+        self._lifecycle = lifecycle
         self._term = term
 
     def is_set(self) -> bool:
@@ -467,51 +493,59 @@ class Lost:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
-        look_in = self._term.remaining
+        recheck_after = self._term.remaining
         try:
-            return _wait(self._life, self.is_set, timeout, "", look_in=look_in)
+            return _wait(
+                self._lifecycle, self.is_set, timeout, "", recheck_after=recheck_after
+            )
         except TimeoutError:
             return self.is_set()
 
 
 def _wait(
-    life: Life[Term],
+    lifecycle: Lifecycle[Term],
     check: Callable[[], _T | None],
     timeout: float | None,
     call: str,
     *,
-    look_in: Callable[[], float] | None = None,
+    recheck_after: Callable[[], float] | None = None,
 ) -> _T:
     """
     Wait until ``check`` gives something true, and give that.
 
-    It looks after every change, and after the seconds that ``look_in`` says.
+    It looks after every change, and after the seconds that ``recheck_after`` says.
     """
     # No Event: whoever sets one waits for its lock, which a signal handler can find with
     # the thread that it interrupts, or Ctrl-C leave locked. The engine must not wait.
-    rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+    wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
     until = None if timeout is None else time.monotonic() + timeout
-    bell = partial(rings.put, None)
-    life.add_bell(bell)
+    waiter = partial(wake_ups.put, None)
+    lifecycle.add_waiter(waiter)
     try:
         while True:
             found = check()
             if found:
                 return found
-            pause = LONGEST_WAIT if look_in is None else min(LONGEST_WAIT, look_in())
+            pause = (
+                LONGEST_WAIT
+                if recheck_after is None
+                else min(LONGEST_WAIT, recheck_after())
+            )
             if until is not None:
                 left = until - time.monotonic()
                 if left <= 0.0:
-                    raise life.no_time_left(f"{call} did not return", timeout or 0.0)
+                    raise lifecycle.no_time_left(
+                        f"{call} did not return", timeout or 0.0
+                    )
                 pause = min(pause, left)
             with suppress(queue.Empty):
-                rings.get(timeout=max(0.0, pause))
+                wake_ups.get(timeout=max(0.0, pause))
                 while True:
-                    rings.get_nowait()
+                    wake_ups.get_nowait()
     except NotLeaderError as error:
         stopped = error
     finally:
-        life.remove_bell(bell)
+        lifecycle.remove_waiter(waiter)
     _let_signal_end()
     raise stopped
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
-from kubernetes_leader_election.cli import dev, exit_codes, main
+from kubernetes_leader_election.cli import exit_codes, main
+from kubernetes_leader_election.cli.commands import dev
 
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
 MARK = "<!-- generated: REWRITE_DOCS=1 pytest tests/cli/test_docs.py -->\n"

@@ -12,10 +12,11 @@ import click
 import pytest
 from click.shell_completion import BashComplete
 
-from kubernetes_leader_election.cli import completing, exit_codes, main, timings
+from kubernetes_leader_election.cli import exit_codes, main, shell_completion
+from kubernetes_leader_election.cli.commands import timings
 from kubernetes_leader_election.cli.output import style
 from kubernetes_leader_election.testing.faults import Answer, Fault, Hang
-from tests.cli.leases import write_lease
+from tests.cli.observe.leases import write_lease
 
 SCRIPTS = Path(sys.executable).parent
 
@@ -213,7 +214,7 @@ def test_main_completes_nothing_where_leases_cannot_be_listed(
     server, kubeconfig, tmp_path, monkeypatch, capfd, what
 ):
     """Tab never complains and never waits for long."""
-    monkeypatch.setattr(completing, "PATIENCE", 0.2)
+    monkeypatch.setattr(shell_completion, "PATIENCE", 0.2)
     if what == "no kubeconfig":
         kubeconfig = tmp_path / "none"
     elif what == "no right":

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.annotations import SUCCESSOR
 from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.core.wishes import SUCCESSOR
 from kubernetes_leader_election.errors import LeaderElectionError
 from tests.core.harness import WALL, Hand
 from tests.core.stories import (

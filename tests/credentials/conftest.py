@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_FILE = Path(__file__).parent.parent / "lease_api" / "conftest.py"
+_FILE = Path(__file__).parent.parent / "kube_api" / "conftest.py"
 _SPEC = importlib.util.spec_from_file_location("lease_api_fixtures", _FILE)
 _FIXTURES = importlib.util.module_from_spec(_SPEC)
 sys.modules["lease_api_fixtures"] = _FIXTURES  # dataclasses look their module up

@@ -18,7 +18,7 @@ from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.credentials.exec_plugin import ExecLogin, Plugin
 from kubernetes_leader_election.credentials.redaction import REDACTED
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.lease_api import (
+from kubernetes_leader_election.kube_api import (
     Call,
     NotSent,
     Ok,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from controlplane.access import Cluster, lease_path
-from tests.cli.leases import run_electors
+from tests.cli.observe.leases import run_electors
 
 from kubernetes_leader_election.sync import Elector
 

@@ -14,7 +14,7 @@ from controlplane.processes import wait_until
 from electors.candidates import QUICK, Setting
 from electors.fleet import PATIENCE, Fleet, leads_since
 
-from kubernetes_leader_election.core.notes import TOKEN
+from kubernetes_leader_election.core.annotations import TOKEN
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -106,7 +106,7 @@ def test_installed_program_says_in_a_line_that_there_is_no_cluster(
 
 
 def test_installed_program_runs_a_command_off_cluster(installed: Path) -> None:
-    """`kle run` needs nothing but the package: its keeper starts, the code is passed."""
+    """`kle run` needs nothing but the package: its watchdog starts, the code is passed."""
     words = ("run", "beat", "--", "sh", "-c", "kle check && exit 5")
     kle = installed / "venv/bin/kle"
     path = f"{kle.parent}:{os.environ['PATH']}"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.run_replica import Replica, eventually
+from tests.cli.supervise.run_replica import Replica, eventually
 
 from conftest import RunPlace
 from kubernetes_leader_election.testing import TcpProxy
@@ -158,7 +158,7 @@ def test_run_is_thawed_while_its_command_works(
     """
     G2, fault 02: 20 freezes of the wrapper alone, some shorter than the term.
 
-    A short one is not noticed; in a long one the keeper ends the command in time.
+    A short one is not noticed; in a long one the watchdog ends the command in time.
     """
     replicas = [start(name) for name in NAMES[:2]]
     longs = 0

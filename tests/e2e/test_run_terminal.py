@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.run_replica import (
+from tests.cli.supervise.run_replica import (
     CHILD,
     FAST,
     MARK,

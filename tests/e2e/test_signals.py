@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.fronts import nursery
-from tests.fronts.conftest import lease_api, program
-from tests.fronts.test_signals import ON_A_LOOP, ON_A_THREAD
+from tests.lifecycle import nursery
+from tests.lifecycle.conftest import lease_api, program
+from tests.lifecycle.test_signals import ON_A_LOOP, ON_A_THREAD
 
 __all__ = ["lease_api", "program"]
 

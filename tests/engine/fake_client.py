@@ -6,7 +6,7 @@ import itertools
 import threading
 
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.lease_api import results as r
+from kubernetes_leader_election.kube_api import results as r
 
 
 class FakeClient:

@@ -8,7 +8,7 @@ import pytest
 
 from kubernetes_leader_election.core.timing import MICROSECONDS
 from kubernetes_leader_election.engine.clocks import SystemClock
-from kubernetes_leader_election.lease_api.call import boottime
+from kubernetes_leader_election.kube_api.call import boottime
 
 pytestmark = pytest.mark.skipif(
     not hasattr(time, "CLOCK_BOOTTIME"), reason="has one clock that counts from boot"

@@ -13,7 +13,7 @@ from kubernetes_leader_election.engine.clocks import SystemClock
 from tests.engine.conftest import PATIENCE
 from tests.engine.test_engine import break_core
 from tests.engine.test_failures import rob
-from tests.fronts.driven import until
+from tests.lifecycle.driven import until
 
 FAST = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
 
@@ -128,15 +128,15 @@ def test_driver_passes_on_no_answer_to_what_was_given_up(
 
     monkeypatch.setattr(client, "replace", hang)
     assert began.wait(PATIENCE)
-    flight = next(
+    pending = next(
         f for f in leader.driver._calls.values() if f.call.remaining() is not None
     )
-    until(lambda: flight.call.abandoned, "the core does not give it up")
+    until(lambda: pending.call.abandoned, "the core does not give it up")
     monkeypatch.setattr(leader.driver, "_answer", lambda *answer: passed.append(answer))
     stuck = engine.workers._stuck
     go_on.set()
     until(lambda: engine.workers._stuck < stuck, "the request does not come back")
-    assert flight not in [landed for landed, _ in passed]
+    assert pending not in [completed for completed, _ in passed]
 
 
 def test_driver_follows_a_watch_however_many_events_it_brings(

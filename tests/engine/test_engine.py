@@ -15,15 +15,15 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine import driver as driver_module
 from kubernetes_leader_election.engine import engine as engine_module
+from kubernetes_leader_election.engine.calls import LIMIT, PendingCall
 from kubernetes_leader_election.engine.clocks import SystemClock
-from kubernetes_leader_election.engine.driver import Landed
+from kubernetes_leader_election.engine.driver import Completed
 from kubernetes_leader_election.engine.engine import Engine
-from kubernetes_leader_election.engine.workers import LIMIT, Flight
 from kubernetes_leader_election.errors import ProtocolMisuseError
-from kubernetes_leader_election.lease_api.call import Call
+from kubernetes_leader_election.kube_api.call import Call
 from tests.engine.test_failures import rob
-from tests.fronts.driven import until
-from tests.fronts.stages import in_child
+from tests.lifecycle.driven import until
+from tests.lifecycle.stages import in_child
 
 
 def test_engine_elects_one_of_two_and_hands_over_when_it_stops(elect, client):
@@ -116,17 +116,17 @@ def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, clie
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
     leader.wait_for(m.LeaseRenewed)
-    number = leader.driver._core._orders.watch_id
+    number = leader.driver._core._in_flight.watch_id
     metadata = {**client.lease["metadata"], "resourceVersion": "999999"}
     gone = {**client.lease, "metadata": metadata}
     event = m.WatchEvent(request_id=number, type="DELETED", object=gone)
-    former = Flight(Call(), stuck=lambda _: None)
-    engine.post(leader.driver, Landed(former, event))
+    former = PendingCall(Call(), stuck=lambda _: None)
+    engine.post(leader.driver, Completed(former, event))
     leader.wait_for(m.LeaseRenewed)
     assert not [e for e in leader.events if isinstance(e, m.LeadershipLost)]
     # The same, when the present core asked for it.
     present = leader.driver._calls[number]
-    engine.post(leader.driver, Landed(present, event))
+    engine.post(leader.driver, Completed(present, event))
     assert leader.wait_for(m.LeadershipLost).reason == "deleted"
 
 

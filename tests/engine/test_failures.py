@@ -20,13 +20,13 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
-from kubernetes_leader_election.engine.workers import Workers
-from kubernetes_leader_election.lease_api import client as client_module
-from kubernetes_leader_election.lease_api.connection import Answer, Connection
-from kubernetes_leader_election.lease_api.pool import ConnectionPool
+from kubernetes_leader_election.kube_api import client as client_module
+from kubernetes_leader_election.kube_api.connection import Answer, Connection
+from kubernetes_leader_election.kube_api.pool import ConnectionPool
+from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.sync import Elector
-from kubernetes_leader_election.telling import Teller
 from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.fake_client import FakeClient
 
@@ -284,9 +284,9 @@ CLIENT_SITES = {
     "decode_object": (client_module, "decode_object"),
     "lease_problem": (client_module, "lease_problem"),
     "events_of": (client_module, "events_of"),
-    "deliver": (Teller, "deliver"),
-    "log_event": (Teller, "log_event"),
-    "say": (Teller, "say"),
+    "deliver": (Notifier, "deliver"),
+    "log_event": (Notifier, "log_event"),
+    "say": (Notifier, "say"),
 }
 
 
@@ -352,7 +352,7 @@ def test_many_electors_of_a_process_share_engine_threads_and_connections():
         finally:
             for elector in electors:
                 elector.stop(PATIENCE)
-        client = electors[0]._life._driver.client
+        client = electors[0]._lifecycle._driver.client
         settled = threading.Event()
         for _ in range(500):
             watches = [

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.engine.requests import (
-    carry_out,
-    failed_unexpectedly,
-)
+from kubernetes_leader_election.engine.requests import carry_out, failed_unexpectedly
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.lease_api import results as r
-from kubernetes_leader_election.lease_api.call import Call
+from kubernetes_leader_election.kube_api import results as r
+from kubernetes_leader_election.kube_api.call import Call
 
 LEASE = {"metadata": {"name": "l", "resourceVersion": "7"}}
 ERROR = LeaseApiError("no")

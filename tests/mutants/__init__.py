@@ -7,11 +7,11 @@ others, in tests/simulation/planted_bugs.py, which the simulator has to find.
 
 from __future__ import annotations
 
-from tests.mutants import command_line, endings, engine, fronts, lease_api
+from tests.mutants import command_line, endings, engine, fronts, kube_api
 
 MISTAKES = [
     *engine.MISTAKES,
-    *lease_api.MISTAKES,
+    *kube_api.MISTAKES,
     *fronts.MISTAKES,
     *endings.MISTAKES,
     *command_line.MISTAKES,

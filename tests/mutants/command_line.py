@@ -1,4 +1,4 @@
-"""Mistakes in the command line: ``run``, its keeper, the term file, ``check``."""
+"""Mistakes in the command line: ``run``, its watchdog, the term file, ``check``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Final
 
 from tests.mutants.mistakes import Mistake
 
-KEEPER: Final = "cli/keeper.py"
-LINK: Final = "cli/keeper_link.py"
-SUPERVISOR: Final = "cli/run_supervisor.py"
-POLICY: Final = "cli/run_policy.py"
-HEALTH: Final = "cli/run_health.py"
-DEADLINE: Final = "cli/term_deadline.py"
-TERM_FILE: Final = "cli/term_file.py"
-IN_COMMAND: Final = "tests/cli/test_run_command.py::"
-IN_LEADERSHIP: Final = "tests/cli/test_run_leadership.py::"
-IN_DECISIONS: Final = "tests/cli/test_run_decisions.py::"
-IN_GUARDS: Final = "tests/cli/test_run_guards.py::"
-IN_TERM_FILE: Final = "tests/cli/test_term_file.py::"
-IN_CHECK: Final = "tests/cli/test_check.py::"
+KEEPER: Final = "cli/supervise/watchdog.py"
+LINK: Final = "cli/supervise/watchdog_link.py"
+SUPERVISOR: Final = "cli/supervise/supervisor.py"
+POLICY: Final = "cli/supervise/restart_policy.py"
+HEALTH: Final = "cli/supervise/health.py"
+DEADLINE: Final = "cli/supervise/term_deadline.py"
+TERM_FILE: Final = "cli/supervise/term_file.py"
+IN_COMMAND: Final = "tests/cli/supervise/test_run_command.py::"
+IN_LEADERSHIP: Final = "tests/cli/supervise/test_run_leadership.py::"
+IN_DECISIONS: Final = "tests/cli/supervise/test_restart_policy.py::"
+IN_GUARDS: Final = "tests/cli/supervise/test_run_guards.py::"
+IN_TERM_FILE: Final = "tests/cli/supervise/test_term_file.py::"
+IN_CHECK: Final = "tests/cli/commands/test_check.py::"
 
 MISTAKES: Final = [
     # What the command is and how it ends -----------------------------------------------
@@ -102,7 +102,7 @@ MISTAKES: Final = [
     ),
     # Limits and guards ------------------------------------------------------------------
     Mistake(
-        name="the command outlives its keeper",
+        name="the command outlives its watchdog",
         file=KEEPER,
         old="            die_with_parent(signal.SIGKILL)",
         new="            pass",
@@ -120,7 +120,7 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="the keeper of a run that was killed waits for its command",
+        name="the watchdog of a run that was killed waits for its command",
         file=KEEPER,
         old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
         new="            pass",
@@ -128,7 +128,7 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="run waits for a keeper that does not answer",
+        name="run waits for a watchdog that does not answer",
         file=SUPERVISOR,
         old=(
             "        if last is None or boottime() < last + self._limits.patience / 3:"
@@ -161,7 +161,7 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="the command and its keeper do not hear of renewals",
+        name="the command and its watchdog do not hear of renewals",
         file=SUPERVISOR,
         old="            self._link.extend(last)",
         new="            pass",
@@ -178,7 +178,7 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="a command that was called off while its keeper was frozen is started",
+        name="a command that was called off while its watchdog was frozen is started",
         file=KEEPER,
         old='        elif order["do"] == "end":\n            return True',
         new='        elif order["do"] == "end":\n            pass',
@@ -229,7 +229,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the backstop kills nobody where the watchdog is frozen",
-        file="cli/backstop.py",
+        file="cli/supervise/backstop.py",
         old="        if due is None or boottime() < due:",
         new="        if True:",
         tests=(
@@ -242,7 +242,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the backstop kills nobody where the watchdog was killed",
-        file="cli/backstop.py",
+        file="cli/supervise/backstop.py",
         old="                self._died = True",
         new="                pass",
         tests=(f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",),
@@ -297,52 +297,52 @@ MISTAKES: Final = [
     # What the command is told --------------------------------------------------------
     Mistake(
         name="check says yes though less time is left than is needed",
-        file="cli/check.py",
+        file="cli/commands/check.py",
         old="enough = left > 0 and left >= seconds",
         new="enough = left > 0",
         tests=(f"{IN_CHECK}test_check_asks_for_the_time_that_is_needed",),
     ),
     Mistake(
         name="check says yes when the term is over and no time is needed",
-        file="cli/check.py",
+        file="cli/commands/check.py",
         old="enough = left > 0 and left >= seconds",
         new="enough = left >= seconds or seconds == 0",
         tests=(f"{IN_CHECK}test_check_asks_for_the_time_that_is_needed",),
     ),
     Mistake(
         name="a Lease is freed under its holder's feet without --force",
-        file="cli/release.py",
+        file="cli/commands/release.py",
         old="if not force:",
         new="if False:",
         tests=(
-            "tests/cli/test_asking.py::test_release_without_force_says_what_to_do_first",
+            "tests/cli/observe/test_handover.py::test_release_without_force_says_what_to_do_first",
         ),
     ),
     Mistake(
         name="--yes frees the Lease of a holder that may live",
-        file="cli/release.py",
+        file="cli/commands/release.py",
         old="    if yes and two_may_work:\n        return",
         new="    if yes:\n        return",
         tests=(
-            "tests/cli/test_asking.py::test_release_says_that_a_living_holder_is_alive",
+            "tests/cli/observe/test_handover.py::test_release_says_that_a_living_holder_is_alive",
         ),
         slow=True,
     ),
     Mistake(
         name="run kills at D, not at D (1 - rho) / (1 + rho)",
-        file="cli/run_elector.py",
+        file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
         new="s = self._life.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
         tests=(
             (
-                "tests/cli/test_run_guards.py::"
+                "tests/cli/supervise/test_run_guards.py::"
                 "test_limits_leave_room_for_clocks_that_go_wrong"
             ),
         ),
     ),
     Mistake(
         name="run kills by its own settings though the record was cut short",
-        file="cli/run_elector.py",
+        file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
         new=(
             "s = self._life.settings; rho = s.clock_rate_error; spare = "
@@ -366,7 +366,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="livez takes a loop that is late for a dead one",
-        file="cli/run_assembly.py",
+        file="cli/supervise/wiring.py",
         old="silent > 3 * LONGEST_TURN",
         new="silent > 2 * LONGEST_TURN",
         tests=(f"{IN_GUARDS}test_livez_gives_the_loop_three_of_its_longest_turns",),
@@ -391,9 +391,11 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="run reads no clock that goes on in suspend",
-        file="cli/kernel.py",
+        file="cli/supervise/linux.py",
         old="    return time.clock_gettime(time.CLOCK_BOOTTIME)",
         new="    return time.monotonic()",
-        tests=("tests/cli/test_term_file.py::test_clocks_of_run_count_a_suspend",),
+        tests=(
+            "tests/cli/supervise/test_term_file.py::test_clocks_of_run_count_a_suspend",
+        ),
     ),
 ]

@@ -6,24 +6,24 @@ from typing import Final
 
 from tests.mutants.mistakes import Mistake
 
-CANCELLING: Final = "cancelling.py"
-OVERDUE: Final = "overdue.py"
-LIFE: Final = "life.py"
-HOLDING: Final = "holding.py"
-LEFTOVERS: Final = "leftovers.py"
-FORK: Final = "fork.py"
-LEADERSHIP: Final = "leadership.py"
-LOOP_COURIER: Final = "loop_courier.py"
-THREAD_COURIER: Final = "thread_courier.py"
-IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
-IN_RESISTING: Final = "tests/fronts/test_resisting.py::"
-IN_HOMES: Final = "tests/fronts/test_homes.py::"
-IN_HOLDING: Final = "tests/fronts/test_holding.py::"
-IN_LEFTOVERS: Final = "tests/fronts/test_leftovers.py::"
-IN_FORK: Final = "tests/test_fork.py::"
-IN_ENSURE: Final = "tests/fronts/test_ensure.py::"
-IN_TOKENS: Final = "tests/fronts/test_tokens.py::"
-IN_LATE: Final = "tests/fronts/test_late_handlers.py::"
+CANCELLING: Final = "lifecycle/task_cancellation.py"
+OVERDUE: Final = "lifecycle/overdue_work.py"
+LIFE: Final = "lifecycle/lifecycle.py"
+HOLDING: Final = "lifecycle/held_work.py"
+LEFTOVERS: Final = "lifecycle/leftover_threads.py"
+FORK: Final = "process/fork.py"
+LEADERSHIP: Final = "lifecycle/base_term.py"
+LOOP_COURIER: Final = "lifecycle/asyncio_dispatcher.py"
+THREAD_COURIER: Final = "lifecycle/thread_dispatcher.py"
+IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
+IN_RESISTING: Final = "tests/lifecycle/test_resisting.py::"
+IN_HOMES: Final = "tests/lifecycle/test_event_loops.py::"
+IN_HOLDING: Final = "tests/lifecycle/test_held_work.py::"
+IN_LEFTOVERS: Final = "tests/lifecycle/test_leftover_threads.py::"
+IN_FORK: Final = "tests/process/test_fork.py::"
+IN_ENSURE: Final = "tests/lifecycle/test_ensure.py::"
+IN_TOKENS: Final = "tests/lifecycle/test_tokens.py::"
+IN_LATE: Final = "tests/lifecycle/test_late_handlers.py::"
 
 MISTAKES: Final = [
     # Cancelled, and cancelled again -------------------------------------------------
@@ -76,7 +76,7 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a closed loop does not end its term",
         file=OVERDUE,
-        old="            self._life.end_term(present.term.number)",
+        old="            self._lifecycle.end_term(current.term.number)",
         new="            pass",
         tests=(f"{IN_HOMES}test_scope_of_a_closed_loop_ends_its_term",),
         slow=True,
@@ -84,8 +84,8 @@ MISTAKES: Final = [
     Mistake(
         name="work counts as over while its event loop only stands still",
         file=OVERDUE,
-        old="hold.home is not None and hold.home.is_closed()",
-        new="hold.home is not None and not hold.home.is_running()",
+        old="hold.loop is not None and hold.loop.is_closed()",
+        new="hold.loop is not None and not hold.loop.is_running()",
         tests=(
             f"{IN_HOMES}test_scope_of_a_loop_that_stands_still_is_kept_and_reported",
         ),
@@ -104,7 +104,7 @@ MISTAKES: Final = [
     Mistake(
         name="nobody is told of a scope whose task ended without leaving it",
         file="elector.py",
-        old="            self._life.overdue.report_abandoned(self._hold)",
+        old="            self._lifecycle.overdue_work.report_abandoned(self._hold)",
         new="            pass",
         tests=(
             f"{IN_HOMES}test_scope_whose_task_ended_is_reported_at_once_and_can_be_left",
@@ -114,7 +114,7 @@ MISTAKES: Final = [
     Mistake(
         name="work that outlives the term of a dead engine is named by nobody",
         file=CANCELLING,
-        old="        self._life.overdue.expect_end(self._term)",
+        old="        self._lifecycle.overdue_work.expect_end(self._term)",
         new="        pass",
         tests=(
             f"{IN_RESISTING}test_body_that_swallows_at_every_await_is_named_with_a_dead_engine",
@@ -125,8 +125,8 @@ MISTAKES: Final = [
     Mistake(
         name="a hold is taken on a term that the clock has ended",
         file=LIFE,
-        old="            and present.term.number == number\n            and self.current_leader()\n",
-        new="            and present.term.number == number\n",
+        old="            and current.term.number == number\n            and self.current_leader()\n",
+        new="            and current.term.number == number\n",
         tests=(
             f"{IN_HOLDING}test_no_hold_is_taken_on_a_term_that_the_clock_has_ended",
         ),
@@ -135,7 +135,7 @@ MISTAKES: Final = [
     Mistake(
         name="a hold on a former term holds the present one",
         file=LIFE,
-        old="            and present.term.number == number\n            and self.current_leader()\n",
+        old="            and current.term.number == number\n            and self.current_leader()\n",
         new="            and self.current_leader()\n",
         tests=(f"{IN_HOLDING}test_no_hold_on_a_former_term_is_one_on_the_present",),
         slow=True,
@@ -143,8 +143,8 @@ MISTAKES: Final = [
     Mistake(
         name="the hold of a call in a thread ends with the task that awaits it",
         file=HOLDING,
-        old="        if self._claimed.acquire(blocking=False):\n            self._keeper",
-        new="        if True:\n            self._keeper",
+        old="        if self._claimed.acquire(blocking=False):\n            self._owner",
+        new="        if True:\n            self._owner",
         tests=(f"{IN_HOLDING}test_call_in_a_thread_is_work_until_the_thread_is_done",),
         slow=True,
     ),
@@ -270,7 +270,7 @@ MISTAKES: Final = [
     Mistake(
         name="an acquisition is told on a loop though its term is another's",
         file=LOOP_COURIER,
-        old="                    if self._life.is_too_late(letter.event):",
+        old="                    if self._lifecycle.is_too_late(queued.event):",
         new="                    if False:",
         tests=(
             f"{IN_LATE}test_acquired_handler_is_not_called_after_the_lease_was_lost",
@@ -280,7 +280,7 @@ MISTAKES: Final = [
     Mistake(
         name="an acquisition is told on a thread though its term is another's",
         file=THREAD_COURIER,
-        old="                if self._life.is_too_late(letter.event):",
+        old="                if self._lifecycle.is_too_late(queued.event):",
         new="                if False:",
         tests=(
             f"{IN_LATE}test_acquired_handler_is_not_called_after_the_lease_was_lost",

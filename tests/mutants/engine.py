@@ -8,11 +8,11 @@ from tests.mutants.mistakes import Mistake
 
 ENGINE: Final = "engine/engine.py"
 DRIVER: Final = "engine/driver.py"
-WORKERS: Final = "engine/workers.py"
+WORKERS: Final = "engine/calls.py"
 REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
-IN_WORKERS: Final = "tests/engine/test_workers.py::"
+IN_WORKERS: Final = "tests/engine/test_calls.py::"
 IN_DRIVER: Final = "tests/engine/test_driver.py::"
 
 MISTAKES: Final = [
@@ -187,7 +187,7 @@ MISTAKES: Final = [
     Mistake(
         name="an answer to a former core's request is taken for that of another",
         file=DRIVER,
-        old="if self._calls.get(answer.request_id) is not landed.flight:",
+        old="if self._calls.get(answer.request_id) is not completed.pending:",
         new="if answer.request_id not in self._calls:",
         tests=(f"{IN_ENGINE}test_driver_takes_no_answer_that_a_former_core_asked_for",),
         slow=True,
@@ -255,8 +255,8 @@ MISTAKES: Final = [
     Mistake(
         name="a request that was given up before its thread was free is made all the same",
         file=DRIVER,
-        old="        if not flight.take_off():\n            return\n        settings =",
-        new="        flight.take_off()\n        settings =",
+        old="        if not pending.begin():\n            return\n        settings =",
+        new="        pending.begin()\n        settings =",
         tests=(
             f"{IN_ENGINE}test_engine_makes_no_request_that_was_given_up_before_its_thread_was_free",
         ),
@@ -264,23 +264,23 @@ MISTAKES: Final = [
     Mistake(
         name="a request has no deadline on its way",
         file=DRIVER,
-        old="flight = Flight(Call(deadline=request.deadline), stuck=workers.note_stuck)",
-        new="flight = Flight(Call(), stuck=workers.note_stuck)",
+        old="pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)",
+        new="pending = PendingCall(Call(), stuck=workers.note_stuck)",
         tests=(f"{IN_DRIVER}test_driver_gives_each_request_the_deadline_of_the_core",),
     ),
     Mistake(
         name="a request that the core gave up goes on",
         file=DRIVER,
-        old="        if flight is not None:\n            flight.abandon()",
-        new="        if flight is not None:\n            pass",
+        old="        if pending is not None:\n            pending.abandon()",
+        new="        if pending is not None:\n            pass",
         tests=(f"{IN_DRIVER}test_driver_ends_the_watch_of_an_elector_that_stops",),
         slow=True,
     ),
     Mistake(
         name="an answer that came after its request was given up is passed on",
         file=DRIVER,
-        old="        if flight.land():\n            self._answer(flight, answer)",
-        new="        flight.land()\n        self._answer(flight, answer)",
+        old="        if pending.finish():\n            self._answer(pending, answer)",
+        new="        pending.finish()\n        self._answer(pending, answer)",
         tests=(f"{IN_DRIVER}test_driver_passes_on_no_answer_to_what_was_given_up",),
     ),
     # The driver: a core that fails --------------------------------------------------
@@ -342,7 +342,7 @@ MISTAKES: Final = [
         name="a request that was given up takes off",
         file=WORKERS,
         old="            if self._phase is not _Phase.WAITING:",
-        new="            if self._phase is _Phase.FLYING:",
+        new="            if self._phase is _Phase.UNDER_WAY:",
         tests=(f"{IN_WORKERS}test_request_that_was_given_up_first_never_begins",),
     ),
     Mistake(

@@ -6,16 +6,16 @@ from typing import Final
 
 from tests.mutants.mistakes import Mistake
 
-IN_WORK: Final = "tests/fronts/test_work.py::"
-IN_ELECTIONS: Final = "tests/fronts/test_elections.py::"
-IN_FAULTS: Final = "tests/fronts/test_faults.py::"
-IN_HANDLERS: Final = "tests/fronts/test_handlers.py::"
-IN_SCOPES: Final = "tests/fronts/test_scopes.py::"
-IN_SIGNALS: Final = "tests/fronts/test_signals.py::"
-IN_CANCELLATION: Final = "tests/fronts/test_cancellation.py::"
-IN_STOP_ANYWHERE: Final = "tests/fronts/test_stop_anywhere.py::"
-IN_AUTO_CLOSE: Final = "tests/fronts/test_auto_close.py::"
-CANCELLING: Final = "cancelling.py"
+IN_WORK: Final = "tests/lifecycle/test_term_work.py::"
+IN_ELECTIONS: Final = "tests/lifecycle/test_elections.py::"
+IN_FAULTS: Final = "tests/lifecycle/test_faults.py::"
+IN_HANDLERS: Final = "tests/lifecycle/test_handlers.py::"
+IN_SCOPES: Final = "tests/lifecycle/test_scopes.py::"
+IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
+IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
+IN_STOP_ANYWHERE: Final = "tests/lifecycle/test_stop_anywhere.py::"
+IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
+CANCELLING: Final = "lifecycle/task_cancellation.py"
 BY_THE_CLOCK: Final = (
     f"{IN_ELECTIONS}test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine"
 )
@@ -51,7 +51,7 @@ MISTAKES: Final = [
     # What runs of a term ---------------------------------------------------------------
     Mistake(
         name="garbage that is collected in the middle of a step waits for that step",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="        self._lock = threading.RLock()",
         new="        self._lock = threading.Lock()",
         tests=(
@@ -61,21 +61,21 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a term that is lost takes new work",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="            taken = self._phase is _OPEN",
         new="            taken = self._phase is not _CLOSED",
         tests=(f"{IN_WORK}test_lost_term_takes_no_new_work",),
     ),
     Mistake(
         name="a term whose last scope has ended takes new work",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="            taken = self._phase is _OPEN",
         new="            taken = self._phase in (_OPEN, _CLOSED)",
         tests=(f"{IN_WORK}test_term_whose_last_scope_has_ended_takes_no_new_work",),
     ),
     Mistake(
         name="a hold that ends twice counts twice",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="                del self._holds[hold]\n                self._scopes -= hold.is_scope",
         new=(
             "                del self._holds[hold]\n"
@@ -85,14 +85,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the work of a term counts as ended while some of it runs",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="            if self._phase is not _LOST or self._holds:",
         new="            if self._phase is not _LOST:",
         tests=(f"{IN_WORK}test_work_of_a_lost_term_ends_with_its_last_hold",),
     ),
     Mistake(
         name="the work of a term counts as ended before the term is lost",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="            if self._phase is not _LOST or self._holds:",
         new="            if self._holds:",
         tests=(
@@ -101,21 +101,21 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the loss cancels nobody",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="                hold.cancel()",
         new="                pass",
         tests=(f"{IN_WORK}test_lost_term_cancels_what_runs_and_nothing_else",),
     ),
     Mistake(
         name="a term goes on after its last scope",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="                self._phase = _CLOSED",
         new="                pass",
         tests=(f"{IN_WORK}test_term_whose_last_scope_has_ended_takes_no_new_work",),
     ),
     Mistake(
         name="the end of work that was cut off is not said again",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="        if over:\n            self._ended(self.term)",
         new="        if over:\n            pass",
         tests=(f"{IN_WORK}test_end_of_work_is_said_again_when_asked_for",),
@@ -123,47 +123,47 @@ MISTAKES: Final = [
     # Events and handlers ------------------------------------------------------------
     Mistake(
         name="events come in the wrong order",
-        file="mailbox.py",
-        old="self._letters.popleft()",
-        new="self._letters.pop()",
+        file="lifecycle/event_queue.py",
+        old="self._queued.popleft()",
+        new="self._queued.pop()",
         tests=(f"{IN_WORK}test_letters_come_in_their_order",),
     ),
     Mistake(
         name="acquired and lost events are dropped when many events wait",
-        file="mailbox.py",
+        file="lifecycle/event_queue.py",
         old="if not vital and self.is_full:",
         new="if self.is_full:",
         tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
     ),
     Mistake(
         name="events pile up before a handler that is stuck",
-        file="mailbox.py",
+        file="lifecycle/event_queue.py",
         old="if not vital and self.is_full:",
         new="if False:",
         tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
     ),
     Mistake(
         name="a lost handler that is never called holds the Lease for ever",
-        file="mailbox.py",
-        old="            letter.hold.end()",
+        file="lifecycle/event_queue.py",
+        old="            queued.hold.end()",
         new="            pass",
         tests=(f"{IN_WORK}test_dropped_letters_hold_up_nothing",),
     ),
     Mistake(
         name="the Lease is released while lost handlers run",
-        file="life.py",
-        old='lost = work.hold_late("a handler of leadership_lost", home=self._home)',
+        file="lifecycle/lifecycle.py",
+        old='lost = work.hold_late("a handler of leadership_lost", loop=self._loop)',
         new="pass",
         tests=(f"{IN_HANDLERS}test_lost_handler_holds_up_the_release",),
         slow=True,
     ),
     Mistake(
         name="an acquired handler that is a coroutine is not awaited before the release",
-        file="loop_courier.py",
-        old="        place = Place(self._life, work=letter.work, is_scope=False)\n        task =",
+        file="lifecycle/asyncio_dispatcher.py",
+        old="        call_context = CallContext(self._lifecycle, work=queued.work, is_scope=False)\n        task =",
         new=(
             "        hold.end()\n"
-            "        place = Place(self._life, work=letter.work, is_scope=False)\n"
+            "        call_context = CallContext(self._lifecycle, work=queued.work, is_scope=False)\n"
             "        task ="
         ),
         tests=(
@@ -172,9 +172,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an acquired handler that is a coroutine is not cancelled by the loss",
-        file="loop_courier.py",
-        old="cancel=cancel, home=self.home)",
-        new="cancel=None, home=self.home)",
+        file="lifecycle/asyncio_dispatcher.py",
+        old="cancel=cancel, loop=self.loop)",
+        new="cancel=None, loop=self.loop)",
         tests=(
             f"{IN_HANDLERS}test_asyncio_handler_that_is_a_coroutine_is_awaited_or_is_work",
         ),
@@ -182,10 +182,10 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a handler that raises keeps the next one from being called",
-        file="thread_courier.py",
-        old="            self._life.teller.raised(handler, letter.event, error)",
+        file="lifecycle/thread_dispatcher.py",
+        old="            self._lifecycle.notifier.raised(handler, queued.event, error)",
         new=(
-            "            self._life.teller.raised(handler, letter.event, error)\n"
+            "            self._lifecycle.notifier.raised(handler, queued.event, error)\n"
             "            raise"
         ),
         tests=(f"{IN_HANDLERS}test_handler_that_raises_harms_nothing[threads]",),
@@ -193,7 +193,7 @@ MISTAKES: Final = [
     # Belief -------------------------------------------------------------------------
     Mistake(
         name="whoever gave leadership up leads until the engine hears of it",
-        file="outlook.py",
+        file="lifecycle/status.py",
         old="belief.term > self._given_up",
         new="belief.term > 0",
         tests=(
@@ -203,37 +203,37 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a term is lost only when the engine says so",
-        file="leadership.py",
+        file="lifecycle/base_term.py",
         old="return self._reason is not None or self.remaining() <= 0.0",
         new="return self._reason is not None",
         tests=(f"{IN_WORK}test_term_is_lost_by_the_clock_alone",),
     ),
     Mistake(
         name="a term that was lost comes back to life when there is time left",
-        file="leadership.py",
+        file="lifecycle/base_term.py",
         old="return self._reason is not None or self.remaining() <= 0.0",
         new="return self.remaining() <= 0.0",
         tests=(f"{IN_WORK}test_term_that_was_lost_stays_so_whatever_time_is_left",),
     ),
     Mistake(
         name="ensure() is content with any time that is left",
-        file="leadership.py",
+        file="lifecycle/base_term.py",
         old="        if not is_enough(left, seconds):",
         new="        if not is_enough(left, 0):",
         tests=(f"{IN_WORK}test_ensure_asks_for_the_time_that_is_needed",),
     ),
     Mistake(
         name="the elector's ensure() is content with any time that is left",
-        file="front.py",
+        file="lifecycle/base_elector.py",
         old="        if not is_enough(left, seconds):",
         new="        if not is_enough(left, 0):",
         tests=(f"{IN_ELECTIONS}test_elector_ensures_the_time_that_is_needed",),
     ),
     Mistake(
         name="a scope enters a term that the clock has ended",
-        file="life.py",
-        old="if present is not None and self.current_leader() and present.work.take(hold):",
-        new="if present is not None and present.work.take(hold):",
+        file="lifecycle/lifecycle.py",
+        old="if current is not None and self.current_leader() and current.work.take(hold):",
+        new="if current is not None and current.work.take(hold):",
         tests=(f"{IN_ELECTIONS}test_scope_enters_no_term_that_the_clock_has_ended",),
         slow=True,
     ),
@@ -261,16 +261,16 @@ MISTAKES: Final = [
     Mistake(
         name="who waits for the loss on an event loop needs the engine",
         file="elector.py",
-        old='self.is_set, timeout, "", look_in=look_in)',
-        new='self.is_set, timeout, "")',
+        old='self.is_set, timeout, "", recheck_after=recheck_after',
+        new='self.is_set, timeout, ""',
         tests=(f"{BY_THE_CLOCK}[asyncio]",),
         slow=True,
     ),
     Mistake(
         name="who waits for the loss on a thread needs the engine",
         file="sync.py",
-        old='self.is_set, timeout, "", look_in=look_in)',
-        new='self.is_set, timeout, "")',
+        old='self.is_set, timeout, "", recheck_after=recheck_after',
+        new='self.is_set, timeout, ""',
         tests=(f"{BY_THE_CLOCK}[threads]",),
         slow=True,
     ),
@@ -316,7 +316,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the last scope of a term does not end it",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old="        self._post(m.EndAsked(term=number))",
         new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
@@ -325,17 +325,17 @@ MISTAKES: Final = [
     # Lives ----------------------------------------------------------------------------
     Mistake(
         name="stop() waits for a later life",
-        file="outlook.py",
+        file="lifecycle/status.py",
         old="return not self._started or self._number != number",
         new="return not self._started",
         tests=(
-            "tests/fronts/test_starting.py::test_stop_waits_for_its_own_life_alone",
+            "tests/lifecycle/test_starting.py::test_stop_waits_for_its_own_life_alone",
         ),
         slow=True,
     ),
     Mistake(
         name="a stop in the middle of start() is lost",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old=(
             "        if self._stopping:\n"
             "            # Said by a signal handler in the middle of this, so perhaps too early."
@@ -345,37 +345,37 @@ MISTAKES: Final = [
             "            # Said by a signal handler in the middle of this, so perhaps too early."
         ),
         tests=(
-            "tests/fronts/test_starting.py::test_stop_in_the_middle_of_start_is_not_lost",
+            "tests/lifecycle/test_starting.py::test_stop_in_the_middle_of_start_is_not_lost",
         ),
         slow=True,
     ),
     Mistake(
         name="signals are caught only when the Lease may be held already",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old=(
-            "                shared_exits().watch(self)\n"
+            "                shared_exit().watch(self)\n"
             "                deaf = self.settings.auto_close and not "
             "shared_auto_close().watch(self)\n"
             "                self._connect()"
         ),
         new=(
-            "                shared_exits().watch(self)\n"
+            "                shared_exit().watch(self)\n"
             "                self._connect()\n"
             "                deaf = self.settings.auto_close and not "
             "shared_auto_close().watch(self)"
         ),
         tests=(
-            "tests/fronts/test_starting.py::test_signals_are_caught_before_the_lease_can_be_held",
+            "tests/lifecycle/test_starting.py::test_signals_are_caught_before_the_lease_can_be_held",
         ),
     ),
     Mistake(
         name="credentials that cannot be read are looked for once",
-        file="life.py",
-        old="        self._retry = shared_chores().call_later(pause, self._connect_again)",
+        file="lifecycle/lifecycle.py",
+        old="        self._retry = shared_timers().call_later(pause, self._connect_again)",
         new="        self._retry = Timer(self._connect_again)",
         tests=(
             (
-                "tests/fronts/test_credentials.py::"
+                "tests/lifecycle/test_credentials.py::"
                 "test_unforeseen_error_in_finding_credentials_is_told_and_tried_again"
             ),
         ),
@@ -383,7 +383,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an election that was stuck in an earlier life is so in the next one",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old="            self._driver.post(m.LivenessReported(alive=True))",
         new="            pass",
         tests=(
@@ -393,7 +393,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an application that is stuck counts as well",
-        file="liveness.py",
+        file="lifecycle/liveness_probe.py",
         old="            stuck = time.monotonic() - self._alive_at >= self._limit",
         new="            stuck = False",
         tests=(f"{IN_FAULTS}test_thread_liveness_that_fails_gives_the_lease_up",),
@@ -401,7 +401,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a probe that is stopped before it began begins all the same",
-        file="liveness.py",
+        file="lifecycle/liveness_probe.py",
         old="            if self._over:\n                return\n",
         new="",
         tests=(
@@ -410,12 +410,12 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
-        name="who rings for a thread that waits for letters rings for nobody",
-        file="thread_courier.py",
+        name="who rings for a thread that waits for events rings for nobody",
+        file="lifecycle/thread_dispatcher.py",
         old="            self._bell.put(None)",
         new="            pass",
         tests=(
-            "tests/fronts/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
+            "tests/lifecycle/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
         ),
     ),
     Mistake(
@@ -424,7 +424,7 @@ MISTAKES: Final = [
         old="        if last and (error is None or isinstance(error, Exception)):",
         new="        if False:",
         tests=(
-            "tests/fronts/test_elections.py::test_asyncio_block_is_left_when_the_lease_is_released",
+            "tests/lifecycle/test_elections.py::test_asyncio_block_is_left_when_the_lease_is_released",
         ),
     ),
     Mistake(
@@ -433,25 +433,25 @@ MISTAKES: Final = [
         old="        if last and (error is None or isinstance(error, Exception)):",
         new="        if False:",
         tests=(
-            "tests/fronts/test_elections.py::test_block_is_left_when_the_lease_is_released",
+            "tests/lifecycle/test_elections.py::test_block_is_left_when_the_lease_is_released",
         ),
     ),
     Mistake(
         name="who waited on a loop is told of every change for ever",
         file="elector.py",
-        old="        life.remove_bell(bell)",
+        old="        lifecycle.remove_waiter(waiter)",
         new="        pass",
         tests=(
-            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
+            "tests/lifecycle/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
         ),
     ),
     Mistake(
         name="who waited in a thread is told of every change for ever",
         file="sync.py",
-        old="        life.remove_bell(bell)",
+        old="        lifecycle.remove_waiter(waiter)",
         new="        pass",
         tests=(
-            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[threads]",
+            "tests/lifecycle/test_elections.py::test_waiting_leaves_nothing_behind[threads]",
         ),
     ),
     Mistake(
@@ -460,83 +460,83 @@ MISTAKES: Final = [
         old="                        timer.cancel()",
         new="                        pass",
         tests=(
-            "tests/fronts/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
+            "tests/lifecycle/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
         ),
     ),
     Mistake(
         name="entering that Ctrl-C ends leaves an elector behind",
         file="sync.py",
-        old="            self._life.ask_to_stop()\n            raise\n        return self",
+        old="            self._lifecycle.ask_to_stop()\n            raise\n        return self",
         new="            raise\n        return self",
         tests=(
-            "tests/fronts/test_elections.py::test_entering_that_fails_leaves_no_elector_behind",
+            "tests/lifecycle/test_elections.py::test_entering_that_fails_leaves_no_elector_behind",
         ),
         slow=True,
     ),
     Mistake(
         name="a start that fails at the probe leaves an elector behind",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old="            self.ask_to_stop()  # or it would go on without whoever sees start() fail\n",
         new="",
         tests=(
-            "tests/fronts/test_elections.py::test_start_that_fails_at_the_probe_leaves_no_elector_behind",
+            "tests/lifecycle/test_elections.py::test_start_that_fails_at_the_probe_leaves_no_elector_behind",
         ),
         slow=True,
     ),
     Mistake(
         name="a program of scopes is given the stop budget after a signal",
-        file="work.py",
+        file="lifecycle/term_work.py",
         old="                self.had_scope = self.had_scope or hold.is_scope",
         new="                pass",
         tests=(
-            "tests/fronts/test_elections.py::test_signal_releases_as_soon_as_scopes_have_ended",
+            "tests/lifecycle/test_elections.py::test_signal_releases_as_soon_as_scopes_have_ended",
         ),
         slow=True,
     ),
     Mistake(
         name="an exit of its own in a thread counts as a signal",
-        file="leftovers.py",
+        file="lifecycle/leftover_threads.py",
         old="        return is_main_thread() and (",
         new="        return (",
         tests=(
-            "tests/fronts/test_elections.py::test_scope_of_a_thread_that_ends_by_an_exit_of_its_own_is_not_torn",
+            "tests/lifecycle/test_elections.py::test_scope_of_a_thread_that_ends_by_an_exit_of_its_own_is_not_torn",
         ),
         slow=True,
     ),
     Mistake(
         name="a body that swallows the exception of a signal was not torn",
-        file="leftovers.py",
+        file="lifecycle/leftover_threads.py",
         old="            _is_of_exit(error) or shared_auto_close().endings != self._endings",
         new="            _is_of_exit(error)",
         tests=(
-            "tests/fronts/test_leftovers.py::test_torn_scope_whose_body_makes_nothing_of_it_is_held_as_well",
+            "tests/lifecycle/test_leftover_threads.py::test_torn_scope_whose_body_makes_nothing_of_it_is_held_as_well",
         ),
         slow=True,
     ),
     Mistake(
         name="an error that follows from Ctrl-C is one like any other",
-        file="leftovers.py",
+        file="lifecycle/leftover_threads.py",
         old="        error = error.__cause__ or error.__context__\n    return False",
         new="        error = None\n    return False",
         tests=(
-            "tests/fronts/test_leftovers.py::test_torn_scope_without_our_handlers_is_held_as_well[thread_and_an_error_of_its_own]",
+            "tests/lifecycle/test_leftover_threads.py::test_torn_scope_without_our_handlers_is_held_as_well[thread_and_an_error_of_its_own]",
         ),
         slow=True,
     ),
     Mistake(
         name="a hold that a signal tore counts as over",
-        file="holding.py",
-        old="            keep_if_torn(hold, self._beginning, error, self._keeper.wake_waiting)",
+        file="lifecycle/held_work.py",
+        old="            keep_if_torn(hold, self._beginning, error, self._owner.wake_waiting)",
         new="            pass",
         tests=(
-            "tests/fronts/test_leftovers.py::test_torn_hold_without_a_scope_is_held_as_well",
+            "tests/lifecycle/test_leftover_threads.py::test_torn_hold_without_a_scope_is_held_as_well",
         ),
         slow=True,
     ),
     # Signals and the exit --------------------------------------------------------------
     Mistake(
         name="a signal is passed on while electors still stop",
-        file="signals.py",
+        file="process/signals.py",
         old="            elif not self._closing or (",
         new="            elif self._closing is not None or (",
         tests=(
@@ -545,7 +545,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on before the electors were asked to stop",
-        file="signals.py",
+        file="process/signals.py",
         old="            elif not asked:",
         new="            elif False:",
         tests=(
@@ -554,14 +554,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on twice",
-        file="signals.py",
+        file="process/signals.py",
         old="                if not sent and (",
         new="                if True and (",
         tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
     ),
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
-        file="signals.py",
+        file="process/signals.py",
         old="        asked = tuple(self._watched - self._closing)",
         new="        asked = () if self._closing else tuple(self._watched)",
         tests=(
@@ -570,14 +570,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal that the parent process had ignored is caught",
-        file="signals.py",
+        file="process/signals.py",
         old="if earlier in (self._on_signal, signal.SIG_IGN, None):",
         new="if earlier in (self._on_signal, None):",
         tests=(f"{IN_SIGNALS}test_signal_that_was_ignored_stays_ignored",),
     ),
     Mistake(
         name="the handler that was there before is not called",
-        file="signals.py",
+        file="process/signals.py",
         old="                earlier(number, frame)\n            finally:",
         new="                pass\n            finally:",
         tests=(f"{IN_SIGNALS}test_signal_calls_the_earlier_handler_at_once",),
@@ -585,25 +585,25 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a program of events releases at once after a signal",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old="            wait = work.hold_late(AFTER_SIGNAL)",
-        new='            wait = Hold("nothing")',
+        new='            wait = WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),
     ),
     Mistake(
         name="the exit of the interpreter releases under work that runs",
-        file="life.py",
+        file="lifecycle/lifecycle.py",
         old="return idle or cut or hold.what == AFTER_SIGNAL",
         new="return True",
         tests=(
-            "tests/fronts/test_exits.py::test_exit_does_not_release_under_work_that_runs",
+            "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",
         ),
     ),
     Mistake(
         name="the exit of the interpreter stops nobody",
-        file="exits.py",
+        file="process/exit.py",
         old=(
             "        waited_for = {elector for elector in leaving if elector.on_exit()}\n"
             "        if _wait_for_threads(leaving):"
@@ -612,15 +612,17 @@ MISTAKES: Final = [
             "        waited_for = set(leaving[:0])\n"
             "        if _wait_for_threads(leaving):"
         ),
-        tests=("tests/fronts/test_exits.py::test_exit_releases_when_the_work_is_over",),
+        tests=(
+            "tests/lifecycle/test_exits.py::test_exit_releases_when_the_work_is_over",
+        ),
     ),
     Mistake(
         name="a child process stops the elector of its parent when it exits",
-        file="exits.py",
+        file="process/exit.py",
         old="            return  # a child process that leaves by sys.exit()",
         new="            pass",
         tests=(
-            "tests/fronts/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
+            "tests/lifecycle/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
         ),
     ),
 ]

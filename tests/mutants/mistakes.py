@@ -37,8 +37,9 @@ class Mistake:
     @property
     def area(self) -> str:
         """The part of the package that it is planted in."""
-        folder = Path(self.file).parent.name
-        return {"": "fronts", "cli": "command line"}.get(folder, folder)
+        room = Path(self.file).parts[0]
+        areas = {"cli": "command line", "engine": "engine", "kube_api": "kube_api"}
+        return areas.get(room, "fronts")
 
     def plant(self, text: str) -> str:
         """

@@ -8,16 +8,13 @@ import pytest
 
 from kubernetes_leader_election import events
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.observability.logging import (
-    REASONS,
-    LogLines,
-)
-from kubernetes_leader_election.repeats import (
+from kubernetes_leader_election.lifecycle.log_throttle import (
     KINDS,
     LONGEST_SILENCE,
-    Repeats,
-    one_line,
+    LogThrottle,
 )
+from kubernetes_leader_election.observability.logging import REASONS, LogLines
+from kubernetes_leader_election.text import one_line
 
 WHO = {"lease": "billing", "namespace": "shop", "identity": "a"}
 
@@ -160,8 +157,8 @@ def test_same_error_is_said_again_at_growing_intervals(lines, said, clock):
 
 def test_silence_has_a_limit():
     """However long it lasts, it is said every ten minutes."""
-    repeats = Repeats()
-    said_at = [s for s in range(20_000) if repeats.line("down", now=float(s))]
+    throttle = LogThrottle()
+    said_at = [s for s in range(20_000) if throttle.line("down", now=float(s))]
     pauses = [b - a for a, b in itertools.pairwise(said_at)]
     assert max(pauses) == LONGEST_SILENCE
     assert pauses == sorted(pauses)
@@ -202,10 +199,10 @@ def test_success_says_that_errors_are_over(lines, said, clock, success):
 
 def test_memory_of_errors_is_bounded():
     """Errors that are all different do not fill the memory (fault 18)."""
-    repeats = Repeats()
+    throttle = LogThrottle()
     for number in range(10 * KINDS):
-        assert repeats.line("x" * number, now=0.0) is not None
-    assert len(repeats._kinds) == KINDS
+        assert throttle.line("x" * number, now=0.0) is not None
+    assert len(throttle._kinds) == KINDS
 
 
 def test_text_of_others_is_escaped_and_cut(lines, said):

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kubernetes_leader_election import events
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.leadership import ElectorState, Role
+from kubernetes_leader_election.lifecycle.handlers import Handlers
 from kubernetes_leader_election.observability.metrics import Metrics
 from kubernetes_leader_election.observability.opentelemetry import export
 from kubernetes_leader_election.observability.prometheus import ElectionCollector
@@ -27,7 +28,7 @@ class FakeElector:
     def __init__(self, identity="a", lease_name="billing"):
         self.identity, self.lease_name, self.namespace = identity, lease_name, "shop"
         self.role, self.left, self.transitions = Role.CANDIDATE, 0.0, None
-        self.handlers = events.Handlers()
+        self.handlers = Handlers()
         self.on, self.off = self.handlers.on, self.handlers.off
 
     @property

@@ -57,7 +57,7 @@ def test_page_counts_the_mistakes_planted_outside_the_core():
     """As many in each part as the registry has there."""
     planted = Counter(mistake.area for mistake in MUTANTS)
     assert (
-        f"{planted['engine']} in the engine, {planted['lease_api']} in the client of "
+        f"{planted['engine']} in the engine, {planted['kube_api']} in the client of "
         f"the Lease API, {planted['fronts']} in the fronts and "
         f"{planted['command line']} in the command line"
     ) in PAGE

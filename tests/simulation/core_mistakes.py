@@ -51,15 +51,14 @@ _HEAD: Final = re.compile(r"(\w+): (.+?)(?: \[(>?)(\d+)\])?").fullmatch
 COPIED: Final = (
     "timing",
     "record",
-    "wishes",
-    "notes",
+    "annotations",
     "states",
     "observation",
-    "orders",
+    "in_flight",
     "term",
-    "life",
-    "sightings",
-    "answers",
+    "election_state",
+    "observed",
+    "outcomes",
     "election",
 )
 """Modules of a mistaken core, lower ones first; messages are shared with the worlds."""
@@ -143,8 +142,8 @@ def mistaken(mistake: Mistake) -> type[Election]:
         code = compile(text, f"{package}/{name}.py", "exec")
         exec(code, module.__dict__)  # noqa: S102 - our own text, with one line changed
     hasten(
-        parent.orders.PendingRead,  # type: ignore[attr-defined]
-        parent.orders.PendingWrite,  # type: ignore[attr-defined]
+        parent.in_flight.PendingRead,  # type: ignore[attr-defined]
+        parent.in_flight.PendingWrite,  # type: ignore[attr-defined]
         parent.term.Try,  # type: ignore[attr-defined]
     )
     return parent.election.Election  # type: ignore[attr-defined, no-any-return]

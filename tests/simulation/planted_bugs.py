@@ -15,9 +15,9 @@ from typing import Any
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.core.life import Former
+from kubernetes_leader_election.core.election_state import Former
+from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
-from kubernetes_leader_election.core.orders import Orders
 from kubernetes_leader_election.core.record import Snapshot, Stamp
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.core.term import Stamper, Term, find_try
@@ -29,6 +29,7 @@ from kubernetes_leader_election.core.timing import (
     believe,
     cut_short,
 )
+from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.testing.simulation.plan import Profile
 from kubernetes_leader_election.values import replace
 
@@ -235,7 +236,7 @@ class UnknownOutcomeTakenAsDone(Election):
     """A renewal without an answer counts as applied (rule 10)."""
 
     def _on_unknown(self, request_id: int, error: Any) -> None:
-        write, term = self._orders.write, self._term
+        write, term = self._in_flight.write, self._term
         if (
             write is not None
             and write.request_id == request_id
@@ -263,7 +264,7 @@ class UnknownOutcomeTakenAsNotDone(Election):
     """A write without an answer counts as never applied (rule 10)."""
 
     def _on_unknown(self, request_id: int, error: Any) -> None:
-        write = self._orders.write
+        write = self._in_flight.write
         if write is not None and write.request_id == request_id:
             self._on_failed(request_id, error)
             _forget_write(self, write.stamp)
@@ -283,7 +284,7 @@ class ConflictTakenAsLoss(Election):
     """A 409 ends the term, though our own write may have caused it (rule 10)."""
 
     def _on_conflict(self, message: m.WriteConflict) -> None:
-        write = self._orders.write
+        write = self._in_flight.write
         ours = write is not None and write.request_id == message.request_id
         super()._on_conflict(message)
         if ours and self.state in HOLDING:
@@ -295,7 +296,10 @@ class WatchEventTrustedAsTruth(Election):
     """News older than what is known is believed (rules 11 and 16)."""
 
     def _on_watch_event(self, message: m.WatchEvent) -> None:
-        if message.request_id == self._orders.watch_id and message.type == "MODIFIED":
+        if (
+            message.request_id == self._in_flight.watch_id
+            and message.type == "MODIFIED"
+        ):
             self._watch_news = self._now.boottime
             self._take(rec.read_snapshot(message.object))
         else:
@@ -337,7 +341,7 @@ class AcquireProvedTooLateIsLed(Election):
 # Writing ------------------------------------------------------------------------
 
 
-class _BlindOrders(Orders):
+class _BlindOrders(InFlight):
     __slots__ = ()
 
     def order_write(self, lease: Any, **rest: Any) -> None:
@@ -353,7 +357,7 @@ class NoUidOnThePut(Election):
         self, settings: ElectionSettings, *, draw: Callable[[], float]
     ) -> None:
         super().__init__(settings, draw=draw)
-        self._orders = _BlindOrders()
+        self._in_flight = _BlindOrders()
 
 
 class _FrozenStamper(Stamper):
@@ -414,7 +418,7 @@ class LateRenewalAfterLoss(Election):
         if (
             self.state is State.FENCED
             and self._term is not None
-            and self._orders.write is None
+            and self._in_flight.write is None
             and self._observation.snapshot is not None
             and due
         ):
@@ -493,7 +497,7 @@ class TokenOfTheFirstTerm(Election):
 class NewTermWhileOldWorkRuns(Election):
     """A lost term's work is not waited for before the next one (G4)."""
 
-    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         super()._lose(reason, fact, detail)
         if self.state is State.FENCED:
             self._change(Fact.WORK_ENDED)
@@ -508,10 +512,10 @@ class NewTermWhileOldWorkRuns(Election):
 class AbandonedWriteIsLeftToItsSender(Election):
     """On a loss a renewal that was ordered is not called back (rule 11)."""
 
-    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
-        write, self._orders.write = self._orders.write, None
+    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
+        write, self._in_flight.write = self._in_flight.write, None
         super()._lose(reason, fact, detail)
-        self._orders.write = write
+        self._in_flight.write = write
 
 
 @planted("G4", seeds=20, profile="words")
@@ -528,7 +532,7 @@ class WithdrawnAcquireIsLed(Election):
 class LostLeaseIsReleasedAfterDraining(Election):
     """What was lost while it drained is released like any other (G5)."""
 
-    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         drained = self.state is State.DRAINING
         super()._lose(reason, fact, detail)
         if drained:
@@ -620,7 +624,7 @@ class RefusedWriteIsForgotten(Election):
     """A status outweighs the stamp that is seen afterwards (rule 10)."""
 
     def _on_failed(self, request_id: int, error: Any) -> None:
-        write = self._orders.write
+        write = self._in_flight.write
         super()._on_failed(request_id, error)
         if write is not None and write.request_id == request_id:
             _forget_write(self, write.stamp)

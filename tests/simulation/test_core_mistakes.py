@@ -46,12 +46,15 @@ def test_there_are_mistakes_enough_and_most_of_them_are_found():
 )
 def test_mistake_whose_text_is_not_there_once_is_refused(right, times):
     """What is replaced is in the core exactly once."""
-    mistake = Mistake(name="m", module="sightings", right=right, wrong="pass")
+    mistake = Mistake(name="m", module="observed", right=right, wrong="pass")
     with pytest.raises(ValueError, match=f"'m': its text is {times} times in"):
         mistaken(mistake)
 
 
-@pytest.mark.parametrize("text", ["= life: x\n-a\n= life: x\n-b\n", "= life: x\n+a\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["= election_state: x\n-a\n= election_state: x\n-b\n", "= election_state: x\n+a\n"],
+)
 def test_list_with_an_entry_that_means_nothing_is_refused(text):
     """Each mistake has a name of its own, and something to replace."""
     with pytest.raises(ValueError, match="'x' is there twice, or replaces nothing"):

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.wording import as_options
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     CredentialsError,
@@ -96,7 +96,7 @@ class LazyGroup(click.Group):
 
 
 def _module(name: str) -> str:
-    return f"kubernetes_leader_election.cli.{name.replace('-', '_')}"
+    return f"kubernetes_leader_election.cli.commands.{name.replace('-', '_')}"
 
 
 def _exists(name: str) -> bool:

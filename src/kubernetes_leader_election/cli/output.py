@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import click
 
-from kubernetes_leader_election.cli.election_options import option
+from kubernetes_leader_election.cli.options import option
 
 FORMATS: Final = ("text", "json", "yaml")
 

@@ -11,6 +11,7 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import Fact, State, next_state
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.events import LossReason
 
 FOREVER = float("inf")
 
@@ -102,7 +103,7 @@ class AssumedElection:
         """Give the CLOCK_BOOTTIME at which the staying out is over."""
         return self._stay_out_until if self.state is State.STANDING_BY else None
 
-    def _drain(self, reason: m.LossReason, fact: Fact) -> None:
+    def _drain(self, reason: LossReason, fact: Fact) -> None:
         if self.state is State.LEADER:
             self._out.append(m.LeadershipLost(term=self._terms, reason=reason))
         self._change(fact)

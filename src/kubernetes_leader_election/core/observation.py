@@ -8,12 +8,7 @@ record's own duration and by the clock that shows the least (rule 14).
 from __future__ import annotations
 
 from kubernetes_leader_election.core.record import LeaseRecord, Snapshot
-from kubernetes_leader_election.core.states import (
-    EXPIRED,
-    FREE,
-    HELD,
-    Fact,
-)
+from kubernetes_leader_election.core.states import EXPIRED, FREE, HELD, Fact
 from kubernetes_leader_election.core.timing import Now
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from kubernetes_leader_election.credentials.base import Headers, Login, bearer
-from kubernetes_leader_election.credentials.trust import (
-    Signature,
-    read_text,
-    signature,
-)
+from kubernetes_leader_election.credentials.trust import Signature, read_text, signature
 from kubernetes_leader_election.errors import CredentialsError
 
 __all__ = ["TokenFile"]

@@ -19,6 +19,7 @@ from kubernetes_leader_election.core.assumed import AssumedElection
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import IN_TERM, State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.engine.calls import PendingCall
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
 from kubernetes_leader_election.engine.requests import (
     ShortRequest,
@@ -26,15 +27,15 @@ from kubernetes_leader_election.engine.requests import (
     failed_unexpectedly,
 )
 from kubernetes_leader_election.engine.view import Listener, View
-from kubernetes_leader_election.engine.workers import Flight
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
     LeaseApiError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.fork import this_process
-from kubernetes_leader_election.lease_api.call import Call
-from kubernetes_leader_election.lease_api.client import LeaseClient
+from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.process.fork import this_process
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
@@ -52,10 +53,10 @@ NO_THREAD: Final = (
 )
 
 
-class Landed(NamedTuple):
+class Completed(NamedTuple):
     """An answer, with the request that it answers: numbers alone begin anew at times."""
 
-    flight: Flight
+    pending: PendingCall
     answer: m.Response
 
 
@@ -107,14 +108,14 @@ class Driver:
         self._core = self._new_core()
         self._first_term = 0
         self._open_term: int | None = None
-        self._lost: tuple[int, m.LossReason] | None = None
+        self._lost: tuple[int, LossReason] | None = None
         self._started = False
         self._alive = True
         self._stay_out_until = 0.0
         self._rebuild_at: float | None = None
         self._show_at: float | None = None
-        self._repeated: m.Word | None = None
-        self._unheard: deque[m.Word] = deque()
+        self._repeated: m.Command | None = None
+        self._unheard: deque[m.Command] = deque()
         self._noted: m.Message | None = None
         self._must_replace: LeaderElectionError | None = None
         self._due: float | None = None
@@ -122,7 +123,7 @@ class Driver:
         self._ended_work = 0
         self._newest_term = 0
         self._orders: deque[m.Request | m.Event] = deque()
-        self._calls: dict[int, Flight] = {}
+        self._calls: dict[int, PendingCall] = {}
         self._ahead = threading.Semaphore(EVENTS_AHEAD)
         self._error: LeaderElectionError | None = None
         self._ended_term = 0
@@ -145,7 +146,7 @@ class Driver:
         """Tell whether this is the copy that a child process inherited."""
         return self._process.is_copy
 
-    def post(self, word: m.Word) -> None:
+    def post(self, word: m.Command) -> None:
         """
         Say a word of the application to the core. Never blocks; signal-safe.
 
@@ -189,7 +190,7 @@ class Driver:
         deadline = self._view.last_deadline
         return deadline if deadline is not None and deadline.term == term else None
 
-    def term_reason(self, term: int) -> m.LossReason | None:
+    def term_reason(self, term: int) -> LossReason | None:
         """Tell why that term ended, if it is the newest one that did."""
         lost = self._view.lost
         return lost[1] if lost is not None and lost[0] == term else None
@@ -214,13 +215,13 @@ class Driver:
 
     # The engine's thread ------------------------------------------------------
 
-    def step(self, message: m.Message | Landed | None) -> None:
+    def step(self, message: m.Message | Completed | None) -> None:
         """
         Take one input, drain to the end, show the view; None: the timer is due.
 
         Fault 07: an exception of anything that is called here ends the term at most.
         """
-        if self._unheard and (message is None or isinstance(message, m.Word)):
+        if self._unheard and (message is None or isinstance(message, m.Command)):
             # In the order in which they were said: a start that is heard after the
             # stop that followed it would lead, and nobody would end it.
             if message is not None:
@@ -231,7 +232,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
             # First of all, as what follows may fail, too.
             again = self._say_again(message)
-            self._fail(error, replace=isinstance(message, m.Word) and not again)
+            self._fail(error, replace=isinstance(message, m.Command) and not again)
 
     @property
     def next_deadline(self) -> float | None:
@@ -248,11 +249,11 @@ class Driver:
         """Tell whether nothing goes on here, nor will before another start."""
         return self._core.state is State.STOPPED and self._rebuild_at is None
 
-    def _step(self, message: m.Message | Landed | None) -> None:
+    def _step(self, message: m.Message | Completed | None) -> None:
         if self._must_replace is not None:
             self._replace_core(self._must_replace)  # what failed so far
         try:
-            if isinstance(message, Landed):
+            if isinstance(message, Completed):
                 message = self._unpack(message)
                 if message is None:
                     return
@@ -264,12 +265,12 @@ class Driver:
         self._show()
         self._arm()
 
-    def _unpack(self, landed: Landed) -> m.Response | None:
+    def _unpack(self, completed: Completed) -> m.Response | None:
         """Give an answer if it is of a request under way; None for a former one's."""
-        answer = landed.answer
+        answer = completed.answer
         if isinstance(answer, m.WatchEvent):
             self._ahead.release()
-        if self._calls.get(answer.request_id) is not landed.flight:
+        if self._calls.get(answer.request_id) is not completed.pending:
             return None
         if not isinstance(answer, m.WatchEvent):
             del self._calls[answer.request_id]
@@ -401,20 +402,20 @@ class Driver:
 
     def _request(self, request: ShortRequest) -> None:
         workers = self._engine.workers
-        flight = Flight(Call(deadline=request.deadline), stuck=workers.note_stuck)
-        self._calls[request.request_id] = flight
-        if not workers.submit(partial(self._make, request, flight)):
+        pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)
+        self._calls[request.request_id] = pending
+        if not workers.submit(partial(self._make, request, pending)):
             error = LeaseApiError(
                 f"{self._where()}: not sent: no thread is free for it. {NO_THREAD}",
                 outcome="not done",
             )
             failed = m.RequestFailed(request_id=request.request_id, error=error)
-            self._answer(flight, failed)
+            self._answer(pending, failed)
 
-    def _make(self, request: ShortRequest, flight: Flight) -> None:
+    def _make(self, request: ShortRequest, pending: PendingCall) -> None:
         """Make a request, on a worker."""
         assert self.client is not None
-        if not flight.take_off():
+        if not pending.begin():
             return
         settings = self.settings
         try:
@@ -423,34 +424,34 @@ class Driver:
                 settings.namespace,
                 settings.lease_name,
                 request,
-                flight.call,
+                pending.call,
             )
         except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
             self._log_unexpected(error)
             answer = failed_unexpectedly(request.request_id, error)
-        if flight.land():
-            self._answer(flight, answer)
+        if pending.finish():
+            self._answer(pending, answer)
 
     def _watch(self, request: m.WatchLease) -> None:
         workers = self._engine.workers
-        flight = Flight(Call(), stuck=workers.note_stuck_watch)
-        self._calls[request.request_id] = flight
-        if not workers.spawn(partial(self._follow, request, flight)):
+        pending = PendingCall(Call(), stuck=workers.note_stuck_watch)
+        self._calls[request.request_id] = pending
+        if not workers.spawn(partial(self._follow, request, pending)):
             error = LeaseApiError(f"{self._where()}: not watched. {NO_THREAD}")
             ended = m.WatchEnded(request_id=request.request_id, error=error)
-            self._answer(flight, ended)
+            self._answer(pending, ended)
 
-    def _follow(self, request: m.WatchLease, flight: Flight) -> None:
+    def _follow(self, request: m.WatchLease, pending: PendingCall) -> None:
         """Read a watch to its end, on a thread of its own."""
         assert self.client is not None
-        if not flight.take_off():
+        if not pending.begin():
             return
         number = request.request_id
 
         def on_event(kind: str, lease: m.LeaseObject) -> None:
             self._ahead.acquire()
             event = m.WatchEvent(request_id=number, type=kind, object=lease)
-            self._answer(flight, event)
+            self._answer(pending, event)
 
         error: LeaseApiError | None
         try:
@@ -458,23 +459,23 @@ class Driver:
                 self.settings.namespace,
                 self.settings.lease_name,
                 request.resource_version,
-                call=flight.call,
+                call=pending.call,
                 on_event=on_event,
             )
         except Exception as unexpected:  # noqa: BLE001 - fault 07
             self._log_unexpected(unexpected)
             error = LeaseApiError(f"an unexpected error in a watch: {unexpected!r}")
             error.__cause__ = unexpected
-        if flight.land():
-            self._answer(flight, m.WatchEnded(request_id=number, error=error))
+        if pending.finish():
+            self._answer(pending, m.WatchEnded(request_id=number, error=error))
 
-    def _answer(self, flight: Flight, answer: m.Response) -> None:
-        self._engine.post(self, Landed(flight, answer))
+    def _answer(self, pending: PendingCall, answer: m.Response) -> None:
+        self._engine.post(self, Completed(pending, answer))
 
     def _abandon(self, number: int) -> None:
-        flight = self._calls.pop(number, None)
-        if flight is not None:
-            flight.abandon()
+        pending = self._calls.pop(number, None)
+        if pending is not None:
+            pending.abandon()
 
     # What nobody foresaw ------------------------------------------------------
 
@@ -500,14 +501,14 @@ class Driver:
             self._must_replace = wrapped
             self._replace_core(wrapped)
 
-    def _say_again(self, message: m.Message | Landed | None) -> bool:
+    def _say_again(self, message: m.Message | Completed | None) -> bool:
         """
         Repeat a word that may not have been heard: nobody else would.
 
         Not one that was taken down and failed twice: the core has trouble with it, and
         another core is told what was taken down.
         """
-        if not isinstance(message, m.Word):
+        if not isinstance(message, m.Command):
             return False
         if message is self._noted:
             if message is self._repeated:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakValueDictionary, finalize
 
 from kubernetes_leader_election.core.messages import Message
+from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
-from kubernetes_leader_election.engine.workers import Workers
-from kubernetes_leader_election.fork import PerProcess, Process, on_child
-from kubernetes_leader_election.lease_api.client import LeaseClient
+from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.process.fork import PerProcess, Process, on_child
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
-    from kubernetes_leader_election.engine.driver import Driver, Landed
+    from kubernetes_leader_election.engine.driver import Completed, Driver
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds: queues do not take an endless number."""
@@ -35,7 +35,7 @@ AFTER_FAILURE: Final = 0.1
 MOST_NEWS: Final = 50
 """Inputs that are taken before a timer that is due: some ten milliseconds at most."""
 
-Input: TypeAlias = "Message | Landed | None"
+Input: TypeAlias = "Message | Completed | None"
 """What a driver takes; None: its timer, or to look again."""
 
 

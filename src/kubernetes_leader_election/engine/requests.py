@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.lease_api import results as r
-from kubernetes_leader_election.lease_api.call import Call
-from kubernetes_leader_election.lease_api.client import LeaseClient
+from kubernetes_leader_election.kube_api import results as r
+from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.kube_api.client import LeaseClient
 
 ShortRequest = m.GetLease | m.CreateLease | m.UpdateLease
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from kubernetes_leader_election.core.messages import Event, LossReason
+from kubernetes_leader_election.core.messages import Event
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, Now
 from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.values import Value
 
 

@@ -22,8 +22,8 @@ from kubernetes_leader_election.events import (
     LeaseRenewed,
     LossReason,
 )
-from kubernetes_leader_election.repeats import Repeats, one_line
-from kubernetes_leader_election.settings import shown
+from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
+from kubernetes_leader_election.text import one_line, shown
 
 REASONS: Final[Mapping[LossReason, str]] = {
     "another_holder": "another holds the Lease",
@@ -35,7 +35,7 @@ REASONS: Final[Mapping[LossReason, str]] = {
     "failed": "the election itself failed",
 }
 """What each reason of a loss means, in words."""
-EXPECTED: Final = frozenset[LossReason]({"stopped", "stepped_down", "work_ended"})
+PLANNED: Final = frozenset[LossReason]({"stopped", "stepped_down", "work_ended"})
 """Reasons that somebody asked for: no warning."""
 
 Say = Callable[..., object]
@@ -65,7 +65,7 @@ class LogLines:
         self._say = say or (lambda level, *line: getattr(log, level)(*line))
         self._clock = clock
         self._lock = threading.Lock()
-        self._repeats = Repeats()
+        self._throttle = LogThrottle()
 
     def tell(self, event: ElectorEvent) -> None:
         """Write the lines for an event, or none if it is the same error again."""
@@ -81,7 +81,7 @@ class LogLines:
                     how = f"fencing token {event.token_if_any}"
                 self._write("info", f"{where}: {event.identity} leads now ({how})")
             case LeadershipLost(reason=reason, detail=detail):
-                level = "info" if reason in EXPECTED else "warning"
+                level = "info" if reason in PLANNED else "warning"
                 more = f" ({detail})" if detail else ""
                 self._write(
                     level,
@@ -96,7 +96,7 @@ class LogLines:
                 self._write("info", f"{where}: held by {by}")
             case ErrorOccurred(error=error):
                 with self._lock:
-                    line = self._repeats.line(str(error), now=self._clock())
+                    line = self._throttle.line(str(error), now=self._clock())
                 if line is not None:
                     self._write("warning", line)
             case _:  # pragma: no cover
@@ -105,7 +105,7 @@ class LogLines:
     def _over(self, where: str) -> None:
         """Say that the errors are over, if any were kept back."""
         with self._lock:
-            summary = self._repeats.over(now=self._clock())
+            summary = self._throttle.over(now=self._clock())
         if summary:
             self._write("info", f"{where}: well again after {summary}")
 

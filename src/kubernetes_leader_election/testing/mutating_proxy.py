@@ -29,11 +29,13 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from kubernetes_leader_election.errors import ConfigurationError, ProtocolMisuseError
-from kubernetes_leader_election.testing.lease_server.connections import (
+from kubernetes_leader_election.testing.lease_server.http.connections import (
     Connections,
     listen,
 )
-from kubernetes_leader_election.testing.lease_server.request_info import read_request
+from kubernetes_leader_election.testing.lease_server.http.request_info import (
+    read_request,
+)
 from kubernetes_leader_election.testing.listening import settle
 from kubernetes_leader_election.testing.mutated_answers import (
     Given,

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def lease_server_factory() -> Iterator[Callable[..., LeaseServer]]:
     """Give a function that starts a Lease server; all are stopped after the test."""
-    from kubernetes_leader_election.testing import (  # noqa: PLC0415  # only on use
-        LeaseServer,
-    )
+    from kubernetes_leader_election.testing import LeaseServer  # noqa: PLC0415  # only on use
 
     with ExitStack() as stack:
 
@@ -50,9 +48,7 @@ def lease_server(lease_server_factory: Callable[..., LeaseServer]) -> LeaseServe
 @pytest.fixture
 def lease_server_proxy(lease_server: LeaseServer) -> Iterator[TcpProxy]:
     """Give a TCP proxy in front of ``lease_server``."""
-    from kubernetes_leader_election.testing import (  # noqa: PLC0415  # only on use
-        TcpProxy,
-    )
+    from kubernetes_leader_election.testing import TcpProxy  # noqa: PLC0415  # only on use
 
     with TcpProxy(lease_server.url) as proxy:
         yield proxy
@@ -69,9 +65,7 @@ def lease_server_kubeconfig(lease_server: LeaseServer, tmp_path: Path) -> Path:
 @pytest.fixture
 def elector_clocks() -> Iterator[ElectorClocks]:
     """Give the clocks of this process's electors, to be moved on order."""
-    from kubernetes_leader_election.testing import (  # noqa: PLC0415  # only on use
-        ElectorClocks,
-    )
+    from kubernetes_leader_election.testing import ElectorClocks  # noqa: PLC0415  # only on use
 
     with ElectorClocks() as clocks:
         yield clocks

@@ -43,7 +43,7 @@ AT_LEADER = 0.5
 ATTACKS = {
     "freezes": 6.0,
     "run-freezes": 3.0,
-    "keeper-freezes": 2.0,
+    "watchdog-freezes": 2.0,
     "kills": 3.0,
     "stops": 3.0,
     "server-freezes": 1.0,
@@ -129,7 +129,7 @@ class Worker:
     frozen: list[tuple[float, float]] = field(default_factory=list)
     still: bool = False
     keeper_frozen: float = -math.inf
-    """When its keeper last stood still: ``run`` may have had to do without it."""
+    """When its watchdog last stood still: ``run`` may have had to do without it."""
 
     @property
     def log(self) -> Path:
@@ -162,9 +162,9 @@ class Worker:
             found += _children(pid)
         return found
 
-    def keeper(self) -> list[int]:
-        """Return the keeper of ``run``, if it is there."""
-        return [p for p in self.tree() if _name(p).startswith("leader-keeper")]
+    def watchdog(self) -> list[int]:
+        """Return the watchdog of ``run``, if it is there."""
+        return [p for p in self.tree() if _name(p).startswith("leader-watchdog")]
 
     def signal(self, number: int, pids: Iterable[int]) -> None:
         """Send a signal to some of its processes."""
@@ -352,7 +352,7 @@ class Arena:
         if kind == "server-freezes":
             self._freeze_server(min(seconds, 3.0))
             return
-        only_run = kind in {"run-freezes", "keeper-freezes"}
+        only_run = kind in {"run-freezes", "watchdog-freezes"}
         may = [w for w in self.workers if w.alive and not w.still]
         may = [w for w in may if w.front == "run" or not only_run]
         if not may:
@@ -365,8 +365,8 @@ class Arena:
 
     def _attack_worker(self, kind: str, worker: Worker, seconds: float) -> None:
         pids = worker.tree()
-        if kind in {"run-freezes", "keeper-freezes"}:
-            pids = worker.keeper() if kind == "keeper-freezes" else pids[:1]
+        if kind in {"run-freezes", "watchdog-freezes"}:
+            pids = worker.watchdog() if kind == "watchdog-freezes" else pids[:1]
         if kind.endswith("freezes"):
             self._freeze(kind, worker, pids, seconds)
             return
@@ -388,7 +388,7 @@ class Arena:
 
         def thaw() -> None:
             ended = time.monotonic()
-            if kind in {"freezes", "keeper-freezes"}:
+            if kind in {"freezes", "watchdog-freezes"}:
                 worker.keeper_frozen = ended
             worker.signal(signal.SIGCONT, pids)
             worker.still = False
@@ -419,9 +419,9 @@ class Arena:
             code = worker.process.returncode
             since = time.monotonic() - worker.keeper_frozen
             if code == KEEPER_GONE and since < ENDS_WITHIN:
-                # Its keeper did not answer at the limit: documented in docs/run.md.
-                self.done["run ended without its keeper"] += 1
-                self._note(f"{worker.name} ended without its keeper")
+                # Its watchdog did not answer at the limit: documented in docs/run.md.
+                self.done["run ended without its watchdog"] += 1
+                self._note(f"{worker.name} ended without its watchdog")
                 worker.start()
                 return
             self.violations.append(f"{worker.name} ended by itself with {code}")

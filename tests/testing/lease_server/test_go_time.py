@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubernetes_leader_election.testing.lease_server.go_time import (
+from kubernetes_leader_election.testing.lease_server.kubectl.go_time import (
     micro_time,
     parse_duration,
     time_to_seconds,

@@ -11,7 +11,8 @@ from http.client import HTTPConnection, IncompleteRead
 import pytest
 
 from kubernetes_leader_election.testing import Fault, LagWatch, LeaseServer
-from kubernetes_leader_election.testing.lease_server import patches, watching
+from kubernetes_leader_election.testing.lease_server.api import patches
+from kubernetes_leader_election.testing.lease_server.watch import watching
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 

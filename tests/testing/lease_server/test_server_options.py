@@ -15,10 +15,7 @@ import urllib.request
 import pytest
 import yaml
 
-from kubernetes_leader_election.errors import (
-    ConfigurationError,
-    ProtocolMisuseError,
-)
+from kubernetes_leader_election.errors import ConfigurationError, ProtocolMisuseError
 from kubernetes_leader_election.testing import LeaseServer, User
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"

@@ -6,18 +6,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kubernetes_leader_election.testing.lease_server.decoding import typed
-from kubernetes_leader_election.testing.lease_server.deletion import DeleteOptions
-from kubernetes_leader_election.testing.lease_server.registry import (
+from kubernetes_leader_election.testing.lease_server.api.decoding import typed
+from kubernetes_leader_election.testing.lease_server.api.deletion import DeleteOptions
+from kubernetes_leader_election.testing.lease_server.api.registry import (
     Registry,
     WriteOptions,
     parse_version,
 )
-from kubernetes_leader_election.testing.lease_server.resources import LEASES
-from kubernetes_leader_election.testing.lease_server.selectors import Selector
-from kubernetes_leader_election.testing.lease_server.statuses import ApiError
-from kubernetes_leader_election.testing.lease_server.store import Store
-from kubernetes_leader_election.testing.lease_server.watch_hub import Watch, WatchHub
+from kubernetes_leader_election.testing.lease_server.api.resources import LEASES
+from kubernetes_leader_election.testing.lease_server.api.selectors import Selector
+from kubernetes_leader_election.testing.lease_server.http.statuses import ApiError
+from kubernetes_leader_election.testing.lease_server.storage.store import Store
+from kubernetes_leader_election.testing.lease_server.watch.watch_hub import (
+    Watch,
+    WatchHub,
+)
 
 NOW = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 KEY = (LEASES, "default", "p")

@@ -14,8 +14,8 @@ except ImportError as error:
         "pip install 'kubernetes-leader-election[testing]'"
     ) from error
 
-from kubernetes_leader_election.testing.lease_server.access import User
-from kubernetes_leader_election.testing.lease_server.request_log import (
+from kubernetes_leader_election.testing.lease_server.api.access import User
+from kubernetes_leader_election.testing.lease_server.http.request_log import (
     RequestLog,
     RequestRecord,
 )

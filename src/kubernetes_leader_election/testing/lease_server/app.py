@@ -30,36 +30,34 @@ from kubernetes_leader_election.testing.faults import (
     StaleRead,
     Throttle,
 )
-from kubernetes_leader_election.testing.lease_server import (
-    discovery,
-    openapi,
-    request_info,
-    reviews,
-    statuses,
+from kubernetes_leader_election.testing.lease_server.api import discovery, reviews
+from kubernetes_leader_election.testing.lease_server.api.access import Access
+from kubernetes_leader_election.testing.lease_server.api.objects import Objects
+from kubernetes_leader_election.testing.lease_server.api.registry import Registry
+from kubernetes_leader_election.testing.lease_server.api.resources import (
+    RESOURCES,
+    Resource,
 )
-from kubernetes_leader_election.testing.lease_server.access import Access
 from kubernetes_leader_election.testing.lease_server.control import Control
-from kubernetes_leader_election.testing.lease_server.exchange import (
+from kubernetes_leader_election.testing.lease_server.http import request_info, statuses
+from kubernetes_leader_election.testing.lease_server.http.exchange import (
     Exchange,
     Prepared,
     Reply,
 )
-from kubernetes_leader_election.testing.lease_server.objects import Objects
-from kubernetes_leader_election.testing.lease_server.registry import Registry
-from kubernetes_leader_election.testing.lease_server.request_log import (
+from kubernetes_leader_election.testing.lease_server.http.request_log import (
     RequestLog,
     RequestRecord,
 )
-from kubernetes_leader_election.testing.lease_server.resources import (
-    RESOURCES,
-    Resource,
+from kubernetes_leader_election.testing.lease_server.http.statuses import ApiError
+from kubernetes_leader_election.testing.lease_server.kubectl import openapi
+from kubernetes_leader_election.testing.lease_server.storage.storage_gate import (
+    StorageGate,
 )
-from kubernetes_leader_election.testing.lease_server.statuses import ApiError
-from kubernetes_leader_election.testing.lease_server.storage_gate import StorageGate
-from kubernetes_leader_election.testing.lease_server.store import Change
+from kubernetes_leader_election.testing.lease_server.storage.store import Change
 from kubernetes_leader_election.testing.lease_server.timings import Timings
-from kubernetes_leader_election.testing.lease_server.watch_hub import WatchHub
-from kubernetes_leader_election.testing.lease_server.watching import Watching
+from kubernetes_leader_election.testing.lease_server.watch.watch_hub import WatchHub
+from kubernetes_leader_election.testing.lease_server.watch.watching import Watching
 
 __all__ = ["App"]
 

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.testing.faults import FaultPlan, parse_fault
-from kubernetes_leader_election.testing.lease_server import statuses
-from kubernetes_leader_election.testing.lease_server.exchange import (
+from kubernetes_leader_election.testing.lease_server.http import statuses
+from kubernetes_leader_election.testing.lease_server.http.exchange import (
     Exchange,
     Prepared,
     Reply,

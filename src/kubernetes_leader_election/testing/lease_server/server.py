@@ -26,34 +26,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from kubernetes_leader_election.errors import (
-    ProtocolMisuseError,
-)
+from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.testing.faults import FaultPlan
-from kubernetes_leader_election.testing.lease_server import state_file
-from kubernetes_leader_election.testing.lease_server.access import (
+from kubernetes_leader_election.testing.lease_server.api.access import (
     MASTERS,
     Access,
     User,
 )
-from kubernetes_leader_election.testing.lease_server.app import App
-from kubernetes_leader_election.testing.lease_server.connections import (
-    Connections,
-    listen,
-)
-from kubernetes_leader_election.testing.lease_server.control import Control
-from kubernetes_leader_election.testing.lease_server.deletion import DeleteOptions
-from kubernetes_leader_election.testing.lease_server.kubeconfig import kubeconfig_text
-from kubernetes_leader_election.testing.lease_server.registry import (
+from kubernetes_leader_election.testing.lease_server.api.deletion import DeleteOptions
+from kubernetes_leader_election.testing.lease_server.api.registry import (
     DEFAULT_NAMESPACES,
     Registry,
 )
-from kubernetes_leader_election.testing.lease_server.request_log import RequestLog
-from kubernetes_leader_election.testing.lease_server.resources import (
+from kubernetes_leader_election.testing.lease_server.api.resources import (
     LEASES,
     NAMESPACES,
 )
-from kubernetes_leader_election.testing.lease_server.store import Backup, Store
+from kubernetes_leader_election.testing.lease_server.app import App
+from kubernetes_leader_election.testing.lease_server.control import Control
+from kubernetes_leader_election.testing.lease_server.http.connections import (
+    Connections,
+    listen,
+)
+from kubernetes_leader_election.testing.lease_server.http.request_log import RequestLog
+from kubernetes_leader_election.testing.lease_server.kubeconfig import kubeconfig_text
+from kubernetes_leader_election.testing.lease_server.storage import state_file
+from kubernetes_leader_election.testing.lease_server.storage.store import Backup, Store
 from kubernetes_leader_election.testing.lease_server.timings import Timings
 from kubernetes_leader_election.testing.lease_server.tls import Authority
 

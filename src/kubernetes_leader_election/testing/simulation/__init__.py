@@ -42,10 +42,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
-from kubernetes_leader_election.testing.simulation.failures import (
-    explain,
-    explain_seed,
-)
+from kubernetes_leader_election.testing.simulation.failures import explain, explain_seed
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import (
     Fault,

@@ -14,11 +14,7 @@ from typing import Any, Final
 
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
-from kubernetes_leader_election.testing.simulation.plan import (
-    Fault,
-    NodePlan,
-    Plan,
-)
+from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
 from kubernetes_leader_election.testing.simulation.world import MakeElection, run_plan
 
 TRIES = 1500

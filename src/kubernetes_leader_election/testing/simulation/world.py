@@ -19,7 +19,7 @@ from typing import Any, Protocol, get_args
 
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.core.orders import PendingRead, PendingWrite
+from kubernetes_leader_election.core.in_flight import PendingRead, PendingWrite
 from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.assumptions import Violation

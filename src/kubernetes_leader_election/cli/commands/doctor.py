@@ -1,0 +1,100 @@
+"""``doctor``: everything an election needs, checked one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.options import (
+    Connection,
+    connection_options,
+    lease_argument,
+    namespace_option,
+    timing_options,
+)
+from kubernetes_leader_election.cli.output import emit, output_option, style
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.observe.doctor_checks import Check
+
+COLOURS: Final = {"PASS": "green", "INFO": "cyan", "WARN": "yellow", "FAIL": "red"}
+CODES: Final = {
+    "PASS": exit_codes.OK,
+    "WARN": exit_codes.WARNED,
+    "FAIL": exit_codes.NO,
+}
+
+
+@click.command("doctor")
+@lease_argument(default="python-leader-election")
+@namespace_option
+@connection_options
+@timing_options
+@output_option
+def command(
+    *,
+    lease: str,
+    namespace: str | None,
+    connection: Connection,
+    timing: dict[str, Any],
+    output: str,
+) -> None:
+    """
+    Check, for an election on LEASE, all that can be wrong, and say how to put it right.
+
+    Credentials and where they come from; server, TLS and version; latency against the
+    request timeout; each right that is needed, with the YAML for what is missing; the
+    clock's offset (for information: elections never compare clocks); the Lease itself;
+    and what the times mean. Writes nothing.
+
+    LEASE is python-leader-election, the library's default, unless given. Ends in PASS
+    (exit code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that
+    is to lead.
+
+    \b
+    kle doctor billing -n shop --preset steady
+    kubectl exec deploy/billing -- kle doctor billing
+    """
+    from kubernetes_leader_election.cli.observe import doctor_checks  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    given = {} if namespace is None else {"namespace": namespace}
+    settings = resolve_settings(lease_name=lease, **given, **timing)
+    checks: list[Check] = []
+    for check in doctor_checks.examine(connection, namespace, settings):
+        checks.append(check)
+        if output == "text":
+            _print(check)
+    verdicts = {check.verdict for check in checks}
+    verdict = next((v for v in ("FAIL", "WARN") if v in verdicts), "PASS")
+    if output == "text":
+        click.echo()
+        click.echo(style(verdict, fg=COLOURS[verdict], bold=True))
+    else:
+        found = [
+            {
+                "check": c.name,
+                "verdict": c.verdict,
+                "text": c.text,
+                "fix": c.fix or None,
+            }
+            for c in checks
+        ]
+        emit({"verdict": verdict, "checks": found}, output)
+    raise SystemExit(CODES[verdict])
+
+
+def _print(check: Check) -> None:
+    verdict = style(check.verdict, fg=COLOURS[check.verdict], bold=True)
+    first, *rest = check.text.splitlines()
+    click.echo(f"{verdict}  {check.name:12} {first}")
+    for line in rest:
+        click.echo(f"{'':18} {line}")
+    advice, _, yaml = check.fix.partition("\n")
+    if advice:
+        click.echo(f"{'':18} {style(advice, bold=True)}")
+    if yaml:
+        # At the left edge, so that it can be copied as it is.
+        click.echo(yaml, nl=False)

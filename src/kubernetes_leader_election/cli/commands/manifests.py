@@ -1,0 +1,281 @@
+"""``manifests NAME``: the YAML that a deployment with one leader needs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from kubernetes_leader_election.cli.options import option
+from kubernetes_leader_election.cli.output import emit
+
+RELEASE_WITHIN: Final = 15
+"""Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
+
+
+def role_rule(lease_name: str) -> dict[str, Any]:
+    """Give the one rule an election needs: four verbs on one name (rule 6)."""
+    return {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [lease_name],
+        "verbs": ["get", "create", "update", "watch"],
+    }
+
+
+def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
+    """Give ServiceAccount, Role and RoleBinding, least privilege."""
+    metadata = {"name": name, "namespace": namespace}
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": metadata,
+            "rules": [role_rule(lease_name)],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "subjects": [
+                {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+            ],
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": name,
+            },
+        },
+    ]
+
+
+def _container(
+    image: str, lease_name: str, command: tuple[str, ...], port: int, drain: int
+) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": "main",
+        "image": image,
+        "env": [_from_pod("POD_NAME", "name"), _from_pod("POD_NAMESPACE", "namespace")],
+        "ports": [{"name": "health", "containerPort": port}],
+        "livenessProbe": {"httpGet": {"path": "/livez", "port": "health"}},
+        # Every replica in the race is ready; were only the leader, rollouts would
+        # wait for ever.
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+    }
+    if command:
+        container["command"] = [
+            "kubernetes-leader-election",
+            "run",
+            lease_name,
+            "--identity=$(POD_NAME)",
+            "--namespace=$(POD_NAMESPACE)",
+            f"--grace={drain}",
+            f"--http=0.0.0.0:{port}",
+            "--",
+            *command,
+        ]
+    return container
+
+
+def _from_pod(variable: str, field: str) -> dict[str, Any]:
+    """Give a variable by the downward API."""
+    return {
+        "name": variable,
+        "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}},
+    }
+
+
+def deployment(
+    name: str,
+    namespace: str,
+    *,
+    lease_name: str,
+    image: str,
+    command: tuple[str, ...],
+    drain: int,
+    port: int = 8080,
+) -> list[dict[str, Any]]:
+    """Give a Deployment of two replicas and its PodDisruptionBudget."""
+    labels = {"app.kubernetes.io/name": name}
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
+    pod = {
+        "serviceAccountName": name,
+        # Longer than work takes to stop, so that the Lease is released, not left.
+        "terminationGracePeriodSeconds": drain + RELEASE_WITHIN,
+        "topologySpreadConstraints": [spread],
+        "containers": [_container(image, lease_name, command, port, drain)],
+    }
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "replicas": 2,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
+        },
+    ]
+
+
+def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
+    """Give what a person should know of a document, to stand above it."""
+    probes = (
+        "`run` answers the probes."
+        if runs
+        else f"The program answers /livez and /readyz on port {port}."
+    )
+    known = {
+        "Role": ["All that an election needs: four verbs on the one Lease."],
+        "Deployment": [
+            f"{probes} Ready is every replica in the race, not the",
+            "leader alone: else a rollout would wait for ever. The grace period is longer",
+            "than the work takes to stop, so that the Lease is released, not left to expire.",
+        ],
+        "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
+    }
+    return known.get(kind, [])
+
+
+def check_names(name: str, lease_name: str, namespace: str) -> None:
+    """
+    Refuse names that the API server would refuse.
+
+    Raises:
+        ConfigurationError: one of them is no such name.
+
+    """
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    resolve_settings(lease_name=lease_name, namespace=namespace)
+    # A Deployment's name is written into a label too, which is as short as this.
+    resolve_settings(namespace=name)
+
+
+@click.command("manifests")
+@click.argument("name")
+@click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]")
+@option(
+    "--for",
+    "program",
+    type=click.Choice(["library", "run"]),
+    help="Whether the program uses the library, or is started by `run`; `run` if there "
+    "is a COMMAND, unless given.",
+)
+@option("-n", "--namespace", default="default", show_default=True, help="Where to.")
+@option("--lease-name", help="The Lease; NAME unless given.")
+@option(
+    "--image",
+    default="registry.example/your-image:1.0",
+    show_default=True,
+    help="The container's image.",
+)
+@option(
+    "--drain-sec",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="How long the work may take to stop; the pod gets 15 s more to end.",
+)
+@option(
+    "--port",
+    type=click.IntRange(min=1, max=65535),
+    default=8080,
+    show_default=True,
+    help="Where the probes are answered.",
+)
+@option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="json gives one List.",
+)
+def command(
+    *,
+    name: str,
+    command_line: tuple[str, ...],
+    program: str | None,
+    namespace: str,
+    lease_name: str | None,
+    image: str,
+    drain_sec: int,
+    port: int,
+    rbac_only: bool,
+    output: str,
+) -> None:
+    """
+    Print the YAML for NAME: rights on one Lease, two replicas, probes, spreading.
+
+    ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
+    `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
+    image is expected to use the library.
+
+    \b
+    kle manifests billing --image registry.example/billing:3.1
+    kle manifests beat --image registry.example/app:1 -- celery -A app beat
+    kle manifests billing --rbac-only | kubectl apply -f -
+    """
+    lease = lease_name or name
+    check_names(name, lease, namespace)
+    if not image or any(letter.isspace() for letter in image):
+        raise click.UsageError(
+            f"--image {image!r} names no image. Give one as in registry.example/app:1.0."
+        )
+    runs = program == "run" if program else bool(command_line)
+    if command_line and not runs:
+        raise click.UsageError("COMMAND is for --for run: the library needs none.")
+    documents = rbac(name, namespace, lease)
+    if not rbac_only:
+        documents += deployment(
+            name,
+            namespace,
+            lease_name=lease,
+            image=image,
+            command=(command_line or ("your-program",)) if runs else (),
+            drain=drain_sec,
+            port=port,
+        )
+    if output == "json":
+        emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
+        return
+    click.echo(_yaml(documents, runs=runs, port=port), nl=False)
+
+
+def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int) -> str:
+    import yaml  # noqa: PLC0415 - only here
+
+    class Plain(yaml.SafeDumper):
+        """Write out what occurs twice, as people do."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            del data
+            return True
+
+    parts = []
+    for document in documents:
+        above = remarks(document["kind"], runs=runs, port=port)
+        text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
+        parts.append("".join(f"# {line}\n" for line in above) + text)
+    return "---\n".join(parts)

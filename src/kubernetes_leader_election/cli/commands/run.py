@@ -1,0 +1,227 @@
+"""``run``: a program that is alive only while this replica leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.options import (
+    Connection,
+    Seconds,
+    connection_options,
+    identity_option,
+    lease_argument,
+    namespace_option,
+    option,
+    timing_options,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.supervise.health import HealthPlan
+
+
+class _RunCommand(click.Command):
+    """Say what is probably meant where the command's options were taken for ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, with a hint at the missing ``--``."""
+        separated = "--" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if separated:
+                raise
+            raise click.UsageError(
+                f"{error.format_message()} Put -- before the command: run LEASE "
+                "[OPTIONS] -- COMMAND...",
+                ctx,
+            ) from error
+
+
+_POSITIVE = Seconds(at_least=0.001)
+
+
+@click.command("run", cls=_RunCommand, epilog=exit_codes.HELP)
+@lease_argument()
+@click.argument(
+    "command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND..."
+)
+@option(
+    "--grace",
+    type=Seconds(),
+    default=25.0,
+    show_default=True,
+    help="Seconds that COMMAND may take to end after SIGTERM or SIGINT, or to hand over; "
+    "less than the pod's terminationGracePeriodSeconds.",
+)
+@option(
+    "--on-loss",
+    type=click.Choice(["recontend", "exit"]),
+    default="recontend",
+    show_default=True,
+    help=f"After a loss: contend again, or exit with {exit_codes.LOST}.",
+)
+@option(
+    "--restart",
+    type=click.Choice(["never", "on-failure", "always"]),
+    default="never",
+    show_default=True,
+    help="When COMMAND ends by itself: exit with its code, or contend again after a "
+    "delay. The Lease is released at once in any case.",
+)
+@option(
+    "--restart-max-delay-sec",
+    type=_POSITIVE,
+    default=60.0,
+    show_default=True,
+    help="The longest delay; the first is 1 s, and each is twice the one before.",
+)
+@option(
+    "--health-command",
+    metavar="TEXT",
+    help="A command that exits with 0 while this replica is fit to lead. It is split as "
+    "a shell would, and finds `leader` or `candidate` in LEADER_ELECTION_ROLE.",
+)
+@option(
+    "--health-url",
+    metavar="URL",
+    help="A URL that answers with 200 to 399 while this replica is fit to lead.",
+)
+@option(
+    "--health-when",
+    type=click.Choice(["always", "leading"]),
+    help="Check candidates too (an unhealthy one does not contend), or only COMMAND "
+    "while it runs. [default: always for --health-command, leading for --health-url, "
+    "which COMMAND itself often serves]",
+)
+@option(
+    "--health-interval-sec",
+    type=_POSITIVE,
+    default=5.0,
+    show_default=True,
+    help="Time between two checks.",
+)
+@option(
+    "--health-timeout-sec",
+    type=_POSITIVE,
+    default=2.0,
+    show_default=True,
+    help="How long one check may take.",
+)
+@option(
+    "--health-threshold",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Failures in a row after which a leader gives up leadership.",
+)
+@option(
+    "--health-start-sec",
+    type=Seconds(),
+    default=30.0,
+    show_default=True,
+    help="How long COMMAND may fail its checks after its start, until its first success.",
+)
+@option(
+    "--unhealthy-timeout-sec",
+    type=_POSITIVE,
+    default=60.0,
+    show_default=True,
+    help="When nobody has led for so long, unhealthy candidates contend all the same.",
+)
+@option(
+    "--http",
+    metavar="ADDRESS",
+    help="Serve /livez, /readyz, /leaderz, /metrics and / (the leader's name as JSON) "
+    "there, as in 0.0.0.0:8080.",
+)
+@option(
+    "--require-cluster",
+    is_flag=True,
+    help="Outside a cluster: fail, instead of running COMMAND at once.",
+)
+@option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@identity_option
+@namespace_option
+@connection_options
+@timing_options
+def command(
+    *,
+    lease: str,
+    command_line: tuple[str, ...],
+    connection: Connection,
+    timing: dict[str, Any],
+    **options: Any,
+) -> None:
+    """
+    Run COMMAND only while this replica is the leader of LEASE.
+
+    When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
+    early that they are gone before another replica may start: --stop-budget-sec is the
+    time between. Two small watchdoges see to that by kernel timers, also when
+    this process is killed or frozen. When COMMAND ends, the Lease is released at once.
+
+    SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,
+    which may take --grace; a second one kills. Other signals go through. As process 1
+    of a container, orphans are reaped.
+
+    COMMAND finds LEADER_ELECTION_TOKEN, _LEASE, _NAMESPACE, _IDENTITY and _DEADLINE in
+    its environment, and in LEADER_ELECTION_TERM_FILE the path of a file that is kept up
+    to date: `kubernetes-leader-election check --seconds 5` inside COMMAND tells whether
+    so much time is left.
+
+    Outside a cluster COMMAND is run at once, without any election.
+
+    \b
+    Examples:
+      kubernetes-leader-election run beat -- celery -A shop beat
+      kubernetes-leader-election run bot --restart on-failure --http :8080 -- ./bot
+    """
+    from kubernetes_leader_election.cli.supervise import restart_policy  # noqa: PLC0415 - --help is fast
+
+    if not command_line:
+        raise click.UsageError(
+            "There is no command to run. Put it after --: run LEASE [OPTIONS] -- "
+            "COMMAND..."
+        )
+    health = _health_plan(options)
+    problem = restart_policy.find_problem(command_line[0])
+    if problem is not None:
+        click.echo(f"Error: {problem[1]}", err=True)
+        raise SystemExit(problem[0])
+    from kubernetes_leader_election.cli.supervise import wiring  # noqa: PLC0415 - --help is fast
+
+    raise SystemExit(
+        wiring.run(
+            list(command_line),
+            lease_name=lease,
+            health=health,
+            connection=connection,
+            timing=timing,
+            **options,
+        )
+    )
+
+
+def _health_plan(options: dict[str, Any]) -> HealthPlan | None:
+    from kubernetes_leader_election.cli.supervise import health  # noqa: PLC0415 - --help is fast
+
+    text, url = options.pop("health_command"), options.pop("health_url")
+    when = options.pop("health_when") or ("always" if text else "leading")
+    parts = {
+        "interval": options.pop("health_interval_sec"),
+        "timeout": options.pop("health_timeout_sec"),
+        "threshold": options.pop("health_threshold"),
+        "start_period": options.pop("health_start_sec"),
+        "unhealthy_timeout": options.pop("unhealthy_timeout_sec"),
+    }
+    if text is None and url is None:
+        return None
+    if text is not None and url is not None:
+        raise click.UsageError("Give --health-command or --health-url, not both.")
+    wrong = health.problem_of(text, url)
+    if wrong:
+        raise click.UsageError(wrong)
+    return health.HealthPlan(command=text, url=url, always=when == "always", **parts)

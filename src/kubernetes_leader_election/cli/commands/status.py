@@ -1,0 +1,369 @@
+"""``status``: who leads, judged by watching it renew, not by comparing clocks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.options import (
+    Connection,
+    Seconds,
+    connection_options,
+    lease_argument,
+    namespace_option,
+    option,
+)
+from kubernetes_leader_election.cli.output import (
+    emit,
+    note,
+    output_option,
+    printable,
+    seconds,
+    style,
+    table,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher
+    from kubernetes_leader_election.cli.observe.tracker import Tracker
+    from kubernetes_leader_election.core.timing import Now
+
+LONGEST_LOOK: Final = 60.0
+"""Seconds to observe at most unless told: leases of an hour are no reason to wait."""
+COLOURS: Final = {"leads": "green", "expired": "red", "free": "yellow"}
+GROUP: Final = "coordination.k8s.io"
+CANDIDATE_VERSIONS: Final = ("v1beta1", "v1alpha2")
+"""Those of LeaseCandidate, since Kubernetes 1.33 and 1.32; off unless switched on."""
+SILENT: Final = "who waits for an ordinary Lease writes nothing"
+
+
+@click.command("status")
+@lease_argument(required=False)
+@namespace_option
+@connection_options
+@option(
+    "--observe-sec",
+    type=Seconds(),
+    help="Observe for at most so long; 0 shows what is written and judges nothing. "
+    "Until it is known whether the holder renews, at most 60 s, unless given.",
+)
+@output_option
+def command(
+    *,
+    lease: str | None,
+    namespace: str | None,
+    connection: Connection,
+    observe_sec: float | None,
+    output: str,
+) -> None:
+    """
+    Say who holds LEASE, since when, and whether it is alive; without LEASE, a table.
+
+    Whether a holder lives is judged as every candidate judges it: its record changes,
+    or stands still for the whole lease duration on this machine's clock. So this takes
+    up to one renew interval of the holder; it never contends and writes nothing.
+
+    Needs the rights to get and watch LEASE; the table needs the right to list.
+    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist.
+
+    \b
+    kle status billing -n shop
+    kle status                    all Leases of the namespace
+    kle status billing -o json
+    """
+    from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
+
+    with cluster.at(connection, namespace) as target:
+        leases = None if lease is None else [lease]
+        with LeaseWatcher(target, leases) as watcher:
+            limit = LONGEST_LOOK if observe_sec is None else observe_sec
+            trackers = observe(watcher, leases, limit, say=output == "text")
+            now = watcher.now()
+        if lease is None:
+            _show_table(trackers, now, target, output)
+            return
+        found = describe(trackers[lease], now, target)
+        names, because = candidates(target, lease)
+        found |= {"candidates": names, "candidates_because": because}
+        if output == "text":
+            _show_one(found, trackers[lease], target)
+        else:
+            emit(found, output)
+    leading = found["state"] in {"leads", "held"}
+    raise SystemExit(exit_codes.OK if leading else exit_codes.NO)
+
+
+def observe(
+    watcher: LeaseWatcher, leases: list[str] | None, limit: float, *, say: bool = False
+) -> dict[str, Tracker]:
+    """
+    Look until it is known of each Lease whether its holder renews, or for ``limit``.
+
+    Raises:
+        LeaseApiError: the very first look failed.
+
+    """
+    from kubernetes_leader_election.cli.observe.lease_watcher import (  # noqa: PLC0415 - help is quick
+        AllListed,
+        Sighting,
+        Trouble,
+    )
+    from kubernetes_leader_election.cli.observe.tracker import Tracker  # noqa: PLC0415 - help is quick
+
+    began = watcher.now()
+    trackers = {name: Tracker(name, began) for name in leases or ()}
+    some, said = False, False
+    while True:
+        now = watcher.now()
+        unknown = [t for t in trackers.values() if not t.is_judged(now)]
+        over = now.monotonic - began.monotonic >= limit
+        if some and (over or not unknown):
+            # A silent watch must not make a holder look dead: look once more.
+            suspects = [t for t in trackers.values() if t.state(now) == "expired"]
+            for tracker in suspects:
+                again = watcher.look(tracker.lease)
+                if isinstance(again, Sighting):
+                    tracker.see(again.snapshot, again.at)
+            if over or all(t.is_judged(watcher.now()) for t in suspects):
+                return trackers
+        if some and not said and say and unknown:
+            said = True
+            wait = max(t.expires_in(now) or 0.0 for t in unknown)
+            note(f"observing for up to {math.ceil(min(limit, wait))} s ...")
+        seen = watcher.next(_pause(unknown, now, began.monotonic + limit, some=some))
+        if isinstance(seen, Trouble):
+            if not some:
+                raise seen.error
+            note(f"{seen.error}")
+        elif isinstance(seen, Sighting):
+            tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
+            tracker.see(seen.snapshot, seen.at)
+            some = some or (
+                leases is not None and all(t.seen for t in trackers.values())
+            )
+        elif isinstance(seen, AllListed):
+            some = True
+
+
+def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float:
+    """Give the seconds until there may be something to judge without news."""
+    if not some:
+        return cluster.REQUEST_WITHIN
+    nearest = min((t.expires_in(now) or 0.0 for t in unknown), default=0.0)
+    return max(0.01, min(nearest + 0.01, end - now.monotonic))
+
+
+def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, Any]:
+    """Give all that is known of a Lease, in plain types."""
+    from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR  # noqa: PLC0415 - help is quick
+
+    record, snapshot, holder = tracker.record, tracker.snapshot, tracker.holder
+    held = record is not None and not record.is_free
+    annotations = {} if snapshot is None else snapshot.annotations
+    version = snapshot.version if snapshot is not None and held else None
+    token = tracker.token if held else None
+    return {
+        "lease": tracker.lease,
+        "namespace": target.namespace,
+        "server": target.server,
+        "state": tracker.state(now),
+        "holder": record.holder_identity if record is not None and held else None,
+        "holder_kind": None if holder is None else holder.kind,
+        "can_be_asked": None if holder is None else holder.honours_wishes,
+        "acquire_time": None if record is None else _time(record.acquire_time),
+        "renew_time": None if record is None else _time(record.renew_time),
+        "lease_duration_sec": None if record is None else record.lease_duration,
+        "renewed_ago_sec": _ago(tracker.renewed, now),
+        "unchanged_for_at_least_sec": _round(tracker.quiet_for(now)),
+        "expires_in_sec": _round(tracker.expires_in(now)),
+        "transitions": None if record is None else record.lease_transitions,
+        "token": None if token is None else token[0],
+        "token_because": None if token is None else token[1],
+        "token_at_most": version,
+        "asked_to_step_down": held and STEP_DOWN in annotations,
+        "successor": annotations.get(SUCCESSOR),
+        "observed_for_sec": _ago(tracker.began, now),
+    }
+
+
+def candidates(target: cluster.Target, lease: str) -> tuple[list[str] | None, str]:
+    """
+    Give the candidates that registered as such, and why there may be more, or none.
+
+    Only coordinated elections of Kubernetes itself register theirs (LeaseCandidate);
+    an ordinary candidate waits without writing anything, so no source knows it.
+    """
+    from kubernetes_leader_election.kube_api.results import Answered  # noqa: PLC0415 - help is quick
+
+    for version in CANDIDATE_VERSIONS:
+        path = f"/apis/{GROUP}/{version}/namespaces/{target.namespace}/leasecandidates"
+        answer = target.client.request("GET", path, call=cluster.call())
+        if isinstance(answer, Answered):
+            break
+        if answer.error.status == 403:
+            return None, f"no right to list leasecandidates, and {SILENT}"
+        if answer.error.status != 404:
+            return None, f"the server does not tell ({answer.error})"
+    else:
+        return None, f"this server has no LeaseCandidates, and {SILENT}"
+    items = answer.body.get("items")
+    found = [
+        str(item.get("metadata", {}).get("name"))
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict) and item.get("spec", {}).get("leaseName") == lease
+    ]
+    if not found:
+        return None, f"no LeaseCandidate names this Lease, and {SILENT}"
+    return found, "registered as LeaseCandidates"
+
+
+def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -> None:
+    click.echo(target.describe(tracker.lease))
+    if found["state"] == "missing":
+        click.echo(style("There is no such Lease", fg="yellow") + ": nobody leads.")
+        if target.namespace != "default":
+            click.echo(
+                "The library's default is the namespace `default`: try -n default."
+            )
+        return
+    rows = [("leader", _leader(found))]
+    if found["holder"] is not None:
+        rows += [
+            ("program", _program(tracker)),
+            ("since", _written(found["acquire_time"])),
+            ("renewed", _renewed(found)),
+            ("expires", _expires(found)),
+        ]
+    rows.append(("transitions", _or(found["transitions"], "not counted")))
+    if found["holder"] is not None:
+        rows.append(("token", _token(found)))
+    names, because = found["candidates"], found["candidates_because"]
+    shown = ", ".join(printable(name) for name in names or ())
+    rows.append(
+        ("candidates", shown or f"not known: {printable(because, longest=200)}")
+    )
+    if found["asked_to_step_down"]:
+        rows.append(("asked", "to step down"))
+    if found["successor"]:
+        rows.append(("successor", printable(str(found["successor"]))))
+    for name, value in rows:
+        click.echo(f"{style(f'{name:12}', bold=True)} {value}")
+
+
+def _leader(found: dict[str, Any]) -> str:
+    holder = printable(found["holder"] or "")
+    return {
+        "leads": f"{style(holder, fg='green', bold=True)}, seen to renew",
+        "held": f"{style(holder, bold=True)}, not seen to renew yet",
+        "expired": f"{style('nobody', fg='red', bold=True)}: {holder} let it expire",
+        "free": f"{style('nobody', fg='yellow', bold=True)}: it is free",
+    }[found["state"]]
+
+
+def _program(tracker: Tracker) -> str:
+    holder = tracker.holder
+    if holder is None:
+        return ""
+    asked = {
+        True: "can be asked to step down",
+        False: "cannot be asked to step down",
+        None: "may not know how to step down",
+    }[holder.honours_wishes]
+    return (
+        f"{printable(holder.kind)} ({asked}: {printable(holder.because, longest=200)})"
+    )
+
+
+def _renewed(found: dict[str, Any]) -> str:
+    ago = found["renewed_ago_sec"]
+    if ago is not None:
+        return f"{seconds(ago)} ago"
+    return f"not within the {seconds(found['unchanged_for_at_least_sec'])} observed"
+
+
+def _expires(found: dict[str, Any]) -> str:
+    left = found["expires_in_sec"]
+    if found["state"] == "expired":
+        return f"it has: unchanged for {found['lease_duration_sec'] or 20} s"
+    return f"in {seconds(left)} unless renewed"
+
+
+def _token(found: dict[str, Any]) -> str:
+    if found["token"] is not None:
+        return f"{found['token']}, {found['token_because']}"
+    if found["token_at_most"] is None:
+        return "not known"
+    why = (
+        "the holder notes it with its first renewal"
+        if found["can_be_asked"]
+        else "only who saw it acquired knows it"
+    )
+    return f"at most {found['token_at_most']}: {why}"
+
+
+def _written(moment: str | None) -> str:
+    return f"{moment or 'not written'}, by the clock of who wrote it"
+
+
+def _show_table(
+    trackers: dict[str, Tracker], now: Now, target: cluster.Target, output: str
+) -> None:
+    found = [describe(trackers[name], now, target) for name in sorted(trackers)]
+    found = [one for one in found if one["state"] != "missing"]
+    if output != "text":
+        emit(found, output)
+        return
+    click.echo(target.describe())
+    if not found:
+        click.echo("There are none.")
+        return
+    header = (
+        "LEASE",
+        "STATE",
+        "HOLDER",
+        "RENEWED",
+        "EXPIRES",
+        "TRANSITIONS",
+        "PROGRAM",
+    )
+    rows = [
+        (
+            one["lease"],
+            style(one["state"], fg=COLOURS.get(one["state"])),
+            printable(one["holder"] or "-", longest=40),
+            _table_time(one["renewed_ago_sec"], " ago"),
+            _table_time(one["expires_in_sec"]),
+            _or(one["transitions"], "-"),
+            printable(one["holder_kind"] or "-", longest=24),
+        )
+        for one in found
+    ]
+    for line in table(header, rows):
+        click.echo(line)
+
+
+def _table_time(value: float | None, suffix: str = "") -> str:
+    return "-" if value is None else seconds(value) + suffix
+
+
+def _or(value: Any, otherwise: str) -> str:
+    return otherwise if value is None else str(value)
+
+
+def _ago(moment: Now | None, now: Now) -> float | None:
+    return None if moment is None else _round(now.monotonic - moment.monotonic)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _time(value: int | str | None) -> str | None:
+    """Write a time as the Lease has it."""
+    from kubernetes_leader_election.core.record import format_time  # noqa: PLC0415 - help is quick
+
+    return format_time(value) if isinstance(value, int) else value

@@ -1,0 +1,202 @@
+"""``timings``: what a choice of times means, or why it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from kubernetes_leader_election.cli.options import option, timing_options
+from kubernetes_leader_election.cli.output import (
+    emit,
+    output_option,
+    seconds,
+    style,
+    table,
+)
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.settings.options import Settings
+    from kubernetes_leader_election.settings.promises import Timings
+
+WIDTH: Final = 60
+"""Characters of the picture's time line."""
+
+
+@click.command("timings")
+@timing_options
+@option("--presets", is_flag=True, help="Compare the default and all presets instead.")
+@output_option
+def command(*, timing: dict[str, float | str], presets: bool, output: str) -> None:
+    """
+    Print what a choice of times means: every derived number, and a picture.
+
+    Give as few times as you like, the others follow. Times that could let two replicas
+    work at once are refused, with the arithmetic and with what would work (exit
+    code 2).
+
+    \b
+    kle timings --lease-duration-sec 10
+    kle timings --preset steady -o json
+    kle timings --presets
+    """
+    from kubernetes_leader_election import settings as s  # noqa: PLC0415 - help is quick
+
+    if presets:
+        if timing:
+            raise click.UsageError("--presets compares presets: give no other times.")
+        _compare(output)
+        return
+    chosen = s.resolve_settings(lease_name="timings", **timing)
+    derived = s.timings(chosen)
+    if output != "text":
+        emit({"preset": chosen.preset, **asdict(derived)}, output)
+        return
+    for line in describe(chosen, derived):
+        click.echo(line)
+    click.echo()
+    for line in picture(derived, chosen.clock_rate_error):
+        click.echo(line)
+
+
+def describe(chosen: Settings, derived: Timings) -> list[str]:
+    """Give every number with its meaning, a line each."""
+    t, rho = derived, chosen.clock_rate_error
+    best = seconds(t.crash_fail_over_best)
+    quiet = "nothing" if t.quiet_candidates else "a read now and then (R > D / 2)"
+    rows = [
+        ("lease duration", seconds(t.lease_duration), "D, what stands in the Lease"),
+        (
+            "renew interval",
+            seconds(t.renew_interval),
+            "R, the leader writes this often",
+        ),
+        (
+            "renew deadline",
+            seconds(t.renew_deadline),
+            "L, a leader that cannot renew stops",
+        ),
+        ("stop budget", seconds(t.stop_budget), "S, time for the work to stop then"),
+        ("request timeout", seconds(t.request_timeout), "T, for one request in all"),
+        ("", "", ""),
+        (
+            "leader has stopped",
+            seconds(t.leader_stops_within),
+            f"after its last renewal at the latest, if its clock is {rho:.3g} slow",
+        ),
+        (
+            "others start",
+            seconds(t.others_start_after),
+            f"after it at the earliest, if their clocks are {rho:.3g} fast",
+        ),
+        (
+            "crash fail-over",
+            seconds(t.crash_fail_over),
+            f"at worst from the last renewal, {best} at best from the crash",
+        ),
+        (
+            "clean hand-over",
+            seconds(t.hand_over),
+            "at worst, and three round trips of the network",
+        ),
+        (
+            "outage survived",
+            seconds(t.outage_survived),
+            "of the API: a leader rides out every shorter one",
+        ),
+        (
+            "leader writes",
+            f"{t.writes_per_minute:.3g}/min",
+            f"while nothing goes wrong; a waiting candidate sends {quiet}",
+        ),
+    ]
+    return [
+        f"{style(f'{name:19}', bold=True)} {value:>9}  {meaning}" if name else ""
+        for name, value, meaning in rows
+    ]
+
+
+def picture(derived: Timings, rho: float) -> list[str]:
+    """Draw who may do what after the last renewal of a leader that is cut off."""
+    t = derived
+    end = t.crash_fail_over
+    stop = t.leader_stops_within - t.stop_budget
+
+    def at(moment: float) -> int:
+        return min(WIDTH, round(WIDTH * moment / end))
+
+    def bar(first: float, last: float, mark: str) -> str:
+        return " " * at(first) + mark * max(1, at(last) - at(first))
+
+    works = bar(0, stop, "=") + "~" * max(1, at(t.leader_stops_within) - at(stop))
+    tries = list(" " * (WIDTH + 1))
+    moment = t.renew_interval
+    while moment < t.renew_deadline:
+        tries[at(moment)] = "^"
+        moment += max(t.request_timeout, t.renew_interval / 4)
+    waits = bar(0, t.others_start_after, ".") + bar(0, end - t.others_start_after, "?")
+    return [
+        "A leader that is cut off right after a renewal:",
+        "",
+        f"  {'seconds':10} 0{_ruler(end)}",
+        f"  {'leader':10} {works}",
+        f"  {'tries':10} {''.join(tries).rstrip()}",
+        f"  {'others':10} {waits}",
+        "",
+        f"  = works, even with a clock {rho:.3g} slow   ~ stops   ^ tries to renew",
+        "  . must wait   ? takes over somewhere here, as clocks are right or wrong",
+    ]
+
+
+def _ruler(end: float) -> str:
+    """Write the seconds at a few round places of the time line."""
+    step = next(
+        (s for s in (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600) if end / s <= 6),
+        end / 5,
+    )
+    line = ""
+    moment = step
+    while moment < end:
+        mark = f"{moment:.4g}"
+        target = round(WIDTH * moment / end) - len(mark) // 2 - 1
+        if target > len(line):
+            line = line.ljust(target) + mark
+        moment += step
+    return line
+
+
+def _compare(output: str) -> None:
+    from kubernetes_leader_election import settings as s  # noqa: PLC0415 - help is quick
+
+    purposes = {"default": "the Node package's rhythm"}
+    purposes |= {name: preset.purpose for name, preset in s.PRESETS.items()}
+    found = {
+        name: s.timings(
+            s.resolve_settings(
+                lease_name="timings", preset=None if name == "default" else name
+            )
+        )
+        for name in purposes
+    }
+    if output != "text":
+        emit({name: asdict(one) for name, one in found.items()}, output)
+        return
+    header = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
+    rows = [
+        (
+            name,
+            seconds(t.lease_duration),
+            seconds(t.renew_interval),
+            seconds(t.renew_deadline),
+            f"<= {seconds(t.crash_fail_over)}",
+            f"< {seconds(t.outage_survived)}",
+            f"{t.writes_per_minute:.3g}/min",
+        )
+        for name, t in found.items()
+    ]
+    for line in table(header, rows):
+        click.echo(line)
+    click.echo()
+    for name, purpose in purposes.items():
+        click.echo(f"{name:10} {purpose}")

@@ -1,0 +1,78 @@
+"""``transfer``: ask the leader to hand over to a named candidate."""
+
+from __future__ import annotations
+
+import click
+
+from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.options import (
+    Connection,
+    Seconds,
+    connection_options,
+    lease_argument,
+    namespace_option,
+    option,
+)
+from kubernetes_leader_election.cli.output import output_option
+from kubernetes_leader_election.errors import ConfigurationError
+
+
+@click.command("transfer")
+@lease_argument()
+@option(
+    "--to",
+    "successor",
+    required=True,
+    metavar="IDENTITY",
+    help="Who shall lead: the identity of a candidate that waits.",
+)
+@namespace_option
+@connection_options
+@option(
+    "--wait-sec",
+    type=Seconds(at_least=0.1),
+    default=30.0,
+    show_default=True,
+    help="How long to wait for another leader; then the wish is taken back.",
+)
+@output_option
+def command(
+    *,
+    lease: str,
+    successor: str,
+    namespace: str | None,
+    connection: Connection,
+    wait_sec: float,
+    output: str,
+) -> None:
+    """
+    Ask the holder of LEASE to hand over to IDENTITY; wait, and say who leads now.
+
+    As `step-down`, and the other candidates let IDENTITY go first: for at most 5 s, or
+    half of the lease duration. If it is not there, another one leads then. Who waits is
+    written nowhere, so a misspelt identity is found out only by that.
+
+    Needs the rights to get, watch and update LEASE. Exits with 0 when IDENTITY leads,
+    with 1 when another one or nobody does.
+
+    \b
+    kle transfer billing --to billing-7d9c5-x2x4z -n shop
+    """
+    from kubernetes_leader_election.cli.observe import handover  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import (  # noqa: PLC0415 - help is quick
+        MAX_IDENTITY,
+        resolve_settings,
+    )
+    from kubernetes_leader_election.text import shown  # noqa: PLC0415 - help is quick
+
+    try:
+        resolve_settings(identity=successor)
+    except ConfigurationError as error:
+        raise click.UsageError(
+            f"--to={shown(successor)} is the identity of nobody: an identity is 1 to "
+            f"{MAX_IDENTITY} characters that can be shown. `status` and the candidates' "
+            "logs have theirs."
+        ) from error
+    with cluster.at(connection, namespace) as target:
+        answer = handover.ask(target, lease, successor=successor, within=wait_sec)
+    handover.show(answer, output)

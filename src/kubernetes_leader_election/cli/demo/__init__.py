@@ -1,0 +1,1 @@
+"""The story that ``demo`` tells: its processes, its plot, its pictures."""

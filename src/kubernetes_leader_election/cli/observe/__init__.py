@@ -1,0 +1,1 @@
+"""Follow Leases, judge them, and ask their holders: for several commands."""

@@ -1,0 +1,79 @@
+"""A client for the server that the options name, and the namespace to look in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes_leader_election.cli.options import Connection
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.kube_api.client import LeaseClient
+
+REQUEST_WITHIN: Final = 10.0
+"""Seconds for one request of a command: people wait longer than electors."""
+USER_AGENT: Final = "kle"
+"""Not the electors' own: who renews a Lease is told by what stands in its fields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a command looks."""
+
+    client: LeaseClient
+    namespace: str
+    why: str
+    """Where the namespace comes from, in words."""
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server."""
+        return self.client.credentials.server.url
+
+    def describe(self, lease: str | None = None) -> str:
+        """Say where this is, for the head of an answer."""
+        what = f"Lease {self.namespace}/{lease}" if lease else "Leases"
+        where = "" if lease else f" of namespace {self.namespace}"
+        return f"{what}{where} at {self.server} (namespace {self.why})"
+
+    def get(self, lease: str) -> Any:
+        """Read a Lease; give a result of :mod:`..kube_api.results`."""
+        return self.client.get(self.namespace, lease, call=call())
+
+
+def call(within: float = REQUEST_WITHIN) -> Any:
+    """Give the bounds of one request."""
+    from kubernetes_leader_election.kube_api.call import Call, boottime  # noqa: PLC0415 - help is quick
+
+    return Call(deadline=boottime() + within)
+
+
+@contextlib.contextmanager
+def at(connection: Connection, namespace: str | None) -> Iterator[Target]:
+    """
+    Open a client, as kubectl would find the server and the namespace.
+
+    Raises:
+        CredentialsError: no server is known, or no way to log in to it.
+        ConfigurationError: that is no name of a namespace.
+
+    """
+    from kubernetes_leader_election.kube_api.client import LeaseClient  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    if namespace is not None:
+        resolve_settings(namespace=namespace)
+    credentials = connection.as_kubectl()
+    client = LeaseClient(credentials, user_agent=USER_AGENT)
+    try:
+        if namespace is not None:
+            yield Target(client=client, namespace=namespace, why="as given")
+        elif credentials.namespace:
+            why = f"from {credentials.source}"
+            yield Target(client=client, namespace=credentials.namespace, why=why)
+        else:
+            yield Target(client=client, namespace="default", why="by default")
+    finally:
+        client.close()

@@ -1,0 +1,230 @@
+"""
+Follow Leases without ever writing: what commands that show and wait are built on.
+
+One thread for each Lease reads and watches it, or one thread lists a namespace. What
+they see arrives in one queue, with the clocks read at its receipt; judging is left to
+:class:`..core.observation.Observation`, as for any candidate (rules 1 and 2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kubernetes_leader_election.cli.observe.cluster import REQUEST_WITHIN, Target
+from kubernetes_leader_election.core.record import Snapshot, read_snapshot
+from kubernetes_leader_election.core.timing import Now
+from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.kube_api import results as r
+from kubernetes_leader_election.kube_api.call import Call, boottime
+
+POLL_EVERY: Final = 1.0
+"""Seconds between two looks where watching is not permitted, or at a namespace."""
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 5.0
+"""Seconds before trying again after an error: doubled from the one to the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """One Lease as it was seen."""
+
+    lease: str
+    snapshot: Snapshot | None
+    """None: there is no such Lease."""
+    at: Now
+    in_order: bool = False
+    """Whether nothing can have happened between the sighting before and this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something went wrong and is tried again; ``lease`` is empty for all of them."""
+
+    lease: str
+    error: LeaseApiError
+    at: Now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllListed:
+    """All Leases of the namespace were seen once more."""
+
+    at: Now
+
+
+Seen = Sighting | Trouble | AllListed
+
+
+class LeaseWatcher:
+    """
+    See Leases of one namespace, from entering the block to leaving it.
+
+    Args:
+        target: Where.
+        leases: Their names; None for all there are.
+    """
+
+    def __init__(self, target: Target, leases: Sequence[str] | None) -> None:
+        self.target = target
+        self._clock = SystemClock()
+        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._calls: dict[str, Call] = {}
+        self._lock = threading.Lock()
+        if leases is None:
+            targets = [threading.Thread(target=self._list_for_ever, daemon=True)]
+        else:
+            targets = [
+                threading.Thread(target=self._watch_for_ever, args=(name,), daemon=True)
+                for name in leases
+            ]
+        self._threads = targets
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stopping.set()
+        with self._lock:
+            calls = list(self._calls.values())
+        for call in calls:
+            call.abandon()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+
+    def now(self) -> Now:
+        """Read the clocks that sightings carry."""
+        return self._clock.now()
+
+    def next(self, timeout: float) -> Seen | None:
+        """Give what was seen next; None if nothing was for ``timeout`` seconds."""
+        with contextlib.suppress(queue.Empty):
+            return self._seen.get(timeout=max(0.0, timeout))
+        return None
+
+    def look(self, lease: str) -> Sighting | Trouble:
+        """Read a Lease now, on this thread."""
+        return self._sighting(lease, self.target.get(lease))
+
+    # On threads of their own
+
+    def _watch_for_ever(self, lease: str) -> None:
+        pause, may_watch = FIRST_PAUSE, True
+        while not self._stopping.is_set():
+            found = self._sighting(lease, self._read(lease))
+            self._seen.put(found)
+            if isinstance(found, Trouble):
+                self._stopping.wait(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            if not may_watch:
+                self._stopping.wait(POLL_EVERY)
+                continue
+            error = self._watch(lease, found.snapshot)
+            if error is None or error.status == 410:
+                pause = FIRST_PAUSE
+            elif error.status == 403:
+                may_watch = False
+            else:
+                self._stopping.wait(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _read(self, lease: str) -> Any:
+        call = self._begin(lease, Call(deadline=boottime() + REQUEST_WITHIN))
+        return self.target.client.get(self.target.namespace, lease, call=call)
+
+    def _watch(self, lease: str, snapshot: Snapshot | None) -> LeaseApiError | None:
+        def on_event(kind: str, found: r.LeaseObject) -> None:
+            if kind == "BOOKMARK":
+                return
+            gone = kind == "DELETED"
+            self._seen.put(
+                Sighting(
+                    lease=lease,
+                    snapshot=None if gone else read_snapshot(found),
+                    at=self.now(),
+                    in_order=True,
+                )
+            )
+
+        return self.target.client.watch(
+            self.target.namespace,
+            lease,
+            # Without a version a watch begins with what is there.
+            snapshot.resource_version if snapshot is not None else "",
+            call=self._begin(lease, Call()),
+            on_event=on_event,
+        )
+
+    def _list_for_ever(self) -> None:
+        known: dict[str, str] = {}
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            found = self._list()
+            if isinstance(found, LeaseApiError):
+                self._seen.put(Trouble(lease="", error=found, at=self.now()))
+                self._stopping.wait(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            pause, at = FIRST_PAUSE, self.now()
+            for name, snapshot in found.items():
+                if known.get(name) != snapshot.resource_version:
+                    self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
+            for name in known.keys() - found.keys():
+                self._seen.put(Sighting(lease=name, snapshot=None, at=at))
+            self._seen.put(AllListed(at=at))
+            known = {name: one.resource_version for name, one in found.items()}
+            self._stopping.wait(POLL_EVERY)
+
+    def _list(self) -> dict[str, Snapshot] | LeaseApiError:
+        call = self._begin("", Call(deadline=boottime() + REQUEST_WITHIN))
+        return list_all(self.target, call)
+
+    def _begin(self, key: str, call: Call) -> Call:
+        with self._lock:
+            self._calls[key] = call
+        if self._stopping.is_set():
+            call.abandon()
+        return call
+
+    def _sighting(self, lease: str, result: Any) -> Sighting | Trouble:
+        at = self.now()
+        match result:
+            case r.Ok(lease=found):
+                return Sighting(lease=lease, snapshot=read_snapshot(found), at=at)
+            case r.NotFound():
+                return Sighting(lease=lease, snapshot=None, at=at)
+            case _:
+                return Trouble(lease=lease, error=result.error, at=at)
+
+
+def list_all(target: Target, call: Call) -> dict[str, Snapshot] | LeaseApiError:
+    """Read all Leases of the namespace, page by page."""
+    found: dict[str, Snapshot] = {}
+    token = ""
+    while True:
+        page = target.client.list(target.namespace, call=call, continue_token=token)
+        if not isinstance(page, r.Listed):
+            return page.error
+        for item in page.items:
+            metadata = item.get("metadata")
+            name = metadata.get("name") if isinstance(metadata, dict) else None
+            if isinstance(name, str):
+                found[name] = read_snapshot(item)
+        token = page.continue_token
+        if not token:
+            return found

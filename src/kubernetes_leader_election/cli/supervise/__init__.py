@@ -1,0 +1,1 @@
+"""What ``run`` is made of: a command that lives only while this replica leads."""

@@ -1,0 +1,449 @@
+"""
+The watchdog: a small process between ``run`` and the command it runs.
+
+It starts the command, adopts whatever that leaves behind, and ends all of it in time by
+a kernel timer of its own that each renewal sets anew: TERM at the renew deadline, KILL
+at the hard limit of G2. So the command dies before another may start also when ``run``
+itself is killed or frozen. It is forked before ``run`` starts any thread, needs the
+standard library alone and never talks to the API server.
+
+An order may be read late, since this process was frozen or the one that gave it. So
+limits are instants on every clock (:mod:`.term_deadline`), compared when the order is
+read and again just before the command is executed; an order that was called off, or
+whose term is over, starts nothing.
+
+What remains: whoever kills this process with -9 kills the command too (the kernel does
+that), and ``run`` or the backstop (:mod:`.backstop`) ends the rest; whoever freezes it
+leaves it to them. Whoever freezes all three, or the whole machine, has stopped the
+hands that would act: then the first thing they do when they go on is to kill, and only
+the fencing token, or ``check``, protects until then.
+
+Messages, one JSON object a datagram. In: ``start``, ``extend`` (later times),
+``signal``, ``end`` (a signal now, KILL at ``kill_at``). Out: ``started``, ``unstarted``
+(why), ``failed`` (errno), ``stopped``, ``exited`` (wait status), ``overdue`` (ended by
+the timer), ``refused`` (processes that may not be killed), ``empty`` (nothing is left).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import socket
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from kubernetes_leader_election.cli.supervise.linux import (
+    BoottimeTimer,
+    Process,
+    WallClockAlarm,
+    become_subreaper,
+    boottime,
+    descendants,
+    die_with_parent,
+    read_clocks,
+    remove_folder,
+    set_name,
+    signal_all,
+)
+from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
+
+LARGEST_MESSAGE: Final = 1 << 16
+TOO_LATE: Final = 1 << 16
+"""Beside the numbers of errors: the command was not executed, as its term is over."""
+KILL_AGAIN: Final = 0.01
+"""Seconds between two looks for descendants that are being killed."""
+NAME: Final = b"leader-watchdog"
+
+_PYTHON_IGNORES: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+_TERMINATORS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+_PASSING: Final = (
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What the watchdog is told when it is forked; the rest comes in messages."""
+
+    command: list[str]
+    ignored: frozenset[int]
+    """Signals that were ignored when ``run`` was started, as by nohup."""
+    grace: float
+    """Seconds for the command to stop when ``run`` is gone and no limit is set."""
+    scratch: str | None
+    """A folder to remove when ``run`` did not come to it."""
+
+
+class Watchdog:
+    """The watchdog's loop. One command at a time, any number one after the other."""
+
+    def __init__(
+        self, link: socket.socket, errand: Errand, *, mask: Iterable[int]
+    ) -> None:
+        self._link = link
+        self._mask = mask
+        self._errand = errand
+        self._timer = BoottimeTimer()
+        self._wall = WallClockAlarm()
+        self._poll = select.poll()
+        self._unsaid: deque[bytes] = deque()
+        self._parent_lives = True
+        # The command in progress.
+        self._active = False
+        self._child: int | None = None
+        self._group: int | None = None
+        self._told: int | None = None
+        self._ending = False
+        self._killing = False
+        self._refused: list[int] = []
+        self._leftover_budget = 1.0
+        self._begin: Deadline | None = None
+        self._term: Deadline | None = None
+        self._limit: Deadline | None = None
+        self._kill_at: float | None = None
+
+    def run(self) -> None:
+        """Serve until the parent is gone and nothing is left to end."""
+        # A group of its own: what is sent to that of `run`, by a terminal or by a
+        # shell, is not meant for the one who has to see to the end.
+        os.setpgid(0, 0)
+        become_subreaper()
+        set_name(NAME)
+        for number in (*_TERMINATORS, *_PASSING, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        self._link.setblocking(False)
+        for fd in (self._link.fileno(), woken, self._timer.fd, self._wall.fd):
+            self._poll.register(fd, select.POLLIN)
+        while self._parent_lives or self._active:
+            for fd, _ in self._poll.poll(KILL_AGAIN * 1000 if self._killing else None):
+                if fd == self._timer.fd:
+                    self._timer.clear()
+                elif fd == self._wall.fd:
+                    self._wall.clear()
+                elif fd == woken:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(woken, 4096)
+                elif fd == self._told:
+                    self._learn_start()
+                elif fd == self._link.fileno():
+                    self._receive()
+            self._reap()
+            self._enforce()
+            self._flush()
+        if self._errand.scratch is not None:  # a parent that was killed could not
+            remove_folder(self._errand.scratch)
+
+    # Messages -----------------------------------------------------------------
+
+    def _receive(self) -> None:
+        """Take all orders that wait: after a freeze the later ones change the first."""
+        orders: list[dict[str, Any]] = []
+        gone = False
+        while not gone:
+            try:
+                data = self._link.recv(LARGEST_MESSAGE)
+            except BlockingIOError:
+                break
+            except ConnectionError:
+                data = b""
+            gone = not data
+            if data:
+                orders.append(json.loads(data))
+        for index, order in enumerate(orders):
+            later = orders[index + 1 :]
+            if order["do"] == "start" and _take_back(order, later, gone=gone):
+                self._active = True  # nothing to end: the next look says so
+                self._say({"unstarted": "it was called off before it could be"})
+            else:
+                self._obey(order)
+        if not gone:
+            return
+        # The parent is gone: end in good order what time allows.
+        self._parent_lives = False
+        self._poll.unregister(self._link.fileno())
+        if self._active:
+            self._end(signal.SIGTERM, boottime() + self._errand.grace)
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        match message["do"]:
+            case "start":
+                self._start(message)
+            case "extend":
+                self._take_limits(message)
+            case "signal":
+                self._forward(message["number"])
+            case "end" if self._active:
+                self._end(message["number"], message["kill_at"])
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._unsaid.append(json.dumps(message).encode())
+
+    def _flush(self) -> None:
+        """Send what is unsaid; a parent that is frozen reads it later."""
+        while self._unsaid and self._parent_lives:
+            try:
+                self._link.send(self._unsaid[0])
+            except BlockingIOError:
+                self._poll.modify(self._link.fileno(), select.POLLIN | select.POLLOUT)
+                return
+            except ConnectionError:
+                break  # the next look at the link says that the parent is gone
+            self._unsaid.popleft()
+        if self._parent_lives:
+            self._poll.modify(self._link.fileno(), select.POLLIN)
+
+    # Starting -----------------------------------------------------------------
+
+    def _take_limits(self, message: dict[str, Any]) -> None:
+        limits = message["limits"][:3]
+        found = (None if clocks is None else Deadline(*clocks) for clocks in limits)
+        self._begin, self._term, self._limit = found
+        self._rearm()
+
+    def _too_late(self) -> bool:
+        """G2: tell whether the term is over, by any clock, as far as is known here."""
+        return self._begin is not None and self._begin.left(read_clocks()) <= 0.0
+
+    def _start(self, message: dict[str, Any]) -> None:
+        self._active = True
+        self._ending = self._killing = False
+        self._group = None
+        self._refused = []
+        self._leftover_budget = message["leftover_budget"]
+        self._kill_at = None
+        self._take_limits(message)
+        # The order may be old: this process was frozen, or the one that sent it.
+        if self._too_late():
+            self._say({"unstarted": "the term was over before it could be"})
+            return
+        if boottime() < message["sent"]:
+            self._say({"unstarted": "the watchdog reads other clocks than `run`"})
+            return
+        try:
+            told, tell = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            self._say({"failed": error.errno or errno.EMFILE})
+            return
+        # No signal may get lost between the fork and the command's own handlers.
+        everything = signal.valid_signals()
+        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+        watchdog = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(told)
+            self._say({"failed": error.errno or errno.EAGAIN})
+            return
+        else:
+            if pid == 0:
+                self._become(message, tell, watchdog=watchdog, mask=earlier)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+            os.close(tell)
+        self._told = told
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # the child does so, too: whoever comes first
+        self._child = pid
+        self._poll.register(self._told, select.POLLIN)
+
+    def _become(
+        self, message: dict[str, Any], tell: int, *, watchdog: int, mask: Iterable[int]
+    ) -> NoReturn:
+        """Be the command; only exec or the exit code lead out of here."""
+        code = errno.ENOEXEC
+        try:
+            # Follows the watchdog's only thread, so it fires when the watchdog dies.
+            die_with_parent(signal.SIGKILL)
+            os.setpgid(0, 0)
+            if message["terminal"] is not None:
+                # SIGTTOU is blocked here: this does not stop a background process.
+                with contextlib.suppress(OSError):
+                    os.tcsetpgrp(message["terminal"], os.getpid())
+            signal.set_wakeup_fd(-1)
+            kept = self._errand.ignored - _PYTHON_IGNORES
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                action = signal.SIG_IGN if number in kept else signal.SIG_DFL
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, action)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if os.getppid() != watchdog:
+                os._exit(127)
+            code = self._execute({**os.environ, **message["variables"]})
+        except OSError as error:
+            code = error.errno or code
+        finally:
+            os.write(tell, str(code).encode())
+            os._exit(127)
+        raise AssertionError
+
+    def _execute(self, variables: dict[str, str]) -> int:
+        """Try each place where the command may be; return what stood in the way."""
+        command, problem = self._errand.command, errno.ENOENT
+        places = [command[0]]
+        if "/" not in command[0]:
+            path = os.get_exec_path(variables)
+            places = [os.path.join(x, command[0]) for x in path]  # noqa: PTH118
+        for target in places:
+            # G2: this process may have been frozen on its way; at the last instant.
+            if self._too_late():
+                return TOO_LATE
+            try:
+                os.execve(target, command, variables)  # noqa: S606 - running it is what was asked for
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                # As execvp(3): the first that is there and cannot be run is the reason.
+                if problem == errno.ENOENT:
+                    problem = error.errno or errno.ENOEXEC
+        return problem
+
+    def _learn_start(self) -> None:
+        """Read whether the command could be executed: nothing means that it was."""
+        if self._told is None:
+            return
+        failure = os.read(self._told, 64)
+        self._poll.unregister(self._told)
+        os.close(self._told)
+        self._told = None
+        if failure:
+            self._child = None
+            if int(failure) == TOO_LATE:
+                self._say({"unstarted": "the term was over before it could be"})
+            else:
+                self._say({"failed": int(failure)})
+        else:
+            self._say({"started": self._child})
+
+    # Ending -------------------------------------------------------------------
+
+    def _forward(self, number: int) -> None:
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child, number)
+
+    def _end(self, number: int, kill_at: float | None) -> None:
+        """Send a signal to the group now, KILL to whoever is left at ``kill_at``."""
+        if kill_at is not None:
+            self._kill_at = min(kill_at, self._kill_at or kill_at)
+        if not self._ending:
+            self._ending = True
+            self._forward(number)
+            # A stopped process takes its signal only when it goes on.
+            self._forward(signal.SIGCONT)
+        self._rearm()
+
+    def _end_leftovers(self) -> None:
+        """The command is over: what it left behind goes too, before any release."""
+        told = None
+        if self._ending:
+            told = self._group  # these have been asked to end already
+        else:
+            self._ending = True
+            self._kill_at = boottime() + self._leftover_budget
+        left = [p for p in descendants(os.getpid()) if p.group != told]
+        signal_all(left, signal.SIGTERM)
+        signal_all(left, signal.SIGCONT)
+        self._rearm()
+
+    def _reap(self) -> None:
+        nobody = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                nobody = True
+                break
+            if pid == 0:
+                break
+            if os.WIFCONTINUED(status):
+                continue
+            if os.WIFSTOPPED(status):
+                if pid == self._child:
+                    self._say({"stopped": os.WSTOPSIG(status)})
+                continue
+            if pid == self._child:
+                self._learn_start()
+            if pid == self._child:  # else it could not be executed
+                self._group, self._child = pid, None
+                self._say({"exited": status})
+                self._end_leftovers()
+        # Every descendant is below a child of this process, a subreaper: when there
+        # is no child, there is nobody.
+        if nobody and self._active:
+            self._learn_start()
+            self._active = self._ending = self._killing = False
+            self._begin = self._term = self._limit = self._kill_at = None
+            self._rearm()
+            self._say({"empty": True})
+
+    def _left(self) -> float | None:
+        """Return the seconds until the KILL; None: nobody has set a time for it."""
+        times = []
+        if self._limit is not None:
+            times.append(self._limit.left(read_clocks()))
+        if self._kill_at is not None:
+            times.append(self._kill_at - boottime())
+        return min(times, default=None)
+
+    def _rearm(self) -> None:
+        times = [self._left()]
+        if not self._ending and self._term is not None:
+            times.append(self._term.left(read_clocks()))
+        wait = min((x for x in times if x is not None), default=None)
+        self._timer.arm(None if wait is None else boottime() + wait)
+
+    def _enforce(self) -> None:
+        """G2: everything ends in time, whatever it is doing."""
+        if not self._active:
+            return
+        left = self._left()
+        # Once due it stays due: a clock that steps back revives nothing (rule 14).
+        if self._killing or (left is not None and left <= 0.0):
+            self._killing = self._ending = True
+            self._kill(descendants(os.getpid()))
+        elif not self._ending and self._is_over():
+            self._say({"overdue": True})
+            self._end(signal.SIGTERM, None)
+        else:
+            self._rearm()  # the wall clock was set, or goes faster than the timer's
+
+    def _is_over(self) -> bool:
+        """Tell whether TERM is due: at its time, at once where a guest was paused."""
+        now = read_clocks()
+        if self._term is None or self._begin is None:
+            return False
+        return self._term.left(now) <= 0.0 or self._begin.shows_pause(now)
+
+    def _kill(self, everybody: list[Process]) -> None:
+        self._forward(signal.SIGKILL)  # where there is no /proc, this has to do
+        refused = signal_all(everybody, signal.SIGKILL)
+        if refused and refused != self._refused:
+            self._refused = refused
+            self._say({"refused": refused})
+
+
+def _take_back(
+    start: dict[str, Any], later: list[dict[str, Any]], *, gone: bool
+) -> bool:
+    """Bring an order that waited up to date; True if nothing is to be started."""
+    for order in later:
+        if order["do"] == "extend":
+            start["limits"] = order["limits"]
+        elif order["do"] == "end":
+            return True
+    return gone

@@ -1,0 +1,238 @@
+"""Put ``run`` together: in the order that forking, threads and signals ask for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.cli.supervise.linux import become_subreaper
+from kubernetes_leader_election.cli.supervise.signal_queue import (
+    SignalQueue,
+    ignored_signals,
+)
+from kubernetes_leader_election.cli.supervise.term_file import TermFile
+from kubernetes_leader_election.cli.supervise.terminal import Terminal
+from kubernetes_leader_election.cli.supervise.watchdog import Errand
+from kubernetes_leader_election.cli.supervise.watchdog_link import Link, fork_watchdog
+from kubernetes_leader_election.settings.options import resolve_settings
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.options import Connection
+    from kubernetes_leader_election.cli.supervise.health import HealthPlan
+    from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector
+    from kubernetes_leader_election.cli.supervise.supervisor import Supervisor
+    from kubernetes_leader_election.credentials.base import Credentials
+
+LAST_WORDS: Final = 1.0
+"""Seconds that log lines may take at the end."""
+
+
+class StderrLog:
+    """Write lines to standard error, each with a prefix that tells whose it is."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+
+    def debug(self, text: str, *args: object) -> None:
+        """Leave it out."""
+
+    def info(self, text: str, *args: object) -> None:
+        """Write a line, unless --quiet."""
+        if not self._quiet:
+            self.error(text, *args)
+
+    def warning(self, text: str, *args: object) -> None:
+        """Write a line."""
+        self.error(text, *args)
+
+    def error(self, text: str, *args: object) -> None:
+        """Write a line."""
+        line = as_options(text % args if args else text)
+        try:
+            os.write(2, f"kle: {line}\n".encode(errors="backslashreplace"))
+        except OSError:
+            return  # nobody reads it any more: no reason to stop the command
+
+
+def run(
+    command: list[str],
+    *,
+    lease_name: str,
+    health: HealthPlan | None,
+    connection: Connection,
+    timing: dict[str, Any],
+    **options: Any,
+) -> int:
+    """Run the command while this replica leads; give the exit code."""
+    settings = {
+        "lease_name": lease_name,
+        "namespace": options["namespace"],
+        "identity": options["identity"],
+        **timing,
+    }
+    resolve_settings(**settings)  # a mistake is said before anything is started
+    credentials = _credentials(connection, required=options["require_cluster"])
+    log = StderrLog(quiet=options["quiet"])
+    ignored = ignored_signals()
+    signals = SignalQueue(ignored)
+    term_file = _term_file(log)
+    supervisor = link = None
+    try:
+        # While there is one thread; and what it does not need is imported after it.
+        link = fork_watchdog(
+            Errand(
+                command=command,
+                ignored=ignored,
+                grace=options["grace"],
+                scratch=None if term_file is None else str(term_file.folder),
+            )
+        )
+        become_subreaper()
+        elector = _elector(settings, credentials, log)
+        supervisor = _supervisor(
+            command, elector, link, signals, term_file, log, options
+        )
+        if health is not None:
+            _add_health(supervisor, health)
+        if options["http"] is not None:
+            _serve(options["http"], elector, supervisor, log)
+        return supervisor.run()
+    finally:
+        if supervisor is not None:
+            supervisor.close()
+        else:
+            if link is not None:
+                link.close()
+            if term_file is not None:
+                term_file.remove()
+        _flush()
+        signals.close()
+
+
+def _credentials(connection: Connection, *, required: bool) -> Credentials | None:
+    """Take what was named; else None, and the elector looks for it, again and again."""
+    if connection.named:
+        return connection.as_library()
+    from kubernetes_leader_election.credentials import is_in_cluster  # noqa: PLC0415 - not for --help
+
+    if required and not is_in_cluster():
+        click.echo(
+            "Error: this is no cluster (no KUBERNETES_SERVICE_HOST, no service account "
+            "is mounted), and --require-cluster was given. Name a cluster with "
+            "--kubeconfig or --context.",
+            err=True,
+        )
+        raise SystemExit(exit_codes.NO_CLUSTER)
+    return None
+
+
+def _term_file(log: StderrLog) -> TermFile | None:
+    try:
+        return TermFile()
+    except OSError as error:
+        log.warning(
+            "no folder for the term file (%s): `check` cannot work inside the command. "
+            "Mount a writable /tmp, or set TMPDIR.",
+            error,
+        )
+        return None
+
+
+def _elector(
+    settings: dict[str, Any], credentials: Credentials | None, log: StderrLog
+) -> PolledElector:
+    from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector  # noqa: PLC0415 - after the fork
+
+    return PolledElector(**settings, auto_close=False, credentials=credentials, log=log)
+
+
+def _supervisor(
+    command: list[str],
+    elector: PolledElector,
+    link: Link,
+    signals: SignalQueue,
+    term_file: TermFile | None,
+    log: StderrLog,
+    options: dict[str, Any],
+) -> Supervisor:
+    from kubernetes_leader_election.cli.supervise.supervisor import Plan, Supervisor  # noqa: PLC0415
+    from kubernetes_leader_election.process.log_thread import shared_log_thread  # noqa: PLC0415 - after the fork
+
+    def say(text: str) -> None:
+        # On a thread that may wait: a pipe that nobody reads must not stop the loop.
+        write = log.error if text.startswith("Error") else log.info
+        shared_log_thread().call(lambda: write(text), may_drop=True)
+
+    plan = Plan(
+        command=command,
+        grace=options["grace"],
+        on_loss=options["on_loss"],
+        restart=options["restart"],
+        restart_max_delay=options["restart_max_delay_sec"],
+    )
+    return Supervisor(
+        plan,
+        elector=elector,
+        link=link,
+        signals=signals,
+        terminal=Terminal(),
+        term_file=term_file,
+        say=say,
+    )
+
+
+def _add_health(supervisor: Supervisor, plan: HealthPlan) -> None:
+    from kubernetes_leader_election.cli.supervise.health import Fitness, HealthChecker  # noqa: PLC0415
+
+    checker = HealthChecker(plan, wake=supervisor.wake, variables=supervisor.variables)
+    supervisor.watch_health(checker, Fitness(plan))
+
+
+def _serve(
+    address: str, elector: PolledElector, supervisor: Supervisor, log: StderrLog
+) -> None:
+    from kubernetes_leader_election.cli.supervise import http_endpoints  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415
+
+    metrics = Metrics()
+    metrics.watch(elector)
+
+    def problem() -> str:
+        names = {thread.name for thread in threading.enumerate()}
+        return problem_of(time.monotonic() - supervisor.turned_at, names)
+
+    endpoints = http_endpoints.Endpoints(
+        problem=problem,
+        absence=lambda: supervisor.absence,
+        leads=lambda: elector.current_leader,
+        leader=lambda: elector.leader_identity,
+        metrics=metrics.text,
+    )
+    host, port = http_endpoints.serve(address, endpoints)
+    shown = f"[{host}]" if ":" in host else host
+    log.info("http://%s:%s has /livez, /readyz, /leaderz, /metrics and /", shown, port)
+
+
+def problem_of(silent: float, threads: Container[str]) -> str:
+    """Say what is wrong with a loop that turned so many seconds ago; nothing if it lives."""
+    from kubernetes_leader_election.cli.supervise.supervisor import LONGEST_TURN  # noqa: PLC0415 - after the fork
+
+    # A machine that is only busy is no reason to end a leader.
+    if silent > 3 * LONGEST_TURN:
+        return f"the loop has not turned for {silent:.0f} s"
+    return "" if "leader-election" in threads else "the engine does not run"
+
+
+def _flush() -> None:
+    """Let the last lines be written, but do not wait for a reader that is stuck."""
+    log = sys.modules.get("kubernetes_leader_election.process.log_thread")
+    if log is not None:
+        log.shared_log_thread().flush(LAST_WORDS)

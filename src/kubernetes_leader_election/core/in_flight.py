@@ -1,0 +1,120 @@
+"""
+Requests under way: at most one read, one write and one watch at a time.
+
+The core times its requests out itself: at the deadline the outcome is unknown, and
+whoever drives the core is told to drop the request (rule 9).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kubernetes_leader_election.core.messages import (
+    AbandonRequest,
+    CreateLease,
+    Event,
+    GetLease,
+    LeaseObject,
+    Request,
+    UpdateLease,
+    WatchLease,
+)
+from kubernetes_leader_election.core.record import Stamp
+from kubernetes_leader_election.values import Value
+
+Purpose = Literal["acquire", "renew", "release"]
+
+
+class PendingRead(Value, kw_only=False):
+    """A GET under way."""
+
+    request_id: int
+    deadline: float
+    known: int | None
+    """The newest version known when it was ordered: less than that is a restore."""
+
+
+class PendingWrite(Value, kw_only=False):
+    """A PUT under way."""
+
+    request_id: int
+    deadline: float
+    purpose: Purpose
+    stamp: Stamp
+    known: int | None = None
+    """The newest version known when it was ordered: as for a read."""
+
+
+class InFlight:
+    """Number requests, remember those under way, collect what goes out."""
+
+    __slots__ = ("_next_id", "out", "read", "watch_id", "watch_since", "write")
+
+    def __init__(self) -> None:
+        self._next_id = 1
+        self.out: list[Request | Event] = []
+        self.read: PendingRead | None = None
+        self.write: PendingWrite | None = None
+        self.watch_id: int | None = None
+        self.watch_since = 0.0
+
+    def _number(self) -> int:
+        number = self._next_id
+        self._next_id = number + 1
+        return number
+
+    def order_read(self, *, deadline: float, known: int | None) -> None:
+        """Order a quorum read."""
+        number = self._number()
+        self.read = PendingRead(number, deadline, known)
+        self.out.append(GetLease(request_id=number, deadline=deadline))
+
+    def order_write(
+        self,
+        lease: LeaseObject,
+        *,
+        purpose: Purpose,
+        stamp: Stamp,
+        deadline: float,
+        known: int | None = None,
+        creates: bool = False,
+    ) -> None:
+        """Order a write; the caller made sure that none is under way."""
+        assert self.write is None
+        number = self._number()
+        self.write = PendingWrite(number, deadline, purpose, stamp, known)
+        kind = CreateLease if creates else UpdateLease
+        self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
+
+    def order_watch(self, resource_version: str, *, since: float) -> None:
+        """Order a watch from just after ``resource_version``."""
+        assert self.watch_id is None
+        number = self._number()
+        self.watch_id, self.watch_since = number, since
+        self.out.append(
+            WatchLease(request_id=number, resource_version=resource_version)
+        )
+
+    def abandon_read(self) -> None:
+        """Drop the read under way, if any."""
+        if self.read is not None:
+            self.out.append(AbandonRequest(request_id=self.read.request_id))
+            self.read = None
+
+    def abandon_write(self) -> None:
+        """Drop the write under way, if any: it is not sent if it was not yet."""
+        if self.write is not None:
+            self.out.append(AbandonRequest(request_id=self.write.request_id))
+            self.write = None
+
+    def abandon_watch(self) -> None:
+        """Close the watch, if any."""
+        if self.watch_id is not None:
+            self.out.append(AbandonRequest(request_id=self.watch_id))
+            self.watch_id = None
+
+    def abandon_all(self) -> None:
+        """Drop everything under way."""
+        self.abandon_read()
+        self.abandon_write()
+        self.abandon_watch()

@@ -1,0 +1,403 @@
+"""The verbs of the Lease API, over the standard library alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.kube_api.decoding import (
+    Undecodable,
+    decode_object,
+    encode,
+    lease_problem,
+)
+from kubernetes_leader_election.kube_api.failures import (
+    Request,
+    Status,
+    answer_is_unknown,
+    judge_failure,
+    not_sent,
+    without_frames,
+)
+from kubernetes_leader_election.kube_api.pool import ConnectionPool
+from kubernetes_leader_election.kube_api.results import (
+    Answered,
+    Failure,
+    LeaseObject,
+    Listed,
+    NotSent,
+    Ok,
+    Unknown,
+)
+from kubernetes_leader_election.kube_api.transport import (
+    BROKEN,
+    Reply,
+    Stream,
+    Transport,
+    Wire,
+    trouble_of,
+)
+from kubernetes_leader_election.kube_api.watch import StreamError, events_of
+from kubernetes_leader_election.process.fork import this_process
+
+__all__ = ["LeaseClient"]
+
+_GROUP = "/apis/coordination.k8s.io/v1"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class LeaseClient:
+    """
+    Read, write and watch Leases of one API server.
+
+    Every verb blocks its thread until there is a result or ``call`` is over, and gives
+    a value of :mod:`~kubernetes_leader_election.kube_api.results`; none raises for
+    anything a server or network may do. Many threads may use one client. Nothing is
+    sent twice behind the caller's back; nothing is followed, uncompressed or guessed.
+
+    .. code-block:: python
+
+        client = LeaseClient(in_cluster())
+        result = client.get("default", "my-lease", call=Call(deadline=boottime() + 5))
+        match result:
+            case Ok(lease=lease):
+                print(lease["spec"])
+            case Failed(error=error):
+                print(error)
+
+    Args:
+        credentials: Where the server is and who is asking.
+        user_agent: Up to its first slash it is the "manager" the server notes down.
+        most_idle: How many idle connections are kept for the next requests.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        user_agent: str = "kubernetes-leader-election",
+        most_idle: int = 8,
+    ) -> None:
+        self._credentials = credentials
+        self._pool = ConnectionPool(credentials, most_idle=most_idle)
+        self._transport = Transport(credentials, self._pool, user_agent=user_agent)
+        self._process = this_process()
+
+    def __repr__(self) -> str:
+        return f"<LeaseClient of {self._credentials.server.url}>"
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where the server is and who is asking."""
+        return self._credentials
+
+    @property
+    def open_sockets(self) -> int:
+        """Count the open connections, idle or in use."""
+        return self._pool.open_sockets
+
+    # The Lease -----------------------------------------------------------------
+
+    def get(self, namespace: str, name: str, *, call: Call) -> Ok | Failure:
+        """Read the Lease with quorum."""
+        request = Request(verb="get", namespace=namespace, name=name)
+        wire = Wire(method="GET", path=_path(namespace, name))
+        return self._ask_lease(request, wire, call)
+
+    def replace(
+        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
+    ) -> Ok | Failure:
+        """
+        Replace the Lease by a PUT, or create it if ``lease`` has no resourceVersion.
+
+        A creating PUT that comes too late is a
+        :class:`~kubernetes_leader_election.kube_api.results.Conflict` (rule 6).
+        """
+        metadata = lease.get("metadata")
+        creating = not (
+            isinstance(metadata, Mapping) and metadata.get("resourceVersion")
+        )
+        request = Request(
+            verb="update", namespace=namespace, name=name, creating=creating
+        )
+        return self._write(request, "PUT", _path(namespace, name), lease, call)
+
+    def create(
+        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
+    ) -> Ok | Failure:
+        """Create the Lease by a POST, a right that cannot be limited to a name."""
+        request = Request(verb="create", namespace=namespace, name=name)
+        return self._write(request, "POST", _path(namespace), lease, call)
+
+    def patch(
+        self, namespace: str, name: str, change: Mapping[str, Any], *, call: Call
+    ) -> Ok | Failure:
+        """
+        Change parts of the Lease by a merge patch.
+
+        Unconditional unless ``change`` carries ``metadata.resourceVersion``.
+        """
+        request = Request(verb="patch", namespace=namespace, name=name)
+        path = _path(namespace, name)
+        return self._write(
+            request, "PATCH", path, change, call, content_type=_MERGE_PATCH
+        )
+
+    def delete(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        call: Call,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> Answered | Failure:
+        """Delete the Lease, on condition that it is the one and the version named."""
+        request = Request(verb="delete", namespace=namespace, name=name)
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        body = encode(
+            {
+                "kind": "DeleteOptions",
+                "apiVersion": "v1",
+                "preconditions": {k: v for k, v in conditions.items() if v is not None},
+            }
+        )
+        wire = Wire(method="DELETE", path=_path(namespace, name), body=body)
+        return self._ask(request, wire, call)
+
+    def list(
+        self,
+        namespace: str | None,
+        *,
+        call: Call,
+        limit: int = 250,
+        continue_token: str = "",
+        label_selector: str = "",
+    ) -> Listed | Failure:
+        """Give one page of the Leases of a namespace; of all namespaces for None."""
+        request = Request(verb="list", namespace=namespace or "", name="")
+        query = {"limit": str(limit)}
+        if continue_token:
+            query["continue"] = continue_token
+        if label_selector:
+            query["labelSelector"] = label_selector
+        path = f"{_GROUP}/leases" if namespace is None else _path(namespace)
+        answer = self._ask(request, Wire(method="GET", path=path, query=query), call)
+        if not isinstance(answer, Answered):
+            return answer
+        items, metadata = answer.body.get("items"), answer.body.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
+            return self._unknown(request, "the answer is no list of Leases")
+        return Listed(
+            items=items,
+            resource_version=str(metadata.get("resourceVersion") or ""),
+            continue_token=str(metadata.get("continue") or ""),
+        )
+
+    def watch(
+        self,
+        namespace: str,
+        name: str,
+        resource_version: str,
+        *,
+        call: Call,
+        on_event: Callable[[str, LeaseObject], None],
+        open_within: float = 30.0,
+    ) -> LeaseApiError | None:
+        """
+        Watch the Lease from just after ``resource_version`` until the watch ends.
+
+        Bookmarks are passed on as they come. After ``call.abandon()`` no event is.
+
+        Args:
+            namespace: Of the Lease.
+            name: Of the Lease.
+            resource_version: Where to begin.
+            call: Ends the watch; without a deadline it goes on as long as it can.
+            on_event: Called on this thread with type and object of each event. What it
+                raises ends the watch and is passed on.
+            open_within: Seconds until the server must have begun to answer.
+
+        Returns:
+            None if the server ended the watch cleanly, else why it ended: ``status``
+            403 says that watching is not permitted, 410 that ``resource_version`` is
+            too old, be it in the answer or inside its stream.
+        """
+        request = Request(verb="watch", namespace=namespace, name=name)
+        wire = Wire(
+            method="GET",
+            path=_path(namespace),
+            query={
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "fieldSelector": f"metadata.name={name}",
+                "resourceVersion": resource_version,
+            },
+            tell_timeout=False,
+        )
+        self._notice_fork()
+        call.limit(open_within)
+        stream = self._transport.open_stream(request, wire, call)
+        call.limit(None)
+        if isinstance(stream, Reply):
+            return self._judge(request, stream).error
+        if not isinstance(stream, Stream):
+            return stream.error
+        try:
+            return self._follow(request, stream, call, on_event)
+        finally:
+            stream.connection.close(call)
+
+    # Anything else, for people's tools -------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        call: Call,
+        body: Mapping[str, Any] | None = None,
+    ) -> Answered | Failure:
+        """
+        Send one authorised request about something else than Leases.
+
+        For diagnosis: ``GET /version``, a SelfSubjectAccessReview. ``path`` begins
+        with a slash and is sent as it is.
+        """
+        if not path.startswith("/") or not path.isascii() or not path.isprintable():
+            raise ValueError(f"{path!r} is not a path")
+        about = Request(verb=method, namespace="", name="", target=path)
+        data = None if body is None else encode(body)
+        wire = Wire(method=method, path=path, body=data, tell_timeout=False)
+        return self._ask(about, wire, call)
+
+    # Life --------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close idle connections now, those in use at the end of their request."""
+        self._pool.close()
+
+    def close_idle(self) -> None:
+        """Close idle connections; new requests open new ones."""
+        self._pool.close_idle()
+
+    def closer(self) -> Callable[[], None]:
+        """Give a call that closes all there is, and does not keep this object alive."""
+        return self._pool.close_all
+
+    def drop_after_fork(self) -> None:
+        """
+        In a child process: close the inherited descriptors without a word.
+
+        The parent's connections are not disturbed, and the client can be used: it
+        opens connections of its own. Called by itself before a first request.
+        """
+        self._process = this_process()
+        self._pool.drop_after_fork()
+        self._credentials.drop_after_fork()
+
+    # Inside --------------------------------------------------------------------------
+
+    def _notice_fork(self) -> None:
+        if self._process.is_copy:
+            self.drop_after_fork()
+
+    def _write(
+        self,
+        request: Request,
+        method: str,
+        path: str,
+        value: Mapping[str, Any],
+        call: Call,
+        *,
+        content_type: str = "application/json",
+    ) -> Ok | Failure:
+        try:
+            body = encode(value)
+        except Undecodable as error:
+            return not_sent(request, error, credentials=self._credentials)
+        wire = Wire(method=method, path=path, body=body, content_type=content_type)
+        return self._ask_lease(request, wire, call)
+
+    def _ask_lease(self, request: Request, wire: Wire, call: Call) -> Ok | Failure:
+        answer = self._ask(request, wire, call)
+        if not isinstance(answer, Answered):
+            return answer
+        problem = lease_problem(answer.body, request.namespace, request.name)
+        if problem is not None:
+            return self._unknown(request, f"the answer is not the Lease: {problem}")
+        return Ok(lease=answer.body)
+
+    def _ask(self, request: Request, wire: Wire, call: Call) -> Answered | Failure:
+        self._notice_fork()
+        reply = self._transport.ask(request, wire, call)
+        if isinstance(reply, NotSent | Unknown):
+            return reply
+        if not 200 <= reply.status < 300:
+            return self._judge(request, reply)
+        try:
+            body = decode_object(reply.body)
+        except Undecodable as error:
+            return self._unknown(request, f"the answer cannot be read: {error}")
+        if body.get("status") == "Failure":
+            return self._unknown(request, "the answer is a failure that claims success")
+        return Answered(body=body, date=reply.date)
+
+    def _judge(self, request: Request, reply: Reply) -> Failure:
+        failure = judge_failure(
+            request,
+            Status.read(reply.status, reply.body),
+            retry_after=reply.retry_after,
+            credentials=self._credentials,
+            sent=reply.sent,
+        )
+        if reply.cause is not None:
+            failure.error.__cause__ = without_frames(reply.cause)
+        return failure
+
+    def _unknown(self, request: Request, trouble: str) -> Unknown:
+        return answer_is_unknown(request, trouble, credentials=self._credentials)
+
+    def _follow(
+        self,
+        request: Request,
+        stream: Stream,
+        call: Call,
+        on_event: Callable[[str, LeaseObject], None],
+    ) -> LeaseApiError | None:
+        events = events_of(
+            stream.answer.pieces(), namespace=request.namespace, name=request.name
+        )
+        while True:
+            try:
+                event = next(events, None)
+            except StreamError as error:
+                if error.status is None:
+                    return self._unknown(request, str(error)).error
+                return judge_failure(
+                    request,
+                    Status.of(error.status),
+                    credentials=self._credentials,
+                    sent=stream.sent,
+                ).error
+            except BROKEN as error:
+                return self._unknown(request, trouble_of(error, call)).error
+            if call.abandoned:
+                return self._unknown(request, "the watch was abandoned").error
+            if event is None:
+                return None
+            on_event(event.type, event.object)
+
+
+def _path(namespace: str, name: str | None = None) -> str:
+    for part in (namespace, name):
+        if part in {"", ".", ".."}:
+            # A server would take it for another path.
+            raise ValueError(f"{part!r} is not the name of a namespace or Lease")
+    path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
+    return path if name is None else f"{path}/{quote(name, safe='')}"

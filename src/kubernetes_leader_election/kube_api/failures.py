@@ -1,0 +1,353 @@
+"""
+Judge an answer of the API server: which result it is, and how to tell a person.
+
+The table of what each status means for a write:
+
+.. code-block:: text
+
+    2xx with the Lease            done         2xx with anything else     unknown
+    401 403 404 409 410 422 429   not done     other 4xx                  not done
+    3xx (never followed)          unknown      5xx, 504, 1xx              unknown
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes_leader_election.credentials.base import Credentials, Headers
+from kubernetes_leader_election.errors import CredentialsError, LeaseApiError, Outcome
+from kubernetes_leader_election.kube_api.call import CallOverError
+from kubernetes_leader_election.kube_api.decoding import (
+    Undecodable,
+    decode_object,
+    printable,
+)
+from kubernetes_leader_election.kube_api.results import (
+    AlreadyExists,
+    Conflict,
+    Failure,
+    Forbidden,
+    Gone,
+    Invalid,
+    NamespaceMissing,
+    NotFound,
+    NotSent,
+    Throttled,
+    Unauthorised,
+    Unknown,
+)
+from kubernetes_leader_election.values import Value, replace
+
+__all__ = ["Request", "Status", "answer_is_unknown", "judge_failure", "not_sent"]
+
+_ELECTION_VERBS = ("get", "create", "update", "watch")
+_DOUBT = "Whether it was applied is not known."
+_ANONYMOUS = "system:anonymous"
+_VERB_IN_TEXT = re.compile(r'User "([^"]*)" cannot (\w+) resource')
+
+
+class Request(Value):
+    """What was asked, for the messages."""
+
+    verb: str
+    """The RBAC verb: get, update, create, watch, ..."""
+    namespace: str
+    name: str
+    """Empty for a request about no single Lease."""
+    creating: bool = False
+    """A PUT without resourceVersion, which is to create the Lease (rule 6)."""
+    target: str = ""
+    """The path, for a request about something else than Leases."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, applied or not."""
+        return self.verb in {"get", "list", "watch", "GET"}
+
+    def __str__(self) -> str:
+        if self.target:
+            return f"{self.verb} {self.target}"
+        what = f"Lease {self.namespace}/{self.name}" if self.name else "Leases"
+        if not self.name and self.namespace:
+            what = f"Leases in namespace {self.namespace}"
+        return f"{'create' if self.creating else self.verb} {what}"
+
+
+class Status(Value):
+    """The parts of an error answer that are looked at; empty where it has none."""
+
+    code: int
+    reason: str = ""
+    message: str = ""
+    kind: str = ""
+    causes: tuple[str, ...] = ()
+    is_status: bool = False
+    """Whether it has the form of a ``Status``, with or without naming its kind."""
+
+    @classmethod
+    def read(cls, code: int, body: bytes) -> Status:
+        """Read an error body: a Status, a Status without kind, or any text."""
+        try:
+            return cls.of(decode_object(body), code)
+        except Undecodable:
+            text = body[:2000].decode("utf-8", "replace").strip()
+            # A page of HTML helps nobody in a log.
+            return cls(code=code, message="" if text.startswith("<") else text)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any], code: int = 0) -> Status:
+        """Read a Status that is decoded already."""
+        details = value.get("details")
+        details = details if isinstance(details, dict) else {}
+        causes = details.get("causes")
+        own_code = value.get("code")
+        return cls(
+            code=code or (own_code if isinstance(own_code, int) else 0),
+            reason=_text(value.get("reason")),
+            message=_text(value.get("message")),
+            kind=_text(details.get("kind")),
+            causes=tuple(
+                _text(c.get("reason"))
+                for c in (causes if isinstance(causes, list) else ())
+                if isinstance(c, dict)
+            ),
+            is_status=value.get("status") == "Failure",
+        )
+
+
+def judge_failure(
+    request: Request,
+    status: Status,
+    *,
+    credentials: Credentials,
+    sent: Headers,
+    retry_after: str = "",
+) -> Failure:
+    """
+    Give the result that an answer other than 2xx means.
+
+    ``sent`` are the headers of the request: a server that echoes them must not get a
+    token into our messages (fault 50).
+    """
+    status = replace(
+        status,
+        message=credentials.redact(status.message, sent),
+        reason=credentials.redact(status.reason, sent),
+    )
+    judge = _JUDGES.get(status.code)
+    failure, advice, outcome = (
+        judge(request, status, credentials) if judge else _other(request, status)
+    )
+    error = LeaseApiError(
+        _message(request, status, advice, credentials),
+        status=status.code,
+        reason=status.reason or None,
+        retry_after=_seconds(retry_after),
+        outcome=outcome,
+    )
+    return failure(error=error)
+
+
+def answer_is_unknown(
+    request: Request,
+    trouble: str,
+    *,
+    credentials: Credentials,
+    status: int | None = None,
+    cause: BaseException | None = None,
+) -> Unknown:
+    """Give the result of a request that was sent and not understandably answered."""
+    doubt = "" if request.reads else f" {_DOUBT}"
+    error = LeaseApiError(
+        f"Could not {request} at {credentials.server.url}: {trouble}.{doubt}",
+        status=status,
+        outcome="unknown",
+    )
+    error.__cause__ = without_frames(cause)
+    return Unknown(error=error)
+
+
+def without_frames(cause: BaseException | None) -> BaseException | None:
+    """
+    Let go of the frames that an exception came through.
+
+    They hold the request with its token, and would live as long as the error does.
+    """
+    link = cause
+    for _ in range(16):
+        if link is None:
+            break
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return cause
+
+
+_Judgement = tuple[type[Failure], str, Outcome]
+
+
+def _bad_request(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
+    return Invalid, "", "not done"
+
+
+def _unauthorised(_r: Request, _s: Status, credentials: Credentials) -> _Judgement:
+    if credentials.is_anonymous:
+        advice = (
+            f"The request was sent with {credentials.login_description} (from "
+            f"{credentials.source}), and the server wants to know who asks. "
+            "Give a token or a client certificate."
+        )
+    else:
+        advice = (
+            f"The server does not accept {credentials.login_description} (from "
+            f"{credentials.source}): it is expired, revoked or meant for another "
+            "cluster."
+        )
+    return Unauthorised, advice, "not done"
+
+
+def _forbidden(
+    request: Request, status: Status, credentials: Credentials
+) -> _Judgement:
+    if "NamespaceTerminating" in status.causes:
+        advice = f"Namespace {request.namespace} is being deleted: use another one."
+        return NamespaceMissing, advice, "not done"
+    found = _VERB_IN_TEXT.search(status.message)
+    verb = found[2] if found else request.verb
+    if found and found[1] == _ANONYMOUS:
+        advice = (
+            f"The request was sent with {credentials.login_description} (from "
+            f"{credentials.source}), so the server does not know who asks. Give a token "
+            "or a client certificate."
+        )
+        return Forbidden, advice, "not done"
+    verbs = [*_ELECTION_VERBS, *([] if verb in _ELECTION_VERBS else [verb])]
+    names = f"resourceNames: [{request.name}], " if request.name else ""
+    advice = (
+        f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
+        f"{request.namespace or '*'} that is bound to {found[1] if found else 'the user'}: "
+        f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
+        f"verbs: [{', '.join(verbs)}]}}"
+    )
+    return Forbidden, advice, "not done"
+
+
+def _not_found(
+    request: Request, status: Status, credentials: Credentials
+) -> _Judgement:
+    if status.kind == "namespaces" or status.message.startswith("namespaces "):
+        advice = (
+            f"Namespace {request.namespace} does not exist: create it, or set the "
+            "option namespace."
+        )
+        return NamespaceMissing, advice, "not done"
+    if status.is_status and status.reason == "NotFound" and status.kind == "leases":
+        return NotFound, "", "not done"
+    # Not the word of a Lease API: nothing can be concluded about the Lease.
+    advice = f"There is no Lease API at {credentials.server.url}: check that address."
+    return Invalid, advice, "not done"
+
+
+def _conflict(_r: Request, status: Status, _c: Credentials) -> _Judgement:
+    if status.reason == "AlreadyExists":
+        return AlreadyExists, "", "not done"
+    return Conflict, "", "not done"
+
+
+def _gone(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
+    return Gone, "", "not done"
+
+
+def _unprocessable(request: Request, status: Status, _c: Credentials) -> _Judgement:
+    if request.creating and "must be specified for an update" in status.message:
+        # Rule 6: somebody was faster, and the Lease to be created is there.
+        return Conflict, "", "not done"
+    return Invalid, "", "not done"
+
+
+def _throttled(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
+    return Throttled, "", "not done"
+
+
+_JUDGES = {
+    400: _bad_request,
+    401: _unauthorised,
+    403: _forbidden,
+    404: _not_found,
+    409: _conflict,
+    410: _gone,
+    422: _unprocessable,
+    429: _throttled,
+}
+
+
+def _other(request: Request, status: Status) -> _Judgement:
+    if 400 <= status.code < 500:
+        return Invalid, "", "not done"
+    if 300 <= status.code < 400:
+        advice = "It redirects, which an API server does not do; not followed."
+        return Unknown, advice, "unknown"
+    return Unknown, "" if request.reads else _DOUBT, "unknown"
+
+
+def _message(
+    request: Request, status: Status, advice: str, credentials: Credentials
+) -> str:
+    said = printable(status.message or status.reason or "no explanation").rstrip(".")
+    text = f"Could not {request} at {credentials.server.url}: {status.code} {said}."
+    return f"{text} {advice}" if advice else text
+
+
+def _seconds(retry_after: str) -> float | None:
+    # The other form of the header, a date, would need the wall clocks to agree.
+    return float(retry_after) if re.fullmatch(r"[0-9]{1,6}", retry_after) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def not_sent(
+    request: Request, cause: Exception, *, credentials: Credentials
+) -> NotSent:
+    """Give the result of a request of which not a byte was sent."""
+    error = LeaseApiError(
+        f"Could not {request} at {credentials.server.url}: "
+        f"{_why(cause, credentials)} Nothing was sent.",
+        outcome="not done",
+    )
+    error.__cause__ = without_frames(cause)
+    return NotSent(error=error)
+
+
+def _why(cause: Exception, credentials: Credentials) -> str:
+    server, proxy = credentials.server, credentials.proxy
+    host = server.host if proxy is None else f"{proxy.host} (the proxy)"
+    way = server.authority if proxy is None else f"the proxy {proxy.authority}"
+    match cause:
+        case CredentialsError():
+            return str(cause)
+        case CallOverError():
+            return f"{cause} before the request was sent."
+        case ssl.SSLCertVerificationError():
+            return (
+                f"its certificate is not accepted: {cause.verify_message.rstrip('.')}. "
+                f"Check the CA and the server's name in {credentials.source}."
+            )
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST"):
+            return f"what listens at {way} does not speak TLS. Is it meant for http://?"
+        case ssl.SSLError():
+            return f"the TLS handshake failed ({cause.reason or 'connection lost'})."
+        case socket.gaierror():
+            return f"the name {host} cannot be looked up ({cause.strerror})."
+        case TimeoutError():
+            return f"no connection to {way} within the time given. Is it firewalled?"
+        case ConnectionRefusedError() if cause.errno is not None:
+            return f"nothing listens at {way} (connection refused)."
+        case OSError():
+            return f"no connection to {way}: {cause.strerror or cause}."
+        case _:
+            return f"{cause}."

@@ -1,0 +1,347 @@
+"""What both electors are built from: the options, the properties, the handlers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overload
+
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
+from kubernetes_leader_election.events import EVENTS, Handler
+from kubernetes_leader_election.leadership import ElectorState, shown_seconds
+from kubernetes_leader_election.lifecycle.base_term import is_enough
+from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
+from kubernetes_leader_election.lifecycle.status import TermT
+from kubernetes_leader_election.settings.options import (
+    DEFAULT_LEASE_NAME,
+    DEFAULT_NAMESPACE,
+    OPTION_NAMES,
+    Duration,
+    Liveness,
+    refuse_unknown_options,
+    resolve_settings,
+)
+
+_OWN_OPTIONS: Final = ("credentials", "server", "token", "token_file", "ca_file", "log")
+_LEVELS: Final = ("debug", "info", "warning", "error")
+
+_H = TypeVar("_H", bound=Handler)
+
+
+class BaseElector(Generic[TermT]):
+    """
+    Hold what is the same for asyncio and for threads.
+
+    The options are those of ``__init__``.
+    """
+
+    EVENTS: ClassVar = EVENTS
+    """The names of the events."""
+
+    _lifecycle: Lifecycle[TermT]
+
+    def __init__(
+        self,
+        *,
+        lease_name: str = DEFAULT_LEASE_NAME,
+        namespace: str | None = DEFAULT_NAMESPACE,
+        identity: str | None = None,
+        renew_interval_ms: Duration | None = None,
+        lease_duration_sec: Duration | None = None,
+        renew_deadline_sec: Duration | None = None,
+        stop_budget_sec: Duration | None = None,
+        request_timeout_sec: Duration | None = None,
+        clock_rate_error: float | None = None,
+        preset: str | None = None,
+        wait_for_leadership: bool = False,
+        auto_close: bool = True,
+        observe: bool = False,
+        liveness: Liveness | None = None,
+        liveness_timeout_sec: Duration | None = None,
+        credentials: Credentials | Any = None,
+        server: str | None = None,
+        token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        log: Any = None,
+        **unknown: Never,
+    ) -> None:
+        """
+        Check all options; touch nothing else, start nothing.
+
+        Args:
+            lease_name: The Lease that the candidates share.
+            namespace: Where it is; None: the pod's own, or that of the kubeconfig.
+            identity: The name of this candidate, its own for each: the pod's name is good.
+                ``elector-{hostname}-{pid}`` unless given.
+            renew_interval_ms: How often the leader renews. Milliseconds, or a timedelta.
+            lease_duration_sec: How long others wait after the last renewal. Seconds,
+                whole, or a timedelta. Derived from the renew interval unless given.
+            renew_deadline_sec: How long a leader trusts itself after its last renewal.
+            stop_budget_sec: How long the work may need to stop.
+            request_timeout_sec: How long one request may take in all.
+            clock_rate_error: How far clocks may run fast or slow, as a share of 1.
+            preset: Named times instead: "steady", "client-go", "fast" or "calm".
+            wait_for_leadership: Let ``start()`` wait until a leader is known.
+            auto_close: Stop on SIGINT and SIGTERM.
+            observe: Follow the Lease and never contend.
+            liveness: A callable that returns true while the application is well, or
+                "loop" for an asyncio application's event loop: one that is stuck stops
+                renewing. Off by default: what cannot be stopped must not lose its Lease,
+                unless the resource checks the fencing token.
+            liveness_timeout_sec: How long it may be stuck; the lease duration unless given.
+            credentials: How to reach the API server: see
+                :mod:`kubernetes_leader_election.credentials`; also a client of
+                ``kubernetes``, ``kubernetes.aio``, ``kubernetes_asyncio``, ``lightkube``
+                or ``kr8s``. Found in the pod unless given; without a cluster, leadership
+                is assumed.
+            server: The URL of the API server, instead of ``credentials``.
+            token: A bearer token for ``server``.
+            token_file: A file with one, read again when it changes.
+            ca_file: The CA of the server's certificate.
+            log: A logger, or anything with its methods debug, info, warning and error.
+
+        Raises:
+            ConfigurationError: an option is unknown, of the wrong type or out of range, or
+                the times cannot work together: with the arithmetic and what would work.
+            CredentialsError: what was given as credentials does not fit together.
+
+        """
+        refuse_unknown_options(unknown, known=(*OPTION_NAMES, *_OWN_OPTIONS))
+        settings = resolve_settings(
+            lease_name=lease_name,
+            namespace=namespace,
+            identity=identity,
+            renew_interval_ms=renew_interval_ms,
+            lease_duration_sec=lease_duration_sec,
+            renew_deadline_sec=renew_deadline_sec,
+            stop_budget_sec=stop_budget_sec,
+            request_timeout_sec=request_timeout_sec,
+            clock_rate_error=clock_rate_error,
+            preset=preset,
+            wait_for_leadership=wait_for_leadership,
+            auto_close=auto_close,
+            observe=observe,
+            liveness=liveness,
+            liveness_timeout_sec=liveness_timeout_sec,
+        )
+        self._lifecycle = self._make_lifecycle(
+            settings=settings,
+            credentials=_given_credentials(
+                credentials,
+                server=server,
+                token=token,
+                token_file=token_file,
+                ca_file=ca_file,
+            ),
+            log=_checked_log(log),
+        )
+
+    def __repr__(self) -> str:
+        lifecycle = self._lifecycle
+        role = lifecycle.state().role
+        return f"<{type(self).__name__} {self.identity!r} of {lifecycle.where}: {role}>"
+
+    def _make_lifecycle(
+        self, *, settings: Any, credentials: Credentials | None, log: Any
+    ) -> Lifecycle[TermT]:
+        raise NotImplementedError
+
+    # Properties ---------------------------------------------------------------
+
+    @property
+    def lease_name(self) -> str:
+        """The name of the Lease."""
+        return self._lifecycle.settings.lease_name
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of the Lease; None as long as it is not known."""
+        return self._lifecycle.namespace
+
+    @property
+    def identity(self) -> str:
+        """The name of this candidate, as it is written in the Lease."""
+        return self._lifecycle.settings.identity
+
+    @property
+    def log(self) -> Any:
+        """The logger."""
+        return self._lifecycle.notifier.log
+
+    @property
+    def current_leader(self) -> bool:
+        """
+        Whether this elector leads now.
+
+        Computed from the clocks at each look, in this very process, so it is right after
+        a pause, a fork or with a dead thread, with nothing else running. Never blocks.
+        """
+        return self._lifecycle.current_leader()
+
+    @property
+    def leader_identity(self) -> str | None:
+        """Who holds the Lease as last seen; None: nobody, or nothing is known."""
+        return self._lifecycle.leader_identity()
+
+    @property
+    def state(self) -> ElectorState:
+        """The state at this instant, for people and displays. Never blocks."""
+        return self._lifecycle.state()
+
+    def remaining(self) -> float:
+        """
+        Give the seconds for which the Lease is provably held; 0.0 when it is not.
+
+        Also while the work of the term drains, when ``current_leader`` is false.
+        """
+        return self._lifecycle.remaining()
+
+    def ensure(self, seconds: float) -> None:
+        """
+        Go on only if the Lease is provably held for at least ``seconds`` from now.
+
+        Raises:
+            NotLeaderError: it is not, or not for so long. Where nothing is held, then
+                for ``ensure(0)``, too.
+            ConfigurationError: ``seconds`` is not a number.
+
+        """
+        current, left = self._lifecycle.current, self._lifecycle.remaining()
+        if not is_enough(left, seconds):
+            raise NotLeaderError(
+                f"{self._lifecycle.where}: held for {left:.3f} s more, "
+                f"{shown_seconds(seconds)} are needed.",
+                term=None if current is None else current.term,
+                remaining=left,
+            )
+
+    # Handlers -----------------------------------------------------------------
+
+    @overload
+    def on(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def on(self, event: str) -> Callable[[_H], _H]: ...
+    def on(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
+        """
+        Call ``handler`` with every such event, in order; without one: a decorator.
+
+        The handler takes one argument, the event, and returns as soon as it can: later
+        events wait. A handler of ``leadership_lost`` holds up the release of the
+        Lease. Whoever comes late asks ``state`` for what was missed.
+
+        Returns the handler.
+
+        Raises:
+            ConfigurationError: no such event, or nothing that can be called so.
+
+        """
+        if handler is None:
+            return lambda function: self._add(event, function, once=False)
+        return self._add(event, handler, once=False)
+
+    @overload
+    def once(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def once(self, event: str) -> Callable[[_H], _H]: ...
+    def once(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
+        """Call ``handler`` with the next such event only; else as :meth:`on`."""
+        if handler is None:
+            return lambda function: self._add(event, function, once=True)
+        return self._add(event, handler, once=True)
+
+    def off(self, event: str, handler: Handler) -> bool:
+        """
+        Call ``handler`` no more; tell whether it was registered.
+
+        Raises:
+            ConfigurationError: no such event.
+
+        """
+        return self._lifecycle.notifier.handlers.off(event, handler)
+
+    def _add(self, event: str, handler: _H, *, once: bool) -> _H:
+        self._check_handler(handler)
+        handlers = self._lifecycle.notifier.handlers
+        added = (handlers.once if once else handlers.on)(event, handler)
+        self._lifecycle.expect_events()
+        return added
+
+    def _check_handler(self, handler: Handler) -> None:
+        """Refuse a handler that this kind of elector cannot call."""
+
+    # For the fronts -----------------------------------------------------------
+
+    def _probe(
+        self, ask_loop: Callable[[Callable[[], None]], None] | None
+    ) -> Probe | None:
+        liveness: Callable[[], object] | Literal["loop"] | None
+        liveness = self._lifecycle.settings.liveness
+        if liveness is None:
+            return None
+        if not callable(liveness):
+            assert ask_loop is not None  # noqa: S101 - checked when the elector was built
+            ask = ask_loop
+        else:
+            ask = AskCallable(liveness, failed=self._probe_failed)
+        return Probe(
+            ask,
+            limit=self._lifecycle.settings.liveness_timeout_sec,
+            report=self._lifecycle.report_liveness,
+        )
+
+    def _probe_failed(self, error: Exception) -> None:
+        self._lifecycle.notifier.trouble(f"the liveness probe raised {error!r}")
+
+
+def seconds_of(stay_out: Duration | None) -> float | None:
+    """
+    Take a length of time as seconds.
+
+    Raises:
+        ConfigurationError: it is none, is negative, or does not end.
+
+    """
+    if stay_out is None:
+        return None
+    seconds: Any = stay_out
+    if isinstance(stay_out, timedelta):
+        seconds = stay_out.total_seconds()
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not 0 <= seconds <= sys.float_info.max  # no NaN; an int may be no float
+    ):
+        raise ConfigurationError(
+            f"stay_out={stay_out!r} is no length of time. Give seconds, a timedelta, "
+            "or None for one lease duration.",
+            option="stay_out",
+        )
+    return float(seconds)
+
+
+def _checked_log(log: Any) -> Any:
+    if log is None:
+        return logging.getLogger("kubernetes_leader_election")
+    missing = [name for name in _LEVELS if not callable(getattr(log, name, None))]
+    if missing:
+        raise ConfigurationError(
+            f"log={log!r} has no method {missing[0]}(). Give a logger of the standard "
+            f"library, or an object with {', '.join(_LEVELS)}.",
+            option="log",
+        )
+    return log
+
+
+def _given_credentials(given: Any, **parts: Any) -> Credentials | None:
+    """Take what was given; None: look for it when starting."""
+    if given is None and all(part is None for part in parts.values()):
+        return None
+    from kubernetes_leader_election.credentials import discover  # noqa: PLC0415 - most programs give none
+
+    return discover(given, **parts)

@@ -1,0 +1,635 @@
+"""
+The life of one elector, between the engine's thread and the application's.
+
+:class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
+The electors for asyncio and for threads add nothing but ways to wait and to call
+handlers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.errors import (
+    CredentialsError,
+    LeaderElectionError,
+    LeadershipLostError,
+    ProtocolMisuseError,
+)
+from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.leadership import Role
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm, token_if_any
+from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.leftover_threads import (
+    is_main_thread,
+    threads_of,
+)
+from kubernetes_leader_election.lifecycle.liveness_probe import Probe
+from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
+from kubernetes_leader_election.lifecycle.overdue_work import (
+    AFTER_SIGNAL,
+    PLANNED,
+    OverdueWork,
+)
+from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
+from kubernetes_leader_election.lifecycle.term_work import (
+    EventLoop,
+    Phase,
+    TermWork,
+    WorkItem,
+)
+from kubernetes_leader_election.process.exit import shared_exit
+from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.process.log_thread import shared_log_thread
+from kubernetes_leader_election.process.signals import shared_auto_close
+from kubernetes_leader_election.process.timers import Timer, shared_timers
+from kubernetes_leader_election.settings.options import Settings
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.engine.view import View
+
+_IN_TERM: Final = frozenset(
+    {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
+)
+LONGEST_RETRY: Final = 30.0
+"""Seconds at most between two looks for credentials that cannot be read."""
+
+TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
+
+
+class MakeTerm(Protocol[TermOut]):
+    """Makes the front's kind of term."""
+
+    def __call__(
+        self, lifecycle: Lifecycle[Any], /, *, number: int, fencing_token: int | None
+    ) -> TermOut:
+        """Make one."""
+        ...
+
+
+class Lifecycle(Status[TermT]):
+    """
+    Live one elector's life: between the engine's thread and the application's.
+
+    Args:
+        settings: checked settings.
+        credentials: as given by the user; None: to be found when starting.
+        log: the application's logger.
+        make_term: makes the front's kind of term.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        credentials: Credentials | None,
+        log: Any,
+        make_term: MakeTerm[TermT],
+    ) -> None:
+        super().__init__(settings, credentials)
+        self.probe: Probe | None = None
+        self.overdue_work = OverdueWork(self)
+        self.notifier = Notifier(
+            settings=settings, log=log, namespace=lambda: self.namespace
+        )
+        self._make_term = make_term
+        self._signalled_at: float | None = None
+        self._exiting = False
+        self._retry: Timer | None = None
+        self._retries = 0
+
+    # The life: any thread -----------------------------------------------------
+
+    def begin(
+        self, attach: Callable[[Dispatcher | None], Dispatcher], *, probe: Probe | None
+    ) -> None:
+        """
+        Begin a life.
+
+        Args:
+            attach: gives who calls the handlers, given who did so in the last life.
+            probe: asks whether the application is stuck.
+
+        Raises:
+            ProtocolMisuseError: it has begun already, or this is a child process.
+            ConfigurationError: no namespace is known.
+
+        """
+        self.refuse_child()  # before anything is started there
+        shared_timers().start()
+        shared_log_thread().start()
+        with self._lock:
+            self.refuse_child()
+            if self._started:
+                raise ProtocolMisuseError(
+                    f"{self.where}: start() was called, and the elector "
+                    + (
+                        "is still stopping: wait for stop() first."
+                        if self._stopping
+                        else "runs already."
+                    )
+                )
+            self._process = this_process()
+            self.notifier.attach(attach)
+            self.probe = probe
+            # The number first: who waits for the end of the last life looks at any time.
+            self._number += 1
+            self._started, self._stopping, self._signalled_at = True, False, None
+            self._retries = 0
+            try:
+                # Before anything else, as the Lease may be held a moment later: a
+                # signal that came then would end the process and leave it held.
+                shared_exit().watch(self)
+                deaf = self.settings.auto_close and not shared_auto_close().watch(self)
+                self._connect()
+            except BaseException:
+                self._started = False
+                shared_exit().forget(self)
+                shared_auto_close().forget(self)
+                shared_auto_close().take_back()
+                raise
+        self.expect_events()
+        try:
+            if deaf:
+                _say_no_signals(self.notifier.log)
+            if probe is not None:
+                probe.start()
+        except BaseException:
+            self.ask_to_stop()  # or it would go on without whoever sees start() fail
+            raise
+
+    def expect_events(self) -> None:
+        """Have whoever calls the handlers stand by, if this life has begun."""
+        dispatcher = self.notifier.dispatcher
+        if dispatcher is not None and self._started and not self.forked:
+            dispatcher.wake()
+
+    def ask_to_stop(self) -> None:
+        """Give up the term, if any, and end this life when its work has ended."""
+        self._stopping = True
+        self._give_up(m.StopAsked())
+
+    def ask_to_step_down(self, stay_out: float | None) -> None:
+        """Give up the term, if any, and stay out for a while."""
+        self._give_up(m.StepDownAsked(stay_out=stay_out))
+
+    def join(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
+        """
+        Enter the present term with this scope; None when there is none to enter yet.
+
+        Raises:
+            LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
+
+        """
+        current = self._current
+        if current is not None and self.current_leader() and current.work.take(hold):
+            return current
+        self.refuse_waiting("leadership()")
+        return None
+
+    def leave(self, hold: WorkItem) -> bool:
+        """End a scope; True if it was the last of a term that then ends."""
+        if self.forked:
+            return False
+        last, number = hold.end(), hold.term
+        if last and number is not None:
+            self.end_term(number)
+        return last
+
+    def end_term(self, number: int) -> None:
+        """Give the term up, as its last scope has ended."""
+        self._given_up = max(self._given_up, number)
+        self._post(m.EndAsked(term=number))
+        self._wake_waiters()
+
+    def take_hold(self, hold: WorkItem, number: int) -> TermWork:
+        """Take a hold on the numbered term; see :class:`~.held_work.WorkOwner`."""
+        self.refuse_child()
+        current = self._current
+        if (
+            current is not None
+            and current.term.number == number
+            and self.current_leader()
+            and current.work.take(hold)
+        ):
+            return current.work
+        reason = self.term_reason(number)
+        raise LeadershipLostError(
+            f"{self.where}: {hold.what}: term {number} is over "
+            f"({reason or 'given up, or at its end'}), and no new work begins under it.",
+            reason=reason,
+            term=None if self.is_over(number) or current is None else current.term,
+        )
+
+    def end_hold(self, hold: WorkItem) -> None:
+        """End a hold; see :class:`~.held_work.WorkOwner`."""
+        if not self.forked:
+            hold.end()
+
+    def wake_waiting(self) -> None:
+        """Have everybody who waits for news look again."""
+        self._wake_waiters()
+
+    def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
+        """Tell the election whether the application is stuck."""
+        if not alive:
+            self.report(
+                LeaderElectionError(
+                    f"{self.where}: the application has shown no sign of life for "
+                    f"{self.settings.liveness_timeout_sec:g} s: the Lease is neither "
+                    "renewed nor sought until it does."
+                )
+            )
+        self._post(m.LivenessReported(alive=alive))
+
+    def report_fitness(self, *, fit: bool) -> None:
+        """Contend, or do not; who leads ends the term first, or its renewals stop."""
+        self._post(m.LivenessReported(alive=fit))
+
+    def cannot_deliver(
+        self, dispatcher: Dispatcher, under_way: QueuedEvent | None = None
+    ) -> None:
+        """
+        Note that handlers can be called no more, and that what ran there has ended.
+
+        Either the dispatcher's event loop is closed, or there are no more threads.
+
+        Args:
+            dispatcher: who would have called them; perhaps that of an earlier life.
+            under_way: what was being delivered, and will not be.
+
+        """
+        vital = self.notifier.detach(dispatcher, under_way)
+        self.overdue_work.drop_work_of_closed_loops()
+        if vital:
+            self._say_undelivered(dispatcher.loop)
+
+    def _say_undelivered(self, loop: EventLoop | None) -> None:
+        if loop is None:
+            self.notifier.trouble(
+                "events can be delivered no more, as no thread can be started while "
+                "the interpreter exits. Call stop() before the program ends."
+            )
+            return
+        end = "is closed" if loop.is_closed() else "has stopped"
+        self.notifier.trouble(
+            f"the event loop that called start() {end}, so handlers cannot be called "
+            "any more. Call stop() before the loop ends."
+        )
+
+    # Signals and exit ---------------------------------------------------------
+
+    @property
+    def exiting(self) -> bool:
+        """Whether the interpreter is exiting."""
+        return self._exiting
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal ends, or has ended, this life."""
+        return self._signalled_at is not None
+
+    def on_signal(self) -> None:
+        """Begin to stop because of a signal. The thread of the signals."""
+        self._signalled_at = time.monotonic()
+        self.notifier.say("info", "%s: stopping because of a signal", self.where)
+        self.ask_to_stop()
+
+    def works_in_main_thread(self) -> bool:
+        """Tell whether a scope runs in the main thread, outside any event loop."""
+        current = self._current
+        main = threading.main_thread().ident
+        return current is not None and any(
+            hold.is_work and hold.thread == main for hold in current.work.alive
+        )
+
+    def on_exit(self) -> bool:
+        """Begin to stop because the interpreter exits; False if work still runs."""
+        # What may run on after a signal has ended by now, as without one.
+        self._exiting = True
+        dispatcher, loop, current = self.notifier.dispatcher, self._loop, self._current
+        if dispatcher is not None and loop is not None and not loop.is_running():
+            vital = self.notifier.detach(dispatcher)
+            self.notifier.dispatcher = None  # handlers can be called no more
+            if vital:
+                self._say_undelivered(loop)
+        if current is not None:
+            current.work.drop_if(_has_ended_at_exit)
+        self.ask_to_stop()
+        return current is None or not any(h.is_work for h in current.work.alive)
+
+    def threads_at_work(self) -> tuple[threading.Thread, ...]:
+        """Return the threads that are no daemons and run work which holds the term."""
+        current = self._current
+        return () if current is None else threads_of(current.work.alive)
+
+    def warn(self, text: str) -> None:
+        """Log what people should know of the exit."""
+        self.notifier.say("warning", "%s: %s", self.where, text)
+
+    def is_left_to_exit(self) -> bool:
+        """
+        Tell whether the main thread asks, and only what it left behind is still alive.
+
+        It does not wait for that in ``stop()``: threads of a pool may only end at the
+        exit of the interpreter, which that wait would put off for ever.
+        """
+        current = self._current
+        if current is None or not is_main_thread():
+            return False
+        alive = current.work.alive
+        return bool(alive) and all(hold.left is not None for hold in alive)
+
+    # The engine's thread ------------------------------------------------------
+
+    def on_event(self, event: m.Event, view: View) -> None:
+        """Take an event; see :class:`~.engine.Listener`."""
+        try:
+            # Before anybody who waits for the event can ask for the state.
+            self._take_role(self._role_of(view))
+        finally:
+            match event:
+                case m.LeadershipAcquired():
+                    self._on_acquired(event)
+                case m.LeadershipLost():
+                    self._on_lost(event)
+                case _:
+                    self.notifier.log_event(event)
+                    self._deliver(event)
+                    if isinstance(event, m.LeaseRenewed):
+                        self.overdue_work.drop_work_of_closed_loops()
+            self._wake_waiters()
+
+    def on_view(self, view: View) -> None:
+        """Take a view; see :class:`~.engine.Listener`."""
+        self._seen_at = self._clock.now().wall
+        current = self._current
+        if (
+            current is not None
+            and current.work.phase is Phase.ENDED
+            and view.state not in _IN_TERM
+        ):
+            self._current = current = None
+        if view.state is State.STOPPED and self._stopping and current is None:
+            self._end_life()
+        self._take_role(self._role_of(view))
+        self._wake_waiters()
+        shared_auto_close().wake_main_thread()
+
+    def _on_acquired(self, event: m.LeadershipAcquired) -> None:
+        term = self._make_term(self, number=event.term, fencing_token=event.token)
+        work = TermWork(event.term, ended=self._work_ended)
+        self._current = CurrentTerm(term, work)
+        hold = None
+        if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
+            hold = work.begin("a handler of leadership_acquired", loop=self._loop)
+        try:
+            self.notifier.well_again()
+            self.notifier.say(
+                "info",
+                "%s: %s leads, fencing token %s",
+                self.where,
+                self.settings.identity,
+                self._token_in_words(event.token),
+            )
+        finally:
+            self._deliver(event, hold=hold)
+
+    def _token_in_words(self, token: int | None) -> str:
+        if token is not None:
+            return str(token)
+        if self.assumed:
+            return "none (assumed)"
+        return "none (the resourceVersions of this server are not numbers)"
+
+    def _on_lost(self, event: m.LeadershipLost) -> None:
+        current = self._current
+        if current is None or current.term.number != event.term:
+            # A loss only follows its acquisition: that is the engine's contract.
+            self.notifier.trouble(f"term {event.term} was lost, which never began")
+            self._work_ended(event.term)
+            return
+        term, work = current
+        term.end(event.reason)
+        lost, wait = None, None
+        if self.notifier.handlers.count(EVENTS.LEADERSHIP_LOST):
+            lost = work.hold_late("a handler of leadership_lost", loop=self._loop)
+        if self._signalled_at is not None and not work.had_scope and not self.assumed:
+            # Who uses events only may still be stopping what a handler began.
+            wait = work.hold_late(AFTER_SIGNAL)
+            left = self._signalled_at + self.stop_budget - time.monotonic()
+            if self._exiting:
+                left = 0.0
+            shared_timers().call_later(max(0.0, left), wait.end)
+        work.lose()
+        self.overdue_work.drop_work_of_closed_loops()
+        try:
+            self.notifier.say(
+                "info" if event.reason in PLANNED else "warning",
+                "%s: %s leads no longer: %s%s",
+                self.where,
+                self.settings.identity,
+                event.reason,
+                f" ({event.detail})" if event.detail else "",
+            )
+        finally:
+            self._deliver(event, hold=lost)  # it holds the term open until then
+        if work.phase is not Phase.ENDED:
+            self.overdue_work.expect_end(term)
+
+    # Any thread: inside -------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Find credentials and join the election; try again where they are unreadable."""
+        self._retry = None
+        if self._driver is None:
+            try:
+                credentials = self._find_credentials()
+            except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+                self._connect_later(error)
+                return
+            self.assumed = credentials is None
+            from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
+
+            self._driver = Driver(
+                settings=self.settings.election(
+                    namespace=credentials.namespace if credentials else "default"
+                ),
+                credentials=credentials,
+                listener=self,
+                log=self.notifier,
+            )
+        if self.assumed:
+            self.notifier.say(
+                "info",
+                "%s: this program does not run in a cluster and was given no "
+                "credentials: leadership is assumed, no API is called",
+                self.where,
+            )
+        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
+        if self.probe is not None:
+            # A new probe takes it that all is well; so must an election that heard
+            # otherwise in an earlier life.
+            self._driver.post(m.LivenessReported(alive=True))
+        self._driver.post(m.StartAsked())
+        if self._stopping:
+            # Said by a signal handler in the middle of this, so perhaps too early.
+            self._driver.post(m.StopAsked())
+
+    def _find_credentials(self) -> Credentials | None:
+        if self._credentials is not None:
+            return self._credentials
+        from kubernetes_leader_election.credentials import discover  # noqa: PLC0415 - tests replace it, a pod pays for what it uses
+
+        return discover()
+
+    def _connect_later(self, error: Exception) -> None:
+        # First of all: whatever becomes of the report, the next try is due (G8).
+        pause = min(LONGEST_RETRY, 2.0 ** min(self._retries, 10))
+        self._retries += 1
+        self._retry = shared_timers().call_later(pause, self._connect_again)
+        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
+        if not isinstance(error, LeaderElectionError):
+            error = self._unforeseen(error)
+        self._early_error = error
+        self.report(error)
+
+    def _unforeseen(self, error: Exception) -> CredentialsError:
+        """Log where something failed that nobody foresaw; give the error to report."""
+        # Of its kind only: the text may hold what was read, a token even (fault 50).
+        kind = type(error).__name__
+        trace = "".join(traceback.format_tb(error.__traceback__))
+        self.notifier.trouble(f"looking for credentials raised {kind}", trace)
+        return CredentialsError(
+            f"{self.where}: looking for credentials raised {kind}, which nobody "
+            "foresaw: see the log. It is tried again."
+        )
+
+    def _connect_again(self) -> None:
+        with self._lock:
+            if self._retry is None or self.stopping or self.forked:
+                return
+            try:
+                self._connect()
+            except Exception as error:  # noqa: BLE001 - G8: only stop() ends an elector
+                self._connect_later(error)
+
+    @property
+    def _loop(self) -> EventLoop | None:
+        """The event loop on which handlers run, where there is one."""
+        dispatcher = self.notifier.dispatcher
+        return None if dispatcher is None else dispatcher.loop
+
+    def _give_up(self, word: m.Command) -> None:
+        self.refuse_child()
+        driver = self._driver
+        if driver is None:
+            with self._lock:
+                if self._driver is None and self._stopping:
+                    self._retry = None
+                    self._end_life()
+                    self._wake_waiters()
+                    return
+                driver = self._driver
+        if driver is None:
+            return  # nothing to step down from: no way to the API server yet
+        belief = driver.view.belief
+        if belief is not None:
+            self._given_up = max(self._given_up, belief.term)
+        driver.post(word)
+        current = self._current
+        if current is not None:
+            current.work.report_end_again()
+
+    def _post(self, word: m.Command) -> None:
+        if self._driver is not None and not self.forked:
+            self._driver.post(word)
+
+    def _work_ended(self, term: int) -> None:
+        self._post(m.WorkEnded(term=term))
+
+    def _end_life(self) -> None:
+        if not self._started:
+            return
+        self._started = False
+        if self.probe is not None:
+            self.probe.stop()
+        shared_auto_close().forget(self)
+        shared_exit().forget(self)
+        self._take_role(Role.STOPPED)
+        if self.notifier.dispatcher is not None:
+            self.notifier.dispatcher.wake()  # a thread that waits for events may end
+
+    def _take_role(self, role: Role) -> None:
+        if role is not self._role:
+            self._role, self._role_since = role, self._clock.now().wall
+
+    def _role_of(self, view: View) -> Role:
+        if not self._started:
+            return Role.STOPPED
+        match view.state:
+            case State.LEADER:
+                return Role.LEADER
+            case State.DRAINING | State.FENCED | State.RELEASING:
+                return Role.DRAINING
+            case State.STANDING_BY if not self.settings.observe:
+                return Role.STANDING_BY
+            case _:
+                return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
+
+    def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
+        current = self._current
+        token, work = (
+            (None, None)
+            if current is None
+            else (
+                token_if_any(current.term),
+                current.work,
+            )
+        )
+        try:
+            self.notifier.deliver(
+                event, token=token, assumed=self.assumed, work=work, hold=hold
+            )
+        except BaseException:
+            if hold is not None:
+                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
+            raise
+
+    def report(self, error: LeaderElectionError) -> None:
+        """Log an error and tell the handlers. Any thread."""
+        event = m.ErrorOccurred(error=error)
+        self.notifier.log_event(event)
+        self._deliver(event)
+        self._wake_waiters()
+
+
+_said_no_signals = False
+
+
+def _say_no_signals(log: Any) -> None:
+    """Say once a process that ``auto_close`` can do nothing here."""
+    global _said_no_signals
+    if not _said_no_signals:
+        _said_no_signals = True
+        log.warning(
+            "auto_close has no effect: only the main thread can catch signals, and no "
+            "elector was started there. Call stop() when the program is to end, or "
+            "pass auto_close=False."
+        )
+
+
+def _has_ended_at_exit(hold: WorkItem) -> bool:
+    idle = hold.loop is not None and not hold.loop.is_running()
+    # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
+    # scope that it did enter and never left may still be that of other threads (G5).
+    cut = not hold.may_work and hold.thread == threading.main_thread().ident
+    return idle or cut or hold.what == AFTER_SIGNAL

@@ -1,0 +1,147 @@
+"""
+Look after work that outlives its term, or that nothing can end: say so, loudly.
+
+What can be seen to be over is ended: code that ran on an event loop which is closed.
+Everything else keeps its Lease (G5), whatever is said of it here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.status import CurrentTerm, names
+from kubernetes_leader_election.lifecycle.term_work import WorkItem
+from kubernetes_leader_election.process.timers import shared_timers
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+
+PLANNED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
+"""Reasons of a loss that was asked for."""
+AFTER_SIGNAL: Final = "the stop budget after a signal"
+"""A hold that is a wait, not work."""
+LONGEST_SILENCE: Final = 60.0
+"""Seconds at most between two reports of work that does not end."""
+IDLE_LOOKS: Final = 3
+"""Renewals in a row at which a loop stands still, so that a short pause is no news."""
+
+
+class OverdueWork:
+    """
+    Report work that does not end. Any thread.
+
+    Args:
+        lifecycle: of the elector.
+
+    """
+
+    def __init__(self, lifecycle: Lifecycle[Any]) -> None:
+        self._lifecycle = lifecycle
+
+    # Loops and tasks ----------------------------------------------------------
+
+    def drop_work_of_closed_loops(self) -> None:
+        """
+        End what ran on an event loop that is closed: nobody is told of a closed loop.
+
+        Of what runs on a loop that stands still nobody knows whether it goes on: the
+        Lease is kept (G5), and that is reported.
+        """
+        current = self._lifecycle.current
+        if current is None:
+            return
+        if current.work.drop_if(self._is_loop_closed):
+            self._lifecycle.end_term(current.term.number)
+        for hold in current.work.alive:
+            loop = hold.loop
+            idle = loop is not None and not loop.is_running() and not loop.is_closed()
+            hold.idle_looks = hold.idle_looks + 1 if idle else 0
+            if hold.idle_looks == IDLE_LOOKS:
+                self._say(
+                    f"the event loop of {hold.what} stands still and is not closed. The "
+                    "Lease is kept, and a loss cancels nothing before the loop runs "
+                    "again. Leave the scope before the loop stops, or close the loop."
+                )
+
+    def _is_loop_closed(self, hold: WorkItem) -> bool:
+        closed = hold.loop is not None and hold.loop.is_closed()
+        if closed:
+            self._lifecycle.notifier.trouble(
+                f"the event loop of {hold.what} was closed: it counts as ended"
+            )
+        return closed
+
+    def report_abandoned(self, hold: WorkItem) -> None:
+        """Tell that the task which entered a scope ended without leaving it."""
+        self._say(
+            f"{hold.what}: the task has ended and did not leave the scope. The Lease is "
+            "kept until it is left, and a loss cancels nothing of its work. Enter it "
+            "with `async with`, in the task that works."
+        )
+
+    def report_elsewhere(self, hold: WorkItem) -> None:
+        """Tell that a scope was left by another task, while its own one goes on."""
+        self._say(
+            f"{hold.what} was left by another task. It counts as ended; a loss until "
+            "then cancels the task that entered it. Enter and leave it in the task that "
+            "works."
+        )
+
+    # Work that goes on --------------------------------------------------------
+
+    def expect_end(self, term: BaseTerm) -> None:
+        """Look again and again whether the work of a term that is over has ended."""
+        current = self._lifecycle.current
+        if current is None or current.term is not term or current.work.expected_to_end:
+            return
+        current.work.expected_to_end = True
+        # Half of the stop budget is for work that does not resist. In a planned stop
+        # nobody waits for it, and it may take all of it.
+        share = 1.0 if term.reason in PLANNED else 0.5
+        self._look_later(current, waited=0.0, pause=share * self._lifecycle.stop_budget)
+
+    def _look_later(
+        self, current: CurrentTerm[Any], *, waited: float, pause: float
+    ) -> None:
+        shared_timers().call_later(
+            pause, lambda: self._look(current, waited=waited + pause)
+        )
+
+    def _look(self, current: CurrentTerm[Any], *, waited: float) -> None:
+        """Fault 09: say loudly, again and again, that work outlives its term."""
+        lifecycle, term, budget = (
+            self._lifecycle,
+            current.term,
+            self._lifecycle.stop_budget,
+        )
+        if lifecycle.forked:
+            return
+        current.work.drop_if(self._is_loop_closed)
+        alive = tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
+        if not alive:
+            return
+        over = f"{round(waited, 2):g} s after term {term.number} was lost ({term.reason}), "
+        tasks = tuple(h for h in alive if h.is_task)
+        if waited < budget:
+            # A thread may take its whole budget. A task was cancelled, and goes on.
+            self._look_later(current, waited=waited, pause=budget - waited)
+            if tasks:
+                self._say(
+                    f"{over}half of the stop budget, this ignores that it was "
+                    f"cancelled: {names(tasks)}. It is cancelled again wherever it "
+                    "waits, until it has ended. Let CancelledError pass."
+                )
+            return
+        self._say(
+            f"{over}this is still running: {names(alive)}. The Lease is not released "
+            "before it has ended. Let it stop sooner, or raise stop_budget_sec (now "
+            f"{budget:g} s)."
+            + (" Tasks are cancelled again wherever they wait." if tasks else "")
+        )
+        pause = min(waited + budget, max(LONGEST_SILENCE, budget))
+        self._look_later(current, waited=waited, pause=pause)
+
+    def _say(self, text: str) -> None:
+        self._lifecycle.report(LeaderElectionError(f"{self._lifecycle.where}: {text}"))

@@ -1,0 +1,422 @@
+"""
+What is known of one elector's life: questions, which change nothing.
+
+The lower half of :class:`~.election_state.Lifecycle`, which keeps the answers up to date. Any thread
+may ask, at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.credentials.base import Credentials
+from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.errors import (
+    LeaderElectionError,
+    LeadershipLostError,
+    NotLeaderError,
+    ProtocolMisuseError,
+)
+from kubernetes_leader_election.events import (
+    ElectorEvent,
+    LeadershipAcquired,
+    LossReason,
+)
+from kubernetes_leader_election.leadership import ElectorState, Role
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.call_context import (
+    CallContext,
+    context_inside,
+)
+from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
+from kubernetes_leader_election.process.fork import Process
+from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.values import replace
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.core.timing import Belief
+    from kubernetes_leader_election.engine.driver import Driver
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_HELD_BY_OTHERS: Final = frozenset({State.WAITING, State.STANDING_BY})
+
+TermT = TypeVar("TermT", bound=BaseTerm)
+
+
+class CurrentTerm(NamedTuple, Generic[TermT]):
+    """The term in progress and what runs of it, replaced together."""
+
+    term: TermT
+    work: TermWork
+
+
+class Status(Generic[TermT]):
+    """
+    Tell how one elector stands, refuse what cannot be, and let others wait for news.
+
+    Args:
+        settings: checked settings.
+        credentials: as given by the user; None: to be found when starting.
+
+    """
+
+    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+        self.settings = settings
+        self.assumed = False
+        self._credentials = credentials
+        self._driver: Driver | None = None
+        self._clock = SystemClock()
+        self._process: Process | None = None
+        self._started = False
+        self._number = 0
+        self._stopping = False
+        self._lock = threading.RLock()
+        self._current: CurrentTerm[TermT] | None = None
+        self._given_up = 0
+        self._waiters: tuple[Callable[[], object], ...] = ()
+        self._early_error: LeaderElectionError | None = None
+        now = self._clock.now().wall
+        self._role, self._role_since, self._seen_at = Role.STOPPED, now, now
+
+    # Asking -------------------------------------------------------------------
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace, as far as it is known."""
+        if self._driver is not None:
+            return self._driver.settings.namespace
+        if self.settings.namespace is None and self._credentials is not None:
+            return self._credentials.namespace
+        return self.settings.namespace
+
+    @property
+    def where(self) -> str:
+        """The Lease in words, for messages."""
+        return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
+
+    @property
+    def stop_budget(self) -> float:
+        """Seconds that work may need to stop."""
+        return self.settings.stop_budget_sec
+
+    @property
+    def running(self) -> bool:
+        """Whether this life has begun and not ended yet."""
+        return self._started
+
+    @property
+    def number(self) -> int:
+        """Which life this is, counted from 1; that of the last one between two."""
+        return self._number
+
+    def has_ended(self, number: int) -> bool:
+        """Tell whether the numbered life is over, also where another one began since."""
+        return not self._started or self._number != number
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this life is to end, or has."""
+        return self._stopping or not self._started
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is the copy that a child process inherited."""
+        return self._process is not None and self._process.is_copy
+
+    @property
+    def current(self) -> CurrentTerm[TermT] | None:
+        """The term in progress, until it is released or forgotten."""
+        return self._current
+
+    def current_leader(self) -> bool:
+        """Tell whether this process leads now, by the clock, in its own process (rule 15)."""
+        driver = self._driver
+        if driver is None or not driver.current_leader():
+            return False
+        belief = driver.view.belief
+        return belief is not None and belief.term > self._given_up
+
+    def remaining(self) -> float:
+        """Give the seconds provably left of the present term; 0.0 without one."""
+        return 0.0 if self._driver is None else self._driver.remaining()
+
+    def term_remaining(self, number: int) -> float:
+        """Give the same for the numbered term: 0.0 when it is over."""
+        return 0.0 if self._driver is None else self._driver.term_remaining(number)
+
+    def term_deadline(self, number: int) -> Belief | None:
+        """Give until when the numbered term holds, on every clock; None: it is over."""
+        return None if self._driver is None else self._driver.term_deadline(number)
+
+    def last_deadline(self, number: int) -> Belief | None:
+        """Give until when it holds, or held; None once its work has ended."""
+        return None if self._driver is None else self._driver.last_deadline(number)
+
+    def term_reason(self, number: int) -> LossReason | None:
+        """Tell why the numbered term ended, if it is the newest one that did."""
+        return None if self._driver is None else self._driver.term_reason(number)
+
+    def leader_identity(self) -> str | None:
+        """Give the holder of the Lease as last seen."""
+        if self.assumed and self.current_leader():
+            return self.settings.identity
+        snapshot = None if self._driver is None else self._driver.view.snapshot
+        return (snapshot.record.holder_identity or None) if snapshot else None
+
+    def leading(self, call: str) -> TermT | None:
+        """Give the present term if this elector leads; for those who wait."""
+        current = self._current
+        if current is not None and self.current_leader():
+            return current.term
+        self.refuse_waiting(call)
+        return None
+
+    def leader(self, call: str) -> str | None:
+        """Give the leader, if this elector leads or sees that another one does."""
+        if self.current_leader():
+            return self.settings.identity
+        driver = self._driver
+        if driver is not None:
+            view = driver.view
+            if view.state in _HELD_BY_OTHERS and (view.expires_in or 0.0) > 0.0:
+                return self.leader_identity()
+        if self.stopping:
+            raise NotLeaderError(f"{self.where}: {call}: the elector was stopped.")
+        return None
+
+    def is_of_loss(
+        self,
+        error: BaseException,
+        term: BaseTerm,
+        *,
+        ended: tuple[type[BaseException], ...] = (),
+    ) -> bool:
+        """
+        Tell whether work failed for nothing but that its term ends, or has ended.
+
+        Else it asked for more time than a term has in good health. A term whose
+        renewal is overdue is about to be lost to an outage: no error of the work's own.
+        Of a group, each error must be so: one of the work's own is not to be hidden.
+
+        Args:
+            error: what the work raised.
+            term: the term of the work.
+            ended: what else a loss leaves behind in a group.
+
+        """
+        match error:
+            case BaseExceptionGroup(exceptions=errors):
+                return all(
+                    isinstance(e, ended) or self.is_of_loss(e, term, ended=ended)
+                    for e in errors
+                )
+            case LeadershipLostError():
+                return error.term is term
+            case NotLeaderError():
+                return error.term is term and (
+                    term.is_lost or error.remaining < self._healthy
+                )
+            case _:
+                return False
+
+    @property
+    def _healthy(self) -> float:
+        """The seconds that are left of a term at least while all goes well."""
+        settings = self.settings
+        return (
+            settings.renew_deadline_sec
+            - settings.renew_interval_ms / 1000
+            - settings.request_timeout_sec
+        )
+
+    def is_too_late(self, event: ElectorEvent) -> bool:
+        """
+        Tell whether this is an acquisition whose term has run out, or is another's (G2).
+
+        A term that was given up and whose Lease is held still is no such one: the loss
+        is told next, and the Lease released after that.
+        """
+        return (
+            isinstance(event, LeadershipAcquired)
+            and self.term_remaining(event.term) <= 0.0
+        )
+
+    def is_over(self, number: int) -> bool:
+        """Tell whether the numbered term is released, or otherwise done with."""
+        current = self._current
+        return current is None or current.term.number != number
+
+    def last_error(self) -> LeaderElectionError | None:
+        """Give the newest error, if there was one."""
+        error = None if self._driver is None else self._driver.view.last_error
+        return error or self._early_error
+
+    def state(self) -> ElectorState:
+        """Give the state at this instant."""
+        role, since = self._role, self._role_since
+        if self.current_leader():
+            role = Role.LEADER
+        elif role is Role.LEADER:
+            role = Role.DRAINING
+        deadline: float | None = None
+        transitions = None
+        if self._driver is not None and not self.forked:
+            view = self._driver.view
+            if view.term_deadline is not None:
+                deadline = view.term_deadline.wall_deadline
+            elif view.expires_in is not None:
+                deadline = self._seen_at + view.expires_in * 1e6
+            if view.snapshot is not None:
+                transitions = view.snapshot.record.lease_transitions
+        if self.forked:
+            role = Role.STOPPED
+        return ElectorState(
+            role=role,
+            holder=self.leader_identity(),
+            since=_moment(since),
+            deadline=_deadline(deadline),
+            transitions=transitions,
+            last_error=self.last_error(),
+        )
+
+    def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
+        """Give the state if it differs from ``seen`` in more than its deadline."""
+        self.refuse_child()
+        state = self.state()
+        if seen is not None and replace(seen, deadline=None) == (
+            replace(state, deadline=None)
+        ):
+            return None
+        return state
+
+    def was_last(self, seen: ElectorState) -> bool:
+        """Tell whether ``seen`` is how a life ended."""
+        return seen.role is Role.STOPPED and self._process is not None
+
+    def call_context(self) -> CallContext | None:
+        """Give the scope or handler of this elector that the caller runs in."""
+        return context_inside(self)
+
+    # Refusing -----------------------------------------------------------------
+
+    def refuse_child(self) -> None:
+        """
+        Refuse to act in a child process (fault 15).
+
+        Raises:
+            ProtocolMisuseError: this elector was inherited from the parent.
+
+        """
+        if self.forked:
+            raise ProtocolMisuseError(
+                f"{self.where}: this elector belongs to the parent process, of which "
+                "this one is a fork. Make a new elector here."
+            )
+
+    def refuse_unstarted(self, call: str, *, to_lead: bool) -> None:
+        """
+        Refuse a call that could never come to an end.
+
+        Raises:
+            ProtocolMisuseError: a child process; not started; or it never leads.
+
+        """
+        self.refuse_child()
+        if not self._started:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} needs an elector that was started: call "
+                "start() first, or use the elector as a context manager."
+            )
+        if to_lead and self.settings.observe:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} needs an elector that contends, and "
+                "observe=True keeps this one from it."
+            )
+
+    def entered_twice(self) -> ProtocolMisuseError:
+        """Give the error to raise where one scope object is entered twice at once."""
+        return ProtocolMisuseError(
+            f"{self.where}: this leadership() is entered already, by another task or "
+            "thread or further out. Call leadership() once for each block."
+        )
+
+    def refuse_waiting(self, call: str) -> None:
+        """
+        Refuse to wait for a term where none can begin.
+
+        Raises:
+            LeadershipLostError: the caller is part of the work of a lost term, and a
+                new one only begins when that has ended.
+            NotLeaderError: the elector is stopped, or is about to be.
+
+        """
+        call_context = self.call_context()
+        current = self._current
+        if (
+            call_context is not None
+            and call_context.work is not None
+            and current is not None
+            and current.work is call_context.work
+            and current.work.phase is not Phase.OPEN
+        ):
+            raise current.term.loss()
+        if self.stopping:
+            raise NotLeaderError(
+                f"{self.where}: the elector was stopped: {call} waits in vain."
+            )
+
+    def no_time_left(self, what: str, timeout: float) -> TimeoutError:
+        """Give the error to raise when waiting took too long, with its cause."""
+        error = TimeoutError(f"{self.where}: {what} after {timeout:g} s.")
+        error.__cause__ = self.last_error()
+        return error
+
+    def still_alive(self, timeout: float) -> TimeoutError:
+        """Give the error to raise when a stop takes longer than ``timeout``."""
+        current = self._current
+        alive = () if current is None else current.work.alive
+        if not alive:
+            return self.no_time_left("the Lease was not released", timeout)
+        return self.no_time_left(
+            f"still running: {names(alive)}. The Lease is not released before that "
+            "has ended; the stop goes on. Not ended",
+            timeout,
+        )
+
+    # Waiting for news ---------------------------------------------------------
+
+    def add_waiter(self, waiter: Callable[[], object]) -> None:
+        """Call ``waiter`` after every change, on any thread; it must not block."""
+        with self._lock:
+            self._waiters = (*self._waiters, waiter)
+
+    def remove_waiter(self, waiter: Callable[[], object]) -> None:
+        """Call it no more."""
+        with self._lock:
+            self._waiters = tuple(b for b in self._waiters if b is not waiter)
+
+    def _wake_waiters(self) -> None:
+        for waiter in self._waiters:
+            waiter()
+
+
+def names(alive: tuple[WorkItem, ...]) -> str:
+    """Name pieces of work, for messages."""
+    return ", ".join(hold.what for hold in alive)
+
+
+def _moment(microseconds: float) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _deadline(microseconds: float | None) -> datetime | None:
+    if microseconds is None:
+        return None
+    try:
+        return _moment(microseconds)
+    except OverflowError:
+        return None  # assumed: no end; or a Lease of decades

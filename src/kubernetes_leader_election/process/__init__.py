@@ -1,0 +1,1 @@
+"""What there is one of in each process: signals, exit, timers, log, forks."""

@@ -1,0 +1,124 @@
+"""
+At normal interpreter exit: release what nobody stopped, within a short bound.
+
+The exit handler makes no request itself: it asks the engine, whose daemon threads
+still run then, and waits a moment (fault 16). Threads that are not daemons have ended
+by that time, and so has the main thread's work.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import queue
+import threading
+import time
+from typing import Final, Protocol
+
+from kubernetes_leader_election.lifecycle.leftover_threads import PAUSE
+from kubernetes_leader_election.process.fork import PerProcess, Process, this_process
+from kubernetes_leader_election.process.log_thread import shared_log_thread
+from kubernetes_leader_election.process.signals import shared_auto_close
+
+PATIENCE: Final = 1.0
+"""Seconds that the exit may take longer for a release: many round trips."""
+
+
+class Leaving(Protocol):
+    """An elector, as far as the exit of the interpreter is concerned."""
+
+    def on_exit(self) -> bool:
+        """Begin to stop; False if work still runs, which nothing waits for."""
+        ...
+
+    def threads_at_work(self) -> tuple[threading.Thread, ...]:
+        """Return the threads that are no daemons and run work which holds the term."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Log what people should know of the exit."""
+        ...
+
+
+class ExitHandler:
+    """Know which electors nobody has stopped yet."""
+
+    def __init__(self) -> None:
+        # No lock, as for chores: the engine's thread comes here.
+        self._running: set[Leaving] = set()
+        self._gone: queue.SimpleQueue[None] | None = None
+        """Told of each elector that has stopped, once the exit has begun."""
+        self._process: Process | None = None
+
+    def watch(self, elector: Leaving) -> None:
+        """See to it that ``elector`` is stopped at exit."""
+        self._running.add(elector)
+        if self._process is None:
+            self._process = this_process()
+            # Once, also where two threads start an elector each.
+            atexit.unregister(self._at_exit)
+            atexit.register(self._at_exit)
+
+    def forget(self, elector: Leaving) -> None:
+        """Note that ``elector`` has stopped."""
+        self._running.discard(elector)
+        if self._gone is not None:
+            self._gone.put(None)
+
+    def _at_exit(self) -> None:
+        if self._process is None or self._process.is_copy:
+            return  # a child process that leaves by sys.exit()
+        shared_auto_close().retire()
+        gone: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._gone = gone
+        leaving = tuple(self._running)
+        waited_for = {elector for elector in leaving if elector.on_exit()}
+        if _wait_for_threads(leaving):
+            waited_for = {elector for elector in leaving if elector.on_exit()}
+            waited_for -= {e for e in leaving if e.threads_at_work()}
+        until = time.monotonic() + PATIENCE
+        while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
+            with contextlib.suppress(queue.Empty):
+                gone.get(timeout=left)
+        if leaving:
+            shared_log_thread().flush(max(0.0, until - time.monotonic()))
+
+
+def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
+    """
+    Wait for the threads that still run work of a term; False if there are none.
+
+    The interpreter has waited for them before, but for those whose ``join()`` an
+    exception of a signal interrupted. To return is to end them, in the middle of what
+    they do; so a further signal alone ends this wait, and then nothing is released.
+    """
+    waited = False
+    try:
+        while threads := {t for elector in leaving for t in elector.threads_at_work()}:
+            if not waited:
+                _warn(
+                    leaving,
+                    "the exit waits for threads that still work for the leader: "
+                    + ", ".join(sorted(repr(thread.name) for thread in threads))
+                    + ". The Lease is renewed until they have ended. A further signal "
+                    "ends them",
+                )
+            waited = True
+            time.sleep(PAUSE)
+    except (KeyboardInterrupt, SystemExit):
+        _warn(
+            leaving,
+            "a signal ends the exit's wait for threads that still work for the leader: "
+            "the Lease is not released, and runs out",
+        )
+    return waited
+
+
+def _warn(leaving: tuple[Leaving, ...], text: str) -> None:
+    for elector in leaving:
+        if elector.threads_at_work():
+            elector.warn(text)
+
+
+shared_exit: Final = PerProcess(ExitHandler)
+"""Return the one of this process."""

@@ -1,0 +1,439 @@
+"""Every option of an elector: its unit, its default and its check."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final, Literal, SupportsIndex, TypedDict, cast
+
+from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.settings.presets import PRESETS
+from kubernetes_leader_election.settings.promises import Timings, timings_of
+from kubernetes_leader_election.settings.timing import (
+    MAX_DURATION,
+    MIN_TIME,
+    PARTS,
+    RequestedTiming,
+    Timing,
+    solve,
+)
+from kubernetes_leader_election.text import did_you_mean, shown
+from kubernetes_leader_election.values import Value
+
+__all__ = [
+    "OPTION_NAMES",
+    "PRESETS",
+    "Options",
+    "Settings",
+    "Timings",
+    "resolve_settings",
+    "timings",
+]
+
+DEFAULT_LEASE_NAME: Final = "python-leader-election"
+"""Node package: nodejs-leader-election."""
+DEFAULT_NAMESPACE: Final = "default"
+"""Node package: default."""
+DEFAULT_RENEW_INTERVAL: Final = 10_000
+"""Milliseconds. Node package: 10 s."""
+DEFAULT_CLOCK_RATE_ERROR: Final = 0.10
+"""chrony slews a clock by up to 8.4 %, ntpd by 0.05 %; crystals are far better."""
+MIN_CLOCK_RATE_ERROR: Final = 0.0005
+"""ntpd slews by 500 parts per million; no clock is to be trusted further."""
+MAX_CLOCK_RATE_ERROR: Final = 0.5
+"""A clock that runs at half or twice the speed is broken, not inexact."""
+MAX_IDENTITY: Final = 253
+"""Characters: the length of a DNS name, so that every pod and host name fits."""
+
+Duration = float | timedelta
+Liveness = Callable[[], object] | Literal["loop"]
+
+
+class Options(TypedDict, total=False):
+    """The options of :func:`resolve_settings`, for type checkers."""
+
+    lease_name: str
+    namespace: str | None
+    identity: str | None
+    renew_interval_ms: Duration | None
+    lease_duration_sec: Duration | None
+    renew_deadline_sec: Duration | None
+    stop_budget_sec: Duration | None
+    request_timeout_sec: Duration | None
+    clock_rate_error: float
+    wait_for_leadership: bool
+    auto_close: bool
+    observe: bool
+    liveness: Liveness | None
+    liveness_timeout_sec: Duration | None
+    preset: str | None
+
+
+OPTION_NAMES: Final = tuple(Options.__annotations__)
+"""What :func:`resolve_settings` takes; an elector takes a few more of its own."""
+
+
+class Settings(Value):
+    """
+    All options of one elector, checked, with nothing left to derive.
+
+    .. code-block:: python
+
+        settings = resolve_settings(lease_name="billing", preset="steady")
+        settings.lease_duration_sec     # 20
+        settings.election(namespace="shop").renew_deadline    # 15.0
+        timings(settings).outage_survived    # 7.5
+    """
+
+    lease_name: str
+    namespace: str | None
+    """None: the namespace of the pod or of the kubeconfig's context."""
+    identity: str
+    renew_interval_ms: int
+    lease_duration_sec: int
+    renew_deadline_sec: float
+    stop_budget_sec: float
+    request_timeout_sec: float
+    clock_rate_error: float
+    wait_for_leadership: bool
+    auto_close: bool
+    observe: bool
+    liveness: Liveness | None
+    liveness_timeout_sec: float
+    preset: str | None
+    timing: Timing
+    """The five times in whole milliseconds."""
+
+    def election(self, *, namespace: str | None = None) -> ElectionSettings:
+        """
+        Give the settings of the core; ``namespace`` counts where the option is None.
+
+        Raises:
+            ConfigurationError: neither names a namespace, or it is not a valid one.
+
+        """
+        chosen = self.namespace if self.namespace is not None else namespace
+        if chosen is None:
+            raise ConfigurationError(
+                "namespace=None means the namespace of the pod or of the kubeconfig's "
+                "context, and neither is known here. Name one: namespace="
+                f"{DEFAULT_NAMESPACE!r}.",
+                option="namespace",
+            )
+        return ElectionSettings(
+            lease_name=self.lease_name,
+            namespace=_namespace(chosen),
+            identity=self.identity,
+            lease_duration=self.lease_duration_sec,
+            renew_interval=self.renew_interval_ms / 1000,
+            renew_deadline=self.renew_deadline_sec,
+            stop_budget=self.stop_budget_sec,
+            request_timeout=self.request_timeout_sec,
+            clock_rate_error=self.clock_rate_error,
+            observe=self.observe,
+        )
+
+
+def timings(settings: Settings) -> Timings:
+    """Derive everything that the settings promise: fail-over, outage, writes, ..."""
+    return timings_of(settings.timing)
+
+
+def resolve_settings(**options: Any) -> Settings:
+    """
+    Check the options of an elector and derive those that are left out.
+
+    A preset fills in the times that are not given; None is the same as leaving an
+    option out, but for ``namespace``. Durations are numbers in the unit that the
+    option's name ends in, or a ``timedelta``. The renew deadline is rounded down to a
+    millisecond, the lease duration up to a second, other times up to a millisecond.
+    Does no I/O.
+
+    Raises:
+        ConfigurationError: an option is unknown, of the wrong type or out of range, or
+            the times cannot work together; says so, with a suggestion that works.
+
+    """
+    refuse_unknown_options(options)
+    liveness = _liveness(options.get("liveness"))
+    if liveness is None and options.get("liveness_timeout_sec") is not None:
+        raise ConfigurationError(
+            "liveness_timeout_sec does nothing without liveness=. Give a callable that "
+            "returns true while the application is well, or leave both out.",
+            option="liveness_timeout_sec",
+        )
+    preset = _preset(options.get("preset"))
+    rate = _clock_rate_error(options.get("clock_rate_error"))
+    timing = solve(_requested(options, preset, rate))
+    patience = _milliseconds("liveness_timeout_sec", options)
+    return Settings(
+        lease_name=_lease_name(_given(options, "lease_name", DEFAULT_LEASE_NAME)),
+        namespace=_optional_namespace(options.get("namespace", DEFAULT_NAMESPACE)),
+        identity=_identity(options.get("identity")),
+        renew_interval_ms=timing.renew_interval,
+        lease_duration_sec=timing.lease_duration,
+        renew_deadline_sec=timing.renew_deadline / 1000,
+        stop_budget_sec=timing.stop_budget / 1000,
+        request_timeout_sec=timing.request_timeout / 1000,
+        clock_rate_error=rate,
+        wait_for_leadership=_flag("wait_for_leadership", options, default=False),
+        auto_close=_flag("auto_close", options, default=True),
+        observe=_flag("observe", options, default=False),
+        liveness=liveness,
+        liveness_timeout_sec=(
+            float(timing.lease_duration) if patience is None else patience / 1000
+        ),
+        preset=preset,
+        timing=timing,
+    )
+
+
+def refuse_unknown_options(
+    options: Iterable[str], *, known: Iterable[str] = OPTION_NAMES
+) -> None:
+    """
+    Refuse a name that is no option, with the one that was probably meant.
+
+    Raises:
+        ConfigurationError: a name is unknown.
+
+    """
+    known = tuple(known)
+    for name in options:
+        if name not in known:
+            raise ConfigurationError(
+                f"There is no option {name!r}.{did_you_mean(name, known)}", option=name
+            )
+
+
+# One function for each kind of option -----------------------------------------
+
+_SUBDOMAIN: Final = re.compile(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+)
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def _given(options: Mapping[str, Any], name: str, default: Any) -> Any:
+    """Give the option, or its default when it is left out or None."""
+    value = options.get(name)
+    return default if value is None else value
+
+
+def _text(name: str, value: object, *, example: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(
+            f"{name} must be text, not {shown(value)}. Use {name}={example!r}.",
+            option=name,
+        )
+    return value
+
+
+def _lease_name(value: object) -> str:
+    name = _text("lease_name", value, example=DEFAULT_LEASE_NAME)
+    if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
+        raise ConfigurationError(
+            f"lease_name={shown(name)} is no name for a Lease: it takes at most 253 "
+            "characters, only a-z, 0-9, '-' and '.', and each part between dots starts "
+            "and ends with a letter or digit. "
+            f"Use lease_name={_repaired(name, 253, DEFAULT_LEASE_NAME)!r}.",
+            option="lease_name",
+        )
+    return name
+
+
+def _optional_namespace(value: object) -> str | None:
+    return None if value is None else _namespace(value)
+
+
+def _namespace(value: object) -> str:
+    name = _text("namespace", value, example=DEFAULT_NAMESPACE)
+    if len(name) > 63 or not _LABEL.fullmatch(name):
+        repaired = _repaired(name.replace(".", "-"), 63, DEFAULT_NAMESPACE)
+        raise ConfigurationError(
+            f"namespace={shown(name)} is no name for a namespace: it takes at most 63 "
+            "characters, only a-z, 0-9 and '-', and starts and ends with a letter or "
+            f"digit. Use namespace={repaired!r}.",
+            option="namespace",
+        )
+    return name
+
+
+def _repaired(name: str, limit: int, default: str) -> str:
+    """Give the nearest name that the API server takes."""
+    parts = re.sub(r"[^a-z0-9.-]+", "-", name.lower()[:limit]).split(".")
+    kept = [part.strip("-") for part in parts]
+    return ".".join(part for part in kept if part) or default
+
+
+def _identity(value: object) -> str:
+    if value is None:
+        return default_identity()
+    name = _text("identity", value, example="my-app-0")
+    if not name.strip():
+        raise ConfigurationError(
+            "identity must not be empty: in a Lease, an empty holder means that nobody "
+            f"leads. Use identity={default_identity()!r}, or leave it out.",
+            option="identity",
+        )
+    if len(name) > MAX_IDENTITY:
+        raise ConfigurationError(
+            f"identity has {len(name)} characters, more than {MAX_IDENTITY}. "
+            f"Use identity={default_identity()!r}, or leave it out.",
+            option="identity",
+        )
+    if not name.isprintable():
+        repaired = "".join(c for c in name if c.isprintable()).strip()
+        raise ConfigurationError(
+            f"identity={shown(name)} holds characters that cannot be shown, such as a "
+            f"line break. Use identity={repaired or default_identity()!r}.",
+            option="identity",
+        )
+    return name
+
+
+def default_identity() -> str:
+    """Give ``elector-{hostname}-{pid}`` of this process, fit to be an identity."""
+    host = "".join(c for c in os.uname().nodename if c.isprintable())
+    pid = str(os.getpid())
+    return f"elector-{host[: MAX_IDENTITY - len(pid) - len('elector--')]}-{pid}"
+
+
+def _flag(name: str, options: Mapping[str, Any], *, default: bool) -> bool:
+    value = options.get(name, default)  # None is no answer to yes or no
+    if not isinstance(value, bool):
+        raise ConfigurationError(
+            f"{name} must be True or False, not {shown(value)}. "
+            f"Use {name}={default if value is None else bool(value)}.",
+            option=name,
+        )
+    return value
+
+
+def _liveness(value: object) -> Liveness | None:
+    if value is None or value == "loop":
+        return value
+    if not callable(value):
+        raise ConfigurationError(
+            f"liveness must be a callable or 'loop', not {shown(value)}. Use "
+            "liveness='loop' to watch an asyncio application's own event loop.",
+            option="liveness",
+        )
+    return value
+
+
+def _preset(value: object) -> str | None:
+    if value is None:
+        return None
+    name = _text("preset", value, example="steady")
+    if name not in PRESETS:
+        raise ConfigurationError(
+            f"There is no preset {shown(name)}.{did_you_mean(name, PRESETS)}",
+            option="preset",
+        )
+    return name
+
+
+def _clock_rate_error(value: object) -> float:
+    if value is None:
+        return DEFAULT_CLOCK_RATE_ERROR
+    rate = _number("clock_rate_error", value, example="0.1", unit="as a fraction")
+    if not MIN_CLOCK_RATE_ERROR <= rate <= MAX_CLOCK_RATE_ERROR:
+        raise ConfigurationError(
+            f"clock_rate_error={shown(value)} is out of range: it is a fraction from "
+            f"{MIN_CLOCK_RATE_ERROR} to {MAX_CLOCK_RATE_ERROR}; clocks that are being "
+            f"slewed run wrong by up to 0.084. Use clock_rate_error="
+            f"{DEFAULT_CLOCK_RATE_ERROR}.",
+            option="clock_rate_error",
+        )
+    return float(rate)
+
+
+def _requested(
+    options: Mapping[str, Any], preset: str | None, rate: float
+) -> RequestedTiming:
+    """Gather the times that were given, those of the preset, and nothing derived."""
+    merged = dict(PRESETS[preset].options) if preset is not None else {}
+    merged |= {k: v for k, v in options.items() if v is not None}
+    merged.setdefault("renew_interval_ms", DEFAULT_RENEW_INTERVAL)
+    interval = _milliseconds("renew_interval_ms", merged)
+    if interval is None:  # it has a default: this cannot be
+        raise AssertionError
+    duration = _microseconds("lease_duration_sec", merged)
+    return RequestedTiming(
+        renew_interval=interval,
+        # Up, never down: what is written is what candidates wait for.
+        lease_duration=None if duration is None else -(-duration // 1_000_000),
+        # Down: a leader that stops a little earlier is always safe.
+        renew_deadline=_milliseconds("renew_deadline_sec", merged, up=False),
+        stop_budget=_milliseconds("stop_budget_sec", merged),
+        request_timeout=_milliseconds("request_timeout_sec", merged),
+        # Up, for the same reason; what floats cannot say exactly is not rounded up.
+        clock_rate_error=math.ceil(round(rate * PARTS, 3)),
+    )
+
+
+def _milliseconds(
+    name: str, options: Mapping[str, Any], *, up: bool = True
+) -> int | None:
+    exact = _microseconds(name, options)
+    if exact is None:
+        return None
+    return -(-exact // 1000) if up else exact // 1000
+
+
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "renew_interval_ms": "10000",
+    "lease_duration_sec": "20",
+    "renew_deadline_sec": "15",
+    "stop_budget_sec": "1",
+    "request_timeout_sec": "2.5",
+    "liveness_timeout_sec": "20",
+}
+
+
+def _microseconds(name: str, options: Mapping[str, Any]) -> int | None:
+    """Read a duration exactly; None when it was left out."""
+    value = options.get(name)
+    if value is None:
+        return None
+    example, scale = _EXAMPLES[name], 1000 if name.endswith("_ms") else 1_000_000
+    if isinstance(value, timedelta):
+        exact = value // timedelta(microseconds=1)
+    else:
+        unit = "in milliseconds" if scale == 1000 else "in seconds"
+        number = _number(name, value, example=example, unit=unit)
+        scaled = number * scale
+        # A float whose microseconds are none is out of range, too.
+        exact = 0 if scaled in (math.inf, -math.inf) else round(scaled)
+    if not MIN_TIME * 1000 <= exact <= MAX_DURATION * 1_000_000:
+        raise ConfigurationError(
+            f"{name}={shown(value)} is out of range: durations are at least "
+            f"{MIN_TIME / 1000} s and at most {MAX_DURATION} s (leaseDurationSeconds is "
+            f"an int32). Use {name}={example}.",
+            option=name,
+        )
+    return exact
+
+
+def _number(name: str, value: object, *, example: str, unit: str) -> int | float:
+    """Take an int, a float or what stands for an int (numpy); no bool, no text."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+    elif not isinstance(value, bool):
+        try:
+            return operator.index(cast(SupportsIndex, value))
+        except TypeError:
+            pass
+    kind = " or a timedelta" if name in _EXAMPLES else ""
+    raise ConfigurationError(
+        f"{name} must be a finite number {unit}{kind}, not {shown(value)}. "
+        f"Use {name}={example}.",
+        option=name,
+    )

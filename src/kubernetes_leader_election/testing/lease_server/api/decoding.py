@@ -1,0 +1,399 @@
+"""
+Read a request body into a typed object, the way Go's decoder would.
+
+A field of a wrong type is refused with 400. A field nobody knows, a field written in
+another case and a field given twice are *strict* findings: dropped, and reported as
+warnings or as an error, as the request asked. What comes out holds known fields only,
+in the order the real server writes them, without the empty ones it leaves out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from kubernetes_leader_election.testing.lease_server.api.loading import (
+    DuplicateKeys,
+    FloatLiteral,
+    json_kind,
+    load_json,
+    load_yaml,
+)
+from kubernetes_leader_election.testing.lease_server.api.resources import (
+    LEASES,
+    NAMESPACES,
+    Resource,
+)
+from kubernetes_leader_election.testing.lease_server.http import statuses
+from kubernetes_leader_election.testing.lease_server.kubectl import go_time
+
+__all__ = ["Decoded", "TypeMismatchError", "decode", "typed"]
+
+MAX_INT32: Final = 2**31 - 1
+MAX_INT64: Final = 2**63 - 1
+
+
+_INDEX: Final = re.compile(r"\[\d+\]")
+
+
+class TypeMismatchError(ValueError):
+    """A JSON value of another type than the field has; the text is Go's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a type: how its value is read, and when it is left out."""
+
+    read: Callable[[Any, str, str, _Findings], Any]
+    keep_empty: bool = False
+
+
+Schema = Mapping[str, Field]
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What was odd while reading: the first wrong type and all strict findings."""
+
+    mismatch: str | None = None
+    strict: list[str] = field(default_factory=list)
+
+    def wrong(self, value: Any, owner: str, path: str, wanted: str) -> None:
+        """Remember the first value of a wrong type; reading goes on."""
+        if self.mismatch is None:
+            name = _INDEX.sub("", path)
+            self.mismatch = (
+                f"json: cannot unmarshal {json_kind(value)} into Go struct field "
+                f"{owner}.{name} of type {wanted}"
+            )
+
+
+def _string(value: Any, owner: str, path: str, findings: _Findings) -> str:
+    if isinstance(value, str):
+        return value
+    findings.wrong(value, owner, path, "string")
+    return ""
+
+
+def _boolean(value: Any, owner: str, path: str, findings: _Findings) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    findings.wrong(value, owner, path, "bool")
+    return None
+
+
+def _integer(limit: int, name: str) -> Callable[[Any, str, str, _Findings], int | None]:
+    def read(value: Any, owner: str, path: str, findings: _Findings) -> int | None:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if -limit - 1 <= value <= limit:
+                return value
+            text = f"number {value}"
+        elif isinstance(value, FloatLiteral):
+            text = f"number {value.text}"
+        else:
+            text = json_kind(value)
+        if findings.mismatch is None:
+            findings.mismatch = (
+                f"json: cannot unmarshal {text} into Go struct field "
+                f"{owner}.{path} of type {name}"
+            )
+        return None
+
+    return read
+
+
+def _time(
+    parse: Callable[[str], str | None],
+) -> Callable[[Any, str, str, _Findings], str | None]:
+    def read(value: Any, owner: str, path: str, findings: _Findings) -> str | None:
+        if not isinstance(value, str):
+            findings.wrong(value, owner, path, "string")
+            return None
+        return parse(value)
+
+    return read
+
+
+def _strings(value: Any, owner: str, path: str, findings: _Findings) -> list[str]:
+    if not isinstance(value, list):
+        findings.wrong(value, owner, path, "[]string")
+        return []
+    return [_string(one or "", owner, path, findings) for one in value]
+
+
+def _string_map(
+    value: Any, owner: str, path: str, findings: _Findings
+) -> dict[str, str]:
+    if not isinstance(value, dict):
+        findings.wrong(value, owner, path, "map[string]string")
+        return {}
+    _note_duplicates(value, path, findings)
+    return {
+        key: "" if one is None else _string(one, owner, path, findings)
+        for key, one in sorted(value.items())
+    }
+
+
+def _raw(value: Any, _owner: str, _path: str, _findings: _Findings) -> Any:
+    return value
+
+
+def _note_duplicates(value: dict[str, Any], path: str, findings: _Findings) -> None:
+    if isinstance(value, DuplicateKeys):
+        prefix = f"{path}." if path else ""
+        findings.strict.extend(
+            f'duplicate field "{prefix}{key}"' for key in value.duplicates
+        )
+
+
+def _struct(
+    name: str, schema: Schema
+) -> Callable[[Any, str, str, _Findings], dict[str, Any]]:
+    places = {
+        key: (place, one.read, one.keep_empty)
+        for place, (key, one) in enumerate(schema.items())
+    }
+
+    def read(value: Any, owner: str, path: str, findings: _Findings) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            findings.wrong(value, owner, path, f"v1.{name}")
+            return {}
+        _note_duplicates(value, path, findings)
+        prefix = f"{path}." if path else ""
+        result: dict[str, Any] = {}
+        latest, ordered = -1, True
+        for key, given in value.items():
+            known = places.get(key)
+            if known is None:
+                findings.strict.append(f'unknown field "{prefix}{key}"')
+            elif given is not None:
+                place, read_field, keep_empty = known
+                parsed = read_field(given, name, prefix + key, findings)
+                if parsed or keep_empty:
+                    result[key] = parsed
+                    ordered = ordered and place > latest
+                    latest = place
+        if ordered:
+            return result
+        return {key: result[key] for key in schema if key in result}
+
+    return read
+
+
+def _structs(
+    name: str, schema: Schema
+) -> Callable[[Any, str, str, _Findings], list[dict[str, Any]]]:
+    read_one = _struct(name, schema)
+
+    def read(
+        value: Any, owner: str, path: str, findings: _Findings
+    ) -> list[dict[str, Any]]:
+        if not isinstance(value, list):
+            findings.wrong(value, owner, path, f"[]v1.{name}")
+            return []
+        return [
+            read_one(one or {}, owner, f"{path}[{index}]", findings)
+            for index, one in enumerate(value)
+        ]
+
+    return read
+
+
+_TEXT = Field(_string)
+_SECONDS = Field(_time(go_time.time_to_seconds))
+_TIME_KEPT = Field(_time(go_time.micro_time), keep_empty=True)
+_INT32 = Field(_integer(MAX_INT32, "int32"), keep_empty=True)
+_INT64 = Field(_integer(MAX_INT64, "int64"))
+_FLAG = Field(_boolean, keep_empty=True)
+
+OWNER_REFERENCE: Schema = {
+    "apiVersion": Field(_string, keep_empty=True),
+    "kind": Field(_string, keep_empty=True),
+    "name": Field(_string, keep_empty=True),
+    "uid": Field(_string, keep_empty=True),
+    "controller": _FLAG,
+    "blockOwnerDeletion": _FLAG,
+}
+MANAGED_FIELDS: Schema = {
+    "manager": _TEXT,
+    "operation": _TEXT,
+    "apiVersion": _TEXT,
+    "time": _SECONDS,
+    "fieldsType": _TEXT,
+    "fieldsV1": Field(_raw, keep_empty=True),
+    "subresource": _TEXT,
+}
+OBJECT_META: Schema = {
+    "name": _TEXT,
+    "generateName": _TEXT,
+    "namespace": _TEXT,
+    "selfLink": _TEXT,
+    "uid": _TEXT,
+    "resourceVersion": _TEXT,
+    "generation": _INT64,
+    "creationTimestamp": _SECONDS,
+    "deletionTimestamp": _SECONDS,
+    "deletionGracePeriodSeconds": Field(_integer(MAX_INT64, "int64"), keep_empty=True),
+    "labels": Field(_string_map),
+    "annotations": Field(_string_map),
+    "ownerReferences": Field(_structs("OwnerReference", OWNER_REFERENCE)),
+    "finalizers": Field(_strings),
+    # An empty list is an order of its own here: to forget all managers.
+    "managedFields": Field(
+        _structs("ManagedFieldsEntry", MANAGED_FIELDS), keep_empty=True
+    ),
+}
+LEASE_SPEC: Schema = {
+    "holderIdentity": Field(_string, keep_empty=True),
+    "leaseDurationSeconds": _INT32,
+    "acquireTime": _TIME_KEPT,
+    "renewTime": _TIME_KEPT,
+    "leaseTransitions": _INT32,
+    "strategy": Field(_string, keep_empty=True),
+    "preferredHolder": Field(_string, keep_empty=True),
+}
+
+
+def _object(parts: Schema) -> Schema:
+    return {
+        "kind": _TEXT,
+        "apiVersion": _TEXT,
+        "metadata": Field(_struct("ObjectMeta", OBJECT_META), keep_empty=True),
+        **parts,
+    }
+
+
+SCHEMAS: dict[Resource, Schema] = {
+    LEASES: _object({"spec": Field(_struct("LeaseSpec", LEASE_SPEC), keep_empty=True)}),
+    NAMESPACES: _object(
+        {
+            "spec": Field(
+                _struct("NamespaceSpec", {"finalizers": Field(_strings)}),
+                keep_empty=True,
+            ),
+            "status": Field(
+                _struct("NamespaceStatus", {"phase": _TEXT, "conditions": Field(_raw)}),
+                keep_empty=True,
+            ),
+        },
+    ),
+}
+
+
+_READERS: Final = {
+    resource: _struct(resource.kind, schema) for resource, schema in SCHEMAS.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An object as the server understands it, and what it dropped on the way."""
+
+    document: dict[str, Any]
+    strict: tuple[str, ...] = ()
+
+
+def typed(resource: Resource, value: Any) -> Decoded:
+    """
+    Read a JSON value as an object of the resource's type.
+
+    Raises:
+        TypeMismatchError: A value has a wrong type; the text is Go's.
+        ValueError: A time is not of the accepted form.
+    """
+    findings = _Findings()
+    document = _READERS[resource](value, resource.kind, "", findings)
+    if findings.mismatch is not None:
+        raise TypeMismatchError(findings.mismatch)
+    document.setdefault("metadata", {})
+    document.setdefault("spec", {})
+    if resource is NAMESPACES:
+        document.setdefault("status", {})
+    return Decoded(document, tuple(findings.strict))
+
+
+def _summary(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    readable = body.startswith(b"{")
+    shown = body[:30].decode(errors="replace") if readable else body[:30].hex()
+    return shown + " ..." if len(body) > 30 else shown
+
+
+def decode(resource: Resource, body: bytes, *, form: str = "json") -> Decoded:
+    """
+    Read a request body.
+
+    Raises:
+        ApiError: 400, with the text the real server gives.
+    """
+    load = load_yaml if form == "yaml" else load_json
+    try:
+        value = load(body)
+    except ValueError as error:
+        why = f"couldn't get version/kind; json parse error: {error}"
+        raise _unrecognized(resource, why, body) from error
+    if not isinstance(value, dict):
+        why = (
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal "
+            f"{json_kind(value)} into Go value of type struct {{ APIVersion string "
+            '"json:\\"apiVersion,omitempty\\""; Kind string '
+            '"json:\\"kind,omitempty\\"" }'
+        )
+        if value is None:
+            value = {}
+        else:
+            raise _unrecognized(resource, why, body)
+    _check_kind(resource, value, body)
+    try:
+        return typed(resource, value)
+    except ValueError as error:
+        raise cannot_be_handled(resource, str(error)) from error
+
+
+def cannot_be_handled(resource: Resource, why: str) -> statuses.ApiError:
+    """Refuse a body that is no object of the resource."""
+    return statuses.bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a '
+        f"{resource.kind}: {why}"
+    )
+
+
+def _unrecognized(resource: Resource, why: str, body: bytes) -> statuses.ApiError:
+    return statuses.bad_request(
+        f"the object provided is unrecognized (must be of type {resource.kind}): "
+        f"{why} ({_summary(body)})"
+    )
+
+
+_OLD_VERSIONS = frozenset(
+    f"coordination.k8s.io/{version}" for version in ("v1beta1", "v1alpha1", "v1alpha2")
+)
+
+
+def _check_kind(resource: Resource, value: dict[str, Any], body: bytes) -> None:
+    for key in ("kind", "apiVersion"):
+        given = value.get(key)
+        if given is not None and not isinstance(given, str):
+            why = (
+                "couldn't get version/kind; json parse error: json: cannot unmarshal "
+                f"{json_kind(given)} into Go struct field .{key} of type string"
+            )
+            raise _unrecognized(resource, why, body)
+    kind = value.get("kind") or resource.kind
+    version = value.get("apiVersion") or resource.api_version
+    if kind == resource.kind and version == resource.api_version:
+        return
+    if kind == "Lease" and version in _OLD_VERSIONS:
+        raise statuses.bad_request(
+            f"the API version in the data ({version}) does not match the expected API "
+            f"version ({resource.api_version})"
+        )
+    why = f'no kind "{kind}" is registered for version "{version}"'
+    short = version.rpartition("/")[2]
+    raise statuses.bad_request(
+        f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why} '
+        'in scheme "pkg/runtime/scheme.go:111"'
+    )

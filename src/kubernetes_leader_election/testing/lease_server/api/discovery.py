@@ -1,0 +1,143 @@
+"""What the server says about itself: groups, resources, version, metrics."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from typing import Any, Final
+
+from kubernetes_leader_election.testing.lease_server.api.resources import (
+    LEASES,
+    NAMESPACES,
+    Resource,
+)
+
+__all__ = ["VERSION", "documents", "metrics"]
+
+VERSION: Final = "v1.37.2"
+"""The Kubernetes version whose behaviour this server has."""
+
+_ALL_VERBS: Final = [
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+]
+
+
+def _group(name: str) -> dict[str, Any]:
+    version = {"groupVersion": f"{name}/v1", "version": "v1"}
+    return {"name": name, "versions": [version], "preferredVersion": version}
+
+
+def _served(resource: Resource, verbs: list[str]) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": resource.plural,
+        "singularName": resource.kind.lower(),
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": verbs,
+    }
+    if resource.short_names:
+        document["shortNames"] = list(resource.short_names)
+    return document
+
+
+def _resources(group_version: str, served: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "kind": "APIResourceList",
+        **({"apiVersion": "v1"} if "/" in group_version else {}),
+        "groupVersion": group_version,
+        "resources": served,
+    }
+
+
+EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
+ACCESS_REVIEWS = Resource(
+    group="authorization.k8s.io",
+    version="v1",
+    plural="selfsubjectaccessreviews",
+    kind="SelfSubjectAccessReview",
+    namespaced=False,
+)
+SUBJECT_REVIEWS = Resource(
+    group="authentication.k8s.io",
+    version="v1",
+    plural="selfsubjectreviews",
+    kind="SelfSubjectReview",
+    namespaced=False,
+)
+GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io")
+
+
+def documents(address: str) -> dict[str, dict[str, Any]]:
+    """Give every document of discovery by its path; ``address`` is host and port."""
+    groups = [_group(name) for name in GROUPS]
+    found: dict[str, dict[str, Any]] = {
+        "/api": {
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [
+                {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
+            ],
+        },
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
+        "/api/v1": _resources(
+            "v1",
+            [
+                _served(EVENTS, ["get", "list", "watch"]),
+                _served(NAMESPACES, [one for one in _ALL_VERBS if "coll" not in one]),
+            ],
+        ),
+        LEASES.root: _resources(LEASES.api_version, [_served(LEASES, _ALL_VERBS)]),
+        "/version": version(),
+    }
+    for review in (ACCESS_REVIEWS, SUBJECT_REVIEWS):
+        found[review.root] = _resources(
+            review.api_version, [_served(review, ["create"])]
+        )
+    for group in groups:
+        path = f"/apis/{group['name']}"
+        found[path] = {"kind": "APIGroup", "apiVersion": "v1", **group}
+    return found
+
+
+def version() -> dict[str, str]:
+    """Say which version this is, and that it is the embedded one."""
+    major, minor, _ = VERSION.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{VERSION}+embedded",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": f"Python {platform.python_version()}",
+        "platform": f"{platform.system().lower()}/{platform.machine()}",
+    }
+
+
+def metrics(totals: Counter[tuple[str, str, int]], watches: int) -> str:
+    """Write the counts of requests as Prometheus reads them."""
+    lines = [
+        "# HELP apiserver_request_total [STABLE] Requests by verb and HTTP status.",
+        "# TYPE apiserver_request_total counter",
+    ]
+    by_verb: Counter[tuple[str, int]] = Counter()
+    for (_, verb, status), count in totals.items():
+        by_verb[verb.upper(), status] += count
+    lines += [
+        f'apiserver_request_total{{code="{status}",verb="{verb}"}} {count}'
+        for (verb, status), count in sorted(by_verb.items())
+    ]
+    lines += [
+        "# HELP apiserver_longrunning_requests [STABLE] Open watches.",
+        "# TYPE apiserver_longrunning_requests gauge",
+        f'apiserver_longrunning_requests{{verb="WATCH"}} {watches}',
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Requests and answers: connections, what is asked, what is logged."""

@@ -1,0 +1,1 @@
+"""What kubectl alone needs: schema, protobuf, tables, times as Go writes them."""

@@ -1,0 +1,165 @@
+"""The schema of a Lease, for kubectl's validation of what it sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubernetes_leader_election.testing.lease_server.http import statuses
+from kubernetes_leader_election.testing.lease_server.http.exchange import (
+    Prepared,
+    Reply,
+)
+
+__all__ = ["prepare"]
+
+
+def prepare(path: str) -> Prepared:
+    """Answer a path under ``/openapi``."""
+    if path == "/openapi/v3":
+        document = _index()
+    else:
+        found = _documents().get(path.removeprefix("/openapi/v3/"))
+        if found is None:
+            raise statuses.unknown_path()
+        document = found
+    body = statuses.encode(document)
+    return Prepared(lambda: Reply(200, body))
+
+
+def _index() -> dict[str, Any]:
+    return {
+        "paths": {
+            name: {"serverRelativeURL": f"/openapi/v3/{name}?hash=embedded"}
+            for name in _documents()
+        }
+    }
+
+
+_TEXT = {"type": "string"}
+_TIME = {"type": "string", "format": "date-time"}
+_INT = {"type": "integer", "format": "int32"}
+_MAP = {"type": "object", "additionalProperties": {"type": "string", "default": ""}}
+_PREFIX = "io.k8s"
+
+
+def _schemas() -> dict[str, Any]:
+    meta = {
+        "type": "object",
+        "properties": {
+            **dict.fromkeys(
+                ("name", "generateName", "namespace", "selfLink", "uid"), _TEXT
+            ),
+            "resourceVersion": _TEXT,
+            "generation": {"type": "integer", "format": "int64"},
+            "creationTimestamp": _TIME,
+            "deletionTimestamp": _TIME,
+            "deletionGracePeriodSeconds": {"type": "integer", "format": "int64"},
+            "labels": _MAP,
+            "annotations": _MAP,
+            "finalizers": {
+                "type": "array",
+                "items": _TEXT,
+                "x-kubernetes-list-type": "set",
+                "x-kubernetes-patch-strategy": "merge",
+            },
+            "ownerReferences": {
+                "type": "array",
+                "items": {"type": "object"},
+                "x-kubernetes-list-map-keys": ["uid"],
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-patch-merge-key": "uid",
+                "x-kubernetes-patch-strategy": "merge",
+            },
+            "managedFields": {"type": "array", "items": {"type": "object"}},
+        },
+    }
+    spec = {
+        "type": "object",
+        "properties": {
+            "holderIdentity": _TEXT,
+            "leaseDurationSeconds": _INT,
+            "acquireTime": _TIME,
+            "renewTime": _TIME,
+            "leaseTransitions": _INT,
+            "strategy": _TEXT,
+            "preferredHolder": _TEXT,
+        },
+    }
+    return {"meta": meta, "lease": spec}
+
+
+def _object(group: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            "apiVersion": _TEXT,
+            "kind": _TEXT,
+            "metadata": {
+                "allOf": [{"$ref": "#/components/schemas/" + _META}],
+                "default": {},
+            },
+            **spec,
+        },
+        "x-kubernetes-group-version-kind": [
+            {"group": group, "kind": kind, "version": "v1"}
+        ],
+    }
+
+
+_META = f"{_PREFIX}.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+def _path(group: str, kind: str, name: str) -> dict[str, Any]:
+    about = {"group": group, "kind": kind, "version": "v1"}
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    content = {"application/json": {"schema": schema}}
+    answer = {"200": {"description": "OK", "content": content}}
+    query = [
+        {"name": one, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+        for one in ("dryRun", "fieldManager", "fieldValidation")
+    ]
+    return {
+        method: {
+            "responses": answer,
+            "parameters": query,
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": about,
+        }
+        for method, action in (("get", "get"), ("put", "put"), ("patch", "patch"))
+    }
+
+
+def _documents() -> dict[str, dict[str, Any]]:
+    schemas = _schemas()
+    info = {"title": "Kubernetes", "version": "embedded"}
+    lease = f"{_PREFIX}.api.coordination.v1.Lease"
+    space = f"{_PREFIX}.api.core.v1.Namespace"
+    group = "coordination.k8s.io"
+    return {
+        f"apis/{group}/v1": {
+            "openapi": "3.0.0",
+            "info": info,
+            "paths": {
+                f"/apis/{group}/v1/namespaces/{{namespace}}/leases/{{name}}": _path(
+                    group, "Lease", lease
+                )
+            },
+            "components": {
+                "schemas": {
+                    lease: _object(group, "Lease", {"spec": schemas["lease"]}),
+                    _META: schemas["meta"],
+                }
+            },
+        },
+        "api/v1": {
+            "openapi": "3.0.0",
+            "info": info,
+            "paths": {"/api/v1/namespaces/{name}": _path("", "Namespace", space)},
+            "components": {
+                "schemas": {
+                    space: _object("", "Namespace", {"spec": {"type": "object"}}),
+                    _META: schemas["meta"],
+                }
+            },
+        },
+    }

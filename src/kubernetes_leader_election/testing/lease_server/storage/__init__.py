@@ -1,0 +1,1 @@
+"""Where objects are kept: one counter of versions, a history, a file."""

@@ -1,0 +1,1 @@
+"""Watches: who hears of which change, and how it is sent."""

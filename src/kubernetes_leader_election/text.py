@@ -1,0 +1,38 @@
+"""Text for people: shown safely, on one line, with the name that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """Give " Did you mean 'x'?", or a list of what there is; to end a message with."""
+    # Only a mistake pays for the import.
+    import difflib  # noqa: PLC0415
+
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(str(word)[:100].lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There are: {', '.join(names)}."
+
+
+def shown(value: object) -> str:
+    """Show a value that somebody gave: escaped, and cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return "a number of more than 38 digits"
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+LONGEST_LINE: Final = 2000
+"""Characters: a server, or a Lease, may send any amount of text."""
+
+
+def one_line(text: str) -> str:
+    """Escape what is not printable and cut what is too long (fault 51)."""
+    cut = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)

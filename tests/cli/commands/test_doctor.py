@@ -1,0 +1,154 @@
+"""``kle doctor``: finds what is wrong, and says how to put it right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubernetes_leader_election.testing import LeaseServer
+from kubernetes_leader_election.testing.faults import Delay, Fault
+from kubernetes_leader_election.testing.lease_server import User
+from tests.cli.observe.leases import write_lease
+
+
+def checks(result) -> dict[str, list[dict]]:
+    """Give the checks of a JSON answer by their name."""
+    found: dict[str, list[dict]] = {}
+    for check in json.loads(result.stdout)["checks"]:
+        found.setdefault(check["check"], []).append(check)
+    return found
+
+
+def test_doctor_passes_where_all_is_well(call, server, kubeconfig):
+    """A reachable server, all rights and a free Lease: PASS and exit code 0."""
+    write_lease(server, "well", holder="")
+    result = call("doctor", "well", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == "PASS"
+    for name in ("credentials", "server", "latency", "rights", "clock", "timings"):
+        assert f"  {name} " in result.stdout
+    assert "p99" in result.stdout
+
+
+def test_doctor_prints_the_yaml_for_missing_rights(call, tmp_path):
+    """What is missing comes as a Role and a binding; applied, the doctor passes."""
+    account = "system:serviceaccount:shop:billing"
+    with LeaseServer(users=[User(account, token="t0ken")]) as server:
+        config = tmp_path / "kubeconfig"
+        server.kubeconfig(account, path=config)
+        words = ("doctor", "billing", "--kubeconfig", config, "-o", "json")
+        first = call(*words)
+        (rights,) = checks(first)["rights"]
+        role, binding = yaml.safe_load_all(rights["fix"].partition("\n")[2])
+        server.set_roles(account, role)
+        second = call(*words)
+    assert first.exit_code == 1
+    assert "get, create, update, watch" in rights["text"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "billing", "namespace": "shop"}
+    ]
+    assert checks(second)["rights"][0]["verdict"] == "PASS"
+
+
+def test_doctor_only_warns_where_watching_alone_is_missing(call, tmp_path):
+    """Without the watch an elector polls: WARN, exit code 5."""
+    rule = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "create", "update"],
+    }
+    role = {"kind": "Role", "metadata": {"namespace": "default"}, "rules": [rule]}
+    user = User("u", token="t", roles=(role,))
+    with LeaseServer(users=[user]) as server:
+        server.kubeconfig("u", path=tmp_path / "kubeconfig")
+        result = call("doctor", "x", "--kubeconfig", tmp_path / "kubeconfig")
+    assert result.exit_code == 5
+    assert "electors poll instead" in result.stdout
+    assert result.stdout.splitlines()[-1] == "WARN"
+
+
+@pytest.mark.slow
+def test_doctor_looks_at_tls(call, tmp_path):
+    """The version and the certificate's days are told; a wrong CA fails."""
+    with LeaseServer(tls=True) as server, LeaseServer(tls=True) as other:
+        good, bad = tmp_path / "good", tmp_path / "bad"
+        text = server.kubeconfig(path=good)
+        theirs = yaml.safe_load(other.kubeconfig())["clusters"][0]["cluster"]
+        config = yaml.safe_load(text)
+        config["clusters"][0]["cluster"]["certificate-authority-data"] = theirs[
+            "certificate-authority-data"
+        ]
+        bad.write_text(json.dumps(config))
+        passed = call("doctor", "x", "--kubeconfig", good, "-o", "json")
+        failed = call("doctor", "x", "--kubeconfig", bad, "-o", "json")
+    assert "TLSv1.3" in checks(passed)["tls"][0]["text"]
+    assert checks(failed)["tls"][0]["verdict"] == "FAIL"
+    assert failed.exit_code == 1
+
+
+@pytest.mark.slow
+def test_doctor_holds_latency_against_the_request_timeout(call, server, kubeconfig):
+    """Answers that take longer than half of the timeout warn, and longer ones fail."""
+    server.faults.add(Fault(Delay(0.02), verb="get", name="slow", times=None))
+    words = ("--kubeconfig", kubeconfig, "-o", "json", "--renew-interval-ms", "100")
+    warned = call("doctor", "slow", *words, "--request-timeout-sec", "0.04")
+    failed = call("doctor", "slow", *words, "--request-timeout-sec", "0.01")
+    assert checks(warned)["latency"][0]["verdict"] in {"WARN", "FAIL"}
+    assert checks(failed)["latency"][0]["verdict"] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("lease", "says"),
+    [
+        ({"duration": None}, "no duration"),
+        ({"duration": 3600}, "nobody leads for so long"),
+        ({"duration": 7}, "do all replicas have the same?"),
+        ({"duration": 20, "renewTime": None}, "renewTime is missing"),
+        ({"duration": 20, "leaseTransitions": None}, "not counted"),
+        ({"duration": 20, "written": "2099-01-01T00:00:00.000000Z"}, "ahead"),
+        ({"duration": 20, "holder": "a\nb"}, "cannot be shown"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_doctor_names_oddities_of_the_lease(call, server, kubeconfig, lease, says):
+    """What is unusual about a Lease is told in plain words, as a warning."""
+    write_lease(server, "odd", **lease)
+    result = call("doctor", "odd", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 5, result.output
+    assert says in result.stdout
+
+
+def test_doctor_fails_without_a_server(call, tmp_path: Path):
+    """A server that is not there is one failed check, not a crash."""
+    with LeaseServer() as server:
+        server.kubeconfig(path=tmp_path / "kubeconfig")
+    result = call("doctor", "x", "--kubeconfig", tmp_path / "kubeconfig")
+    assert result.exit_code == 1
+    assert "nothing listens" in result.stdout
+    assert result.stdout.splitlines()[-1] == "FAIL"
+
+
+def test_doctor_fails_without_credentials_and_still_judges_the_times(call, tmp_path):
+    """No kubeconfig at all: FAIL, with what does not need one."""
+    result = call("doctor", "x", HOME=str(tmp_path), KUBECONFIG="")
+    assert result.exit_code == 1
+    assert "  timings " in result.stdout
+
+
+def test_doctor_refuses_times_that_cannot_work(call, kubeconfig):
+    """Unsafe times end with the arithmetic and exit code 2 before anything is asked."""
+    result = call(
+        "doctor",
+        "x",
+        "--kubeconfig",
+        kubeconfig,
+        "--lease-duration-sec",
+        "10",
+        "--renew-deadline-sec",
+        "10",
+    )
+    assert result.exit_code == 2
+    assert "--renew-deadline-sec" in result.stderr

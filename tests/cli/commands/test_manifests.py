@@ -1,0 +1,128 @@
+"""``kle manifests``: YAML that a cluster takes, with no right too many or too few."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.kube_api.results import Forbidden, NotFound
+from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.testing import LeaseServer
+from kubernetes_leader_election.testing.lease_server import User
+
+KINDS = [
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "Deployment",
+    "PodDisruptionBudget",
+]
+
+
+def documents(result) -> dict[str, dict]:
+    """Parse the YAML; give the documents by kind."""
+    assert result.exit_code == 0, result.stderr
+    return {one["kind"]: one for one in yaml.safe_load_all(result.stdout)}
+
+
+def test_manifests_print_five_documents_in_the_order_to_apply(call):
+    """An account, its rights, and what runs the replicas."""
+    result = call("manifests", "billing")
+    assert [one["kind"] for one in yaml.safe_load_all(result.stdout)] == KINDS
+
+
+def test_manifests_limit_rights_to_four_verbs_on_one_name(call):
+    """The Role has one rule, for get, create, update and watch on the Lease's name."""
+    role = documents(call("manifests", "billing", "--lease-name", "b"))["Role"]
+    assert role["rules"] == [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["b"],
+            "verbs": ["get", "create", "update", "watch"],
+        }
+    ]
+
+
+@pytest.mark.parametrize("words", [["--for", "run"], ["--", "celery", "beat"], []])
+def test_manifests_give_pods_longer_than_their_work_takes_to_stop(call, words):
+    """Two spread replicas with probes, their own name, and a longer grace period."""
+    found = documents(call("manifests", "billing", "--drain-sec", "40", *words))
+    assert found["Deployment"]["spec"]["replicas"] == 2
+    pod = found["Deployment"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > 40
+    assert (
+        pod["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
+    )
+    (container,) = pod["containers"]
+    assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert found["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
+
+
+def test_manifests_start_the_command_under_run(call):
+    """With COMMAND the container's command is `run` with the pod's name and the drain."""
+    found = documents(call("manifests", "beat", "--", "celery", "-A", "app", "beat"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    command = container["command"]
+    assert command[:3] == ["kubernetes-leader-election", "run", "beat"]
+    assert command[command.index("--") + 1 :] == ["celery", "-A", "app", "beat"]
+    assert "--identity=$(POD_NAME)" in command
+    assert "--grace=30" in command
+
+
+def test_manifests_rights_suffice_for_an_election_and_nothing_else(call):
+    """On a server with RBAC the account leads its Lease and may touch no other."""
+    result = call("manifests", "billing", "--rbac-only")
+    account = "system:serviceaccount:default:billing"
+    with LeaseServer(
+        users=[User(account, token="t0ken")], manifests=result.stdout
+    ) as server:
+        with Elector(
+            lease_name="billing", server=server.url, token="t0ken", auto_close=False
+        ) as elector:
+            assert elector.wait_until_leading(timeout=10).fencing_token
+        client = LeaseClient(explicit(server=server.url, token="t0ken"))
+        here = client.get("default", "billing", call=Call(deadline=boottime() + 5))
+        there = client.get("default", "other", call=Call(deadline=boottime() + 5))
+        client.close()
+    assert not isinstance(here, Forbidden | NotFound)
+    assert isinstance(there, Forbidden)
+
+
+def test_manifests_come_as_a_list_in_json(call):
+    """JSON is one List, which kubectl applies as well."""
+    found = json.loads(call("manifests", "billing", "-o", "json").stdout)
+    assert found["kind"] == "List"
+    assert [one["kind"] for one in found["items"]] == KINDS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["Billing"],
+        ["billing", "--namespace", "a_b"],
+        ["x" * 64],
+        ["billing", "--for", "library", "--", "sleep"],
+    ],
+    ids=["capitals", "odd namespace", "too long", "a command for the library"],
+)
+def test_manifests_refuse_what_a_cluster_would_refuse(call, words):
+    """Bad names end with one line and exit code 2."""
+    result = call("manifests", *words)
+    assert result.exit_code == 2
+    assert "Error:" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("image", ["", "  ", "a b"])
+def test_manifests_refuse_what_is_no_image(call, image):
+    """The API server would refuse the pods only, where nobody looks."""
+    result = call("manifests", "billing", "--image", image)
+    assert result.exit_code == 2
+    assert "Give one as in registry.example/app:1.0" in result.stderr

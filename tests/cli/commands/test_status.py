@@ -1,0 +1,167 @@
+"""``kle status``: who leads, judged by observing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kubernetes_leader_election.testing.faults import Answer, Fault
+from tests.cli.observe.leases import electors, write_lease
+
+
+@pytest.mark.slow
+def test_status_sees_a_living_leader_renew(call, server, kubeconfig):
+    """A leader is seen to renew; observing neither contends nor writes."""
+    with electors(server, "living", "ada") as (ada,):
+        token = ada.wait_until_leading().fencing_token
+        writes = len(server.requests.matching(name="living", verb="update"))
+        result = call("status", "living", "--kubeconfig", kubeconfig, "-o", "json")
+        agents = {
+            one.user_agent
+            for one in server.requests.matching(name="living", verb="update")[writes:]
+        }
+    found = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert (found["state"], found["holder"]) == ("leads", "ada")
+    assert found["can_be_asked"] is True
+    assert found["renewed_ago_sec"] < 2
+    assert 0 < found["expires_in_sec"] <= 2
+    assert found["transitions"] == 1
+    assert found["token"] == token
+    assert found["token_because"] == "noted by the holder"
+    assert found["token_at_most"] > token
+    assert agents <= {"kubernetes-leader-election"}
+
+
+@pytest.mark.slow
+def test_status_finds_a_dead_holder_by_observing(call, server, kubeconfig):
+    """A record that stands still for its own duration is expired, whatever it says."""
+    write_lease(server, "dead", duration=1, written="2099-01-01T00:00:00.000000Z")
+    result = call("status", "dead", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 1
+    assert "observing for up to 1 s" in result.stderr
+    assert "ada let it expire" in result.stdout
+    assert "Lease default/dead at http://" in result.stdout
+    assert "context 'embedded-lease-api'" in result.stdout
+
+
+def test_status_judges_nothing_when_told_not_to_observe(call, server, kubeconfig):
+    """--observe-sec 0 shows what is written and calls nobody alive or dead."""
+    write_lease(server, "old", duration=3600, written="2001-01-01T00:00:00.000000Z")
+    result = call("status", "old", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    assert result.exit_code == 0
+    assert "not seen to renew yet" in result.stdout
+    assert "2001-01-01T00:00:00.000000Z, by the clock of who wrote it" in result.stdout
+
+
+@pytest.mark.parametrize("holder", ["", None], ids=["empty", "null"])
+def test_status_says_that_a_lease_is_free(call, server, kubeconfig, holder):
+    """Every released form is free, at once, with exit code 1."""
+    write_lease(server, "free", holder=holder)
+    result = call("status", "free", "--kubeconfig", kubeconfig, "-o", "yaml")
+    assert result.exit_code == 1
+    assert "state: free" in result.stdout
+
+
+def test_status_says_where_it_looked_for_a_lease_that_is_not_there(
+    call, server, kubeconfig
+):
+    """An unknown Lease is a plain answer that names namespace, server and a hint."""
+    result = call("status", "nope", "-n", "kube-system", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 1
+    assert f"Lease kube-system/nope at {server.url}" in result.stdout
+    assert "try -n default" in result.stdout
+
+
+def test_status_shows_all_leases_of_a_namespace(call, server, kubeconfig):
+    """Without LEASE: a table with a line for each, foreign holders named."""
+    write_lease(server, "table-1", holder="bob", duration=3600, program="my-operator/1")
+    write_lease(server, "table-2", holder="")
+    result = call("status", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    lines = {line.split()[0]: line for line in result.stdout.splitlines()[1:]}
+    assert result.exit_code == 0
+    assert "my-operator" in lines["table-1"]
+    assert "free" in lines["table-2"]
+
+
+def test_status_escapes_what_others_wrote(call, server, kubeconfig):
+    """A holder with control characters cannot write to the terminal."""
+    write_lease(server, "evil", holder="a\x1b[2Jb\nc", duration=3600)
+    result = call("status", "evil", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    assert "\x1b" not in result.stdout
+    assert "a\\x1b[2Jb\\nc" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Answer(status=403, reason="Forbidden", message="no"), "403"),
+        (Answer(status=500, message="broken"), "500"),
+    ],
+    ids=["forbidden", "server error"],
+)
+def test_status_ends_with_one_line_when_the_server_refuses(
+    call, server, kubeconfig, fault, says
+):
+    """No permission or a broken server: one line, exit code 3, no traceback."""
+    server.faults.add(Fault(fault, verb="get", times=None))
+    result = call("status", "x", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 3
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("words", [[], ["--context", "nope"]], ids=["file", "context"])
+def test_status_ends_with_one_line_without_a_cluster(call, tmp_path, words):
+    """No kubeconfig: one line that names the file, exit code 3."""
+    result = call("status", "x", *words, HOME=str(tmp_path), KUBECONFIG="")
+    assert result.exit_code == 3
+    assert ".kube/config" in result.stderr
+
+
+CANDIDATES = {
+    "items": [
+        {"metadata": {"name": "ada-1"}, "spec": {"leaseName": "coordinated"}},
+        {"metadata": {"name": "bob-1"}, "spec": {"leaseName": "another"}},
+        {"metadata": {"name": "cyd-1"}, "spec": {"leaseName": "coordinated"}},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "version", "says"),
+    [
+        (Answer(200, body=json.dumps(CANDIDATES)), "v1beta1", "ada-1, cyd-1"),
+        (Answer(200, body=json.dumps(CANDIDATES)), "v1alpha2", "ada-1, cyd-1"),
+        (Answer(200, body="{}"), "v1beta1", "no LeaseCandidate names this Lease"),
+        (Answer(403), "v1beta1", "no right to list leasecandidates"),
+        (Answer(500), "v1beta1", "the server does not tell"),
+        (None, "", "this server has no LeaseCandidates"),
+    ],
+    ids=[
+        "registered",
+        "registered, in Kubernetes 1.32",
+        "none registered",
+        "no right",
+        "broken",
+        "not served",
+    ],
+)
+def test_status_says_why_candidates_are_not_known(
+    call, server, kubeconfig, answer, version, says
+):
+    """Who waits for an ordinary Lease writes nothing: that is said, not hidden."""
+    write_lease(server, "coordinated", duration=3600)
+    if answer is not None:
+        group = f"/apis/coordination.k8s.io/{version}"
+        path = f"{group}/namespaces/default/leasecandidates"
+        server.faults.add(Fault(answer, path=path, times=None))
+    words = ("coordinated", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    shown = call("status", *words)
+    (line,) = [x for x in shown.stdout.splitlines() if x.startswith("candidates")]
+    assert says in line
+    found = json.loads(call("status", *words, "-o", "json").stdout)
+    assert found["candidates"] == (
+        ["ada-1", "cyd-1"] if says == "ada-1, cyd-1" else None
+    )

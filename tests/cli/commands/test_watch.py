@@ -1,0 +1,124 @@
+"""``kle watch``: a line for each change, with how long nobody led."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from tests.cli.observe.leases import electors, write_lease
+
+KLE = Path(sys.executable).parent / "kle"
+
+
+class Watching:
+    """A `kle watch -o json` that runs, and the changes it told so far."""
+
+    def __init__(self, *words: object) -> None:
+        self._process = subprocess.Popen(
+            [KLE, "watch", "-o", "json", *map(str, words)], stdout=subprocess.PIPE
+        )
+        self.changes: list[dict] = []
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            with self._more:
+                self.changes.append(json.loads(line))
+                self._more.notify_all()
+
+    def wait_for(self, kind: str) -> dict:
+        """Wait until a change of this kind was told; give the newest."""
+
+        def there() -> bool:
+            return any(one["change"] == kind for one in self.changes)
+
+        with self._more:
+            assert self._more.wait_for(there, timeout=30), self.changes
+            return [one for one in self.changes if one["change"] == kind][-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._thread.join()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+@pytest.mark.slow
+def test_watch_tells_of_a_hand_over_with_its_gap(server, kubeconfig):
+    """Released and acquired are two lines; the second says how long nobody led."""
+    with (
+        electors(server, "handed", "ada", "bob") as (ada, _),
+        Watching("handed", "--kubeconfig", kubeconfig) as watching,
+    ):
+        watching.wait_for("held")
+        ada.stop()
+        released = watching.wait_for("released")
+        acquired = watching.wait_for("acquired")
+        written = server.lease("handed")["spec"]
+    assert released["previous"] == "ada"
+    assert (acquired["holder"], acquired["previous"]) == ("bob", "ada")
+    assert 0 < acquired["nobody_led_sec"] < 5
+    assert acquired["transitions"] == written["leaseTransitions"] == 2
+    assert acquired["token"] > 0
+
+
+@pytest.mark.slow
+def test_watch_tells_of_an_expiry_and_a_deletion(call, server, kubeconfig):
+    """A holder that is gone expires on the watcher's own clock."""
+    write_lease(server, "gone", duration=1)
+    result = call(
+        "watch", "gone", "--kubeconfig", kubeconfig, "--for-sec", "1.6", "--plain"
+    )
+    assert "ada holds it" in result.stdout
+    assert "expired: ada did not renew it for 1" in result.stdout
+    assert "watching gone" in result.stderr
+
+
+def test_watch_follows_a_namespace_by_listing_it(call, server, kubeconfig):
+    """Without names all Leases of the namespace are followed."""
+    write_lease(server, "one", holder="ada", duration=3600)
+    write_lease(server, "two", holder="bob", duration=3600)
+    result = call("watch", "--kubeconfig", kubeconfig, "--for-sec", "0.2")
+    assert "  one  ada holds it" in result.stdout
+    assert "  two  bob holds it" in result.stdout
+
+
+@pytest.mark.slow
+def test_watch_draws_a_live_table_on_a_terminal(server, kubeconfig):
+    """On a terminal there is a table that is drawn again and again, with colours."""
+    write_lease(server, "live", duration=3600)
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [KLE, "watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1"],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "140"},
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:  # Linux: the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(leader)
+    assert process.wait() == 0
+    assert b"TRANSITIONS" in shown
+    assert b"\x1b[" in shown
+    assert shown.count(b"RENEWED") > 1

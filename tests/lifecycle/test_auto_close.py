@@ -1,0 +1,179 @@
+"""Who is asked to stop by a signal, and when the signal is sent once more."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import signal
+import threading
+
+import pytest
+
+from kubernetes_leader_election.process.signals import AutoClose
+from tests.lifecycle.driven import until
+
+
+class Quick:
+    """An elector that has nothing to do but to stop."""
+
+    stop_budget = 0.5
+
+    def __init__(self, auto_close):
+        self.auto_close = auto_close
+
+    def on_signal(self):
+        """Stop at once."""
+        self.auto_close.forget(self)
+
+    def works_in_main_thread(self):
+        """Say that nothing does."""
+        return False
+
+
+class Slow(Quick):
+    """An elector whose work in the main thread does not end by itself."""
+
+    stop_budget = 0.1
+    asked = 0
+
+    def on_signal(self):
+        """Begin to stop."""
+        self.asked += 1
+
+    def works_in_main_thread(self):
+        """Say that it does."""
+        return True
+
+
+class Patient(Slow):
+    """An elector whose work in the main thread has a minute to end."""
+
+    stop_budget = 60.0
+
+    def __init__(self, auto_close):
+        super().__init__(auto_close)
+        self.was_asked = threading.Event()
+
+    def on_signal(self):
+        """Begin to stop."""
+        self.was_asked.set()
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Give the signals that are sent once more, instead of sending them."""
+    sent = queue.SimpleQueue()
+    monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
+    return sent
+
+
+@pytest.fixture
+def auto_close():
+    """Give one of its own, and take its handlers back when the test is over."""
+    auto_close = AutoClose()
+    yield auto_close
+    for elector in tuple(auto_close._watched):
+        auto_close.forget(elector)
+    auto_close.take_back()
+
+
+def test_loop_that_does_not_run_is_not_woken():
+    """A loop that was stopped and kept would collect a callback with each renewal."""
+
+    async def watch():
+        auto_close.watch(quick)
+
+    auto_close = AutoClose()
+    quick = Quick(auto_close)
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(watch())
+        auto_close.wake_main_thread()
+        assert not loop._ready
+    finally:
+        loop.close()
+        auto_close.forget(quick)
+        auto_close.take_back()
+    auto_close.wake_main_thread()
+
+
+def test_signal_is_sent_once_more_and_only_once(sent, auto_close):
+    """Fault 13: a second one would come to the default action, in the midst of it."""
+    auto_close.watch(Quick(auto_close))
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
+    until(auto_close._inbox.empty)
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+
+
+def test_signal_is_not_sent_once_more_while_electors_stop(sent, auto_close):
+    """Fault 13: it would end the main thread, and with it what they still have to do."""
+    elector = Patient(auto_close)
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert elector.was_asked.wait(60)
+    auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
+    until(auto_close._inbox.empty)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close.forget(elector)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_stops_an_elector_that_began_while_an_older_one_still_stops(
+    sent, auto_close
+):
+    """Fault 13: as in a program that caught KeyboardInterrupt and elects anew."""
+    old, new = Slow(auto_close), Slow(auto_close)
+    auto_close.watch(old)
+    signal.raise_signal(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    auto_close.watch(new)
+    signal.raise_signal(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    assert (old.asked, new.asked) == (1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_signal_ends_a_main_thread_that_another_signal_only_asked(sent, auto_close):
+    """Fault 13: the earlier handler of SIGTERM goes on; SIGINT after it is not lost."""
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    elector = Slow(auto_close)
+    auto_close.watch(elector)
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        until(lambda: elector.asked == 1)
+        signal.raise_signal(signal.SIGINT)
+        assert sent.get(timeout=60) == signal.SIGINT
+        assert heard == [1]
+        assert elector.asked == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_close):
+    """Fault 13: an elector that ends just when the signal comes does not speak for all."""
+    elector = Slow(auto_close)
+    auto_close.watch(elector)
+    # Between these two another elector ends, and its end is seen first.
+    auto_close._pending = signal.SIGINT
+    auto_close.forget(Quick(auto_close))
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close._inbox.put(signal.SIGINT)
+    assert sent.get(timeout=60) == signal.SIGINT
+    assert elector.asked == 1
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,92 @@
+"""Looking for credentials: whatever goes wrong there, only stop() ends an elector."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election import credentials
+from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.lifecycle import lifecycle
+from tests.lifecycle.driven import Log, until
+from tests.lifecycle.stages import PATIENCE, holder, options
+
+CANARY = "canary-that-nobody-may-see"
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Give a list of what each look for credentials raises; then there are some."""
+    left = []
+
+    def discover(*_, **__):
+        if left:
+            raise left.pop(0)
+        return options()["credentials"]
+
+    monkeypatch.setattr(credentials, "discover", discover)
+    monkeypatch.setattr(lifecycle, "LONGEST_RETRY", 0.05)
+    return left
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [CredentialsError("no token"), KeyError(CANARY), CredentialsError("no token")],
+        [ZeroDivisionError(CANARY), UnicodeError(CANARY)],
+    ],
+    ids=["after one that is known", "at the first look"],
+)
+def test_unforeseen_error_in_finding_credentials_is_told_and_tried_again(
+    front, client, found, errors
+):
+    """G8: an error event, frames in the log, the next try; no text that may be secret."""
+    found += errors
+    log, told = Log(), []
+    elector = front.elector(credentials=None, log=log)
+    elector.on(EVENTS.ERROR, lambda event: told.append(event.error))
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    assert holder(client) == "me"
+    until(lambda: len(told) == len(errors))
+    assert all(isinstance(error, CredentialsError) for error in told)
+    for error in errors:
+        if not isinstance(error, CredentialsError):
+            kind = type(error).__name__
+            assert any(f"raised {kind}" in str(one) for one in told)
+            text = log.wait_for(f"looking for credentials raised {kind}")[1]
+            assert "in _find_credentials" in text
+    assert CANARY not in repr(log.lines) + repr(told)
+    assert CANARY not in repr([error.__cause__ or error.__context__ for error in told])
+
+
+def test_retry_that_meets_a_setting_that_cannot_work_is_not_the_last(
+    front, client, found, monkeypatch
+):
+    """G8: a namespace that nobody knows yet may be known later."""
+    found.append(CredentialsError("no token"))
+    given = options()["credentials"]
+    log = Log()
+    elector = front.elector(credentials=None, namespace=None, log=log)
+    elector.start()
+    log.wait_for("namespace")
+    monkeypatch.setattr(given, "namespace", "default")
+    monkeypatch.setattr(credentials, "discover", lambda: given)
+    elector.wait_until_leading(PATIENCE)
+    assert elector.namespace == "default"
+
+
+def test_retry_goes_on_after_thousands_of_them(front, client, found):
+    """Fault 18, G8: the pause between tries is bounded, and so are its sums."""
+    found += [CredentialsError("no token")] * 3
+    elector = front.elector(credentials=None)
+    begin = elector._lifecycle.begin
+
+    def begin_late(*args, **named):
+        begin(*args, **named)
+        elector._lifecycle._retries = 5000
+
+    elector._lifecycle.begin = begin_late
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    assert holder(client) == "me"

@@ -1,0 +1,328 @@
+"""Fork and exit, as docs/life-cycle.md has them: real processes."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from tests.lifecycle.driven import until
+
+pytestmark = pytest.mark.slow
+
+AFTER_MAIN = "in a thread that is no daemon and ends"
+LEFT_OPEN = "in a scope of a loop that ended"
+RELEASED = {
+    "never started": "elector = sync.Elector(**options()); say('ready')",
+    "just started": "elector = sync.Elector(**options()); elector.start(); say('ready')",
+    "leading": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+    "leading, with handlers": """
+        elector = sync.Elector(**options())
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost", e.reason))
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+    "leading, by sys.exit": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        sys.exit(0)
+        """,
+    "one leads and one waits for it": """
+        first = sync.Elector(**options())
+        first.start()
+        first.wait_until_leading()
+        second = sync.Elector(**{**options(), "identity": "second"})
+        second.start()
+        second.wait_for_leader()
+        say("ready")
+        """,
+    "observing": """
+        elector = sync.Elector(**options(observe=True))
+        elector.start()
+        say("ready")
+        """,
+    "at the end of its stop": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        threading.Thread(target=elector.stop, daemon=True).start()
+        while elector.current_leader:
+            time.sleep(0.0001)
+        say("ready")
+        """,
+    "after its loop ended, with handlers": """
+        async def main():
+            elector = Elector(**options())
+            elector.on(EVENTS.LEADERSHIP_LOST, print)
+            await elector.start()
+            await elector.wait_until_leading()
+            say("ready")
+            return elector
+        kept = asyncio.run(main())
+        """,
+    LEFT_OPEN: """
+        async def main():
+            elector = Elector(**options())
+            await elector.start()
+            scope = elector.leadership()
+            await scope.__aenter__()
+            say("ready")
+            return elector, scope
+        kept = asyncio.run(main())
+        """,
+    "while a task of the loop still leads": """
+        async def work(elector, entered):
+            async with elector.leadership():
+                entered.set()
+                await asyncio.Event().wait()
+        async def main():
+            elector, entered = Elector(**options()), asyncio.Event()
+            await elector.start()
+            task = asyncio.create_task(work(elector, entered))
+            await entered.wait()
+            say("ready")
+        asyncio.run(main())
+        """,
+    "stepped down": """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        elector.step_down(stay_out=100)
+        say("ready")
+        """,
+    AFTER_MAIN: """
+        elector = sync.Elector(**options())
+        elector.start()
+        def work():
+            with elector.leadership():
+                say("ready")
+                time.sleep(0.3)  # the work, which goes on after the main thread
+        threading.Thread(target=work).start()
+        """,
+    "off-cluster": """
+        elector = sync.Elector()
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        """,
+}
+"""Every state in which the work is over at the exit."""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
+@pytest.mark.parametrize("source", RELEASED.values(), ids=RELEASED)
+def test_exit_releases_when_the_work_is_over(program, source):
+    """Fault 16: no hang, no traceback, and nobody has to wait for the Lease."""
+    if source == RELEASED[AFTER_MAIN] and (3, 12) <= sys.version_info < (3, 12, 2):
+        pytest.skip("these start no thread once the main one has ended (gh-113964)")
+    running = program(textwrap.dedent(source))
+    running.wait_for("ready")
+    assert running.finish() == 0
+    assert running.holder == ""
+    told = "did not leave the scope" in running.errors
+    assert told == (source == RELEASED[LEFT_OPEN]), running.errors
+    assert told or running.errors == ""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
+def test_exit_does_not_release_under_work_that_runs(program):
+    """Fault 10: a daemon thread in its scope may act until the very end (G5)."""
+    running = program(
+        """
+        elector = sync.Elector(**options())
+        elector.start()
+        def work():
+            with elector.leadership():
+                say("ready")
+                time.sleep(600)
+        threading.Thread(target=work, daemon=True).start()
+        elector.wait_until_leading()
+        while not elector._lifecycle.current.work.had_scope:
+            time.sleep(0.001)
+        """
+    )
+    running.wait_for("ready")
+    assert running.finish() == 0
+    assert running.holder == f"me-{running.pid}"
+    assert running.errors == ""
+
+
+def test_exit_does_not_hang_when_the_api_server_does(program, lease_api):
+    """Fault 16: the release is asked for a second at most."""
+    running = program(
+        """
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        say("ready")
+        sys.stdin.read()
+        """,
+        stdin=True,
+    )
+    running.wait_for("ready")
+    lease_api.freeze()
+    try:
+        running.process.stdin.close()
+        assert running.finish() == 0
+    finally:
+        lease_api.thaw()
+    assert running.errors == ""
+
+
+FORKS = {
+    "os.fork": """
+        def in_child(check):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    check()
+                    code = 0
+                finally:
+                    os._exit(code)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        """,
+    "multiprocessing": """
+        import multiprocessing
+        def in_child(check):
+            child = multiprocessing.get_context("fork").Process(target=check)
+            child.start()
+            child.join(50)
+            return child.exitcode
+        """,
+    "a child that leaves by sys.exit": """
+        def in_child(check):
+            pid = os.fork()
+            if pid == 0:
+                check()
+                sys.exit(0)
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        """,
+}
+
+
+def test_exit_after_a_closed_loop_tells_of_a_loss_that_nobody_hears(program):
+    """G4: a loss that waits for a handler when the loop ends is told in the log."""
+    running = program(
+        """
+        elector = Elector(**options(**FAST))
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost"))
+        waiting = elector._lifecycle.notifier.event_queue._queued
+
+        async def main():
+            entered = asyncio.Event()
+
+            @elector.on(EVENTS.LEASE_RENEWED)
+            async def linger(event):
+                entered.set()
+                await asyncio.Event().wait()
+
+            await elector.start()
+            await entered.wait()
+            stepping = asyncio.create_task(elector.step_down())
+            while "leadership_lost" not in {x.event.name for x in tuple(waiting)}:
+                await asyncio.sleep(0.001)
+
+        asyncio.run(main())
+        """
+    )
+    assert running.finish() == 0
+    assert running.holder == ""
+    assert running.said == []
+    told = "the event loop that called start() is closed, so handlers cannot be called"
+    assert running.errors.count(told) == 1, running.errors
+
+
+@pytest.mark.row("Signals, exit, fork", "`os.fork()`")
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_child_of_a_leader_leads_nothing(program, fork):
+    """Fault 15: no leader, no renewal; an elector of its own; the parent goes on."""
+    running = program(
+        # Python 3.12 warns of forks beside threads, which is what is tested here.
+        "import warnings; warnings.simplefilter('ignore', DeprecationWarning)\n"
+        + textwrap.dedent(fork)
+        + textwrap.dedent(
+            """
+        elector = sync.Elector(**options(**FAST))
+        renewals = []
+        elector.on(EVENTS.LEASE_RENEWED, renewals.append)
+        elector.start()
+        term = elector.wait_until_leading()
+
+        def check():
+            assert not elector.current_leader
+            assert elector.remaining() == term.remaining() == 0.0
+            assert term.is_lost
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+            assert threading.active_count() == 1
+            for call in (elector.start, elector.stop, elector.step_down):
+                try:
+                    call()
+                except Exception as error:
+                    assert "fork" in str(error), error
+                else:
+                    raise AssertionError(call)
+            with sync.Elector(**{**options(), "lease_name": "of-the-child"}) as own:
+                assert own.wait_until_leading(30)
+            assert not own.current_leader
+            say("child", os.getpid())
+
+        say("code", in_child(check))
+        seen = len(renewals)
+        while len(renewals) < seen + 3:
+            time.sleep(0.01)
+        say("parent", elector.current_leader, term.is_lost)
+        elector.stop()
+        """
+        )
+    )
+    assert running.wait_for("code") == "code 0", running.errors
+    assert running.wait_for("parent") == "parent True False"
+    assert running.finish() == 0
+    assert running.holder == ""
+    assert running.errors == ""
+
+
+def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
+    """Fault 15: a child that leaves the scope releases nothing; nor by its exit."""
+    running = program(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with sync.Elector(**options(**FAST)) as elector:
+            with elector.leadership() as term:
+                pid = os.fork()
+                if pid:
+                    os.waitpid(pid, 0)
+                    say("parent", elector.current_leader)
+                    time.sleep(0.5)  # five renewals, which a release would stop
+                    term.check()
+                    say("holds")
+                else:
+                    try:
+                        term.check()
+                    except LeadershipLostError:
+                        say("child stops")
+        if pid == 0:
+            sys.exit(0)
+        """
+    )
+    assert running.wait_for("child") == "child stops"
+    assert running.wait_for("parent") == "parent True"
+    assert running.wait_for("holds")
+    running.finish()
+    assert "atexit" not in running.errors
+    until(lambda: running.holder == "")

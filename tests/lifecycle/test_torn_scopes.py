@@ -1,0 +1,223 @@
+"""
+Ctrl-C between any two calls of entering and leaving a scope in the main thread.
+
+A signal handler runs where a function begins and where a call into C has returned. The
+tests raise there, one instant after the other, until there are no more.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+
+from kubernetes_leader_election import LeadershipLostError, sync
+from kubernetes_leader_election.lifecycle.call_context import CallContext
+from tests.lifecycle.driven import until
+from tests.lifecycle.instants import Instant
+from tests.lifecycle.stages import PATIENCE, holder, options
+
+ENOUGH = 1000
+"""Instants; there are far fewer."""
+
+
+STRUCK = (KeyboardInterrupt, RuntimeError)
+"""Event.wait() makes RuntimeError of what comes while it takes its own lock."""
+
+
+class Interrupt(Instant):
+    """Raise KeyboardInterrupt at that instant."""
+
+    def strike(self):
+        """Be the handler of SIGINT."""
+        raise KeyboardInterrupt
+
+    @property
+    def came_before_leaving(self):
+        """Tell whether it came while the body still ran, for all that we can know."""
+        return self.met == ("call", sync.Leadership.__exit__.__code__)
+
+
+def torn(elector, number):
+    """Enter and leave a scope, with Ctrl-C at one instant of it."""
+    interrupt = Interrupt(number)
+    interrupt.scope = scope = elector.leadership(PATIENCE)
+    sys.setprofile(interrupt)
+    try:
+        with scope:
+            pass
+    except STRUCK:
+        pass
+    finally:
+        sys.setprofile(None)
+    return interrupt
+
+
+def torn_when_lost(elector, number):
+    """Leave a scope whose term is lost, with Ctrl-C at one instant of it."""
+    interrupt = Interrupt(number)
+    interrupt.scope = elector.leadership(PATIENCE)
+    try:
+        with interrupt.scope as term:
+            elector.stop()
+            assert term.is_lost
+            sys.setprofile(interrupt)
+    except (*STRUCK, LeadershipLostError):
+        pass
+    finally:
+        sys.setprofile(None)
+    return interrupt
+
+
+def leading():
+    """Give an elector that leads."""
+    elector = sync.Elector(**options())
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    return elector
+
+
+def go_on(elector):
+    """Work again, then stop: nothing is left of what was interrupted."""
+    with elector.leadership(PATIENCE) as term:
+        term.check()
+    elector.stop(PATIENCE)
+
+
+def stop(elector):
+    """Wait for the end of a stop."""
+    elector.stop(PATIENCE)
+
+
+def end(elector):
+    """Let the interpreter exit."""
+    elector._lifecycle.on_exit()
+    until(lambda: elector.state.role == "stopped")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tear", "after"),
+    [(torn, go_on), (torn, end), (torn_when_lost, stop), (torn_when_lost, end)],
+    ids=["goes on", "exits", "goes on, lost", "exits, lost"],
+)
+def test_interrupt_in_a_scope_of_the_main_thread_leaves_no_hold(client, tear, after):
+    """Fault 16: at whichever instant it comes, the Lease is released in the end."""
+    for number in range(ENOUGH):
+        elector = leading()
+        interrupt = tear(elector, number)
+        if interrupt.met is None:
+            elector.stop(PATIENCE)
+            break
+        if interrupt.came_before_leaving:
+            # A scope that is never left keeps the Lease: see below.
+            assert holder(client) == "me"
+            with suppress(LeadershipLostError):
+                interrupt.scope.__exit__(None, None, None)
+            elector.stop(PATIENCE)
+            continue
+        after(elector)
+        assert holder(client) == "", interrupt.met
+    assert 20 < number < ENOUGH - 1
+
+
+@pytest.mark.parametrize("leaving", [False, True], ids=["entering", "leaving"])
+def test_scope_that_interrupts_have_torn_twice_is_over_at_the_exit(
+    client, monkeypatch, leaving
+):
+    """Fault 16: also what puts things right can be interrupted."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    elector = leading()
+    scope = elector.leadership(PATIENCE)
+    if leaving:
+        scope.__enter__()
+    else:
+        monkeypatch.setattr(CallContext, "enter", interrupted)
+    monkeypatch.setattr(CallContext, "leave", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scope.__exit__(None, None, None) if leaving else scope.__enter__()
+    monkeypatch.undo()
+    assert elector._lifecycle.current.work.alive
+    end(elector)
+    until(lambda: elector._lifecycle.current is None)
+
+
+def test_scope_that_the_main_thread_never_left_keeps_the_lease_at_the_exit(client):
+    """G5: other threads may work under it, for all that the exit can know."""
+    elector = leading()
+    scope = elector.leadership(PATIENCE)
+    term = scope.__enter__()
+    assert not elector._lifecycle.on_exit()
+    assert term.lost.wait(PATIENCE)
+    assert holder(client) == "me"
+    with pytest.raises(LeadershipLostError):
+        scope.__exit__(None, None, None)
+    elector.stop(PATIENCE)
+    assert holder(client) == ""
+
+
+def test_scope_that_another_thread_enters_keeps_the_lease_at_the_exit(client):
+    """G5: a daemon thread that was about to get its scope gets it, and works."""
+    elector = leading()
+    entered, asked, go = (threading.Event() for _ in range(3))
+
+    def work():
+        real = CallContext.enter
+
+        def slow(call_context):
+            asked.set()
+            assert go.wait(PATIENCE)
+            real(call_context)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(CallContext, "enter", slow)
+            scope = elector.leadership(PATIENCE)
+            term = scope.__enter__()
+        entered.set()
+        assert term.lost.wait(PATIENCE)
+        with pytest.raises(LeadershipLostError):
+            scope.__exit__(None, None, None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert asked.wait(PATIENCE)
+    assert not elector._lifecycle.on_exit()
+    assert holder(client) == "me"
+    go.set()
+    assert entered.wait(PATIENCE)
+    thread.join(PATIENCE)
+    elector.stop(PATIENCE)
+    assert holder(client) == ""
+
+
+def torn_in(call, number):
+    """Make a call with Ctrl-C at one instant of it."""
+    interrupt = Interrupt(number)
+    sys.setprofile(interrupt)
+    try:
+        call()
+    except STRUCK:
+        pass
+    finally:
+        sys.setprofile(None)
+    return interrupt
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["start", "stop"])
+def test_interrupt_in_start_or_stop_leaves_nothing_held_or_locked(client, call):
+    """Fault 16: all is released at the exit, and the next elector leads at once."""
+    for number in range(ENOUGH):
+        elector = sync.Elector(**options()) if call == "start" else leading()
+        interrupt = torn_in(getattr(elector, call), number)
+        end(elector)
+        assert holder(client) == "", interrupt.met
+        leading().stop(PATIENCE)
+        if interrupt.met is None:
+            break
+    assert 20 < number < ENOUGH - 1
