@@ -15,9 +15,8 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine import driver as driver_module
 from kubernetes_leader_election.engine import engine as engine_module
-from kubernetes_leader_election.engine.calls import LIMIT, PendingCall
+from kubernetes_leader_election.engine.calls import LIMIT, Completed, PendingCall
 from kubernetes_leader_election.engine.clocks import SystemClock
-from kubernetes_leader_election.engine.driver import Completed
 from kubernetes_leader_election.engine.engine import Engine
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.kube_api.call import Call

@@ -21,20 +21,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kubernetes_leader_election.errors import CredentialsError
-
 if TYPE_CHECKING:
-    from kubernetes_leader_election.credentials.base import Credentials
-
     _Type = click.ParamType[float]
 else:
     _Type = click.ParamType  # generic only in later releases of click
+from kubernetes_leader_election.cli.connection import Connection
 
 PREFIX: Final = "KLE"
 """What the environment variables of all options begin with."""
@@ -119,81 +115,6 @@ def _check_lease_names(_ctx: click.Context, _param: click.Parameter, value: Any)
         if name is not None:
             resolve_settings(lease_name=name)
     return value
-
-
-# How to reach the API server --------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """What was said about where the API server is."""
-
-    kubeconfig: Path | None
-    context: str | None
-    server: str | None
-    token_file: Path | None
-    ca_file: Path | None
-
-    @property
-    def named(self) -> bool:
-        """Whether a server was named at all."""
-        return any(
-            part is not None
-            for part in (
-                self.kubeconfig,
-                self.context,
-                self.server,
-                self.token_file,
-                self.ca_file,
-            )
-        )
-
-    def as_library(self) -> Credentials | None:
-        """
-        Find credentials as the library does; None where there is no cluster.
-
-        ``KUBECONFIG`` alone does not put a laptop's program into an election.
-
-        Raises:
-            CredentialsError: they cannot be used; or a cluster is there without them.
-            click.UsageError: options that exclude each other.
-
-        """
-        from kubernetes_leader_election import credentials  # noqa: PLC0415 - slow
-
-        if self.kubeconfig is None and self.context is None:
-            return credentials.discover(
-                server=self.server, token_file=self.token_file, ca_file=self.ca_file
-            )
-        if self.server or self.token_file or self.ca_file:
-            raise click.UsageError(
-                "--kubeconfig or --context name a server already: leave out --server, "
-                "--token-file and --ca-file."
-            )
-        return credentials.kubeconfig(self.kubeconfig, self.context)
-
-    def as_kubectl(self) -> Credentials:
-        """
-        Find credentials as kubectl does: outside a cluster, those of the kubeconfig.
-
-        Raises:
-            CredentialsError: there are none, or they cannot be used.
-            click.UsageError: options that exclude each other.
-
-        """
-        from kubernetes_leader_election import credentials  # noqa: PLC0415 - slow
-
-        found = self.as_library()
-        if found is not None:
-            return found
-        try:
-            return credentials.kubeconfig()
-        except CredentialsError as error:
-            raise CredentialsError(
-                f"{error} Name a kubeconfig with --kubeconfig or KUBECONFIG, or a "
-                "server with --server; `kle dev` gives one that needs no cluster.",
-                source=error.source,
-            ) from error
 
 
 _CONNECTION: Final = (

@@ -90,3 +90,8 @@ def seconds(value: float) -> str:
     if value < 48 * 3600:
         return f"{value / 3600:.0f} h"
     return f"{value / 86400:.0f} days"
+
+
+def short_time(value: float) -> str:
+    """Write a length of time with the unit that suits it."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"

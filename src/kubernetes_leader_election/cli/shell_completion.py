@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from kubernetes_leader_election.cli.options import Connection
+from kubernetes_leader_election.cli.connection import Connection
 
 PATIENCE: Final = 2.0
 """Seconds that somebody who pressed Tab waits: credentials and answer together."""

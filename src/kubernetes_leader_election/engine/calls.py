@@ -11,8 +11,9 @@ import enum
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
+from kubernetes_leader_election.core.messages import Response
 from kubernetes_leader_election.kube_api.call import Call
 
 LIMIT: Final = 8
@@ -71,6 +72,13 @@ class PendingCall:
         if before is _Phase.UNDER_WAY:
             self._stuck(1)
             self.call.abandon()
+
+
+class Completed(NamedTuple):
+    """An answer, with the request that it answers: numbers alone begin anew at times."""
+
+    pending: PendingCall
+    answer: Response
 
 
 class Workers:

@@ -12,15 +12,16 @@ import random
 import threading
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.assumed import AssumedElection
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import IN_TERM, State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
-from kubernetes_leader_election.engine.calls import PendingCall
+from kubernetes_leader_election.engine.calls import Completed, PendingCall
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
+from kubernetes_leader_election.engine.engine import Engine, shared_engine
 from kubernetes_leader_election.engine.requests import (
     ShortRequest,
     carry_out,
@@ -39,7 +40,6 @@ from kubernetes_leader_election.process.fork import this_process
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
-    from kubernetes_leader_election.engine.engine import Engine
 
 EVENTS_AHEAD: Final = 1000
 """Watch events of one Lease that may wait for the engine; the reader then waits."""
@@ -51,13 +51,6 @@ NO_THREAD: Final = (
     "Either requests hang where nothing can end them, as in a resolver that does not "
     "answer, or the system allows this process no more threads."
 )
-
-
-class Completed(NamedTuple):
-    """An answer, with the request that it answers: numbers alone begin anew at times."""
-
-    pending: PendingCall
-    answer: m.Response
 
 
 class Log(Protocol):
@@ -92,8 +85,6 @@ class Driver:
         clock: Clock | None = None,
         engine: Engine | None = None,
     ) -> None:
-        from kubernetes_leader_election.engine.engine import shared_engine  # noqa: PLC0415 - the engine names its drivers' type
-
         self.settings = settings
         self.clock = clock or SystemClock()
         self._listener = listener

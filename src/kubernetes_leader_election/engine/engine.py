@@ -15,18 +15,19 @@ import logging
 import queue
 import threading
 from itertools import count
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary, finalize
 
 from kubernetes_leader_election.core.messages import Message
-from kubernetes_leader_election.engine.calls import Workers
+from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.engine.calls import Completed, Workers
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
+from kubernetes_leader_election.engine.view import View
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.process.fork import PerProcess, Process, on_child
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
-    from kubernetes_leader_election.engine.driver import Completed, Driver
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds: queues do not take an endless number."""
@@ -35,8 +36,46 @@ AFTER_FAILURE: Final = 0.1
 MOST_NEWS: Final = 50
 """Inputs that are taken before a timer that is due: some ten milliseconds at most."""
 
-Input: TypeAlias = "Message | Completed | None"
+Input = Message | Completed | None
 """What a driver takes; None: its timer, or to look again."""
+
+
+class Driven(Protocol):
+    """One election, as far as the thread that drives it is concerned."""
+
+    @property
+    def settings(self) -> ElectionSettings:
+        """Checked settings."""
+        ...
+
+    @property
+    def client(self) -> LeaseClient | None:
+        """What makes its requests; None: leadership is assumed."""
+        ...
+
+    @property
+    def view(self) -> View:
+        """What any thread may know of it."""
+        ...
+
+    @property
+    def in_term(self) -> bool:
+        """Whether a term is held, or its end is on the way."""
+        ...
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it takes no part in the election."""
+        ...
+
+    @property
+    def next_deadline(self) -> float | None:
+        """The CLOCK_BOOTTIME at which it is due; None: there is no such time."""
+        ...
+
+    def step(self, message: Input) -> None:
+        """Take one input, and do all that follows from it."""
+        ...
 
 
 class Engine:
@@ -44,14 +83,14 @@ class Engine:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._inputs: queue.SimpleQueue[tuple[Driver, Input]] = queue.SimpleQueue()
+        self._inputs: queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._timers: list[tuple[float, int, Driver]] = []
-        self._due: dict[Driver, float] = {}
+        self._timers: list[tuple[float, int, Driven]] = []
+        self._due: dict[Driven, float] = {}
         self._numbers = count()
-        self._in_term: set[Driver] = set()
-        self._running: set[Driver] = set()
+        self._in_term: set[Driven] = set()
+        self._running: set[Driven] = set()
         self._failed = False
         self._clients: WeakValueDictionary[int, LeaseClient] = WeakValueDictionary()
         self.workers = Workers()
@@ -70,7 +109,7 @@ class Engine:
                 thread.start()
                 self._thread = thread
 
-    def post(self, driver: Driver, message: Input) -> None:
+    def post(self, driver: Driven, message: Input) -> None:
         """Queue one input. Never blocks; safe in a signal handler."""
         self._inputs.put((driver, message))
 
@@ -136,7 +175,7 @@ class Engine:
             wait = min(wait, driver.settings.stop_budget / 2)
         return min(wait, LONGEST_WAIT)
 
-    def _step(self, driver: Driver, message: Input) -> None:
+    def _step(self, driver: Driven, message: Input) -> None:
         try:
             driver.step(message)
             self._note_life(driver)
@@ -154,7 +193,7 @@ class Engine:
             self._due[driver] = deadline
             heapq.heappush(self._timers, (deadline, next(self._numbers), driver))
 
-    def _note_life(self, driver: Driver) -> None:
+    def _note_life(self, driver: Driven) -> None:
         """Close idle connections when the last elector that uses them has stopped."""
         if not driver.is_stopped:
             self._running.add(driver)

@@ -19,11 +19,10 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process.exit import PAUSE
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 
-PAUSE: Final = 0.05
-"""Seconds between two looks whether the threads have ended: nobody tells of that."""
 _OURS: Final = "leader-election"
 _MOST_CAUSES: Final = 100
 

@@ -7,16 +7,14 @@ Everything else keeps its Lease (G5), whatever is said of it here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, names
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.timers import shared_timers
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 
 PLANNED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss that was asked for."""
@@ -28,17 +26,54 @@ IDLE_LOOKS: Final = 3
 """Renewals in a row at which a loop stands still, so that a short pause is no news."""
 
 
+class Reporting(Protocol):
+    """An elector, as far as work that does not end is concerned."""
+
+    @property
+    def current(self) -> CurrentTerm[Any] | None:
+        """The term in progress, until it is released or forgotten."""
+        ...
+
+    @property
+    def notifier(self) -> Notifier:
+        """Whom to tell what was ended without anybody's doing."""
+        ...
+
+    @property
+    def stop_budget(self) -> float:
+        """Seconds that work may need to stop."""
+        ...
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is the copy that a child process inherited."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """The Lease in words, for messages."""
+        ...
+
+    def end_term(self, number: int) -> None:
+        """Give the term up, as its last scope has ended."""
+        ...
+
+    def report(self, error: LeaderElectionError) -> None:
+        """Log an error and tell the handlers."""
+        ...
+
+
 class OverdueWork:
     """
     Report work that does not end. Any thread.
 
     Args:
-        lifecycle: of the elector.
+        elector: whose work.
 
     """
 
-    def __init__(self, lifecycle: Lifecycle[Any]) -> None:
-        self._lifecycle = lifecycle
+    def __init__(self, elector: Reporting) -> None:
+        self._elector = elector
 
     # Loops and tasks ----------------------------------------------------------
 
@@ -49,11 +84,11 @@ class OverdueWork:
         Of what runs on a loop that stands still nobody knows whether it goes on: the
         Lease is kept (G5), and that is reported.
         """
-        current = self._lifecycle.current
+        current = self._elector.current
         if current is None:
             return
         if current.work.drop_if(self._is_loop_closed):
-            self._lifecycle.end_term(current.term.number)
+            self._elector.end_term(current.term.number)
         for hold in current.work.alive:
             loop = hold.loop
             idle = loop is not None and not loop.is_running() and not loop.is_closed()
@@ -68,7 +103,7 @@ class OverdueWork:
     def _is_loop_closed(self, hold: WorkItem) -> bool:
         closed = hold.loop is not None and hold.loop.is_closed()
         if closed:
-            self._lifecycle.notifier.trouble(
+            self._elector.notifier.trouble(
                 f"the event loop of {hold.what} was closed: it counts as ended"
             )
         return closed
@@ -93,14 +128,14 @@ class OverdueWork:
 
     def expect_end(self, term: BaseTerm) -> None:
         """Look again and again whether the work of a term that is over has ended."""
-        current = self._lifecycle.current
+        current = self._elector.current
         if current is None or current.term is not term or current.work.expected_to_end:
             return
         current.work.expected_to_end = True
         # Half of the stop budget is for work that does not resist. In a planned stop
         # nobody waits for it, and it may take all of it.
         share = 1.0 if term.reason in PLANNED else 0.5
-        self._look_later(current, waited=0.0, pause=share * self._lifecycle.stop_budget)
+        self._look_later(current, waited=0.0, pause=share * self._elector.stop_budget)
 
     def _look_later(
         self, current: CurrentTerm[Any], *, waited: float, pause: float
@@ -111,12 +146,12 @@ class OverdueWork:
 
     def _look(self, current: CurrentTerm[Any], *, waited: float) -> None:
         """Fault 09: say loudly, again and again, that work outlives its term."""
-        lifecycle, term, budget = (
-            self._lifecycle,
+        elector, term, budget = (
+            self._elector,
             current.term,
-            self._lifecycle.stop_budget,
+            self._elector.stop_budget,
         )
-        if lifecycle.forked:
+        if elector.forked:
             return
         current.work.drop_if(self._is_loop_closed)
         alive = tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
@@ -144,4 +179,4 @@ class OverdueWork:
         self._look_later(current, waited=waited, pause=pause)
 
     def _say(self, text: str) -> None:
-        self._lifecycle.report(LeaderElectionError(f"{self._lifecycle.where}: {text}"))
+        self._elector.report(LeaderElectionError(f"{self._elector.where}: {text}"))

@@ -15,11 +15,12 @@ import threading
 import time
 from typing import Final, Protocol
 
-from kubernetes_leader_election.lifecycle.leftover_threads import PAUSE
 from kubernetes_leader_election.process.fork import PerProcess, Process, this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 
+PAUSE: Final = 0.05
+"""Seconds between two looks whether threads have ended: nobody tells of that."""
 PATIENCE: Final = 1.0
 """Seconds that the exit may take longer for a release: many round trips."""
 

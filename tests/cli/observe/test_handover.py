@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster, handover
-from kubernetes_leader_election.cli.options import Connection
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR, TOKEN
 from tests.cli.observe.leases import electors, write_lease
 

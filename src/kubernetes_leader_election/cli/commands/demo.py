@@ -21,6 +21,7 @@ from kubernetes_leader_election.cli.output import (
     note,
     on_terminal,
     output_option,
+    short_time,
     style,
 )
 
@@ -110,16 +111,11 @@ def _table(results: list[Result]) -> None:
     click.echo(f"{'what':{width}}  {'took':>8}  {'promised':{promised}}  kept")
     click.echo(f"{'-' * width}  {'-' * 8}  {'-' * promised}  ----")
     for result in results:
-        took = "" if result.took is None else duration(result.took)
+        took = "" if result.took is None else short_time(result.took)
         kept = style("yes", fg="green") if result.kept else "NO"
         click.echo(
             f"{result.what:{width}}  {took:>8}  {result.promise:{promised}}  {kept}"
         )
-
-
-def duration(seconds: float) -> str:
-    """Write a length of time as people do."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 def _show_stderr(folder: Path) -> None:

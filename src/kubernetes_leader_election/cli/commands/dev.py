@@ -22,6 +22,7 @@ from kubernetes_leader_election.cli.output import emit, note, output_option, sty
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing import LeaseServer
     from kubernetes_leader_election.testing.lease_server import RequestRecord
+from kubernetes_leader_election.cli.dev_shared import FAULTS, ORDERS, default_kubeconfig
 
 AFTER_DASHES: Final = "kubernetes_leader_election.dev_command"
 
@@ -36,12 +37,6 @@ class _Dev(click.Group):
             ctx.meta[AFTER_DASHES] = tuple(args[place + 1 :])
             args = args[:place]
         return super().parse_args(ctx, args)
-
-
-def default_kubeconfig() -> Path:
-    """Give the file that ``dev`` writes and ``dev fault`` reads."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "kubernetes-leader-election" / "dev-kubeconfig"
 
 
 @click.group(
@@ -242,32 +237,6 @@ def _run(command_line: tuple[str, ...], server: LeaseServer, path: Path) -> int:
 
 def _unblock() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-
-
-FAULTS: Final = {
-    "delay seconds=N": "answer later",
-    "answer status=N": "answer with this status; also reason=, message=",
-    "throttle": "answer 429; also retry_after=",
-    "hang seconds=N": "do not answer for so long",
-    "drop-before": "drop the connection before the request is carried out",
-    "apply-then-drop": "carry it out and drop the connection",
-    "apply-then-hang seconds=N": "carry it out and do not answer for so long",
-    "apply-late seconds=N": "answer 504 and carry it out later",
-    "stale-read versions=N": "show an older state",
-    "cut-watch after_events=N": "end a watch in the middle",
-    "silence-watch after_events=N": "let a watch go silent",
-    "lag-watch seconds=N": "tell of changes later",
-}
-"""What :func:`..testing.faults.parse_fault` knows, for help that loads nothing."""
-ORDERS: Final = {
-    "freeze seconds=N": "stand still",
-    "freeze-storage": "let the storage hang, as etcd can",
-    "thaw-storage": "bring the storage back",
-    "compact": "forget the history of watches",
-    "drop-connections": "reset every connection",
-    "end-watches": "end every watch cleanly",
-    "restart down=N": "be gone for N seconds, then listen again",
-}
 
 
 def _table(title: str, rows: dict[str, str]) -> str:

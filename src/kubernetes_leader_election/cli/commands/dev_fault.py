@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.commands.dev import ORDERS, default_kubeconfig
+from kubernetes_leader_election.cli.dev_shared import ORDERS, default_kubeconfig
 from kubernetes_leader_election.cli.output import emit, printable
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import CredentialsError

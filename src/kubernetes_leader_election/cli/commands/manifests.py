@@ -8,19 +8,10 @@ import click
 
 from kubernetes_leader_election.cli.options import option
 from kubernetes_leader_election.cli.output import emit
+from kubernetes_leader_election.cli.rights import role_rule
 
 RELEASE_WITHIN: Final = 15
 """Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
-
-
-def role_rule(lease_name: str) -> dict[str, Any]:
-    """Give the one rule an election needs: four verbs on one name (rule 6)."""
-    return {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "resourceNames": [lease_name],
-        "verbs": ["get", "create", "update", "watch"],
-    }
 
 
 def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.options import (
-    Connection,
     Seconds,
     connection_options,
     lease_argument,

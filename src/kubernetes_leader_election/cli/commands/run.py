@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kubernetes_leader_election.cli import exit_codes
+from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
-    Connection,
     Seconds,
     connection_options,
     identity_option,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.options import (
-    Connection,
     Seconds,
     connection_options,
     lease_argument,

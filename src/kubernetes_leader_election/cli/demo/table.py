@@ -13,9 +13,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from kubernetes_leader_election.cli.commands.demo import duration
 from kubernetes_leader_election.cli.demo import story
 from kubernetes_leader_election.cli.demo.story import NAMES, Crew, Result
+from kubernetes_leader_election.cli.output import short_time
 
 REDRAW: Final = 0.1
 """Seconds between two drawings."""
@@ -199,6 +199,6 @@ def _table(results: list[Result]) -> Table:
     table.add_column("kept", justify="center")
     for result in results:
         kept = Text("yes", style="green") if result.kept else Text("NO", "bold red")
-        took = "" if result.took is None else duration(result.took)
+        took = "" if result.took is None else short_time(result.took)
         table.add_row(result.what, took, result.promise, kept)
     return table

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_leader_election.cli.options import Connection
+from kubernetes_leader_election.cli.connection import Connection
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.kube_api.client import LeaseClient

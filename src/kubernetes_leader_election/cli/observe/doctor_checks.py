@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_leader_election.cli.commands.manifests import role_rule
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.output import printable, seconds
+from kubernetes_leader_election.cli.rights import role_rule
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
 from kubernetes_leader_election.engine.clocks import SystemClock
@@ -29,7 +29,7 @@ from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.values import Value
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.cli.options import Connection
+    from kubernetes_leader_election.cli.connection import Connection
     from kubernetes_leader_election.credentials.base import Credentials
 
 SAMPLES: Final = 25

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from kubernetes_leader_election.cli.commands.watch import (
+from kubernetes_leader_election.cli.observe.changes import (
     COLOURS,
     TICK,
     changes,

@@ -25,7 +25,7 @@ from kubernetes_leader_election.cli.supervise.watchdog_link import Link, fork_wa
 from kubernetes_leader_election.settings.options import resolve_settings
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.cli.options import Connection
+    from kubernetes_leader_election.cli.connection import Connection
     from kubernetes_leader_election.cli.supervise.health import HealthPlan
     from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector
     from kubernetes_leader_election.cli.supervise.supervisor import Supervisor
