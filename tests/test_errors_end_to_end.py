@@ -356,7 +356,7 @@ def test_elector_tells_a_trouble_in_one_line_and_leads_once_it_is_mended(trouble
         assert TOKEN not in repr((lines, first, first.__cause__))
         trouble.mend()
         assert elector.wait_until_leading(PATIENCE).fencing_token
-        log.wait_for("well again after")
+        log.wait_for("recovered after")
     finally:
         elector.stop(PATIENCE)
 

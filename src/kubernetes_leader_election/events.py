@@ -9,10 +9,11 @@ electors do, in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Literal
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal
 
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
@@ -22,6 +23,8 @@ from kubernetes_leader_election.values import Value
 
 __all__ = [
     "EVENTS",
+    "PLANNED",
+    "REASONS",
     "ElectorEvent",
     "ErrorOccurred",
     "Handler",
@@ -41,6 +44,20 @@ LossReason = Literal[
     "work_ended",  # the work of the term returned or raised
     "failed",  # an unexpected exception in the engine
 ]
+PLANNED: Final = frozenset[LossReason]({"stopped", "stepped_down", "work_ended"})
+"""Reasons that somebody asked for: such a loss is no trouble."""
+REASONS: Final[Mapping[LossReason, str]] = MappingProxyType(
+    {
+        "another_holder": "another holder has the Lease",
+        "renew_deadline": "the renew deadline passed",
+        "deleted": "the Lease was deleted or replaced",
+        "stopped": "it was stopped",
+        "stepped_down": "it stepped down",
+        "work_ended": "its work ended",
+        "failed": "the election itself failed",
+    }
+)
+"""What each reason means, in words for people."""
 
 
 class EVENTS(StrEnum):

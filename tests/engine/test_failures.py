@@ -25,6 +25,7 @@ from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.kube_api import client as client_module
 from kubernetes_leader_election.kube_api.connection import Answer, Connection
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
+from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
@@ -285,8 +286,9 @@ CLIENT_SITES = {
     "lease_problem": (client_module, "lease_problem"),
     "events_of": (client_module, "events_of"),
     "deliver": (Notifier, "deliver"),
-    "log_event": (Notifier, "log_event"),
-    "say": (Notifier, "say"),
+    "renewed": (EventLog, "renewed"),
+    "lost": (EventLog, "lost"),
+    "say": (EventLog, "say"),
 }
 
 
@@ -294,7 +296,7 @@ CLIENT_SITES = {
 def test_fault_07_real_elector_leads_again_whatever_raises_below(
     monkeypatch, planted_at
 ):
-    """Raised in credentials, client and teller: the front sees an error and goes on."""
+    """Raised in credentials, client, log and notifier: the front sees an error and goes on."""
     with LeaseServer() as server:
         elector = Elector(
             lease_name="demo",

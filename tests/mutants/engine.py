@@ -20,8 +20,8 @@ MISTAKES: Final = [
     Mistake(
         name="the newest word is taken first",
         file=ENGINE,
-        old="queue.SimpleQueue[tuple[Driver, Input]] = queue.SimpleQueue()",
-        new="queue.LifoQueue[tuple[Driver, Input]] = queue.LifoQueue()",
+        old="queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()",
+        new="queue.LifoQueue[tuple[Driven, Input]] = queue.LifoQueue()",
         tests=(
             f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",
         ),

@@ -183,9 +183,9 @@ MISTAKES: Final = [
     Mistake(
         name="a handler that raises keeps the next one from being called",
         file="lifecycle/thread_dispatcher.py",
-        old="            self._lifecycle.notifier.raised(handler, queued.event, error)",
+        old="            self._lifecycle.event_log.handler_raised(handler, queued.event, error)",
         new=(
-            "            self._lifecycle.notifier.raised(handler, queued.event, error)\n"
+            "            self._lifecycle.event_log.handler_raised(handler, queued.event, error)\n"
             "            raise"
         ),
         tests=(f"{IN_HANDLERS}test_handler_that_raises_harms_nothing[threads]",),

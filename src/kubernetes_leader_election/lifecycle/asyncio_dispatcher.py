@@ -79,7 +79,7 @@ class AsyncioDispatcher:
         if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
             # Of a handler that was being cancelled, or of ours.
             trace = "".join(traceback.format_exception(error))
-            self._lifecycle.notifier.trouble("the delivery of an event raised", trace)
+            self._lifecycle.event_log.trouble("the delivery of an event raised", trace)
         if error is None and not task.cancelled():
             self._begin()  # an event may have come while the task ended
         elif self._has_events():
@@ -113,7 +113,7 @@ class AsyncioDispatcher:
                 while entries:
                     if self._lifecycle.is_too_late(queued.event):
                         entries.clear()
-                        notifier.too_late(queued.event)
+                        self._lifecycle.event_log.too_late(queued.event)
                         break
                     entry = entries.popleft()
                     if notifier.handlers.claim(queued.event.name, entry):
@@ -139,7 +139,7 @@ class AsyncioDispatcher:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._lifecycle.notifier.raised(handler, queued.event, error)
+            self._lifecycle.event_log.handler_raised(handler, queued.event, error)
 
     def _start_work(
         self, handler: Handler, result: Awaitable[object], queued: QueuedEvent
@@ -169,7 +169,7 @@ class AsyncioDispatcher:
             hold.end()
             error = None if task.cancelled() else task.exception()
             if error is not None:
-                self._lifecycle.notifier.raised(handler, queued.event, error)
+                self._lifecycle.event_log.handler_raised(handler, queued.event, error)
 
         task.add_done_callback(done)
 

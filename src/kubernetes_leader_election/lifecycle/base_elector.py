@@ -172,7 +172,7 @@ class BaseElector(Generic[TermT]):
     @property
     def log(self) -> Any:
         """The logger."""
-        return self._lifecycle.notifier.log
+        return self._lifecycle.event_log.logger
 
     @property
     def current_leader(self) -> bool:
@@ -296,7 +296,7 @@ class BaseElector(Generic[TermT]):
         )
 
     def _probe_failed(self, error: Exception) -> None:
-        self._lifecycle.notifier.trouble(f"the liveness probe raised {error!r}")
+        self._lifecycle.event_log.trouble(f"the liveness probe raised {error!r}")
 
 
 def seconds_of(stay_out: Duration | None) -> float | None:

@@ -15,7 +15,7 @@ from kubernetes_leader_election.errors import (
     NoFencingTokenError,
     NotLeaderError,
 )
-from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.events import REASONS, LossReason
 from kubernetes_leader_election.leadership import shown_seconds
 from kubernetes_leader_election.lifecycle.held_work import TermHold, WorkOwner
 
@@ -199,8 +199,9 @@ class BaseTerm:
 
     def loss(self) -> LeadershipLostError:
         """Give the error that says why the term ended, to be raised."""
+        why = None if self.reason is None else REASONS[self.reason]
         return LeadershipLostError(
-            f"{self._clock.where}: term {self.number} ended: {self.reason}",
+            f"{self._clock.where}: term {self.number} ended: {why}",
             reason=self.reason,
             term=self,
         )

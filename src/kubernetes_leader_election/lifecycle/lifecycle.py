@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
@@ -23,9 +23,10 @@ from kubernetes_leader_election.errors import (
     LeadershipLostError,
     ProtocolMisuseError,
 )
-from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm, token_if_any
+from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     is_main_thread,
@@ -35,7 +36,6 @@ from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
     AFTER_SIGNAL,
-    PLANNED,
     OverdueWork,
 )
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
@@ -97,8 +97,11 @@ class Lifecycle(Status[TermT]):
         super().__init__(settings, credentials)
         self.probe: Probe | None = None
         self.overdue_work = OverdueWork(self)
+        self.event_log = EventLog(log, where=lambda: self.where)
         self.notifier = Notifier(
-            settings=settings, log=log, namespace=lambda: self.namespace
+            settings=settings,
+            event_log=self.event_log,
+            namespace=lambda: self.namespace,
         )
         self._make_term = make_term
         self._signalled_at: float | None = None
@@ -159,7 +162,7 @@ class Lifecycle(Status[TermT]):
         self.expect_events()
         try:
             if deaf:
-                _say_no_signals(self.notifier.log)
+                _say_no_signals(self.event_log.logger)
             if probe is not None:
                 probe.start()
         except BaseException:
@@ -224,7 +227,7 @@ class Lifecycle(Status[TermT]):
         reason = self.term_reason(number)
         raise LeadershipLostError(
             f"{self.where}: {hold.what}: term {number} is over "
-            f"({reason or 'given up, or at its end'}), and no new work begins under it.",
+            f"({REASONS[reason] if reason else 'given up, or at its end'}), and no new work begins under it.",
             reason=reason,
             term=None if self.is_over(number) or current is None else current.term,
         )
@@ -274,13 +277,13 @@ class Lifecycle(Status[TermT]):
 
     def _say_undelivered(self, loop: EventLoop | None) -> None:
         if loop is None:
-            self.notifier.trouble(
+            self.event_log.trouble(
                 "events can be delivered no more, as no thread can be started while "
                 "the interpreter exits. Call stop() before the program ends."
             )
             return
         end = "is closed" if loop.is_closed() else "has stopped"
-        self.notifier.trouble(
+        self.event_log.trouble(
             f"the event loop that called start() {end}, so handlers cannot be called "
             "any more. Call stop() before the loop ends."
         )
@@ -300,7 +303,7 @@ class Lifecycle(Status[TermT]):
     def on_signal(self) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
         self._signalled_at = time.monotonic()
-        self.notifier.say("info", "%s: stopping because of a signal", self.where)
+        self.event_log.say("info", "%s: stopping because of a signal", self.where)
         self.ask_to_stop()
 
     def works_in_main_thread(self) -> bool:
@@ -333,7 +336,7 @@ class Lifecycle(Status[TermT]):
 
     def warn(self, text: str) -> None:
         """Log what people should know of the exit."""
-        self.notifier.say("warning", "%s: %s", self.where, text)
+        self.event_log.say("warning", "%s: %s", self.where, text)
 
     def is_left_to_exit(self) -> bool:
         """
@@ -361,11 +364,18 @@ class Lifecycle(Status[TermT]):
                     self._on_acquired(event)
                 case m.LeadershipLost():
                     self._on_lost(event)
-                case _:
-                    self.notifier.log_event(event)
+                case m.LeaseRenewed():
+                    self.event_log.renewed()
                     self._deliver(event)
-                    if isinstance(event, m.LeaseRenewed):
-                        self.overdue_work.drop_work_of_closed_loops()
+                    self.overdue_work.drop_work_of_closed_loops()
+                case m.LeaderChanged():
+                    self.event_log.leader_changed(event.holder_identity)
+                    self._deliver(event)
+                case m.ErrorOccurred():
+                    self.event_log.failed(event.error)
+                    self._deliver(event)
+                case _:  # pragma: no cover
+                    assert_never(event)
             self._wake_waiters()
 
     def on_view(self, view: View) -> None:
@@ -392,13 +402,8 @@ class Lifecycle(Status[TermT]):
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired", loop=self._loop)
         try:
-            self.notifier.well_again()
-            self.notifier.say(
-                "info",
-                "%s: %s leads, fencing token %s",
-                self.where,
-                self.settings.identity,
-                self._token_in_words(event.token),
+            self.event_log.acquired(
+                self.settings.identity, self._token_in_words(event.token)
             )
         finally:
             self._deliver(event, hold=hold)
@@ -414,7 +419,7 @@ class Lifecycle(Status[TermT]):
         current = self._current
         if current is None or current.term.number != event.term:
             # A loss only follows its acquisition: that is the engine's contract.
-            self.notifier.trouble(f"term {event.term} was lost, which never began")
+            self.event_log.trouble(f"term {event.term} was lost, which never began")
             self._work_ended(event.term)
             return
         term, work = current
@@ -432,14 +437,7 @@ class Lifecycle(Status[TermT]):
         work.lose()
         self.overdue_work.drop_work_of_closed_loops()
         try:
-            self.notifier.say(
-                "info" if event.reason in PLANNED else "warning",
-                "%s: %s leads no longer: %s%s",
-                self.where,
-                self.settings.identity,
-                event.reason,
-                f" ({event.detail})" if event.detail else "",
-            )
+            self.event_log.lost(self.settings.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
@@ -465,10 +463,10 @@ class Lifecycle(Status[TermT]):
                 ),
                 credentials=credentials,
                 listener=self,
-                log=self.notifier,
+                log=self.event_log,
             )
         if self.assumed:
-            self.notifier.say(
+            self.event_log.say(
                 "info",
                 "%s: this program does not run in a cluster and was given no "
                 "credentials: leadership is assumed, no API is called",
@@ -507,7 +505,7 @@ class Lifecycle(Status[TermT]):
         # Of its kind only: the text may hold what was read, a token even (fault 50).
         kind = type(error).__name__
         trace = "".join(traceback.format_tb(error.__traceback__))
-        self.notifier.trouble(f"looking for credentials raised {kind}", trace)
+        self.event_log.trouble(f"looking for credentials raised {kind}", trace)
         return CredentialsError(
             f"{self.where}: looking for credentials raised {kind}, which nobody "
             "foresaw: see the log. It is tried again."
@@ -606,9 +604,8 @@ class Lifecycle(Status[TermT]):
 
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
-        event = m.ErrorOccurred(error=error)
-        self.notifier.log_event(event)
-        self._deliver(event)
+        self.event_log.failed(error)
+        self._deliver(m.ErrorOccurred(error=error))
         self._wake_waiters()
 
 

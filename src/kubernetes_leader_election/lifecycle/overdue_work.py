@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.events import PLANNED
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
-from kubernetes_leader_election.lifecycle.notifier import Notifier
+from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, names
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.timers import shared_timers
 
-PLANNED: Final = frozenset({"stopped", "stepped_down", "work_ended"})
-"""Reasons of a loss that was asked for."""
 AFTER_SIGNAL: Final = "the stop budget after a signal"
 """A hold that is a wait, not work."""
 LONGEST_SILENCE: Final = 60.0
@@ -35,8 +34,8 @@ class Reporting(Protocol):
         ...
 
     @property
-    def notifier(self) -> Notifier:
-        """Whom to tell what was ended without anybody's doing."""
+    def event_log(self) -> EventLog:
+        """Where it is said what was ended without anybody's doing."""
         ...
 
     @property
@@ -103,7 +102,7 @@ class OverdueWork:
     def _is_loop_closed(self, hold: WorkItem) -> bool:
         closed = hold.loop is not None and hold.loop.is_closed()
         if closed:
-            self._elector.notifier.trouble(
+            self._elector.event_log.trouble(
                 f"the event loop of {hold.what} was closed: it counts as ended"
             )
         return closed

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from kubernetes_leader_election.events import PLANNED
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
-from kubernetes_leader_election.lifecycle.overdue_work import PLANNED
 
 TURNS: Final = 16
 """

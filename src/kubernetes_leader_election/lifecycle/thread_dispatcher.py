@@ -97,7 +97,7 @@ class ThreadDispatcher:
             self._lifecycle.cannot_deliver(self)  # there will be no more threads
             return
         if self._failures == 0:
-            self._lifecycle.notifier.trouble(
+            self._lifecycle.event_log.trouble(
                 f"no thread for its handlers can be started ({error}): it is tried "
                 "again until there is one. Events wait until then, and with a handler "
                 "of leadership_lost the release, too"
@@ -138,7 +138,7 @@ class ThreadDispatcher:
         try:
             for entry in notifier.handlers.snapshot(queued.event.name):
                 if self._lifecycle.is_too_late(queued.event):
-                    notifier.too_late(queued.event)
+                    self._lifecycle.event_log.too_late(queued.event)
                     break
                 if notifier.handlers.claim(queued.event.name, entry):
                     self._call(entry.handler, queued)
@@ -151,4 +151,4 @@ class ThreadDispatcher:
         try:
             handler(queued.event)
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler must not end this thread
-            self._lifecycle.notifier.raised(handler, queued.event, error)
+            self._lifecycle.event_log.handler_raised(handler, queued.event, error)

@@ -1,0 +1,165 @@
+"""What an elector writes to its log: the lines that a program has, as they are made."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kubernetes_leader_election import events
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.engine.view import View
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.lifecycle.event_log import EventLog
+from kubernetes_leader_election.process.log_thread import shared_log_thread
+from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.text import one_line
+
+HOSTILE = "b\r\nWARNING \x1b[31m Lease shop/billing: a is the leader" + "x" * 1_000_000
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self):
+        """Tell the time that was set."""
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """Give a clock at zero."""
+    return Clock()
+
+
+@pytest.fixture
+def log(clock):
+    """Give the log of an elector, which writes to a logger that pytest hears."""
+    logger = logging.getLogger("billing")
+    return EventLog(logger, where=lambda: "Lease shop/billing", clock=clock)
+
+
+@pytest.fixture
+def lines(caplog):
+    """Give a function that returns what was logged, as soon as all of it was."""
+    caplog.set_level(logging.DEBUG)
+
+    def written():
+        assert shared_log_thread().flush(30.0)
+        return [(r.levelname, r.getMessage()) for r in caplog.records]
+
+    return written
+
+
+def test_beginning_of_a_term_is_a_line(log, lines):
+    """Who leads, and with which token."""
+    log.acquired("a", "41")
+    assert lines() == [
+        ("INFO", "Lease shop/billing: a is the leader, fencing token 41")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "line"),
+    [
+        ("stopped", "", "a gave up leadership: it was stopped"),
+        ("work_ended", "", "a gave up leadership: its work ended"),
+        (
+            "another_holder",
+            "held by b",
+            "a lost leadership: another holder has the Lease (held by b)",
+        ),
+        (
+            "renew_deadline",
+            "",
+            (
+                "a lost leadership: the renew deadline passed "
+                "(no renewal succeeded for 9.2 s)"
+            ),
+        ),
+    ],
+)
+def test_loss_is_a_line_with_its_reason_in_words(
+    log, lines, clock, reason, detail, line
+):
+    """A loss that nobody asked for is a warning."""
+    log.acquired("a", "41")
+    clock.now = 5.0
+    log.renewed()
+    clock.now = 14.2
+    log.lost("a", reason, detail)
+    level = "INFO" if reason in events.PLANNED else "WARNING"
+    assert lines()[-1] == (level, f"Lease shop/billing: {line}")
+
+
+def test_every_reason_of_a_loss_has_words():
+    """No reason is left to be shown as a code word."""
+    assert set(events.REASONS) == set(events.LossReason.__args__)
+    assert set(events.REASONS) > events.PLANNED
+    assert not any("_" in words for words in events.REASONS.values())
+
+
+def test_time_without_a_renewal_is_that_of_the_term_alone(log, lines, clock):
+    """What a term before had is nothing that this one lost."""
+    log.acquired("a", "41")
+    log.lost("a", "stopped", "")
+    clock.now = 100.0
+    log.lost("a", "renew_deadline", "")
+    assert lines()[-1][1].endswith("lost leadership: the renew deadline passed")
+
+
+def test_recurring_error_is_logged_once_until_things_go_well_again(log, lines):
+    """One line for the error, one for its end; then it is news again."""
+    for _ in range(3):
+        log.failed(LeaseApiError("100 % refused"))
+    log.renewed()
+    log.renewed()
+    log.failed(LeaseApiError("100 % refused"))
+    found = lines()
+    assert found[0] == found[2] == ("WARNING", "100 % refused")
+    level, line = found[1]
+    assert level == "INFO"
+    assert line.startswith("Lease shop/billing: recovered after 3 errors in ")
+    assert len(found) == 3
+
+
+def test_text_of_others_is_escaped_and_cut(log, lines):
+    """Fault 51: line breaks and escape codes of others cannot forge log lines."""
+    log.leader_changed(HOSTILE)
+    log.leader_changed(None)
+    log.failed(LeaseApiError(HOSTILE))
+    log.lost("a", "another_holder", HOSTILE)
+    found = [line for _, line in lines()]
+    assert len(found) == 4
+    assert all(line.isprintable() and len(line) < 2200 for line in found)
+    assert found[1] == "Lease shop/billing: held by nobody"
+    assert len(one_line("y" * 1_000_000)) == 2003
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        m.LeaderChanged(holder_identity=HOSTILE),
+        m.ErrorOccurred(error=LeaseApiError(HOSTILE)),
+        m.LeadershipLost(term=1, reason="another_holder", detail=HOSTILE),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_log_of_an_elector_escapes_what_others_wrote(event, lines):
+    """Fault 51, on the way that a program has: from the engine to its own logger."""
+    logger = logging.getLogger("billing")
+    elector = Elector(lease_name="billing", identity="a", log=logger, auto_close=False)
+    view = View(state=State.WAITING, changed_at=SystemClock().now())
+    if isinstance(event, m.LeadershipLost):
+        elector._lifecycle.on_event(m.LeadershipAcquired(term=1, token=41), view)
+    elector._lifecycle.on_event(event, view)
+    found = lines()
+    assert found
+    for _, line in found:
+        assert line.isprintable()
+        assert len(line) < 2200
+    assert any("\\r\\n" in line for _, line in found)
