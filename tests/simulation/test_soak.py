@@ -8,12 +8,13 @@ import itertools
 import pytest
 
 from kubernetes_leader_election.testing.simulation import soak
+from kubernetes_leader_election.testing.simulation.cores import Versions
 from kubernetes_leader_election.testing.simulation.failures import (
     keep_regression,
     read_regressions,
 )
 from kubernetes_leader_election.testing.simulation.generate import make_plan
-from kubernetes_leader_election.testing.simulation.world import Versions, run_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
 from tests.simulation.planted_bugs import BUGS
 
 BUG = BUGS["deadline counted from the response"].election

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.testing.simulation.world import Versions
+from kubernetes_leader_election.testing.simulation.cores import Versions
 from tests.versions import EARLIER, Version
 from tests.versions.families import Adapted, family, this_version
 

@@ -10,10 +10,11 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation import soak
+from kubernetes_leader_election.testing.simulation.cores import Versions
 from kubernetes_leader_election.testing.simulation.failures import describe, explain
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Tally
-from kubernetes_leader_election.testing.simulation.world import Versions, run_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
 from tests.simulation.planted_bugs import BUGS
 from tests.versions import EARLIER
 from tests.versions.cores import EARLIER_CORES, LEFT_OUT, core_of, mixed

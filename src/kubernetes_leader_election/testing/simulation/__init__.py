@@ -41,6 +41,7 @@ Kinds of faults are the keys of ``faults.ON_NODE`` and ``faults.ON_WORLD``; what
 from __future__ import annotations
 
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
+from kubernetes_leader_election.testing.simulation.cores import Versions
 from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
 from kubernetes_leader_election.testing.simulation.failures import explain, explain_seed
 from kubernetes_leader_election.testing.simulation.generate import make_plan
@@ -53,11 +54,7 @@ from kubernetes_leader_election.testing.simulation.plan import (
 from kubernetes_leader_election.testing.simulation.shrink import shrink
 from kubernetes_leader_election.testing.simulation.timeline import timeline_svg
 from kubernetes_leader_election.testing.simulation.trace import Recorder
-from kubernetes_leader_election.testing.simulation.world import (
-    Outcome,
-    Versions,
-    run_plan,
-)
+from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
 
 __all__ = [
     "Fault",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kubernetes_leader_election.testing.simulation.lease_faults import (
     change_spec,
@@ -16,6 +16,7 @@ from kubernetes_leader_election.testing.simulation.lease_faults import (
     undone_label,
 )
 from kubernetes_leader_election.testing.simulation.network_faults import writes_fail
+from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.process_faults import (
@@ -24,19 +25,16 @@ from kubernetes_leader_election.testing.simulation.process_faults import (
     stop_and_start,
     thaw,
 )
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
+from kubernetes_leader_election.testing.simulation.scene import Scene
 
 
-def stop_acquiring(world: World, fault: Fault, node: Node) -> bool:
+def stop_acquiring(world: Scene, fault: Fault, node: Node) -> bool:
     """Stop the application of a node at the very instant of its next acquire."""
     node.stops_acquire = True
     return True
 
 
-def ambush(world: World, fault: Fault, node: Node) -> bool:
+def ambush(world: Scene, fault: Fault, node: Node) -> bool:
     """Let something happen at the very instant of a node's next write of a kind."""
     kind, _, what = fault.detail.partition(": ")
 
@@ -50,7 +48,7 @@ def ambush(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def _freeze_late(world: World, writer: Process, *, sent: bool) -> None:
+def _freeze_late(world: Scene, writer: Process, *, sent: bool) -> None:
     """
     Freeze the node of a process until just after L, with a write in its hands.
 
@@ -76,7 +74,7 @@ def _freeze_now(node: Node) -> None:
         node.freeze("stop")
 
 
-Sprung = tuple["World", Fault, "Node"]
+Sprung = tuple[Scene, Fault, Node]
 
 
 def _fail_driver(sprung: Sprung) -> None:

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import NamedTuple, cast, get_args
 
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.testing.simulation.cores import MakeElection
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Plan, Profile
 from kubernetes_leader_election.testing.simulation.shrink import SECONDS, shrink
 from kubernetes_leader_election.testing.simulation.timeline import timeline_svg
 from kubernetes_leader_election.testing.simulation.trace import Recorder
-from kubernetes_leader_election.testing.simulation.world import (
-    MakeElection,
-    Outcome,
-    run_plan,
-)
+from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
 
 LINES = 80
 """Lines of a trace that are shown at most: the last ones."""

@@ -8,7 +8,7 @@ Whatever lasts is undone after ``fault.length``, or when the world heals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kubernetes_leader_election.testing.simulation.ambushes import (
     ambush,
@@ -43,6 +43,7 @@ from kubernetes_leader_election.testing.simulation.network_faults import (
     watch_end,
     writes_fail,
 )
+from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process_faults import (
     crash,
@@ -61,14 +62,10 @@ from kubernetes_leader_election.testing.simulation.process_faults import (
     work_hangs,
     work_returns,
 )
+from kubernetes_leader_election.testing.simulation.scene import Scene
 
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
-
-
-OnNode = Callable[["World", Fault, "Node"], bool]
-OnWorld = Callable[["World", Fault], bool]
+OnNode = Callable[[Scene, Fault, Node], bool]
+OnWorld = Callable[[Scene, Fault], bool]
 ON_NODE: Final[dict[str, OnNode]] = {
     "crash": crash,
     "second start": second_start,
@@ -122,7 +119,7 @@ WITH_RIVAL: Final = frozenset(
 """Faults that a node with a foreign elector on it can meet."""
 
 
-def inject(world: World, fault: Fault) -> None:
+def inject(world: Scene, fault: Fault) -> None:
     """Let a fault happen, and count it if it met something."""
     target = ""
     if fault.kind in ON_WORLD:

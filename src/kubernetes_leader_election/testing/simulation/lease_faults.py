@@ -4,28 +4,26 @@ What hands, backups and policies can do to the Lease.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
+from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process_faults import newest
+from kubernetes_leader_election.testing.simulation.scene import Scene
 from kubernetes_leader_election.testing.simulation.store import (
     STEP_DOWN,
     SUCCESSOR,
     TOKEN,
 )
 
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
 
-
-def restore(world: World, fault: Fault) -> bool:
+def restore(world: Scene, fault: Fault) -> bool:
     """Restore the store from a backup that is ``amount`` seconds old."""
     return go_back(world, world.time - fault.amount)
 
 
-def go_back(world: World, to: float) -> bool:
+def go_back(world: Scene, to: float) -> bool:
     """Restore what stood in the store at an instant; tell whether anything did."""
     network = world.network
     if not network.store.restore(to):
@@ -37,7 +35,7 @@ def go_back(world: World, to: float) -> bool:
     return True
 
 
-def delete(world: World, fault: Fault) -> bool:
+def delete(world: Scene, fault: Fault) -> bool:
     """Delete the Lease."""
     store = world.network.store
     if store.current is None:
@@ -52,7 +50,7 @@ def delete(world: World, fault: Fault) -> bool:
     return True
 
 
-def recreate(world: World, fault: Fault) -> bool:
+def recreate(world: Scene, fault: Fault) -> bool:
     """Delete the Lease and create it again as it was; "unseen": while nobody watches."""
     network = world.network
     store = network.store
@@ -77,7 +75,7 @@ def recreate(world: World, fault: Fault) -> bool:
 # Labels and annotations ------------------------------------------------------
 
 
-def label(world: World, fault: Fault) -> bool:
+def label(world: Scene, fault: Fault) -> bool:
     """Change a label of the Lease, as controllers do: no fault at all."""
     store = world.network.store
     if store.current is None:
@@ -87,7 +85,7 @@ def label(world: World, fault: Fault) -> bool:
     return True
 
 
-def undone_label(world: World, fault: Fault) -> bool:
+def undone_label(world: Scene, fault: Fault) -> bool:
     """Touch a label, and restore what was before if nothing came after it."""
     store = world.network.store
     if store.current is None:
@@ -97,13 +95,13 @@ def undone_label(world: World, fault: Fault) -> bool:
     return True
 
 
-def _unlabel(world_time_version: tuple[World, float, int]) -> None:
+def _unlabel(world_time_version: tuple[Scene, float, int]) -> None:
     world, time, version = world_time_version
     if world.network.store.version == version:
         go_back(world, time - 1e-6)
 
 
-def wish(world: World, fault: Fault) -> bool:
+def wish(world: Scene, fault: Fault) -> bool:
     """Ask whoever holds the Lease to step down, by an annotation: no fault at all."""
     store = world.network.store
     if store.current is None or not store.current.held:
@@ -114,7 +112,7 @@ def wish(world: World, fault: Fault) -> bool:
     return True
 
 
-def old_wish(world: World, fault: Fault) -> bool:
+def old_wish(world: Scene, fault: Fault) -> bool:
     """Ask a term to step down that is over, as a person does who is too late."""
     store = world.network.store
     if store.current is None or not store.current.held:
@@ -127,7 +125,7 @@ def old_wish(world: World, fault: Fault) -> bool:
     return True
 
 
-def transfer(world: World, fault: Fault, node: Node) -> bool:
+def transfer(world: Scene, fault: Fault, node: Node) -> bool:
     """Ask whoever holds the Lease to step down, so that this node goes first."""
     store, process = world.network.store, newest(node)
     if process is None or store.current is None or not store.current.held:
@@ -140,7 +138,7 @@ def transfer(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def forged_note(world: World, fault: Fault) -> bool:
+def forged_note(world: Scene, fault: Fault) -> bool:
     """Write another token on the Lease, where the holder notes its own for people."""
     store = world.network.store
     if store.current is None or not store.current.held:
@@ -153,7 +151,7 @@ def forged_note(world: World, fault: Fault) -> bool:
 # Edits -----------------------------------------------------------------------
 
 
-def undone_edit(world: World, fault: Fault) -> bool:
+def undone_edit(world: Scene, fault: Fault) -> bool:
     """Give the Lease to somebody by hand, and restore what was before ``length`` later."""
     store = world.network.store
     if store.current is None or not store.current.held:
@@ -164,7 +162,7 @@ def undone_edit(world: World, fault: Fault) -> bool:
     return True
 
 
-def _undo(world_and_time: tuple[World, float]) -> None:
+def _undo(world_and_time: tuple[Scene, float]) -> None:
     world, time = world_and_time
     go_back(world, time - 1e-6)
 
@@ -195,12 +193,12 @@ MORE_EDITS: Final[dict[str, dict[str, object]]] = {
 """Those of worlds with many hands in them."""
 
 
-def edit(world: World, fault: Fault) -> bool:
+def edit(world: Scene, fault: Fault) -> bool:
     """Edit the Lease by hand, in one of the ways of ``EDITS``."""
     return change_spec(world, MORE_EDITS[fault.detail])
 
 
-def change_spec(world: World, changes: dict[str, object]) -> bool:
+def change_spec(world: Scene, changes: dict[str, object]) -> bool:
     """Write into the spec by hand; tell whether there is a Lease."""
     store = world.network.store
     if not store.edit(world.time, changes):
@@ -215,7 +213,7 @@ def change_spec(world: World, changes: dict[str, object]) -> bool:
 # Attacks ---------------------------------------------------------------------
 
 
-def late_create(world: World, fault: Fault) -> bool:
+def late_create(world: Scene, fault: Fault) -> bool:
     """
     Hold the next write that creates the Lease; let it land after another one led.
 
@@ -230,7 +228,7 @@ def late_create(world: World, fault: Fault) -> bool:
     return True
 
 
-def _land_late(world: World) -> None:
+def _land_late(world: Scene) -> None:
     network, leader = world.network, world.leader()
     if network.held is None or leader is None or network.store.current is None:
         network.let_held_land()
@@ -244,7 +242,7 @@ def _land_late(world: World) -> None:
     network.let_held_land()
 
 
-def roll_back(world: World, fault: Fault) -> bool:
+def roll_back(world: Scene, fault: Fault) -> bool:
     """
     Restore a former holder's record, at higher versions, and touch a label.
 
@@ -263,11 +261,11 @@ def roll_back(world: World, fault: Fault) -> bool:
     return label(world, fault)
 
 
-def _roll_back(world: World) -> None:
+def _roll_back(world: Scene) -> None:
     roll_back(world, Fault(at=world.time, kind="roll back"))
 
 
-def cap(world: World, fault: Fault) -> bool:
+def cap(world: Scene, fault: Fault) -> bool:
     """Let a policy cut each duration that is written to ``amount`` seconds."""
     world.network.store.cap = int(fault.amount)
     # What was cut, and not answered, its writer cannot know.
@@ -276,11 +274,11 @@ def cap(world: World, fault: Fault) -> bool:
     return True
 
 
-def _uncap(world: World) -> None:
+def _uncap(world: Scene) -> None:
     world.network.store.cap = None
 
 
-def shorten(world: World, fault: Fault) -> bool:
+def shorten(world: Scene, fault: Fault) -> bool:
     """Edit the duration to ``amount`` seconds by hand."""
     store = world.network.store
     if store.current is None or not store.current.held:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kubernetes_leader_election.testing.simulation.scene import Scene
 from kubernetes_leader_election.testing.simulation.store import SUCCESSOR, Change
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.plan import Probe
     from kubernetes_leader_election.testing.simulation.process import Process
-    from kubernetes_leader_election.testing.simulation.world import World
 
 CROWD = 20
 """Candidates from which on it is checked that few of them write at a change."""
@@ -29,7 +29,7 @@ GENTLE_OUTAGES = ("refused", "503", "black hole", "504 after commit", "429")
 class Liveness:
     """Heal a world, then probe it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Scene) -> None:
         self.world = world
         self._healed_at = 0.0
         self._probes: list[Probe] = list(world.plan.probes)
@@ -207,7 +207,7 @@ class Liveness:
             return
         self._check_contest()
         world.count_probe("crash")
-        leader.node.start_process()
+        world.nodes[leader.node.name].start_process()
         world.after(2.0, self._next, None)
 
     # G7 -----------------------------------------------------------------------

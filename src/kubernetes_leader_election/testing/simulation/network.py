@@ -10,18 +10,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from heapq import heappush
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.testing.simulation.cores import MakeElection
+from kubernetes_leader_election.testing.simulation.plan import Plan
+from kubernetes_leader_election.testing.simulation.stage import Stage
 from kubernetes_leader_election.testing.simulation.store import (
     Answer,
     Change,
     LeaseStore,
     Stored,
 )
+from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.witness import Order, Witness
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.world import World
 
 DISCONNECTED = Answer(0, None, "disconnected")
 NOT_SENT = Answer(-1, None, "not sent: connection refused")
@@ -187,7 +189,7 @@ class Watch:
 class Network:
     """Carry requests between processes and the store."""
 
-    def __init__(self, world: World, store: LeaseStore, seed: int) -> None:
+    def __init__(self, world: Stage, store: LeaseStore, seed: int) -> None:
         self.world = world
         self.store = store
         self.outage: str | None = None
@@ -456,3 +458,26 @@ def summary(stored: Stored | None) -> str:
     if stored is None:
         return "none"
     return f"holder={stored.holder or '-'} rv={stored.version}"
+
+
+class NetworkedStage(Stage):
+    """A stage with a network between its machines and the store."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        make_election: MakeElection = Election,
+        recorder: Recorder | None = None,
+        stop_at_violation: bool = True,
+    ) -> None:
+        super().__init__(
+            plan,
+            make_election=make_election,
+            recorder=recorder,
+            stop_at_violation=stop_at_violation,
+        )
+        settings = plan.nodes[0].settings
+        store = LeaseStore(name=settings.lease_name, namespace=settings.namespace)
+        seed = random.Random(plan.seed).getrandbits(64)
+        self.network = Network(self, store, seed)

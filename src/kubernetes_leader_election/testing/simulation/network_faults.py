@@ -4,7 +4,7 @@ What can go wrong on the way to the API server, and with the server itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from kubernetes_leader_election.testing.simulation.network import (
     DISCONNECTED,
@@ -12,13 +12,10 @@ from kubernetes_leader_election.testing.simulation.network import (
     THROTTLED,
     UNAUTHORIZED,
 )
+from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
+from kubernetes_leader_election.testing.simulation.scene import Scene
 from kubernetes_leader_election.testing.simulation.store import Answer
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
-
 
 REFUSALS: Final = {"403": FORBIDDEN, "401": UNAUTHORIZED, "429": THROTTLED}
 
@@ -26,7 +23,7 @@ REFUSALS: Final = {"403": FORBIDDEN, "401": UNAUTHORIZED, "429": THROTTLED}
 # The link --------------------------------------------------------------------
 
 
-def cut(world: World, fault: Fault, node: Node) -> bool:
+def cut(world: Scene, fault: Fault, node: Node) -> bool:
     """Cut a link: "both" ways, "out", or "in"; ``amount`` 1: watches die unnoticed."""
     link = node.link
     outward, inward = fault.detail in ("both", "out"), fault.detail in ("both", "in")
@@ -37,7 +34,7 @@ def cut(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def _mend(world_node_fault: tuple[World, Node, Fault]) -> None:
+def _mend(world_node_fault: tuple[Scene, Node, Fault]) -> None:
     world, node, fault = world_node_fault
     link = node.link
     link.cut_out = max(0, link.cut_out - (fault.detail in ("both", "out")))
@@ -47,7 +44,7 @@ def _mend(world_node_fault: tuple[World, Node, Fault]) -> None:
         world.network.resume_watches(link, lost=fault.amount > 0.5)
 
 
-def trouble(world: World, fault: Fault, node: Node) -> bool:
+def trouble(world: Scene, fault: Fault, node: Node) -> bool:
     """
     Trouble a link: one of the fields of :class:`~.network.Link` for a while.
 
@@ -65,7 +62,7 @@ def _untrouble(node_and_field: tuple[Node, str]) -> None:
     node.link.look()
 
 
-def refused(world: World, fault: Fault, node: Node) -> bool:
+def refused(world: Scene, fault: Fault, node: Node) -> bool:
     """Refuse one node's requests: its token is bad, or its role, or it is throttled."""
     node.refused = REFUSALS[fault.detail]
     world.after(fault.length, _welcome, node)
@@ -79,7 +76,7 @@ def _welcome(node: Node) -> None:
 # Watches ---------------------------------------------------------------------
 
 
-def watch_end(world: World, fault: Fault, node: Node) -> bool:
+def watch_end(world: Scene, fault: Fault, node: Node) -> bool:
     """End a watch: "clean", "broken", "expired", or "silent" (and nobody notices)."""
     answers = {
         "clean": None,
@@ -93,7 +90,7 @@ def watch_end(world: World, fault: Fault, node: Node) -> bool:
     )
 
 
-def watch_drop(world: World, fault: Fault, node: Node) -> bool:
+def watch_drop(world: Scene, fault: Fault, node: Node) -> bool:
     """Lose the next event of a watch, which goes on as if nothing had been."""
     found = False
     for watch in world.network.watches:
@@ -103,12 +100,12 @@ def watch_drop(world: World, fault: Fault, node: Node) -> bool:
     return found
 
 
-def bookmark(world: World, fault: Fault, node: Node) -> bool:
+def bookmark(world: Scene, fault: Fault, node: Node) -> bool:
     """Send a bookmark."""
     return bool(world.network.bookmark(node.link))
 
 
-def watch_denied(world: World, fault: Fault) -> bool:
+def watch_denied(world: Scene, fault: Fault) -> bool:
     """Deny watching to all, as a role without the verb does."""
     world.network.watch_denied = True
     world.polls = True
@@ -117,11 +114,11 @@ def watch_denied(world: World, fault: Fault) -> bool:
     return True
 
 
-def _watch_allowed(world: World) -> None:
+def _watch_allowed(world: Scene) -> None:
     world.network.watch_denied = False
 
 
-def compact(world: World, fault: Fault) -> bool:
+def compact(world: Scene, fault: Fault) -> bool:
     """Forget the watch history, and end all watches, as a restart does."""
     world.network.store.compact()
     world.network.end_watches(None, DISCONNECTED)
@@ -131,7 +128,7 @@ def compact(world: World, fault: Fault) -> bool:
 # The API server --------------------------------------------------------------
 
 
-def outage(world: World, fault: Fault) -> bool:
+def outage(world: Scene, fault: Fault) -> bool:
     """Let the API server fail for a while, in one of the ways of ``OUTAGES``."""
     if world.network.outage is not None:
         return False
@@ -140,16 +137,16 @@ def outage(world: World, fault: Fault) -> bool:
     return True
 
 
-def _recover(world: World) -> None:
+def _recover(world: Scene) -> None:
     world.network.recover()
 
 
-def writes_fail(world: World, fault: Fault) -> bool:
+def writes_fail(world: Scene, fault: Fault) -> bool:
     """Let all writes time out while reads are served, as without a quorum (fault 24)."""
     world.network.writes_fail = True
     world.after(fault.length, _writes_succeed, world)
     return True
 
 
-def _writes_succeed(world: World) -> None:
+def _writes_succeed(world: Scene) -> None:
     world.network.writes_fail = False

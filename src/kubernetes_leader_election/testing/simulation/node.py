@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from kubernetes_leader_election.testing.simulation.clocks import NodeClocks
-from kubernetes_leader_election.testing.simulation.network import Link
+from kubernetes_leader_election.testing.simulation.machine import Machine
+from kubernetes_leader_election.testing.simulation.network import NetworkedStage
 from kubernetes_leader_election.testing.simulation.plan import NodePlan
 from kubernetes_leader_election.testing.simulation.process import Process
-from kubernetes_leader_election.testing.simulation.store import Answer
+from kubernetes_leader_election.testing.simulation.rivals import Rival
 from kubernetes_leader_election.values import replace
 
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.rivals import Rival
-    from kubernetes_leader_election.testing.simulation.world import World
 
-BOOT = 1000.0
-"""CLOCK_BOOTTIME of every machine when a world begins, in seconds."""
-WALL = 1_750_000_000_000_000
-"""The wall clock when a world begins, in microseconds since 1970."""
-
-
-class Node:
+class Node(Machine):
     """A machine. Faults change it; processes of ours or one rival live on it."""
 
-    def __init__(self, world: World, plan: NodePlan, seed: int) -> None:
-        self.world = world
-        self.plan = plan
-        self.name = plan.name
-        self.draw = random.Random(seed).random
-        self.clocks = NodeClocks(
-            boottime=BOOT,
-            wall=WALL + int(plan.wall_offset * 1_000_000),
-            rate=plan.rate,
-        )
-        self.link = Link(delay=plan.delay, jitter=plan.jitter, draw=self.draw)
-        self.lateness = plan.lateness
-        self.stop_share = plan.stop_share
-        self.asks = plan.asks
-        self.answers_first = False
-        """At its next thaw answers are looked at before the timer (rule 15)."""
-        self.ambush: tuple[str, Callable[[Process], None]] | None = None
-        """What happens at the instant of its next write of a kind."""
-        self.stops_acquire = False
-        """Its application stops at the instant of the next acquire."""
-        self.send_lag = 0.0
-        self.hangs_until = 0.0
-        self.frozen = False
-        self.refused: Answer | None = None
+    def __init__(self, world: NetworkedStage, plan: NodePlan, seed: int) -> None:
+        super().__init__(world, plan, seed)
         self.processes: list[Process] = []
         self.rival: Rival | None = None
         self._born = 0

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappush
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.testing.simulation.machine import Machine
+from kubernetes_leader_election.testing.simulation.network import NetworkedStage
 from kubernetes_leader_election.testing.simulation.wire import Wire
 from kubernetes_leader_election.testing.simulation.witness import Witness
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
 
 DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended"})
 """Reasons of a loss after which the Lease is still renewed and then released."""
@@ -71,8 +69,8 @@ class Process(Wire):
 
     def __init__(
         self,
-        world: World,
-        node: Node,
+        world: NetworkedStage,
+        node: Machine,
         settings: ElectionSettings,
         name: str,
         version: int = 0,

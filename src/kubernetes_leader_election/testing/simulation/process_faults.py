@@ -4,14 +4,10 @@ What can go wrong with a process, its application, its machine and its clocks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process import Process
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
+from kubernetes_leader_election.testing.simulation.scene import Scene
 
 
 def newest(node: Node) -> Process | None:
@@ -23,7 +19,7 @@ def newest(node: Node) -> Process | None:
 # Processes -------------------------------------------------------------------
 
 
-def crash(world: World, fault: Fault, node: Node) -> bool:
+def crash(world: Scene, fault: Fault, node: Node) -> bool:
     """Kill all processes of a node; restart after ``length``, maybe as another."""
     if node.rival is not None:
         if not node.rival.alive:
@@ -44,7 +40,7 @@ def _restart(node_and_same: tuple[Node, bool]) -> None:
         node.start_process(same_identity=same)
 
 
-def second_start(world: World, fault: Fault, node: Node) -> bool:
+def second_start(world: Scene, fault: Fault, node: Node) -> bool:
     """Start a second process with the same identity, as a fork would."""
     if node.rival is not None or len(node.living) != 1:
         return False
@@ -53,7 +49,7 @@ def second_start(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def stop_and_start(world: World, fault: Fault, node: Node) -> bool:
+def stop_and_start(world: Scene, fault: Fault, node: Node) -> bool:
     """Call ``stop()``, and ``start()`` after ``length``."""
     process = newest(node)
     if process is None or process.asked_to_stop:
@@ -67,7 +63,7 @@ def _start(process: Process) -> None:
     process.do(process.start, None)
 
 
-def stop_again(world: World, fault: Fault, node: Node) -> bool:
+def stop_again(world: Scene, fault: Fault, node: Node) -> bool:
     """Call ``stop()`` while an earlier one is under way."""
     process = newest(node)
     if process is None or not process.asked_to_stop:
@@ -76,7 +72,7 @@ def stop_again(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def step_down(world: World, fault: Fault, node: Node) -> bool:
+def step_down(world: Scene, fault: Fault, node: Node) -> bool:
     """Call ``step_down()``; ``amount`` seconds out, or one lease duration."""
     process = newest(node)
     if process is None:
@@ -85,7 +81,7 @@ def step_down(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def not_alive(world: World, fault: Fault, node: Node) -> bool:
+def not_alive(world: Scene, fault: Fault, node: Node) -> bool:
     """Let the liveness probe of an application fail for a while."""
     process = newest(node)
     if process is None:
@@ -99,7 +95,7 @@ def _alive(process: Process) -> None:
     process.do(process.report_liveness, True)
 
 
-def driver_failed(world: World, fault: Fault, node: Node) -> bool:
+def driver_failed(world: Scene, fault: Fault, node: Node) -> bool:
     """Raise an exception in the driver."""
     process = newest(node)
     if process is None:
@@ -108,7 +104,7 @@ def driver_failed(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def work_returns(world: World, fault: Fault, node: Node) -> bool:
+def work_returns(world: Scene, fault: Fault, node: Node) -> bool:
     """Let the work of the present term return or raise."""
     process = newest(node)
     if process is None or not process.work_runs:
@@ -117,13 +113,13 @@ def work_returns(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def work_hangs(world: World, fault: Fault, node: Node) -> bool:
+def work_hangs(world: Scene, fault: Fault, node: Node) -> bool:
     """Let work ignore its cancellation for ``length`` seconds."""
     node.hangs_until = max(node.hangs_until, world.time + fault.length)
     return True
 
 
-def late_words(world: World, fault: Fault, node: Node) -> bool:
+def late_words(world: Scene, fault: Fault, node: Node) -> bool:
     """Say of the term before that its work returned, and that its loss was seen."""
     process = newest(node)
     if process is None:
@@ -135,7 +131,7 @@ def late_words(world: World, fault: Fault, node: Node) -> bool:
 # Machines and clocks ---------------------------------------------------------
 
 
-def freeze(world: World, fault: Fault, node: Node) -> bool:
+def freeze(world: Scene, fault: Fault, node: Node) -> bool:
     """
     Freeze a node: "stop", "suspend", or "pause" with a jump of the wall clock.
 
@@ -159,7 +155,7 @@ def thaw(node_and_jump: tuple[Node, float]) -> None:
     node.thaw(wall_jump=jump)
 
 
-def wall_step(world: World, fault: Fault, node: Node) -> bool:
+def wall_step(world: Scene, fault: Fault, node: Node) -> bool:
     """Step the wall clock by ``amount`` seconds."""
     for process in node.living:
         process.witness.clocks_excused = True
@@ -168,27 +164,27 @@ def wall_step(world: World, fault: Fault, node: Node) -> bool:
     return True
 
 
-def wall_blink(world: World, fault: Fault, node: Node) -> bool:
+def wall_blink(world: Scene, fault: Fault, node: Node) -> bool:
     """Step the wall clock by ``amount`` seconds, and back a moment later."""
     wall_step(world, fault, node)
     world.after(fault.length, _unblink, (world, node, fault.amount))
     return True
 
 
-def _unblink(world_node_amount: tuple[World, Node, float]) -> None:
+def _unblink(world_node_amount: tuple[Scene, Node, float]) -> None:
     world, node, amount = world_node_amount
     node.clocks.step_wall(world.time, -amount)
     node.clocks_changed()
 
 
-def rate(world: World, fault: Fault, node: Node) -> bool:
+def rate(world: Scene, fault: Fault, node: Node) -> bool:
     """Let the clocks of a node run at another rate from now on."""
     node.clocks.set_rate(world.time, fault.amount)
     node.clocks_changed()
     return True
 
 
-def send_lag(world: World, fault: Fault, node: Node) -> bool:
+def send_lag(world: Scene, fault: Fault, node: Node) -> bool:
     """Let up to ``amount`` seconds pass between an order and its first byte."""
     node.send_lag = fault.amount
     world.after(fault.length, hurry_again, node)

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kubernetes_leader_election.testing.simulation.network import Link, Ticket
+from kubernetes_leader_election.testing.simulation.machine import Machine
+from kubernetes_leader_election.testing.simulation.network import (
+    Link,
+    NetworkedStage,
+    Ticket,
+)
 from kubernetes_leader_election.testing.simulation.store import Answer, Stored
 from kubernetes_leader_election.testing.simulation.witness import Witness
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ class Rival:
 
     keeps_rules = True
 
-    def __init__(self, world: World, node: Node) -> None:
+    def __init__(self, world: NetworkedStage, node: Machine) -> None:
         self.world = world
         self.node = node
         self.link: Link = node.link
@@ -186,7 +187,7 @@ class ClientGoRival(Rival):
 
     keeps_rules = True
 
-    def __init__(self, world: World, node: Node) -> None:
+    def __init__(self, world: NetworkedStage, node: Machine) -> None:
         super().__init__(world, node)
         self._seen: tuple[object, ...] | None = None
         self._seen_at = 0.0
@@ -270,7 +271,7 @@ class NodePackageRival(Rival):
 
     keeps_rules = False
 
-    def __init__(self, world: World, node: Node) -> None:
+    def __init__(self, world: NetworkedStage, node: Machine) -> None:
         super().__init__(world, node)
         self._base: Stored | None = None
         self._tries = 0

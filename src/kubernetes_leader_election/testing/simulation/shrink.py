@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
+from kubernetes_leader_election.testing.simulation.cores import MakeElection
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
-from kubernetes_leader_election.testing.simulation.world import MakeElection, run_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
 
 TRIES = 1500
 """Worlds run at most to shrink one."""

@@ -27,18 +27,14 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.testing.simulation.cores import MakeElection, Versions
 from kubernetes_leader_election.testing.simulation.failures import (
     explain,
     keep_regression,
 )
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Profile, Tally
-from kubernetes_leader_election.testing.simulation.world import (
-    MakeElection,
-    Outcome,
-    Versions,
-    run_plan,
-)
+from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.19,

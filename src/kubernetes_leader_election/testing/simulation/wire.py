@@ -8,10 +8,11 @@ the client of the API do in a real process.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.testing.simulation.machine import Machine
 from kubernetes_leader_election.testing.simulation.network import (
     AWAY,
     DISCONNECTED,
@@ -20,16 +21,13 @@ from kubernetes_leader_election.testing.simulation.network import (
     NOT_SENT,
     THROTTLED,
     Link,
+    NetworkedStage,
     Ticket,
     Watch,
 )
 from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
 from kubernetes_leader_election.testing.simulation.witness import Witness
 from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED
-
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.simulation.node import Node
-    from kubernetes_leader_election.testing.simulation.world import World
 
 ORDERS_A_SECOND = 50
 """Requests of one process in a second that no fault excuses: a hot loop (fault 24)."""
@@ -80,7 +78,9 @@ class Wire:
         "writes",
     )
 
-    def __init__(self, world: World, node: Node, name: str, witness: Witness) -> None:
+    def __init__(
+        self, world: NetworkedStage, node: Machine, name: str, witness: Witness
+    ) -> None:
         self.world = world
         self.node = node
         self.name = name

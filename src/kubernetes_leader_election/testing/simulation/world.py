@@ -10,33 +10,26 @@ from __future__ import annotations
 
 import gc
 import heapq
-import itertools
-import random
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from heapq import heappush
-from typing import Any, Protocol, get_args
+from typing import get_args
 
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.in_flight import PendingRead, PendingWrite
 from kubernetes_leader_election.core.term import Try
-from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
-from kubernetes_leader_election.testing.simulation.checkers import Checks
+from kubernetes_leader_election.testing.simulation.cores import MakeElection, Versions
 from kubernetes_leader_election.testing.simulation.faults import inject
 from kubernetes_leader_election.testing.simulation.liveness import Liveness
-from kubernetes_leader_election.testing.simulation.network import Network
-from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import (
     Fault,
     NodePlan,
     Plan,
     Tally,
 )
-from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.rivals import RIVALS
-from kubernetes_leader_election.testing.simulation.store import RHO, LeaseStore
+from kubernetes_leader_election.testing.simulation.scene import Scene
+from kubernetes_leader_election.testing.simulation.stage import Finished
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.values import hasten
 
@@ -53,58 +46,6 @@ EVENT_LIMIT = 2_000
 """Events per node and simulated minute after which a world is said to run away."""
 
 
-class MakeElection(Protocol):
-    """How a core is made: the real one, or one with a planted bug."""
-
-    def __call__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> Election:
-        """Give a core in its first state."""
-
-
-class Versions:
-    """
-    Make cores of this version and of earlier ones, for worlds in which both run.
-
-    .. code-block:: python
-
-        run_plan(make_plan(1, "mixed versions"), make_election=Versions(earlier_core))
-
-    Args:
-        earlier: each makes a core of an earlier version, which understands the
-            messages of this one and answers with such.
-        this: makes the core of this version.
-        left_out: names of faults that do not happen in worlds in which an earlier
-            version takes part, since they break it: what was mended since cannot be
-            mended there.
-
-    """
-
-    def __init__(
-        self,
-        *earlier: MakeElection,
-        this: MakeElection = Election,
-        left_out: Collection[str] = (),
-    ) -> None:
-        if not earlier:
-            raise ValueError("Versions() needs at least one earlier version.")
-        self.left_out = frozenset(left_out)
-        self._earlier = earlier
-        self._this = this
-
-    def __call__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> Election:
-        """Return a core of this version in its first state."""
-        return self._this(settings, draw=draw)
-
-    def of(self, number: int) -> MakeElection:
-        """Return what makes a core of a version, as a plan numbers them."""
-        if number == 0:
-            return self._this
-        return self._earlier[(number - 1) % len(self._earlier)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a world came to."""
@@ -119,11 +60,7 @@ class Outcome:
         return self.tally.invalid == 0
 
 
-class _Finished(BaseException):
-    pass
-
-
-class World:
+class World(Scene):
     """
     Run one plan.
 
@@ -143,46 +80,13 @@ class World:
         recorder: Recorder | None = None,
         stop_at_violation: bool = True,
     ) -> None:
-        self.plan = plan
-        self.time = 0.0
-        self.make_election = make_election
-        self.recorder = recorder
-        self.polls = False
-        """Some process may have found that it may not watch, and polls for a while."""
-        self.tally = Tally(worlds=1)
-        self._stop_at_violation = stop_at_violation
-        self.heap: list[tuple[float, int, Callable[[Any], object], Any]] = []
-        """What is to happen; who adds to it most does so without :meth:`at`."""
-        self.number = itertools.count(1).__next__
-        """Orders what happens at one instant: first come, first served."""
-        # The longest anybody can believe or wait, on the slowest clock allowed.
-        span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
-        self.checks = Checks(excuse_span=span, report=self._violated, rho=RHO)
-        settings = plan.nodes[0].settings
-        store = LeaseStore(name=settings.lease_name, namespace=settings.namespace)
-        seeds = random.Random(plan.seed)
-        self.network = Network(self, store, seeds.getrandbits(64))
-        # One generator a node, seeded by its name: leaving a node out of the plan
-        # leaves the others as they are.
-        self.nodes = {
-            node.name: Node(
-                self, node, random.Random(f"{plan.seed} {node.name}").getrandbits(64)
-            )
-            for node in plan.nodes
-        }
+        super().__init__(
+            plan,
+            make_election=make_election,
+            recorder=recorder,
+            stop_at_violation=stop_at_violation,
+        )
         self.liveness = Liveness(self)
-
-    # Time ---------------------------------------------------------------------
-
-    def at(self, time: float, action: Callable[[Any], object], argument: Any) -> None:
-        """Let something happen at a real instant."""
-        heappush(self.heap, (time, self.number(), action, argument))
-
-    def after(
-        self, wait: float, action: Callable[[Any], object], argument: Any
-    ) -> None:
-        """Let something happen after so many real seconds."""
-        heappush(self.heap, (self.time + wait, self.number(), action, argument))
 
     def run(self) -> Outcome:
         """Run to the end."""
@@ -211,7 +115,7 @@ class World:
                 self.checks.broken(
                     self.time, "core", "world", "runs away: endless events"
                 )
-        except _Finished:
+        except Finished:
             pass
         finally:
             if collects:
@@ -231,29 +135,6 @@ class World:
         self.time, _, action, argument = heapq.heappop(self.heap)
         action(argument)
         return True
-
-    def core_of(self, version: int) -> MakeElection:
-        """
-        Return what makes the core of a process.
-
-        Raises:
-            ValueError: the plan has an earlier version, and there is none.
-
-        """
-        make = self.make_election
-        if isinstance(make, Versions):
-            return make.of(version)
-        if version:
-            raise ValueError(
-                f"World {self.plan.seed} of profile {self.plan.profile!r} has processes "
-                "of an earlier version: run it with make_election=Versions(earlier), "
-                "where `earlier` makes a core of that version."
-            )
-        return make
-
-    def finish(self) -> None:
-        """End the world now: all that it was for has been seen."""
-        raise _Finished
 
     def _outcome(self) -> Outcome:
         plan, tally, checks = self.plan, self.tally, self.checks
@@ -288,43 +169,6 @@ class World:
             if any(any(node.versions) for node in self.plan.nodes):
                 return  # an earlier version takes part, which this would break
         inject(self, fault)
-
-    def count(self, fault: Fault) -> None:
-        """Count a fault that met something."""
-        self.tally.faults += 1
-        by_fault = self.tally.by_fault
-        by_fault[fault.name] = by_fault.get(fault.name, 0) + 1
-
-    def count_probe(self, name: str) -> None:
-        """Count a probe that was passed."""
-        self.tally.by_probe[name] = self.tally.by_probe.get(name, 0) + 1
-
-    def node(self, target: str) -> Node | None:
-        """Find a node by name, or the one that leads for "leader"."""
-        if target != "leader":
-            return self.nodes.get(target)
-        leader = self.leader()
-        return leader.node if leader is not None else None
-
-    def leader(self) -> Process | None:
-        """Give the process of ours that believes; None where none does."""
-        for witness in self.checks.believers:
-            if witness.ours:
-                for node in self.nodes.values():
-                    for process in node.living:
-                        if process.witness is witness:
-                            return process
-        return None
-
-    def processes(self) -> list[Process]:
-        """Give all living processes of ours."""
-        return [process for node in self.nodes.values() for process in node.living]
-
-    def _violated(self, violation: Violation) -> None:
-        if self.recorder is not None:
-            self.recorder.violation(violation)
-        if self._stop_at_violation:
-            raise _Finished
 
 
 def run_plan(
