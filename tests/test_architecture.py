@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -116,3 +118,34 @@ def test_tests_mirror_the_rooms():
     """Whoever knows where the code is knows where its tests are."""
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert {room for room in rooms if not (ROOT / "tests" / room).is_dir()} == set()
+
+
+def script(name):
+    """Load a script of the documentation."""
+    path = ROOT / "docs" / name
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_map_of_the_rooms_is_what_the_modules_say():
+    """`python docs/rooms.py` writes it anew; no room is left out."""
+    rooms = script("rooms.py")
+    page = rooms.PAGE.read_text(encoding="utf-8")
+    assert rooms.page() == page
+    assert {f.removesuffix(".py") for f in rooms.FLOORS} == (
+        layers()[NAME] - {"__main__"}
+    )
+    files = {path.name for path in PACKAGE.rglob("*.py")} - {"__init__.py"}
+    assert {name for name in files if f"`{name}`" not in page} == set()
+
+
+def test_page_of_tasks_names_files_that_there_are():
+    """Where to change what: a file that has gone leads nobody astray."""
+    rooms = script("rooms.py")
+    head = rooms.PAGE.read_text(encoding="utf-8").partition(rooms.MARK)[0]
+    tasks = head.partition("## Where to change what")[2]
+    named = re.findall(r"`([a-z_]+(?:/[a-z_]+)*(?:/|\.py))`", tasks)
+    assert len(named) > 20
+    assert [name for name in named if not (PACKAGE / name).exists()] == []

@@ -1,10 +1,9 @@
 """
-The events of an elector: their names, their payloads, and who asked to hear of them.
+The events of an elector: their names, what they carry, and why terms end.
 
 Per term there is exactly one ``leadership_acquired`` and then exactly one
 ``leadership_lost`` (G4). Handlers always hear of the loss, and of the acquisition
-unless the Lease is lost before their turn comes (G2). Nothing here calls a handler: the
-electors do, in order.
+unless the Lease is lost before their turn comes (G2).
 """
 
 from __future__ import annotations

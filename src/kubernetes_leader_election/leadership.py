@@ -1,8 +1,7 @@
 """
-What leadership looks like from outside, for asyncio and threads alike.
+What an elector does at one instant: its role, and its state.
 
-Values and one object: the :class:`Term`, which every part of an application may hold
-and ask, on any thread, at any time.
+For people and for displays: values, which were true when they were made.
 """
 
 from __future__ import annotations
@@ -57,11 +56,3 @@ class ElectorState(Value):
     def is_leader(self) -> bool:
         """Whether the role was that of the leader."""
         return self.role is Role.LEADER
-
-
-def shown_seconds(seconds: float) -> str:
-    """Show a number that was asked for, however large: an int may be no float."""
-    try:
-        return f"{seconds:g} s"
-    except OverflowError:
-        return "inf s" if seconds > 0 else "-inf s"

@@ -36,3 +36,11 @@ def one_line(text: str) -> str:
     if cut.isprintable():
         return cut
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+
+
+def shown_seconds(seconds: float) -> str:
+    """Show a number that was asked for, however large: an int may be no float."""
+    try:
+        return f"{seconds:g} s"
+    except OverflowError:
+        return "inf s" if seconds > 0 else "-inf s"

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     _Type = click.ParamType[float]
 else:
     _Type = click.ParamType  # generic only in later releases of click
-from kubernetes_leader_election.cli.connection import Connection
 
 PREFIX: Final = "KLE"
 """What the environment variables of all options begin with."""
@@ -147,6 +146,8 @@ def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def gathered(**values: Any) -> Any:
+        from kubernetes_leader_election.cli.connection import Connection  # noqa: PLC0415 - help is quick
+
         names = ("kubeconfig", "context", "server", "token_file", "ca_file")
         parts = {name: values.pop(name) for name in names}
         return function(connection=Connection(**parts), **values)

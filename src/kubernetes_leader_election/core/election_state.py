@@ -1,5 +1,5 @@
 """
-The life of one election: its fields, its states, how it waits, how a term ends.
+What one election knows and awaits: its fields, changes of state, delays, ends of terms.
 
 The lowest of the layers that make an :class:`~.election.Election`; each adds methods
 to the one below and none overrides another:

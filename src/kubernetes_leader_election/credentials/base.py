@@ -1,5 +1,5 @@
 """
-Where the API server is and how to log in to it.
+The base class of credentials: a server, headers, a TLS context.
 
 A :class:`Credentials` is made once, by one of the sources of this package, and asked
 before each request: files and plugins behind it are read again when they change. It

@@ -1,4 +1,4 @@
-"""Carry out one request of the core with the Lease API client; answer as a message."""
+"""Carry out one request of the core, and return the answer as a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Lease API over the standard library's ``http.client``: verbs in, values out."""
+"""Requests and watches on Leases, over the standard library's ``http.client``."""
 
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.client import LeaseClient

@@ -1,4 +1,4 @@
-"""The verbs of the Lease API, over the standard library alone."""
+"""The verbs on Leases: get, create, update, patch, delete, list, watch."""
 
 from __future__ import annotations
 

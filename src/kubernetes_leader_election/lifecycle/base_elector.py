@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overl
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
-from kubernetes_leader_election.leadership import ElectorState, shown_seconds
+from kubernetes_leader_election.leadership import ElectorState
 from kubernetes_leader_election.lifecycle.base_term import is_enough
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
@@ -26,6 +26,7 @@ from kubernetes_leader_election.settings.options import (
     refuse_unknown_options,
     resolve_settings,
 )
+from kubernetes_leader_election.text import shown_seconds
 
 _OWN_OPTIONS: Final = ("credentials", "server", "token", "token_file", "ca_file", "log")
 _LEVELS: Final = ("debug", "info", "warning", "error")

@@ -16,8 +16,8 @@ from kubernetes_leader_election.errors import (
     NotLeaderError,
 )
 from kubernetes_leader_election.events import REASONS, LossReason
-from kubernetes_leader_election.leadership import shown_seconds
 from kubernetes_leader_election.lifecycle.held_work import TermHold, WorkOwner
+from kubernetes_leader_election.text import shown_seconds
 
 
 class TermClock(WorkOwner, Protocol):

@@ -1,5 +1,5 @@
 """
-The life of one elector, between the engine's thread and the application's.
+Start, stop, step down, and what news of the engine changes: the life of one elector.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
 The electors for asyncio and for threads add nothing but ways to wait and to call

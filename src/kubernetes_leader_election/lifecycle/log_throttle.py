@@ -1,5 +1,5 @@
 """
-Tell the same error once, not at each try.
+Log a recurring error once, then at growing intervals.
 
 The first is told at once; the same error again only after 10 s, 20 s, 40 s and so on
 up to 10 minutes, with a count of what was left out.

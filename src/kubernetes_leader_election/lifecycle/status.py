@@ -1,5 +1,5 @@
 """
-What is known of one elector's life: questions, which change nothing.
+What any thread may ask of an elector: questions, which change nothing.
 
 The lower half of :class:`~.election_state.Lifecycle`, which keeps the answers up to date. Any thread
 may ask, at any time.

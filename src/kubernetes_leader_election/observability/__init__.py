@@ -1,5 +1,5 @@
 """
-What elections show to those who run them: log lines and metrics.
+Metrics of elections, for those who run them.
 
 One file per backend; none is imported before it is used.
 """

@@ -1,5 +1,5 @@
 """
-Two daemon threads for what has to wait: one for timers, one for log lines.
+A daemon thread that runs callbacks when they are due.
 
 The engine's thread must never wait for a log handler whose pipe is full, nor for a
 callable of the application; and a log that stands still must hold up no timer, of a

@@ -1,4 +1,4 @@
-"""What ``run`` does when its command has ended. Pure: the time comes in."""
+"""What ``run`` does when its command has ended: wait, restart, or exit."""
 
 from __future__ import annotations
 
