@@ -30,7 +30,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 
 
 def resident_mib() -> float:
-    """Give the memory of this process in MiB, as Linux counts it."""
+    """Return the memory of this process in MiB, as Linux counts it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
@@ -54,7 +54,7 @@ def serve(pipe: Connection, *, tls: bool) -> None:
 
 
 def lease(name: str) -> dict[str, Any]:
-    """Give a Lease of the usual size."""
+    """Return a Lease of the usual size."""
     return {
         "metadata": {"name": name},
         "spec": {
@@ -188,7 +188,7 @@ def watches(port: int, *, count: int, rounds: int) -> dict[str, float]:
 
 
 def hundred_starts() -> float:
-    """Give the median time in ms to start a server once everything is imported."""
+    """Return the median time in ms to start a server once everything is imported."""
     times = []
     for _ in range(100):
         began = time.perf_counter()

@@ -53,7 +53,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 def measure(profile: Profile, worlds: int, rounds: int) -> tuple[float, Tally, float]:
     """
-    Give the seconds of all worlds, each in its best round, and what happened.
+    Return the seconds of all worlds, each in its best round, and what happened.
 
     The last number is how many lease durations they lasted, of the longest in each.
     """
@@ -73,7 +73,7 @@ def measure(profile: Profile, worlds: int, rounds: int) -> tuple[float, Tally, f
 
 
 def shares(worlds: int) -> dict[str, float]:
-    """Give the share of time that each part of the simulator takes."""
+    """Return the share of time that each part of the simulator takes."""
     profiler = cProfile.Profile()
     profiler.enable()
     for seed in range(worlds):
@@ -93,7 +93,7 @@ def shares(worlds: int) -> dict[str, float]:
 
 
 def bytecodes(profile: Profile, worlds: int) -> float:
-    """Give how many bytecodes a world takes: the same whatever else the machine does."""
+    """Return how many bytecodes a world takes: the same whatever else the machine does."""
     count = 0
 
     def look(_frame: FrameType, event: str, _: object) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from benchmarks.electors.server import lease_server
 
 
 def parts(options: argparse.Namespace) -> dict[str, Callable[[], list[Figure]]]:
-    """Give everything that can be measured, by name."""
+    """Return everything that can be measured, by name."""
 
     def hand_over() -> list[Figure]:
         with lease_server() as server:

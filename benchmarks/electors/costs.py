@@ -47,14 +47,14 @@ ENVIRONMENT = {
 
 
 def _wall(code: str) -> float:
-    """Give the milliseconds that a Python program takes from exec to exit."""
+    """Return the milliseconds that a Python program takes from exec to exit."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT)
     return 1000 * (time.perf_counter() - began)
 
 
 def _more(code: str, base: str, n: int) -> list[float]:
-    """Give how much longer one program takes than another, in turns."""
+    """Return how much longer one program takes than another, in turns."""
     for program in (code, base):
         _wall(program)
     return [_wall(code) - _wall(base) for _ in range(n)]
@@ -124,7 +124,7 @@ def measure_program(server: Questions, n: int, seconds: float) -> list[Figure]:
 
 
 def bare_memory() -> float:
-    """Give the memory of an interpreter with ssl and json, in MiB."""
+    """Return the memory of an interpreter with ssl and json, in MiB."""
     code = (
         "import ssl, json\n"
         "print([l for l in open('/proc/self/status') if l.startswith('VmRSS')][0])"

@@ -115,7 +115,7 @@ def measure(server: Questions, count: int) -> list[Figure]:
 
 
 def _simulate(seed: int) -> tuple[float, float]:
-    """Give the share that wrote after the leader died, and how late the winner led."""
+    """Return the share that wrote after the leader died, and how late the winner led."""
     recorder = Recorder()
     plan = make_plan(seed, "thousand")
     run_plan(plan, recorder=recorder)

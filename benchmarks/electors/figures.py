@@ -27,7 +27,7 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the smallest value that ``share`` of all do not exceed."""
+    """Return the smallest value that ``share`` of all do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 

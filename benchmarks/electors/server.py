@@ -45,7 +45,7 @@ class Address:
     tokens: dict[str, str]
 
     def options(self, user: str) -> dict[str, Any]:
-        """Give the options of an elector of ``user``."""
+        """Return the options of an elector of ``user``."""
         return {
             "server": self.url,
             "token": self.tokens[user],
@@ -63,7 +63,7 @@ class Questions:
         self.address = address
 
     def requests(self) -> list[tuple[float, str, str, str, int | None]]:
-        """Give (answered, user, verb, lease, status) of every request so far."""
+        """Return (answered, user, verb, lease, status) of every request so far."""
         self._pipe.send("requests")
         return self._pipe.recv()
 

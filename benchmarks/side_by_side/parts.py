@@ -37,7 +37,7 @@ Result = dict[str, float | None]
 
 
 def began(candidate: Candidate) -> float:
-    """Give the instant from which a leader believes it leads."""
+    """Return the instant from which a leader believes it leads."""
     run = leads_since(candidate)
     assert run is not None
     return run[0]
@@ -53,7 +53,7 @@ def ready(stage: Stage, candidate: Candidate) -> None:
 
 
 def last_work(candidate: Candidate) -> float:
-    """Give the last instant at which a candidate worked."""
+    """Return the last instant at which a candidate worked."""
     return candidate.log().instants("work")[-1]
 
 
@@ -204,14 +204,14 @@ def counted(audit: Path) -> Counter[str]:
 
 
 def memory(candidate: Candidate) -> float:
-    """Give the resident memory of a process, in MiB."""
+    """Return the resident memory of a process, in MiB."""
     status = Path(f"/proc/{candidate.process.pid}/status").read_text(encoding="utf-8")
     line = next(x for x in status.splitlines() if x.startswith("VmRSS:"))
     return int(line.split()[1]) / 1024
 
 
 def processor(candidate: Candidate) -> float:
-    """Give the processor time a process has used, in seconds."""
+    """Return the processor time a process has used, in seconds."""
     stat = Path(f"/proc/{candidate.process.pid}/stat").read_text(encoding="utf-8")
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

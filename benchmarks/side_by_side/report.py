@@ -48,7 +48,7 @@ class Report:
     where: Mapping[str, Any] = field(default_factory=machine)
 
     def shown(self, key: str, what: str) -> str:
-        """Give one figure as text; what had no end when nobody looked any more."""
+        """Return one figure as text; what had no end when nobody looked any more."""
         value = self.results[key].get(what)
         if value is None:
             return "no end"
@@ -59,7 +59,7 @@ class Report:
         return f"{value:.0f} {UNITS[what]}".strip()
 
     def rows(self) -> list[list[str]]:
-        """Give the table, its head first."""
+        """Return the table, its head first."""
         head = ["", *(one.name for one in CONTENDERS)]
         return [
             head,

@@ -178,7 +178,7 @@ class Elector(BaseElector["Term"]):
 
     async def states(self) -> AsyncIterator[ElectorState]:
         """
-        Give the present state, then each one that differs, until the elector stops.
+        Yield the present state, then each one that differs, until the elector stops.
 
         Renewals alone make no new state. Who is slow gets the newest state, not all.
         """
@@ -191,7 +191,7 @@ class Elector(BaseElector["Term"]):
 
     def leadership(self, timeout: float | None = None) -> Leadership:
         """
-        Give a scope whose body runs only while this elector leads.
+        Return a scope whose body runs only while this elector leads.
 
         Each block needs a scope of its own. Entering waits for leadership. When the
         term is lost, the body is told to end: asyncio cancels it, a thread sees
@@ -388,7 +388,7 @@ class Leadership:
             await self._wait_for_release(term.number)
 
     def _is_loss(self, error: BaseException | None, *, ours: bool) -> bool:
-        """Tell whether a scope whose term is lost raises that, whatever the body did."""
+        """Return whether a scope whose term is lost raises that, whatever the body did."""
         match error:
             case None:
                 return not (ours and self.outside)
@@ -489,7 +489,7 @@ class Lost:
         self._term = term
 
     def is_set(self) -> bool:
-        """Tell whether the term has ended."""
+        """Return whether the term has ended."""
         return self._term.is_lost
 
     async def wait(self, timeout: float | None = None) -> bool:
@@ -553,7 +553,7 @@ def _present_task() -> asyncio.Task[Any]:
 
 
 def _is_present(task: asyncio.Task[Any]) -> bool:
-    """Tell whether this task runs now; none does where Python frees a generator."""
+    """Return whether this task runs now; none does where Python frees a generator."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:
@@ -561,7 +561,7 @@ def _is_present(task: asyncio.Task[Any]) -> bool:
 
 
 def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) -> bool:
-    """Tell whether work failed for nothing but the loss of its term."""
+    """Return whether work failed for nothing but the loss of its term."""
     # Where nobody else cancelled the task, which is asked elsewhere, a task of the
     # body that was cancelled is one more that the loss has ended.
     ended = (asyncio.CancelledError,) if term.is_lost else ()

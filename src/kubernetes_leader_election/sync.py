@@ -183,7 +183,7 @@ class Elector(BaseElector["Term"]):
 
     def states(self) -> Iterator[ElectorState]:
         """
-        Give the present state, then each one that differs, until the elector stops.
+        Yield the present state, then each one that differs, until the elector stops.
 
         Renewals alone make no new state. Who is slow gets the newest state, not all.
         """
@@ -196,7 +196,7 @@ class Elector(BaseElector["Term"]):
 
     def leadership(self, timeout: float | None = None) -> Leadership:
         """
-        Give a scope whose body runs only while this elector leads.
+        Return a scope whose body runs only while this elector leads.
 
         Each block needs a scope of its own. Entering waits for leadership. When the
         term is lost, the body is told to end: asyncio cancels it, a thread sees
@@ -488,7 +488,7 @@ class Lost:
         self._term = term
 
     def is_set(self) -> bool:
-        """Tell whether the term has ended."""
+        """Return whether the term has ended."""
         return self._term.is_lost
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """Give " Did you mean 'x'?", or a list of what there is; to end a message with."""
+    """Return " Did you mean 'x'?", or a list of what there is; to end a message with."""
     # Only a mistake pays for the import.
     import difflib  # noqa: PLC0415
 

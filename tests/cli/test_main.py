@@ -242,7 +242,7 @@ def test_main_refuses_names_that_no_lease_can_have(call, words, name):
     """No such name is ever sent to a server: one line, exit code 2."""
     result = call(*words, name)
     assert result.exit_code == exit_codes.USAGE, result.output
-    assert "is no name for a Lease" in result.stderr
+    assert "is not a valid name for a Lease" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

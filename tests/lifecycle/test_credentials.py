@@ -54,7 +54,7 @@ def test_unforeseen_error_in_finding_credentials_is_told_and_tried_again(
         if not isinstance(error, CredentialsError):
             kind = type(error).__name__
             assert any(f"raised {kind}" in str(one) for one in told)
-            text = log.wait_for(f"looking for credentials raised {kind}")[1]
+            text = log.wait_for(f"loading credentials raised {kind}")[1]
             assert "in _find_credentials" in text
     assert CANARY not in repr(log.lines) + repr(told)
     assert CANARY not in repr([error.__cause__ or error.__context__ for error in told])

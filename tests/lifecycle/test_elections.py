@@ -62,7 +62,7 @@ def test_waiting_that_takes_too_long_names_the_last_error(front, client, call):
 
 
 def test_waiting_ends_when_the_elector_is_stopped(front, client):
-    """NotLeaderError: nobody waits in vain."""
+    """NotLeaderError: nobody would wait forever."""
     hold(client, "rival")
     elector = front.elector()
     elector.start()

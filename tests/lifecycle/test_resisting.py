@@ -485,9 +485,12 @@ def report_of(client, body, *, lose=lose_to_a_rival, rhythm=LONG):
 def test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget(client):
     """Fault 09: nothing ends it, so it is said at once which work it is."""
     report, log = report_of(client, swallow_at_every_await)
-    assert "1 s after term 1 was lost (another_holder), half of the stop" in report
-    assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
-    assert log.wait_for("ignores that it was cancelled")[0] == "warning"
+    assert (
+        "1 s after term 1 ended (another holder has the Lease), half of the stop"
+        in report
+    )
+    assert "ignores its cancellation: leadership() in task 'stubborn'" in report
+    assert log.wait_for("ignores its cancellation")[0] == "warning"
 
 
 def test_body_that_swallows_at_every_await_is_named_with_a_dead_engine(client):
@@ -495,8 +498,8 @@ def test_body_that_swallows_at_every_await_is_named_with_a_dead_engine(client):
     report, _ = report_of(
         client, swallow_at_every_await, lose=lose_with_a_dead_engine, rhythm=FAST
     )
-    assert "after term 1 was lost (renew_deadline), half of the stop" in report
-    assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
+    assert "after term 1 ended (the renew deadline passed), half of the stop" in report
+    assert "ignores its cancellation: leadership() in task 'stubborn'" in report
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="wait_for() was mended")
@@ -510,7 +513,7 @@ def test_body_in_wait_for_of_python_311_is_named_at_half_of_the_budget(client):
             await asyncio.wait_for(queue.get(), 1)
 
     report, _ = report_of(client, drain)
-    assert "ignores that it was cancelled: leadership() in task 'stubborn'" in report
+    assert "ignores its cancellation: leadership() in task 'stubborn'" in report
 
 
 def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(client):
@@ -520,7 +523,7 @@ def test_body_that_never_lets_its_loop_turn_is_named_at_half_of_the_budget(clien
     async def main():
         async def work(_):
             hold(client, "rival")
-            log.wait_for("ignores that it was cancelled")  # this blocks the loop
+            log.wait_for("ignores its cancellation")  # this blocks the loop
             hold(client, "")
             await asyncio.Event().wait()
 

@@ -307,7 +307,7 @@ def test_namespace_none_is_left_to_the_credentials():
     assert found.election(namespace="shop").namespace == "shop"
     with pytest.raises(ConfigurationError, match="namespace='default'"):
         found.election()
-    with pytest.raises(ConfigurationError, match="no name for a namespace"):
+    with pytest.raises(ConfigurationError, match="not a valid name for a namespace"):
         found.election(namespace="Not Valid")
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def default_kubeconfig() -> Path:
-    """Give the file that ``dev`` writes and ``dev fault`` reads."""
+    """Return the file that ``dev`` writes and ``dev fault`` reads."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "kubernetes-leader-election" / "dev-kubeconfig"
 

@@ -28,7 +28,7 @@ HELP: Final = """\b
 Exit codes:
     0  done
     1  the answer is no (not enough time left, a check failed)
-    2  the call cannot work as it was made
+    2  the command was called wrongly (unknown option, impossible times)
     3  no usable credentials, or the API server did not answer as needed
     4  leadership was lost and --on-loss=exit was asked for
     5  doctor found nothing that fails, and something to look at

@@ -21,19 +21,19 @@ from kubernetes_leader_election.errors import (
 
 COMMANDS: Final = {
     "run": "Run a program only while this replica leads.",
-    "status": "Say who leads, since when, and for how long yet.",
-    "watch": "Follow one or more Leases, an event a line.",
+    "status": "Show who leads, since when, and for how much longer.",
+    "watch": "Follow Leases: one line for each change of leader.",
     "step-down": "Ask the leader to let another one lead.",
     "transfer": "Ask the leader to hand over to a named candidate.",
-    "release": "Free a Lease by force, as the last resort.",
-    "check": "Inside a run program: is leadership held for N seconds more?",
-    "token": "Inside a run program: print the fencing token.",
+    "release": "Free a Lease by force, as a last resort.",
+    "check": "In a program started by run: is leadership held for N more seconds?",
+    "token": "In a program started by run: print the fencing token.",
     "doctor": "Check credentials, rights, latency, clocks and timing.",
     "manifests": "Print ServiceAccount, Role, RoleBinding and Deployment.",
-    "timings": "Print what a choice of timings means, or why it is refused.",
+    "timings": "Show what a choice of times means, or why it is refused.",
     "dev": "Serve a Lease API on this machine, or run a program with one.",
-    "demo": "Watch three processes elect a leader through every kind of trouble.",
-    "completion": "Print what makes a shell complete these commands.",
+    "demo": "Watch three processes elect a leader through every kind of failure.",
+    "completion": "Print the script that lets a shell complete these commands.",
 }
 """Name and one line of help; the module has the same name."""
 
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
     """List commands without importing them; turn our errors into one clear line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give all names, in the order of use rather than of the alphabet."""
+        """Return all names, in the order of use rather than of the alphabet."""
         del ctx
         return [name for name in COMMANDS if _exists(name)]
 

@@ -58,7 +58,7 @@ def printable(text: str, *, longest: int = 80) -> str:
 
 
 def on_terminal() -> bool:
-    """Tell whether the output is a terminal that can redraw."""
+    """Return whether the output is a terminal that can redraw."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def role_rule(lease_name: str) -> dict[str, Any]:
-    """Give the one rule an election needs: four verbs on one name (rule 6)."""
+    """Return the one rule an election needs: four verbs on one name (rule 6)."""
     return {
         "apiGroups": ["coordination.k8s.io"],
         "resources": ["leases"],

@@ -43,7 +43,7 @@ def with_token(
 
 
 def noted_token(snapshot: Snapshot) -> int | None:
-    """Give the token that the holder noted for its present term; None: it did not."""
+    """Return the token that the holder noted for its present term; None: it did not."""
     note, record = snapshot.annotations.get(TOKEN), snapshot.record
     if not isinstance(note, str) or record.is_free:
         return None
@@ -67,13 +67,13 @@ YIELD_AT_MOST: Final = 5.0
 
 
 def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
-    """Tell whether the holder of the term begun at ``acquire_time`` is asked to go."""
+    """Return whether the holder of the term begun at ``acquire_time`` is asked to go."""
     asked = snapshot.annotations.get(STEP_DOWN)
     return asked is not None and asked == format_time(acquire_time)
 
 
 def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> float:
-    """Give the seconds to let somebody else go first on a free Lease."""
+    """Return the seconds to let somebody else go first on a free Lease."""
     successor = snapshot.annotations.get(SUCCESSOR)
     if not isinstance(successor, str) or successor in ("", identity):
         return 0.0
@@ -81,7 +81,7 @@ def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> floa
 
 
 def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:
-    """Give the Lease without these wishes; the same object where it has none."""
+    """Return the Lease without these wishes; the same object where it has none."""
     metadata = lease.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if not isinstance(annotations, dict) or not any(w in annotations for w in wishes):

@@ -95,12 +95,12 @@ class AssumedElection:
         self._settle()
 
     def drain(self) -> list[m.Request | m.Event]:
-        """Give the events since the last call, in order."""
+        """Return the events since the last call, in order."""
         out, self._out = self._out, []
         return out
 
     def next_deadline(self) -> float | None:
-        """Give the CLOCK_BOOTTIME at which the staying out is over."""
+        """Return the CLOCK_BOOTTIME at which the staying out is over."""
         return self._stay_out_until if self.state is State.STANDING_BY else None
 
     def _drain(self, reason: LossReason, fact: Fact) -> None:

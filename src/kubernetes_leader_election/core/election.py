@@ -138,13 +138,13 @@ class Election(Outcomes):
         self._in_flight.out.append(m.AbandonRequest(request_id=request_id))
 
     def drain(self) -> list[m.Request | m.Event]:
-        """Give the requests and events since the last call, in order."""
+        """Return the requests and events since the last call, in order."""
         out = self._in_flight.out
         self._in_flight.out = []
         return out
 
     def next_deadline(self) -> float | None:
-        """Give the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
+        """Return the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
         state, orders = self.state, self._in_flight
         if state is STOPPED:
             return None
@@ -167,7 +167,7 @@ class Election(Outcomes):
         return None if due == NEVER else due
 
     def _state_due(self, state: State) -> float:
-        """Give when something is due that a state is about, besides requests."""
+        """Return when something is due that a state is about, besides requests."""
         now, writes = self._now, self._in_flight.write is not None
         if state in HOLDING:
             assert self._term is not None

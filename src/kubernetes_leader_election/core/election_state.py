@@ -224,7 +224,7 @@ class ElectionState:
         return max(0.0, self._observation.left(self._now))
 
     def current_leader(self, now: Now) -> bool:
-        """Tell whether this elector leads at ``now``, by the clock (rule 15)."""
+        """Return whether this elector leads at ``now``, by the clock (rule 15)."""
         belief = self.belief
         return belief is not None and belief.holds(now)
 
@@ -315,14 +315,14 @@ class ElectionState:
         )
 
     def _find_own_try(self, snapshot: Snapshot) -> Try | None:
-        """Give the acquire that the Lease shows; a copy under another uid shows none."""
+        """Return the acquire that the Lease shows; a copy under another uid shows none."""
         attempt = find_try(self._tries, snapshot.record)
         if attempt is None or attempt.uid not in (None, snapshot.uid):
             return None
         return attempt
 
     def _is_of_former(self, snapshot: Snapshot) -> bool:
-        """Tell whether the Lease carries a stamp of a term or life that is over."""
+        """Return whether the Lease carries a stamp of a term or life that is over."""
         return bool(self._former) and any(
             # Another Lease of that name is none of ours, whatever stands in it.
             former.uid in (None, snapshot.uid)
@@ -453,7 +453,7 @@ class ElectionState:
             self._read_at = due
 
     def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:
-        """Give the seconds to wait after so many failures in a row."""
+        """Return the seconds to wait after so many failures in a row."""
         timeout = self.settings.request_timeout
         wait = 0.0
         if failures > 0:
@@ -486,7 +486,7 @@ class ElectionState:
         return max(LONGEST_ASKED, float(self.settings.lease_duration))
 
     def _longest_pause(self) -> float:
-        """Give the seconds that failures may come to cost between two tries."""
+        """Return the seconds that failures may come to cost between two tries."""
         settings = self.settings
         if self.state in _URGENT:
             cap = min(settings.request_timeout / 2, 1.0)

@@ -44,7 +44,7 @@ def kubeconfig(
     environ: Mapping[str, str] | None = None,
 ) -> Credentials:
     """
-    Give the credentials of a context of a kubeconfig.
+    Return the credentials of a context of a kubeconfig.
 
     Args:
         path: The file; without it those of ``KUBECONFIG``, merged as kubectl does, or
@@ -85,7 +85,7 @@ def is_in_cluster(
     environ: Mapping[str, str] | None = None,
     directory: str = SERVICE_ACCOUNT_DIRECTORY,
 ) -> bool:
-    """Tell whether this program runs in a pod: by its variables, or what is mounted."""
+    """Return whether this program runs in a pod: by its variables, or what is mounted."""
     variables = os.environ if environ is None else environ
     return bool(variables.get("KUBERNETES_SERVICE_HOST")) or is_mounted(directory)
 
@@ -145,7 +145,7 @@ def discover(
 
 @lru_cache(maxsize=4)
 def _of_this_pod(directory: str, host: str | None, port: str | None) -> Credentials:
-    """Give the pod's credentials: one object, so that electors share connections."""
+    """Return the pod's credentials: one object, so that electors share connections."""
     variables = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
     return in_cluster(
         environ={name: value for name, value in variables.items() if value},

@@ -83,18 +83,18 @@ class Server(Value):
 
     @property
     def host_header(self) -> str:
-        """Give the value of the Host header: no port where it is the usual one."""
+        """Return the value of the Host header: no port where it is the usual one."""
         usual = 443 if self.scheme == "https" else 80
         return self.authority.removesuffix(f":{usual}")
 
     @property
     def url(self) -> str:
-        """Give the address as a URL."""
+        """Return the address as a URL."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
     @property
     def is_loopback(self) -> bool:
-        """Tell whether the address can only be this very machine."""
+        """Return whether the address can only be this very machine."""
         return is_loopback(self.host)
 
 
@@ -108,7 +108,7 @@ class Proxy(Value):
 
     @property
     def authority(self) -> str:
-        """Give host and port; IPv6 in brackets."""
+        """Return host and port; IPv6 in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -137,7 +137,7 @@ class Login:
         """Forget what is remembered: the server has just refused it with 401."""
 
     def certificate(self, *, timeout: float | None) -> tuple[str, str] | None:  # noqa: ARG002 - a hook
-        """Give a client certificate and its key (PEM) that this login brings along."""
+        """Return a client certificate and its key (PEM) that this login brings along."""
         return None
 
     def drop_after_fork(self) -> None:
@@ -145,7 +145,7 @@ class Login:
 
     @property
     def is_secret(self) -> bool:
-        """Tell whether the headers carry a secret, which plain http must not see."""
+        """Return whether the headers carry a secret, which plain http must not see."""
         return False
 
 
@@ -157,7 +157,7 @@ class StaticLogin(Login):
         self.description = description
 
     def headers(self, *, timeout: float | None) -> Headers:  # noqa: ARG002 - a hook
-        """Give the headers."""
+        """Return the headers."""
         return self._headers
 
     @property
@@ -233,7 +233,7 @@ class Credentials:
 
     def headers(self, *, timeout: float | None = None) -> Headers:
         """
-        Give the headers to send with the next request.
+        Return the headers to send with the next request.
 
         Reads files again that have changed; runs a plugin whose answer has expired.
         May block, at most about ``timeout`` seconds.
@@ -270,7 +270,7 @@ class Credentials:
 
     def tls_context(self, *, timeout: float | None = None) -> ssl.SSLContext | None:
         """
-        Give the context for the next connection; None for plain http.
+        Return the context for the next connection; None for plain http.
 
         The same object as long as no file behind it has changed, so whoever keeps
         connections can tell by it which ones are of an earlier time (fault 46).
@@ -364,7 +364,7 @@ class _Held:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` can only be this very machine."""
+    """Return whether ``host`` can only be this very machine."""
     if host == "localhost":
         return True
     try:
@@ -374,7 +374,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bearer(token: str) -> Headers:
-    """Give the header of a bearer token."""
+    """Return the header of a bearer token."""
     return (("Authorization", f"Bearer {token}"),)
 
 

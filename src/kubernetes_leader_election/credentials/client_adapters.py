@@ -157,7 +157,7 @@ def _api_key(configuration: Any) -> str:
 
 def _service_account_token(configuration: Any) -> str | None:
     """
-    Give the file of the token, if the client has it from a service account.
+    Return the file of the token, if the client has it from a service account.
 
     These clients read it once a minute, and not at a 401; the file itself is better.
     """
@@ -184,7 +184,7 @@ class _AskedLogin(Login):
 
     def headers(self, *, timeout: float | None) -> Headers:
         """
-        Give the header that the client would send.
+        Return the header that the client would send.
 
         Raises:
             CredentialsError: the client cannot renew its token.
@@ -329,13 +329,13 @@ class _Kr8sLogin(Login):
         self.description = f"the token or client certificate of {source}"
 
     def headers(self, *, timeout: float | None) -> Headers:  # noqa: ARG002 - nothing waits
-        """Give the header that the client would send."""
+        """Return the header that the client would send."""
         token = (self._auth.token or "").strip()
         return (("Authorization", f"Bearer {token}"),) if token else ()
 
     def certificate(self, *, timeout: float | None) -> tuple[str, str] | None:  # noqa: ARG002 - nothing waits
         """
-        Give the client certificate and its key.
+        Return the client certificate and its key.
 
         Raises:
             CredentialsError: a file of theirs cannot be read.
@@ -360,12 +360,12 @@ class _Kr8sLogin(Login):
 
     @property
     def is_secret(self) -> bool:
-        """Tell whether there is a token."""
+        """Return whether there is a token."""
         return bool(self._auth.token)
 
 
 def _kr8s_again(auth: Any, timeout: float | None, source: str) -> Any:
-    """Give a new object made from the same sources, read now."""
+    """Return a new object made from the same sources, read now."""
     again = type(auth)(
         kubeconfig=auth._kubeconfig_path_or_dict,  # noqa: SLF001 - told nowhere else
         url=auth._url or None,  # noqa: SLF001 - told nowhere else

@@ -151,7 +151,7 @@ class ExecLogin(Login):
 
     def headers(self, *, timeout: float | None) -> Headers:
         """
-        Give the header with the plugin's token, if it gives one.
+        Return the header with the plugin's token, if it gives one.
 
         Raises:
             CredentialsError: the plugin failed, or takes longer than ``timeout``.
@@ -160,7 +160,7 @@ class ExecLogin(Login):
 
     def certificate(self, *, timeout: float | None) -> tuple[str, str] | None:
         """
-        Give the plugin's client certificate and key, if it gives them.
+        Return the plugin's client certificate and key, if it gives them.
 
         Raises:
             CredentialsError: the plugin failed, or takes longer than ``timeout``.
@@ -256,7 +256,7 @@ class ExecLogin(Login):
         return answer
 
     def _secrets(self, answer: bytes) -> list[str]:
-        """Give what a plugin knows, or gave, and may have said as well."""
+        """Return what a plugin knows, or gave, and may have said as well."""
         plugin = self._plugin
         named = [argument.partition("=") for argument in plugin.arguments]
         known = [value for name, _, value in named if has_secret_name(name)]
@@ -442,7 +442,7 @@ def _parse_variables(
 
 
 def _tail(said: bytes | None, *, known: Iterable[str]) -> str:
-    """Give the end of what a plugin said on stderr, as one line and without secrets."""
+    """Return the end of what a plugin said on stderr, as one line and without secrets."""
     text = (said or b"")[-_READ_OF_STDERR:].decode("utf-8", "replace")
     # Before it is cut: a secret without its name is not known for one.
     text = " ".join(without_secrets(text, known=known).split())
@@ -451,7 +451,7 @@ def _tail(said: bytes | None, *, known: Iterable[str]) -> str:
 
 
 def cluster_info(values: Mapping[str, Any], ca_data: str | None) -> dict[str, Any]:
-    """Give what a plugin is told about the cluster, in the form of its protocol."""
+    """Return what a plugin is told about the cluster, in the form of its protocol."""
     info: dict[str, Any] = {"server": values.get("server")}
     for key in ("tls-server-name", "insecure-skip-tls-verify", "proxy-url"):
         if values.get(key):

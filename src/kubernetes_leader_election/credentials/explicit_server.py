@@ -34,7 +34,7 @@ def explicit(
     namespace: str | None = None,
 ) -> Credentials:
     """
-    Give credentials made of the parts named.
+    Return credentials made of the parts named.
 
     .. code-block:: python
 

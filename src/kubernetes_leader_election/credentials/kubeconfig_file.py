@@ -86,7 +86,7 @@ class Entry:
         return CredentialsError(f"{self.place}: {trouble}", source=self.place)
 
     def text(self, key: str) -> str | None:
-        """Give a setting that is text; None when it is absent or empty."""
+        """Return a setting that is text; None when it is absent or empty."""
         value = self.values.get(key)
         if value is None or value == "":
             return None
@@ -95,19 +95,19 @@ class Entry:
         return value
 
     def flag(self, key: str) -> bool:
-        """Give a setting that is true or false; absent is false."""
+        """Return a setting that is true or false; absent is false."""
         value = self.values.get(key)
         if value is not None and not isinstance(value, bool):
             raise self.refuse(f"{key} is neither true nor false.")
         return bool(value)
 
     def path(self, key: str) -> str | None:
-        """Give a file's name: relative ones are so to the file of the entry."""
+        """Return a file's name: relative ones are so to the file of the entry."""
         value = self.text(key)
         return None if value is None else str(self.file.parent / value)
 
     def data(self, key: str) -> str | None:
-        """Give the text behind a setting in base64."""
+        """Return the text behind a setting in base64."""
         value = self.text(key)
         if value is None:
             return None
@@ -130,7 +130,7 @@ def load(
     environ: Mapping[str, str] | None = None,
 ) -> Credentials:
     """
-    Give the credentials of a context; see :func:`..credentials.kubeconfig`.
+    Return the credentials of a context; see :func:`..credentials.kubeconfig`.
 
     Raises:
         CredentialsError: a file cannot be read, the context is not there or not
@@ -170,7 +170,7 @@ def list_contexts(
     environ: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """
-    Give the names of all contexts, each with its namespace.
+    Return the names of all contexts, each with its namespace.
 
     Raises:
         CredentialsError: a file cannot be read.
@@ -292,7 +292,7 @@ def _broken(file: Path, trouble: str) -> CredentialsError:
 
 
 def trust_of(cluster: Entry, user: Entry) -> Trust:
-    """Give the TLS settings that two entries name."""
+    """Return the TLS settings that two entries name."""
     ca_file = cluster.path("certificate-authority")
     ca_data = cluster.data("certificate-authority-data")
     insecure = cluster.flag("insecure-skip-tls-verify")
@@ -320,7 +320,7 @@ def _proxy(cluster: Entry, server: Server, environ: Mapping[str, str]) -> Proxy 
 
 
 def login_of(user: Entry, cluster: Entry, environ: Mapping[str, str]) -> Login | None:
-    """Give the way to log in that a user entry names; None for the anonymous user."""
+    """Return the way to log in that a user entry names; None for the anonymous user."""
     token_file, token = user.path("tokenFile"), user.text("token")
     name, password = user.text("username"), user.text("password")
     plugin = user.values.get("exec")

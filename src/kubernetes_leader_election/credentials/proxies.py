@@ -46,7 +46,7 @@ def parse_proxy(url: str, *, source: str) -> Proxy:
 
 def proxy_from_variables(server: Server, environ: Mapping[str, str]) -> Proxy | None:
     """
-    Give the proxy that ``HTTPS_PROXY`` and ``NO_PROXY`` name for a server, if any.
+    Return the proxy that ``HTTPS_PROXY`` and ``NO_PROXY`` name for a server, if any.
 
     Small letters go first. A server on this machine is never behind a proxy.
 

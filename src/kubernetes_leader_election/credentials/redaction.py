@@ -74,13 +74,13 @@ _COMPILED: Final = tuple((re.compile(form), instead) for form, instead in _RULES
 
 
 def has_secret_name(name: str) -> bool:
-    """Tell whether what goes by this name is probably secret."""
+    """Return whether what goes by this name is probably secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def without_secrets(text: str, *, known: Iterable[str] = ()) -> str:
     """
-    Give ``text`` without what is, or looks like, a secret.
+    Return ``text`` without what is, or looks like, a secret.
 
     Args:
         text: what somebody else wrote.

@@ -20,7 +20,7 @@ DEFAULT_HOST = "kubernetes.default.svc"
 
 
 def is_mounted(directory: str = SERVICE_ACCOUNT_DIRECTORY) -> bool:
-    """Tell whether a service account's token is there."""
+    """Return whether a service account's token is there."""
     return os.path.exists(os.path.join(directory, "token"))  # noqa: PTH110, PTH118 - spares an import
 
 
@@ -30,7 +30,7 @@ def in_cluster(
     directory: str = SERVICE_ACCOUNT_DIRECTORY,
 ) -> Credentials:
     """
-    Give the credentials of the pod this program runs in.
+    Return the credentials of the pod this program runs in.
 
     Proxy variables are ignored: the API server of the own cluster is never behind one
     (fault 48). Without the variables that Kubernetes sets (cron, sudo, ``env -i``) the

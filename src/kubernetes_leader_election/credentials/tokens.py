@@ -27,7 +27,7 @@ class TokenFile(Login):
 
     def headers(self, *, timeout: float | None) -> Headers:  # noqa: ARG002 - files do not wait
         """
-        Give the header with the token.
+        Return the header with the token.
 
         Raises:
             CredentialsError: there is no token in the file, and there never was.

@@ -16,7 +16,7 @@ Signature = tuple[int, int, int, int] | None
 
 
 def signature(path: str | None) -> Signature:
-    """Give what changes when a file is replaced or written; None when it is not there."""
+    """Return what changes when a file is replaced or written; None when it is not there."""
     if path is None:
         return None
     try:
@@ -85,7 +85,7 @@ class Trust:
         self, certificate: tuple[str, str] | None, *, source: str
     ) -> ssl.SSLContext:
         """
-        Give the context; a new object if anything it was made of has changed.
+        Return the context; a new object if anything it was made of has changed.
 
         Args:
             certificate: A client certificate and key (PEM) to use instead of ours.
@@ -113,7 +113,7 @@ class Trust:
 
     def ca_changed(self) -> bool:
         """
-        Tell whether the CA file holds something else than what is believed now.
+        Return whether the CA file holds something else than what is believed now.
 
         Some volumes bring a new file with the old times; so its text is compared.
         """

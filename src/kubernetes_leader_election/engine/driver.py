@@ -134,7 +134,7 @@ class Driver:
 
     @property
     def forked(self) -> bool:
-        """Tell whether this is the copy that a child process inherited."""
+        """Return whether this is the copy that a child process inherited."""
         return self._process.is_copy
 
     def post(self, word: m.Command) -> None:
@@ -153,31 +153,31 @@ class Driver:
         self._engine.post(self, word)
 
     def current_leader(self) -> bool:
-        """Tell whether this process leads now, by the clock, in its own process (rule 15)."""
+        """Return whether this process leads now, by the clock, in its own process (rule 15)."""
         belief = self._view.belief
         return belief is not None and self._left(belief) > 0.0
 
     def remaining(self) -> float:
-        """Give the seconds provably left of the term, draining included; else 0."""
+        """Return the seconds provably left of the term, draining included; else 0."""
         deadline = self._view.term_deadline
         return 0.0 if deadline is None else self._left(deadline)
 
     def term_remaining(self, term: int) -> float:
-        """Give the same for that term only: 0 once it is over."""
+        """Return the same for that term only: 0 once it is over."""
         deadline = self._view.term_deadline
         if deadline is None or deadline.term != term:
             return 0.0
         return self._left(deadline)
 
     def term_deadline(self, term: int) -> Belief | None:
-        """Give until when that term holds, on every clock; None once it is over."""
+        """Return until when that term holds, on every clock; None once it is over."""
         deadline = self._view.term_deadline
         if deadline is None or deadline.term != term or self._left(deadline) <= 0.0:
             return None
         return deadline
 
     def last_deadline(self, term: int) -> Belief | None:
-        """Give until when that term holds, or held; None once its work has ended."""
+        """Return until when that term holds, or held; None once its work has ended."""
         deadline = self._view.last_deadline
         return deadline if deadline is not None and deadline.term == term else None
 
@@ -232,12 +232,12 @@ class Driver:
 
     @property
     def in_term(self) -> bool:
-        """Tell whether the clocks have to be looked at often (rule 14)."""
+        """Return whether the clocks have to be looked at often (rule 14)."""
         return self._core.state in IN_TERM
 
     @property
     def is_stopped(self) -> bool:
-        """Tell whether nothing goes on here, nor will before another start."""
+        """Return whether nothing goes on here, nor will before another start."""
         return self._core.state is State.STOPPED and self._rebuild_at is None
 
     def _step(self, message: m.Message | Completed | None) -> None:
@@ -257,7 +257,7 @@ class Driver:
         self._arm()
 
     def _unpack(self, completed: Completed) -> m.Response | None:
-        """Give an answer if it is of a request under way; None for a former one's."""
+        """Return an answer if it is of a request under way; None for a former one's."""
         answer = completed.answer
         if isinstance(answer, m.WatchEvent):
             self._ahead.release()

@@ -114,7 +114,7 @@ class Engine:
         self._inputs.put((driver, message))
 
     def client_for(self, credentials: Credentials) -> LeaseClient:
-        """Give the one client of these credentials: electors share connections."""
+        """Return the one client of these credentials: electors share connections."""
         self.start()
         with self._starting:
             # A client lives as long as an elector that has it, and its credentials
@@ -166,7 +166,7 @@ class Engine:
         self._step_due()
 
     def _wait(self) -> float:
-        """Give the seconds until the next timer, no more than a leader may sleep."""
+        """Return the seconds until the next timer, no more than a leader may sleep."""
         wait = LONGEST_WAIT
         if self._timers:
             wait = max(0.0, self._timers[0][0] - self._clock.now().boottime)

@@ -64,11 +64,11 @@ class Call:
 
     @property
     def abandoned(self) -> bool:
-        """Tell whether :meth:`abandon` was called."""
+        """Return whether :meth:`abandon` was called."""
         return self._abandoned
 
     def remaining(self) -> float | None:
-        """Give the seconds left, never below 0; None for a call without end."""
+        """Return the seconds left, never below 0; None for a call without end."""
         deadline = min(self._deadline, self._limit)
         return None if deadline == math.inf else max(0.0, deadline - self._clock())
 

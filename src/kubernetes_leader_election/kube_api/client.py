@@ -178,7 +178,7 @@ class LeaseClient:
         continue_token: str = "",
         label_selector: str = "",
     ) -> Listed | Failure:
-        """Give one page of the Leases of a namespace; of all namespaces for None."""
+        """Return one page of the Leases of a namespace; of all namespaces for None."""
         request = Request(verb="list", namespace=namespace or "", name="")
         query = {"limit": str(limit)}
         if continue_token:
@@ -287,7 +287,7 @@ class LeaseClient:
         self._pool.close_idle()
 
     def closer(self) -> Callable[[], None]:
-        """Give a call that closes all there is, and does not keep this object alive."""
+        """Return a call that closes all there is, and does not keep this object alive."""
         return self._pool.close_all
 
     def drop_after_fork(self) -> None:

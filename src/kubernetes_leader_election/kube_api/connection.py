@@ -67,7 +67,7 @@ class SocketRegistry:
         sock.close()
 
     def take_all(self) -> list[socket.socket]:
-        """Give all sockets and forget them."""
+        """Return all sockets and forget them."""
         sockets = list(self._sockets)
         self._sockets = set()
         return sockets
@@ -96,11 +96,11 @@ class _Reader:
 
     @property
     def leftover(self) -> bool:
-        """Tell whether something was received and not read."""
+        """Return whether something was received and not read."""
         return bool(self._data)
 
     def readline(self, limit: int = -1) -> bytes:
-        """Give one line with its end; less at the end of the stream or at ``limit``."""
+        """Return one line with its end; less at the end of the stream or at ``limit``."""
         searched = 0
         while True:
             end = self._data.find(b"\n", searched) + 1
@@ -113,7 +113,7 @@ class _Reader:
                 return self._take(searched)
 
     def read(self, size: int) -> bytes:
-        """Give ``size`` bytes; fewer only at the end of the stream."""
+        """Return ``size`` bytes; fewer only at the end of the stream."""
         if size < 0:
             raise http.client.HTTPException("a length is negative")
         while len(self._data) < size and self._fill():
@@ -121,7 +121,7 @@ class _Reader:
         return self._take(min(size, len(self._data)))
 
     def read1(self, size: int) -> bytes:
-        """Give what there is, at most ``size`` bytes, after at most one wait."""
+        """Return what there is, at most ``size`` bytes, after at most one wait."""
         if size < 0:
             raise http.client.HTTPException("a length is negative")
         if size and not self._data:
@@ -167,12 +167,12 @@ class Answer:
         self.status = response.status
 
     def header(self, name: str) -> str:
-        """Give a header of the answer; empty when it is not there."""
+        """Return a header of the answer; empty when it is not there."""
         return self._response.headers.get(name, "")
 
     def pieces(self) -> Iterator[bytes]:
         """
-        Give the body as it arrives.
+        Yield the body as it arrives.
 
         Raises:
             http.client.HTTPException: it ends before its end, or breaks the rules.
@@ -189,7 +189,7 @@ class Answer:
 
     def body(self) -> bytes:
         """
-        Give the whole body.
+        Return the whole body.
 
         Raises:
             TooLargeError: it is larger than 1 MiB.

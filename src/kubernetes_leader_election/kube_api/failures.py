@@ -128,7 +128,7 @@ def judge_failure(
     retry_after: str = "",
 ) -> Failure:
     """
-    Give the result that an answer other than 2xx means.
+    Return the result that an answer other than 2xx means.
 
     ``sent`` are the headers of the request: a server that echoes them must not get a
     token into our messages (fault 50).
@@ -160,7 +160,7 @@ def answer_is_unknown(
     status: int | None = None,
     cause: BaseException | None = None,
 ) -> Unknown:
-    """Give the result of a request that was sent and not understandably answered."""
+    """Return the result of a request that was sent and not understandably answered."""
     doubt = "" if request.reads else f" {_DOUBT}"
     error = LeaseApiError(
         f"Could not {request} at {credentials.server.url}: {trouble}.{doubt}",
@@ -313,7 +313,7 @@ def _text(value: object) -> str:
 def not_sent(
     request: Request, cause: Exception, *, credentials: Credentials
 ) -> NotSent:
-    """Give the result of a request of which not a byte was sent."""
+    """Return the result of a request of which not a byte was sent."""
     error = LeaseApiError(
         f"Could not {request} at {credentials.server.url}: "
         f"{_why(cause, credentials)} Nothing was sent.",

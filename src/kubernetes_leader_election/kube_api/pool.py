@@ -45,7 +45,7 @@ class ConnectionPool:
         return len(self._registry)
 
     def take(self, context: ssl.SSLContext | None) -> Connection | None:
-        """Give an idle connection that a request may be risked on, if there is one."""
+        """Return an idle connection that a request may be risked on, if there is one."""
         self._resting = False
         while True:
             with self._lock:

@@ -46,7 +46,7 @@ class Wire(Value):
     """Whether the server is told how long we wait (rule 9)."""
 
     def target(self, prefix: str, call: Call) -> str:
-        """Give the target of the request line, at the moment of sending."""
+        """Return the target of the request line, at the moment of sending."""
         query = dict(self.query)
         left = call.remaining()
         if self.tell_timeout and left is not None:

@@ -55,7 +55,7 @@ class EventDecoder:
 
     def feed(self, piece: bytes) -> Iterator[StreamEvent]:
         """
-        Give the events that ``piece`` completes.
+        Yield the events that ``piece`` completes.
 
         Raises:
             StreamError: what came is no event of this Lease, or says that it is over.
@@ -112,7 +112,7 @@ def events_of(
     pieces: Iterable[bytes], *, namespace: str, name: str
 ) -> Iterator[StreamEvent]:
     """
-    Give the events of a whole stream.
+    Yield the events of a whole stream.
 
     Raises:
         StreamError: as :class:`EventDecoder` does.

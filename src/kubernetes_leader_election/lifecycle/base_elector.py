@@ -197,7 +197,7 @@ class BaseElector(Generic[TermT]):
 
     def remaining(self) -> float:
         """
-        Give the seconds for which the Lease is provably held; 0.0 when it is not.
+        Return the seconds for which the Lease is provably held; 0.0 when it is not.
 
         Also while the work of the term drains, when ``current_leader`` is false.
         """
@@ -319,7 +319,7 @@ def seconds_of(stay_out: Duration | None) -> float | None:
         or not 0 <= seconds <= sys.float_info.max  # no NaN; an int may be no float
     ):
         raise ConfigurationError(
-            f"stay_out={stay_out!r} is no length of time. Give seconds, a timedelta, "
+            f"stay_out={stay_out!r} is not a length of time. Give seconds, a timedelta, "
             "or None for one lease duration.",
             option="stay_out",
         )

@@ -32,7 +32,7 @@ class TermClock(WorkOwner, Protocol):
         ...
 
     def term_remaining(self, number: int) -> float:
-        """Give the seconds provably left of the numbered term; 0.0 when it is over."""
+        """Return the seconds provably left of the numbered term; 0.0 when it is over."""
         ...
 
     def term_reason(self, number: int) -> LossReason | None:
@@ -42,7 +42,7 @@ class TermClock(WorkOwner, Protocol):
 
 def is_enough(left: float, seconds: float) -> bool:
     """
-    Tell whether ``left`` seconds of a Lease are enough for what takes ``seconds``.
+    Return whether ``left`` seconds of a Lease are enough for what takes ``seconds``.
 
     Nothing is enough once none are left: no work is so short that it may run then.
 
@@ -131,7 +131,7 @@ class BaseTerm:
 
     def remaining(self) -> float:
         """
-        Give the seconds for which the Lease is provably held (rule 15).
+        Return the seconds for which the Lease is provably held (rule 15).
 
         They grow with each renewal, also while the work drains; 0.0 when the term is
         over, infinite when it is assumed.
@@ -198,7 +198,7 @@ class BaseTerm:
         return TermHold(self._clock, self.number, what)
 
     def loss(self) -> LeadershipLostError:
-        """Give the error that says why the term ended, to be raised."""
+        """Return the error that says why the term ended, to be raised."""
         why = None if self.reason is None else REASONS[self.reason]
         return LeadershipLostError(
             f"{self._clock.where}: term {self.number} ended: {why}",

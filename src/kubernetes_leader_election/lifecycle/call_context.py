@@ -30,7 +30,7 @@ class CallContext:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the term that this is part of is lost, and its work told so."""
+        """Return whether the term that this is part of is lost, and its work told so."""
         return self.work is not None and self.work.is_told
 
     def enter(self) -> None:
@@ -56,12 +56,12 @@ def leave_all_contexts() -> None:
 
 
 def is_inside_work() -> bool:
-    """Tell whether the caller runs in a scope or handler, of whichever elector."""
+    """Return whether the caller runs in a scope or handler, of whichever elector."""
     return any(call_context.active for call_context in _contexts.get())
 
 
 def context_inside(owner: object) -> CallContext | None:
-    """Give the innermost scope or handler of ``owner`` that the caller runs in."""
+    """Return the innermost scope or handler of ``owner`` that the caller runs in."""
     for call_context in reversed(_contexts.get()):
         if call_context.owner is owner and call_context.active:
             return call_context

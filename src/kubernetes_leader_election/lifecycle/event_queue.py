@@ -36,12 +36,12 @@ class EventQueue:
         self._queued: deque[QueuedEvent] = deque()
 
     def __bool__(self) -> bool:
-        """Tell whether events wait."""
+        """Return whether events wait."""
         return bool(self._queued)
 
     @property
     def is_full(self) -> bool:
-        """Tell whether only vital events are taken."""
+        """Return whether only vital events are taken."""
         return len(self._queued) >= ROOM
 
     def put(self, queued: QueuedEvent) -> bool:
@@ -54,7 +54,7 @@ class EventQueue:
         return True
 
     def take(self) -> QueuedEvent | None:
-        """Give the oldest event; None when there is none."""
+        """Return the oldest event; None when there is none."""
         with self._lock:
             return self._queued.popleft() if self._queued else None
 

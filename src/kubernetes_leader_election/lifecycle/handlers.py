@@ -101,7 +101,7 @@ class Handlers:
 
     def take(self, event: str) -> tuple[Handler, ...]:
         """
-        Give the handlers to call now, oldest first, and forget those of :meth:`once`.
+        Return the handlers to call now, oldest first, and forget those of :meth:`once`.
 
         A snapshot: what is registered or forgotten afterwards changes nothing in it.
         """
@@ -109,12 +109,12 @@ class Handlers:
         return tuple(e.handler for e in entries if self.claim(event, e))
 
     def snapshot(self, event: str) -> tuple[Registration, ...]:
-        """Give who hears of the event, oldest first; each is claimed when called."""
+        """Return who hears of the event, oldest first; each is claimed when called."""
         return self._registered.get(event_name(event), ())
 
     def claim(self, event: str, entry: Registration) -> bool:
         """
-        Tell whether to call the handler now, and forget it if it is one of :meth:`once`.
+        Return whether to call the handler now, and forget it if it is one of :meth:`once`.
 
         So it waits on for an event that could not be told to it.
         """
@@ -128,11 +128,11 @@ class Handlers:
                 return len(rest) < len(registered)
 
     def count(self, event: str) -> int:
-        """Tell how many handlers wait for the event."""
+        """Return how many handlers wait for the event."""
         return len(self._registered.get(event_name(event), ()))
 
     def any(self) -> bool:
-        """Tell whether anybody waits for any event."""
+        """Return whether anybody waits for any event."""
         # Not all values at once: without a GIL, another event may be added meanwhile.
         return any(self._registered.get(event) for event in EVENTS)
 

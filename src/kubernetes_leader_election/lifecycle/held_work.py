@@ -84,7 +84,7 @@ class TermHold:
     def __enter__(self) -> None:
         if not self._entered.acquire(blocking=False):
             raise ProtocolMisuseError(
-                f"hold({self._what!r}) is entered already. Call hold() once for each "
+                f"hold({self._what!r}) has already been entered. Call hold() once for each "
                 "block."
             )
         name = threading.current_thread().name

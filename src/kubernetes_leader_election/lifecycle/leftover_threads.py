@@ -39,7 +39,7 @@ class Beginning:
             self._threads = frozenset(threading.enumerate())
 
     def is_torn(self, error: BaseException | None) -> bool:
-        """Tell whether a signal, or an exit, has interrupted what began here."""
+        """Return whether a signal, or an exit, has interrupted what began here."""
         return is_main_thread() and (
             _is_of_exit(error) or shared_auto_close().endings != self._endings
         )
@@ -119,7 +119,7 @@ def threads_of(holds: Collection[WorkItem]) -> tuple[threading.Thread, ...]:
 
 
 def is_main_thread() -> bool:
-    """Tell whether this is the thread that signals come to."""
+    """Return whether this is the thread that signals come to."""
     return threading.current_thread() is threading.main_thread()
 
 

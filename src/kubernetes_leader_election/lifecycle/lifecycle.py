@@ -278,13 +278,13 @@ class Lifecycle(Status[TermT]):
     def _say_undelivered(self, loop: EventLoop | None) -> None:
         if loop is None:
             self.event_log.trouble(
-                "events can be delivered no more, as no thread can be started while "
+                "events can no longer be delivered: no thread can be started while "
                 "the interpreter exits. Call stop() before the program ends."
             )
             return
         end = "is closed" if loop.is_closed() else "has stopped"
         self.event_log.trouble(
-            f"the event loop that called start() {end}, so handlers cannot be called "
+            f"the event loop that called start() {end}, so handlers can no longer be called "
             "any more. Call stop() before the loop ends."
         )
 
@@ -307,7 +307,7 @@ class Lifecycle(Status[TermT]):
         self.ask_to_stop()
 
     def works_in_main_thread(self) -> bool:
-        """Tell whether a scope runs in the main thread, outside any event loop."""
+        """Return whether a scope runs in the main thread, outside any event loop."""
         current = self._current
         main = threading.main_thread().ident
         return current is not None and any(
@@ -340,7 +340,7 @@ class Lifecycle(Status[TermT]):
 
     def is_left_to_exit(self) -> bool:
         """
-        Tell whether the main thread asks, and only what it left behind is still alive.
+        Return whether the main thread asks, and only what it left behind is still alive.
 
         It does not wait for that in ``stop()``: threads of a pool may only end at the
         exit of the interpreter, which that wait would put off for ever.
@@ -501,14 +501,14 @@ class Lifecycle(Status[TermT]):
         self.report(error)
 
     def _unforeseen(self, error: Exception) -> CredentialsError:
-        """Log where something failed that nobody foresaw; give the error to report."""
+        """Log where loading credentials failed unexpectedly; return the error to report."""
         # Of its kind only: the text may hold what was read, a token even (fault 50).
         kind = type(error).__name__
         trace = "".join(traceback.format_tb(error.__traceback__))
-        self.event_log.trouble(f"looking for credentials raised {kind}", trace)
+        self.event_log.trouble(f"loading credentials raised {kind}", trace)
         return CredentialsError(
-            f"{self.where}: looking for credentials raised {kind}, which nobody "
-            "foresaw: see the log. It is tried again."
+            f"{self.where}: unexpected {kind} while loading credentials; retrying. "
+            "See the log."
         )
 
     def _connect_again(self) -> None:

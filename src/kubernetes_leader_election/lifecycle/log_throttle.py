@@ -39,7 +39,7 @@ class LogThrottle:
         self._count = 0
 
     def line(self, text: str, *, now: float) -> str | None:
-        """Give the line to write for an error that occurred, or None for none."""
+        """Return the line to write for an error that occurred, or None for none."""
         if not self._count:
             self._first_at = now
         self._count += 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from kubernetes_leader_election.errors import LeaderElectionError
-from kubernetes_leader_election.events import PLANNED
+from kubernetes_leader_election.events import PLANNED, REASONS
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, names
@@ -156,15 +156,16 @@ class OverdueWork:
         alive = tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
         if not alive:
             return
-        over = f"{round(waited, 2):g} s after term {term.number} was lost ({term.reason}), "
+        why = "" if term.reason is None else REASONS[term.reason]
+        over = f"{round(waited, 2):g} s after term {term.number} ended ({why}), "
         tasks = tuple(h for h in alive if h.is_task)
         if waited < budget:
             # A thread may take its whole budget. A task was cancelled, and goes on.
             self._look_later(current, waited=waited, pause=budget - waited)
             if tasks:
                 self._say(
-                    f"{over}half of the stop budget, this ignores that it was "
-                    f"cancelled: {names(tasks)}. It is cancelled again wherever it "
+                    f"{over}half of the stop budget, this ignores its "
+                    f"cancellation: {names(tasks)}. It is cancelled again wherever it "
                     "waits, until it has ended. Let CancelledError pass."
                 )
             return

@@ -114,7 +114,7 @@ class Status(Generic[TermT]):
         return self._number
 
     def has_ended(self, number: int) -> bool:
-        """Tell whether the numbered life is over, also where another one began since."""
+        """Return whether the numbered life is over, also where another one began since."""
         return not self._started or self._number != number
 
     @property
@@ -133,7 +133,7 @@ class Status(Generic[TermT]):
         return self._current
 
     def current_leader(self) -> bool:
-        """Tell whether this process leads now, by the clock, in its own process (rule 15)."""
+        """Return whether this process leads now, by the clock, in its own process (rule 15)."""
         driver = self._driver
         if driver is None or not driver.current_leader():
             return False
@@ -141,19 +141,19 @@ class Status(Generic[TermT]):
         return belief is not None and belief.term > self._given_up
 
     def remaining(self) -> float:
-        """Give the seconds provably left of the present term; 0.0 without one."""
+        """Return the seconds provably left of the present term; 0.0 without one."""
         return 0.0 if self._driver is None else self._driver.remaining()
 
     def term_remaining(self, number: int) -> float:
-        """Give the same for the numbered term: 0.0 when it is over."""
+        """Return the same for the numbered term: 0.0 when it is over."""
         return 0.0 if self._driver is None else self._driver.term_remaining(number)
 
     def term_deadline(self, number: int) -> Belief | None:
-        """Give until when the numbered term holds, on every clock; None: it is over."""
+        """Return until when the numbered term holds, on every clock; None: it is over."""
         return None if self._driver is None else self._driver.term_deadline(number)
 
     def last_deadline(self, number: int) -> Belief | None:
-        """Give until when it holds, or held; None once its work has ended."""
+        """Return until when it holds, or held; None once its work has ended."""
         return None if self._driver is None else self._driver.last_deadline(number)
 
     def term_reason(self, number: int) -> LossReason | None:
@@ -161,14 +161,14 @@ class Status(Generic[TermT]):
         return None if self._driver is None else self._driver.term_reason(number)
 
     def leader_identity(self) -> str | None:
-        """Give the holder of the Lease as last seen."""
+        """Return the holder of the Lease as last seen."""
         if self.assumed and self.current_leader():
             return self.settings.identity
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
 
     def leading(self, call: str) -> TermT | None:
-        """Give the present term if this elector leads; for those who wait."""
+        """Return the present term if this elector leads; for those who wait."""
         current = self._current
         if current is not None and self.current_leader():
             return current.term
@@ -176,7 +176,7 @@ class Status(Generic[TermT]):
         return None
 
     def leader(self, call: str) -> str | None:
-        """Give the leader, if this elector leads or sees that another one does."""
+        """Return the leader, if this elector leads or sees that another one does."""
         if self.current_leader():
             return self.settings.identity
         driver = self._driver
@@ -196,7 +196,7 @@ class Status(Generic[TermT]):
         ended: tuple[type[BaseException], ...] = (),
     ) -> bool:
         """
-        Tell whether work failed for nothing but that its term ends, or has ended.
+        Return whether work failed for nothing but that its term ends, or has ended.
 
         Else it asked for more time than a term has in good health. A term whose
         renewal is overdue is about to be lost to an outage: no error of the work's own.
@@ -235,7 +235,7 @@ class Status(Generic[TermT]):
 
     def is_too_late(self, event: ElectorEvent) -> bool:
         """
-        Tell whether this is an acquisition whose term has run out, or is another's (G2).
+        Return whether this is an acquisition whose term has run out, or is another's (G2).
 
         A term that was given up and whose Lease is held still is no such one: the loss
         is told next, and the Lease released after that.
@@ -246,17 +246,17 @@ class Status(Generic[TermT]):
         )
 
     def is_over(self, number: int) -> bool:
-        """Tell whether the numbered term is released, or otherwise done with."""
+        """Return whether the numbered term is released, or otherwise done with."""
         current = self._current
         return current is None or current.term.number != number
 
     def last_error(self) -> LeaderElectionError | None:
-        """Give the newest error, if there was one."""
+        """Return the newest error, if there was one."""
         error = None if self._driver is None else self._driver.view.last_error
         return error or self._early_error
 
     def state(self) -> ElectorState:
-        """Give the state at this instant."""
+        """Return the state at this instant."""
         role, since = self._role, self._role_since
         if self.current_leader():
             role = Role.LEADER
@@ -284,7 +284,7 @@ class Status(Generic[TermT]):
         )
 
     def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
-        """Give the state if it differs from ``seen`` in more than its deadline."""
+        """Return the state if it differs from ``seen`` in more than its deadline."""
         self.refuse_child()
         state = self.state()
         if seen is not None and replace(seen, deadline=None) == (
@@ -294,11 +294,11 @@ class Status(Generic[TermT]):
         return state
 
     def was_last(self, seen: ElectorState) -> bool:
-        """Tell whether ``seen`` is how a life ended."""
+        """Return whether ``seen`` is how a life ended."""
         return seen.role is Role.STOPPED and self._process is not None
 
     def call_context(self) -> CallContext | None:
-        """Give the scope or handler of this elector that the caller runs in."""
+        """Return the scope or handler of this elector that the caller runs in."""
         return context_inside(self)
 
     # Refusing -----------------------------------------------------------------
@@ -328,7 +328,7 @@ class Status(Generic[TermT]):
         self.refuse_child()
         if not self._started:
             raise ProtocolMisuseError(
-                f"{self.where}: {call} needs an elector that was started: call "
+                f"{self.where}: {call} needs a running elector: call "
                 "start() first, or use the elector as a context manager."
             )
         if to_lead and self.settings.observe:
@@ -338,9 +338,9 @@ class Status(Generic[TermT]):
             )
 
     def entered_twice(self) -> ProtocolMisuseError:
-        """Give the error to raise where one scope object is entered twice at once."""
+        """Return the error to raise where one scope object is entered twice at once."""
         return ProtocolMisuseError(
-            f"{self.where}: this leadership() is entered already, by another task or "
+            f"{self.where}: this leadership() has already been entered, by another task or "
             "thread or further out. Call leadership() once for each block."
         )
 
@@ -366,17 +366,17 @@ class Status(Generic[TermT]):
             raise current.term.loss()
         if self.stopping:
             raise NotLeaderError(
-                f"{self.where}: the elector was stopped: {call} waits in vain."
+                f"{self.where}: the elector was stopped: {call} would wait forever."
             )
 
     def no_time_left(self, what: str, timeout: float) -> TimeoutError:
-        """Give the error to raise when waiting took too long, with its cause."""
+        """Return the error to raise when waiting took too long, with its cause."""
         error = TimeoutError(f"{self.where}: {what} after {timeout:g} s.")
         error.__cause__ = self.last_error()
         return error
 
     def still_alive(self, timeout: float) -> TimeoutError:
-        """Give the error to raise when a stop takes longer than ``timeout``."""
+        """Return the error to raise when a stop takes longer than ``timeout``."""
         current = self._current
         alive = () if current is None else current.work.alive
         if not alive:

@@ -141,7 +141,7 @@ class TaskCancellation:
 
     def _is_ending(self) -> bool:
         """
-        Tell whether others cancelled the task, and leadership was given up.
+        Return whether others cancelled the task, and leadership was given up.
 
         A second cancellation would cut its cleanup. If it goes on all the same, it is
         cancelled before its deadline (G2); the Lease is held until then.
@@ -178,7 +178,7 @@ class TaskCancellation:
 
     def _time_left(self) -> float:
         """
-        Give the seconds until the task is cancelled again; or until another look.
+        Return the seconds until the task is cancelled again; or until another look.
 
         Half of the stop budget: the other half is for a task that resists. In a planned
         stop all of it, for the Lease is held meanwhile, unless it is lost after all.
@@ -215,7 +215,7 @@ class TaskCancellation:
 
 
 def _shows_others(error: BaseException | None) -> bool:
-    """Tell whether an error is, or came in the cleanup after, a cancellation not ours."""
+    """Return whether an error is, or came in the cleanup after, a cancellation not ours."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

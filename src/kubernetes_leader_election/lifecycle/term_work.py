@@ -28,11 +28,11 @@ class EventLoop(Protocol):
     """Where work runs, as far as its end can be seen from there: an event loop."""
 
     def is_closed(self) -> bool:
-        """Tell whether nothing can run there any more."""
+        """Return whether nothing can run there any more."""
         ...
 
     def is_running(self) -> bool:
-        """Tell whether something runs there now."""
+        """Return whether something runs there now."""
         ...
 
 
@@ -153,7 +153,7 @@ class TermWork:
 
     @property
     def is_passed_here(self) -> bool:
-        """Tell whether this thread enters or leaves a scope: a handler interrupts that."""
+        """Return whether this thread enters or leaves a scope: a handler interrupts that."""
         here = threading.get_ident()
         return any(h.thread == here and not h.may_work for h in self.alive)
 

@@ -66,7 +66,7 @@ class Watched(Protocol):
         ...
 
     def remaining(self) -> float:
-        """Give the seconds for which the Lease is provably held."""
+        """Return the seconds for which the Lease is provably held."""
         ...
 
     def on(self, event: str, handler: Callable[[Any], object]) -> object:
@@ -98,7 +98,7 @@ class _Tally:
                 self.errors[type(event.error).__name__] += 1
 
     def labels(self) -> Labels:
-        """Give the labels that tell this elector from others."""
+        """Return the labels that tell this elector from others."""
         elector = self.elector
         return (
             ("namespace", elector.namespace or ""),
@@ -140,13 +140,13 @@ class Metrics:
                 elector.off(name, tally.count)
 
     def families(self) -> Iterator[Family]:
-        """Give every metric with its values at this instant."""
+        """Yield every metric with its values at this instant."""
         tallies = self._tallies
         yield from _gauges(tallies)
         yield from _counters(tallies)
 
     def text(self) -> str:
-        """Give all metrics in the text format of Prometheus, version 0.0.4."""
+        """Return all metrics in the text format of Prometheus, version 0.0.4."""
         lines: list[str] = []
         for family in self.families():
             name = family.name + ("_total" if family.kind == "counter" else "")

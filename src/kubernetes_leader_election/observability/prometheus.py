@@ -27,7 +27,7 @@ class ElectionCollector(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Give every metric with its values at this instant."""
+        """Yield every metric with its values at this instant."""
         for family in self._metrics.families():
             names = [name for name, _ in family.samples[0][0]] if family.samples else []
             make = (

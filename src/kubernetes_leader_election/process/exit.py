@@ -99,7 +99,7 @@ def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
             if not waited:
                 _warn(
                     leaving,
-                    "the exit waits for threads that still work for the leader: "
+                    "exiting waits for threads that still do the leader's work: "
                     + ", ".join(sorted(repr(thread.name) for thread in threads))
                     + ". The Lease is renewed until they have ended. A further signal "
                     "ends them",
@@ -109,8 +109,8 @@ def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
     except (KeyboardInterrupt, SystemExit):
         _warn(
             leaving,
-            "a signal ends the exit's wait for threads that still work for the leader: "
-            "the Lease is not released, and runs out",
+            "a signal ended the wait for threads that still do the leader's work: "
+            "the Lease is not released and will expire",
         )
     return waited
 

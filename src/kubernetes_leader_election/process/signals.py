@@ -57,7 +57,7 @@ class Watched(Protocol):
         ...
 
     def works_in_main_thread(self) -> bool:
-        """Tell whether work runs in the main thread that an exception would end."""
+        """Return whether work runs in the main thread that an exception would end."""
         ...
 
 
@@ -113,13 +113,13 @@ class AutoClose:
 
     @property
     def ends_this_thread(self) -> bool:
-        """Tell whether this is the main thread, and a signal is about to end it."""
+        """Return whether this is the main thread, and a signal is about to end it."""
         due = self._pending is not None and not self._closing
         return due and _is_main_thread()
 
     @property
     def longest_wait(self) -> float:
-        """Give the seconds until a signal ends this thread at most; 0.0 if it does not."""
+        """Return the seconds until a signal ends this thread at most; 0.0 if it does not."""
         due = self._pending is not None and _is_main_thread()
         return self._budget + PATIENCE if due else 0.0
 
@@ -302,7 +302,7 @@ def _is_main_thread() -> bool:
 
 def _is_of_asyncio(action: _Action) -> TypeGuard[functools.partial[Any]]:
     """
-    Tell whether this is what ``asyncio.run()``, or a Runner, does at SIGINT.
+    Return whether this is what ``asyncio.run()``, or a Runner, does at SIGINT.
 
     The name is private: in a Python that knows it no more, such a handler is taken for
     one like any other, and called at once.
@@ -318,13 +318,13 @@ def _is_of_asyncio(action: _Action) -> TypeGuard[functools.partial[Any]]:
 
 
 def _can_cancel(action: functools.partial[Any]) -> bool:
-    """Tell whether asyncio's main task is there to be cancelled, or has ended."""
+    """Return whether asyncio's main task is there to be cancelled, or has ended."""
     task = action.keywords["main_task"]
     return not task.done() and task.get_loop().is_running()
 
 
 def _running_loop() -> Any:
-    """Give the event loop that runs in this thread, if any."""
+    """Return the event loop that runs in this thread, if any."""
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return None

@@ -111,7 +111,7 @@ class Settings(Value):
 
     def election(self, *, namespace: str | None = None) -> ElectionSettings:
         """
-        Give the settings of the core; ``namespace`` counts where the option is None.
+        Return the settings of the core; ``namespace`` counts where the option is None.
 
         Raises:
             ConfigurationError: neither names a namespace, or it is not a valid one.
@@ -220,7 +220,7 @@ _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def _given(options: Mapping[str, Any], name: str, default: Any) -> Any:
-    """Give the option, or its default when it is left out or None."""
+    """Return the option, or its default when it is left out or None."""
     value = options.get(name)
     return default if value is None else value
 
@@ -238,7 +238,7 @@ def _lease_name(value: object) -> str:
     name = _text("lease_name", value, example=DEFAULT_LEASE_NAME)
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
         raise ConfigurationError(
-            f"lease_name={shown(name)} is no name for a Lease: it takes at most 253 "
+            f"lease_name={shown(name)} is not a valid name for a Lease: use at most 253 "
             "characters, only a-z, 0-9, '-' and '.', and each part between dots starts "
             "and ends with a letter or digit. "
             f"Use lease_name={_repaired(name, 253, DEFAULT_LEASE_NAME)!r}.",
@@ -256,7 +256,7 @@ def _namespace(value: object) -> str:
     if len(name) > 63 or not _LABEL.fullmatch(name):
         repaired = _repaired(name.replace(".", "-"), 63, DEFAULT_NAMESPACE)
         raise ConfigurationError(
-            f"namespace={shown(name)} is no name for a namespace: it takes at most 63 "
+            f"namespace={shown(name)} is not a valid name for a namespace: use at most 63 "
             "characters, only a-z, 0-9 and '-', and starts and ends with a letter or "
             f"digit. Use namespace={repaired!r}.",
             option="namespace",
@@ -265,7 +265,7 @@ def _namespace(value: object) -> str:
 
 
 def _repaired(name: str, limit: int, default: str) -> str:
-    """Give the nearest name that the API server takes."""
+    """Return the nearest name that the API server takes."""
     parts = re.sub(r"[^a-z0-9.-]+", "-", name.lower()[:limit]).split(".")
     kept = [part.strip("-") for part in parts]
     return ".".join(part for part in kept if part) or default
@@ -298,7 +298,7 @@ def _identity(value: object) -> str:
 
 
 def default_identity() -> str:
-    """Give ``elector-{hostname}-{pid}`` of this process, fit to be an identity."""
+    """Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity."""
     host = "".join(c for c in os.uname().nodename if c.isprintable())
     pid = str(os.getpid())
     return f"elector-{host[: MAX_IDENTITY - len(pid) - len('elector--')]}-{pid}"

@@ -137,7 +137,7 @@ def problem(timing: Timing) -> str | None:
 
 
 def keeps_g2(timing: Timing) -> bool:
-    """Tell whether L / (1 - rho) + S <= D / (1 + rho), exactly."""
+    """Return whether L / (1 - rho) + S <= D / (1 + rho), exactly."""
     slow, fast = PARTS - timing.clock_rate_error, PARTS + timing.clock_rate_error
     # Both sides times (1 - rho)(1 + rho): nothing is rounded.
     return (
@@ -148,7 +148,7 @@ def keeps_g2(timing: Timing) -> bool:
 
 def suggestions(requested: RequestedTiming) -> Iterator[dict[str, int | float]]:
     """
-    Give changes of a wish that does not work, each of which makes it work.
+    Yield changes of a wish that does not work, each of which makes it work.
 
     Those that change the fewest options come first.
     """
@@ -205,7 +205,7 @@ def _fill(requested: RequestedTiming, duration: int) -> Timing:
 
 
 def _least_duration(requested: RequestedTiming) -> int:
-    """Give the smallest whole second from 2 R that works, else just 2 R."""
+    """Return the smallest whole second from 2 R that works, else just 2 R."""
     start = -(-2 * requested.renew_interval // 1000)
 
     def works(duration: int) -> bool:
@@ -266,7 +266,7 @@ def _leader_needs(timing: Timing) -> int:
 
 
 def _candidate_waits(timing: Timing) -> int:
-    """Give D / (1 + rho), rounded down to milliseconds."""
+    """Return D / (1 + rho), rounded down to milliseconds."""
     fast = PARTS + timing.clock_rate_error
     return timing.lease_duration * 1000 * PARTS // fast
 

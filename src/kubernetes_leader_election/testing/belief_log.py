@@ -74,11 +74,11 @@ class ReadLog:
     lines: list[Line] = field(default_factory=list)
 
     def instants(self, what: str) -> list[float]:
-        """Give the instants of all yeses."""
+        """Return the instants of all yeses."""
         return [x.instant for x in self.lines if x.what == what and x.detail == "yes"]
 
     def runs(self, what: str) -> list[Interval]:
-        """Give the unbroken runs of yeses."""
+        """Return the unbroken runs of yeses."""
         runs: list[Interval] = []
         open_run: Interval | None = None
         for line in self.lines:

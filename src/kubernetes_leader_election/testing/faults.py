@@ -175,27 +175,27 @@ class RequestFacts(Protocol):
 
     @property
     def verb(self) -> str:
-        """Give the verb: get, list, watch, create, update, patch, delete, ..."""
+        """Return the verb: get, list, watch, create, update, patch, delete, ..."""
 
     @property
     def name(self) -> str:
-        """Give the name of the object, or ""."""
+        """Return the name of the object, or ""."""
 
     @property
     def namespace(self) -> str:
-        """Give the namespace, or ""."""
+        """Return the namespace, or ""."""
 
     @property
     def user(self) -> str:
-        """Give the user the request was made as."""
+        """Return the user the request was made as."""
 
     @property
     def user_agent(self) -> str:
-        """Give the User-Agent."""
+        """Return the User-Agent."""
 
     @property
     def path(self) -> str:
-        """Give the path."""
+        """Return the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class Fault:
         _check_action(self.action)
 
     def matches(self, request: RequestFacts) -> bool:
-        """Tell whether the rule is about this request."""
+        """Return whether the rule is about this request."""
         if isinstance(self.action, _WATCH_ACTIONS) and request.verb != "watch":
             return False
         if isinstance(self.action, _READ_ACTIONS) and request.verb not in _READS:
@@ -324,7 +324,7 @@ class ActiveFault:
 
     @property
     def used_up(self) -> bool:
-        """Tell whether the rule has acted as often as it may."""
+        """Return whether the rule has acted as often as it may."""
         return self.fault.times is not None and self.hits >= self.fault.times
 
 
@@ -473,5 +473,5 @@ def _read(kind: type, key: str, value: str) -> Any:
 
 
 def every(fault: Fault) -> Fault:
-    """Give the same rule for every matching request."""
+    """Return the same rule for every matching request."""
     return replace(fault, times=None)

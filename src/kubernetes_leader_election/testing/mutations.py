@@ -221,7 +221,7 @@ class Mutate:
                 )
 
     def matches(self, occasion: Occasion) -> bool:
-        """Tell whether the rule is about this request or event."""
+        """Return whether the rule is about this request or event."""
         if not fits(self.mutation, occasion):
             return False
         if self.verb is None and self.path is None and not occasion.is_for_objects:
@@ -263,7 +263,7 @@ def fitting_verbs(mutation: Mutation) -> tuple[str, ...]:
 
 
 def fits(mutation: Mutation, occasion: Occasion) -> bool:
-    """Tell whether a mutation can act on this request or event."""
+    """Return whether a mutation can act on this request or event."""
     if (mutation in EVENT_MUTATIONS) is not occasion.is_event:
         return False
     return occasion.verb in fitting_verbs(mutation)
@@ -330,7 +330,7 @@ class ActiveMutate:
 
     @property
     def used_up(self) -> bool:
-        """Tell whether the rule has acted as often as it may."""
+        """Return whether the rule has acted as often as it may."""
         return self.rule.times is not None and self.hits >= self.rule.times
 
 

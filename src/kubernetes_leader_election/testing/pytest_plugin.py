@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lease_server_factory() -> Iterator[Callable[..., LeaseServer]]:
-    """Give a function that starts a Lease server; all are stopped after the test."""
+    """Yield a function that starts a Lease server; all are stopped after the test."""
     from kubernetes_leader_election.testing import LeaseServer  # noqa: PLC0415  # only on use
 
     with ExitStack() as stack:
@@ -41,13 +41,13 @@ def lease_server_factory() -> Iterator[Callable[..., LeaseServer]]:
 
 @pytest.fixture
 def lease_server(lease_server_factory: Callable[..., LeaseServer]) -> LeaseServer:
-    """Give a running embedded Lease API; everybody is let in."""
+    """Return a running embedded Lease API; everybody is let in."""
     return lease_server_factory()
 
 
 @pytest.fixture
 def lease_server_proxy(lease_server: LeaseServer) -> Iterator[TcpProxy]:
-    """Give a TCP proxy in front of ``lease_server``."""
+    """Yield a TCP proxy in front of ``lease_server``."""
     from kubernetes_leader_election.testing import TcpProxy  # noqa: PLC0415  # only on use
 
     with TcpProxy(lease_server.url) as proxy:
@@ -56,7 +56,7 @@ def lease_server_proxy(lease_server: LeaseServer) -> Iterator[TcpProxy]:
 
 @pytest.fixture
 def lease_server_kubeconfig(lease_server: LeaseServer, tmp_path: Path) -> Path:
-    """Give the path of a kubeconfig that leads to ``lease_server``."""
+    """Return the path of a kubeconfig that leads to ``lease_server``."""
     path = tmp_path / "lease-server.kubeconfig"
     lease_server.kubeconfig(path=path)
     return path
@@ -64,7 +64,7 @@ def lease_server_kubeconfig(lease_server: LeaseServer, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elector_clocks() -> Iterator[ElectorClocks]:
-    """Give the clocks of this process's electors, to be moved on order."""
+    """Yield the clocks of this process's electors, to be moved on order."""
     from kubernetes_leader_election.testing import ElectorClocks  # noqa: PLC0415  # only on use
 
     with ElectorClocks() as clocks:

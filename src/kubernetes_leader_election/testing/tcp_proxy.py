@@ -77,12 +77,12 @@ class Lane:
 
     @property
     def port(self) -> int:
-        """Give the port clients of this lane connect to."""
+        """Return the port clients of this lane connect to."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Give the address with the scheme of the proxied one."""
+        """Return the address with the scheme of the proxied one."""
         return f"{self._proxy.scheme}://127.0.0.1:{self._port}"
 
     @property
@@ -380,7 +380,7 @@ class TcpProxy:
         self.stop()
 
     def lane(self, name: str = "default") -> Lane:
-        """Give the lane of that name, opened on first use."""
+        """Return the lane of that name, opened on first use."""
         if name not in self._lanes:
             lane = Lane(self, name)
             self._lanes[name] = lane
@@ -389,12 +389,12 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """Give the address of the default lane."""
+        """Return the address of the default lane."""
         return self.lane().url
 
     @property
     def port(self) -> int:
-        """Give the port of the default lane."""
+        """Return the port of the default lane."""
         return self.lane().port
 
     def black_hole(self, direction: Direction = "both") -> None:

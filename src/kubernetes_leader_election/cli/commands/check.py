@@ -16,9 +16,9 @@ from kubernetes_leader_election.cli.output import emit, output_option
     type=Seconds(),
     default=0.0,
     show_default=True,
-    help="How much time what comes next needs.",
+    help="How many seconds the next step needs.",
 )
-@option("-q", "--quiet", is_flag=True, help="Answer by exit code alone.")
+@option("-q", "--quiet", is_flag=True, help="Print nothing; only set the exit code.")
 @output_option
 def command(*, seconds: float, quiet: bool, output: str) -> None:
     """

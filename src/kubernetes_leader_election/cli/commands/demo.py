@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @option(
     "--keep-logs",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the workers' logs in this folder.",
+    help="Keep the logs of the workers in this folder.",
 )
-@option("--plain", is_flag=True, help="Lines, also on a terminal.")
+@option("--plain", is_flag=True, help="Print lines, on a terminal too.")
 @output_option
 def command(*, keep_logs: Path | None, plain: bool, output: str) -> None:
     """

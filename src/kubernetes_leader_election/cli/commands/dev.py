@@ -63,7 +63,7 @@ class _Dev(click.Group):
     "--requests/--no-requests",
     "show_requests",
     default=None,
-    help="Print each request; so by default, unless there is a COMMAND.",
+    help="Print each request; the default unless there is a COMMAND.",
 )
 @output_option
 @click.pass_context
@@ -180,7 +180,7 @@ def _introduce(server: LeaseServer, path: Path, *, shared: bool) -> None:
 
 
 def _fault_hint(path: Path, *, shared: bool) -> str:
-    """Give the call that reaches this server, and no other one of this machine."""
+    """Return the call that reaches this server, and no other one of this machine."""
     named = "" if shared else f" --kubeconfig {shlex.quote(str(path))}"
     return f"kle dev fault{named}"
 
@@ -198,7 +198,7 @@ def _show(record: RequestRecord) -> None:
 
 
 def environment(server: LeaseServer, path: Path) -> dict[str, str]:
-    """Give the variables that lead a program to the server as if it ran in a pod."""
+    """Return the variables that lead a program to the server as if it ran in a pod."""
     host, _, port = server.url.rpartition("/")[2].rpartition(":")
     return {
         "KUBECONFIG": str(path),

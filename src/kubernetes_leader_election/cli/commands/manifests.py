@@ -15,7 +15,7 @@ RELEASE_WITHIN: Final = 15
 
 
 def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
-    """Give ServiceAccount, Role and RoleBinding, least privilege."""
+    """Return ServiceAccount, Role and RoleBinding, least privilege."""
     metadata = {"name": name, "namespace": namespace}
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
@@ -75,7 +75,7 @@ def _container(
 
 
 def _from_pod(variable: str, field: str) -> dict[str, Any]:
-    """Give a variable by the downward API."""
+    """Return a variable by the downward API."""
     return {
         "name": variable,
         "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}},
@@ -92,7 +92,7 @@ def deployment(
     drain: int,
     port: int = 8080,
 ) -> list[dict[str, Any]]:
-    """Give a Deployment of two replicas and its PodDisruptionBudget."""
+    """Return a Deployment of two replicas and its PodDisruptionBudget."""
     labels = {"app.kubernetes.io/name": name}
     spread = {
         "maxSkew": 1,
@@ -129,7 +129,7 @@ def deployment(
 
 
 def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
-    """Give what a person should know of a document, to stand above it."""
+    """Return what a person should know of a document, to stand above it."""
     probes = (
         "`run` answers the probes."
         if runs

@@ -44,17 +44,19 @@ DANGERS: Final = {
 
 @click.command("release")
 @lease_argument()
-@option("--force", is_flag=True, help="Say that you mean it: the last resort.")
+@option(
+    "--force", is_flag=True, help="Confirm that you mean it: this is the last resort."
+)
 @option(
     "--observe-sec",
     type=Seconds(),
-    help="Observe for at most so long; until it renews or expires unless given.",
+    help="Observe for at most this long; by default until the Lease is renewed or expires.",
 )
 @option("-y", "--yes", is_flag=True, help="Do not ask, if the Lease has expired.")
 @option(
     "--two-may-work",
     is_flag=True,
-    help="With --yes: do not ask either if it has not. Two leaders may work at once.",
+    help="With --yes: do not ask even if it has not expired. Two leaders may then work at once.",
 )
 @namespace_option
 @connection_options

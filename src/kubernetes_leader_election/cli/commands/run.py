@@ -142,7 +142,7 @@ _POSITIVE = Seconds(at_least=0.001)
     is_flag=True,
     help="Outside a cluster: fail, instead of running COMMAND at once.",
 )
-@option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@option("-q", "--quiet", is_flag=True, help="Only print errors.")
 @identity_option
 @namespace_option
 @connection_options

@@ -150,7 +150,7 @@ def observe(
 
 
 def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float:
-    """Give the seconds until there may be something to judge without news."""
+    """Return the seconds until there may be something to judge without news."""
     if not some:
         return cluster.REQUEST_WITHIN
     nearest = min((t.expires_in(now) or 0.0 for t in unknown), default=0.0)
@@ -158,7 +158,7 @@ def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float
 
 
 def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, Any]:
-    """Give all that is known of a Lease, in plain types."""
+    """Return all that is known of a Lease, in plain types."""
     from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR  # noqa: PLC0415 - help is quick
 
     record, snapshot, holder = tracker.record, tracker.snapshot, tracker.holder
@@ -192,7 +192,7 @@ def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, An
 
 def candidates(target: cluster.Target, lease: str) -> tuple[list[str] | None, str]:
     """
-    Give the candidates that registered as such, and why there may be more, or none.
+    Return the candidates that registered as such, and why there may be more, or none.
 
     Only coordinated elections of Kubernetes itself register theirs (LeaseCandidate);
     an ordinary candidate waits without writing anything, so no source knows it.

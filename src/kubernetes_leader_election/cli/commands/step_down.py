@@ -25,7 +25,7 @@ from kubernetes_leader_election.cli.output import output_option
     type=Seconds(at_least=0.1),
     default=30.0,
     show_default=True,
-    help="How long to wait for another leader; then the wish is taken back.",
+    help="How long to wait for another leader; then the request is taken back.",
 )
 @output_option
 def command(

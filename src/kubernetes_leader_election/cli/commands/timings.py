@@ -61,7 +61,7 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
 
 
 def describe(chosen: Settings, derived: Timings) -> list[str]:
-    """Give every number with its meaning, a line each."""
+    """Return every number with its meaning, a line each."""
     t, rho = derived, chosen.clock_rate_error
     best = seconds(t.crash_fail_over_best)
     quiet = "nothing" if t.quiet_candidates else "a read now and then (R > D / 2)"

@@ -24,7 +24,7 @@ from kubernetes_leader_election.errors import ConfigurationError
     "successor",
     required=True,
     metavar="IDENTITY",
-    help="Who shall lead: the identity of a candidate that waits.",
+    help="The identity of the waiting candidate that is to lead.",
 )
 @namespace_option
 @connection_options
@@ -33,7 +33,7 @@ from kubernetes_leader_election.errors import ConfigurationError
     type=Seconds(at_least=0.1),
     default=30.0,
     show_default=True,
-    help="How long to wait for another leader; then the wish is taken back.",
+    help="How long to wait for another leader; then the request is taken back.",
 )
 @output_option
 def command(

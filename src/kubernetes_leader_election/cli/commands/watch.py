@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 @lease_argument("leases", nargs=-1, metavar="[LEASE]...")
 @namespace_option
 @connection_options
-@option("--plain", is_flag=True, help="Lines, also on a terminal.")
-@option("--for-sec", type=Seconds(), help="End after so long.")
+@option("--plain", is_flag=True, help="Print lines, on a terminal too.")
+@option("--for-sec", type=Seconds(), help="End after this many seconds.")
 @output_option
 def command(
     *,

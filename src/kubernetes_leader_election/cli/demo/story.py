@@ -74,7 +74,7 @@ class Crew:
         """How the API does."""
 
     def log_of(self, name: str) -> Path:
-        """Give the file that a worker writes what it believes to."""
+        """Return the file that a worker writes what it believes to."""
         return self._path(name)
 
     def start(self, name: str) -> None:
@@ -125,7 +125,7 @@ class Crew:
         raise BrokenPromiseError(f"nobody led within {PATIENCE:.0f} s")
 
     def last_work(self, name: str) -> float:
-        """Give the instant of the last look at the work of a worker."""
+        """Return the instant of the last look at the work of a worker."""
         lines = [x.instant for x in self.logs()[name].lines if x.what == "work"]
         return lines[-1] if lines else 0.0
 

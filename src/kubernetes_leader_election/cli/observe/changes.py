@@ -30,7 +30,7 @@ def changes(
     watcher: LeaseWatcher, names: list[str] | None, for_sec: float | None
 ) -> Iterator[tuple[Change | None, dict[str, Tracker]]]:
     """
-    Give each change as it happens, and None at each tick, for ever or so long.
+    Yield each change as it happens, and None at each tick, for ever or so long.
 
     Beside each change come the trackers of all Leases seen.
     """
@@ -81,13 +81,13 @@ def _trouble(trouble: Trouble) -> Change:
 
 
 def time_of(change: Change) -> str:
-    """Give the time of day of a change, on this machine's clock."""
+    """Return the time of day of a change, on this machine's clock."""
     moment = datetime.fromtimestamp(change.at.wall / 1_000_000, UTC).astimezone()
     return moment.strftime("%H:%M:%S.%f")[:-3]
 
 
 def as_dict(change: Change) -> dict[str, Any]:
-    """Give a change in plain types, for programs."""
+    """Return a change in plain types, for programs."""
     moment = datetime.fromtimestamp(change.at.wall / 1_000_000, UTC)
     gap = change.nobody_led
     return {

@@ -44,7 +44,7 @@ class Target:
 
 
 def call(within: float = REQUEST_WITHIN) -> Any:
-    """Give the bounds of one request."""
+    """Return the bounds of one request."""
     from kubernetes_leader_election.kube_api.call import Call, boottime  # noqa: PLC0415 - help is quick
 
     return Call(deadline=boottime() + within)

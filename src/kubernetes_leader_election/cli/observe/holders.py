@@ -68,7 +68,7 @@ def recognise(snapshot: Snapshot) -> Holder | None:
 
 
 def renewing_manager(lease: Mapping[str, Any]) -> str | None:
-    """Give the client that wrote renewTime last, as the server noted it."""
+    """Return the client that wrote renewTime last, as the server noted it."""
     metadata = lease.get("metadata")
     entries = metadata.get("managedFields") if isinstance(metadata, dict) else None
     for entry in entries if isinstance(entries, list) else ():

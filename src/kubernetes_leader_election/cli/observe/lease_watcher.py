@@ -111,7 +111,7 @@ class LeaseWatcher:
         return self._clock.now()
 
     def next(self, timeout: float) -> Seen | None:
-        """Give what was seen next; None if nothing was for ``timeout`` seconds."""
+        """Return what was seen next; None if nothing was for ``timeout`` seconds."""
         with contextlib.suppress(queue.Empty):
             return self._seen.get(timeout=max(0.0, timeout))
         return None

@@ -104,7 +104,7 @@ class Tracker:
         return None
 
     def state(self, now: Now) -> str:
-        """Give the state in one word."""
+        """Return the state in one word."""
         if self.observation.missing or self.snapshot is None:
             return MISSING
         match self.observation.verdict(now):
@@ -116,17 +116,17 @@ class Tracker:
                 return LEADS if self._proven else HELD
 
     def is_judged(self, now: Now) -> bool:
-        """Tell whether it is known for sure whether somebody leads."""
+        """Return whether it is known for sure whether somebody leads."""
         return self.seen and self.state(now) != HELD
 
     def expires_in(self, now: Now) -> float | None:
-        """Give the seconds until it counts as expired without another renewal."""
+        """Return the seconds until it counts as expired without another renewal."""
         if self.record is None or self.record.is_free:
             return None
         return max(0.0, self.observation.left(now))
 
     def quiet_for(self, now: Now) -> float | None:
-        """Give the seconds since the record last changed, at least."""
+        """Return the seconds since the record last changed, at least."""
         since = self.observation.since
         return None if since is None else elapsed_for_candidate(since, now)
 

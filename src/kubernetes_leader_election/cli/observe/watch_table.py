@@ -48,7 +48,7 @@ def show(watcher: LeaseWatcher, names: list[str] | None, for_sec: float | None) 
 def draw(
     watcher: LeaseWatcher, trackers: dict[str, Tracker], latest: deque[Change]
 ) -> Group:
-    """Give the table and, below it, the latest changes."""
+    """Return the table and, below it, the latest changes."""
     now = watcher.now()
     table = Table(
         title=watcher.target.describe(),

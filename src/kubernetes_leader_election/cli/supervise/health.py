@@ -177,7 +177,7 @@ class HealthChecker:
             self._wanted.clear()
 
     def take(self) -> list[tuple[bool, str]]:
-        """Give the results since the last call, each with what was wrong."""
+        """Return the results since the last call, each with what was wrong."""
         results: list[tuple[bool, str]] = []
         with contextlib.suppress(queue.Empty):
             while True:

@@ -56,7 +56,7 @@ def clock_origin() -> tuple[str, str]:
 
 def children_have_other_clocks() -> bool:
     """
-    Tell whether a forked process would get another time namespace than this one.
+    Return whether a forked process would get another time namespace than this one.
 
     So it is after `unshare --time` without --fork, on Linux before 6.3.
     """
@@ -178,7 +178,7 @@ def _below(listed: int, children: dict[int, list[Process]]) -> list[Process]:
 
 
 def _namespace_pids(entry: str) -> list[int]:
-    """Give the numbers of a process, from the namespace of /proc inwards."""
+    """Return the numbers of a process, from the namespace of /proc inwards."""
     with open(f"/proc/{entry}/status", "rb") as file:  # noqa: PTH123
         for line in file:
             if line.startswith(b"NSpid:"):

@@ -141,7 +141,7 @@ class Work:
 
     def limits(self) -> Limits | None:
         """
-        Give the instants of TERM and KILL after the last renewal (G2); None: it is over.
+        Return the instants of TERM and KILL after the last renewal (G2); None: it is over.
 
         They are counted from the renewal, not from now: a process that was frozen in
         the middle of this, or before it, still gets the right ones.
@@ -151,7 +151,7 @@ class Work:
 
     def last_limits(self) -> Limits | None:
         """
-        Give them for a term that may be over; None: nothing more is known of it.
+        Return them for a term that may be over; None: nothing more is known of it.
 
         A record that is cut short makes them earlier, also where it ends the term.
         """
@@ -174,7 +174,7 @@ class Work:
         )
 
     def last_instant(self) -> float:
-        """Give the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""
+        """Return the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""
         return boottime() + self._to_kill
 
     def end(self) -> None:

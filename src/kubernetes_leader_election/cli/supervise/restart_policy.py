@@ -27,7 +27,7 @@ class Backoff:
         self._next = min(FIRST_DELAY, longest)
 
     def after(self, ran: float) -> float:
-        """Give the seconds to wait after a command that ran for so long."""
+        """Return the seconds to wait after a command that ran for so long."""
         if ran >= GOOD_RUN:
             self._next = min(FIRST_DELAY, self._longest)
         delay, self._next = self._next, min(2 * self._next, self._longest)
@@ -35,7 +35,7 @@ class Backoff:
 
 
 def restarts(policy: Restart, code: int) -> bool:
-    """Tell whether a command that ended by itself is started again."""
+    """Return whether a command that ended by itself is started again."""
     return policy == "always" or (policy == "on-failure" and code != 0)
 
 
@@ -57,7 +57,7 @@ def describe(status: int) -> str:
 
 
 def start_failure(command: str, number: int) -> tuple[int, str]:
-    """Give exit code and message for a command that could not be executed."""
+    """Return exit code and message for a command that could not be executed."""
     if number in (errno.ENOENT, errno.ENOTDIR):
         return exit_codes.NOT_FOUND, (
             f"{command}: not found, or the interpreter that its first line names is "
@@ -96,7 +96,7 @@ def find_problem(command: str) -> tuple[int, str] | None:
 
 
 def _what_stands_in_the_way(target: str) -> int:
-    """Give the number of the error with which a file could not be executed; 0: none."""
+    """Return the number of the error with which a file could not be executed; 0: none."""
     try:
         mode = os.stat(target).st_mode  # noqa: PTH116 - a name, as exec takes it
     except OSError as error:

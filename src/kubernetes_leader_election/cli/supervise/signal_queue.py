@@ -23,7 +23,7 @@ PASSED_ON: Final = frozenset(
 
 
 def ignored_signals() -> frozenset[int]:
-    """Give the signals that are ignored now: nohup's SIGHUP, for one."""
+    """Return the signals that are ignored now: nohup's SIGHUP, for one."""
     numbers = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     return frozenset(n for n in numbers if signal.getsignal(n) == signal.SIG_IGN)
 
@@ -47,11 +47,11 @@ class SignalQueue:
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
     def fileno(self) -> int:
-        """Give the descriptor to poll."""
+        """Return the descriptor to poll."""
         return self._read
 
     def take(self) -> list[int]:
-        """Give the signals since the last call."""
+        """Return the signals since the last call."""
         try:
             data = os.read(self._read, 4096)
         except BlockingIOError:

@@ -129,7 +129,7 @@ class Supervisor:
         return ""
 
     def variables(self) -> dict[str, str]:
-        """Give the environment of a health command."""
+        """Return the environment of a health command."""
         facts = self._facts
         role = {"LEADER_ELECTION_ROLE": "leader" if facts else "candidate"}
         if facts is None:
@@ -193,7 +193,7 @@ class Supervisor:
         return self._leave_by is not None and time.monotonic() >= self._leave_by
 
     def _patience(self) -> float:
-        """Give the seconds until the clock alone has something to say."""
+        """Return the seconds until the clock alone has something to say."""
         wait, now = LONGEST_TURN, time.monotonic()
         if self._leave_by is not None:
             wait = min(wait, self._leave_by - now)
@@ -365,7 +365,7 @@ class Supervisor:
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
 
     def _kill_after(self, work: Work) -> float:
-        """Give the CLOCK_BOOTTIME of the KILL for a term that is over now."""
+        """Return the CLOCK_BOOTTIME of the KILL for a term that is over now."""
         # Still ours while it drains: asked to hand over. Else another may lead.
         ours = work.term.remaining() > 0.0
         return boottime() + self._plan.grace if ours else work.last_instant()

@@ -59,5 +59,5 @@ class Deadline(NamedTuple):
         return max(0.0, min(left))
 
     def shows_pause(self, now: Now) -> bool:
-        """Tell whether the wall clock jumped, as it does after a guest was paused."""
+        """Return whether the wall clock jumped, as it does after a guest was paused."""
         return now.wall / MICROSECONDS - now.boottime > self.ahead

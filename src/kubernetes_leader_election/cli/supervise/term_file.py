@@ -68,7 +68,7 @@ class TermFacts:
         return self.deadline is None
 
     def variables(self, path: Path | None) -> dict[str, str]:
-        """Give the environment variables for the command."""
+        """Return the environment variables for the command."""
         token = "" if self.assumed else NO_TOKEN
         if self.token is not None:
             token = str(self.token)
@@ -88,7 +88,7 @@ class TermFacts:
 
     def remaining(self) -> float:
         """
-        Give the seconds that are provably left, on the clock that shows the fewest.
+        Return the seconds that are provably left, on the clock that shows the fewest.
 
         Raises:
             ConfigurationError: the clocks here are other ones than those of ``run``.
@@ -133,11 +133,11 @@ class TermFacts:
         return self.deadline is not None and self.deadline.boottime <= 0.0
 
     def ended(self) -> TermFacts:
-        """Give the same term after its end."""
+        """Return the same term after its end."""
         return replace(self, deadline=_OVER)
 
     def as_text(self) -> str:
-        """Give it as a line of JSON."""
+        """Return it as a line of JSON."""
         clocks = (None,) * 4 if self.deadline is None else self.deadline
         facts: dict[str, Any] = {
             "version": VERSION,

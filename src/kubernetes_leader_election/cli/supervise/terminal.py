@@ -30,7 +30,7 @@ class Terminal:
         return self._lent
 
     def lend_on_start(self) -> int | None:
-        """Give the descriptor for a command that is about to start; None: it has none."""
+        """Return the descriptor for a command that is about to start; None: it has none."""
         self._lent = self._fd is not None and self._is_ours()
         return self._fd if self._lent else None
 

@@ -423,7 +423,7 @@ class Watchdog:
             self._rearm()  # the wall clock was set, or goes faster than the timer's
 
     def _is_over(self) -> bool:
-        """Tell whether TERM is due: at its time, at once where a guest was paused."""
+        """Return whether TERM is due: at its time, at once where a guest was paused."""
         now = read_clocks()
         if self._term is None or self._begin is None:
             return False

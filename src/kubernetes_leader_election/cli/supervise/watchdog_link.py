@@ -71,7 +71,7 @@ class Link:
         sock.setblocking(False)
 
     def fileno(self) -> int:
-        """Give the descriptor to poll."""
+        """Return the descriptor to poll."""
         return self._sock.fileno()
 
     def start(
@@ -111,7 +111,7 @@ class Link:
         self._send(do="end", number=number, kill_at=kill_at)
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """Give what the watchdog said; None when it is gone."""
+        """Return what the watchdog said; None when it is gone."""
         said: list[dict[str, Any]] = []
         while True:
             try:

@@ -379,7 +379,7 @@ def _is_health_check(path: str) -> bool:
 
 
 def _is_known(path: str) -> bool:
-    """Tell whether a path is below a group the server has."""
+    """Return whether a path is below a group the server has."""
     roots = ("/api", *(f"/apis/{name}" for name in discovery.GROUPS))
     return path.startswith(tuple(f"{root}/" for root in roots))
 

@@ -50,7 +50,7 @@ class Server(Protocol):
 
     @property
     def faults(self) -> FaultPlan:
-        """Give the rules in force."""
+        """Return the rules in force."""
 
     def freeze(self, seconds: float | None = None) -> None:
         """Stand still."""

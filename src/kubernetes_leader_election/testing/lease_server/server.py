@@ -263,18 +263,18 @@ class LeaseServer:
 
     @property
     def port(self) -> int:
-        """Give the port; 0 before a free one was taken."""
+        """Return the port; 0 before a free one was taken."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Give the base address, without a slash at the end."""
+        """Return the base address, without a slash at the end."""
         scheme = "https" if self._authority is not None else "http"
         return f"{scheme}://{_bracketed(self._host)}:{self._port}"
 
     @property
     def ca(self) -> str | None:
-        """Give the certificate authority as PEM, None without TLS."""
+        """Return the certificate authority as PEM, None without TLS."""
         return self._authority.ca if self._authority is not None else None
 
     def rotate_certificates(self) -> None:
@@ -294,7 +294,7 @@ class LeaseServer:
         namespace: str = "default",
     ) -> str:
         """
-        Give a kubeconfig as text, and write it to ``path`` (mode 600) if given.
+        Return a kubeconfig as text, and write it to ``path`` (mode 600) if given.
 
         ``user`` is one of the server's users; by default nobody in particular where
         everybody is let in, else ``admin``.
@@ -338,29 +338,29 @@ class LeaseServer:
         self._call(lambda: self._access.add(user))
 
     def rotate_token(self, name: str) -> str:
-        """Give a user a new token; the old one is answered 401 from now on."""
+        """Return a user a new token; the old one is answered 401 from now on."""
         user = replace(self._access.user(name), token=_token())
         self._call(lambda: self._access.add(user))
         return user.token
 
     def user(self, name: str) -> User:
-        """Give one of the server's users, token included."""
+        """Return one of the server's users, token included."""
         return self._access.user(name)
 
     # What it holds
 
     @property
     def revision(self) -> int:
-        """Give the resourceVersion of the latest change."""
+        """Return the resourceVersion of the latest change."""
         return self._registry.store.revision
 
     def lease(self, name: str, namespace: str = "default") -> dict[str, Any] | None:
-        """Give a copy of a Lease as it is stored, past every fault; None without one."""
+        """Return a copy of a Lease as it is stored, past every fault; None without one."""
         stored = self._call(lambda: self._registry.store.get((LEASES, namespace, name)))
         return copy.deepcopy(stored.document) if stored is not None else None
 
     def leases(self, namespace: str = "") -> list[dict[str, Any]]:
-        """Give copies of all Leases, of one namespace or of all."""
+        """Return copies of all Leases, of one namespace or of all."""
         found = self._call(lambda: self._registry.store.objects(LEASES, namespace))
         return [copy.deepcopy(one.document) for one in found]
 

@@ -136,7 +136,7 @@ class Authority:
             context.load_cert_chain(file)
 
     def server_context(self) -> ssl.SSLContext:
-        """Give a context for a server."""
+        """Return a context for a server."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.load_into(context)

@@ -64,12 +64,12 @@ class Assumptions:
 
     @property
     def believers(self) -> list[Witness]:
-        """Give the processes that believe now."""
+        """Return the processes that believe now."""
         return self._believers
 
     @property
     def restores(self) -> int:
-        """Tell how often the store went back to a backup."""
+        """Return how often the store went back to a backup."""
         return self._restores
 
     def broken(self, time: float, guarantee: str, who: str, text: str) -> None:
@@ -109,5 +109,5 @@ class Assumptions:
         del self._acquired_versions[keep:], self._acquirers[keep:]
 
     def may_overlap(self, time: float) -> bool:
-        """Tell whether an assumption of G1 is broken now."""
+        """Return whether an assumption of G1 is broken now."""
         return time < self._excused_until

@@ -156,7 +156,7 @@ class Checks(ShownChecks):
             self.broken(time, "G5", who.name, text)
 
     def _is_of_another_past(self, seen: Stored | None) -> bool:
-        """Tell whether a record was undone by a restore since."""
+        """Return whether a record was undone by a restore since."""
         if seen is None or seen.restores == self._restores:
             return False
         return seen.version > self._restored_to

@@ -15,7 +15,7 @@ class MakeElection(Protocol):
     def __call__(
         self, settings: ElectionSettings, *, draw: Callable[[], float]
     ) -> Election:
-        """Give a core in its first state."""
+        """Return a core in its first state."""
 
 
 class Versions:

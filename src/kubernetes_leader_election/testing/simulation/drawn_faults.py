@@ -16,7 +16,7 @@ MakeFault = Callable[[Random, str, float], tuple[float, float, str]]
 
 
 def draw_length(draw: Random, longest: float) -> float:
-    """Give a length: often short, sometimes around D, seldom a good deal longer."""
+    """Return a length: often short, sometimes around D, seldom a good deal longer."""
     share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.5, 2.0))
     return round(draw.uniform(0.1, 1.0) * share * longest, 3)
 

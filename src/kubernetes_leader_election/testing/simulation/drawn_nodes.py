@@ -19,7 +19,7 @@ def settings_for(
     identity: str, *, duration: int, share: float, budget: float = 0.05
 ) -> ElectionSettings:
     """
-    Give settings that keep G2: L / (1 - rho) + S <= D / (1 + rho).
+    Return settings that keep G2: L / (1 - rho) + S <= D / (1 + rho).
 
     ``share`` is R as a share of D where that leaves room for two requests.
     """

@@ -152,7 +152,7 @@ def forged_note(world: Scene, fault: Fault) -> bool:
 
 
 def undone_edit(world: Scene, fault: Fault) -> bool:
-    """Give the Lease to somebody by hand, and restore what was before ``length`` later."""
+    """Return the Lease to somebody by hand, and restore what was before ``length`` later."""
     store = world.network.store
     if store.current is None or not store.current.held:
         return False

@@ -161,7 +161,7 @@ class Liveness:
                 self._return(leader)
 
     def _way(self) -> float:
-        """Give the longest time one way between any node and the server."""
+        """Return the longest time one way between any node and the server."""
         return max(n.link.delay + n.link.jitter for n in self.world.nodes.values())
 
     def _lateness(self) -> float:

@@ -129,7 +129,7 @@ class Sender(Protocol):
         """Take an answer, if it is still wanted."""
 
     def refused(self) -> Answer | None:
-        """Give what its own credentials make of any request; None: they are fine."""
+        """Return what its own credentials make of any request; None: they are fine."""
 
 
 class Ticket:

@@ -21,7 +21,7 @@ class Node(Machine):
 
     @property
     def living(self) -> list[Process]:
-        """Give the processes of ours that are alive."""
+        """Return the processes of ours that are alive."""
         return [process for process in self.processes if process.alive]
 
     def start_process(self, *, same_identity: bool = True) -> Process:

@@ -113,11 +113,11 @@ class Plan:
 
     @property
     def longest_duration(self) -> int:
-        """Give the longest D in this world, in seconds."""
+        """Return the longest D in this world, in seconds."""
         return max(node.settings.lease_duration for node in self.nodes)
 
     def without(self, **changes: Any) -> Plan:
-        """Give a changed copy that is never too tame to count."""
+        """Return a changed copy that is never too tame to count."""
         return replace(self, faults_needed=0, leader_changes_needed=0, **changes)
 
 

@@ -126,7 +126,7 @@ class Process(Wire):
 
     @property
     def stopped(self) -> bool:
-        """Tell whether it takes no part: not started, or stopped."""
+        """Return whether it takes no part: not started, or stopped."""
         return self.core.state is State.STOPPED
 
     @property
@@ -187,7 +187,7 @@ class Process(Wire):
             checks.goes_by_its_record(self.world.time, self.witness, deadline)
 
     def ran_out(self) -> bool:
-        """Tell whether its term is over: then the answer to a write is not looked at."""
+        """Return whether its term is over: then the answer to a write is not looked at."""
         if self.believing:
             return False
         belief, time = self.core.term_deadline, self.world.time

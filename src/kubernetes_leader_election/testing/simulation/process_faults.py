@@ -11,7 +11,7 @@ from kubernetes_leader_election.testing.simulation.scene import Scene
 
 
 def newest(node: Node) -> Process | None:
-    """Give the process of a node that was started last; None: it has none."""
+    """Return the process of a node that was started last; None: it has none."""
     living = node.living
     return living[-1] if living else None
 

@@ -163,7 +163,7 @@ class Rival:
             self.world.checks.died(self.world.time, self.witness)
 
     def lease(self, base: Stored | None, **spec: object) -> dict[str, Any]:
-        """Give the Lease to be written, on top of what was read."""
+        """Return the Lease to be written, on top of what was read."""
         if base is None:
             store = self.world.network.store
             metadata = {"name": store.name, "namespace": store.namespace}

@@ -47,7 +47,7 @@ class Scene(NetworkedStage):
         return self.nodes[leader.node.name] if leader is not None else None
 
     def leader(self) -> Process | None:
-        """Give the process of ours that believes; None where none does."""
+        """Return the process of ours that believes; None where none does."""
         for witness in self.checks.believers:
             if witness.ours:
                 for node in self.nodes.values():
@@ -57,5 +57,5 @@ class Scene(NetworkedStage):
         return None
 
     def processes(self) -> list[Process]:
-        """Give all living processes of ours."""
+        """Return all living processes of ours."""
         return [process for node in self.nodes.values() for process in node.living]

@@ -182,13 +182,13 @@ class ShownChecks(TermChecks):
         return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
 
     def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
-        """Tell whether a process can renew in time under a record like this one."""
+        """Return whether a process can renew in time under a record like this one."""
         lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
         needed = who.renew_interval + who.request_timeout
         return lasts >= who.own_duration or self._good_for(who, lasts) >= needed
 
     def _tries(self, who: Witness, stored: Stored, monotonic: float) -> bool:
-        """Tell whether a record is what a process waits for: its last acquire."""
+        """Return whether a record is what a process waits for: its last acquire."""
         return (
             stored.key[4] == who.last_stamp
             and stored.key[3] != who.lost_acquire

@@ -48,7 +48,7 @@ def shrink(
     progress: Callable[[Plan], None] | None = None,
 ) -> Plan:
     """
-    Give the smallest plan found that breaks the same guarantee as ``plan``.
+    Return the smallest plan found that breaks the same guarantee as ``plan``.
 
     Args:
         plan: a plan that breaks a guarantee.

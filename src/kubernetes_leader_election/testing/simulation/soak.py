@@ -80,7 +80,7 @@ class Sum:
 
     @property
     def broken(self) -> bool:
-        """Tell whether anything speaks against the core, or nothing was run."""
+        """Return whether anything speaks against the core, or nothing was run."""
         return bool(self.failed or self.crashed or not self.tally.worlds)
 
     def count(self, outcome: Outcome) -> None:
@@ -112,7 +112,7 @@ class Sum:
         )
 
     def table(self) -> str:
-        """Give one line for each kind of world."""
+        """Return one line for each kind of world."""
         lines = [
             (
                 f"{'kind of world':13} {'worlds':>7} {'too tame':>8} {'hours':>8} "

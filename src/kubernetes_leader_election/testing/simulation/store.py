@@ -278,7 +278,7 @@ class LeaseStore:
         self.floor = self.version
 
     def since(self, version: int) -> list[Change] | None:
-        """Give what happened after ``version``; None when that is too old."""
+        """Return what happened after ``version``; None when that is too old."""
         if version < self.floor:
             return None
         changes: list[Change] = []
@@ -290,7 +290,7 @@ class LeaseStore:
         return changes
 
     def at(self, time: float) -> Stored | None:
-        """Give the Lease as a lagging reader saw it at ``time``."""
+        """Return the Lease as a lagging reader saw it at ``time``."""
         if not self.history:
             return self.current
         for change in reversed(self.history):

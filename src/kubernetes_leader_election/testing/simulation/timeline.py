@@ -153,13 +153,13 @@ class _Canvas:
         self.shapes: list[str] = []
 
     def x(self, time: float) -> float:
-        """Give the place of an instant."""
+        """Return the place of an instant."""
         picture = self.picture
         share = (time - picture.begin) / (picture.end - picture.begin)
         return LEFT + min(max(share, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
 
     def seen(self, spans: Sequence[Span]) -> Iterator[tuple[Span, float, float]]:
-        """Give the spans within the picture, with where they begin and end."""
+        """Yield the spans within the picture, with where they begin and end."""
         picture = self.picture
         for span in spans:
             end = picture.end if span.end is None else span.end
@@ -193,7 +193,7 @@ class _Canvas:
 
 
 def draw(picture: Picture) -> str:
-    """Give the SVG of a picture."""
+    """Return the SVG of a picture."""
     canvas = _Canvas(picture)
     canvas.text(16, 26, picture.title, 17, 'font-weight="600"')
     _axis(canvas)

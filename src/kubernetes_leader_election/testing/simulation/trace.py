@@ -136,7 +136,7 @@ class Recorder:
         self._line(violation.time, violation.who, text)
 
     def text(self, *, last: int | None = None) -> str:
-        """Give the run as lines of text: time, who, what."""
+        """Return the run as lines of text: time, who, what."""
         lines = self.lines if last is None else self.lines[-last:]
         width = max((len(who) for _, who, _ in lines), default=0)
         return "\n".join(

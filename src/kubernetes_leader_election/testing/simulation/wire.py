@@ -40,7 +40,7 @@ _ERRORS: dict[tuple[int, str], LeaseApiError] = {}
 
 
 def _error(answer: Answer) -> LeaseApiError:
-    """Give the error for an answer; made once for each, for speed."""
+    """Return the error for an answer; made once for each, for speed."""
     key = (answer.status, answer.reason)
     error = _ERRORS.get(key)
     if error is None:
@@ -118,7 +118,7 @@ class Wire:
         raise NotImplementedError
 
     def ran_out(self) -> bool:
-        """Tell whether a term is over by the clock, which is looked at first (rule 15)."""
+        """Return whether a term is over by the clock, which is looked at first (rule 15)."""
         return False
 
     def stop_now(self, _: object) -> None:
@@ -144,7 +144,7 @@ class Wire:
             self.world.checks.broken(self.world.time, "G5", self.name, text)
 
     def _late(self, deadline: float) -> bool:
-        """Tell whether a request may not be sent any more."""
+        """Return whether a request may not be sent any more."""
         return self.node.clocks.read(self.world.time).boottime >= deadline
 
     def _get(self, request: m.GetLease) -> None:
@@ -234,7 +234,7 @@ class Wire:
         self.answered((ticket, NOT_SENT))
 
     def refused(self) -> Answer | None:
-        """Give what the API server thinks of this process's rights."""
+        """Return what the API server thinks of this process's rights."""
         return self.node.refused
 
     def answered(self, ticket_and_answer: tuple[Ticket, Answer]) -> None:

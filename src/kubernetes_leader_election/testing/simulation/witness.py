@@ -220,12 +220,12 @@ class Witness:
         """Reasons why its present term may end, besides what the Lease shows."""
 
     def forgot(self, key: Key) -> bool:
-        """Tell whether a record of its own was undone, as far as it can know."""
+        """Return whether a record of its own was undone, as far as it can know."""
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
     def wrote(self, stored: Stored) -> bool:
-        """Tell whether it wrote a record, as far as it can know itself."""
+        """Return whether it wrote a record, as far as it can know itself."""
         if stored.stamp in self.stamps:
             return True
         # What it creates has a uid that it does not know before it sees it.
@@ -236,7 +236,7 @@ class Witness:
         )
 
     def duration_of(self, stored: Stored) -> int:
-        """Give the seconds a held record is good for, to this process."""
+        """Return the seconds a held record is good for, to this process."""
         if stored.duration is None:
             return max(self.own_duration, ASSUMED_DURATION)
         return stored.duration

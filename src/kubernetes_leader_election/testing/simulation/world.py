@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def valid(self) -> bool:
-        """Tell whether enough happened in this world for it to count."""
+        """Return whether enough happened in this world for it to count."""
         return self.tally.invalid == 0
 
 

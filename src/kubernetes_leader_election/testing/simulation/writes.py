@@ -103,7 +103,7 @@ def mistakes(
     restored: bool,
 ) -> Iterator[Mistake]:
     """
-    Give what is wrong with a write of ours that is ordered at ``time``.
+    Yield what is wrong with a write of ours that is ordered at ``time``.
 
     ``restored``: the store once went back to a backup, so a process may see records of
     its own that it has forgotten.

@@ -52,7 +52,7 @@ class User:
 
     @property
     def all_groups(self) -> frozenset[str]:
-        """Give the user's groups, with those everybody is in."""
+        """Return the user's groups, with those everybody is in."""
         if self.name == ANONYMOUS_NAME:
             return frozenset({*self.groups, UNAUTHENTICATED})
         own = {*self.groups, AUTHENTICATED}
@@ -91,7 +91,7 @@ class Rule:
     def allows(
         self, verb: str, group: str, resource: str, namespace: str, name: str
     ) -> bool:
-        """Tell whether this rule allows the request."""
+        """Return whether this rule allows the request."""
         if self.namespace is not None and self.namespace != namespace:
             return False
         if not {verb, "*"} & self.verbs or not {group, "*"} & self.groups:
@@ -130,7 +130,7 @@ class Access:
 
     def user(self, name: str) -> User:
         """
-        Give a user by name.
+        Return a user by name.
 
         Raises:
             ConfigurationError: There is none; the message lists the known ones.
@@ -144,7 +144,7 @@ class Access:
 
     @property
     def users(self) -> Sequence[User]:
-        """Give all users."""
+        """Return all users."""
         return list(self._users.values())
 
     def load(self, manifests: str) -> None:
@@ -204,7 +204,7 @@ class Access:
         namespace: str,
         name: str,
     ) -> bool:
-        """Tell whether the user may do this to ``resource``, a group and a plural."""
+        """Return whether the user may do this to ``resource``, a group and a plural."""
         groups = user.all_groups
         if MASTERS in groups:
             return True
@@ -242,7 +242,7 @@ class Access:
         raise refusal(user, info.verb, shown, info)
 
     def allows_path(self, user: User, verb: str, path: str) -> bool:
-        """Tell whether the user may do this to a path that is no resource."""
+        """Return whether the user may do this to a path that is no resource."""
         groups = user.all_groups
         paths = DISCOVERY_PATHS if AUTHENTICATED in groups else PUBLIC_PATHS
         return MASTERS in groups or (verb == "get" and _path_listed(path, paths))

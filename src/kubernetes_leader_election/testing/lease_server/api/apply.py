@@ -103,7 +103,7 @@ def applied(
     force: bool,
 ) -> dict[str, Any]:
     """
-    Give the object an apply makes of the live one.
+    Return the object an apply makes of the live one.
 
     Raises:
         ApiError: 409, other managers own fields this one sets otherwise.

@@ -64,7 +64,7 @@ def check_preconditions(
 
 
 def deletion_finalizers(present: list[str], propagation: str | None) -> list[str]:
-    """Give the finalizers an object has while its deletion waits."""
+    """Return the finalizers an object has while its deletion waits."""
     collector = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
     if propagation is None:
         return present
@@ -77,7 +77,7 @@ def deletion_finalizers(present: list[str], propagation: str | None) -> list[str
 def marked(
     metadata: dict[str, Any], finalizers: list[str], now: datetime
 ) -> dict[str, Any]:
-    """Give a copy of the metadata that says: to be deleted."""
+    """Return a copy of the metadata that says: to be deleted."""
     copy: dict[str, Any] = {}
     for key, value in metadata.items():
         copy[key] = value

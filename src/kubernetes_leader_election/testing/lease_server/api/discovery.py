@@ -75,7 +75,7 @@ GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io"
 
 
 def documents(address: str) -> dict[str, dict[str, Any]]:
-    """Give every document of discovery by its path; ``address`` is host and port."""
+    """Return every document of discovery by its path; ``address`` is host and port."""
     groups = [_group(name) for name in GROUPS]
     found: dict[str, dict[str, Any]] = {
         "/api": {

@@ -44,11 +44,11 @@ class UpdateOptions(Protocol):
 
     @property
     def now(self) -> datetime:
-        """Give the moment of the write."""
+        """Return the moment of the write."""
 
     @property
     def manager(self) -> str:
-        """Give the writer's name."""
+        """Return the writer's name."""
 
 
 def leaves(document: Mapping[str, Any], *, parents: bool = True) -> dict[Path, Any]:
@@ -118,14 +118,14 @@ class Managers:
         return bool(self._entries)
 
     def fields(self, operation: str, manager: str, api_version: str) -> set[Path]:
-        """Give what the manager owns."""
+        """Return what the manager owns."""
         entry = self._entries.get((operation, manager, api_version))
         return set(entry.fields) if entry else set()
 
     def others(
         self, operation: str, manager: str
     ) -> list[tuple[tuple[str, str, str], set[Path]]]:
-        """Give the entries of everybody else."""
+        """Return the entries of everybody else."""
         return [
             (key, entry.fields)
             for key, entry in self._entries.items()
@@ -151,7 +151,7 @@ class Managers:
                 del self._entries[key]
 
     def documents(self) -> list[dict[str, Any]]:
-        """Give the entries as they stand on the wire, in the real server's order."""
+        """Return the entries as they stand on the wire, in the real server's order."""
         ordered = sorted(
             self._entries.items(),
             key=lambda item: (item[0][0], item[1].time or "", item[0][1]),
@@ -195,7 +195,7 @@ def _tree(paths: Iterable[Path]) -> dict[str, Any]:
 
 
 def _is_readable(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry sent by a client can be used; else the stored ones are."""
+    """Return whether an entry sent by a client can be used; else the stored ones are."""
     return (
         entry.get("operation") in {"Apply", "Update"}
         and bool(entry.get("apiVersion"))
@@ -209,7 +209,7 @@ _TRACKED = ("generateName", "labels", "annotations", "ownerReferences", "finaliz
 def _compared(
     live: dict[str, Any] | None, new: dict[str, Any]
 ) -> tuple[dict[Path, Any], dict[Path, Any]]:
-    """Give the paths before and after; of equal metadata none, which is quicker."""
+    """Return the paths before and after; of equal metadata none, which is quicker."""
     if live is None:
         return {}, leaves(new)
     old_meta, new_meta = live["metadata"], new["metadata"]
@@ -224,7 +224,7 @@ def _owns(
     new: Mapping[str, Any],
     options: UpdateOptions,
 ) -> bool:
-    """Tell whether the writer has all these fields of the spec already."""
+    """Return whether the writer has all these fields of the spec already."""
     writer = ("Update", options.manager, new["apiVersion"])
     found = (entry.get("operation"), entry.get("manager"), entry.get("apiVersion"))
     owned = (entry.get("fieldsV1") or {}).get("f:spec", {})
@@ -236,7 +236,7 @@ def _owns(
 def track_update(
     live: dict[str, Any] | None, new: dict[str, Any], options: UpdateOptions
 ) -> list[dict[str, Any]]:
-    """Give the entries after a create or an update; ``live`` is None for a create."""
+    """Return the entries after a create or an update; ``live`` is None for a create."""
     sent = new["metadata"].get("managedFields")
     if live is not None and sent in ([], [{}]):
         return []

@@ -116,7 +116,7 @@ class Continue:
     after: tuple[str, str]
 
     def write(self) -> str:
-        """Give the opaque text for the client."""
+        """Return the opaque text for the client."""
         content = {"v": "meta.k8s.io/v1", "rv": self.version, "start": self.after}
         return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
 

@@ -89,7 +89,7 @@ def parse_version(text: str) -> int:
 
 
 def _is_version(text: str) -> bool:
-    """Tell whether a text is a version above zero; what is unreadable is none."""
+    """Return whether a text is a version above zero; what is unreadable is none."""
     try:
         return parse_version(text) > 0
     except ValueError:
@@ -255,7 +255,7 @@ class Registry:
         document: dict[str, Any],
         options: WriteOptions,
     ) -> dict[str, Any]:
-        """Give a new object the fields only the server sets."""
+        """Return a new object the fields only the server sets."""
         given = dict(document["metadata"])
         for key in (
             "creationTimestamp",

@@ -34,7 +34,7 @@ class Resource:
 
     @property
     def root(self) -> str:
-        """Give the path under which the group version is served."""
+        """Return the path under which the group version is served."""
         if self.group:
             return f"/apis/{self.group}/{self.version}"
         return f"/api/{self.version}"

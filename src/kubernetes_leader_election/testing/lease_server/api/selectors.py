@@ -31,7 +31,7 @@ class Selector:
         return bool(self._predicates)
 
     def matches(self, document: dict[str, Any]) -> bool:
-        """Tell whether the object is selected."""
+        """Return whether the object is selected."""
         return all(predicate(document) for predicate in self._predicates)
 
 
@@ -49,7 +49,7 @@ def _terms(text: str) -> list[tuple[str, str, str]]:
 
 
 def exact_name(text: str) -> str:
-    """Give the one name a field selector asks for, or ""."""
+    """Return the one name a field selector asks for, or ""."""
     for term in text.split(","):
         field, operator, value = term.partition("=")
         if field == "metadata.name" and operator:

@@ -127,12 +127,12 @@ class Exchange:
 
     @property
     def method(self) -> str:
-        """Give the HTTP method."""
+        """Return the HTTP method."""
         return self.request.method
 
     @property
     def manager(self) -> str:
-        """Give the name under which this client's fields are booked."""
+        """Return the name under which this client's fields are booked."""
         named = self.query.get("fieldManager")
         if named:
             return named
@@ -141,7 +141,7 @@ class Exchange:
 
     @property
     def pretty(self) -> bool:
-        """Tell whether a human reads the answer."""
+        """Return whether a human reads the answer."""
         if "pretty" in self.query:
             return self.query["pretty"].lower() not in {"false", "0"}
         return self.record.user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))
@@ -202,7 +202,7 @@ class Exchange:
         self, readable: Mapping[str, str] | None = None, *, protobuf: bool = False
     ) -> str:
         """
-        Give the form of the body by its Content-Type: json, yaml or a patch's.
+        Return the form of the body by its Content-Type: json, yaml or a patch's.
 
         Raises:
             ApiError: 415.
@@ -239,7 +239,7 @@ class Exchange:
 
     @property
     def plain(self) -> bool:
-        """Tell whether an answer may be the bytes an object is cached in."""
+        """Return whether an answer may be the bytes an object is cached in."""
         accepted = self.accepted
         return (
             accepted.form == "json" and accepted.conversion is None and not self.pretty

@@ -37,7 +37,7 @@ class RequestInfo:
 
     @property
     def named(self) -> bool:
-        """Tell whether the path itself names one object."""
+        """Return whether the path itself names one object."""
         return len(self.parts) > 1
 
 

@@ -104,7 +104,7 @@ class RequestLog:
         user: str | None = None,
         status: int | None = None,
     ) -> list[RequestRecord]:
-        """Give the requests with these properties, oldest first."""
+        """Return the requests with these properties, oldest first."""
         wanted = {"verb": verb, "name": name, "user": user, "status": status}
         checks = [(key, value) for key, value in wanted.items() if value is not None]
         return [

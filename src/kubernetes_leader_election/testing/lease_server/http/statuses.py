@@ -35,7 +35,7 @@ class Cause:
     field: str = ""
 
     def document(self) -> dict[str, str]:
-        """Give the cause as it stands on the wire."""
+        """Return the cause as it stands on the wire."""
         document = {"reason": self.reason, "message": self.message}
         if self.field:
             document["field"] = self.field
@@ -113,7 +113,7 @@ class ApiError(Exception):
         return f"{self.code} {self.reason}: {self.message}"
 
     def document(self) -> dict[str, Any]:
-        """Give the ``Status`` as it stands on the wire."""
+        """Return the ``Status`` as it stands on the wire."""
         document: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",

@@ -51,7 +51,7 @@ def converted(
     *,
     headed: bool = True,
 ) -> dict[str, Any]:
-    """Give one object as the client asked; ``include`` is for the rows of tables."""
+    """Return one object as the client asked; ``include`` is for the rows of tables."""
     if conversion.kind.startswith("PartialObjectMetadata"):
         return _partial(document, conversion.version)
     metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
@@ -66,7 +66,7 @@ def converted_list(
     conversion: Conversion,
     include: str = "Metadata",
 ) -> dict[str, Any]:
-    """Give a list as the client asked."""
+    """Return a list as the client asked."""
     version = conversion.version
     if conversion.kind.startswith("PartialObjectMetadata"):
         return {

@@ -24,7 +24,7 @@ class StorageGate:
 
     @property
     def shut(self) -> bool:
-        """Tell whether the storage hangs."""
+        """Return whether the storage hangs."""
         return self._shut is not None
 
     def close(self, *, apply_late: bool) -> None:

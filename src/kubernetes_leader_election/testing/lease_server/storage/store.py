@@ -53,7 +53,7 @@ class Stored:
 
     @property
     def document(self) -> dict[str, Any]:
-        """Give the object; nobody may change it."""
+        """Return the object; nobody may change it."""
         if self._document is not None:
             return self._document
         assert self._encoded is not None
@@ -62,7 +62,7 @@ class Stored:
 
     @property
     def encoded(self) -> bytes:
-        """Give the object as JSON, encoded once."""
+        """Return the object as JSON, encoded once."""
         if self._encoded is None:
             self._encoded = encode(self._document)
         return self._encoded
@@ -75,7 +75,7 @@ class Stored:
 
     @property
     def uid(self) -> str:
-        """Give the object's uid."""
+        """Return the object's uid."""
         uid: str = self.document["metadata"]["uid"]
         return uid
 
@@ -96,12 +96,12 @@ class Change:
 
     @property
     def revision(self) -> int:
-        """Give the number this change took."""
+        """Return the number this change took."""
         return self.stored.revision
 
     @property
     def line(self) -> bytes:
-        """Give the watch event as one line of JSON, encoded once for all watches."""
+        """Return the watch event as one line of JSON, encoded once for all watches."""
         if self._line is None:
             self._line = watch_line(self.kind, self.stored.encoded)
         return self._line
@@ -149,7 +149,7 @@ class Store:
         return self._objects.get(key)
 
     def objects(self, resource: Resource, namespace: str = "") -> list[Stored]:
-        """Give the objects of a namespace, or of all, sorted as etcd sorts them."""
+        """Return the objects of a namespace, or of all, sorted as etcd sorts them."""
         if namespace:
             place = self._by_place.get((resource, namespace), {})
             return [place[name] for name in sorted(place)]
@@ -198,11 +198,11 @@ class Store:
 
     @property
     def oldest(self) -> int:
-        """Give the oldest resourceVersion a watch may start from."""
+        """Return the oldest resourceVersion a watch may start from."""
         return max(self.compacted, self.started)
 
     def since(self, revision: int) -> Iterator[Change]:
-        """Give the remembered changes after ``revision``, oldest first."""
+        """Return the remembered changes after ``revision``, oldest first."""
         newer: list[Change] = []
         for change in reversed(self._history):
             if change.revision <= revision:
@@ -211,7 +211,7 @@ class Store:
         return reversed(newer)
 
     def earlier(self, key: Key, versions: int) -> Stored | None:
-        """Give the state of an object ``versions`` changes of it ago, if remembered."""
+        """Return the state of an object ``versions`` changes of it ago, if remembered."""
         current = self._objects.get(key)
         for change in reversed(self._history):
             if versions == 0:
@@ -224,7 +224,7 @@ class Store:
     def objects_as_of(
         self, resource: Resource, namespace: str, revision: int
     ) -> list[Stored]:
-        """Give the objects as they were at a remembered version, in storage order."""
+        """Return the objects as they were at a remembered version, in storage order."""
         state = {
             key: stored
             for key, stored in self._objects.items()

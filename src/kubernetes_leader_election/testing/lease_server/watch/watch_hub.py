@@ -71,7 +71,7 @@ class Watch:
             self.push(line)
 
     def line_for(self, change: Change) -> bytes | None:
-        """Give the line this watch gets for a change, or None."""
+        """Return the line this watch gets for a change, or None."""
         selector = self.selector
         now = change.kind != "DELETED"
         before = change.previous is not None
@@ -143,7 +143,7 @@ class Watch:
             self._waiter.set_result(None)
 
     def take(self) -> list[bytes]:
-        """Give the queued lines and forget them."""
+        """Return the queued lines and forget them."""
         lines = list(self._lines)
         self._lines.clear()
         self._size = 0
@@ -202,7 +202,7 @@ class WatchHub:
                 break
 
     def watches(self) -> list[Watch]:
-        """Give all open watches."""
+        """Return all open watches."""
         return [watch for filed in self._filed.values() for watch in filed]
 
     def end_all(self) -> None:

@@ -296,7 +296,7 @@ def _bookmark(
 def _render(
     exchange: Exchange, resource: Resource
 ) -> Callable[[str, dict[str, Any]], bytes] | None:
-    """Give the way to write events for clients who want something else than objects."""
+    """Return the way to write events for clients who want something else than objects."""
     conversion = exchange.accepted.conversion
     if conversion is None:
         return None
