@@ -1,4 +1,4 @@
-"""The thread for chores: nothing that a chore raises ends it."""
+"""The thread for callbacks: nothing that a callback raises ends it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_chores_go_on_when_a_chore_and_the_log_raise(error):
     timers, done = TimerThread(), threading.Event()
 
     def fail():
-        raise error("a chore")
+        raise error("a callback")
 
     try:
         timers.call(fail)

@@ -37,10 +37,10 @@ class ThreadDispatcher:
 
     def __init__(self, lifecycle: Lifecycle[Any]) -> None:
         self._lifecycle = lifecycle
-        # No lock, as for chores: the engine's thread comes here.
+        # No lock, as for timers: the engine's thread comes here.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._running = False
-        """Whether there is a thread, or is to be one; set on the thread of the chores."""
+        """Whether there is a thread, or is to be one; set on the thread of the callbacks."""
         self._failures = 0
         self.renew()
 

@@ -45,7 +45,7 @@ class ExitHandler:
     """Know which electors nobody has stopped yet."""
 
     def __init__(self) -> None:
-        # No lock, as for chores: the engine's thread comes here.
+        # No lock, as for timers: the engine's thread comes here.
         self._running: set[Leaving] = set()
         self._gone: queue.SimpleQueue[None] | None = None
         """Told of each elector that has stopped, once the exit has begun."""

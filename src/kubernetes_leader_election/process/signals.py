@@ -65,7 +65,7 @@ class AutoClose:
     """Know who is to be stopped by a signal, and see to what the signal did before."""
 
     def __init__(self) -> None:
-        # No lock, as for chores: the engine's thread comes here, and a handler from
+        # No lock, as for timers: the engine's thread comes here, and a handler from
         # before may call stop() in the middle of start(). Each step on a set is one.
         self._watched: set[Watched] = set()
         self._closing: set[Watched] = set()

@@ -30,7 +30,7 @@ LONGEST_WAIT: Final = 3600.0
 
 
 class Timer:
-    """A chore that is due later."""
+    """A callback that is due later."""
 
     __slots__ = ("_callback",)
 
@@ -38,11 +38,11 @@ class Timer:
         self._callback: Callback | None = callback
 
     def cancel(self) -> None:
-        """Forget the chore. Any thread; harmless when it has run."""
+        """Forget the callback. Any thread; harmless when it has run."""
         self._callback = None
 
     def run(self) -> None:
-        """Run the chore unless it was cancelled."""
+        """Run the callback unless it was cancelled."""
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
@@ -50,7 +50,7 @@ class Timer:
 
 class TimerThread:
     """
-    Run chores in order, and timers when they are due (CLOCK_MONOTONIC).
+    Run callbacks in order, and timers when they are due (CLOCK_MONOTONIC).
 
     **No lock: the engine's thread comes here, and must wait for nobody.** A handler of
     signals that calls ``stop()`` waits for the engine, while the thread that it
@@ -80,7 +80,7 @@ class TimerThread:
             try:
                 thread.start()
             except RuntimeError:
-                return  # the interpreter is exiting: nobody waits for chores any more
+                return  # the interpreter is exiting: nobody waits for callbacks any more
             self._thread = thread
 
     def call(self, callback: Callback, *, may_drop: bool = False) -> None:
@@ -127,7 +127,7 @@ class TimerThread:
                 # it can be read, and go on for the others. That log may raise again.
                 with contextlib.suppress(BaseException):
                     logging.getLogger("kubernetes_leader_election").exception(
-                        "a chore of the leader election failed"
+                        "a callback of the leader election failed"
                     )
             del timer
 
@@ -150,4 +150,4 @@ class TimerThread:
 
 
 shared_timers: Final = PerProcess(TimerThread)
-"""Return the chores of this process."""
+"""Return the timers of this process."""

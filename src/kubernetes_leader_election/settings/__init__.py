@@ -21,7 +21,7 @@ Every option of an elector, its checks, and what a choice of times means.
     liveness               None                       off: work that cannot be stopped
                                                       must not lose its Lease
     liveness_timeout_sec   the lease duration         kube-controller-manager: 20 s
-    preset                 None                       see rhythm.PRESETS
+    preset                 None                       see ``PRESETS``
 
 The defaults give R = 10 s, D = 20 s, L = 15 s, S = 1 s, T = 2.5 s, which keep both
 rules: 15 s / 0.9 + 1 s = 17.667 s <= 20 s / 1.1 = 18.181 s, and 10 s + 2 x 2.5 s =

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 
 class Preset(NamedTuple):
-    """A named rhythm: what it is for, and the options it stands for."""
+    """Named times: what it is for, and the options it stands for."""
 
     purpose: str
     options: Mapping[str, int | float]

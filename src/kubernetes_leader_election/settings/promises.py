@@ -18,11 +18,11 @@ AFTER_EXPIRY: Final = 0.4
 """Seconds: the longest contending delay after an expiry (rule 13)."""
 
 
-# What follows from a rhythm ---------------------------------------------------
+# What follows from a timing ---------------------------------------------------
 
 
 class Timings(Value):
-    """What a rhythm means for those who run it. Seconds, unless said otherwise."""
+    """What a choice of times means for those who run it. Seconds, unless said otherwise."""
 
     renew_interval: float
     lease_duration: float
@@ -48,7 +48,7 @@ class Timings(Value):
 
 
 def timings_of(timing: Timing) -> Timings:
-    """Derive everything a rhythm promises."""
+    """Derive everything that these times promise."""
     duration = float(timing.lease_duration)
     interval = timing.renew_interval / 1000
     rho = timing.clock_rate_error / PARTS

@@ -1,7 +1,7 @@
 """
 The arithmetic of an election's times, in whole milliseconds.
 
-Five times make a rhythm: the renew interval R, the lease duration D, the renew
+Five times bind each other: the renew interval R, the lease duration D, the renew
 deadline L, the stop budget S and the timeout of one request T. Two rules bind them:
 
 .. code-block:: text
@@ -78,7 +78,7 @@ class Timing(Value):
 
 def solve(requested: RequestedTiming) -> Timing:
     """
-    Derive what the wish leaves open; refuse it when the times cannot work together.
+    Derive what was left open; refuse it when the times cannot work together.
 
     Raises:
         ConfigurationError: with the rule that breaks, its arithmetic, and one or two
@@ -148,7 +148,7 @@ def keeps_g2(timing: Timing) -> bool:
 
 def suggestions(requested: RequestedTiming) -> Iterator[dict[str, int | float]]:
     """
-    Yield changes of a wish that does not work, each of which makes it work.
+    Yield changes of times that do not work, each of which makes it work.
 
     Those that change the fewest options come first.
     """
@@ -164,7 +164,7 @@ def suggestions(requested: RequestedTiming) -> Iterator[dict[str, int | float]]:
 
 
 def public_value(field: str, value: int) -> int | float:
-    """Turn a field of a rhythm into the number its public option takes."""
+    """Turn a field of a timing into the number its public option takes."""
     if field in {"lease_duration", "renew_interval"}:
         return value
     return value // 1000 if value % 1000 == 0 else value / 1000
@@ -217,7 +217,7 @@ def _least_duration(requested: RequestedTiming) -> int:
 def _solve_without(
     requested: RequestedTiming, fields: tuple[str, ...]
 ) -> Timing | None:
-    """Settle the wish with ``fields`` free; only a renew interval is never derived."""
+    """Solve with ``fields`` free; only a renew interval is never derived."""
     changes: dict[str, Any] = dict.fromkeys(fields)
     changes.pop("renew_interval", None)
     free = replace(requested, **changes)
