@@ -57,4 +57,4 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
     }
 )
-"""Other rhythms than the defaults, each with R <= D / 3."""
+"""Other times than the defaults, each with R <= D / 3."""
