@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 0341354a674d.
+A frozen copy of the core, of 88f058d0cddc.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

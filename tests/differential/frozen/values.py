@@ -188,7 +188,7 @@ def _rebuild(kind: type[_T], content: dict[str, Any]) -> _T:
 
 
 def replace(value: _T, /, **changes: Any) -> _T:
-    """Give a copy of ``value`` with some fields changed."""
+    """Return a copy of ``value`` with some fields changed."""
     return type(value)(**{**{f: getattr(value, f) for f in value._fields}, **changes})
 
 

@@ -11,6 +11,7 @@ from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core.record import Snapshot
 from tests.differential.frozen.core.states import Fact, State, next_state
 from tests.differential.frozen.core.timing import Belief, ElectionSettings, Now
+from tests.differential.frozen.events import LossReason
 
 FOREVER = float("inf")
 
@@ -94,15 +95,15 @@ class AssumedElection:
         self._settle()
 
     def drain(self) -> list[m.Request | m.Event]:
-        """Give the events since the last call, in order."""
+        """Return the events since the last call, in order."""
         out, self._out = self._out, []
         return out
 
     def next_deadline(self) -> float | None:
-        """Give the CLOCK_BOOTTIME at which the staying out is over."""
+        """Return the CLOCK_BOOTTIME at which the staying out is over."""
         return self._stay_out_until if self.state is State.STANDING_BY else None
 
-    def _drain(self, reason: m.LossReason, fact: Fact) -> None:
+    def _drain(self, reason: LossReason, fact: Fact) -> None:
         if self.state is State.LEADER:
             self._out.append(m.LeadershipLost(term=self._terms, reason=reason))
         self._change(fact)

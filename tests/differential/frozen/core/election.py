@@ -16,15 +16,11 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from tests.differential.frozen.core import annotations as lease_annotations
 from tests.differential.frozen.core import messages as m
-from tests.differential.frozen.core import notes, wishes
 from tests.differential.frozen.core import record as rec
-from tests.differential.frozen.core.answers import (
-    FOLLOWING,
-    WRITE_DECIDES,
-    Answers,
-)
-from tests.differential.frozen.core.life import NEVER
+from tests.differential.frozen.core.election_state import NEVER
+from tests.differential.frozen.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
 from tests.differential.frozen.core.record import Stamp
 from tests.differential.frozen.core.states import (
     ACQUIRING,
@@ -55,7 +51,7 @@ _LEADS_ON: Final = frozenset(
 """States that time or knowledge ends, and not only a message."""
 
 
-class Election(Answers):
+class Election(Outcomes):
     """
     Take part in the election on one Lease.
 
@@ -120,7 +116,7 @@ class Election(Answers):
         self._now = now
         if self._term is not None:
             self._look_at_the_clock(now, self._term)
-        orders = self._orders
+        orders = self._in_flight
         read, write, boottime = orders.read, orders.write, now.boottime
         if read is not None and boottime >= read.deadline:
             self._timed_out(read.request_id, "reading")
@@ -139,17 +135,17 @@ class Election(Answers):
     def _timed_out(self, request_id: int, doing: str) -> None:
         error = self._error(f"{doing} it took longer than the request timeout")
         self._on_unknown(request_id, error)
-        self._orders.out.append(m.AbandonRequest(request_id=request_id))
+        self._in_flight.out.append(m.AbandonRequest(request_id=request_id))
 
     def drain(self) -> list[m.Request | m.Event]:
-        """Give the requests and events since the last call, in order."""
-        out = self._orders.out
-        self._orders.out = []
+        """Return the requests and events since the last call, in order."""
+        out = self._in_flight.out
+        self._in_flight.out = []
         return out
 
     def next_deadline(self) -> float | None:
-        """Give the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
-        state, orders = self.state, self._orders
+        """Return the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
+        state, orders = self.state, self._in_flight
         if state is STOPPED:
             return None
         read, write = orders.read, orders.write
@@ -171,8 +167,8 @@ class Election(Answers):
         return None if due == NEVER else due
 
     def _state_due(self, state: State) -> float:
-        """Give when something is due that a state is about, besides requests."""
-        now, writes = self._now, self._orders.write is not None
+        """Return when something is due that a state is about, besides requests."""
+        now, writes = self._now, self._in_flight.write is not None
         if state in HOLDING:
             assert self._term is not None
             left = self._term.belief.remaining(now)
@@ -207,7 +203,7 @@ class Election(Answers):
         if self._term is None or self._term.number != term:
             return  # the work ended of a term that is over, and said so too late
         if self.state is LEADER:
-            self._polite = True
+            self._yield_first = True
             self._announce_loss("work_ended")
         self._change(Fact.END_ASKED)
 
@@ -235,7 +231,7 @@ class Election(Answers):
 
     def _on_driver_failed(self, error: LeaderElectionError) -> None:
         self._emit(m.ErrorOccurred(error=error))
-        self._orders.abandon_all()
+        self._in_flight.abandon_all()
         if self.state in HOLDING:
             self._lose("failed", Fact.DRIVER_FAILED)
         elif self.state is State.RELEASING:
@@ -266,7 +262,7 @@ class Election(Answers):
                 self._conclude()
         elif self.state in _LEADS_ON:
             self._conclude()
-        state, now, orders = self.state, self._now.boottime, self._orders
+        state, now, orders = self.state, self._now.boottime, self._in_flight
         if state is STOPPED:
             return
         if now >= self._read_at and orders.read is None:
@@ -305,13 +301,13 @@ class Election(Answers):
 
     def _poll(self) -> None:
         """Rule 16: where no watch is permitted a read follows each, in any state."""
-        if self._orders.read is None and self._read_at == NEVER:
+        if self._in_flight.read is None and self._read_at == NEVER:
             self._want_read(self._poll_interval())
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
         # Each of these states leads on to another at most once.
-        if self.state in WRITE_DECIDES and self._orders.write is None:
+        if self.state in WRITE_DECIDES and self._in_flight.write is None:
             self._conclude_write()
         if self.state is STANDING_BY:
             self._stand_by()
@@ -332,7 +328,7 @@ class Election(Answers):
         if (
             self.state is CONTENDING
             and self._now.boottime >= self._contend_at
-            and self._orders.write is None
+            and self._in_flight.write is None
         ):
             self._change(Fact.DELAY_OVER)
             self._acquire()
@@ -373,15 +369,15 @@ class Election(Answers):
                 duration=settings.lease_duration,
             )
         else:
-            lease = wishes.without(
+            lease = lease_annotations.without(
                 rec.acquired(snapshot, stamp=stamp, duration=settings.lease_duration),
-                wishes.STEP_DOWN,
-                wishes.SUCCESSOR,
-                notes.TOKEN,
+                lease_annotations.STEP_DOWN,
+                lease_annotations.SUCCESSOR,
+                lease_annotations.TOKEN,
             )
         self._tries = self._latest([*self._tries, self._try(stamp)])
         self._doubt = self._refused = False
-        self._orders.order_write(
+        self._in_flight.order_write(
             lease,
             purpose="acquire",
             stamp=stamp,
@@ -413,8 +409,10 @@ class Election(Answers):
         lease = rec.renewed(
             snapshot, stamp=stamp, duration=self.settings.lease_duration
         )
-        self._orders.order_write(
-            notes.with_token(lease, token=term.token, acquire_time=stamp.acquire_time),
+        self._in_flight.order_write(
+            lease_annotations.with_token(
+                lease, token=term.token, acquire_time=stamp.acquire_time
+            ),
             purpose="renew",
             stamp=stamp,
             known=self._observation.version,
@@ -425,9 +423,11 @@ class Election(Answers):
         snapshot = self._observation.snapshot
         assert snapshot is not None
         stamp = self._stamper.stamp(self._now, holder="")
-        self._orders.order_write(
-            wishes.without(
-                rec.released(snapshot, stamp=stamp), wishes.STEP_DOWN, notes.TOKEN
+        self._in_flight.order_write(
+            lease_annotations.without(
+                rec.released(snapshot, stamp=stamp),
+                lease_annotations.STEP_DOWN,
+                lease_annotations.TOKEN,
             ),
             purpose="release",
             stamp=stamp,

@@ -15,23 +15,14 @@ with :class:`RequestFailed` (outcome "not done"), or not at all when abandoned.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from tests.differential.frozen.errors import LeaderElectionError, LeaseApiError
+from tests.differential.frozen.events import LossReason
 from tests.differential.frozen.values import Value
 
 LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it. Never changed in place by anybody: share it freely."""
-
-LossReason = Literal[
-    "another_holder",  # the record names somebody else, or was rewritten
-    "renew_deadline",  # no write was known to be applied in time (by any clock)
-    "deleted",  # the Lease is gone, or is another object of the same name
-    "stopped",  # stop() or a signal
-    "stepped_down",  # step_down(), or asked for through the Lease
-    "work_ended",  # the work of the term returned or raised
-    "failed",  # an unexpected exception in the engine
-]
 
 
 # Requests ---------------------------------------------------------------------
@@ -228,7 +219,7 @@ class DriverFailed(Value):
     error: LeaderElectionError
 
 
-Word = (
+Command = (
     StartAsked
     | StopAsked
     | StepDownAsked
@@ -239,7 +230,7 @@ Word = (
     | DriverFailed
 )
 
-Message = Response | Word
+Message = Response | Command
 
 
 # Events -----------------------------------------------------------------------

@@ -8,12 +8,7 @@ record's own duration and by the clock that shows the least (rule 14).
 from __future__ import annotations
 
 from tests.differential.frozen.core.record import LeaseRecord, Snapshot
-from tests.differential.frozen.core.states import (
-    EXPIRED,
-    FREE,
-    HELD,
-    Fact,
-)
+from tests.differential.frozen.core.states import EXPIRED, FREE, HELD, Fact
 from tests.differential.frozen.core.timing import Now
 
 
@@ -64,16 +59,16 @@ class Observation:
 
     @property
     def is_free(self) -> bool:
-        """Tell whether the Lease was last seen there, and held by nobody."""
+        """Return whether the Lease was last seen there, and held by nobody."""
         return self.snapshot is not None and not self.holder
 
     @property
     def record(self) -> LeaseRecord | None:
-        """Give the record as last seen; None when nothing is known or it is gone."""
+        """Return the record as last seen; None when nothing is known or it is gone."""
         return self.snapshot.record if self.snapshot is not None else None
 
     def is_news(self, snapshot: Snapshot) -> bool | None:
-        """Tell whether ``snapshot`` is newer than all known; None: not comparable."""
+        """Return whether ``snapshot`` is newer than all known; None: not comparable."""
         if self.version is None:
             return None if self.resource_version else True
         if snapshot.version is None:
@@ -118,7 +113,7 @@ class Observation:
         return True
 
     def left(self, now: Now) -> float:
-        """Give the seconds until what is known is expired, on the slower clock."""
+        """Return the seconds until what is known is expired, on the slower clock."""
         since = self.since
         if since is None:
             return self.wait

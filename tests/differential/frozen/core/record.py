@@ -81,11 +81,11 @@ class LeaseRecord(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Tell whether nobody holds the Lease, in any released form seen (rule 3)."""
+        """Return whether nobody holds the Lease, in any released form seen (rule 3)."""
         return not self.holder_identity
 
     def duration(self, own: int) -> int:
-        """Give the seconds this record is good for; ``own`` is our D (rules 1, 3)."""
+        """Return the seconds this record is good for; ``own`` is our D (rules 1, 3)."""
         if self.lease_duration is not None:
             return self.lease_duration
         return max(own, ASSUMED_DURATION)
@@ -99,7 +99,7 @@ class Stamp(NamedTuple):
     renew_time: int
 
     def is_on(self, record: LeaseRecord) -> bool:
-        """Tell whether ``record`` carries this stamp."""
+        """Return whether ``record`` carries this stamp."""
         holder_identity, acquire_time, renew_time = self
         return (
             record.renew_time == renew_time
@@ -120,7 +120,7 @@ class Snapshot(NamedTuple):
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """Give the annotations, empty when there are none or they are odd."""
+        """Return the annotations, empty when there are none or they are odd."""
         metadata = self.lease.get("metadata")
         if not isinstance(metadata, dict):
             return {}
@@ -138,7 +138,7 @@ def _whole(value: object, least: int) -> int | None:
 
 
 def _odd(value: object) -> str:
-    """Give a text that changes when ``value`` does, as far as that can be had."""
+    """Return a text that changes when ``value`` does, as far as that can be had."""
     try:
         return repr(value)
     except (RecursionError, ValueError):  # nested too deeply, an int with 5000 digits
@@ -217,7 +217,7 @@ def _with_spec(snapshot: Snapshot, changes: Mapping[str, object]) -> LeaseObject
 
 
 def created(*, name: str, namespace: str, stamp: Stamp, duration: int) -> LeaseObject:
-    """Give a new Lease held by us, to be created by a PUT (rule 6)."""
+    """Return a new Lease held by us, to be created by a PUT (rule 6)."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
@@ -227,7 +227,7 @@ def created(*, name: str, namespace: str, stamp: Stamp, duration: int) -> LeaseO
 
 
 def acquired(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
-    """Give the Lease as ours, one transition further (rule 6)."""
+    """Return the Lease as ours, one transition further (rule 6)."""
     # The server takes no more than an int32; the count then stands still.
     transitions = min((snapshot.record.lease_transitions or 0) + 1, MAX_INT32)
     held = _held(stamp, duration)
@@ -235,11 +235,11 @@ def acquired(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
 
 
 def renewed(snapshot: Snapshot, *, stamp: Stamp, duration: int) -> LeaseObject:
-    """Give the Lease with a fresh stamp; a hand-changed duration is put right."""
+    """Return the Lease with a fresh stamp; a hand-changed duration is put right."""
     return _with_spec(snapshot, _held(stamp, duration))
 
 
 def released(snapshot: Snapshot, *, stamp: Stamp) -> LeaseObject:
-    """Give the Lease as free: no holder, a duration of 1, fresh times (rule 12)."""
+    """Return the Lease as free: no holder, a duration of 1, fresh times (rule 12)."""
     free = stamp._replace(holder_identity="")
     return _with_spec(snapshot, _held(free, 1))

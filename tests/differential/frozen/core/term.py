@@ -33,7 +33,7 @@ class Try(Value, kw_only=False):
 
     def is_overtaken_by(self, snapshot: Snapshot) -> bool:
         """
-        Tell whether what is seen proves that this write cannot come to stand there.
+        Return whether what is seen proves that this write cannot come to stand there.
 
         A write lands on its base alone. Where something else stands that is newer
         than the base, it was replaced, or it never lands; what shows its stamp
@@ -48,7 +48,7 @@ class Try(Value, kw_only=False):
 
     def is_older_than(self, resource_version: str, version: int | None) -> bool:
         """
-        Tell whether news of this version came after what the write was based on.
+        Return whether news of this version came after what the write was based on.
 
         News that are no newer, as of a read that lags, prove nothing; where the
         versions cannot be compared, they count as newer.
@@ -72,7 +72,7 @@ class Stamper:
     def stamp(
         self, now: Now, *, acquire_time: int | None = None, holder: str | None = None
     ) -> Stamp:
-        """Give a fresh stamp; without ``acquire_time`` both times are the new one."""
+        """Return a fresh stamp; without ``acquire_time`` both times are the new one."""
         renew_time = now.wall
         if self._last is not None and self._at is not None:
             elapsed = round(elapsed_for_leader(self._at, now) * MICROSECONDS)
@@ -114,7 +114,7 @@ class Term:
         """Writes since then whose outcome is open, oldest first."""
 
     def find(self, record: LeaseRecord) -> Try | None:
-        """Give the write of this term that ``record`` proves to be the last applied."""
+        """Return the write of this term that ``record`` proves to be the last applied."""
         if self.confirmed.stamp.is_on(record):
             return self.confirmed
         return find_try(self.pending, record)
@@ -141,7 +141,7 @@ class Term:
 
 
 def find_try(tries: list[Try], record: LeaseRecord) -> Try | None:
-    """Give the try whose stamp ``record`` carries."""
+    """Return the try whose stamp ``record`` carries."""
     for attempt in tries:
         if attempt.stamp.is_on(record):
             return attempt

@@ -74,7 +74,7 @@ class Belief(NamedTuple):
     """Seconds from the deadline, by a clock that is wrong by rho, until rivals may lead."""
 
     def remaining(self, now: Now) -> float:
-        """Give the seconds left on the clock that shows the fewest; never below 0."""
+        """Return the seconds left on the clock that shows the fewest; never below 0."""
         # Unpacked, not read by name: each input passes here, most of them twice.
         _, _, by_boottime, by_monotonic, by_wall, ahead_limit, _ = self
         boottime, monotonic, wall = now
@@ -92,7 +92,7 @@ class Belief(NamedTuple):
         return left if left > 0.0 else 0.0
 
     def holds(self, now: Now) -> bool:
-        """Tell whether the term can still be trusted at ``now``."""
+        """Return whether the term can still be trusted at ``now``."""
         return self.remaining(now) > 0.0
 
 
@@ -100,7 +100,7 @@ def believe(
     *, term: int, token: int | None, sent: Now, settings: ElectionSettings
 ) -> Belief:
     """
-    Give the belief that a write justifies which was ordered at ``sent``.
+    Return the belief that a write justifies which was ordered at ``sent``.
 
     ``sent`` is read before the first byte leaves (G2: stop before others start).
     """
@@ -155,12 +155,12 @@ def cut_short(
 
 
 def elapsed_for_candidate(since: Now, now: Now) -> float:
-    """Give the smaller elapsed time: a candidate never starts early (rule 14)."""
+    """Return the smaller elapsed time: a candidate never starts early (rule 14)."""
     monotonic, boottime = now.monotonic - since.monotonic, now.boottime - since.boottime
     return monotonic if monotonic < boottime else boottime
 
 
 def elapsed_for_leader(since: Now, now: Now) -> float:
-    """Give the larger elapsed time: a leader never stops late (rule 14)."""
+    """Return the larger elapsed time: a leader never stops late (rule 14)."""
     monotonic, boottime = now.monotonic - since.monotonic, now.boottime - since.boottime
     return monotonic if monotonic > boottime else boottime

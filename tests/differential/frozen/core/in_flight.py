@@ -45,7 +45,7 @@ class PendingWrite(Value, kw_only=False):
     """The newest version known when it was ordered: as for a read."""
 
 
-class Orders:
+class InFlight:
     """Number requests, remember those under way, collect what goes out."""
 
     __slots__ = ("_next_id", "out", "read", "watch_id", "watch_since", "write")

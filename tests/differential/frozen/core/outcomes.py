@@ -11,9 +11,9 @@ from typing import Final
 
 from tests.differential.frozen.core import messages as m
 from tests.differential.frozen.core import record as rec
-from tests.differential.frozen.core.life import NEVER
-from tests.differential.frozen.core.orders import PendingWrite
-from tests.differential.frozen.core.sightings import Sightings
+from tests.differential.frozen.core.election_state import NEVER
+from tests.differential.frozen.core.in_flight import PendingWrite
+from tests.differential.frozen.core.observed import Observed
 from tests.differential.frozen.core.states import HOLDING, Fact, State
 from tests.differential.frozen.errors import LeaseApiError
 
@@ -32,7 +32,7 @@ WRITE_DECIDES: Final = frozenset({State.ACQUIRING, State.WITHDRAWING})
 """States in which it is to be found out whether an acquire landed."""
 
 
-class Answers(Sightings):
+class Outcomes(Observed):
     """Conclude from the responses to requests."""
 
     __slots__ = ()
@@ -40,10 +40,10 @@ class Answers(Sightings):
     # Reads --------------------------------------------------------------------
 
     def _on_fetched(self, message: m.LeaseFetched) -> None:
-        pending = self._orders.read
+        pending = self._in_flight.read
         if pending is None or pending.request_id != message.request_id:
             return
-        self._orders.read = None
+        self._in_flight.read = None
         self._failures = 0
         snapshot = rec.read_snapshot(message.lease)
         known = self._observation.version
@@ -73,10 +73,10 @@ class Answers(Sightings):
         self._after_read()
 
     def _on_not_found(self, message: m.LeaseNotFound) -> None:
-        pending = self._orders.read
+        pending = self._in_flight.read
         if pending is None or pending.request_id != message.request_id:
             return
-        self._orders.read = None
+        self._in_flight.read = None
         self._failures = 0
         if pending.known != self._observation.version:
             self._read_was_overtaken()
@@ -97,7 +97,7 @@ class Answers(Sightings):
     def _after_read(self) -> None:
         """Open the watch that waited for a read, as soon as one may be opened."""
         now = self._now.boottime
-        if self._orders.watch_id is not None or self.state is State.STOPPED:
+        if self._in_flight.watch_id is not None or self.state is State.STOPPED:
             return
         if now < self._may_watch_at:
             self._watch_at = self._may_watch_at
@@ -143,8 +143,11 @@ class Answers(Sightings):
         self._want_read(self._backoff(self._conflicts - 2))
 
     def _on_unknown(self, request_id: int, error: LeaseApiError) -> None:
-        if self._orders.read is not None and self._orders.read.request_id == request_id:
-            self._orders.read = None
+        if (
+            self._in_flight.read is not None
+            and self._in_flight.read.request_id == request_id
+        ):
+            self._in_flight.read = None
             self._count_failure()
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
@@ -176,7 +179,7 @@ class Answers(Sightings):
         self._doubt = True
         if self.state in WRITE_DECIDES:
             # A read that left before this one was in doubt shows nothing of it.
-            self._orders.abandon_read()
+            self._in_flight.abandon_read()
 
     def _on_failed(self, request_id: int, error: LeaseApiError) -> None:
         """
@@ -186,7 +189,10 @@ class Answers(Sightings):
         behind a proxy that sends again, or gives up waiting. So a stamp that is seen
         outweighs any status (rule 10).
         """
-        if self._orders.read is not None and self._orders.read.request_id == request_id:
+        if (
+            self._in_flight.read is not None
+            and self._in_flight.read.request_id == request_id
+        ):
             self._on_unknown(request_id, error)
             return
         write = self._take_write(request_id)
@@ -212,16 +218,16 @@ class Answers(Sightings):
             self._change(self._verdict() or Fact.FREE)
 
     def _take_write(self, request_id: int) -> PendingWrite | None:
-        write = self._orders.write
+        write = self._in_flight.write
         if write is None or write.request_id != request_id:
             return None
-        self._orders.write = None
+        self._in_flight.write = None
         return write
 
     # The watch ----------------------------------------------------------------
 
     def _on_watch_event(self, message: m.WatchEvent) -> None:
-        if message.request_id != self._orders.watch_id:
+        if message.request_id != self._in_flight.watch_id:
             return
         snapshot = rec.read_snapshot(message.object)
         self._watch_news = self._now.boottime
@@ -229,7 +235,7 @@ class Answers(Sightings):
             self._observation.bookmark(snapshot.resource_version, snapshot.version)
             return
         if message.type not in ("ADDED", "MODIFIED", "DELETED"):
-            self._orders.abandon_watch()
+            self._in_flight.abandon_watch()
             self._watch_broke(self._error(f"the watch brought {message.type[:40]!r}"))
             return
         self._watch_failures = 0
@@ -245,10 +251,10 @@ class Answers(Sightings):
                 self._take(snapshot)
 
     def _on_watch_ended(self, message: m.WatchEnded) -> None:
-        if message.request_id != self._orders.watch_id:
+        if message.request_id != self._in_flight.watch_id:
             return
-        lasted = self._now.boottime - self._orders.watch_since
-        self._orders.watch_id = None
+        lasted = self._now.boottime - self._in_flight.watch_since
+        self._in_flight.watch_id = None
         if message.error is None and lasted >= 1.0:
             # An end in good order: go on from where it was.
             self._watch_at = self._now.boottime

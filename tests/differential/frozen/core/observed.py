@@ -10,7 +10,8 @@ acquire landed.
 from __future__ import annotations
 
 from tests.differential.frozen.core import messages as m
-from tests.differential.frozen.core.life import Life
+from tests.differential.frozen.core.annotations import asks_to_step_down
+from tests.differential.frozen.core.election_state import ElectionState
 from tests.differential.frozen.core.record import ASSUMED_DURATION, Snapshot
 from tests.differential.frozen.core.states import (
     ACQUIRING,
@@ -25,11 +26,10 @@ from tests.differential.frozen.core.states import (
 )
 from tests.differential.frozen.core.term import Term, Try, find_try
 from tests.differential.frozen.core.timing import believe, longest_deadline
-from tests.differential.frozen.core.wishes import asks_to_step_down
 from tests.differential.frozen.errors import LeaderElectionError
 
 
-class Sightings(Life):
+class Observed(ElectionState):
     """Conclude from what stands in the Lease."""
 
     __slots__ = ()
@@ -163,13 +163,13 @@ class Sightings(Life):
         return lasts if lasts < self.settings.lease_duration else None
 
     def _can_lead_with(self, lasts: int) -> bool:
-        """Tell whether a renewal can be in time when each is cut to ``lasts``."""
+        """Return whether a renewal can be in time when each is cut to ``lasts``."""
         settings = self.settings
         needed = settings.renew_interval + settings.request_timeout
         return longest_deadline(lasts, settings) >= needed
 
     def _shows_that_one_can_lead(self, snapshot: Snapshot) -> bool:
-        """Tell whether somebody's write got through: then so may ours, when it is time."""
+        """Return whether somebody's write got through: then so may ours, when it is time."""
         if not snapshot.record.holder_identity:
             return False
         lasts = self._cut_to(snapshot)
@@ -203,7 +203,7 @@ class Sightings(Life):
 
     def _pause_after_edit(self, left: float) -> float:
         """
-        Give the seconds until a record that was edited is put right.
+        Return the seconds until a record that was edited is put right.
 
         None at first. Whoever edits it again after each write of ours would have us
         write as fast as that goes (fault 24), so the pause grows; but the term, which
@@ -221,7 +221,7 @@ class Sightings(Life):
         return min(pause, self.settings.renew_interval, max(left / 2, first))
 
     def _is_edited_again(self) -> bool:
-        """Tell whether the renewal that landed answers an edit, not the one before it."""
+        """Return whether the renewal that landed answers an edit, not the one before it."""
         answers, self._marred = self._marred, False
         if not answers:
             self._edits = 0  # it went well for a whole renew interval
@@ -317,7 +317,7 @@ class Sightings(Life):
         return changed
 
     def _is_own(self, snapshot: Snapshot) -> bool:
-        """Tell whether this elector wrote what is seen, in whichever term."""
+        """Return whether this elector wrote what is seen, in whichever term."""
         record = snapshot.record
         return (
             # A renewal of this very term may be seen while the Lease is released.
@@ -327,7 +327,7 @@ class Sightings(Life):
         )
 
     def _is_namesake(self, snapshot: Snapshot) -> bool:
-        """Tell whether another process renews under our name (rule 5)."""
+        """Return whether another process renews under our name (rule 5)."""
         before, record = self._observation.record, snapshot.record
         return (
             before is not None

@@ -1,12 +1,12 @@
 """
-The life of one election: its fields, its states, how it waits, how a term ends.
+What one election knows and awaits: its fields, changes of state, delays, ends of terms.
 
 The lowest of the layers that make an :class:`~.election.Election`; each adds methods
 to the one below and none overrides another:
 
-- :class:`Life`: what is known and due; changes of state; the end of a term.
-- :class:`~.sightings.Sightings`: what a sighting of the Lease means.
-- :class:`~.answers.Answers`: what a response to a request means.
+- :class:`ElectionState`: what is known and due; changes of state; the end of a term.
+- :class:`~.observed.Observed`: what a sighting of the Lease means.
+- :class:`~.outcomes.Outcomes`: what a response to a request means.
 - :class:`~.election.Election`: the four verbs, and what each state orders.
 """
 
@@ -17,8 +17,9 @@ from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
 from tests.differential.frozen.core import messages as m
+from tests.differential.frozen.core.annotations import yield_to_successor
+from tests.differential.frozen.core.in_flight import InFlight
 from tests.differential.frozen.core.observation import Observation
-from tests.differential.frozen.core.orders import Orders
 from tests.differential.frozen.core.record import Snapshot, Stamp
 from tests.differential.frozen.core.states import (
     FREE,
@@ -31,8 +32,8 @@ from tests.differential.frozen.core.states import (
 )
 from tests.differential.frozen.core.term import Stamper, Term, Try, find_try
 from tests.differential.frozen.core.timing import Belief, ElectionSettings, Now
-from tests.differential.frozen.core.wishes import yield_to_successor
 from tests.differential.frozen.errors import LeaseApiError
+from tests.differential.frozen.events import LossReason
 
 NEVER: Final = float("inf")
 
@@ -75,7 +76,7 @@ class Former(NamedTuple):
 _Written = TypeVar("_Written", Former, Try)
 
 
-class Life:
+class ElectionState:
     """
     Keep what one election knows, and change its state.
 
@@ -99,13 +100,12 @@ class Life:
         "_failures",
         "_former",
         "_give_up_at",
+        "_in_flight",
         "_looked",
         "_marred",
         "_may_watch_at",
         "_now",
         "_observation",
-        "_orders",
-        "_polite",
         "_read_at",
         "_refused",
         "_reported_namesake",
@@ -125,6 +125,7 @@ class Life:
         "_watch_news",
         "_write_at",
         "_write_failures",
+        "_yield_first",
         "settings",
         "state",
     )
@@ -138,7 +139,7 @@ class Life:
         # By the identity, not drawn anew: it is looked at far more often than used.
         share = crc32(settings.identity.encode()) / 2**32
         self._silence = SILENCE + SILENCE_SPREAD * share
-        self._orders = Orders()
+        self._in_flight = InFlight()
         self._observation = Observation(settings.lease_duration)
         self._stamper = Stamper(settings.identity)
         self._now = Now(0.0, 0.0, 0)
@@ -157,7 +158,7 @@ class Life:
     def _reset(self) -> None:
         """Begin a life: nothing asked, nothing due, nothing in doubt."""
         self._stopping = False
-        self._polite = False
+        self._yield_first = False
         """Its work just ended, and nobody has led or been contended with since."""
         self._stay_out_until: float | None = None
         self._looked = False
@@ -223,7 +224,7 @@ class Life:
         return max(0.0, self._observation.left(self._now))
 
     def current_leader(self, now: Now) -> bool:
-        """Tell whether this elector leads at ``now``, by the clock (rule 15)."""
+        """Return whether this elector leads at ``now``, by the clock (rule 15)."""
         belief = self.belief
         return belief is not None and belief.holds(now)
 
@@ -240,7 +241,7 @@ class Life:
             case State.CONTENDING:
                 self._contend_after_delay(fact)
             case State.WAITING | State.ACQUIRING:
-                self._polite = False
+                self._yield_first = False
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 self._give_up_at = (
@@ -255,7 +256,7 @@ class Life:
                 if self._observation.since is None:
                     self._want_read(0.0)
             case State.STOPPED:
-                self._orders.abandon_all()
+                self._in_flight.abandon_all()
                 self._remember([Former(t.uid, t) for t in self._tries])
                 self._tries = []
                 self._observation.forget()
@@ -288,7 +289,9 @@ class Life:
         if first and not self._is_former():
             return wait
         # Whoever just ended its own work lets the others go first.
-        return wait + AFTER_RELEASE * (self._draw() + (1.0 if self._polite else 0.0))
+        return wait + AFTER_RELEASE * (
+            self._draw() + (1.0 if self._yield_first else 0.0)
+        )
 
     def _verdict(self) -> Fact | None:
         """Judge the Lease, a record of our own ended terms being free (rule 5)."""
@@ -312,14 +315,14 @@ class Life:
         )
 
     def _find_own_try(self, snapshot: Snapshot) -> Try | None:
-        """Give the acquire that the Lease shows; a copy under another uid shows none."""
+        """Return the acquire that the Lease shows; a copy under another uid shows none."""
         attempt = find_try(self._tries, snapshot.record)
         if attempt is None or attempt.uid not in (None, snapshot.uid):
             return None
         return attempt
 
     def _is_of_former(self, snapshot: Snapshot) -> bool:
-        """Tell whether the Lease carries a stamp of a term or life that is over."""
+        """Return whether the Lease carries a stamp of a term or life that is over."""
         return bool(self._former) and any(
             # Another Lease of that name is none of ours, whatever stands in it.
             former.uid in (None, snapshot.uid)
@@ -329,20 +332,20 @@ class Life:
 
     # Losing and ending --------------------------------------------------------
 
-    def _lose(self, reason: m.LossReason, fact: Fact, detail: str = "") -> None:
+    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         """End the term at once; of it nothing is sent from here on (rule 11)."""
         term = self._term
         assert term is not None
         if self.state is State.LEADER:
             self._announce_loss(reason, detail)
         self._change(fact)
-        self._orders.abandon_write()
+        self._in_flight.abandon_write()
         self._doubt = False
         self._remember_term(term)
         if reason == "renew_deadline":
             self._want_read(0.0)
 
-    def _announce_loss(self, reason: m.LossReason, detail: str = "") -> None:
+    def _announce_loss(self, reason: LossReason, detail: str = "") -> None:
         assert self._term is not None
         self._emit(
             m.LeadershipLost(term=self._term.number, reason=reason, detail=detail)
@@ -373,7 +376,7 @@ class Life:
                 )
             )
         )
-        self._orders.abandon_write()
+        self._in_flight.abandon_write()
         if self.state is State.RELEASING:
             self._finish(Fact.RELEASE_OVER)
         else:
@@ -450,7 +453,7 @@ class Life:
             self._read_at = due
 
     def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:
-        """Give the seconds to wait after so many failures in a row."""
+        """Return the seconds to wait after so many failures in a row."""
         timeout = self.settings.request_timeout
         wait = 0.0
         if failures > 0:
@@ -483,7 +486,7 @@ class Life:
         return max(LONGEST_ASKED, float(self.settings.lease_duration))
 
     def _longest_pause(self) -> float:
-        """Give the seconds that failures may come to cost between two tries."""
+        """Return the seconds that failures may come to cost between two tries."""
         settings = self.settings
         if self.state in _URGENT:
             cap = min(settings.request_timeout / 2, 1.0)
@@ -508,7 +511,7 @@ class Life:
         return min(self.settings.renew_interval, self.settings.lease_duration / 10)
 
     def _emit(self, event: m.Event) -> None:
-        self._orders.out.append(event)
+        self._in_flight.out.append(event)
 
     def _announce_leader(self, holder: str | None) -> None:
         if holder != self._announced:

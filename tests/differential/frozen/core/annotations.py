@@ -1,0 +1,90 @@
+"""
+Annotations on the Lease: the token that its holder notes, and what people ask for.
+
+The token is the version that the acquiring write returned (G3), so that write cannot
+hold it, and later ones hide it. A renewal writes the whole object anyway: the note goes
+along and costs no request. It is for people alone: no elector decides anything by it,
+since whoever may write annotations may write this one.
+
+People ask for a step-down, or name a successor. Electors of this package honour both,
+others do not know them. Whoever may write annotations on the Lease could depose the
+leader anyway.
+
+Each names its term by the acquire time on the wire, so that it never reaches a later
+term, and one that another library kept is not taken for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tests.differential.frozen.core.record import Snapshot, format_time, read_version
+
+TOKEN: Final = "kubernetes-leader-election/fencing-token"  # noqa: S105 - no secret
+"""Value: the token, a blank, and the ``acquireTime`` of the term that it is for."""
+
+
+def with_token(
+    lease: Mapping[str, Any], *, token: int | None, acquire_time: int
+) -> Mapping[str, Any]:
+    """Note the token of a term; the same object where it is noted, or cannot be."""
+    metadata = lease.get("metadata")
+    if token is None or not isinstance(metadata, dict):
+        return lease
+    annotations = metadata.get("annotations")
+    if annotations is None:
+        annotations = {}
+    note = f"{token} {format_time(acquire_time)}"
+    if not isinstance(annotations, dict) or annotations.get(TOKEN) == note:
+        return lease
+    annotations = {**annotations, TOKEN: note}
+    return {**lease, "metadata": {**metadata, "annotations": annotations}}
+
+
+def noted_token(snapshot: Snapshot) -> int | None:
+    """Return the token that the holder noted for its present term; None: it did not."""
+    note, record = snapshot.annotations.get(TOKEN), snapshot.record
+    if not isinstance(note, str) or record.is_free:
+        return None
+    token, _, term = note.partition(" ")
+    if not isinstance(record.acquire_time, int):
+        return None
+    if term != format_time(record.acquire_time):
+        return None
+    noted, version = read_version(token), snapshot.version
+    if noted is None or (version is not None and noted > version):
+        return None  # later than the Lease itself: whoever wrote that made it up
+    return noted
+
+
+STEP_DOWN: Final = "kubernetes-leader-election/step-down"
+"""Value: the ``acquireTime`` of the term that is asked to end."""
+SUCCESSOR: Final = "kubernetes-leader-election/successor"
+"""Value: the identity that goes first when the Lease becomes free."""
+YIELD_AT_MOST: Final = 5.0
+"""Seconds, and half of D, at most, that others let a named successor go first."""
+
+
+def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
+    """Return whether the holder of the term begun at ``acquire_time`` is asked to go."""
+    asked = snapshot.annotations.get(STEP_DOWN)
+    return asked is not None and asked == format_time(acquire_time)
+
+
+def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> float:
+    """Return the seconds to let somebody else go first on a free Lease."""
+    successor = snapshot.annotations.get(SUCCESSOR)
+    if not isinstance(successor, str) or successor in ("", identity):
+        return 0.0
+    return min(YIELD_AT_MOST, duration / 2)
+
+
+def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:
+    """Return the Lease without these wishes; the same object where it has none."""
+    metadata = lease.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(annotations, dict) or not any(w in annotations for w in wishes):
+        return lease
+    kept = {k: v for k, v in annotations.items() if k not in wishes}
+    return {**lease, "metadata": {**metadata, "annotations": kept}}  # type: ignore[dict-item]  # a dict, as checked above

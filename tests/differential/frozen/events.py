@@ -1,0 +1,168 @@
+"""
+The events of an elector: their names, what they carry, and why terms end.
+
+Per term there is exactly one ``leadership_acquired`` and then exactly one
+``leadership_lost`` (G4). Handlers always hear of the loss, and of the acquisition
+unless the Lease is lost before their turn comes (G2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal
+
+from tests.differential.frozen.errors import (
+    LeaderElectionError,
+    NoFencingTokenError,
+)
+from tests.differential.frozen.values import Value
+
+__all__ = [
+    "EVENTS",
+    "PLANNED",
+    "REASONS",
+    "ElectorEvent",
+    "ErrorOccurred",
+    "Handler",
+    "LeaderChanged",
+    "LeadershipAcquired",
+    "LeadershipLost",
+    "LeaseRenewed",
+    "LossReason",
+]
+
+LossReason = Literal[
+    "another_holder",  # the record names somebody else, or was rewritten
+    "renew_deadline",  # no write was known to be applied in time (by any clock)
+    "deleted",  # the Lease is gone, or is another object of the same name
+    "stopped",  # stop() or a signal
+    "stepped_down",  # step_down(), or asked for through the Lease
+    "work_ended",  # the work of the term returned or raised
+    "failed",  # an unexpected exception in the engine
+]
+PLANNED: Final = frozenset[LossReason]({"stopped", "stepped_down", "work_ended"})
+"""Reasons that somebody asked for: such a loss is no trouble."""
+REASONS: Final[Mapping[LossReason, str]] = MappingProxyType(
+    {
+        "another_holder": "another holder has the Lease",
+        "renew_deadline": "the renew deadline passed",
+        "deleted": "the Lease was deleted or replaced",
+        "stopped": "it was stopped",
+        "stepped_down": "it stepped down",
+        "work_ended": "its work ended",
+        "failed": "the election itself failed",
+    }
+)
+"""What each reason means, in words for people."""
+
+
+class EVENTS(StrEnum):
+    """The names of the events, as members and as plain text."""
+
+    LEADERSHIP_ACQUIRED = "leadership_acquired"
+    """A term began. Node package: LEADERSHIP_ACQUIRED."""
+    LEADERSHIP_LOST = "leadership_lost"
+    """A term ended, for whatever reason. Node package: LEADERSHIP_LOST."""
+    LEASE_RENEWED = "lease_renewed"
+    """This elector, leading, renewed its Lease. Node package: LEASE_RENEWED."""
+    LEADER_CHANGED = "leader_changed"
+    """The Lease names another holder, or none: also while this elector waits."""
+    ERROR = "error"
+    """Something failed and is tried again."""
+
+
+class _Payload(Value):
+    """What every event carries."""
+
+    lease: str
+    """The name of the Lease."""
+    namespace: str
+    identity: str
+    """The elector that tells of the event, not necessarily the leader."""
+
+
+class LeadershipAcquired(_Payload):
+    """
+    A term began: this elector leads. Exactly one a term, before its loss (G4).
+
+    A handler whose turn comes when the Lease is lost already is not called (G2).
+    """
+
+    name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
+    term: int
+    """Counts the terms of this elector from 1."""
+    token_if_any: int | None
+    """The fencing token; None: there is none, see ``token``."""
+    assumed: bool = False
+    """Whether there is no cluster and no election, only the assumption."""
+
+    @property
+    def token(self) -> int | None:
+        """
+        The fencing token (G3). None: leadership is assumed, outside any cluster.
+
+        Raises:
+            NoFencingTokenError: the resourceVersions of the server are not numbers.
+
+        """
+        if self.token_if_any is None and not self.assumed:
+            where = f"Lease {self.namespace}/{self.lease}"
+            raise NoFencingTokenError.of(where, self.term)
+        return self.token_if_any
+
+
+class LeadershipLost(_Payload):
+    """
+    A term ended. Exactly one a term, after its acquisition (G4).
+
+    Always told, also to a handler that came too late for the acquisition.
+    """
+
+    name: ClassVar = EVENTS.LEADERSHIP_LOST
+    term: int
+    token: int | None
+    """The fencing token of the term; None where it had none."""
+    reason: LossReason
+    """Why, in one word that programs may compare."""
+    detail: str = ""
+    """Why, in a sentence for people; may be empty."""
+
+
+class LeaseRenewed(_Payload):
+    """A renewal is known to be applied."""
+
+    name: ClassVar = EVENTS.LEASE_RENEWED
+    term: int
+    token: int | None
+    """The fencing token of the term; None where it has none."""
+    renew_time: datetime
+    """The time that was written, aware, UTC, to the microsecond."""
+
+
+class LeaderChanged(_Payload):
+    """The Lease names another holder than the last one seen."""
+
+    name: ClassVar = EVENTS.LEADER_CHANGED
+    holder_identity: str | None
+    """Who holds it now; None: nobody. Written by anybody: escape it where shown."""
+
+
+class ErrorOccurred(_Payload):
+    """Something failed and is tried again; nothing needs to be done but perhaps read."""
+
+    name: ClassVar = EVENTS.ERROR
+    error: LeaderElectionError
+
+
+ElectorEvent = (
+    LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
+)
+
+
+# Handlers ---------------------------------------------------------------------
+
+Handler = Callable[..., object]
+"""Called with one event; a plain function, or a coroutine function."""
