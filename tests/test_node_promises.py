@@ -224,7 +224,7 @@ def test_elector_logs_to_the_logger_given(lead, front):
     log = Lines()
     elector, _ = lead(lease_name="billing", log=log)
     assert elector.log is log
-    eventually(lambda: any("leads" in line for line in log.lines))
+    eventually(lambda: any("is the leader" in line for line in log.lines))
     usual = front.elector_class(auto_close=False).log
     assert usual is logging.getLogger("kubernetes_leader_election")
     with pytest.raises(ConfigurationError, match="log="):

@@ -53,7 +53,7 @@ def test_unforeseen_error_in_finding_credentials_is_told_and_tried_again(
     for error in errors:
         if not isinstance(error, CredentialsError):
             kind = type(error).__name__
-            assert any(f"raised {kind}" in str(one) for one in told)
+            assert any(f"unexpected {kind}" in str(one) for one in told)
             text = log.wait_for(f"loading credentials raised {kind}")[1]
             assert "in _find_credentials" in text
     assert CANARY not in repr(log.lines) + repr(told)

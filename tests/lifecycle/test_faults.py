@@ -231,7 +231,7 @@ def test_thread_work_is_told_by_the_clock_with_a_dead_engine(client, monkeypatch
             def harm():
                 dead.setattr(elector._lifecycle._driver, "step", lambda _: None)
 
-            with pytest.raises(LeadershipLostError, match="renew_deadline"):
+            with pytest.raises(LeadershipLostError, match="the renew deadline"):
                 work_until_lost(elector, harm)
         assert elector.wait_until_leading(PATIENCE).number == 2
 

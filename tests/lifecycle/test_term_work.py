@@ -197,7 +197,7 @@ def test_term_is_lost_by_the_clock_alone(term, term_clock):
     term_clock.left = 0.0
     assert term.is_lost
     assert term.reason == "renew_deadline"
-    with pytest.raises(LeadershipLostError, match="renew_deadline"):
+    with pytest.raises(LeadershipLostError, match="the renew deadline"):
         term.check()
     term_clock.reason = "another_holder"
     assert term.reason == "another_holder"
