@@ -242,7 +242,7 @@ def test_exit_after_a_closed_loop_tells_of_a_loss_that_nobody_hears(program):
     assert running.finish() == 0
     assert running.holder == ""
     assert running.said == []
-    told = "the event loop that called start() is closed, so handlers cannot be called"
+    told = "the event loop that called start() is closed, so handlers can no longer be called"
     assert running.errors.count(told) == 1, running.errors
 
 

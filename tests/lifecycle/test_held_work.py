@@ -375,7 +375,7 @@ def test_hold_is_entered_once_at_a_time_and_says_what_it_is(front):
     elector, term = leading(front)
     held = term.hold("upload")
     with held:
-        with pytest.raises(ProtocolMisuseError, match="entered already"):
+        with pytest.raises(ProtocolMisuseError, match="already been entered"):
             held.__enter__()
         assert elector._lifecycle.current.work.alive
     with held:

@@ -480,13 +480,13 @@ def test_asyncio_scope_is_entered_once_at_a_time(client):
             scope, done = elector.leadership(), asyncio.Event()
             working = asyncio.create_task(work(done))
             await asyncio.sleep(0)  # it is entering now
-            with pytest.raises(ProtocolMisuseError, match="entered already"):
+            with pytest.raises(ProtocolMisuseError, match="already been entered"):
                 await work(done)
             await elector.wait_until_leading()
             done.set()
             await working
             async with scope:  # one after the other is harmless
-                with pytest.raises(ProtocolMisuseError, match="entered already"):
+                with pytest.raises(ProtocolMisuseError, match="already been entered"):
                     await work(done)
             await elector.stop()
 
@@ -499,7 +499,7 @@ def test_thread_scope_is_entered_once_at_a_time(client):
     elector = sync.Elector(**options())
     elector.start()
     scope = elector.leadership()
-    with scope, pytest.raises(ProtocolMisuseError, match="entered already"):
+    with scope, pytest.raises(ProtocolMisuseError, match="already been entered"):
         scope.__enter__()
     with scope:  # one after the other is harmless
         pass
