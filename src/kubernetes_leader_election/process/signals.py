@@ -35,6 +35,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
     can_cancel,
     is_of_asyncio,
@@ -50,9 +51,6 @@ from kubernetes_leader_election.process.fork import (
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
-
-PATIENCE: Final = 1.0
-"""Seconds that a thread waits for a signal that is about to end it."""
 
 _Action = Callable[[int, FrameType | None], Any] | int | None
 
@@ -253,8 +251,8 @@ class AutoClose:
         if not on_its_way or not _is_main_thread():
             return 0.0
         if not stopped:
-            return self._budget + PATIENCE
-        return 0.0 if self._closing else PATIENCE
+            return limits.after_signal(self._budget)
+        return 0.0 if self._closing else limits.MOMENT
 
     # The main thread ----------------------------------------------------------
 
