@@ -1,8 +1,9 @@
 """
 Draw the pictures of the documentation: ``python proofs/pictures.py``.
 
-One story with three faults, one random world, and the diagram of the states, which
-needs Graphviz (Debian and Ubuntu: ``apt-get install graphviz``).
+One story with three faults, one random world, and the diagrams of the states of an
+election and of a signal, which need Graphviz (Debian and Ubuntu: ``apt-get install
+graphviz``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from kubernetes_leader_election.core.states import diagram
+from kubernetes_leader_election.core import states
+from kubernetes_leader_election.process import signals
 from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
 from kubernetes_leader_election.testing.simulation.timeline import (
@@ -21,6 +23,8 @@ from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import run_plan
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+DIAGRAMS = {"states": states.diagram, "signals": signals.diagram}
+"""What draws a table of states, by the name of its files."""
 SEED = 11
 
 
@@ -56,11 +60,11 @@ def story() -> str:
     return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
 
 
-def states() -> str:
-    """Draw the table of states with Graphviz, one fact a line."""
+def laid_out(diagram: str) -> str:
+    """Lay a diagram of states out with Graphviz, one fact a line."""
     lines = [
         line.replace(", ", "\\n") if "label=" in line else line
-        for line in diagram().splitlines()
+        for line in diagram.splitlines()
     ]
     look = ["-Nfontname=Helvetica", "-Efontname=Helvetica", "-Efontsize=10"]
     look += ["-Grankdir=TB", "-Gnodesep=0.5", "-Ecolor=#6b7280"]
@@ -78,8 +82,9 @@ def main() -> None:
     """Write all pictures."""
     (DOCS / "timeline-story.svg").write_text(story(), encoding="utf-8")
     (DOCS / "timeline-world.svg").write_text(seed_svg(SEED), encoding="utf-8")
-    (DOCS / "states.dot").write_text(diagram(), encoding="utf-8")
-    (DOCS / "states.svg").write_text(states(), encoding="utf-8")
+    for name, diagram in DIAGRAMS.items():
+        (DOCS / f"{name}.dot").write_text(diagram(), encoding="utf-8")
+        (DOCS / f"{name}.svg").write_text(laid_out(diagram()), encoding="utf-8")
 
 
 if __name__ == "__main__":

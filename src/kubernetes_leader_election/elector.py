@@ -46,7 +46,7 @@ from kubernetes_leader_election.lifecycle.task_cancellation import (
     call_on_loop,
 )
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
-from kubernetes_leader_election.process.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.process.signals import longest_wait, take_back
 from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
@@ -570,14 +570,14 @@ def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) ->
 
 async def _let_signal_end(lifecycle: Lifecycle[Term]) -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait
+    wait = 0.0 if is_inside_work() else longest_wait()
     if wait or lifecycle.signalled:
         await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
 
 
 async def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
-    auto_close = shared_auto_close()
-    if auto_close.ends_this_thread:
-        await asyncio.sleep(PATIENCE)
-    auto_close.take_back()
+    wait = longest_wait(stopped=True)
+    if wait:
+        await asyncio.sleep(wait)
+    take_back()

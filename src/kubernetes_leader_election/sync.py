@@ -50,7 +50,7 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
-from kubernetes_leader_election.process.signals import PATIENCE, shared_auto_close
+from kubernetes_leader_election.process.signals import longest_wait, take_back
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
@@ -552,14 +552,14 @@ def _wait(
 
 def _let_signal_end() -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait
+    wait = 0.0 if is_inside_work() else longest_wait()
     if wait:
         threading.Event().wait(wait)  # ended by it
 
 
 def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
-    auto_close = shared_auto_close()
-    if auto_close.ends_this_thread:
-        threading.Event().wait(PATIENCE)
-    auto_close.take_back()
+    wait = longest_wait(stopped=True)
+    if wait:
+        threading.Event().wait(wait)
+    take_back()

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from kubernetes_leader_election.process.signals import AutoClose
+from kubernetes_leader_election.process.signals import AutoClose, Delivery, State
 from tests.lifecycle.driven import until
 
 
@@ -168,7 +168,7 @@ def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_
     elector = Slow(auto_close)
     auto_close.watch(elector)
     # Between these two another elector ends, and its end is seen first.
-    auto_close._pending = signal.SIGINT
+    auto_close._delivery = Delivery(signal.SIGINT)
     auto_close.forget(Quick(auto_close))
     with pytest.raises(queue.Empty):
         sent.get(timeout=0.1)
@@ -177,3 +177,32 @@ def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_
     assert elector.asked == 1
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_signal_waits_for_work_elsewhere_that_takes_too_long(sent, auto_close):
+    """G5: the exception would end the main thread, not the work that the Lease is for."""
+    elector = Slow(auto_close)
+    elector.works_in_main_thread = lambda: False
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    until(lambda: auto_close.state is State.OVERDUE)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close.forget(elector)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_is_not_sent_once_more_when_another_ended_the_program(sent, auto_close):
+    """Fault 13: what was there before ours is back by then, and would end it anew."""
+    elector = Patient(auto_close)
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert elector.was_asked.wait(60)
+    first = auto_close._delivery
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    auto_close._send_again(first)
+    assert sent.empty()
+    assert auto_close.state is State.AT_REST

@@ -130,9 +130,7 @@ MISTAKES: Final = [
     Mistake(
         name="run waits for a watchdog that does not answer",
         file=SUPERVISOR,
-        old=(
-            "        if last is None or boottime() < last + self._limits.patience / 3:"
-        ),
+        old=("        if last is None or boottime() < last + self._limits.run_waits:"),
         new="        if True:",
         tests=(
             f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",

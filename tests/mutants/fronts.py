@@ -537,8 +537,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal is passed on while electors still stop",
         file="process/signals.py",
-        old="            elif not self._closing or (",
-        new="            elif self._closing is not None or (",
+        old="        if not self._closing:\n            return Fact.STOPPED",
+        new="        if self._closing is not None:\n            return Fact.STOPPED",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",
         ),
@@ -546,8 +546,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal is passed on before the electors were asked to stop",
         file="process/signals.py",
-        old="            elif not asked:",
-        new="            elif False:",
+        old="        self.state = State.CAUGHT",
+        new="        self.state = State.STOPPING",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_before_the_electors_were_asked",
         ),
@@ -555,9 +555,27 @@ MISTAKES: Final = [
     Mistake(
         name="a signal is passed on twice",
         file="process/signals.py",
-        old="                if not sent and (",
-        new="                if True and (",
+        old="    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),",
+        new="    (S.STOPPING, F.STOPPED): (S.STOPPING, A.SEND),",
         tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
+    ),
+    Mistake(
+        name="a signal ends the main thread while work elsewhere takes too long",
+        file="process/signals.py",
+        old="        return Fact.MAIN_THREAD_LATE if working else Fact.OTHERS_LATE",
+        new="        return Fact.MAIN_THREAD_LATE",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_waits_for_work_elsewhere_that_takes_too_long",
+        ),
+    ),
+    Mistake(
+        name="a signal is sent once more when another one has ended the main thread",
+        file="process/signals.py",
+        old="        if self._delivery is not delivery:\n",
+        new="        if False:\n",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_when_another_ended_the_program",
+        ),
     ),
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
@@ -578,8 +596,8 @@ MISTAKES: Final = [
     Mistake(
         name="the handler that was there before is not called",
         file="process/signals.py",
-        old="                earlier(number, frame)\n            finally:",
-        new="                pass\n            finally:",
+        old="            earlier(number, frame)\n        finally:",
+        new="            pass\n        finally:",
         tests=(f"{IN_SIGNALS}test_signal_calls_the_earlier_handler_at_once",),
         slow=True,
     ),

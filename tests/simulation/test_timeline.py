@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from kubernetes_leader_election.core.states import diagram
 from kubernetes_leader_election.testing.belief_log import BeliefLog, read_log
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
 from kubernetes_leader_election.testing.simulation.generate import make_plan
@@ -21,8 +18,6 @@ from kubernetes_leader_election.testing.simulation.timeline import (
 )
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import run_plan
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def texts(svg):
@@ -78,20 +73,3 @@ def test_command_wants_a_seed_or_logs():
     """Neither, or both, is refused."""
     with pytest.raises(SystemExit):
         main([])
-
-
-def test_diagram_of_the_states_is_current():
-    """`docs/states.dot` is what the table says; `proofs/pictures.py` writes it."""
-    assert (DOCS / "states.dot").read_text(encoding="utf-8") == diagram()
-
-
-def test_picture_of_the_states_shows_every_change():
-    """`docs/states.svg` has the edges of the table, and no others."""
-    root = ET.fromstring((DOCS / "states.svg").read_text(encoding="utf-8"))  # noqa: S314 - our own file
-    groups = [g for g in root.iter() if g.get("class") == "edge"]
-    drawn = {
-        (group[0].text, ", ".join(n.text for n in group if n.tag.endswith("}text")))
-        for group in groups
-    }
-    table = re.findall('"(.+)" -> "(.+)" .label="(.+)"', diagram())
-    assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}

@@ -116,8 +116,18 @@ def believe(
         wall + int(good_for * MICROSECONDS),
         # Rule 14: a jump by more than D - L ends the term at once.
         ahead + (lasts - good_for),
-        lasts * (1.0 - rho) / (1.0 + rho) - good_for,
+        hard_limit(lasts, rho) - good_for,
     )
+
+
+def hard_limit(lasts: float, rho: float) -> float:
+    """
+    Return when all work of a term has to be gone, on the leader's clock (G2).
+
+    Seconds after its last renewal: its clock may be slow by ``rho``, and that of a
+    rival, who waits ``lasts`` seconds, fast.
+    """
+    return lasts * (1.0 - rho) / (1.0 + rho)
 
 
 def longest_deadline(lasts: float, settings: ElectionSettings) -> float:

@@ -34,6 +34,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
 from kubernetes_leader_election.process.fork import Process
+from kubernetes_leader_election.settings import promises
 from kubernetes_leader_election.settings.options import Settings
 from kubernetes_leader_election.values import replace
 
@@ -227,10 +228,10 @@ class Status(Generic[TermT]):
     def _healthy(self) -> float:
         """The seconds that are left of a term at least while all goes well."""
         settings = self.settings
-        return (
-            settings.renew_deadline_sec
-            - settings.renew_interval_ms / 1000
-            - settings.request_timeout_sec
+        return promises.outage_survived(
+            renew_deadline=settings.renew_deadline_sec,
+            renew_interval=settings.renew_interval_ms / 1000,
+            request_timeout=settings.request_timeout_sec,
         )
 
     def is_too_late(self, event: ElectorEvent) -> bool:

@@ -15,14 +15,13 @@ import threading
 import time
 from typing import Final, Protocol
 
+from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.fork import PerProcess, Process, this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 
 PAUSE: Final = 0.05
 """Seconds between two looks whether threads have ended: nobody tells of that."""
-PATIENCE: Final = 1.0
-"""Seconds that the exit may take longer for a release: many round trips."""
 
 
 class Leaving(Protocol):
@@ -77,7 +76,7 @@ class ExitHandler:
         if _wait_for_threads(leaving):
             waited_for = {elector for elector in leaving if elector.on_exit()}
             waited_for -= {e for e in leaving if e.threads_at_work()}
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + limits.EXIT
         while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
             with contextlib.suppress(queue.Empty):
                 gone.get(timeout=left)

@@ -1,33 +1,47 @@
 """
 ``auto_close``: stop the electors of this process on SIGINT and SIGTERM.
 
-One handler for the process. It runs in the main thread between any two bytecodes, so
-it takes no lock: it puts the signal into a queue, calls the Python handler that was
-there before, and wakes the event loop. A thread reads the queue, asks the electors to
-stop, and when they have stopped sends the signal once more, if its action was the
-default one: a signal that comes while one is pending does not wait, it ends the main
-thread, so that ``finally`` and exit handlers run (also as process 1, whom the kernel's
-own default action does not end).
+Theory of operation
+-------------------
+One handler for the process, and one table of states for the signal that is on its way.
+A signal whose action was the default one is CAUGHT; a thread asks the electors to stop
+(STOPPING), and when they have stopped it is SENT once more, so that it ends the main
+thread. When the stop budget is over first, it is SENT where work in the main thread is
+what does not end, as only the exception ends that; else it is OVERDUE, and waits. A
+signal that comes while one is on its way does not wait: it ends the main thread, by an
+exception, so that ``finally`` and exit handlers run (also as process 1, whom the
+kernel's own default action does not end). EXITING: the interpreter exits by itself.
 
-What ``asyncio.run()`` does at SIGINT counts as a default action, though it is a Python
-handler: it cancels the main task and with it the loop, on which lost handlers and the
-work of acquired handlers have yet to end. It comes after the stop, and only then.
+A Python handler from before is called at once, in every state; it decides about the
+end, and the electors stop beside it. What ``asyncio.run()`` does at SIGINT counts as a
+default action, though it is a Python handler: it cancels the main task and with it the
+loop, on which lost handlers and the work of acquired handlers have yet to end. It
+comes after the stop, and only then.
+
+**No lock.** The handler runs in the main thread between any two bytecodes, also in the
+middle of what is here. So each field has one writer, or is a set whose single steps
+are atomic, and the handler tells the thread by a queue that may be entered anew.
 """
 
 from __future__ import annotations
 
-import functools
+import enum
 import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, Protocol
 
+from kubernetes_leader_election.process import limits
+from kubernetes_leader_election.process.asyncio_here import (
+    can_cancel,
+    is_of_asyncio,
+    running_loop,
+    wake,
+)
 from kubernetes_leader_election.process.fork import (
     PerProcess,
     Process,
@@ -38,10 +52,97 @@ from kubernetes_leader_election.process.fork import (
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
 
-PATIENCE: Final = 1.0
-"""Seconds that a thread waits for a signal that is about to end it."""
-
 _Action = Callable[[int, FrameType | None], Any] | int | None
+
+
+class State(enum.Enum):
+    """How far a signal is on its way; one at a time in a process."""
+
+    AT_REST = "at rest"
+    CAUGHT = "caught"
+    STOPPING = "stopping"
+    OVERDUE = "overdue"
+    SENT = "sent once more"
+    EXITING = "exiting"
+
+
+class Fact(enum.Enum):
+    """What has happened."""
+
+    SIGNAL = "signal"
+    SIGNAL_FOR_NOBODY = "signal while no elector runs"
+    SIGNAL_HANDLED_BEFORE = "signal with a Python handler from before"
+    ASKED = "electors were asked"
+    STOPPED = "electors have stopped"
+    MAIN_THREAD_LATE = "stop budget over in the main thread"
+    OTHERS_LATE = "stop budget over elsewhere"
+    EXIT = "the interpreter exits"
+
+
+class Action(enum.Enum):
+    """What is done about it."""
+
+    NONE = ""
+    ASK = "ask the electors to stop"
+    HAND_ON = "ask the electors to stop and call that handler"
+    END_MAIN_THREAD = "end the main thread"
+    SEND = "send it once more"
+    END_PROCESS = "end the process"
+
+
+S, F, A = State, Fact, Action
+
+_CHANGES: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
+    (S.AT_REST, F.SIGNAL): (S.CAUGHT, A.ASK),
+    (S.AT_REST, F.SIGNAL_FOR_NOBODY): (S.AT_REST, A.END_MAIN_THREAD),
+    # Before this, the end of one elector could be taken for the end of all.
+    (S.CAUGHT, F.ASKED): (S.STOPPING, A.NONE),
+    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),
+    # Work there that does not look at `term.lost` is ended by the exception alone.
+    (S.STOPPING, F.MAIN_THREAD_LATE): (S.SENT, A.SEND),
+    (S.STOPPING, F.OTHERS_LATE): (S.OVERDUE, A.NONE),
+    (S.OVERDUE, F.ASKED): (S.STOPPING, A.NONE),
+    (S.OVERDUE, F.STOPPED): (S.SENT, A.SEND),
+    (S.EXITING, F.SIGNAL): (S.EXITING, A.END_PROCESS),
+    (S.EXITING, F.SIGNAL_FOR_NOBODY): (S.EXITING, A.END_PROCESS),
+    # The one that was sent once more, or another: neither waits.
+    **{
+        (state, fact): (S.AT_REST, A.END_MAIN_THREAD)
+        for state in (S.CAUGHT, S.STOPPING, S.OVERDUE, S.SENT)
+        for fact in (F.SIGNAL, F.SIGNAL_FOR_NOBODY)
+    },
+}
+
+_STAYS: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
+    # By a signal with a handler from before, which comes beside this one.
+    (S.STOPPING, F.ASKED): (S.STOPPING, A.NONE),
+    # Not once more again: that would come to what was there before our handler.
+    (S.SENT, F.ASKED): (S.SENT, A.NONE),
+}
+
+TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
+    **_CHANGES,
+    **_STAYS,
+    # What the program installed itself is never kept from it.
+    **{(state, F.SIGNAL_HANDLED_BEFORE): (state, A.HAND_ON) for state in S},
+    **{(state, F.EXIT): (S.EXITING, A.NONE) for state in S},
+}
+"""What follows, and what is done; a pair that is not here cannot be met."""
+
+
+def diagram() -> str:
+    """Draw the table in the Graphviz language, for the documentation."""
+    edges: dict[tuple[str, str, str], list[str]] = {}
+    for (state, fact), (target, action) in _CHANGES.items():
+        edge = state.value, target.value, action.value
+        edges.setdefault(edge, []).append(fact.value)
+    edges["any state", S.EXITING.value, ""] = [F.EXIT.value]
+    edges["any state", "any state", A.HAND_ON.value] = [F.SIGNAL_HANDLED_BEFORE.value]
+    lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
+    for (start, end, done), facts in edges.items():
+        label = ", ".join([*facts, f"({done})"] if done else facts)
+        lines.append(f'  "{start}" -> "{end}" [label="{label}"];')
+    return "\n".join([*lines, "}", ""])
 
 
 class Watched(Protocol):
@@ -61,6 +162,20 @@ class Watched(Protocol):
         ...
 
 
+class Delivery:
+    """A signal on its way: made and dropped in the main thread, moved on by another."""
+
+    __slots__ = ("give_up_at", "number", "state")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        """Which signal. Never changes."""
+        self.state = State.CAUGHT
+        """How far it is. Written by the thread of the signals alone."""
+        self.give_up_at = 0.0
+        """When the stop budget is over (CLOCK_MONOTONIC). That thread, too."""
+
+
 class AutoClose:
     """Know who is to be stopped by a signal, and see to what the signal did before."""
 
@@ -68,18 +183,37 @@ class AutoClose:
         # No lock, as for timers: the engine's thread comes here, and a handler from
         # before may call stop() in the middle of start(). Each step on a set is one.
         self._watched: set[Watched] = set()
+        """The electors that run, and a signal stops. Any thread."""
         self._closing: set[Watched] = set()
+        """Those that were asked to stop and have not. The thread; any takes out its own."""
         self._earlier: dict[int, _Action] = {}
+        """What each signal did before our handler. The main thread."""
         self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        """Signals for the thread, and None: look again. Any thread."""
         self._thread: threading.Thread | None = None
-        self._passing_on: set[int] = set()
-        self._pending: int | None = None
+        """What reads that. The main thread."""
+        self._handing_on: set[int] = set()
+        """Signals whose handler from before is being called. The main thread."""
+        self._delivery: Delivery | None = None
+        """The signal that is on its way, if one is. The main thread."""
         self._budget = 0.0
+        """Seconds: the longest stop budget of those that were asked last. The thread."""
         self._loop: Any = None
-        self._retired = False
+        """The event loop of the main thread, if it had one in start(). The main thread."""
+        self._exiting = False
+        """Whether the interpreter exits by itself. The main thread."""
         self.endings = 0
-        """How often an exception of ours was raised in the main thread, to end it."""
+        """How often an exception of ours has ended the main thread. The main thread."""
         self._process = this_process()
+        """The process that this was made in. Never changes."""
+
+    @property
+    def state(self) -> State:
+        """Return how far a signal is on its way."""
+        if self._exiting:
+            return State.EXITING
+        delivery = self._delivery
+        return State.AT_REST if delivery is None else delivery.state
 
     # Any thread ---------------------------------------------------------------
 
@@ -92,7 +226,7 @@ class AutoClose:
         """
         self._watched.add(elector)
         if _is_main_thread():
-            self._loop = _running_loop() or self._loop
+            self._loop = running_loop() or self._loop
             self._install()
         return bool(self._earlier)
 
@@ -109,19 +243,16 @@ class AutoClose:
         Python sees a signal only between bytecodes: one that comes when the thread is
         about to wait in the kernel is seen when that wait ends, and not before.
         """
-        _wake(self._loop)
+        wake(self._loop)
 
-    @property
-    def ends_this_thread(self) -> bool:
-        """Return whether this is the main thread, and a signal is about to end it."""
-        due = self._pending is not None and not self._closing
-        return due and _is_main_thread()
-
-    @property
-    def longest_wait(self) -> float:
-        """Return the seconds until a signal ends this thread at most; 0.0 if it does not."""
-        due = self._pending is not None and _is_main_thread()
-        return self._budget + PATIENCE if due else 0.0
+    def longest_wait(self, *, stopped: bool) -> float:
+        """Return the seconds until a signal ends this thread at most; 0.0: it does not."""
+        on_its_way = self.state not in {State.AT_REST, State.EXITING}
+        if not on_its_way or not _is_main_thread():
+            return 0.0
+        if not stopped:
+            return limits.after_signal(self._budget)
+        return 0.0 if self._closing else limits.MOMENT
 
     # The main thread ----------------------------------------------------------
 
@@ -129,12 +260,12 @@ class AutoClose:
         """Put the earlier handlers back where ours still stand and nobody needs them."""
         if not _is_main_thread():
             return
-        if not self._watched and self._pending is None:
+        if not self._watched and self._delivery is None:
             self._uninstall()
 
     def retire(self) -> None:
         """Stop ending the main thread: the interpreter is exiting by itself."""
-        self._retired = True
+        self._exiting = True  # from any state, as the table says
 
     def _install(self) -> None:
         for number in SIGNALS:
@@ -162,7 +293,7 @@ class AutoClose:
     def _uninstall(self) -> None:
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
-                over = _is_of_asyncio(earlier) and not _can_cancel(earlier)
+                over = is_of_asyncio(earlier) and not can_cancel(earlier)
                 # What asyncio itself puts back when its main task has ended.
                 given = signal.default_int_handler if over else earlier
                 signal.signal(number, given)
@@ -179,44 +310,58 @@ class AutoClose:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
             return
-        if number in self._passing_on:
+        if number in self._handing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
         if (
             callable(earlier)
             and earlier is not signal.default_int_handler
-            and not _is_of_asyncio(earlier)
+            and not is_of_asyncio(earlier)
         ):
-            self._inbox.put(number)
-            self._passing_on.add(number)
-            try:
-                earlier(number, frame)
-            finally:
-                self._passing_on.discard(number)
-                _wake(_running_loop())
-            return
-        if self._retired:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-            _end_process(number, frame)  # process 1, which that does not end
-        elif self._pending is not None or not self._watched:
-            self._end_main_thread(number, frame)
+            fact = Fact.SIGNAL_HANDLED_BEFORE
         else:
-            self._pending = number
-            self._inbox.put(number)
-            _wake(_running_loop())
+            fact = Fact.SIGNAL if self._watched else Fact.SIGNAL_FOR_NOBODY
+        match TABLE[self.state, fact][1]:
+            case Action.ASK:
+                self._delivery = Delivery(number)
+                self._inbox.put(number)
+                wake(running_loop())
+            case Action.HAND_ON:
+                assert callable(earlier)  # noqa: S101 - as was asked above
+                self._hand_on(number, frame, earlier)
+            case Action.END_MAIN_THREAD:
+                self._end_main_thread(number, frame)
+            case Action.END_PROCESS:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+                _end_process(number, frame)  # process 1, which that does not end
+
+    def _hand_on(
+        self,
+        number: int,
+        frame: FrameType | None,
+        earlier: Callable[[int, FrameType | None], Any],
+    ) -> None:
+        """Have the electors stop beside what the program does about its signal."""
+        self._inbox.put(number)
+        self._handing_on.add(number)
+        try:
+            earlier(number, frame)
+        finally:
+            self._handing_on.discard(number)
+            wake(running_loop())
 
     def _end_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal would have done without us, so that ``finally`` runs."""
         earlier = self._earlier.get(number)
-        self._pending = None
+        self._delivery = None
         self._inbox.put(None)  # the next signal is another one
         self._uninstall()
         if number == signal.SIGTERM and os.getpid() == 1:
             # The kernel's default action does not end process 1, and the exit may wait
             # for threads that go on: a further signal ends it, as it does any other.
             signal.signal(number, _end_process)
-        if _is_of_asyncio(earlier) and _can_cancel(earlier):
+        if is_of_asyncio(earlier) and can_cancel(earlier):
             earlier(number, frame)
             return  # the next one comes to asyncio itself, and is KeyboardInterrupt
         self.endings += 1
@@ -227,33 +372,46 @@ class AutoClose:
     # A thread of its own ------------------------------------------------------
 
     def _serve(self) -> None:
-        give_up_at: float | None = None
-        asked = sent = False
         while True:
-            wait = None
-            if give_up_at is not None:
-                wait = max(0.0, give_up_at - time.monotonic())
-            try:
-                number = self._inbox.get(timeout=wait)
-            except queue.Empty:
-                number = None
-            if number is not None and (self._close_all() or give_up_at is None):
-                give_up_at = time.monotonic() + self._budget
-            if self._pending is None or number is not None:
-                sent = False
-            asked = self._pending is not None and (asked or number is not None)
-            if self._pending is None:
-                give_up_at = None
-            elif not asked:
-                continue  # an elector ended; the signal itself is still to be taken
-            elif not self._closing or (
-                give_up_at is not None and time.monotonic() >= give_up_at
-            ):
-                overdue_work, give_up_at = bool(self._closing), None
-                # Once: a second one would come to what was there before ours.
-                if not sent and (not overdue_work or self._is_main_thread_working()):
-                    sent = True
-                    self._send_again(self._pending)
+            number = self._next()
+            delivery = self._delivery
+            if number is not None:
+                anew = self._close_all()
+                if delivery is not None:
+                    if anew or delivery.state is not State.STOPPING:
+                        delivery.give_up_at = time.monotonic() + self._budget
+                    self._move(delivery, Fact.ASKED)
+            if delivery is None:
+                continue
+            fact = self._look(delivery)
+            if fact is not None and self._move(delivery, fact) is Action.SEND:
+                self._send_again(delivery)
+
+    def _next(self) -> int | None:
+        """Wait for a signal, or for a reason to look again."""
+        delivery, wait = self._delivery, None
+        if delivery is not None and delivery.state is State.STOPPING:
+            wait = max(0.0, delivery.give_up_at - time.monotonic())
+        try:
+            return self._inbox.get(timeout=wait)
+        except queue.Empty:
+            return None
+
+    def _look(self, delivery: Delivery) -> Fact | None:
+        """Return what the electors do about a signal that they were asked by, if new."""
+        if delivery.state not in {State.STOPPING, State.OVERDUE}:
+            return None
+        if not self._closing:
+            return Fact.STOPPED
+        if delivery.state is State.OVERDUE or time.monotonic() < delivery.give_up_at:
+            return None
+        working = self._is_main_thread_working()
+        return Fact.MAIN_THREAD_LATE if working else Fact.OTHERS_LATE
+
+    @staticmethod
+    def _move(delivery: Delivery, fact: Fact) -> Action:
+        delivery.state, action = TABLE[delivery.state, fact]
+        return action
 
     def _close_all(self) -> bool:
         """Ask all electors to stop that were not asked yet; tell whether there were any."""
@@ -263,24 +421,24 @@ class AutoClose:
         self._closing = closing = set(self._watched)
         closing &= (
             self._watched
-        )  # less those that ended since, and are not told of again
+        )  # less those that ended since, and will not say so again
         self._budget = max((e.stop_budget for e in tuple(closing)), default=0.0)
         for elector in asked:
             elector.on_signal()
         return bool(asked)
 
     def _is_main_thread_working(self) -> bool:
-        # Work in the main thread that does not look at `term.lost` is ended by the
-        # exception itself, and only so.
         closing = tuple(self._closing)
         return any(elector.works_in_main_thread() for elector in closing)
 
-    def _send_again(self, number: int) -> None:
+    def _send_again(self, delivery: Delivery) -> None:
         main = threading.main_thread()
-        if self._retired or main.ident is None or not main.is_alive():
+        if self._exiting or main.ident is None or not main.is_alive():
             return
+        if self._delivery is not delivery:
+            return  # another signal has ended the main thread: this one is done with
         # To the main thread itself: that interrupts whatever it waits in.
-        signal.pthread_kill(main.ident, number)
+        signal.pthread_kill(main.ident, delivery.number)
         self.wake_main_thread()  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
@@ -300,58 +458,28 @@ def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _is_of_asyncio(action: _Action) -> TypeGuard[functools.partial[Any]]:
-    """
-    Return whether this is what ``asyncio.run()``, or a Runner, does at SIGINT.
-
-    The name is private: in a Python that knows it no more, such a handler is taken for
-    one like any other, and called at once.
-    """
-    runners = sys.modules.get("asyncio.runners")
-    own = getattr(getattr(runners, "Runner", None), "_on_sigint", None)
-    return (
-        own is not None
-        and isinstance(action, functools.partial)
-        and getattr(action.func, "__func__", None) is own
-        and "main_task" in action.keywords
-    )
-
-
-def _can_cancel(action: functools.partial[Any]) -> bool:
-    """Return whether asyncio's main task is there to be cancelled, or has ended."""
-    task = action.keywords["main_task"]
-    return not task.done() and task.get_loop().is_running()
-
-
-def _running_loop() -> Any:
-    """Return the event loop that runs in this thread, if any."""
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _wake(loop: Any) -> None:
-    """
-    Wake an event loop: a Python handler does not do that.
-
-    After the handler, the loop waits on in ``select`` for the rest of its time, with
-    whatever the handler scheduled still undone.
-    """
-    if loop is not None and loop.is_running():
-        with suppress(RuntimeError):  # closed meanwhile
-            loop.call_soon_threadsafe(_nothing)
-
-
-def _nothing() -> None:
-    """Be called."""
-
-
 shared_auto_close: Final = PerProcess(AutoClose)
 """Return the one of this process."""
+
+
+def longest_wait(*, stopped: bool = False) -> float:
+    """
+    Return how long to wait here for a signal that is about to end this thread.
+
+    Args:
+        stopped: whether this is asked after a stop. The signal is then about to come if
+            all electors have stopped, and within a moment.
+
+    Returns:
+        Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
+
+    """
+    return shared_auto_close().longest_wait(stopped=stopped)
+
+
+def take_back() -> None:
+    """Put the earlier handlers back if this is the main thread and nobody needs ours."""
+    shared_auto_close().take_back()
 
 
 def _after_fork_in_child(parent: Process) -> None:

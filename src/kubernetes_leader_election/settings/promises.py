@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from kubernetes_leader_election.core import timing as core_timing
+from kubernetes_leader_election.process.limits import after_signal
 from kubernetes_leader_election.settings.timing import (
     PARTS,
     Timing,
@@ -16,6 +18,28 @@ AFTER_RELEASE: Final = 0.025
 """Seconds: the longest contending delay after a release (rule 13)."""
 AFTER_EXPIRY: Final = 0.4
 """Seconds: the longest contending delay after an expiry (rule 13)."""
+
+KILL_MARGIN: Final = 0.25
+"""Seconds at most that `run` sends a KILL before the hard limit: death takes its time."""
+TERM_MARGIN: Final = 0.05
+"""Seconds at most that the watchdog of `run` leaves the first word to ``run`` itself."""
+
+
+def kill_margin(spare: float) -> float:
+    """Return the seconds from the KILL to the hard limit, if it is ``spare`` after L."""
+    return min(KILL_MARGIN, spare / 4)
+
+
+def term_margin(spare: float) -> float:
+    """Return the seconds from the renew deadline to the TERM of the watchdog."""
+    return min(TERM_MARGIN, spare / 10)
+
+
+def outage_survived(
+    *, renew_deadline: float, renew_interval: float, request_timeout: float
+) -> float:
+    """Return L - R - T: what is left of a term at least while all goes well (G8)."""
+    return renew_deadline - renew_interval - request_timeout
 
 
 # What follows from a timing ---------------------------------------------------
@@ -33,6 +57,12 @@ class Timings(Value):
     """G2: real time from a renewal's first byte until work is stopped, L/(1-rho)+S."""
     others_start_after: float
     """G2: the earliest real time after it at which another may lead, D/(1+rho)."""
+    hard_limit: float
+    """G2, on the leader's own clock: its work has to be gone by then, D(1-rho)/(1+rho)."""
+    run_kills_after: float
+    """From the last renewal until `run` kills a command that has not ended."""
+    after_signal: float
+    """From SIGTERM until it ends the main thread at most, whose work does not stop."""
     crash_fail_over: float
     """G6, worst: from the last renewal to the take-over, the network's time aside."""
     crash_fail_over_best: float
@@ -53,9 +83,8 @@ def timings_of(timing: Timing) -> Timings:
     interval = timing.renew_interval / 1000
     rho = timing.clock_rate_error / PARTS
     delay = min(AFTER_EXPIRY, 0.05 * duration)
-    outage = (
-        timing.renew_deadline - timing.renew_interval - timing.request_timeout
-    ) / 1000
+    limit = core_timing.hard_limit(duration, rho)
+    spare = limit - timing.renew_deadline / 1000
     return Timings(
         renew_interval=interval,
         lease_duration=duration,
@@ -64,10 +93,18 @@ def timings_of(timing: Timing) -> Timings:
         request_timeout=timing.request_timeout / 1000,
         leader_stops_within=_leader_needs(timing) / 1000,
         others_start_after=_candidate_waits(timing) / 1000,
+        hard_limit=limit,
+        run_kills_after=limit - kill_margin(spare),
+        after_signal=after_signal(timing.stop_budget / 1000),
         crash_fail_over=duration / (1 - rho) + delay,
         crash_fail_over_best=duration - interval,
         hand_over=AFTER_RELEASE,
-        outage_survived=outage,
+        outage_survived=outage_survived(
+            renew_deadline=timing.renew_deadline,
+            renew_interval=timing.renew_interval,
+            request_timeout=timing.request_timeout,
+        )
+        / 1000,
         writes_per_minute=60 / interval,
         quiet_candidates=interval <= duration / 2,
     )

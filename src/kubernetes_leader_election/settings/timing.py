@@ -21,10 +21,11 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from kubernetes_leader_election.core.record import MAX_INT32
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.values import Value, replace
 
-MAX_DURATION: Final = 2**31 - 1
+MAX_DURATION: Final = MAX_INT32
 """Seconds: leaseDurationSeconds is an int32 on the wire."""
 MIN_TIME: Final = 10
 """Milliseconds: below this a request cannot even reach a loopback server reliably."""

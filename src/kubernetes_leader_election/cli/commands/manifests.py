@@ -185,7 +185,8 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     type=click.IntRange(min=1),
     default=30,
     show_default=True,
-    help="How long the work may take to stop; the pod gets 15 s more to end.",
+    help="How long the work may take to stop; "
+    f"the pod gets {RELEASE_WITHIN} s more to end.",
 )
 @option(
     "--port",

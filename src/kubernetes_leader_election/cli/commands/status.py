@@ -288,7 +288,10 @@ def _renewed(found: dict[str, Any]) -> str:
 def _expires(found: dict[str, Any]) -> str:
     left = found["expires_in_sec"]
     if found["state"] == "expired":
-        return f"it has: unchanged for {found['lease_duration_sec'] or 20} s"
+        from kubernetes_leader_election.core.record import ASSUMED_DURATION  # noqa: PLC0415 - help is quick
+
+        lasts = found["lease_duration_sec"] or ASSUMED_DURATION
+        return f"it has: unchanged for {lasts} s"
     return f"in {seconds(left)} unless renewed"
 
 

@@ -91,6 +91,16 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             f"after it at the earliest, if their clocks are {rho:.3g} fast",
         ),
         (
+            "hard limit",
+            seconds(t.hard_limit),
+            f"on its own clock; `run` kills its command after {seconds(t.run_kills_after)}",
+        ),
+        (
+            "signal ends it",
+            seconds(t.after_signal),
+            "after SIGTERM at the latest, if work in the main thread goes on",
+        ),
+        (
             "crash fail-over",
             seconds(t.crash_fail_over),
             f"at worst from the last renewal, {best} at best from the crash",

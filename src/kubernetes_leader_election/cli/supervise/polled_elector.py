@@ -9,7 +9,7 @@ from its start until nothing of it is left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from kubernetes_leader_election.cli.supervise.linux import boottime
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
@@ -21,11 +21,7 @@ from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.settings.options import Settings
-
-KILL_MARGIN: Final = 0.25
-"""Seconds at most that a KILL is sent before the hard limit: death takes its time."""
-TERM_MARGIN: Final = 0.05
-"""Seconds at most that the watchdog leaves the first word to ``run`` itself."""
+from kubernetes_leader_election.settings.promises import kill_margin, term_margin
 
 
 class PolledElector(BaseElector[BaseTerm]):
@@ -163,12 +159,12 @@ class Work:
             return Limits(None, None, None)
         # The earliest instant at which another may lead comes so much later.
         spare = belief.spare
-        margin = min(KILL_MARGIN, spare / 4)
+        margin = kill_margin(spare)
         self._to_kill = spare - margin
         term = Deadline.of(belief)
         return Limits(
             term,
-            term.later(min(TERM_MARGIN, spare / 10)),
+            term.later(term_margin(spare)),
             term.later(self._to_kill),
             patience=margin,
         )

@@ -203,7 +203,7 @@ class Supervisor:
             wait = min(wait, self._work.term.remaining())
         last = self._last_instant()
         if last is not None and self._work is not None:
-            wait = min(wait, max(0.02, last + self._limits.patience / 3 - boottime()))
+            wait = min(wait, max(0.02, last + self._limits.run_waits - boottime()))
         return wait
 
     # Signals ------------------------------------------------------------------
@@ -509,7 +509,7 @@ class Supervisor:
             if not left:
                 self._on_empty()
             return
-        if last is None or boottime() < last + self._limits.patience / 3:
+        if last is None or boottime() < last + self._limits.run_waits:
             return
         if not self._link.kill_everybody():
             self._nobody_since = None

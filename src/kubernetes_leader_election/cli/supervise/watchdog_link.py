@@ -49,9 +49,14 @@ class Limits(NamedTuple):
         return None if self.kill is None else self.kill.boottime
 
     @property
+    def run_waits(self) -> float:
+        """Seconds from the KILL until ``run`` kills what still lives."""
+        return self.patience / 3
+
+    @property
     def backstop_at(self) -> float | None:
         """The CLOCK_BOOTTIME at which the backstop kills what still lives."""
-        return None if self.kill is None else self.kill.boottime + self.patience * 2 / 3
+        return None if self.kill is None else self.kill.boottime + 2 * self.run_waits
 
 
 class Link:

@@ -1,0 +1,15 @@
+"""How long a process waits for what a signal or its exit begins: the one home of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MOMENT: Final = 1.0
+"""Seconds that a thread waits for a signal that is about to end it."""
+EXIT: Final = 1.0
+"""Seconds that the exit may take longer for a release: many round trips."""
+
+
+def after_signal(stop_budget: float) -> float:
+    """Return the seconds from a signal until it ends the main thread at most."""
+    return stop_budget + MOMENT

@@ -1,0 +1,45 @@
+"""The diagrams of the documentation are what the tables of states say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from kubernetes_leader_election.core import states
+from kubernetes_leader_election.process import signals
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+DIAGRAMS = pytest.mark.parametrize(
+    ("name", "diagram"),
+    [("states", states.diagram), ("signals", signals.diagram)],
+    ids=["states", "signals"],
+)
+
+
+@DIAGRAMS
+def test_diagram_of_the_states_is_current(name, diagram):
+    """The file is what the table says; `proofs/pictures.py` writes it."""
+    assert (DOCS / f"{name}.dot").read_text(encoding="utf-8") == diagram()
+
+
+@DIAGRAMS
+def test_picture_of_the_states_shows_every_change(name, diagram):
+    """The picture has the edges of the table, and no others."""
+    root = ET.fromstring((DOCS / f"{name}.svg").read_text(encoding="utf-8"))  # noqa: S314 - our own file
+    groups = [g for g in root.iter() if g.get("class") == "edge"]
+    drawn = {
+        (group[0].text, ", ".join(n.text for n in group if n.tag.endswith("}text")))
+        for group in groups
+    }
+    table = re.findall('"(.+)" -> "(.+)" .label="(.+)"', diagram())
+    assert table
+    assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}
+
+
+def test_documentation_shows_the_diagrams():
+    """Where each belongs."""
+    assert "](states.svg)" in (DOCS / "design.md").read_text(encoding="utf-8")
+    assert "](signals.svg)" in (DOCS / "life-cycle.md").read_text(encoding="utf-8")
