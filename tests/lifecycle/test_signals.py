@@ -452,3 +452,90 @@ def test_gunicorn_releases_when_it_stops(program, tmp_path, monkeypatch, preload
     assert running.holder == ""
     assert not running.server.lease(loader)["spec"].get("holderIdentity")
     assert "Traceback" not in running.errors
+
+
+LINGER = """
+    def linger():
+        from kubernetes_leader_election.process.signals import State, shared_auto_close
+        say("destructor")
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            if shared_auto_close().state is not State.AT_REST:
+                say("caught")
+                break
+        while time.monotonic() < until:
+            pass
+"""
+IN_A_DESTRUCTOR = """
+    class Slow:
+        def __del__(self):
+            linger()
+"""
+IN_A_WEAK_REFERENCE = """
+    import weakref
+    class Referent:
+        pass
+    class Slow(Referent):
+        def __new__(cls):
+            referent = Referent()
+            cls.ref = weakref.ref(referent, cls.dies)
+            return referent
+        @staticmethod
+        def dies(_):
+            linger()
+"""
+
+
+@SIGNALS
+@pytest.mark.parametrize(
+    "slow", [IN_A_DESTRUCTOR, IN_A_WEAK_REFERENCE], ids=["__del__", "weakref"]
+)
+@pytest.mark.parametrize("front", ["asyncio", "threads"])
+def test_signal_whose_exception_python_drops_ends_the_program(
+    program, front, slow, number
+):
+    """Fault 13: as in an import, of which the second signal of two was lost, once."""
+    begin = """
+    elector = sync.Elector(**options())
+    elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost", e.reason))
+    elector.start()
+    elector.wait_until_leading()
+    say("leads")
+    """
+    if front == "asyncio":
+        begin = """
+    async def main():
+        elector = Elector(**options())
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost", e.reason))
+        await elector.start()
+        await elector.wait_until_leading()
+        say("leads")
+        slow = Slow()
+        del slow
+        await asyncio.sleep(60)
+        say("goes on")
+    """
+        ending = """
+    try:
+        asyncio.run(main())
+    finally:
+        say("finally")
+    """
+    else:
+        ending = """
+    try:
+        slow = Slow()
+        del slow
+        time.sleep(60)
+        say("goes on")
+    finally:
+        say("finally")
+    """
+    running = program(LINGER + slow + begin + ending)
+    running.wait_for("destructor")
+    running.send(number)
+    running.wait_for("caught")
+    running.send(number)  # a second one waits for nothing
+    assert running.finish() in {ENDS[number], -number}
+    assert running.said[-1] == "finally"
+    assert running.holder == ""

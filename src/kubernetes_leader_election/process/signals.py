@@ -18,6 +18,10 @@ default action, though it is a Python handler: it cancels the main task and with
 loop, on which lost handlers and the work of acquired handlers have yet to end. It
 comes after the stop, and only then.
 
+Python drops an exception that comes up in a callback of a weak reference, as imports
+have them, or in ``__del__``. One of ours that is dropped there is not the end of it:
+the signal is sent once more, a moment later, until it ends the thread.
+
 **No lock.** The handler runs in the main thread between any two bytecodes, also in the
 middle of what is here. So each field has one writer, or is a set whose single steps
 are atomic, and the handler tells the thread by a queue that may be entered anew.
@@ -29,11 +33,12 @@ import enum
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
@@ -51,6 +56,12 @@ from kubernetes_leader_election.process.fork import (
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
+
+PAUSE: Final = 0.01
+"""Seconds until a signal is sent once more whose exception was dropped."""
+
+_MARK: Final = "_ends_main_thread"
+"""Where an exception of ours says which one it is."""
 
 _Action = Callable[[int, FrameType | None], Any] | int | None
 
@@ -176,6 +187,15 @@ class Delivery:
         """When the stop budget is over (CLOCK_MONOTONIC). That thread, too."""
 
 
+class Ending(NamedTuple):
+    """An exception by which a signal ends the main thread."""
+
+    number: int
+    """Of the signal."""
+    earlier: _Action
+    """What the signal did before our handler."""
+
+
 class AutoClose:
     """Know who is to be stopped by a signal, and see to what the signal did before."""
 
@@ -189,7 +209,10 @@ class AutoClose:
         self._earlier: dict[int, _Action] = {}
         """What each signal did before our handler. The main thread."""
         self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-        """Signals for the thread, and None: look again. Any thread."""
+        """
+        Signals for the thread; one less than 0 is to be sent once more. None: look again.
+        Any thread.
+        """
         self._thread: threading.Thread | None = None
         """What reads that. The main thread."""
         self._handing_on: set[int] = set()
@@ -204,6 +227,10 @@ class AutoClose:
         """Whether the interpreter exits by itself. The main thread."""
         self.endings = 0
         """How often an exception of ours has ended the main thread. The main thread."""
+        self._ending: Ending | None = None
+        """The newest of them. The main thread."""
+        self._earlier_hook: Callable[[sys.UnraisableHookArgs], Any] | None = None
+        """What heard of dropped exceptions before us. The main thread."""
         self._process = this_process()
         """The process that this was made in. Never changes."""
 
@@ -365,15 +392,39 @@ class AutoClose:
             earlier(number, frame)
             return  # the next one comes to asyncio itself, and is KeyboardInterrupt
         self.endings += 1
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)
+        self._ending = Ending(number, earlier)
+        if self._earlier_hook is None:
+            # For good: whoever hooks in after us may count on ours.
+            self._earlier_hook = sys.unraisablehook
+            sys.unraisablehook = self._on_dropped
+        interrupts = number == signal.SIGINT
+        error = KeyboardInterrupt() if interrupts else SystemExit(128 + number)
+        error.__dict__[_MARK] = self._ending
+        raise error
+
+    def _on_dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Have a signal sent once more whose exception was dropped; pass on all others."""
+        ending = self._ending
+        marks = getattr(dropped.exc_value, "__dict__", {})
+        is_ours = _is_main_thread() and _MARK in marks and marks[_MARK] is ending
+        if ending is None or not is_ours:
+            assert self._earlier_hook is not None  # noqa: S101 - set with this one
+            self._earlier_hook(dropped)
+            return
+        self._ending = None
+        self._earlier[ending.number] = ending.earlier
+        signal.signal(ending.number, self._on_signal)
+        self._inbox.put(-ending.number)
 
     # A thread of its own ------------------------------------------------------
 
     def _serve(self) -> None:
         while True:
             number = self._next()
+            if number is not None and number < 0:
+                time.sleep(PAUSE)  # by then it may be in other code
+                self._send(-number)
+                continue
             delivery = self._delivery
             if number is not None:
                 anew = self._close_all()
@@ -432,13 +483,15 @@ class AutoClose:
         return any(elector.works_in_main_thread() for elector in closing)
 
     def _send_again(self, delivery: Delivery) -> None:
+        if self._delivery is delivery:
+            self._send(delivery.number)  # else another one has ended the main thread
+
+    def _send(self, number: int) -> None:
         main = threading.main_thread()
         if self._exiting or main.ident is None or not main.is_alive():
             return
-        if self._delivery is not delivery:
-            return  # another signal has ended the main thread: this one is done with
         # To the main thread itself: that interrupts whatever it waits in.
-        signal.pthread_kill(main.ident, delivery.number)
+        signal.pthread_kill(main.ident, number)
         self.wake_main_thread()  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
