@@ -24,7 +24,6 @@ from kubernetes_leader_election.kube_api.call import CallOverError
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
-    printable,
 )
 from kubernetes_leader_election.kube_api.results import (
     Conflict,
@@ -34,6 +33,7 @@ from kubernetes_leader_election.kube_api.results import (
     Refused,
     Unknown,
 )
+from kubernetes_leader_election.text import printable
 from kubernetes_leader_election.values import Value, replace
 
 __all__ = ["Request", "Status", "answer_is_unknown", "judge_failure", "not_sent"]
@@ -273,7 +273,9 @@ def _other(request: Request, status: Status) -> _Judgement:
 def _message(
     request: Request, status: Status, advice: str, credentials: Credentials
 ) -> str:
-    said = printable(status.message or status.reason or "no explanation").rstrip(".")
+    said = printable(
+        status.message or status.reason or "no explanation", longest=400
+    ).rstrip(".")
     text = f"Could not {request} at {credentials.server.url}: {status.code} {said}."
     return f"{text} {advice}" if advice else text
 
