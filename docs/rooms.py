@@ -30,6 +30,7 @@ FLOORS = (
     "credentials",
     "process",
     "text.py",
+    "backoff.py",
     "errors.py",
     "values.py",
 )

@@ -17,6 +17,7 @@ NOT_NEEDED = {
     "opentelemetry",
     "prometheus_client",
     "rich",
+    "trustme",
     "yaml",
 }
 

@@ -30,12 +30,12 @@ LONGEST_LINE: Final = 2000
 """Characters: a server, or a Lease, may send any amount of text."""
 
 
-def one_line(text: str) -> str:
-    """Escape what is not printable and cut what is too long (fault 51)."""
-    cut = text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]}..."
-    if cut.isprintable():
-        return cut
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+def printable(text: str, *, longest: int = 80) -> str:
+    """Escape what is not printable and cut what is long: others wrote it (fault 51)."""
+    cut = text[: longest + 1]
+    if not cut.isprintable():
+        cut = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+    return cut if len(cut) <= longest else f"{cut[: longest - 3]}..."
 
 
 def shown_seconds(seconds: float) -> str:

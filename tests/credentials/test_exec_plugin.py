@@ -22,7 +22,7 @@ from kubernetes_leader_election.kube_api import (
     Call,
     NotSent,
     Ok,
-    Unauthorised,
+    Refused,
     boottime,
 )
 
@@ -306,7 +306,8 @@ def test_fault_33_plugin_whose_new_token_is_refused_too(
         load(plugin(f"echo '{credential(token=CANARY)}'"), cluster=cluster)
     )
     result = client.get("apps", "demo", call=call())
-    assert isinstance(result, Unauthorised)
+    assert isinstance(result, Refused)
+    assert result.error.status == 401
     assert "the plugin ./plugin.sh" in str(result.error)
     assert CANARY not in str(result.error)
     assert len(server.requests) == 1  # the same token again is no second try

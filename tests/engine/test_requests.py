@@ -31,12 +31,7 @@ class Answering:
 
 FAILURES = {
     r.NotSent: m.RequestFailed,
-    r.Unauthorised: m.RequestFailed,
-    r.Forbidden: m.RequestFailed,
-    r.NamespaceMissing: m.RequestFailed,
-    r.Invalid: m.RequestFailed,
-    r.Gone: m.RequestFailed,
-    r.Throttled: m.RequestFailed,
+    r.Refused: m.RequestFailed,
     r.Unknown: m.OutcomeUnknown,
 }
 """Failures that mean the same to a read and to a write (rule 10)."""
@@ -44,7 +39,6 @@ READS = {**FAILURES, r.NotFound: m.LeaseNotFound}
 WRITES = {
     **FAILURES,
     r.Conflict: m.WriteConflict,
-    r.AlreadyExists: m.WriteConflict,
     # The Lease is gone: read, and look, as after any other conflict.
     r.NotFound: m.WriteConflict,
 }

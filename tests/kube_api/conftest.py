@@ -10,15 +10,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 from kubernetes_leader_election.credentials import Credentials, explicit
 from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
@@ -283,27 +278,17 @@ class Authority:
 
     def __init__(self, directory: Path, name: str = "test CA") -> None:
         self.directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        self._certificate = self._sign(self._name, self._key, [], is_ca=True)
-        self.ca_file = self._write("ca.crt", self._certificate.public_bytes(_PEM))
+        self._ca = trustme.CA(organization_name=name)
+        self.ca_file = directory / "ca.crt"
+        self._ca.cert_pem.write_to_path(self.ca_file)
 
     def issue(self, name: str, *alternatives: str) -> tuple[Path, Path]:
         """Write a certificate and its key; give the names of the files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._sign(subject, key, alternatives, is_ca=False)
-        return (
-            self._write(f"{name}.crt", certificate.public_bytes(_PEM)),
-            self._write(
-                f"{name}.key",
-                key.private_bytes(
-                    _PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                ),
-            ),
-        )
+        files = self.directory / f"{name}.crt", self.directory / f"{name}.key"
+        issued = self._ca.issue_cert(*alternatives, common_name=name)
+        issued.cert_chain_pems[0].write_to_path(files[0])
+        issued.private_key_pem.write_to_path(files[1])
+        return files
 
     def server_context(
         self,
@@ -317,42 +302,6 @@ class Authority:
         context.verify_mode = asks_clients
         context.load_verify_locations(self.ca_file)
         return context
-
-    def _write(self, name: str, data: bytes) -> Path:
-        path = self.directory / name
-        path.write_bytes(data)
-        return path
-
-    def _sign(self, subject, key, alternatives, *, is_ca):
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-            .add_extension(
-                x509.BasicConstraints(ca=is_ca, path_length=None), critical=True
-            )
-        )
-        if alternatives:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_alternative(a) for a in alternatives]),
-                critical=False,
-            )
-        return builder.sign(self._key, hashes.SHA256())
-
-
-_PEM = serialization.Encoding.PEM
-
-
-def _alternative(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Login, bearer
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import NotSent, Ok, Unauthorised
+from kubernetes_leader_election.kube_api import NotSent, Ok, Refused
 
 CANARY = "canary-Zm9vYmFyYmF6cXV4"
 
@@ -76,7 +76,8 @@ def test_fault_33_refused_token_that_is_the_newest_is_not_tried_again(
     file.write_text(CANARY)
     server = serve(accepting(lambda: "other", lease(), status))
     result = connect(server, token_file=file).get("apps", "demo", call=call())
-    assert isinstance(result, Unauthorised)
+    assert isinstance(result, Refused)
+    assert result.error.status == 401
     assert len(server.requests) == 1
     assert str(file) in str(result.error)
 
@@ -98,7 +99,8 @@ def test_fault_33_second_401_is_the_answer(serve, connect, call, lease, status):
     client = connect(server)
     client.credentials._login = Restless()
     result = client.get("apps", "demo", call=call())
-    assert isinstance(result, Unauthorised)
+    assert isinstance(result, Refused)
+    assert result.error.status == 401
     assert len(server.requests) == 2
 
 
@@ -117,7 +119,8 @@ def test_401_says_what_to_give_or_what_is_wrong_with_it(
     server = serve(accepting(lambda: "other", lease(), status))
     client = connect(server, token=token)
     result = client.get("apps", "demo", call=call())
-    assert isinstance(result, Unauthorised)
+    assert isinstance(result, Refused)
+    assert result.error.status == 401
     message = str(result.error)
     assert told in message
     assert ("expired" in message) is (token is not None)

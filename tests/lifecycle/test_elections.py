@@ -48,7 +48,7 @@ def losses(front):
 def test_waiting_that_takes_too_long_names_the_last_error(front, client, call):
     """TimeoutError, with the last API error as its cause."""
     trouble = LeaseApiError("403: may not get leases", status=403)
-    client.get = lambda *_, **__: r.Forbidden(error=trouble)
+    client.get = lambda *_, **__: r.Refused(error=trouble)
     elector = front.elector(wait_for_leadership=call == "start")
     told = threading.Event()
     elector.on(EVENTS.ERROR, lambda _: told.set())

@@ -15,7 +15,7 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.sync import Elector
-from kubernetes_leader_election.text import one_line
+from kubernetes_leader_election.text import LONGEST_LINE, printable
 
 HOSTILE = "b\r\nWARNING \x1b[31m Lease shop/billing: a is the leader" + "x" * 1_000_000
 
@@ -139,7 +139,7 @@ def test_text_of_others_is_escaped_and_cut(log, lines):
     assert len(found) == 4
     assert all(line.isprintable() and len(line) < 2200 for line in found)
     assert found[1] == "Lease shop/billing: held by nobody"
-    assert len(one_line("y" * 1_000_000)) == 2003
+    assert len(printable("y" * 1_000_000, longest=LONGEST_LINE)) == LONGEST_LINE
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ PRELOADED = (
     "aiohttp.web",
     "anyio.pytest_plugin",
     "click.testing",
-    "cryptography.x509",
     "hypothesis.strategies",
     "pytest_timeout",
+    "trustme",
     "xdist.plugin",
     "yaml",
 )

@@ -39,15 +39,15 @@ MISTAKES: Final = [
     Mistake(
         name="the delay before a restart does not grow",
         file=POLICY,
-        old="min(2 * self._next, self._longest)",
-        new="self._next",
+        old="        self._restarts += 1\n",
+        new="        self._restarts = 1\n",
         tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
     ),
     Mistake(
         name="the delay before a restart grows over all bounds",
         file=POLICY,
-        old="min(2 * self._next, self._longest)",
-        new="2 * self._next",
+        old="longest=self._longest)",
+        new="longest=1e9)",
         tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
     ),
     Mistake(

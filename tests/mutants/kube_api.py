@@ -225,7 +225,7 @@ MISTAKES: Final = [
     Mistake(
         name="the 404 of a namespace means that there is no such Lease",
         file=FAILURES,
-        old='            "option namespace."\n        )\n        return NamespaceMissing,',
+        old='            "option namespace."\n        )\n        return Refused,',
         new='            "option namespace."\n        )\n        return NotFound,',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
@@ -235,18 +235,14 @@ MISTAKES: Final = [
         old='if "NamespaceTerminating" in status.causes:',
         new="if False:",
         tests=(
-            f"{IN_CLIENT}test_client_tells_answers_apart",
-            (
-                "tests/kube_api/test_with_lease_server.py::"
-                "test_fault_35_namespace_that_is_missing_or_terminating"
-            ),
+            "tests/kube_api/test_with_lease_server.py::test_fault_35_namespace_that_is_missing_or_terminating",
         ),
     ),
     Mistake(
         name="a server error means that a write was not applied",
         file=FAILURES,
         old='return Unknown, "" if request.reads else _DOUBT, "unknown"',
-        new='return Invalid, "", "not done"',
+        new='return Refused, "", "not done"',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
     Mistake(
@@ -268,7 +264,7 @@ MISTAKES: Final = [
         name="a redirect means that a write was not applied",
         file=FAILURES,
         old='        return Unknown, advice, "unknown"',
-        new='        return Invalid, advice, "not done"',
+        new='        return Refused, advice, "not done"',
         tests=(f"{IN_HOSTILE}test_redirect_is_not_followed",),
     ),
     Mistake(

@@ -51,12 +51,6 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def printable(text: str, *, longest: int = 80) -> str:
-    """Escape what cannot be shown, and cut what is long: others wrote it."""
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
-
-
 def on_terminal() -> bool:
     """Return whether the output is a terminal that can redraw."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"

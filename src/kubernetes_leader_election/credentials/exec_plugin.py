@@ -34,6 +34,7 @@ from kubernetes_leader_election.credentials.redaction import (
     without_secrets,
 )
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.text import printable
 
 __all__ = ["ExecLogin", "Plugin"]
 
@@ -446,7 +447,7 @@ def _tail(said: bytes | None, *, known: Iterable[str]) -> str:
     text = (said or b"")[-_READ_OF_STDERR:].decode("utf-8", "replace")
     # Before it is cut: a secret without its name is not known for one.
     text = " ".join(without_secrets(text, known=known).split())
-    shown = "".join(c if c.isprintable() else "?" for c in text[-_SHOWN_OF_STDERR:])
+    shown = printable(text[-_SHOWN_OF_STDERR:], longest=_SHOWN_OF_STDERR)
     return f" It said: {shown}" if shown else ""
 
 

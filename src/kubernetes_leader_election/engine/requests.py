@@ -37,7 +37,7 @@ def _answer_write(number: int, result: r.Ok | r.Failure) -> m.Response:
     match result:
         case r.Ok(lease=lease):
             return m.LeaseWritten(request_id=number, lease=lease)
-        case r.Conflict(error=error) | r.AlreadyExists(error=error):
+        case r.Conflict(error=error):
             return m.WriteConflict(request_id=number, message=str(error))
         case r.NotFound(error=error):
             # The Lease is gone, or its resourceVersion came from another one.

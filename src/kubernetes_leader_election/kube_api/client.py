@@ -1,4 +1,4 @@
-"""The verbs on Leases: get, create, update, patch, delete, list, watch."""
+"""The verbs on Leases that an election needs: get, update (or create), list, watch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ from kubernetes_leader_election.process.fork import this_process
 __all__ = ["LeaseClient"]
 
 _GROUP = "/apis/coordination.k8s.io/v1"
-_MERGE_PATCH = "application/merge-patch+json"
 
 
 class LeaseClient:
@@ -124,50 +123,12 @@ class LeaseClient:
         request = Request(
             verb="update", namespace=namespace, name=name, creating=creating
         )
-        return self._write(request, "PUT", _path(namespace, name), lease, call)
-
-    def create(
-        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
-    ) -> Ok | Failure:
-        """Create the Lease by a POST, a right that cannot be limited to a name."""
-        request = Request(verb="create", namespace=namespace, name=name)
-        return self._write(request, "POST", _path(namespace), lease, call)
-
-    def patch(
-        self, namespace: str, name: str, change: Mapping[str, Any], *, call: Call
-    ) -> Ok | Failure:
-        """
-        Change parts of the Lease by a merge patch.
-
-        Unconditional unless ``change`` carries ``metadata.resourceVersion``.
-        """
-        request = Request(verb="patch", namespace=namespace, name=name)
-        path = _path(namespace, name)
-        return self._write(
-            request, "PATCH", path, change, call, content_type=_MERGE_PATCH
-        )
-
-    def delete(
-        self,
-        namespace: str,
-        name: str,
-        *,
-        call: Call,
-        uid: str | None = None,
-        resource_version: str | None = None,
-    ) -> Answered | Failure:
-        """Delete the Lease, on condition that it is the one and the version named."""
-        request = Request(verb="delete", namespace=namespace, name=name)
-        conditions = {"uid": uid, "resourceVersion": resource_version}
-        body = encode(
-            {
-                "kind": "DeleteOptions",
-                "apiVersion": "v1",
-                "preconditions": {k: v for k, v in conditions.items() if v is not None},
-            }
-        )
-        wire = Wire(method="DELETE", path=_path(namespace, name), body=body)
-        return self._ask(request, wire, call)
+        try:
+            body = encode(lease)
+        except Undecodable as error:
+            return not_sent(request, error, credentials=self._credentials)
+        wire = Wire(method="PUT", path=_path(namespace, name), body=body)
+        return self._ask_lease(request, wire, call)
 
     def list(
         self,
@@ -306,23 +267,6 @@ class LeaseClient:
     def _notice_fork(self) -> None:
         if self._process.is_copy:
             self.drop_after_fork()
-
-    def _write(
-        self,
-        request: Request,
-        method: str,
-        path: str,
-        value: Mapping[str, Any],
-        call: Call,
-        *,
-        content_type: str = "application/json",
-    ) -> Ok | Failure:
-        try:
-            body = encode(value)
-        except Undecodable as error:
-            return not_sent(request, error, credentials=self._credentials)
-        wire = Wire(method=method, path=path, body=body, content_type=content_type)
-        return self._ask_lease(request, wire, call)
 
     def _ask_lease(self, request: Request, wire: Wire, call: Call) -> Ok | Failure:
         answer = self._ask(request, wire, call)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Undecodable", "decode_object", "encode", "lease_problem", "printable"]
+__all__ = ["Undecodable", "decode_object", "encode", "lease_problem"]
 
 _DEEPEST = 64
 """A Lease with managed fields is six levels deep; anything deeper would overflow the
@@ -87,15 +87,6 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     if not isinstance(value.get("spec"), dict | None):
         return "its spec is no object"
     return None
-
-
-def printable(text: str, *, longest: int = 400) -> str:
-    """Make a server's text fit for one line of a log: cut, and escape control codes."""
-    cut = text if len(text) <= longest else text[:longest] + "..."
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
-        for c in cut
-    )
 
 
 def _refuse_constant(_text: str) -> float:

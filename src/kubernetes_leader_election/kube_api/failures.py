@@ -24,22 +24,16 @@ from kubernetes_leader_election.kube_api.call import CallOverError
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
-    printable,
 )
 from kubernetes_leader_election.kube_api.results import (
-    AlreadyExists,
     Conflict,
     Failure,
-    Forbidden,
-    Gone,
-    Invalid,
-    NamespaceMissing,
     NotFound,
     NotSent,
-    Throttled,
-    Unauthorised,
+    Refused,
     Unknown,
 )
+from kubernetes_leader_election.text import printable
 from kubernetes_leader_election.values import Value, replace
 
 __all__ = ["Request", "Status", "answer_is_unknown", "judge_failure", "not_sent"]
@@ -189,10 +183,6 @@ def without_frames(cause: BaseException | None) -> BaseException | None:
 _Judgement = tuple[type[Failure], str, Outcome]
 
 
-def _bad_request(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
-    return Invalid, "", "not done"
-
-
 def _unauthorised(_r: Request, _s: Status, credentials: Credentials) -> _Judgement:
     if credentials.is_anonymous:
         advice = (
@@ -206,7 +196,7 @@ def _unauthorised(_r: Request, _s: Status, credentials: Credentials) -> _Judgeme
             f"{credentials.source}): it is expired, revoked or meant for another "
             "cluster."
         )
-    return Unauthorised, advice, "not done"
+    return Refused, advice, "not done"
 
 
 def _forbidden(
@@ -214,7 +204,7 @@ def _forbidden(
 ) -> _Judgement:
     if "NamespaceTerminating" in status.causes:
         advice = f"Namespace {request.namespace} is being deleted: use another one."
-        return NamespaceMissing, advice, "not done"
+        return Refused, advice, "not done"
     found = _VERB_IN_TEXT.search(status.message)
     verb = found[2] if found else request.verb
     if found and found[1] == _ANONYMOUS:
@@ -223,7 +213,7 @@ def _forbidden(
             f"{credentials.source}), so the server does not know who asks. Give a token "
             "or a client certificate."
         )
-        return Forbidden, advice, "not done"
+        return Refused, advice, "not done"
     verbs = [*_ELECTION_VERBS, *([] if verb in _ELECTION_VERBS else [verb])]
     names = f"resourceNames: [{request.name}], " if request.name else ""
     advice = (
@@ -232,7 +222,7 @@ def _forbidden(
         f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )
-    return Forbidden, advice, "not done"
+    return Refused, advice, "not done"
 
 
 def _not_found(
@@ -243,50 +233,37 @@ def _not_found(
             f"Namespace {request.namespace} does not exist: create it, or set the "
             "option namespace."
         )
-        return NamespaceMissing, advice, "not done"
+        return Refused, advice, "not done"
     if status.is_status and status.reason == "NotFound" and status.kind == "leases":
         return NotFound, "", "not done"
     # Not the word of a Lease API: nothing can be concluded about the Lease.
     advice = f"There is no Lease API at {credentials.server.url}: check that address."
-    return Invalid, advice, "not done"
+    return Refused, advice, "not done"
 
 
-def _conflict(_r: Request, status: Status, _c: Credentials) -> _Judgement:
-    if status.reason == "AlreadyExists":
-        return AlreadyExists, "", "not done"
+def _conflict(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
     return Conflict, "", "not done"
-
-
-def _gone(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
-    return Gone, "", "not done"
 
 
 def _unprocessable(request: Request, status: Status, _c: Credentials) -> _Judgement:
     if request.creating and "must be specified for an update" in status.message:
         # Rule 6: somebody was faster, and the Lease to be created is there.
         return Conflict, "", "not done"
-    return Invalid, "", "not done"
-
-
-def _throttled(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
-    return Throttled, "", "not done"
+    return Refused, "", "not done"
 
 
 _JUDGES = {
-    400: _bad_request,
     401: _unauthorised,
     403: _forbidden,
     404: _not_found,
     409: _conflict,
-    410: _gone,
     422: _unprocessable,
-    429: _throttled,
 }
 
 
 def _other(request: Request, status: Status) -> _Judgement:
     if 400 <= status.code < 500:
-        return Invalid, "", "not done"
+        return Refused, "", "not done"
     if 300 <= status.code < 400:
         advice = "It redirects, which an API server does not do; not followed."
         return Unknown, advice, "unknown"
@@ -296,7 +273,9 @@ def _other(request: Request, status: Status) -> _Judgement:
 def _message(
     request: Request, status: Status, advice: str, credentials: Credentials
 ) -> str:
-    said = printable(status.message or status.reason or "no explanation").rstrip(".")
+    said = printable(
+        status.message or status.reason or "no explanation", longest=400
+    ).rstrip(".")
     text = f"Could not {request} at {credentials.server.url}: {status.code} {said}."
     return f"{text} {advice}" if advice else text
 

@@ -16,22 +16,16 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.values import Value
 
 __all__ = [
-    "AlreadyExists",
     "Answered",
     "Conflict",
     "Failed",
     "Failure",
-    "Forbidden",
-    "Gone",
-    "Invalid",
     "LeaseObject",
     "Listed",
-    "NamespaceMissing",
     "NotFound",
     "NotSent",
     "Ok",
-    "Throttled",
-    "Unauthorised",
+    "Refused",
     "Unknown",
 ]
 
@@ -72,36 +66,17 @@ class NotFound(Failed):
     """There is no such Lease (said by the Lease API itself, about this Lease)."""
 
 
-class NamespaceMissing(Failed):
-    """The namespace does not exist or is being deleted: never "free" (rule 4)."""
-
-
 class Conflict(Failed):
-    """The Lease is not the one the write was based on."""
+    """The Lease is not the one the write was based on, or is there already."""
 
 
-class AlreadyExists(Failed):
-    """The Lease to be created by POST is there."""
+class Refused(Failed):
+    """
+    The server said no for another reason, and nothing was done.
 
-
-class Gone(Failed):
-    """The resourceVersion or continue token is older than the server remembers."""
-
-
-class Throttled(Failed):
-    """The server is busy; ``error.retry_after`` seconds were asked for, if any."""
-
-
-class Unauthorised(Failed):
-    """The server does not know who is asking, also after the token was read again."""
-
-
-class Forbidden(Failed):
-    """The server knows who is asking and says no."""
-
-
-class Invalid(Failed):
-    """The server does not accept the request as it is, or has no Lease API."""
+    ``error.status`` and its text say why: no rights, no such namespace, too busy. A
+    namespace that is missing or being deleted is never "free" (rule 4).
+    """
 
 
 class NotSent(Failed):
@@ -112,17 +87,5 @@ class Unknown(Failed):
     """The request was sent, at least in part, and whether it was applied is open."""
 
 
-Failure = (
-    NotFound
-    | NamespaceMissing
-    | Conflict
-    | AlreadyExists
-    | Gone
-    | Throttled
-    | Unauthorised
-    | Forbidden
-    | Invalid
-    | NotSent
-    | Unknown
-)
+Failure = NotFound | Conflict | Refused | NotSent | Unknown
 """Every :class:`Failed` there is, for ``match`` statements that must be complete."""

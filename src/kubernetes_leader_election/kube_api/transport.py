@@ -41,7 +41,6 @@ class Wire(Value):
     path: str
     query: Mapping[str, str] = _NO_QUERY
     body: bytes | None = None
-    content_type: str = "application/json"
     tell_timeout: bool = True
     """Whether the server is told how long we wait (rule 9)."""
 
@@ -195,7 +194,7 @@ class Transport:
     ) -> Answer | CallOverError:
         headers = self._common + sent
         if wire.body is not None:
-            headers += (("Content-Type", wire.content_type),)
+            headers += (("Content-Type", "application/json"),)
         target = wire.target(self._credentials.server.path, call)
         try:
             connection.send(wire.method, target, headers, wire.body, call)

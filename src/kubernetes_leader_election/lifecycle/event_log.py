@@ -24,7 +24,7 @@ from kubernetes_leader_election.events import (
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
 from kubernetes_leader_election.process.log_thread import shared_log_thread
-from kubernetes_leader_election.text import one_line, shown
+from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
 
 
 def _elapsed() -> float:
@@ -94,7 +94,7 @@ class EventLog:
             identity,
             "gave up leadership" if reason in PLANNED else "lost leadership",
             REASONS.get(reason, reason),
-            f" ({one_line(detail)})" if detail else "",
+            f" ({printable(detail, longest=LONGEST_LINE)})" if detail else "",
         )
 
     def leader_changed(self, holder: str | None) -> None:
@@ -107,7 +107,7 @@ class EventLog:
         with self._lock:
             line = self._throttle.line(str(error), now=time.monotonic())
         if line is not None:
-            self.say("warning", "%s", one_line(line))
+            self.say("warning", "%s", printable(line, longest=LONGEST_LINE))
 
     # Code of the application --------------------------------------------------
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
@@ -491,7 +492,7 @@ class Lifecycle(Status[TermT]):
 
     def _connect_later(self, error: Exception) -> None:
         # First of all: whatever becomes of the report, the next try is due (G8).
-        pause = min(LONGEST_RETRY, 2.0 ** min(self._retries, 10))
+        pause = pause_after(self._retries, first=1.0, longest=LONGEST_RETRY)
         self._retries += 1
         self._retry = shared_timers().call_later(pause, self._connect_again)
         self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)

@@ -11,6 +11,8 @@ import re
 from collections import OrderedDict
 from typing import Final
 
+from kubernetes_leader_election.backoff import pause_after
+
 FIRST_SILENCE: Final = 10.0
 """Seconds: one renewal of the default rhythm."""
 LONGEST_SILENCE: Final = 600.0
@@ -22,11 +24,12 @@ KINDS: Final = 32
 class _Kind:
     """One error that keeps occurring."""
 
-    __slots__ = ("said_at", "silence", "unsaid")
+    __slots__ = ("said_at", "times_said", "unsaid")
 
-    def __init__(self, *, said_at: float, silence: float) -> None:
+    def __init__(self, *, said_at: float) -> None:
         self.said_at = said_at
-        self.silence = silence
+        self.times_said = 0
+        """How often it was said again."""
         self.unsaid = 0
 
 
@@ -49,11 +52,13 @@ class LogThrottle:
         if kind is None:
             while len(self._kinds) >= KINDS:
                 self._kinds.popitem(last=False)
-            self._kinds[key] = _Kind(said_at=now, silence=FIRST_SILENCE)
+            self._kinds[key] = _Kind(said_at=now)
             return text
         self._kinds[key] = kind
         waited = now - kind.said_at
-        if waited < kind.silence:
+        if waited < pause_after(
+            kind.times_said, first=FIRST_SILENCE, longest=LONGEST_SILENCE
+        ):
             kind.unsaid += 1
             return None
         times = kind.unsaid + 1
@@ -61,7 +66,7 @@ class LogThrottle:
             f" (again, {times} times in {waited:.0f} s)" if times > 1 else " (again)"
         )
         kind.said_at, kind.unsaid = now, 0
-        kind.silence = min(2 * kind.silence, LONGEST_SILENCE)
+        kind.times_said += 1
         return text + again
 
     def over(self, *, now: float) -> str | None:

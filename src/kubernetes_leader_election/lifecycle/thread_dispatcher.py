@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any, Final
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
@@ -102,7 +103,7 @@ class ThreadDispatcher:
                 "again until there is one. Events wait until then, and with a handler "
                 "of leadership_lost the release, too"
             )
-        pause = min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** min(self._failures, 10))
+        pause = pause_after(self._failures, first=FIRST_RETRY, longest=LONGEST_RETRY)
         self._failures += 1
         shared_timers().call_later(pause, self._start)
 

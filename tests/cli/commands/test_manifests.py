@@ -9,7 +9,7 @@ import yaml
 
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
-from kubernetes_leader_election.kube_api.results import Forbidden, NotFound
+from kubernetes_leader_election.kube_api.results import NotFound, Refused
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.lease_server import User
@@ -91,8 +91,9 @@ def test_manifests_rights_suffice_for_an_election_and_nothing_else(call):
         here = client.get("default", "billing", call=Call(deadline=boottime() + 5))
         there = client.get("default", "other", call=Call(deadline=boottime() + 5))
         client.close()
-    assert not isinstance(here, Forbidden | NotFound)
-    assert isinstance(there, Forbidden)
+    assert not isinstance(here, Refused | NotFound)
+    assert isinstance(there, Refused)
+    assert there.error.status == 403
 
 
 def test_manifests_come_as_a_list_in_json(call):

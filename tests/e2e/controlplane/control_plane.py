@@ -34,7 +34,7 @@ from typing import Any, ClassVar, Self
 
 from controlplane import binaries
 from controlplane.access import Cluster
-from controlplane.certificates import Authority, write_key_pair
+from controlplane.certificates import serving_certificate, write_key_pair
 from controlplane.processes import Guard, ServerProcess, free_port, wait_until
 
 __all__ = ["ControlPlane"]
@@ -84,7 +84,6 @@ class ControlPlane(Cluster):
         self._users = {**USERS, **(users or {})}
         self._tokens = {user: secrets.token_urlsafe(24) for user in self._users}
         self._apiserver_flags = tuple(apiserver_flags)
-        self._authorities = 0
         self._closed = False
         self._write_files()
         self._assign_ports()
@@ -255,15 +254,13 @@ class ControlPlane(Cluster):
         tokens.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _write_certificates(self) -> None:
-        self._authorities += 1
-        authority = Authority(f"tests-authority-{self._authorities}")
-        certificate, key = authority.serving("kube-apiserver")
+        certificate, key, authority = serving_certificate("kube-apiserver")
         for name, content in (
             # Certificate and key come at once: the server takes no pair that does
             # not fit, and looks again.
             ("serving.key", key),
             ("serving.crt", certificate),
-            ("ca.crt", authority.pem()),
+            ("ca.crt", authority),
         ):
             fresh = self.folder / f".{name}"
             fresh.write_bytes(content)

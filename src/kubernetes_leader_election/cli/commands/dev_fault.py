@@ -13,9 +13,10 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.dev_shared import ORDERS, default_kubeconfig
-from kubernetes_leader_election.cli.output import emit, printable
+from kubernetes_leader_election.cli.output import emit
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials

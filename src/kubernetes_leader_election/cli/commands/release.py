@@ -20,9 +20,9 @@ from kubernetes_leader_election.cli.output import (
     emit,
     note,
     output_option,
-    printable,
     seconds,
 )
+from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.tracker import Tracker

@@ -21,11 +21,11 @@ from kubernetes_leader_election.cli.output import (
     emit,
     note,
     output_option,
-    printable,
     seconds,
     style,
     table,
 )
+from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher

@@ -28,9 +28,9 @@ from kubernetes_leader_election.cli.output import (
     note,
     on_terminal,
     output_option,
-    printable,
     style,
 )
+from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.tracker import Change

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.holders import recognise
-from kubernetes_leader_election.cli.output import printable, seconds
+from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.cli.rights import role_rule
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
@@ -26,6 +26,7 @@ from kubernetes_leader_election.kube_api.results import (
     Unknown,
 )
 from kubernetes_leader_election.settings.options import Settings, timings
+from kubernetes_leader_election.text import printable
 from kubernetes_leader_election.values import Value
 
 if TYPE_CHECKING:

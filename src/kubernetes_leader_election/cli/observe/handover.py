@@ -13,7 +13,7 @@ from kubernetes_leader_election.cli.observe.cluster import Target, call
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher, Sighting
 from kubernetes_leader_election.cli.observe.tracker import Tracker
-from kubernetes_leader_election.cli.output import emit, note, printable, seconds
+from kubernetes_leader_election.cli.output import emit, note, seconds
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import (
     LeaseRecord,
@@ -23,6 +23,7 @@ from kubernetes_leader_election.core.record import (
 )
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.results import Conflict, NotFound, Ok, Unknown
+from kubernetes_leader_election.text import printable
 
 TRIES: Final = 20
 """A renewal may come between our read and our write; it does so once in many times."""

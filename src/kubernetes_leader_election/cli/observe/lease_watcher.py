@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.cli.observe.cluster import REQUEST_WITHIN, Target
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
 from kubernetes_leader_election.core.timing import Now
@@ -123,25 +124,30 @@ class LeaseWatcher:
     # On threads of their own
 
     def _watch_for_ever(self, lease: str) -> None:
-        pause, may_watch = FIRST_PAUSE, True
+        failures, may_watch = 0, True
         while not self._stopping.is_set():
             found = self._sighting(lease, self._read(lease))
             self._seen.put(found)
             if isinstance(found, Trouble):
-                self._stopping.wait(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                failures = self._wait_after(failures)
                 continue
             if not may_watch:
                 self._stopping.wait(POLL_EVERY)
                 continue
             error = self._watch(lease, found.snapshot)
             if error is None or error.status == 410:
-                pause = FIRST_PAUSE
+                failures = 0
             elif error.status == 403:
                 may_watch = False
             else:
-                self._stopping.wait(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                failures = self._wait_after(failures)
+
+    def _wait_after(self, failures: int) -> int:
+        """Wait after one more failure in a row; return how many there were with it."""
+        self._stopping.wait(
+            pause_after(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
+        )
+        return failures + 1
 
     def _read(self, lease: str) -> Any:
         call = self._begin(lease, Call(deadline=boottime() + REQUEST_WITHIN))
@@ -172,15 +178,14 @@ class LeaseWatcher:
 
     def _list_for_ever(self) -> None:
         known: dict[str, str] = {}
-        pause = FIRST_PAUSE
+        failures = 0
         while not self._stopping.is_set():
             found = self._list()
             if isinstance(found, LeaseApiError):
                 self._seen.put(Trouble(lease="", error=found, at=self.now()))
-                self._stopping.wait(pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                failures = self._wait_after(failures)
                 continue
-            pause, at = FIRST_PAUSE, self.now()
+            failures, at = 0, self.now()
             for name, snapshot in found.items():
                 if known.get(name) != snapshot.resource_version:
                     self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))

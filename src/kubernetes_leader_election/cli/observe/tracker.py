@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kubernetes_leader_election.cli.observe.holders import Holder, recognise
-from kubernetes_leader_election.cli.output import printable, seconds
+from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.core.annotations import (
     STEP_DOWN,
     SUCCESSOR,
@@ -26,6 +26,7 @@ from kubernetes_leader_election.core.record import (
 )
 from kubernetes_leader_election.core.states import Fact
 from kubernetes_leader_election.core.timing import Now, elapsed_for_candidate
+from kubernetes_leader_election.text import printable
 
 FREE: Final = "free"
 MISSING: Final = "missing"

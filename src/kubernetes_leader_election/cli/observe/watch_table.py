@@ -16,7 +16,8 @@ from kubernetes_leader_election.cli.observe.changes import (
     changes,
     time_of,
 )
-from kubernetes_leader_election.cli.output import printable, seconds
+from kubernetes_leader_election.cli.output import seconds
+from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher

@@ -8,6 +8,7 @@ import signal
 import stat
 from typing import Final, Literal
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.cli import exit_codes
 
 Restart = Literal["never", "on-failure", "always"]
@@ -24,14 +25,14 @@ class Backoff:
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
-        self._next = min(FIRST_DELAY, longest)
+        self._restarts = 0
 
     def after(self, ran: float) -> float:
         """Return the seconds to wait after a command that ran for so long."""
         if ran >= GOOD_RUN:
-            self._next = min(FIRST_DELAY, self._longest)
-        delay, self._next = self._next, min(2 * self._next, self._longest)
-        return delay
+            self._restarts = 0
+        self._restarts += 1
+        return pause_after(self._restarts - 1, first=FIRST_DELAY, longest=self._longest)
 
 
 def restarts(policy: Restart, code: int) -> bool:

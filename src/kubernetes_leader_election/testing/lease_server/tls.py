@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kubernetes_leader_election.errors import ConfigurationError
 
 __all__ = ["Authority"]
-
-LIFETIME = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,91 +35,23 @@ class Authority:
         Make a new authority, and a certificate for these host names and addresses.
 
         Raises:
-            ConfigurationError: The package ``cryptography`` is missing.
+            ConfigurationError: The package ``trustme`` is missing.
         """
         try:
-            from cryptography import x509  # noqa: PLC0415  # an extra, TLS only
-            from cryptography.hazmat.primitives import (  # noqa: PLC0415  # same
-                hashes,
-                serialization,
-            )
-            from cryptography.hazmat.primitives.asymmetric import (  # noqa: PLC0415  # same
-                ec,
-            )
-            from cryptography.x509.oid import NameOID  # noqa: PLC0415  # same
+            import trustme  # noqa: PLC0415 - an extra, for TLS alone
         except ImportError as error:
             raise ConfigurationError(
-                "TLS needs the package cryptography: "
+                "TLS needs the package trustme: "
                 "pip install 'kubernetes-leader-election[testing]'",
                 option="tls",
             ) from error
 
-        now = datetime.now(UTC)
-
-        def name(text: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-        def base(
-            subject: str, public: ec.EllipticCurvePublicKey
-        ) -> x509.CertificateBuilder:
-            return (
-                x509.CertificateBuilder()
-                .subject_name(name(subject))
-                .issuer_name(name("embedded-lease-api-ca"))
-                .public_key(public)
-                .serial_number(x509.random_serial_number())
-                .not_valid_before(now - timedelta(hours=1))
-                .not_valid_after(now + LIFETIME)
-            )
-
-        ca_key = ec.generate_private_key(ec.SECP256R1())
-        own = x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key())
-        ca = (
-            base("embedded-lease-api-ca", ca_key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(
-                x509.KeyUsage(
-                    digital_signature=True,
-                    key_cert_sign=True,
-                    crl_sign=True,
-                    content_commitment=False,
-                    key_encipherment=False,
-                    data_encipherment=False,
-                    key_agreement=False,
-                    encipher_only=False,
-                    decipher_only=False,
-                ),
-                critical=True,
-            )
-            .add_extension(own, critical=False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        key = ec.generate_private_key(ec.SECP256R1())
-        alternatives: list[x509.GeneralName] = []
-        for one in names:
-            try:
-                alternatives.append(x509.IPAddress(ipaddress.ip_address(one)))
-            except ValueError:
-                alternatives.append(x509.DNSName(one))
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
-        certificate = (
-            base("embedded-lease-api", key.public_key())
-            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-            .add_extension(
-                x509.BasicConstraints(ca=False, path_length=None), critical=True
-            )
-            .add_extension(issuer, critical=False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        pem = serialization.Encoding.PEM
+        ca = trustme.CA(organization_name="embedded-lease-api")
+        issued = ca.issue_cert(*names, common_name="embedded-lease-api")
         return cls(
-            ca=ca.public_bytes(pem).decode(),
-            certificate=certificate.public_bytes(pem).decode(),
-            key=key.private_bytes(
-                pem,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ).decode(),
+            ca=ca.cert_pem.bytes().decode(),
+            certificate=issued.cert_chain_pems[0].bytes().decode(),
+            key=issued.private_key_pem.bytes().decode(),
         )
 
     def load_into(self, context: ssl.SSLContext) -> None:
