@@ -56,6 +56,7 @@ COPIED: Final = (
     "observation",
     "in_flight",
     "term",
+    "contending",
     "election_state",
     "observed",
     "outcomes",

@@ -14,6 +14,7 @@ from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.election_state import Former
 from kubernetes_leader_election.core.in_flight import InFlight
@@ -544,13 +545,23 @@ class LostLeaseIsReleasedAfterDraining(Election):
 # Speed and quiet ----------------------------------------------------------------
 
 
+class _LateContending(Contending):
+    __slots__ = ()
+
+    def _delay(self, fact: Fact, snapshot: Snapshot | None, *, is_own: bool) -> float:
+        del fact
+        return super()._delay(Fact.EXPIRED, snapshot, is_own=is_own) + 0.5
+
+
 @planted("G7", seeds=60)
 class FreeLeaseIsWaitedForLikeAnExpiredOne(Election):
     """After a release candidates write as late as after an expiry (rule 13)."""
 
-    def _contending_delay(self, fact: Fact) -> float:
-        del fact
-        return super()._contending_delay(Fact.EXPIRED) + 0.5
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._contending = _LateContending(settings, draw=draw)
 
 
 @planted("G9", seeds=60)

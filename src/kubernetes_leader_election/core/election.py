@@ -177,7 +177,7 @@ class Election(Outcomes):
                 return due
             return self._write_at
         if state is CONTENDING:
-            return NEVER if writes else self._contend_at
+            return NEVER if writes else self._contending.at
         if state is RELEASING and not writes and not self._doubt:
             return min(self._give_up_at, self._write_at)
         if state is RELEASING or state is WITHDRAWING:
@@ -203,7 +203,7 @@ class Election(Outcomes):
         if self._term is None or self._term.number != term:
             return  # the work ended of a term that is over, and said so too late
         if self.state is LEADER:
-            self._yield_first = True
+            self._contending.let_others_go_first()
             self._announce_loss("work_ended")
         self._change(Fact.END_ASKED)
 
@@ -317,7 +317,7 @@ class Election(Outcomes):
                 if not self._may_contend():
                     self._change(Fact.NOT_ALIVE)
                 else:
-                    self._looked = self._looked or verdict is not Fact.FREE
+                    self._contending.look(verdict)
                     self._change(verdict)
         if self.state is WAITING or self.state is CONTENDING:
             verdict = self._verdict()
@@ -327,7 +327,7 @@ class Election(Outcomes):
                 self._change(verdict)
         if (
             self.state is CONTENDING
-            and self._now.boottime >= self._contend_at
+            and self._now.boottime >= self._contending.at
             and self._in_flight.write is None
         ):
             self._change(Fact.DELAY_OVER)

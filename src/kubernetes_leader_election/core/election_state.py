@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.annotations import yield_to_successor
+from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.record import Snapshot, Stamp
@@ -37,10 +37,6 @@ from kubernetes_leader_election.events import LossReason
 
 NEVER: Final = float("inf")
 
-AFTER_RELEASE: Final = 0.025
-"""Seconds at most before writing on a released Lease (rule 13)."""
-AFTER_EXPIRY: Final = 0.4
-"""Seconds at most, and 5 % of D at most, before writing on an expired one (rule 13)."""
 SILENCE: Final = 0.6
 """Share of the holder's D after which a watch without news is replaced (rule 16)."""
 SILENCE_SPREAD: Final = 0.1
@@ -92,7 +88,7 @@ class ElectionState:
         "_alive",
         "_announced",
         "_conflicts",
-        "_contend_at",
+        "_contending",
         "_doubt",
         "_draw",
         "_edits",
@@ -101,7 +97,6 @@ class ElectionState:
         "_former",
         "_give_up_at",
         "_in_flight",
-        "_looked",
         "_marred",
         "_may_watch_at",
         "_now",
@@ -125,7 +120,6 @@ class ElectionState:
         "_watch_news",
         "_write_at",
         "_write_failures",
-        "_yield_first",
         "settings",
         "state",
     )
@@ -141,6 +135,7 @@ class ElectionState:
         self._silence = SILENCE + SILENCE_SPREAD * share
         self._in_flight = InFlight()
         self._observation = Observation(settings.lease_duration)
+        self._contending = Contending(settings, draw=draw)
         self._stamper = Stamper(settings.identity)
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
@@ -158,10 +153,8 @@ class ElectionState:
     def _reset(self) -> None:
         """Begin a life: nothing asked, nothing due, nothing in doubt."""
         self._stopping = False
-        self._yield_first = False
-        """Its work just ended, and nobody has led or been contended with since."""
+        self._contending.begin_life()
         self._stay_out_until: float | None = None
-        self._looked = False
         self._doubt = False
         self._refused = False
         """The doubt is of a write that was refused: one read decides (rule 10)."""
@@ -171,7 +164,6 @@ class ElectionState:
         self._watch_news = 0.0
         self._silent_at = NEVER
         """When a watch that is open will have brought nothing for too long."""
-        self._contend_at = 0.0
         self._give_up_at = 0.0
         self._failures = 0
         self._failing_since = 0.0
@@ -241,7 +233,7 @@ class ElectionState:
             case State.CONTENDING:
                 self._contend_after_delay(fact)
             case State.WAITING | State.ACQUIRING:
-                self._yield_first = False
+                self._contending.is_over()
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 self._give_up_at = (
@@ -272,25 +264,12 @@ class ElectionState:
         )
 
     def _contend_after_delay(self, fact: Fact) -> None:
-        delay = self._contending_delay(fact)
-        self._contend_at = max(self._now.boottime + delay, self._retry_at)
-
-    def _contending_delay(self, fact: Fact) -> float:
-        """Rule 13: so that a thousand candidates do not write at once."""
-        first, self._looked = not self._looked, True
-        if fact is Fact.EXPIRED:
-            return self._draw() * min(AFTER_EXPIRY, 0.05 * self.settings.lease_duration)
-        snapshot, settings = self._observation.snapshot, self.settings
-        wait = 0.0
-        if snapshot is not None and snapshot.record.is_free:
-            wait = yield_to_successor(
-                snapshot, settings.identity, settings.lease_duration
-            )
-        if first and not self._is_former():
-            return wait
-        # Whoever just ended its own work lets the others go first.
-        return wait + AFTER_RELEASE * (
-            self._draw() + (1.0 if self._yield_first else 0.0)
+        self._contending.begin_delay(
+            fact,
+            self._observation.snapshot,
+            is_own=self._is_former(),
+            now=self._now.boottime,
+            not_before=self._retry_at,
         )
 
     def _verdict(self) -> Fact | None:
