@@ -56,6 +56,7 @@ COPIED: Final = (
     "observation",
     "in_flight",
     "term",
+    "own_writes",
     "contending",
     "election_state",
     "observed",

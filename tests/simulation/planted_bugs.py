@@ -16,9 +16,9 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.core.election_state import Former
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
+from kubernetes_leader_election.core.own_writes import Former, OwnWrites
 from kubernetes_leader_election.core.record import Snapshot, Stamp
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.core.term import Stamper, Term, find_try
@@ -215,13 +215,24 @@ class CandidateTimesByResourceVersion(Election):
 # What proves what ---------------------------------------------------------------
 
 
+class _KnownByName(OwnWrites):
+    __slots__ = ()
+
+    def is_former(self, snapshot: Snapshot | None) -> bool:
+        return (
+            snapshot is not None and snapshot.record.holder_identity == self._identity
+        )
+
+
 @planted("G1 G5", seeds=60)
 class OwnIdentityTakenAsProof(Election):
     """A record with our name is taken for ours (rule 5)."""
 
-    def _is_former(self) -> bool:
-        record = self._observation.record
-        return record is not None and record.holder_identity == self.settings.identity
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._own_writes = _KnownByName(settings, draw=draw)
 
 
 @planted("G1 G5", seeds=60)
@@ -274,10 +285,9 @@ class UnknownOutcomeTakenAsNotDone(Election):
 
 
 def _forget_write(election: Election, stamp: Stamp) -> None:
-    election._tries = [t for t in election._tries if t.stamp != stamp]
+    election._own_writes.forget_unsent(stamp)
     if election._term is not None:
-        pending = election._term.pending
-        election._term.pending = [t for t in pending if t.stamp != stamp]
+        election._term.forget_unsent(stamp)
 
 
 @planted("G8", seeds=60)
@@ -331,7 +341,7 @@ class AcquireProvedTooLateIsLed(Election):
     """A term begins though L is over since its write was sent (rule 5)."""
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
-        proved = find_try(self._tries, snapshot.record)
+        proved = find_try(self._own_writes.tries, snapshot.record)
         if proved is not None:
             term = self._new_term(proved, snapshot)
             self._terms = term.number
@@ -384,7 +394,7 @@ class ByteIdenticalRenew(Election):
         self, settings: ElectionSettings, *, draw: Callable[[], float]
     ) -> None:
         super().__init__(settings, draw=draw)
-        self._stamper = _FrozenStamper(settings.identity)
+        self._own_writes.stamper = _FrozenStamper(settings.identity)
 
 
 class _CreepingStamper(Stamper):
@@ -407,7 +417,7 @@ class StampThatCreepsAfterABackwardStep(Election):
         self, settings: ElectionSettings, *, draw: Callable[[], float]
     ) -> None:
         super().__init__(settings, draw=draw)
-        self._stamper = _CreepingStamper(settings.identity)
+        self._own_writes.stamper = _CreepingStamper(settings.identity)
 
 
 @planted("G5 G8", seeds=60)
@@ -596,38 +606,66 @@ class WatchIsOpenedAgainAtOnce(Election):
 # Attacks ------------------------------------------------------------------------
 
 
+class _KeepsTries(OwnWrites):
+    __slots__ = ()
+
+    def forget_overtaken(self, snapshot: Snapshot) -> None:
+        tries = self.tries
+        super().forget_overtaken(snapshot)
+        self.tries = tries
+
+    def forget_deleted(self, resource_version: str, version: int | None) -> None:
+        del resource_version, version
+
+
 @planted("G1 G2 G5", seeds=300)
 class LateCreatingWriteIsOwnWhoeverLedSince(Election):
     """A creating write that lands after another led, and was deleted, is led (rule 5)."""
 
-    def _forget_overtaken(self, snapshot: Snapshot) -> None:
-        tries = self._tries
-        super()._forget_overtaken(snapshot)
-        self._tries = tries
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._own_writes = _KeepsTries(settings, draw=draw)
 
-    def _forget_deleted(self, resource_version: str, version: int | None) -> None:
-        del resource_version, version
+
+class _RemembersAll(OwnWrites):
+    __slots__ = ()
+
+    def remember_term(self, term: Term, observation: Observation) -> None:
+        former = [Former(term.uid, attempt) for attempt in term.tries()]
+        self._remember(former, observation.record)
+
+
+class _KeepsFormer(_RemembersAll):
+    __slots__ = ()
+
+    def forget_overtaken(self, snapshot: Snapshot) -> None:
+        former = self.former
+        super().forget_overtaken(snapshot)
+        self.former = former
 
 
 @planted("G1 G2 G5", seeds=300)
 class FormerRecordIsFreeWhoeverLedSince(Election):
     """The record of an ended term that a backup brings back is taken (rule 5)."""
 
-    def _forget_overtaken(self, snapshot: Snapshot) -> None:
-        former = self._former
-        super()._forget_overtaken(snapshot)
-        self._former = former
-
-    def _remember_term(self, term: Term) -> None:
-        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._own_writes = _KeepsFormer(settings, draw=draw)
 
 
 @planted("G1 G2 G5", seeds=300)
 class RivalSeenByALeaderIsNotNoted(Election):
     """The sighting that ends a term does not overtake its writes (rule 5)."""
 
-    def _remember_term(self, term: Term) -> None:
-        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._own_writes = _RemembersAll(settings, draw=draw)
 
 
 @planted("G8", seeds=60)

@@ -65,7 +65,7 @@ class Contending:
         """Wait longer the next time: the work that led ended by itself."""
         self._yields_first = True
 
-    def is_over(self) -> None:
+    def stop_yielding(self) -> None:
         """Take it that another one leads, or that the write of this one leaves."""
         self._yields_first = False
 

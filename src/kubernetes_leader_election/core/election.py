@@ -38,7 +38,7 @@ from kubernetes_leader_election.core.states import (
     State,
 )
 from kubernetes_leader_election.core.term import Term, Try
-from kubernetes_leader_election.core.timing import MICROSECONDS, Now
+from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
 
 CLOCK_STEP: Final = 1e-6
@@ -173,12 +173,17 @@ class Election(Outcomes):
             assert self._term is not None
             left = self._term.belief.remaining(now)
             due = now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
-            if writes or self._doubt or not self._alive or due < self._write_at:
+            if (
+                writes
+                or self._own_writes.in_doubt
+                or not self._alive
+                or due < self._write_at
+            ):
                 return due
             return self._write_at
         if state is CONTENDING:
             return NEVER if writes else self._contending.at
-        if state is RELEASING and not writes and not self._doubt:
+        if state is RELEASING and not writes and not self._own_writes.in_doubt:
             return min(self._give_up_at, self._write_at)
         if state is RELEASING or state is WITHDRAWING:
             return self._give_up_at
@@ -238,7 +243,7 @@ class Election(Outcomes):
             self._finish(Fact.DRIVER_FAILED)
         else:
             self._change(Fact.DRIVER_FAILED)
-        self._doubt = False
+        self._own_writes.end_doubt()
         self._count_failure()
         # Reads that work meanwhile are no reason to fail in a hot loop.
         pause = self._backoff(self._write_failures)
@@ -272,7 +277,11 @@ class Election(Outcomes):
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
             orders.order_read(deadline=now + timeout, known=self._observation.version)
-        if orders.write is None and now >= self._write_at and not self._doubt:
+        if (
+            orders.write is None
+            and now >= self._write_at
+            and not self._own_writes.in_doubt
+        ):
             if state in HOLDING:
                 if self._alive:
                     self._renew()
@@ -337,9 +346,9 @@ class Election(Outcomes):
         """Go on from a write that is over and did not make us leader."""
         if self.state is ACQUIRING:
             verdict = self._verdict() or Fact.FREE
-            if verdict is Fact.HELD or not self._doubt:
+            if verdict is Fact.HELD or not self._own_writes.in_doubt:
                 self._change(verdict)
-        elif self.state is WITHDRAWING and not self._doubt:
+        elif self.state is WITHDRAWING and not self._own_writes.in_doubt:
             self._change(Fact.WITHDRAWN)
 
     def _stand_by(self) -> None:
@@ -352,14 +361,7 @@ class Election(Outcomes):
             self._change(Fact.MAY_CONTEND)
 
     def _acquire(self) -> None:
-        stamp = self._stamper.stamp(self._now)
-        # Two processes with one identity that write in the same microsecond are told
-        # apart by the acquire time: nobody times anything by it (rule 5).
-        stamp = Stamp(
-            holder_identity=stamp.holder_identity,
-            acquire_time=stamp.renew_time - int(self._draw() * MICROSECONDS),
-            renew_time=stamp.renew_time,
-        )
+        stamp = self._own_writes.stamp_acquire(self._now)
         settings, snapshot = self.settings, self._observation.snapshot
         if snapshot is None:
             lease = rec.created(
@@ -375,8 +377,7 @@ class Election(Outcomes):
                 lease_annotations.SUCCESSOR,
                 lease_annotations.TOKEN,
             )
-        self._tries = self._latest([*self._tries, self._try(stamp)])
-        self._doubt = self._refused = False
+        self._own_writes.try_to_acquire(self._try(stamp), self._observation.record)
         self._in_flight.order_write(
             lease,
             purpose="acquire",
@@ -402,7 +403,7 @@ class Election(Outcomes):
         assert term is not None
         assert snapshot is not None
         remaining = term.belief.remaining(self._now)
-        stamp = self._stamper.stamp(
+        stamp = self._own_writes.stamper.stamp(
             self._now, acquire_time=term.confirmed.stamp.acquire_time
         )
         term.pending.append(self._try(stamp))
@@ -422,7 +423,7 @@ class Election(Outcomes):
     def _release(self) -> None:
         snapshot = self._observation.snapshot
         assert snapshot is not None
-        stamp = self._stamper.stamp(self._now, holder="")
+        stamp = self._own_writes.stamper.stamp(self._now, holder="")
         self._in_flight.order_write(
             lease_annotations.without(
                 rec.released(snapshot, stamp=stamp),

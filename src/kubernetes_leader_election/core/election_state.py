@@ -13,14 +13,15 @@ to the one below and none overrides another:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
-from kubernetes_leader_election.core.record import Snapshot, Stamp
+from kubernetes_leader_election.core.own_writes import OwnWrites
+from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import (
     FREE,
     HELD,
@@ -30,7 +31,7 @@ from kubernetes_leader_election.core.states import (
     State,
     next_state,
 )
-from kubernetes_leader_election.core.term import Stamper, Term, Try, find_try
+from kubernetes_leader_election.core.term import Term
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.events import LossReason
@@ -41,8 +42,6 @@ SILENCE: Final = 0.6
 """Share of the holder's D after which a watch without news is replaced (rule 16)."""
 SILENCE_SPREAD: Final = 0.1
 """What is added to it at most, so that a thousand candidates do not do so at once."""
-FORMER_KEPT: Final = 32
-"""Stamps of ended terms and late acquires that are remembered (rule 5)."""
 
 LONGEST_ASKED: Final = 30.0
 """Seconds, or D where that is longer, that a server may ask to wait (fault 32)."""
@@ -54,22 +53,6 @@ THINNING: Final = 0.25
 _URGENT: Final = HOLDING | {State.RELEASING, State.WITHDRAWING, State.ACQUIRING}
 _BOUNDED: Final = HOLDING | {State.RELEASING, State.WITHDRAWING}
 """States that are over in bounded time, whatever the server does."""
-
-
-class Former(NamedTuple):
-    """A write of our own that is no longer looked for, but may still stand there."""
-
-    uid: str | None
-    """Of the Lease it was for; None where that is not known, as of one to be created."""
-    attempt: Try
-
-    @property
-    def stamp(self) -> Stamp:
-        """Return what it would show on the Lease."""
-        return self.attempt.stamp
-
-
-_Written = TypeVar("_Written", Former, Try)
 
 
 class ElectionState:
@@ -89,32 +72,28 @@ class ElectionState:
         "_announced",
         "_conflicts",
         "_contending",
-        "_doubt",
         "_draw",
         "_edits",
         "_failing_since",
         "_failures",
-        "_former",
         "_give_up_at",
         "_in_flight",
         "_marred",
         "_may_watch_at",
         "_now",
         "_observation",
+        "_own_writes",
         "_read_at",
-        "_refused",
         "_reported_namesake",
         "_retry_at",
         "_silence",
         "_silent_at",
-        "_stamper",
         "_stay_out_until",
         "_stopping",
         "_term",
         "_terms",
         "_told_odd_version",
         "_told_short",
-        "_tries",
         "_watch_at",
         "_watch_failures",
         "_watch_news",
@@ -136,12 +115,10 @@ class ElectionState:
         self._in_flight = InFlight()
         self._observation = Observation(settings.lease_duration)
         self._contending = Contending(settings, draw=draw)
-        self._stamper = Stamper(settings.identity)
+        self._own_writes = OwnWrites(settings, draw=draw)
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
         self._terms = 0
-        self._former: list[Former] = []
-        self._tries: list[Try] = []
         self._announced: str | None = None
         self._reported_namesake: object = None
         self._told_short = False
@@ -155,9 +132,7 @@ class ElectionState:
         self._stopping = False
         self._contending.begin_life()
         self._stay_out_until: float | None = None
-        self._doubt = False
-        self._refused = False
-        """The doubt is of a write that was refused: one read decides (rule 10)."""
+        self._own_writes.end_doubt()
         self._read_at = NEVER
         self._write_at = 0.0
         self._watch_at = NEVER
@@ -233,24 +208,23 @@ class ElectionState:
             case State.CONTENDING:
                 self._contend_after_delay(fact)
             case State.WAITING | State.ACQUIRING:
-                self._contending.is_over()
+                self._contending.stop_yielding()
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 self._give_up_at = (
                     self._now.boottime + 3 * self.settings.request_timeout
                 )
                 self._write_at = self._now.boottime
-                if self._doubt:
+                if self._own_writes.in_doubt:
                     # Whatever a server asked to wait for: the time is bounded now.
                     self._want_read(0.0)
             case State.LOOKING:
-                self._doubt = False
+                self._own_writes.end_doubt()
                 if self._observation.since is None:
                     self._want_read(0.0)
             case State.STOPPED:
                 self._in_flight.abandon_all()
-                self._remember([Former(t.uid, t) for t in self._tries])
-                self._tries = []
+                self._own_writes.end_life(self._observation.record)
                 self._observation.forget()
                 self._announced = None
                 self._read_at = self._watch_at = NEVER
@@ -267,7 +241,7 @@ class ElectionState:
         self._contending.begin_delay(
             fact,
             self._observation.snapshot,
-            is_own=self._is_former(),
+            is_own=self._own_writes.is_former(self._observation.snapshot),
             now=self._now.boottime,
             not_before=self._retry_at,
         )
@@ -278,36 +252,9 @@ class ElectionState:
         verdict = observation.verdict(self._now)
         # Most Leases are held by another, and this is asked all the time.
         if verdict is HELD and observation.holder == self.settings.identity:
-            if self._is_former():
+            if self._own_writes.is_former(observation.snapshot):
                 return FREE
         return verdict
-
-    def _is_former(self) -> bool:
-        snapshot = self._observation.snapshot
-        if snapshot is None:
-            return False
-        record = snapshot.record
-        if record.holder_identity != self.settings.identity:
-            return False
-        return self._is_of_former(snapshot) or (
-            self._find_own_try(snapshot) is not None
-        )
-
-    def _find_own_try(self, snapshot: Snapshot) -> Try | None:
-        """Return the acquire that the Lease shows; a copy under another uid shows none."""
-        attempt = find_try(self._tries, snapshot.record)
-        if attempt is None or attempt.uid not in (None, snapshot.uid):
-            return None
-        return attempt
-
-    def _is_of_former(self, snapshot: Snapshot) -> bool:
-        """Return whether the Lease carries a stamp of a term or life that is over."""
-        return bool(self._former) and any(
-            # Another Lease of that name is none of ours, whatever stands in it.
-            former.uid in (None, snapshot.uid)
-            and former.attempt.stamp.is_on(snapshot.record)
-            for former in self._former
-        )
 
     # Losing and ending --------------------------------------------------------
 
@@ -319,8 +266,8 @@ class ElectionState:
             self._announce_loss(reason, detail)
         self._change(fact)
         self._in_flight.abandon_write()
-        self._doubt = False
-        self._remember_term(term)
+        self._own_writes.end_doubt()
+        self._own_writes.remember_term(term, self._observation)
         if reason == "renew_deadline":
             self._want_read(0.0)
 
@@ -341,9 +288,9 @@ class ElectionState:
     def _finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
         assert self._term is not None
-        self._remember_term(self._term)
+        self._own_writes.remember_term(self._term, self._observation)
         self._term = None
-        self._doubt = False
+        self._own_writes.end_doubt()
         self._change(fact)
 
     def _give_up(self) -> None:
@@ -360,69 +307,7 @@ class ElectionState:
             self._finish(Fact.RELEASE_OVER)
         else:
             self._change(Fact.WITHDRAWN)
-        self._doubt = False
-
-    def _remember_term(self, term: Term) -> None:
-        """Remember what may still stand there of a term, but nothing overtaken."""
-        if self._observation.missing:
-            return  # of a Lease that is gone nothing comes back but by a restore
-        snapshot, tries = self._observation.snapshot, term.tries()
-        if snapshot is not None:
-            # G1: the very sighting that ended the term may have overtaken them.
-            tries = [t for t in tries if not t.is_overtaken_by(snapshot)]
-        self._remember([Former(term.uid, attempt) for attempt in tries])
-
-    def _forget_overtaken(self, snapshot: Snapshot) -> None:
-        """G1: what another one replaced comes back only when others may believe."""
-        self._tries = [t for t in self._tries if not t.is_overtaken_by(snapshot)]
-        self._former = [
-            f for f in self._former if not f.attempt.is_overtaken_by(snapshot)
-        ]
-
-    def _forget_undone(self, snapshot: Snapshot) -> None:
-        """G1: after a restore the next one may bring back whatever was undone."""
-        record = snapshot.record
-        self._tries = [t for t in self._tries if t.stamp.is_on(record)]
-        self._former = [f for f in self._former if f.attempt.stamp.is_on(record)]
-
-    def _forget_deleted(self, resource_version: str, version: int | None) -> None:
-        """G1: nor does what was deleted; ``version`` is that of the deletion."""
-        self._tries = [
-            t for t in self._tries if not t.is_older_than(resource_version, version)
-        ]
-        self._former = [
-            f
-            for f in self._former
-            if not f.attempt.is_older_than(resource_version, version)
-        ]
-
-    def _forget_replacing(self) -> None:
-        """G1: there is no Lease now, so only what creates one can still land."""
-        self._tries = [t for t in self._tries if t.uid is None]
-        self._former = [f for f in self._former if f.uid is None]
-
-    def _remember(self, former: list[Former]) -> None:
-        self._former = self._latest([*self._former, *former])
-
-    def _latest(self, writes: list[_Written]) -> list[_Written]:
-        """Leave out what is too old to remember, but not what stands there now."""
-        forgotten, kept = writes[:-FORMER_KEPT], writes[-FORMER_KEPT:]
-        record = self._observation.record
-        if forgotten and record is not None:
-            kept = [w for w in forgotten if w.stamp.is_on(record)] + kept
-        return kept
-
-    def _forget_unsent(self, stamp: Stamp) -> None:
-        """
-        Forget a write of which not a byte was sent.
-
-        An outage in which many are tried must not push out of memory what may have
-        landed, or the term that still stands there (rule 5).
-        """
-        self._tries = [t for t in self._tries if t.stamp is not stamp]
-        if self._term is not None:
-            pending = self._term.pending
-            self._term.pending = [t for t in pending if t.stamp is not stamp]
+        self._own_writes.end_doubt()
 
     # Waiting and telling ------------------------------------------------------
 

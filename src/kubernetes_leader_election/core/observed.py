@@ -24,7 +24,7 @@ from kubernetes_leader_election.core.states import (
     WITHDRAWING,
     Fact,
 )
-from kubernetes_leader_election.core.term import Term, Try, find_try
+from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe, longest_deadline
 from kubernetes_leader_election.errors import LeaderElectionError
 
@@ -85,7 +85,7 @@ class Observed(ElectionState):
         news = proved is not term.confirmed
         if news:
             term.confirm(proved, self.settings)
-            self._doubt = False
+            self._own_writes.end_doubt()
             self._write_failures = 0
             self._write_at = proved.sent.boottime + self.settings.renew_interval
             self._change(Fact.RENEWED)
@@ -101,7 +101,7 @@ class Observed(ElectionState):
             self._told_short = False
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
-        proved = self._find_own_try(snapshot)
+        proved = self._own_writes.find_try(snapshot)
         if proved is None:
             return
         term = self._new_term(proved, snapshot)
@@ -124,7 +124,7 @@ class Observed(ElectionState):
             self._tell_odd_version(snapshot)
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
-        proved = self._find_own_try(snapshot)
+        proved = self._own_writes.find_try(snapshot)
         if proved is not None:
             # It landed, and no work ever began: give it back.
             self._begin_term(self._new_term(proved, snapshot))
@@ -145,7 +145,7 @@ class Observed(ElectionState):
     def _gone(self) -> None:
         """The Lease does not exist."""
         self._observation.see_missing(self._now)
-        self._forget_replacing()
+        self._own_writes.forget_replacing()
         self._announce_leader(None)
         if self.state in HOLDING:
             self._lose("deleted", Fact.LOST, "the Lease was deleted")
@@ -267,7 +267,6 @@ class Observed(ElectionState):
     def _new_term(self, proved: Try, snapshot: Snapshot) -> Term:
         number = self._terms + 1
         token = snapshot.version
-        later = [t for t in self._tries if t.sent.boottime > proved.sent.boottime]
         return Term(
             number=number,
             token=token,
@@ -276,7 +275,7 @@ class Observed(ElectionState):
             belief=believe(
                 term=number, token=token, sent=proved.sent, settings=self.settings
             ),
-            pending=later,
+            pending=self._own_writes.later_than(proved),
         )
 
     def _tell_odd_version(self, snapshot: Snapshot) -> None:
@@ -294,9 +293,7 @@ class Observed(ElectionState):
 
     def _begin_term(self, term: Term) -> None:
         self._term = term
-        self._tries = []
-        self._former = []
-        self._doubt = False
+        self._own_writes.begin_term()
         self._failures = self._write_failures = 0
         self._retry_at = 0.0
         self._change(Fact.ACQUIRE_PROVED)
@@ -310,21 +307,19 @@ class Observed(ElectionState):
         """Take what is seen; tell whether the record changed."""
         changed = self._observation.see(snapshot, self._now)
         holder = snapshot.record.holder_identity
-        if self._former or self._tries:
-            self._forget_overtaken(snapshot)
+        own_writes = self._own_writes
+        if own_writes.former or own_writes.tries:
+            own_writes.forget_overtaken(snapshot)
         if changed and holder != self._announced:
             self._announce_leader(holder or None)
         return changed
 
     def _is_own(self, snapshot: Snapshot) -> bool:
         """Return whether this elector wrote what is seen, in whichever term."""
-        record = snapshot.record
-        return (
-            # A renewal of this very term may be seen while the Lease is released.
-            (self._term is not None and self._term.find(record) is not None)
-            or self._is_of_former(snapshot)
-            or find_try(self._tries, record) is not None
-        )
+        if self._own_writes.made(snapshot):
+            return True
+        # A renewal of this very term may be seen while the Lease is released.
+        return self._term is not None and self._term.find(snapshot.record) is not None
 
     def _is_namesake(self, snapshot: Snapshot) -> bool:
         """Return whether another process renews under our name (rule 5)."""

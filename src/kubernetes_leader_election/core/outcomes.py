@@ -63,12 +63,12 @@ class Outcomes(Observed):
                 Fact.LOST,
                 "the Lease went back to an earlier version, as after a restore",
             )
-            self._forget_undone(snapshot)
+            self._own_writes.forget_undone(snapshot)
             self._after_read()
             return
         if went_back:
-            self._forget_undone(snapshot)
-        self._doubt = self._refused = False
+            self._own_writes.forget_undone(snapshot)
+        self._own_writes.end_doubt()
         self._take(snapshot)
         self._after_read()
 
@@ -81,7 +81,7 @@ class Outcomes(Observed):
         if pending.known != self._observation.version:
             self._read_was_overtaken()
             return
-        self._doubt = self._refused = False
+        self._own_writes.end_doubt()
         self._gone()
         # It may be gone by a restore, after which versions count from lower on: the
         # answer to a creating write would else look like old news.
@@ -90,7 +90,7 @@ class Outcomes(Observed):
 
     def _read_was_overtaken(self) -> None:
         """Rule 11: what was read before newer news came proves nothing."""
-        if self._doubt:
+        if self._own_writes.in_doubt:
             self._want_read(0.0)
         self._after_read()
 
@@ -155,9 +155,9 @@ class Outcomes(Observed):
             self._emit(m.ErrorOccurred(error=error))
             delay = self._backoff(self._failures, error)
             self._want_read(delay)
-            if self._refused and self.state in WRITE_DECIDES:
+            if self._own_writes.refused and self.state in WRITE_DECIDES:
                 # One look at what a refused write left behind is enough.
-                self._doubt = self._refused = False
+                self._own_writes.end_doubt()
                 self._retry_at = max(self._retry_at, self._now.boottime + delay)
         elif self._take_write(request_id) is not None:
             self._in_doubt(error)
@@ -176,7 +176,7 @@ class Outcomes(Observed):
 
     def _doubt_write(self) -> None:
         """Take it that a write may have been applied, or may still be."""
-        self._doubt = True
+        self._own_writes.doubt()
         if self.state in WRITE_DECIDES:
             # A read that left before this one was in doubt shows nothing of it.
             self._in_flight.abandon_read()
@@ -207,12 +207,14 @@ class Outcomes(Observed):
         self._retry_at = max(self._retry_at, self._write_at)
         sent = error.status is not None or error.outcome != "not done"
         if not sent:
-            self._forget_unsent(write.stamp)
+            self._own_writes.forget_unsent(write.stamp)
+            if self._term is not None:
+                self._term.forget_unsent(write.stamp)
         if self.state not in WRITE_DECIDES:
             return  # the next try, or the watch, shows what came of it
         if sent:
             self._doubt_write()
-            self._refused = True
+            self._own_writes.doubt_refused()
             self._want_read(self._asked(error))
         elif self.state is State.ACQUIRING:
             self._change(self._verdict() or Fact.FREE)
@@ -245,7 +247,9 @@ class Outcomes(Observed):
         elif news:
             if message.type == "DELETED":
                 self._observation.hear(snapshot.resource_version, snapshot.version)
-                self._forget_deleted(snapshot.resource_version, snapshot.version)
+                self._own_writes.forget_deleted(
+                    snapshot.resource_version, snapshot.version
+                )
                 self._gone()
             else:
                 self._take(snapshot)

@@ -135,6 +135,10 @@ class Term:
             self.belief, since=since, lasts=lasts, settings=settings
         )
 
+    def forget_unsent(self, stamp: Stamp) -> None:
+        """Forget a write of which not a byte was sent: it cannot land."""
+        self.pending = [t for t in self.pending if t.stamp is not stamp]
+
     def tries(self) -> list[Try]:
         """Return all writes of the term that the Lease may still come to carry."""
         return [self.confirmed, *self.pending]
