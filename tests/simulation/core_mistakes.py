@@ -57,6 +57,7 @@ COPIED: Final = (
     "in_flight",
     "term",
     "own_writes",
+    "retry",
     "contending",
     "election_state",
     "observed",

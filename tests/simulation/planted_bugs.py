@@ -20,6 +20,7 @@ from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.own_writes import Former, OwnWrites
 from kubernetes_leader_election.core.record import Snapshot, Stamp
+from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.core.term import Stamper, Term, find_try
 from kubernetes_leader_election.core.timing import (
@@ -679,12 +680,22 @@ class RefusedWriteIsForgotten(Election):
             _forget_write(self, write.stamp)
 
 
+class _Obedient(Retry):
+    __slots__ = ()
+
+    def longest_asked(self) -> float:
+        return float("inf")
+
+
 @planted("G7 G8", seeds=200)
 class ServerMayAskToWaitForDays(Election):
     """Retry-After is honoured whatever it says (fault 54)."""
 
-    def _longest_asked(self) -> float:
-        return float("inf")
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._retry = _Obedient(settings, draw=draw)
 
 
 @planted("G1 G2 G8", seeds=60)

@@ -244,13 +244,13 @@ class Election(Outcomes):
         else:
             self._change(Fact.DRIVER_FAILED)
         self._own_writes.end_doubt()
-        self._count_failure()
+        self._retry.count_failure(self._now.boottime)
         # Reads that work meanwhile are no reason to fail in a hot loop.
-        pause = self._backoff(self._write_failures)
-        self._retry_at = max(self._retry_at, self._now.boottime + pause)
-        self._write_failures += 1
+        pause = self._backoff(self._retry.write_failures)
+        self._retry.stay_away(self._now.boottime + pause)
+        self._retry.count_write_failure()
         self._watch_at = NEVER
-        self._want_read(self._backoff(self._failures))
+        self._want_read(self._backoff(self._retry.failures))
 
     # What the state wants -----------------------------------------------------
 

@@ -22,6 +22,7 @@ from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.own_writes import OwnWrites
 from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.states import (
     FREE,
     HELD,
@@ -43,17 +44,6 @@ SILENCE: Final = 0.6
 SILENCE_SPREAD: Final = 0.1
 """What is added to it at most, so that a thousand candidates do not do so at once."""
 
-LONGEST_ASKED: Final = 30.0
-"""Seconds, or D where that is longer, that a server may ask to wait (fault 32)."""
-LONGEST_PAUSE: Final = 5.0
-"""Seconds at most between two tries of a candidate, unless the server asks for more."""
-THINNING: Final = 0.25
-"""Share of an outage that candidates pause between tries once it outlasts D."""
-
-_URGENT: Final = HOLDING | {State.RELEASING, State.WITHDRAWING, State.ACQUIRING}
-_BOUNDED: Final = HOLDING | {State.RELEASING, State.WITHDRAWING}
-"""States that are over in bounded time, whatever the server does."""
-
 
 class ElectionState:
     """
@@ -70,12 +60,8 @@ class ElectionState:
     __slots__ = (
         "_alive",
         "_announced",
-        "_conflicts",
         "_contending",
-        "_draw",
         "_edits",
-        "_failing_since",
-        "_failures",
         "_give_up_at",
         "_in_flight",
         "_marred",
@@ -85,7 +71,7 @@ class ElectionState:
         "_own_writes",
         "_read_at",
         "_reported_namesake",
-        "_retry_at",
+        "_retry",
         "_silence",
         "_silent_at",
         "_stay_out_until",
@@ -98,7 +84,6 @@ class ElectionState:
         "_watch_failures",
         "_watch_news",
         "_write_at",
-        "_write_failures",
         "settings",
         "state",
     )
@@ -108,7 +93,6 @@ class ElectionState:
     ) -> None:
         self.settings = settings
         self.state = State.STOPPED
-        self._draw = draw
         # By the identity, not drawn anew: it is looked at far more often than used.
         share = crc32(settings.identity.encode()) / 2**32
         self._silence = SILENCE + SILENCE_SPREAD * share
@@ -116,6 +100,7 @@ class ElectionState:
         self._observation = Observation(settings.lease_duration)
         self._contending = Contending(settings, draw=draw)
         self._own_writes = OwnWrites(settings, draw=draw)
+        self._retry = Retry(settings, draw=draw)
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
         self._terms = 0
@@ -140,11 +125,7 @@ class ElectionState:
         self._silent_at = NEVER
         """When a watch that is open will have brought nothing for too long."""
         self._give_up_at = 0.0
-        self._failures = 0
-        self._failing_since = 0.0
-        self._conflicts = 0
-        self._write_failures = 0
-        self._retry_at = 0.0
+        self._retry.begin_life()
         self._edits = 0
         """Edits of our record that each came soon after a write of ours."""
         self._marred = False
@@ -243,7 +224,7 @@ class ElectionState:
             self._observation.snapshot,
             is_own=self._own_writes.is_former(self._observation.snapshot),
             now=self._now.boottime,
-            not_before=self._retry_at,
+            not_before=self._retry.not_before,
         )
 
     def _verdict(self) -> Fact | None:
@@ -318,58 +299,19 @@ class ElectionState:
 
     def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:
         """Return the seconds to wait after so many failures in a row."""
-        timeout = self.settings.request_timeout
-        wait = 0.0
-        if failures > 0:
-            cap = self._longest_pause()
-            wait = min(cap, min(0.1, timeout / 8) * 2.0 ** min(failures, 16))
-            wait *= 0.5 + 0.5 * self._draw()
-        asked = 0.0 if error is None else self._asked(error)
+        return self._retry.pause(
+            failures,
+            error,
+            state=self.state,
+            now=self._now.boottime,
+            left=self._time_left(),
+        )
+
+    def _time_left(self) -> float:
+        """Return the seconds until the term, or the try to end it, is over."""
         if self._term is not None and self.state in HOLDING:
-            # Fault 32: honoured, but never past the renew deadline; and the last tries
-            # of a term come closer together, but never as a burst (fault 24).
-            left = self._term.belief.remaining(self._now)
-            wait = min(wait, max(left / 2, min(0.1, timeout / 8)))
-            asked = min(asked, left - timeout)
-        return max(wait, asked)
-
-    def _asked(self, error: LeaseApiError) -> float:
-        """Return the seconds that the server asked to wait, as far as we honour it."""
-        asked = error.retry_after
-        if asked is None or not asked > 0.0:  # not a number, too
-            return 0.0
-        asked = min(asked, self._longest_asked())
-        if self.state is State.RELEASING or self.state is State.WITHDRAWING:
-            # Room for a last try before it is given up.
-            left = self._give_up_at - self._now.boottime
-            asked = max(0.0, min(asked, left - self.settings.request_timeout))
-        return asked
-
-    def _longest_asked(self) -> float:
-        """Return how long nobody may come to lead because a server asked for it."""
-        return max(LONGEST_ASKED, float(self.settings.lease_duration))
-
-    def _longest_pause(self) -> float:
-        """Return the seconds that failures may come to cost between two tries."""
-        settings = self.settings
-        if self.state in _URGENT:
-            cap = min(settings.request_timeout / 2, 1.0)
-        else:
-            cap = min(LONGEST_PAUSE, settings.renew_interval / 2)
-        if self._failures and self.state not in _BOUNDED:
-            # Fault 44: a server that is slower than T is not kept so by its candidates.
-            # After D nobody believes any more, so all that this delays is the first
-            # take-over afterwards.
-            lasted = self._now.boottime - self._failing_since
-            thinned = THINNING * (lasted - settings.lease_duration)
-            cap = max(cap, min(LONGEST_PAUSE, thinned))
-        return cap
-
-    def _count_failure(self) -> None:
-        """Count a request that failed."""
-        if self._failures == 0:
-            self._failing_since = self._now.boottime
-        self._failures += 1
+            return self._term.belief.remaining(self._now)
+        return self._give_up_at - self._now.boottime
 
     def _poll_interval(self) -> float:
         return min(self.settings.renew_interval, self.settings.lease_duration / 10)

@@ -51,8 +51,9 @@ class Observed(ElectionState):
             self._report_namesake(snapshot)
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
-        if changed and self._retry_at and self._shows_that_one_can_lead(snapshot):
-            self._retry_at = 0.0
+        if changed and self._retry.not_before:
+            if self._shows_that_one_can_lead(snapshot):
+                self._retry.come_back()
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
                 # Rule 13: only from now on can others take it, or a named successor.
@@ -86,7 +87,7 @@ class Observed(ElectionState):
         if news:
             term.confirm(proved, self.settings)
             self._own_writes.end_doubt()
-            self._write_failures = 0
+            self._retry.renewed()
             self._write_at = proved.sent.boottime + self.settings.renew_interval
             self._change(Fact.RENEWED)
             self._emit(
@@ -136,7 +137,7 @@ class Observed(ElectionState):
         if proved is not None:
             term.confirm(proved, self.settings)
             # Fault 24: after an unknown outcome not in a hot loop either.
-            self._write_at = max(self._retry_at, self._now.boottime)
+            self._write_at = max(self._retry.not_before, self._now.boottime)
         elif snapshot.record.is_free:
             self._finish(Fact.RELEASE_OVER)
         else:
@@ -194,9 +195,9 @@ class Observed(ElectionState):
         if not answered:
             # Somebody edited it: the next renewal puts it right.
             due = self._now.boottime + self._pause_after_edit(left)
-            due = max(due, self._retry_at)
+            due = max(due, self._retry.not_before)
             if left <= 0.0:
-                self._retry_at = due
+                self._retry.stay_away(due)
             self._write_at = min(self._write_at, due)
         if left <= 0.0:
             self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
@@ -217,7 +218,7 @@ class Observed(ElectionState):
         first = min(0.1, self.settings.request_timeout / 8)
         pause = first * 2.0 ** min(self._edits - 2, 16)
         if left <= 0.0:
-            return min(pause, self._longest_asked())
+            return min(pause, self._retry.longest_asked())
         return min(pause, self.settings.renew_interval, max(left / 2, first))
 
     def _is_edited_again(self) -> bool:
@@ -253,8 +254,8 @@ class Observed(ElectionState):
 
     def _cannot_lead(self, lasts: int) -> None:
         """Let others, and time, go first: no renewal would be in time."""
-        pause = self._longest_asked()
-        self._retry_at = self._now.boottime + pause
+        pause = self._retry.longest_asked()
+        self._retry.stay_away(self._now.boottime + pause)
         self._tell_short(
             lasts,
             ". Nobody can lead like that: find what changes our writes, an admission "
@@ -294,8 +295,7 @@ class Observed(ElectionState):
     def _begin_term(self, term: Term) -> None:
         self._term = term
         self._own_writes.begin_term()
-        self._failures = self._write_failures = 0
-        self._retry_at = 0.0
+        self._retry.begin_term()
         self._change(Fact.ACQUIRE_PROVED)
         if self.state is LEADER:
             sent = term.confirmed.sent.boottime

@@ -14,14 +14,12 @@ from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.election_state import NEVER
 from kubernetes_leader_election.core.in_flight import PendingWrite
 from kubernetes_leader_election.core.observed import Observed
+from kubernetes_leader_election.core.retry import MANY_CONFLICTS
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.errors import LeaseApiError
 
 TRY_WATCH_AGAIN: Final = 300.0
 """Seconds between tries to watch where that is not permitted."""
-
-MANY_CONFLICTS: Final = 3
-"""Conflicts of a leader's writes in a row that are worth an error."""
 
 FOLLOWING: Final = frozenset(
     {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
@@ -44,7 +42,7 @@ class Outcomes(Observed):
         if pending is None or pending.request_id != message.request_id:
             return
         self._in_flight.read = None
-        self._failures = 0
+        self._retry.answered()
         snapshot = rec.read_snapshot(message.lease)
         known = self._observation.version
         overtaken = known not in (pending.known, snapshot.version)
@@ -77,7 +75,7 @@ class Outcomes(Observed):
         if pending is None or pending.request_id != message.request_id:
             return
         self._in_flight.read = None
-        self._failures = 0
+        self._retry.answered()
         if pending.known != self._observation.version:
             self._read_was_overtaken()
             return
@@ -110,7 +108,7 @@ class Outcomes(Observed):
         write = self._take_write(message.request_id)
         if write is None:
             return
-        self._failures = self._conflicts = 0
+        self._retry.written()
         snapshot = rec.read_snapshot(message.lease)
         if not write.stamp.is_on(snapshot.record):
             # An answer that is not what was written: something sits in between.
@@ -129,8 +127,7 @@ class Outcomes(Observed):
             return
         # Rule 10: perhaps our own write; read and look for our stamp.
         self._doubt_write()
-        self._conflicts += 1
-        if self._conflicts == MANY_CONFLICTS and self._term is not None:
+        if self._retry.count_conflict() and self._term is not None:
             # Said once in a row of them: else a term would end without any error.
             self._emit(
                 m.ErrorOccurred(
@@ -140,7 +137,7 @@ class Outcomes(Observed):
                     )
                 )
             )
-        self._want_read(self._backoff(self._conflicts - 2))
+        self._want_read(self._backoff(self._retry.conflicts - 2))
 
     def _on_unknown(self, request_id: int, error: LeaseApiError) -> None:
         if (
@@ -148,31 +145,31 @@ class Outcomes(Observed):
             and self._in_flight.read.request_id == request_id
         ):
             self._in_flight.read = None
-            self._count_failure()
+            self._retry.count_failure(self._now.boottime)
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
                 self._may_watch_at, self._watch_at = 0.0, NEVER
             self._emit(m.ErrorOccurred(error=error))
-            delay = self._backoff(self._failures, error)
+            delay = self._backoff(self._retry.failures, error)
             self._want_read(delay)
             if self._own_writes.refused and self.state in WRITE_DECIDES:
                 # One look at what a refused write left behind is enough.
                 self._own_writes.end_doubt()
-                self._retry_at = max(self._retry_at, self._now.boottime + delay)
+                self._retry.stay_away(self._now.boottime + delay)
         elif self._take_write(request_id) is not None:
             self._in_doubt(error)
 
     def _in_doubt(self, error: LeaseApiError) -> None:
         self._emit(m.ErrorOccurred(error=error))
         self._doubt_write()
-        self._want_read(self._backoff(self._failures, error))
-        self._count_failure()
+        self._want_read(self._backoff(self._retry.failures, error))
+        self._retry.count_failure(self._now.boottime)
         # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
-        pause = self._backoff(self._write_failures)
+        pause = self._backoff(self._retry.write_failures)
         # Rule 14: who cannot lead here stays out, whatever became of that write.
-        self._retry_at = max(self._retry_at, self._now.boottime + pause)
-        self._write_at = max(self._write_at, self._retry_at)
-        self._write_failures += 1
+        self._retry.stay_away(self._now.boottime + pause)
+        self._write_at = max(self._write_at, self._retry.not_before)
+        self._retry.count_write_failure()
 
     def _doubt_write(self) -> None:
         """Take it that a write may have been applied, or may still be."""
@@ -199,12 +196,11 @@ class Outcomes(Observed):
         if write is None:
             return
         self._emit(m.ErrorOccurred(error=error))
-        self._count_failure()
-        # Reads that work meanwhile are no reason to write in a hot loop.
-        self._write_failures += 1
-        delay = self._backoff(self._write_failures, error)
+        self._retry.count_failure(self._now.boottime)
+        self._retry.count_write_failure()
+        delay = self._backoff(self._retry.write_failures, error)
         self._write_at = self._now.boottime + delay
-        self._retry_at = max(self._retry_at, self._write_at)
+        self._retry.stay_away(self._write_at)
         sent = error.status is not None or error.outcome != "not done"
         if not sent:
             self._own_writes.forget_unsent(write.stamp)
@@ -215,7 +211,9 @@ class Outcomes(Observed):
         if sent:
             self._doubt_write()
             self._own_writes.doubt_refused()
-            self._want_read(self._asked(error))
+            self._want_read(
+                self._retry.asked(error, state=self.state, left=self._time_left())
+            )
         elif self.state is State.ACQUIRING:
             self._change(self._verdict() or Fact.FREE)
 
