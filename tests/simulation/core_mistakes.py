@@ -58,6 +58,8 @@ COPIED: Final = (
     "term",
     "own_writes",
     "retry",
+    "schedule",
+    "watch_policy",
     "contending",
     "election_state",
     "observed",

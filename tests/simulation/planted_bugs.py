@@ -312,7 +312,7 @@ class WatchEventTrustedAsTruth(Election):
             message.request_id == self._in_flight.watch_id
             and message.type == "MODIFIED"
         ):
-            self._watch_news = self._now.boottime
+            self._watch_policy.hear(self._now.boottime)
             self._take(rec.read_snapshot(message.object))
         else:
             super()._on_watch_event(message)
@@ -426,7 +426,7 @@ class LateRenewalAfterLoss(Election):
     """A term that is lost is still renewed (rule 11)."""
 
     def _settle(self) -> None:
-        due = self._now.boottime >= self._write_at
+        due = self._now.boottime >= self._schedule.write_at
         if (
             self.state is State.FENCED
             and self._term is not None
@@ -444,7 +444,7 @@ class LeaseOfWorkThatHangsIsNotRenewed(Election):
 
     def _renew(self) -> None:
         if self.state is State.DRAINING:
-            self._write_at = float("inf")
+            self._schedule.write_next(float("inf"))
         else:
             super()._renew()
 
@@ -467,7 +467,7 @@ class ReleaseWithoutLookingWhoseItIs(Election):
         if snapshot.record.is_free:
             super()._take_releasing(snapshot)
         else:
-            self._write_at = self._now.boottime
+            self._schedule.write_next(self._now.boottime)
 
 
 # Terms --------------------------------------------------------------------------
@@ -549,8 +549,8 @@ class LostLeaseIsReleasedAfterDraining(Election):
         super()._lose(reason, fact, detail)
         if drained:
             self.state = State.RELEASING
-            self._write_at = self._now.boottime
-            self._give_up_at = self._now.boottime + self.settings.request_timeout
+            give_up_at = self._now.boottime + self.settings.request_timeout
+            self._schedule.end_by(give_up_at, now=self._now.boottime)
 
 
 # Speed and quiet ----------------------------------------------------------------
@@ -601,7 +601,7 @@ class WatchIsOpenedAgainAtOnce(Election):
 
     def _watch_broke(self, error: Any) -> None:
         super()._watch_broke(error)
-        self._watch_at = self._now.boottime
+        self._watch_policy.open_from(self._now.boottime)
 
 
 # Attacks ------------------------------------------------------------------------

@@ -19,9 +19,9 @@ from typing import Final, assert_never
 from kubernetes_leader_election.core import annotations as lease_annotations
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core.election_state import NEVER
 from kubernetes_leader_election.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
 from kubernetes_leader_election.core.record import Stamp
+from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     CONTENDING,
@@ -45,6 +45,7 @@ CLOCK_STEP: Final = 1e-6
 """Seconds at least between two looks at a clock, lest rounding make them endless."""
 
 _WANT_WATCH: Final = FOLLOWING | HOLDING | {ACQUIRING}
+_WRITES: Final = HOLDING | {RELEASING}
 _LEADS_ON: Final = frozenset(
     {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
 )
@@ -123,12 +124,12 @@ class Election(Outcomes):
         if write is not None and boottime >= write.deadline:
             self._timed_out(write.request_id, "writing")
         if self.state is RELEASING or self.state is WITHDRAWING:
-            if boottime >= self._give_up_at:
+            if boottime >= self._schedule.give_up_at:
                 self._give_up()
-        elif orders.watch_id is not None and boottime >= self._silent_at:
+        elif orders.watch_id is not None and boottime >= self._watch_policy.silent_at:
             # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
-            self._watch_at = NEVER
+            self._watch_policy.close()
             self._want_read(0.0)
         self._settle()
 
@@ -149,11 +150,12 @@ class Election(Outcomes):
         if state is STOPPED:
             return None
         read, write = orders.read, orders.write
-        due = self._read_at if read is None else read.deadline
+        due = self._schedule.read_at if read is None else read.deadline
         if write is not None and write.deadline < due:
             due = write.deadline
         if state in _WANT_WATCH:
-            watch_due = self._watch_at if orders.watch_id is None else self._silent_at
+            watch = self._watch_policy
+            watch_due = watch.open_at if orders.watch_id is None else watch.silent_at
             if watch_due < due:
                 due = watch_due
         if state is WAITING:
@@ -177,16 +179,16 @@ class Election(Outcomes):
                 writes
                 or self._own_writes.in_doubt
                 or not self._alive
-                or due < self._write_at
+                or due < self._schedule.write_at
             ):
                 return due
-            return self._write_at
+            return self._schedule.write_at
         if state is CONTENDING:
             return NEVER if writes else self._contending.at
         if state is RELEASING and not writes and not self._own_writes.in_doubt:
-            return min(self._give_up_at, self._write_at)
+            return min(self._schedule.give_up_at, self._schedule.write_at)
         if state is RELEASING or state is WITHDRAWING:
-            return self._give_up_at
+            return self._schedule.give_up_at
         if state is STANDING_BY and self._stay_out_until is not None:
             return self._stay_out_until
         return NEVER
@@ -249,7 +251,7 @@ class Election(Outcomes):
         pause = self._backoff(self._retry.write_failures)
         self._retry.stay_away(self._now.boottime + pause)
         self._retry.count_write_failure()
-        self._watch_at = NEVER
+        self._watch_policy.close()
         self._want_read(self._backoff(self._retry.failures))
 
     # What the state wants -----------------------------------------------------
@@ -270,48 +272,47 @@ class Election(Outcomes):
         state, now, orders = self.state, self._now.boottime, self._in_flight
         if state is STOPPED:
             return
-        if now >= self._read_at and orders.read is None:
-            self._read_at = NEVER
+        schedule = self._schedule
+        if now >= schedule.read_at and orders.read is None:
+            schedule.read_is_ordered()
             timeout = self.settings.request_timeout
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
             orders.order_read(deadline=now + timeout, known=self._observation.version)
         if (
-            orders.write is None
-            and now >= self._write_at
+            state in _WRITES
+            and orders.write is None
+            and now >= schedule.write_at
             and not self._own_writes.in_doubt
         ):
-            if state in HOLDING:
-                if self._alive:
-                    self._renew()
-            elif state is RELEASING:
+            if state is RELEASING:
                 self._release()
+            elif self._alive:
+                self._renew()
+        self._settle_watch(state, now)
+
+    def _settle_watch(self, state: State, now: float) -> None:
+        """Open the watch when it is due, poll in its place, or mind its silence."""
+        watch, orders = self._watch_policy, self._in_flight
         if orders.watch_id is None:
-            if now < self._watch_at or state not in _WANT_WATCH:
-                if now < self._may_watch_at and state in FOLLOWING:
+            if now < watch.open_at or state not in _WANT_WATCH:
+                if watch.is_forbidden(now) and state in FOLLOWING:
                     self._poll()
                 return
-            self._watch_at = NEVER
-            self._watch_news = now
+            watch.opened(now)
             orders.order_watch(self._observation.watch_from or "0", since=now)
-        observation = self._observation
-        if not observation.holder:
-            self._silent_at = NEVER
-        else:
-            heard, since = self._watch_news, orders.watch_since
-            if heard < since:
-                heard = since
-            lasts = observation.wait
-            if state is CONTENDING and lasts < self.settings.lease_duration:
-                # What has run out, and cannot be taken yet, need not be looked at.
-                lasts = self.settings.lease_duration
-            self._silent_at = heard + self._silence * lasts
+        watch.mind_silence(
+            self._observation,
+            orders.watch_since,
+            # What has run out, and cannot be taken yet, need not be looked at.
+            self.settings.lease_duration if state is CONTENDING else 0.0,
+        )
 
     def _poll(self) -> None:
         """Rule 16: where no watch is permitted a read follows each, in any state."""
-        if self._in_flight.read is None and self._read_at == NEVER:
-            self._want_read(self._poll_interval())
+        if self._in_flight.read is None and self._schedule.read_at == NEVER:
+            self._want_read(self._watch_policy.poll_interval())
 
     def _conclude(self) -> None:
         """Go on to the state that what is known leads to."""
@@ -434,6 +435,7 @@ class Election(Outcomes):
             stamp=stamp,
             known=self._observation.version,
             deadline=min(
-                self._give_up_at, self._now.boottime + self.settings.request_timeout
+                self._schedule.give_up_at,
+                self._now.boottime + self.settings.request_timeout,
             ),
         )

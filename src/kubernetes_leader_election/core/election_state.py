@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from zlib import crc32
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.contending import Contending
@@ -23,6 +22,7 @@ from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.own_writes import OwnWrites
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.retry import Retry
+from kubernetes_leader_election.core.schedule import Schedule
 from kubernetes_leader_election.core.states import (
     FREE,
     HELD,
@@ -34,15 +34,12 @@ from kubernetes_leader_election.core.states import (
 )
 from kubernetes_leader_election.core.term import Term
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
+from kubernetes_leader_election.core.watch_policy import WatchPolicy
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.events import LossReason
 
-NEVER: Final = float("inf")
-
-SILENCE: Final = 0.6
-"""Share of the holder's D after which a watch without news is replaced (rule 16)."""
-SILENCE_SPREAD: Final = 0.1
-"""What is added to it at most, so that a thousand candidates do not do so at once."""
+GIVE_UP_AFTER: Final = 3
+"""Request timeouts that a release, or the end of an acquire, may take (rule 12)."""
 
 
 class ElectionState:
@@ -62,28 +59,21 @@ class ElectionState:
         "_announced",
         "_contending",
         "_edits",
-        "_give_up_at",
         "_in_flight",
         "_marred",
-        "_may_watch_at",
         "_now",
         "_observation",
         "_own_writes",
-        "_read_at",
         "_reported_namesake",
         "_retry",
-        "_silence",
-        "_silent_at",
+        "_schedule",
         "_stay_out_until",
         "_stopping",
         "_term",
         "_terms",
         "_told_odd_version",
         "_told_short",
-        "_watch_at",
-        "_watch_failures",
-        "_watch_news",
-        "_write_at",
+        "_watch_policy",
         "settings",
         "state",
     )
@@ -93,14 +83,13 @@ class ElectionState:
     ) -> None:
         self.settings = settings
         self.state = State.STOPPED
-        # By the identity, not drawn anew: it is looked at far more often than used.
-        share = crc32(settings.identity.encode()) / 2**32
-        self._silence = SILENCE + SILENCE_SPREAD * share
         self._in_flight = InFlight()
         self._observation = Observation(settings.lease_duration)
         self._contending = Contending(settings, draw=draw)
         self._own_writes = OwnWrites(settings, draw=draw)
         self._retry = Retry(settings, draw=draw)
+        self._watch_policy = WatchPolicy(settings)
+        self._schedule = Schedule()
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
         self._terms = 0
@@ -118,20 +107,13 @@ class ElectionState:
         self._contending.begin_life()
         self._stay_out_until: float | None = None
         self._own_writes.end_doubt()
-        self._read_at = NEVER
-        self._write_at = 0.0
-        self._watch_at = NEVER
-        self._watch_news = 0.0
-        self._silent_at = NEVER
-        """When a watch that is open will have brought nothing for too long."""
-        self._give_up_at = 0.0
+        self._schedule.begin_life()
+        self._watch_policy.begin_life()
         self._retry.begin_life()
         self._edits = 0
         """Edits of our record that each came soon after a write of ours."""
         self._marred = False
         """Whether no write of ours landed since the last one of them."""
-        self._watch_failures = 0
-        self._may_watch_at = 0.0
 
     # Asking -------------------------------------------------------------------
 
@@ -192,10 +174,9 @@ class ElectionState:
                 self._contending.stop_yielding()
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
-                self._give_up_at = (
-                    self._now.boottime + 3 * self.settings.request_timeout
-                )
-                self._write_at = self._now.boottime
+                now = self._now.boottime
+                give_up_at = now + GIVE_UP_AFTER * self.settings.request_timeout
+                self._schedule.end_by(give_up_at, now=now)
                 if self._own_writes.in_doubt:
                     # Whatever a server asked to wait for: the time is bounded now.
                     self._want_read(0.0)
@@ -208,7 +189,8 @@ class ElectionState:
                 self._own_writes.end_life(self._observation.record)
                 self._observation.forget()
                 self._announced = None
-                self._read_at = self._watch_at = NEVER
+                self._schedule.read_is_ordered()
+                self._watch_policy.close()
                 self._stay_out_until = None
             case _:
                 pass
@@ -293,9 +275,7 @@ class ElectionState:
     # Waiting and telling ------------------------------------------------------
 
     def _want_read(self, delay: float) -> None:
-        due = self._now.boottime + delay
-        if due < self._read_at:
-            self._read_at = due
+        self._schedule.read_by(self._now.boottime + delay)
 
     def _backoff(self, failures: int, error: LeaseApiError | None = None) -> float:
         """Return the seconds to wait after so many failures in a row."""
@@ -311,10 +291,7 @@ class ElectionState:
         """Return the seconds until the term, or the try to end it, is over."""
         if self._term is not None and self.state in HOLDING:
             return self._term.belief.remaining(self._now)
-        return self._give_up_at - self._now.boottime
-
-    def _poll_interval(self) -> float:
-        return min(self.settings.renew_interval, self.settings.lease_duration / 10)
+        return self._schedule.give_up_at - self._now.boottime
 
     def _emit(self, event: m.Event) -> None:
         self._in_flight.out.append(event)

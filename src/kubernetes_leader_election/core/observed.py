@@ -88,7 +88,9 @@ class Observed(ElectionState):
             term.confirm(proved, self.settings)
             self._own_writes.end_doubt()
             self._retry.renewed()
-            self._write_at = proved.sent.boottime + self.settings.renew_interval
+            self._schedule.write_next(
+                proved.sent.boottime + self.settings.renew_interval
+            )
             self._change(Fact.RENEWED)
             self._emit(
                 m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
@@ -137,7 +139,7 @@ class Observed(ElectionState):
         if proved is not None:
             term.confirm(proved, self.settings)
             # Fault 24: after an unknown outcome not in a hot loop either.
-            self._write_at = max(self._retry.not_before, self._now.boottime)
+            self._schedule.write_next(max(self._retry.not_before, self._now.boottime))
         elif snapshot.record.is_free:
             self._finish(Fact.RELEASE_OVER)
         else:
@@ -198,7 +200,7 @@ class Observed(ElectionState):
             due = max(due, self._retry.not_before)
             if left <= 0.0:
                 self._retry.stay_away(due)
-            self._write_at = min(self._write_at, due)
+            self._schedule.write_by(due)
         if left <= 0.0:
             self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
 
@@ -299,7 +301,7 @@ class Observed(ElectionState):
         self._change(Fact.ACQUIRE_PROVED)
         if self.state is LEADER:
             sent = term.confirmed.sent.boottime
-            self._write_at = sent + self.settings.renew_interval
+            self._schedule.write_next(sent + self.settings.renew_interval)
 
     # Observing ----------------------------------------------------------------
 

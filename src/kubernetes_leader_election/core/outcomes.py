@@ -11,15 +11,13 @@ from typing import Final
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core.election_state import NEVER
 from kubernetes_leader_election.core.in_flight import PendingWrite
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.retry import MANY_CONFLICTS
+from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
+from kubernetes_leader_election.core.watch_policy import GOOD_ORDER
 from kubernetes_leader_election.errors import LeaseApiError
-
-TRY_WATCH_AGAIN: Final = 300.0
-"""Seconds between tries to watch where that is not permitted."""
 
 FOLLOWING: Final = frozenset(
     {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
@@ -94,13 +92,13 @@ class Outcomes(Observed):
 
     def _after_read(self) -> None:
         """Open the watch that waited for a read, as soon as one may be opened."""
-        now = self._now.boottime
         if self._in_flight.watch_id is not None or self.state is State.STOPPED:
             return
-        if now < self._may_watch_at:
-            self._watch_at = self._may_watch_at
-        elif self._watch_at == NEVER:
-            self._watch_at = now + self._backoff(self._watch_failures)
+        watch, now = self._watch_policy, self._now.boottime
+        if watch.is_forbidden(now):
+            watch.open_when_allowed()
+        elif watch.open_at == NEVER:
+            watch.open_from(now + self._backoff(watch.failures))
 
     # Writes -------------------------------------------------------------------
 
@@ -147,8 +145,7 @@ class Outcomes(Observed):
             self._in_flight.read = None
             self._retry.count_failure(self._now.boottime)
             if error.status == 403:
-                # Not the watch alone is forbidden: it is tried again with the reads.
-                self._may_watch_at, self._watch_at = 0.0, NEVER
+                self._watch_policy.reading_is_forbidden()
             self._emit(m.ErrorOccurred(error=error))
             delay = self._backoff(self._retry.failures, error)
             self._want_read(delay)
@@ -168,7 +165,7 @@ class Outcomes(Observed):
         pause = self._backoff(self._retry.write_failures)
         # Rule 14: who cannot lead here stays out, whatever became of that write.
         self._retry.stay_away(self._now.boottime + pause)
-        self._write_at = max(self._write_at, self._retry.not_before)
+        self._schedule.write_not_before(self._retry.not_before)
         self._retry.count_write_failure()
 
     def _doubt_write(self) -> None:
@@ -199,8 +196,8 @@ class Outcomes(Observed):
         self._retry.count_failure(self._now.boottime)
         self._retry.count_write_failure()
         delay = self._backoff(self._retry.write_failures, error)
-        self._write_at = self._now.boottime + delay
-        self._retry.stay_away(self._write_at)
+        self._schedule.write_next(self._now.boottime + delay)
+        self._retry.stay_away(self._now.boottime + delay)
         sent = error.status is not None or error.outcome != "not done"
         if not sent:
             self._own_writes.forget_unsent(write.stamp)
@@ -230,7 +227,7 @@ class Outcomes(Observed):
         if message.request_id != self._in_flight.watch_id:
             return
         snapshot = rec.read_snapshot(message.object)
-        self._watch_news = self._now.boottime
+        self._watch_policy.hear(self._now.boottime)
         if message.type == "BOOKMARK":
             self._observation.bookmark(snapshot.resource_version, snapshot.version)
             return
@@ -238,7 +235,7 @@ class Outcomes(Observed):
             self._in_flight.abandon_watch()
             self._watch_broke(self._error(f"the watch brought {message.type[:40]!r}"))
             return
-        self._watch_failures = 0
+        self._watch_policy.brought_an_event()
         news = self._observation.is_news(snapshot)
         if news is None:
             self._want_read(0.0)  # rule 11: not comparable, so ask
@@ -255,23 +252,17 @@ class Outcomes(Observed):
     def _on_watch_ended(self, message: m.WatchEnded) -> None:
         if message.request_id != self._in_flight.watch_id:
             return
-        lasted = self._now.boottime - self._in_flight.watch_since
+        opened_at, now = self._in_flight.watch_since, self._now.boottime
         self._in_flight.watch_id = None
-        if message.error is None and lasted >= 1.0:
+        if message.error is None and now - opened_at >= GOOD_ORDER:
             # An end in good order: go on from where it was.
-            self._watch_at = self._now.boottime
+            self._watch_policy.open_from(now)
             return
         self._watch_broke(message.error)
 
     def _watch_broke(self, error: LeaseApiError | None) -> None:
         """Rule 16: any oddity in a stream: close, GET, watch again, with backoff."""
-        self._watch_failures += 1
-        self._watch_at = NEVER
-        now = self._now.boottime
-        if error is not None and error.status == 403:
-            if self._may_watch_at == 0.0:  # said once
-                self._emit(m.ErrorOccurred(error=error))
-            self._may_watch_at = now + TRY_WATCH_AGAIN
-        elif error is not None and error.status != 410:
+        watch = self._watch_policy
+        if watch.broke(error, self._now.boottime) and error is not None:
             self._emit(m.ErrorOccurred(error=error))
-        self._want_read(self._backoff(self._watch_failures - 1, error))
+        self._want_read(self._backoff(watch.failures - 1, error))
