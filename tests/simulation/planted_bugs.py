@@ -15,6 +15,7 @@ from typing import Any
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.contending import Contending
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.observation import Observation
@@ -698,12 +699,22 @@ class ServerMayAskToWaitForDays(Election):
         self._retry = _Obedient(settings, draw=draw)
 
 
+class _NeverCut(CutRecord):
+    __slots__ = ()
+
+    def cut_to(self, snapshot: Snapshot) -> int | None:
+        del snapshot
+
+
 @planted("G1 G2 G8", seeds=60)
 class RecordCutShortIsNotMinded(Election):
     """The leader goes by its own D, and rivals by the record (rule 14)."""
 
-    def _cut_to(self, snapshot: Snapshot) -> int | None:
-        del snapshot
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        self._cut_record = _NeverCut(settings)
 
 
 @planted("G2", seeds=300)
@@ -712,7 +723,7 @@ class CutRecordCountsFromTheLastLook(Election):
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
         super()._take_in_term(snapshot, term)
-        lasts = self._cut_to(snapshot)
+        lasts = self._cut_record.cut_to(snapshot)
         if lasts is not None:
             whole = believe(
                 term=term.number,

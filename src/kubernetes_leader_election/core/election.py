@@ -134,7 +134,7 @@ class Election(Outcomes):
         self._settle()
 
     def _timed_out(self, request_id: int, doing: str) -> None:
-        error = self._error(f"{doing} it took longer than the request timeout")
+        error = self._notices.error(f"{doing} it took longer than the request timeout")
         self._on_unknown(request_id, error)
         self._in_flight.out.append(m.AbandonRequest(request_id=request_id))
 
@@ -178,7 +178,7 @@ class Election(Outcomes):
             if (
                 writes
                 or self._own_writes.in_doubt
-                or not self._alive
+                or not self._participation.alive
                 or due < self._schedule.write_at
             ):
                 return due
@@ -189,8 +189,9 @@ class Election(Outcomes):
             return min(self._schedule.give_up_at, self._schedule.write_at)
         if state is RELEASING or state is WITHDRAWING:
             return self._schedule.give_up_at
-        if state is STANDING_BY and self._stay_out_until is not None:
-            return self._stay_out_until
+        if state is STANDING_BY:
+            until = self._participation.stay_out_until
+            return NEVER if until is None else until
         return NEVER
 
     # The application's words --------------------------------------------------
@@ -201,7 +202,7 @@ class Election(Outcomes):
         self._want_read(0.0)
 
     def _on_stop(self) -> None:
-        self._stopping = True
+        self._participation.stop()
         if self.state is LEADER:
             self._announce_loss("stopped")
         self._change(Fact.STOP_ASKED)
@@ -226,9 +227,9 @@ class Election(Outcomes):
             self._term = None
 
     def _on_liveness(self, *, alive: bool) -> None:
-        if alive == self._alive:
+        if alive == self._participation.alive:
             return
-        self._alive = alive
+        self._participation.live(alive=alive)
         self._change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
 
     def _on_loss_seen(self, term: int) -> None:
@@ -288,7 +289,7 @@ class Election(Outcomes):
         ):
             if state is RELEASING:
                 self._release()
-            elif self._alive:
+            elif self._participation.alive:
                 self._renew()
         self._settle_watch(state, now)
 
@@ -324,7 +325,7 @@ class Election(Outcomes):
         if self.state is LOOKING:
             verdict = self._verdict()
             if verdict is not None:
-                if not self._may_contend():
+                if not self._participation.may_contend():
                     self._change(Fact.NOT_ALIVE)
                 else:
                     self._contending.look(verdict)
@@ -353,12 +354,12 @@ class Election(Outcomes):
             self._change(Fact.WITHDRAWN)
 
     def _stand_by(self) -> None:
-        until = self._stay_out_until
+        until = self._participation.stay_out_until
         if until is not None:
             another = self._observation.holder not in ("", self.settings.identity)
             if another or self._now.boottime >= until:
-                self._stay_out_until = None
-        if self._may_contend():
+                self._participation.come_back()
+        if self._participation.may_contend():
             self._change(Fact.MAY_CONTEND)
 
     def _acquire(self) -> None:

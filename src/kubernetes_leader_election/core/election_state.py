@@ -17,9 +17,12 @@ from typing import Final
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.contending import Contending
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.in_flight import InFlight
+from kubernetes_leader_election.core.notices import Notices
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.own_writes import OwnWrites
+from kubernetes_leader_election.core.participation import Participation
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.schedule import Schedule
@@ -55,24 +58,18 @@ class ElectionState:
     # A dictionary of more than thirty fields is slower to read, and so are methods
     # beside it: each input reads a dozen. An Election has one besides, but empty.
     __slots__ = (
-        "_alive",
-        "_announced",
         "_contending",
-        "_edits",
+        "_cut_record",
         "_in_flight",
-        "_marred",
+        "_notices",
         "_now",
         "_observation",
         "_own_writes",
-        "_reported_namesake",
+        "_participation",
         "_retry",
         "_schedule",
-        "_stay_out_until",
-        "_stopping",
         "_term",
         "_terms",
-        "_told_odd_version",
-        "_told_short",
         "_watch_policy",
         "settings",
         "state",
@@ -93,27 +90,20 @@ class ElectionState:
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
         self._terms = 0
-        self._announced: str | None = None
-        self._reported_namesake: object = None
-        self._told_short = False
-        """Whether it was told that our records are cut short, since one was whole."""
-        self._told_odd_version = False
-        self._alive = True
+        self._participation = Participation(settings)
+        self._cut_record = CutRecord(settings)
+        self._notices = Notices(settings)
         self._reset()
 
     def _reset(self) -> None:
         """Begin a life: nothing asked, nothing due, nothing in doubt."""
-        self._stopping = False
+        self._participation.begin_life()
         self._contending.begin_life()
-        self._stay_out_until: float | None = None
         self._own_writes.end_doubt()
         self._schedule.begin_life()
         self._watch_policy.begin_life()
         self._retry.begin_life()
-        self._edits = 0
-        """Edits of our record that each came soon after a write of ours."""
-        self._marred = False
-        """Whether no write of ours landed since the last one of them."""
+        self._cut_record.begin_life()
 
     # Asking -------------------------------------------------------------------
 
@@ -144,7 +134,7 @@ class ElectionState:
     @property
     def stay_out_until(self) -> float | None:
         """The CLOCK_BOOTTIME until which this elector was asked not to contend."""
-        return self._stay_out_until
+        return self._participation.stay_out_until
 
     @property
     def expires_in(self) -> float | None:
@@ -162,8 +152,9 @@ class ElectionState:
 
     def _change(self, fact: Fact) -> None:
         before = self.state
+        wants = self._participation
         self.state = next_state(
-            before, fact, stopping=self._stopping, may_contend=self._may_contend()
+            before, fact, stopping=wants.stopping, may_contend=wants.may_contend()
         )
         if self.state is before:
             return
@@ -188,17 +179,12 @@ class ElectionState:
                 self._in_flight.abandon_all()
                 self._own_writes.end_life(self._observation.record)
                 self._observation.forget()
-                self._announced = None
+                self._notices.forget_leader()
                 self._schedule.read_is_ordered()
                 self._watch_policy.close()
-                self._stay_out_until = None
+                self._participation.come_back()
             case _:
                 pass
-
-    def _may_contend(self) -> bool:
-        return (
-            self._alive and not self.settings.observe and self._stay_out_until is None
-        )
 
     def _contend_after_delay(self, fact: Fact) -> None:
         self._contending.begin_delay(
@@ -246,7 +232,7 @@ class ElectionState:
         if self.state is State.LEADER:
             self._announce_loss("stepped_down", detail)
         self._change(Fact.STEP_DOWN_ASKED)
-        self._stay_out_until = self._now.boottime + seconds
+        self._participation.stay_out(self._now.boottime + seconds)
 
     def _finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
@@ -258,13 +244,7 @@ class ElectionState:
 
     def _give_up(self) -> None:
         """End a release or withdrawal that cannot be brought to an end in time."""
-        self._emit(
-            m.ErrorOccurred(
-                error=self._error(
-                    "could not be released in time; it runs out by itself"
-                )
-            )
-        )
+        self._report("could not be released in time; it runs out by itself")
         self._in_flight.abandon_write()
         if self.state is State.RELEASING:
             self._finish(Fact.RELEASE_OVER)
@@ -293,16 +273,11 @@ class ElectionState:
             return self._term.belief.remaining(self._now)
         return self._schedule.give_up_at - self._now.boottime
 
-    def _emit(self, event: m.Event) -> None:
-        self._in_flight.out.append(event)
+    def _emit(self, event: m.Event | None) -> None:
+        if event is not None:
+            self._in_flight.out.append(event)
 
-    def _announce_leader(self, holder: str | None) -> None:
-        if holder != self._announced:
-            self._announced = holder
-            self._emit(m.LeaderChanged(holder_identity=holder))
-
-    def _where(self) -> str:
-        return f"Lease {self.settings.namespace}/{self.settings.lease_name}"
-
-    def _error(self, what: str) -> LeaseApiError:
-        return LeaseApiError(f"{self._where()}: {what}")
+    def _report(self, what: str | None) -> None:
+        """Tell people what is wrong with the Lease; None: nothing new."""
+        if what is not None:
+            self._emit(m.ErrorOccurred(error=self._notices.error(what)))

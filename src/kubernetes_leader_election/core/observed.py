@@ -12,7 +12,7 @@ from __future__ import annotations
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import asks_to_step_down
 from kubernetes_leader_election.core.election_state import ElectionState
-from kubernetes_leader_election.core.record import ASSUMED_DURATION, Snapshot
+from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     CONTENDING,
@@ -25,8 +25,7 @@ from kubernetes_leader_election.core.states import (
     Fact,
 )
 from kubernetes_leader_election.core.term import Term, Try
-from kubernetes_leader_election.core.timing import believe, longest_deadline
-from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.core.timing import believe
 
 
 class Observed(ElectionState):
@@ -48,11 +47,11 @@ class Observed(ElectionState):
         was_free = state is CONTENDING and self._observation.is_free
         changed = self._observe(snapshot)
         if changed and namesake:
-            self._report_namesake(snapshot)
+            self._emit(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
         if changed and self._retry.not_before:
-            if self._shows_that_one_can_lead(snapshot):
+            if self._cut_record.shows_that_one_can_lead(snapshot):
                 self._retry.come_back()
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
@@ -95,28 +94,26 @@ class Observed(ElectionState):
             self._emit(
                 m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
             )
-        edited_again = news and self._is_edited_again()
-        lasts = self._cut_to(snapshot)
+        edited_again = news and self._cut_record.write_landed()
+        lasts = self._cut_record.cut_to(snapshot)
         if lasts is not None:
             if changed or news:  # what was like this already is no edit
                 self._mind_duration(term, lasts, answered=news)
         elif news and not edited_again:
-            self._told_short = False
+            self._cut_record.is_whole()
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)
         if proved is None:
             return
         term = self._new_term(proved, snapshot)
-        lasts = self._cut_to(snapshot)
-        self._marred = False
-        if lasts is None:
-            self._told_short = self._told_short and self._edits > 0  # else whole again
-        else:
-            if not self._can_lead_with(lasts):
+        lasts = self._cut_record.cut_to(snapshot)
+        self._cut_record.begin_term(lasts)
+        if lasts is not None:
+            if not self._cut_record.can_lead_with(lasts):
                 self._cannot_lead(lasts)
                 return
-            self._tell_short(lasts)
+            self._report(self._cut_record.tell(lasts))
             term.cut_short(lasts, since=proved.sent, settings=self.settings)
         if not term.belief.holds(self._now):
             return  # it landed so late that it is no proof any more (rule 5)
@@ -124,7 +121,7 @@ class Observed(ElectionState):
         self._begin_term(term)
         self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
         if term.token is None:
-            self._tell_odd_version(snapshot)
+            self._emit(self._notices.tell_odd_version(snapshot))
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)
@@ -149,34 +146,13 @@ class Observed(ElectionState):
         """The Lease does not exist."""
         self._observation.see_missing(self._now)
         self._own_writes.forget_replacing()
-        self._announce_leader(None)
+        self._emit(self._notices.tell_leader(None))
         if self.state in HOLDING:
             self._lose("deleted", Fact.LOST, "the Lease was deleted")
         elif self.state is RELEASING:
             self._finish(Fact.LOST)
 
     # Records that are cut short -----------------------------------------------
-
-    def _cut_to(self, snapshot: Snapshot) -> int | None:
-        """Return the seconds that a record of ours lasts if it lasts less than it should."""
-        lasts = snapshot.record.lease_duration
-        if lasts is None:
-            # Ours take it for the larger of theirs and this, others at least for this.
-            lasts = ASSUMED_DURATION
-        return lasts if lasts < self.settings.lease_duration else None
-
-    def _can_lead_with(self, lasts: int) -> bool:
-        """Return whether a renewal can be in time when each is cut to ``lasts``."""
-        settings = self.settings
-        needed = settings.renew_interval + settings.request_timeout
-        return longest_deadline(lasts, settings) >= needed
-
-    def _shows_that_one_can_lead(self, snapshot: Snapshot) -> bool:
-        """Return whether somebody's write got through: then so may ours, when it is time."""
-        if not snapshot.record.holder_identity:
-            return False
-        lasts = self._cut_to(snapshot)
-        return lasts is None or self._can_lead_with(lasts)
 
     def _mind_duration(self, term: Term, lasts: int, *, answered: bool) -> None:
         """
@@ -188,82 +164,38 @@ class Observed(ElectionState):
         """
         since = term.confirmed.sent if answered else self._now
         term.cut_short(lasts, since=since, settings=self.settings)
-        if answered and not self._can_lead_with(lasts):
+        if answered and not self._cut_record.can_lead_with(lasts):
             self._cannot_lead(lasts)
-            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
+            self._lose(
+                "renew_deadline", Fact.DEADLINE_PASSED, self._cut_record.describe(lasts)
+            )
             return
-        self._tell_short(lasts)
+        self._report(self._cut_record.tell(lasts))
         left = term.belief.remaining(self._now)
         if not answered:
             # Somebody edited it: the next renewal puts it right.
-            due = self._now.boottime + self._pause_after_edit(left)
-            due = max(due, self._retry.not_before)
+            pause = self._cut_record.pause_after_edit(left, self._retry.longest_asked())
+            due = max(self._now.boottime + pause, self._retry.not_before)
             if left <= 0.0:
                 self._retry.stay_away(due)
             self._schedule.write_by(due)
         if left <= 0.0:
-            self._lose("renew_deadline", Fact.DEADLINE_PASSED, self._short(lasts))
-
-    def _pause_after_edit(self, left: float) -> float:
-        """
-        Return the seconds until a record that was edited is put right.
-
-        None at first. Whoever edits it again after each write of ours would have us
-        write as fast as that goes (fault 24), so the pause grows; but the term, which
-        has ``left`` seconds, does not end by it.
-        """
-        if not self._marred:
-            self._marred = True
-            self._edits += 1
-        if self._edits < 2:
-            return 0.0
-        first = min(0.1, self.settings.request_timeout / 8)
-        pause = first * 2.0 ** min(self._edits - 2, 16)
-        if left <= 0.0:
-            return min(pause, self._retry.longest_asked())
-        return min(pause, self.settings.renew_interval, max(left / 2, first))
-
-    def _is_edited_again(self) -> bool:
-        """Return whether the renewal that landed answers an edit, not the one before it."""
-        answers, self._marred = self._marred, False
-        if not answers:
-            self._edits = 0  # it went well for a whole renew interval
-        return answers
+            self._lose(
+                "renew_deadline", Fact.DEADLINE_PASSED, self._cut_record.describe(lasts)
+            )
 
     def _hurry_work(self, snapshot: Snapshot, term: Term) -> None:
         """Take it that rivals wait for less for work that is to end already (G2)."""
-        lasts = self._cut_to(snapshot)
+        lasts = self._cut_record.cut_to(snapshot)
         own = snapshot.uid == term.uid and term.find(snapshot.record) is not None
         if own and lasts is not None:
             term.cut_short(lasts, since=self._now, settings=self.settings)
-
-    def _short(self, lasts: int) -> str:
-        return (
-            f"the record was cut to {lasts} s, instead of "
-            f"{self.settings.lease_duration} s"
-        )
-
-    def _tell_short(self, lasts: int, more: str = "") -> None:
-        if self._told_short:
-            return
-        self._told_short = True
-        what = (
-            f"leaseDurationSeconds is {lasts} on our own record, and should be "
-            f"{self.settings.lease_duration}: others may take over after {lasts} s, so "
-            "leadership is trusted for less, too"
-        )
-        self._emit(m.ErrorOccurred(error=self._error(f"{what}{more}")))
 
     def _cannot_lead(self, lasts: int) -> None:
         """Let others, and time, go first: no renewal would be in time."""
         pause = self._retry.longest_asked()
         self._retry.stay_away(self._now.boottime + pause)
-        self._tell_short(
-            lasts,
-            ". Nobody can lead like that: find what changes our writes, an admission "
-            "policy for one, or use a shorter lease duration; tried again every "
-            f"{pause:g} s",
-        )
+        self._report(self._cut_record.tell(lasts, retried_every=pause))
 
     # Terms --------------------------------------------------------------------
 
@@ -279,19 +211,6 @@ class Observed(ElectionState):
                 term=number, token=token, sent=proved.sent, settings=self.settings
             ),
             pending=self._own_writes.later_than(proved),
-        )
-
-    def _tell_odd_version(self, snapshot: Snapshot) -> None:
-        if self._told_odd_version:
-            return
-        self._told_odd_version = True
-        self._emit(
-            m.ErrorOccurred(
-                error=self._error(
-                    f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
-                    "is not a number, so this term has no fencing token"
-                )
-            )
         )
 
     def _begin_term(self, term: Term) -> None:
@@ -312,8 +231,8 @@ class Observed(ElectionState):
         own_writes = self._own_writes
         if own_writes.former or own_writes.tries:
             own_writes.forget_overtaken(snapshot)
-        if changed and holder != self._announced:
-            self._announce_leader(holder or None)
+        if changed and holder != self._notices.leader:
+            self._emit(self._notices.tell_leader(holder or None))
         return changed
 
     def _is_own(self, snapshot: Snapshot) -> bool:
@@ -331,18 +250,4 @@ class Observed(ElectionState):
             and before != record
             and before.holder_identity == record.holder_identity
             and not self._is_own(snapshot)
-        )
-
-    def _report_namesake(self, snapshot: Snapshot) -> None:
-        if self._reported_namesake == snapshot.record.acquire_time:
-            return
-        self._reported_namesake = snapshot.record.acquire_time
-        self._emit(
-            m.ErrorOccurred(
-                error=LeaderElectionError(
-                    f"another process holds {self._where()} under the same identity "
-                    f"{self.settings.identity!r}; give each replica its own, such as "
-                    "the name of its pod"
-                )
-            )
         )

@@ -111,7 +111,7 @@ class Outcomes(Observed):
         if not write.stamp.is_on(snapshot.record):
             # An answer that is not what was written: something sits in between.
             self._in_doubt(
-                self._error("the answer to a write was not what was written")
+                self._notices.error("the answer to a write was not what was written")
             )
             return
         heard_more = self._observation.version != write.known
@@ -127,13 +127,9 @@ class Outcomes(Observed):
         self._doubt_write()
         if self._retry.count_conflict() and self._term is not None:
             # Said once in a row of them: else a term would end without any error.
-            self._emit(
-                m.ErrorOccurred(
-                    error=self._error(
-                        f"{MANY_CONFLICTS} writes in a row met a conflict (409): "
-                        "something else changes the Lease, or refuses its writes"
-                    )
-                )
+            self._report(
+                f"{MANY_CONFLICTS} writes in a row met a conflict (409): "
+                "something else changes the Lease, or refuses its writes"
             )
         self._want_read(self._backoff(self._retry.conflicts - 2))
 
@@ -233,7 +229,9 @@ class Outcomes(Observed):
             return
         if message.type not in ("ADDED", "MODIFIED", "DELETED"):
             self._in_flight.abandon_watch()
-            self._watch_broke(self._error(f"the watch brought {message.type[:40]!r}"))
+            self._watch_broke(
+                self._notices.error(f"the watch brought {message.type[:40]!r}")
+            )
             return
         self._watch_policy.brought_an_event()
         news = self._observation.is_news(snapshot)
