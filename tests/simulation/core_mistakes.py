@@ -56,6 +56,7 @@ COPIED: Final = (
     "observation",
     "in_flight",
     "term",
+    "lease_writes",
     "own_writes",
     "cut_record",
     "notices",

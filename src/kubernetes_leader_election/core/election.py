@@ -16,11 +16,9 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from kubernetes_leader_election.core import annotations as lease_annotations
+from kubernetes_leader_election.core import lease_writes
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core import record as rec
 from kubernetes_leader_election.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
-from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
@@ -140,9 +138,7 @@ class Election(Outcomes):
 
     def drain(self) -> list[m.Request | m.Event]:
         """Return the requests and events since the last call, in order."""
-        out = self._in_flight.out
-        self._in_flight.out = []
-        return out
+        return self._in_flight.drain()
 
     def next_deadline(self) -> float | None:
         """Return the CLOCK_BOOTTIME at which :meth:`handle_timer` is due, None: never."""
@@ -224,7 +220,7 @@ class Election(Outcomes):
             )
         self._change(Fact.WORK_ENDED)
         if self.state is not RELEASING:
-            self._term = None
+            self._end_term()
 
     def _on_liveness(self, *, alive: bool) -> None:
         if alive == self._participation.alive:
@@ -363,80 +359,47 @@ class Election(Outcomes):
             self._change(Fact.MAY_CONTEND)
 
     def _acquire(self) -> None:
+        settings, observation = self.settings, self._observation
         stamp = self._own_writes.stamp_acquire(self._now)
-        settings, snapshot = self.settings, self._observation.snapshot
-        if snapshot is None:
-            lease = rec.created(
-                name=settings.lease_name,
-                namespace=settings.namespace,
-                stamp=stamp,
-                duration=settings.lease_duration,
-            )
-        else:
-            lease = lease_annotations.without(
-                rec.acquired(snapshot, stamp=stamp, duration=settings.lease_duration),
-                lease_annotations.STEP_DOWN,
-                lease_annotations.SUCCESSOR,
-                lease_annotations.TOKEN,
-            )
-        self._own_writes.try_to_acquire(self._try(stamp), self._observation.record)
+        self._own_writes.try_to_acquire(
+            Try.based_on(observation, stamp, self._now), observation.record
+        )
         self._in_flight.order_write(
-            lease,
+            lease_writes.acquiring(observation.snapshot, stamp, settings),
             purpose="acquire",
             stamp=stamp,
-            known=self._observation.version,
+            known=observation.version,
             deadline=self._now.boottime + settings.request_timeout,
-            creates=snapshot is None,
-        )
-
-    def _try(self, stamp: Stamp) -> Try:
-        observation = self._observation
-        snapshot = observation.snapshot
-        return Try(
-            stamp,
-            self._now,
-            None if snapshot is None else snapshot.uid,
-            observation.resource_version,
-            observation.version,
+            creates=observation.snapshot is None,
         )
 
     def _renew(self) -> None:
-        term, snapshot = self._term, self._observation.snapshot
+        term, observation = self._term, self._observation
         assert term is not None
-        assert snapshot is not None
-        remaining = term.belief.remaining(self._now)
+        assert observation.snapshot is not None
+        # G2: what could only be sent after the term is not sent at all.
+        timeout = min(term.belief.remaining(self._now), self.settings.request_timeout)
         stamp = self._own_writes.stamper.stamp(
             self._now, acquire_time=term.confirmed.stamp.acquire_time
         )
-        term.pending.append(self._try(stamp))
-        lease = rec.renewed(
-            snapshot, stamp=stamp, duration=self.settings.lease_duration
-        )
+        term.try_to_renew(Try.based_on(observation, stamp, self._now))
         self._in_flight.order_write(
-            lease_annotations.with_token(
-                lease, token=term.token, acquire_time=stamp.acquire_time
-            ),
+            lease_writes.renewing(observation.snapshot, stamp, term, self.settings),
             purpose="renew",
             stamp=stamp,
-            known=self._observation.version,
-            deadline=self._now.boottime + min(remaining, self.settings.request_timeout),
+            known=observation.version,
+            deadline=self._now.boottime + timeout,
         )
 
     def _release(self) -> None:
-        snapshot = self._observation.snapshot
-        assert snapshot is not None
+        observation = self._observation
+        assert observation.snapshot is not None
         stamp = self._own_writes.stamper.stamp(self._now, holder="")
+        due = self._now.boottime + self.settings.request_timeout
         self._in_flight.order_write(
-            lease_annotations.without(
-                rec.released(snapshot, stamp=stamp),
-                lease_annotations.STEP_DOWN,
-                lease_annotations.TOKEN,
-            ),
+            lease_writes.releasing(observation.snapshot, stamp),
             purpose="release",
             stamp=stamp,
-            known=self._observation.version,
-            deadline=min(
-                self._schedule.give_up_at,
-                self._now.boottime + self.settings.request_timeout,
-            ),
+            known=observation.version,
+            deadline=min(self._schedule.give_up_at, due),
         )

@@ -205,7 +205,22 @@ class ElectionState:
                 return FREE
         return verdict
 
-    # Losing and ending --------------------------------------------------------
+    # Terms --------------------------------------------------------
+
+    def _begin_term(self, term: Term) -> None:
+        """Take it that an acquire landed; after a stop the term is for release alone."""
+        self._term = term
+        self._own_writes.begin_term()
+        self._retry.begin_term()
+        self._change(Fact.ACQUIRE_PROVED)
+        if self.state is LEADER:
+            self._terms = term.number
+            sent = term.confirmed.sent.boottime
+            self._schedule.write_next(sent + self.settings.renew_interval)
+
+    def _end_term(self) -> None:
+        """Take it that nothing is left of the term: no work, and no release."""
+        self._term = None
 
     def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         """End the term at once; of it nothing is sent from here on (rule 11)."""
@@ -238,7 +253,7 @@ class ElectionState:
         """Leave RELEASING: the term is over."""
         assert self._term is not None
         self._own_writes.remember_term(self._term, self._observation)
-        self._term = None
+        self._end_term()
         self._own_writes.end_doubt()
         self._change(fact)
 

@@ -117,7 +117,6 @@ class Observed(ElectionState):
             term.cut_short(lasts, since=proved.sent, settings=self.settings)
         if not term.belief.holds(self._now):
             return  # it landed so late that it is no proof any more (rule 5)
-        self._terms = term.number
         self._begin_term(term)
         self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
         if term.token is None:
@@ -212,15 +211,6 @@ class Observed(ElectionState):
             ),
             pending=self._own_writes.later_than(proved),
         )
-
-    def _begin_term(self, term: Term) -> None:
-        self._term = term
-        self._own_writes.begin_term()
-        self._retry.begin_term()
-        self._change(Fact.ACQUIRE_PROVED)
-        if self.state is LEADER:
-            sent = term.confirmed.sent.boottime
-            self._schedule.write_next(sent + self.settings.renew_interval)
 
     # Observing ----------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core.in_flight import PendingWrite
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.retry import MANY_CONFLICTS
 from kubernetes_leader_election.core.schedule import NEVER
@@ -36,10 +35,9 @@ class Outcomes(Observed):
     # Reads --------------------------------------------------------------------
 
     def _on_fetched(self, message: m.LeaseFetched) -> None:
-        pending = self._in_flight.read
-        if pending is None or pending.request_id != message.request_id:
+        pending = self._in_flight.end_read(message.request_id)
+        if pending is None:
             return
-        self._in_flight.read = None
         self._retry.answered()
         snapshot = rec.read_snapshot(message.lease)
         known = self._observation.version
@@ -69,10 +67,9 @@ class Outcomes(Observed):
         self._after_read()
 
     def _on_not_found(self, message: m.LeaseNotFound) -> None:
-        pending = self._in_flight.read
-        if pending is None or pending.request_id != message.request_id:
+        pending = self._in_flight.end_read(message.request_id)
+        if pending is None:
             return
-        self._in_flight.read = None
         self._retry.answered()
         if pending.known != self._observation.version:
             self._read_was_overtaken()
@@ -103,7 +100,7 @@ class Outcomes(Observed):
     # Writes -------------------------------------------------------------------
 
     def _on_written(self, message: m.LeaseWritten) -> None:
-        write = self._take_write(message.request_id)
+        write = self._in_flight.end_write(message.request_id)
         if write is None:
             return
         self._retry.written()
@@ -121,7 +118,7 @@ class Outcomes(Observed):
         self._take(snapshot)
 
     def _on_conflict(self, message: m.WriteConflict) -> None:
-        if self._take_write(message.request_id) is None:
+        if self._in_flight.end_write(message.request_id) is None:
             return
         # Rule 10: perhaps our own write; read and look for our stamp.
         self._doubt_write()
@@ -134,11 +131,7 @@ class Outcomes(Observed):
         self._want_read(self._backoff(self._retry.conflicts - 2))
 
     def _on_unknown(self, request_id: int, error: LeaseApiError) -> None:
-        if (
-            self._in_flight.read is not None
-            and self._in_flight.read.request_id == request_id
-        ):
-            self._in_flight.read = None
+        if self._in_flight.end_read(request_id) is not None:
             self._retry.count_failure(self._now.boottime)
             if error.status == 403:
                 self._watch_policy.reading_is_forbidden()
@@ -149,7 +142,7 @@ class Outcomes(Observed):
                 # One look at what a refused write left behind is enough.
                 self._own_writes.end_doubt()
                 self._retry.stay_away(self._now.boottime + delay)
-        elif self._take_write(request_id) is not None:
+        elif self._in_flight.end_write(request_id) is not None:
             self._in_doubt(error)
 
     def _in_doubt(self, error: LeaseApiError) -> None:
@@ -185,7 +178,7 @@ class Outcomes(Observed):
         ):
             self._on_unknown(request_id, error)
             return
-        write = self._take_write(request_id)
+        write = self._in_flight.end_write(request_id)
         if write is None:
             return
         self._emit(m.ErrorOccurred(error=error))
@@ -209,13 +202,6 @@ class Outcomes(Observed):
             )
         elif self.state is State.ACQUIRING:
             self._change(self._verdict() or Fact.FREE)
-
-    def _take_write(self, request_id: int) -> PendingWrite | None:
-        write = self._in_flight.write
-        if write is None or write.request_id != request_id:
-            return None
-        self._in_flight.write = None
-        return write
 
     # The watch ----------------------------------------------------------------
 
@@ -251,7 +237,7 @@ class Outcomes(Observed):
         if message.request_id != self._in_flight.watch_id:
             return
         opened_at, now = self._in_flight.watch_since, self._now.boottime
-        self._in_flight.watch_id = None
+        self._in_flight.end_watch()
         if message.error is None and now - opened_at >= GOOD_ORDER:
             # An end in good order: go on from where it was.
             self._watch_policy.open_from(now)
