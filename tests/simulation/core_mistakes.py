@@ -65,9 +65,10 @@ COPIED: Final = (
     "schedule",
     "watch_policy",
     "contending",
-    "election_state",
+    "standing",
     "observed",
     "outcomes",
+    "commands",
     "election",
 )
 """Modules of a mistaken core, lower ones first; messages are shared with the worlds."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import asks_to_step_down
-from kubernetes_leader_election.core.election_state import ElectionState
 from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     CONTENDING,
@@ -28,26 +28,47 @@ from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe
 
 
-class Observed(ElectionState):
+class Observed:
     """Conclude from what stands in the Lease."""
 
-    __slots__ = ()
+    __slots__ = (
+        "_cut_record",
+        "_notices",
+        "_observation",
+        "_own_writes",
+        "_retry",
+        "_schedule",
+        "_settings",
+        "_standing",
+    )
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        # Parts by names of their own: they are asked at each input.
+        self._settings = standing.settings
+        self._observation = standing.observation
+        self._own_writes = standing.own_writes
+        self._retry = standing.retry
+        self._schedule = standing.schedule
+        self._cut_record = standing.cut_record
+        self._notices = standing.notices
+
+    def take(self, snapshot: Snapshot) -> None:
         """Take what stands in the Lease now, and conclude."""
-        term = self._term
-        state = self.state
+        standing = self._standing
+        term = standing.term
+        state = standing.state
         if term is not None and state in HOLDING:
             self._take_in_term(snapshot, term)
             return
         namesake = (
-            snapshot.record.holder_identity == self.settings.identity
+            snapshot.record.holder_identity == self._settings.identity
             and self._is_namesake(snapshot)
         )
         was_free = state is CONTENDING and self._observation.is_free
-        changed = self._observe(snapshot)
+        changed = self.observe(snapshot)
         if changed and namesake:
-            self._emit(self._notices.tell_namesake(snapshot))
+            standing.emit(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
         if changed and self._retry.not_before:
@@ -56,7 +77,7 @@ class Observed(ElectionState):
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
                 # Rule 13: only from now on can others take it, or a named successor.
-                self._contend_after_delay(FREE)
+                standing.contend_after_delay(FREE)
         elif state is ACQUIRING:
             self._take_acquiring(snapshot)
         elif state is WITHDRAWING:
@@ -65,33 +86,34 @@ class Observed(ElectionState):
             self._take_releasing(snapshot)
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
+        standing = self._standing
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
-        changed = self._observe(snapshot)
+        changed = self.observe(snapshot)
         if proved is None:
             # Rule 11: first proof of loss ends the term at once.
             if snapshot.uid != term.uid:
-                self._lose("deleted", Fact.LOST, "another Lease has its name now")
+                standing.lose("deleted", Fact.LOST, "another Lease has its name now")
             else:
-                self._lose(
+                standing.lose(
                     "another_holder",
                     Fact.LOST,
                     "the record is not one that this elector wrote",
                 )
             return
-        if self.state is LEADER and asks_to_step_down(
+        if standing.state is LEADER and asks_to_step_down(
             snapshot, term.confirmed.stamp.acquire_time
         ):
-            self._step_down(None, "asked for by an annotation on the Lease")
+            standing.step_down(None, "asked for by an annotation on the Lease")
         news = proved is not term.confirmed
         if news:
-            term.confirm(proved, self.settings)
+            term.confirm(proved, self._settings)
             self._own_writes.end_doubt()
             self._retry.renewed()
             self._schedule.write_next(
-                proved.sent.boottime + self.settings.renew_interval
+                proved.sent.boottime + self._settings.renew_interval
             )
-            self._change(Fact.RENEWED)
-            self._emit(
+            standing.change(Fact.RENEWED)
+            standing.emit(
                 m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
             )
         edited_again = news and self._cut_record.write_landed()
@@ -103,6 +125,7 @@ class Observed(ElectionState):
             self._cut_record.is_whole()
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
+        standing = self._standing
         proved = self._own_writes.find_try(snapshot)
         if proved is None:
             return
@@ -113,43 +136,47 @@ class Observed(ElectionState):
             if not self._cut_record.can_lead_with(lasts):
                 self._cannot_lead(lasts)
                 return
-            self._report(self._cut_record.tell(lasts))
-            term.cut_short(lasts, since=proved.sent, settings=self.settings)
-        if not term.belief.holds(self._now):
+            standing.report(self._cut_record.tell(lasts))
+            term.cut_short(lasts, since=proved.sent, settings=self._settings)
+        if not term.belief.holds(standing.now):
             return  # it landed so late that it is no proof any more (rule 5)
-        self._begin_term(term)
-        self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
+        standing.begin_term(term)
+        standing.emit(m.LeadershipAcquired(term=term.number, token=term.token))
         if term.token is None:
-            self._emit(self._notices.tell_odd_version(snapshot))
+            standing.emit(self._notices.tell_odd_version(snapshot))
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)
         if proved is not None:
             # It landed, and no work ever began: give it back.
-            self._begin_term(self._new_term(proved, snapshot))
+            self._standing.begin_term(self._new_term(proved, snapshot))
 
     def _take_releasing(self, snapshot: Snapshot) -> None:
-        term = self._term
+        standing = self._standing
+        term = standing.term
         assert term is not None
         proved = None if snapshot.uid != term.uid else term.find(snapshot.record)
         if proved is not None:
-            term.confirm(proved, self.settings)
+            term.confirm(proved, self._settings)
             # Fault 24: after an unknown outcome not in a hot loop either.
-            self._schedule.write_next(max(self._retry.not_before, self._now.boottime))
+            self._schedule.write_next(
+                max(self._retry.not_before, standing.now.boottime)
+            )
         elif snapshot.record.is_free:
-            self._finish(Fact.RELEASE_OVER)
+            standing.finish(Fact.RELEASE_OVER)
         else:
-            self._finish(Fact.LOST)
+            standing.finish(Fact.LOST)
 
-    def _gone(self) -> None:
+    def gone(self) -> None:
         """The Lease does not exist."""
-        self._observation.see_missing(self._now)
+        standing = self._standing
+        self._observation.see_missing(standing.now)
         self._own_writes.forget_replacing()
-        self._emit(self._notices.tell_leader(None))
-        if self.state in HOLDING:
-            self._lose("deleted", Fact.LOST, "the Lease was deleted")
-        elif self.state is RELEASING:
-            self._finish(Fact.LOST)
+        standing.emit(self._notices.tell_leader(None))
+        if standing.state in HOLDING:
+            standing.lose("deleted", Fact.LOST, "the Lease was deleted")
+        elif standing.state is RELEASING:
+            standing.finish(Fact.LOST)
 
     # Records that are cut short -----------------------------------------------
 
@@ -161,25 +188,26 @@ class Observed(ElectionState):
         the record may have been like this from the first, so it counts from when
         that write was sent, and whatever cut it will cut the next one, too.
         """
-        since = term.confirmed.sent if answered else self._now
-        term.cut_short(lasts, since=since, settings=self.settings)
+        standing = self._standing
+        since = term.confirmed.sent if answered else standing.now
+        term.cut_short(lasts, since=since, settings=self._settings)
         if answered and not self._cut_record.can_lead_with(lasts):
             self._cannot_lead(lasts)
-            self._lose(
+            standing.lose(
                 "renew_deadline", Fact.DEADLINE_PASSED, self._cut_record.describe(lasts)
             )
             return
-        self._report(self._cut_record.tell(lasts))
-        left = term.belief.remaining(self._now)
+        standing.report(self._cut_record.tell(lasts))
+        left = term.belief.remaining(standing.now)
         if not answered:
             # Somebody edited it: the next renewal puts it right.
             pause = self._cut_record.pause_after_edit(left, self._retry.longest_asked())
-            due = max(self._now.boottime + pause, self._retry.not_before)
+            due = max(standing.now.boottime + pause, self._retry.not_before)
             if left <= 0.0:
                 self._retry.stay_away(due)
             self._schedule.write_by(due)
         if left <= 0.0:
-            self._lose(
+            standing.lose(
                 "renew_deadline", Fact.DEADLINE_PASSED, self._cut_record.describe(lasts)
             )
 
@@ -188,18 +216,19 @@ class Observed(ElectionState):
         lasts = self._cut_record.cut_to(snapshot)
         own = snapshot.uid == term.uid and term.find(snapshot.record) is not None
         if own and lasts is not None:
-            term.cut_short(lasts, since=self._now, settings=self.settings)
+            term.cut_short(lasts, since=self._standing.now, settings=self._settings)
 
     def _cannot_lead(self, lasts: int) -> None:
         """Let others, and time, go first: no renewal would be in time."""
+        standing = self._standing
         pause = self._retry.longest_asked()
-        self._retry.stay_away(self._now.boottime + pause)
-        self._report(self._cut_record.tell(lasts, retried_every=pause))
+        self._retry.stay_away(standing.now.boottime + pause)
+        standing.report(self._cut_record.tell(lasts, retried_every=pause))
 
     # Terms --------------------------------------------------------------------
 
     def _new_term(self, proved: Try, snapshot: Snapshot) -> Term:
-        number = self._terms + 1
+        number = self._standing.terms + 1
         token = snapshot.version
         return Term(
             number=number,
@@ -207,22 +236,23 @@ class Observed(ElectionState):
             uid=snapshot.uid,
             confirmed=proved,
             belief=believe(
-                term=number, token=token, sent=proved.sent, settings=self.settings
+                term=number, token=token, sent=proved.sent, settings=self._settings
             ),
             pending=self._own_writes.later_than(proved),
         )
 
     # Observing ----------------------------------------------------------------
 
-    def _observe(self, snapshot: Snapshot) -> bool:
+    def observe(self, snapshot: Snapshot) -> bool:
         """Take what is seen; tell whether the record changed."""
-        changed = self._observation.see(snapshot, self._now)
-        holder = snapshot.record.holder_identity
+        changed = self._observation.see(snapshot, self._standing.now)
         own_writes = self._own_writes
         if own_writes.former or own_writes.tries:
             own_writes.forget_overtaken(snapshot)
-        if changed and holder != self._notices.leader:
-            self._emit(self._notices.tell_leader(holder or None))
+        if changed:
+            holder = snapshot.record.holder_identity
+            if holder != self._notices.leader:
+                self._standing.emit(self._notices.tell_leader(holder or None))
         return changed
 
     def _is_own(self, snapshot: Snapshot) -> bool:
@@ -230,7 +260,8 @@ class Observed(ElectionState):
         if self._own_writes.made(snapshot):
             return True
         # A renewal of this very term may be seen while the Lease is released.
-        return self._term is not None and self._term.find(snapshot.record) is not None
+        term = self._standing.term
+        return term is not None and term.find(snapshot.record) is not None
 
     def _is_namesake(self, snapshot: Snapshot) -> bool:
         """Return whether another process renews under our name (rule 5)."""

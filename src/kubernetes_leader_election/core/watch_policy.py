@@ -92,12 +92,13 @@ class WatchPolicy:
     # What becomes of it -------------------------------------------------------
 
     def hear(self, now: float) -> None:
-        """Take it that the watch brought something: it is alive."""
-        self._heard_at = now
-
-    def brought_an_event(self) -> None:
         """Take it that the watch brought news of the Lease: it works."""
+        self._heard_at = now
         self.failures = 0
+
+    def hear_bookmark(self, now: float) -> None:
+        """Take it that the watch brought a bookmark: it is alive."""
+        self._heard_at = now
 
     def broke(self, error: LeaseApiError | None, now: float) -> bool:
         """Take it that the watch ended oddly; return whether people are to be told."""
