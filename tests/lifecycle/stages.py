@@ -12,6 +12,7 @@ import pickle
 import warnings
 from dataclasses import dataclass
 
+from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
 
@@ -122,11 +123,14 @@ def break_engine(elector):
     """Let the core raise once, at a word that it is told right away."""
     core = elector._lifecycle._driver._core
 
-    def broken(**_):
-        del core._on_liveness
-        raise ZeroDivisionError("planted in the core")
+    def broken(message, *, now):
+        del core.receive
+        if isinstance(message, m.LivenessReported):
+            raise ZeroDivisionError("planted in the core")
+        core.receive(message, now=now)
+        core.receive = broken
 
-    core._on_liveness = broken
+    core.receive = broken
     elector._lifecycle.report_liveness(True)
 
 

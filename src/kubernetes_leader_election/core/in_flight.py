@@ -95,6 +95,31 @@ class InFlight:
             WatchLease(request_id=number, resource_version=resource_version)
         )
 
+    def drain(self) -> list[Request | Event]:
+        """Return what goes out since the last call, in order."""
+        out, self.out = self.out, []
+        return out
+
+    def end_read(self, request_id: int) -> PendingRead | None:
+        """Take it that a read was answered; None: it is not the one under way."""
+        read = self.read
+        if read is None or read.request_id != request_id:
+            return None
+        self.read = None
+        return read
+
+    def end_write(self, request_id: int) -> PendingWrite | None:
+        """Take it that a write was answered; None: it is not the one under way."""
+        write = self.write
+        if write is None or write.request_id != request_id:
+            return None
+        self.write = None
+        return write
+
+    def end_watch(self) -> None:
+        """Take it that the watch under way is over."""
+        self.watch_id = None
+
     def abandon_read(self) -> None:
         """Drop the read under way, if any."""
         if self.read is not None:

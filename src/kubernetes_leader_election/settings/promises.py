@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kubernetes_leader_election.core import contending
 from kubernetes_leader_election.core import timing as core_timing
 from kubernetes_leader_election.process.limits import after_signal
 from kubernetes_leader_election.settings.timing import (
@@ -13,11 +14,6 @@ from kubernetes_leader_election.settings.timing import (
     _leader_needs,
 )
 from kubernetes_leader_election.values import Value
-
-AFTER_RELEASE: Final = 0.025
-"""Seconds: the longest contending delay after a release (rule 13)."""
-AFTER_EXPIRY: Final = 0.4
-"""Seconds: the longest contending delay after an expiry (rule 13)."""
 
 KILL_MARGIN: Final = 0.25
 """Seconds at most that `run` sends a KILL before the hard limit: death takes its time."""
@@ -82,7 +78,6 @@ def timings_of(timing: Timing) -> Timings:
     duration = float(timing.lease_duration)
     interval = timing.renew_interval / 1000
     rho = timing.clock_rate_error / PARTS
-    delay = min(AFTER_EXPIRY, 0.05 * duration)
     limit = core_timing.hard_limit(duration, rho)
     spare = limit - timing.renew_deadline / 1000
     return Timings(
@@ -96,9 +91,10 @@ def timings_of(timing: Timing) -> Timings:
         hard_limit=limit,
         run_kills_after=limit - kill_margin(spare),
         after_signal=after_signal(timing.stop_budget / 1000),
-        crash_fail_over=duration / (1 - rho) + delay,
+        crash_fail_over=duration / (1 - rho)
+        + contending.longest_after_expiry(duration),
         crash_fail_over_best=duration - interval,
-        hand_over=AFTER_RELEASE,
+        hand_over=contending.AFTER_RELEASE,
         outage_survived=outage_survived(
             renew_deadline=timing.renew_deadline,
             renew_interval=timing.renew_interval,
