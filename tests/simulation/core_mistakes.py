@@ -76,6 +76,7 @@ ORDER: Final[tuple[Profile, ...]] = (
     "crowd",
     *("default", "hands", "default", "rivals", "default", "storm") * 2,
     *("default", "default", "words", "hands", "races", "races"),
+    *("meddling", "meddling"),
 )
 """Profiles in the order in which their worlds are tried, again and again."""
 

@@ -12,6 +12,9 @@ from typing import Final
 
 from kubernetes_leader_election.testing.simulation.ambushes import (
     ambush,
+    capped_acquire,
+    copied_acquire,
+    held_release,
     stop_acquiring,
 )
 from kubernetes_leader_election.testing.simulation.lease_faults import (
@@ -27,11 +30,13 @@ from kubernetes_leader_election.testing.simulation.lease_faults import (
     roll_back,
     shorten,
     transfer,
+    tug,
     undone_edit,
     undone_label,
     wish,
 )
 from kubernetes_leader_election.testing.simulation.network_faults import (
+    away,
     bookmark,
     compact,
     cut,
@@ -81,6 +86,9 @@ ON_NODE: Final[dict[str, OnNode]] = {
     "late words": late_words,
     "stop acquiring": stop_acquiring,
     "ambush": ambush,
+    "held release": held_release,
+    "copied acquire": copied_acquire,
+    "capped acquire": capped_acquire,
     "transfer": transfer,
     "wall step": wall_step,
     "wall blink": wall_blink,
@@ -112,6 +120,8 @@ ON_WORLD: Final[dict[str, OnWorld]] = {
     "roll back": roll_back,
     "cap": cap,
     "shorten": shorten,
+    "tug": tug,
+    "away": away,
 }
 WITH_RIVAL: Final = frozenset(
     {"crash", "freeze", "wall step", "rate", "cut", "trouble"}
