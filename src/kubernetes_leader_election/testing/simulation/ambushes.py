@@ -145,7 +145,7 @@ def _copy(copied: tuple[Scene, Fault, Process]) -> None:
     if current is None or current.key[3] != writer.acquire_time:
         return  # it did not land
     if fault.detail == "moved":
-        move(world)
+        move(world, fault)
     else:
         recreate(world, Fault(at=world.time, kind="recreate", detail="unseen"))
 

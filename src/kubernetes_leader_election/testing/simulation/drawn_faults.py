@@ -224,6 +224,21 @@ def draw_faults(
     return tuple(faults)
 
 
+def draw_moves(seed: int, faults: tuple[Fault, ...], until: float) -> tuple[Fault, ...]:
+    """
+    Draw when the Lease is moved: soon after a term may have ended, and its record stays.
+
+    Drawn apart, as attacks are.
+    """
+    draw = random.Random(f"moves {seed}")
+    ends = [f for f in faults if f.kind in ("writes fail", "held release")]
+    if not ends or draw.random() < 0.5:
+        return ()
+    end = draw.choice(ends)
+    at = end.at + draw.random() * (end.length or 5.0)
+    return (Fault(at=round(min(at, until), 3), kind="move"),)
+
+
 def draw_attacks(
     seed: int, profile: Profile, *, until: float, longest: int
 ) -> tuple[Fault, ...]:

@@ -35,14 +35,17 @@ def go_back(world: Scene, to: float) -> bool:
     return True
 
 
-def move(world: Scene) -> None:
-    """Move the Lease to another server, where it has a uid and a lower version."""
+def move(world: Scene, fault: Fault) -> bool:
+    """Move the Lease to another server, where it has another uid and a lower version."""
     network, store = world.network, world.network.store
+    if store.current is None:
+        return False
     store.move(world.time)
     world.checks.restored(world.time, store.version)
     network.end_watches(None, DISCONNECTED)
     if world.recorder is not None:
         world.recorder.stored(world.time, store.current)
+    return True
 
 
 def delete(world: Scene, fault: Fault) -> bool:
