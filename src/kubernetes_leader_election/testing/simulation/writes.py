@@ -225,11 +225,12 @@ def _of_acquire(
         return
     if polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
         yield "G7", "goes before all others, though its work just ended (rule 13)"
-    successor, first = base.successor, 0.0
-    if successor and successor != who.identity and successor == who.free_for:
+    successor, first = who.free_for, 0.0
+    if successor and successor != who.identity:
         first = min(YIELD_AT_MOST, who.own_duration / 2)
         waited = monotonic - who.free_since
-        if waited < first - TOLERANCE:
+        # Who acquires takes the name off, and another release may follow unseen.
+        if base.successor == successor and waited < first - TOLERANCE:
             yield "G7", f"goes {waited:.3f} s after a release, before {successor}"
     yield from _of_delay(
         who, monotonic, first + AFTER_RELEASE * (1 + (polite is not False))
