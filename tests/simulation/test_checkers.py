@@ -164,7 +164,26 @@ def test_token_of_another_process_breaks_g3(scene):
     scene.checks.observed(scene.b, 2.0, scene.first)
     scene.b.last_applied_sent = 4.0
     scene.acquire(5.0, scene.b, 1, scene.first.version)
-    assert scene.broken == ["G3"]
+    assert scene.broken == ["G5", "G3"]
+
+
+@pytest.mark.parametrize(("creates", "broken"), [(False, ["G5"]), (True, [])])
+def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, broken):
+    """Rule 5: it wrote that under another uid; but who created it knows no uid."""
+    made = Scene()
+    made.first = made.lead(1.0, made.a)
+    made.checks.lost(2.0, made.a, 1, drains=False)
+    made.checks.work_ended(2.0, made.a)
+    made.checks.belief_ended(2.0, made.a)
+    acquire = made.lease("a", 3, made.first)
+    made.write(3.0, made.a, acquire)
+    if creates:
+        spec = acquire["spec"]
+        made.a.created.add((spec["acquireTime"], spec["renewTime"]))
+    made.store.recreate(3.1)
+    made.checks.observed(made.a, 3.2, made.store.current)
+    made.acquire(3.2, made.a, 2, made.store.current.version)
+    assert made.broken == broken
 
 
 def test_token_of_an_earlier_term_of_its_own_breaks_g3(scene):
@@ -510,6 +529,39 @@ def test_who_cannot_lead_stays_out_for_30_seconds(scene, lasts, again, until):
     scene.store.edit(8.0, {"leaseDurationSeconds": 20})
     scene.checks.observed(scene.a, 8.0, scene.store.current)
     assert scene.a.cut_off_until < 0.0
+
+
+def test_term_that_ran_out_by_a_clock_keeps_nobody_out(scene):
+    """Rules 14 and 15: the clock is looked at before an answer, which then is news."""
+    scene.store.edit(16.0, {"leaseDurationSeconds": 5})
+    cut = scene.store.current
+    scene.checks.observed(scene.a, 16.5, cut)
+    now = (16.5, 16.5)
+    scene.checks.cut_short(16.5, scene.a, cut, now, again=False, old=False, over=True)
+    assert scene.a.cut_off_until < 0.0
+
+
+def test_each_edit_after_a_write_of_its_own_counts_once(scene):
+    """Fault 24: what comes again and again is answered more and more slowly."""
+    _shown_cut(scene, 6.0, 15)
+    assert (scene.a.edits, scene.a.marred) == (1, True)
+    _shown_cut(scene, 6.1, 14)
+    assert scene.a.edits == 1, "no write of its own landed since"
+    scene.a.marred = False
+    _shown_cut(scene, 6.2, 13)
+    assert scene.a.edits == 2
+
+
+def test_who_does_not_lead_yet_goes_by_what_is_there_now(scene):
+    """Rule 14: on the version that was cut for shorter nobody can write any more."""
+    scene.a.open_term = 0
+    _shown_cut(scene, 6.0, 2, again=False)
+    _shown_cut(scene, 7.0, 15, again=False)
+    scene.a.open_term = 1
+    scene.checks.goes_by_its_record(7.0, scene.a, 12.0)
+    assert scene.broken == []
+    scene.checks.goes_by_its_record(7.0, scene.a, 13.0)
+    assert scene.broken == ["G2"]
 
 
 @pytest.mark.parametrize(

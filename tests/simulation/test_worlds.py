@@ -68,6 +68,7 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("words", 60),
         ("hands", 250),
         ("races", 100),
+        ("meddling", 100),
         ("crowd", 10),
         ("quiet", 30),
         ("long", 2),

@@ -217,7 +217,7 @@ def test_who_pauses_after_an_expiry_asks_by_its_own_duration(
     assert len(desk.order(**ACQUIRE)) == count
 
 
-@pytest.mark.parametrize(("waited", "broken"), [(4.9, True), (5.1, False)])
+@pytest.mark.parametrize(("waited", "broken"), [(4.9, True), (5.02, False)])
 def test_who_goes_before_a_named_successor_is_found(desk, waited, broken):
     """Rule 13: all others wait up to 5 s when a person has named a successor."""
     desk.see({**desk.spec(91), **FREE}, annotations={SUCCESSOR: "b"}, labels={})
@@ -233,6 +233,50 @@ def test_who_just_ended_its_work_and_goes_first_is_found(desk, waited, broken):
     desk.see({**desk.spec(91), **FREE}, labels={})
     desk.who.polite, desk.who.free_since = True, NOW - waited
     assert len(desk.order(**ACQUIRE)) == broken
+
+
+@pytest.mark.parametrize(
+    ("waited", "changes", "late"),
+    [
+        (0.024, {}, False),
+        (0.03, {}, True),
+        (0.03, {"polite": True}, False),
+        (0.06, {"polite": True}, True),
+        (0.03, {"polite": None}, False),
+        (0.03, {"lateness": 0.1}, False),
+        (0.03, {"hindered_at": NOW - 5.0}, False),
+        (0.03, {"hindered_at": NOW - 6.0}, True),
+        (0.03, {"edits": 2}, False),
+        (0.03, {"since": NOW - 0.02}, False),
+    ],
+)
+def test_who_goes_late_after_a_release_is_found(desk, waited, changes, late):
+    """Rule 13: 25 ms at most, and 25 ms more where its own work just ended."""
+    desk.see({**desk.spec(91), **FREE}, annotations={SUCCESSOR: "a"}, labels={})
+    desk.who.free_for, desk.who.free_since = "a", NOW - waited
+    for name, value in changes.items():
+        setattr(desk.who, name, value)
+    found = desk.order({"annotations": {}}, **ACQUIRE)
+    assert any("later than it may after a release" in text for text in found) is late
+    assert len(found) == late
+
+
+@pytest.mark.parametrize(
+    ("waited", "edits", "text"),
+    [
+        (0.0, 1, None),
+        (0.0, 2, "G9 orders a renewal 0.100000 s before it is due"),
+        (0.1, 2, None),
+        (1.0, 2, None),
+        (1.0, 1, "G8 orders a renewal 1.000000 s after it was due"),
+    ],
+)
+def test_edit_that_comes_again_is_not_answered_at_once(desk, waited, edits, text):
+    """Fault 24: whoever edits after each write would have it write as fast as that."""
+    who = desk.who
+    who.last_ordered, who.answered = NOW - 2.0, NOW - 1.9
+    who.request_timeout, who.edits, who.cut_seen = 2.0, edits, NOW - waited
+    assert desk.order() == ([] if text is None else [text])
 
 
 @pytest.mark.parametrize("name", [STEP_DOWN, SUCCESSOR, TOKEN])

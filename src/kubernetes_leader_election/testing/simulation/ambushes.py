@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Final
 
 from kubernetes_leader_election.testing.simulation.lease_faults import (
+    ask_to_hand_over,
+    cap,
     change_spec,
     delete,
     label,
+    move,
     recreate,
     undone_label,
 )
@@ -72,6 +75,103 @@ def _freeze_late(world: Scene, writer: Process, *, sent: bool) -> None:
 def _freeze_now(node: Node) -> None:
     if not node.frozen:
         node.freeze("stop")
+
+
+# What comes late -------------------------------------------------------------
+
+
+def held_release(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Hold the release of who leads until it gave up, or until others take it for dead.
+
+    "returned": its work returns, and the release lands just after it was given up, at
+    a moment that ``amount``, from 0 to 1, chooses. "transferred": it was asked to hand
+    over to another, and the release lands while others contend for what has expired.
+    """
+    leader = newest(node)
+    if leader is None or not leader.work_runs:
+        return False
+
+    def spring(writer: Process) -> None:
+        link = writer.link
+        link.keeps = []
+        link.look()
+        if fault.detail == "returned":
+            given_up = writer.now[0] + 3 * writer.settings.request_timeout
+            lands = writer.node.clocks.when_boottime(given_up) + 0.06 * fault.amount
+        else:
+            lands = _expires(world, node) + 0.4 * fault.amount
+        world.at(max(lands, world.time), world.network.let_kept_land, link)
+
+    node.ambush = ("release", spring)
+    if fault.detail == "returned":
+        leader.do(leader.work_returns, None)
+        return True
+    others = [other for other in world.processes() if other.node is not node]
+    return bool(others) and ask_to_hand_over(world, others[0].identity)
+
+
+def _expires(world: Scene, node: Node) -> float:
+    """Return when the first of the other nodes takes the record for expired."""
+    history = world.network.store.history
+    rates = [n.clocks.rate for n in world.nodes.values() if n is not node]
+    last = history[-1] if history else None
+    if last is None or not rates:
+        return world.time
+    return last.time + (last.stored.duration or 20) / max(rates)
+
+
+def copied_acquire(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Lose the answer to the next acquire, and copy the Lease before it is looked at.
+
+    The copy has another uid. "recreated": on the same server; "moved": on another one,
+    whose versions are lower, as by ``kubectl get -o yaml`` here and ``create`` there.
+    """
+
+    def spring(writer: Process) -> None:
+        link = writer.link
+        world.network.end_watches(link, None, silently=True)
+        world.after(link.delay + link.jitter + 1e-3, _copy, (world, fault, writer))
+        _lose_answer(world, writer)
+
+    node.ambush = ("acquire", spring)
+    return True
+
+
+def _copy(copied: tuple[Scene, Fault, Process]) -> None:
+    world, fault, writer = copied
+    current = world.network.store.current
+    if current is None or current.key[3] != writer.acquire_time:
+        return  # it did not land
+    if fault.detail == "moved":
+        move(world, fault)
+    else:
+        recreate(world, Fault(at=world.time, kind="recreate", detail="unseen"))
+
+
+def capped_acquire(world: Scene, fault: Fault, node: Node) -> bool:
+    """Cut the next acquire to ``amount`` seconds, and lose the answer to it."""
+
+    def spring(writer: Process) -> None:
+        cap(world, fault)
+        _lose_answer(world, writer)
+
+    node.ambush = ("acquire", spring)
+    return True
+
+
+def _lose_answer(world: Scene, writer: Process) -> None:
+    """Lose what is answered to a write of this instant, on a link in good order."""
+    link = writer.link
+    link.lose_in = 1.0
+    link.look()
+    world.after(2 * (link.delay + link.jitter) + 2e-3, _answers_arrive, writer)
+
+
+def _answers_arrive(writer: Process) -> None:
+    writer.link.lose_in = 0.0
+    writer.link.look()
 
 
 Sprung = tuple[Scene, Fault, Node]

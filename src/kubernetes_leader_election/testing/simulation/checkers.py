@@ -49,6 +49,9 @@ class Checks(ShownChecks):
         boottime, monotonic = now[:2]
         if who.ours:
             if not is_plain(time, who, lease, now):
+                if not lease["metadata"].get("uid"):
+                    spec = lease["spec"]
+                    who.created.add((spec.get("acquireTime"), spec.get("renewTime")))
                 for guarantee, text in mistakes(
                     time, who, lease, now, restored=self._restores > 0
                 ):
@@ -186,7 +189,7 @@ class Checks(ShownChecks):
         self._check_taken_back(time, order, before)
         if (
             not before.held
-            or before.stamp in who.stamps
+            or who.wrote_itself(before)
             or time < self._restored_at + self._span
         ):
             return

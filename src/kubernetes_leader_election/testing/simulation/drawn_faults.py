@@ -34,6 +34,13 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return draw.choice((0.0, 0.1)), round(amount, 3), ""
         case "ambush":
             return length * 0.5, 0.0, draw.choice(AMBUSHED)
+        case "held release":
+            detail = draw.choice(("returned", "transferred"))
+            return 0.0, round(draw.random(), 3), detail
+        case "capped acquire":
+            return length, float(draw.choice((1, 2))), ""
+        case "copied acquire":
+            return 0.0, 0.0, draw.choice(("recreated", "moved"))
         case "bad resume":
             return length, 0.0, "bad resume"
         case "wall step":
@@ -99,9 +106,19 @@ def hand_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, float
     """Draw the same where people have their hands on the Lease."""
     if kind in ("undone edit", "undone label"):
         return round(draw.choice((0.02, 0.2)) * longest * draw.random(), 3), 0.0, ""
-    if kind == "writes fail":
+    if kind in ("writes fail", "away"):
         return draw_length(draw, longest), 0.0, ""
     return world_fault_of(draw, kind, longest, MORE_EDITS)
+
+
+def meddling_fault_of(
+    draw: Random, kind: str, longest: float
+) -> tuple[float, float, str]:
+    """Draw the same where controllers and policies meddle with the Lease."""
+    if kind in ("tug", "cap"):
+        seconds = draw.choice((1, 2, longest / 2, longest - 1))
+        return draw_length(draw, longest), float(int(seconds)), ""
+    return hand_fault_of(draw, kind, longest)
 
 
 AMBUSHED: Final = (
@@ -205,6 +222,21 @@ def draw_faults(
         )
     faults.sort(key=lambda fault: fault.at)
     return tuple(faults)
+
+
+def draw_moves(seed: int, faults: tuple[Fault, ...], until: float) -> tuple[Fault, ...]:
+    """
+    Draw when the Lease is moved: soon after a term may have ended, and its record stays.
+
+    Drawn apart, as attacks are.
+    """
+    draw = random.Random(f"moves {seed}")
+    ends = [f for f in faults if f.kind in ("writes fail", "held release")]
+    if not ends or draw.random() < 0.5:
+        return ()
+    end = draw.choice(ends)
+    at = end.at + draw.random() * (end.length or 5.0)
+    return (Fault(at=round(min(at, until), 3), kind="move"),)
 
 
 def draw_attacks(

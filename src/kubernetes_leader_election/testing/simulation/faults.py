@@ -12,6 +12,9 @@ from typing import Final
 
 from kubernetes_leader_election.testing.simulation.ambushes import (
     ambush,
+    capped_acquire,
+    copied_acquire,
+    held_release,
     stop_acquiring,
 )
 from kubernetes_leader_election.testing.simulation.lease_faults import (
@@ -21,17 +24,20 @@ from kubernetes_leader_election.testing.simulation.lease_faults import (
     forged_note,
     label,
     late_create,
+    move,
     old_wish,
     recreate,
     restore,
     roll_back,
     shorten,
     transfer,
+    tug,
     undone_edit,
     undone_label,
     wish,
 )
 from kubernetes_leader_election.testing.simulation.network_faults import (
+    away,
     bookmark,
     compact,
     cut,
@@ -81,6 +87,9 @@ ON_NODE: Final[dict[str, OnNode]] = {
     "late words": late_words,
     "stop acquiring": stop_acquiring,
     "ambush": ambush,
+    "held release": held_release,
+    "copied acquire": copied_acquire,
+    "capped acquire": capped_acquire,
     "transfer": transfer,
     "wall step": wall_step,
     "wall blink": wall_blink,
@@ -110,8 +119,11 @@ ON_WORLD: Final[dict[str, OnWorld]] = {
     "edit": edit,
     "late create": late_create,
     "roll back": roll_back,
+    "move": move,
     "cap": cap,
     "shorten": shorten,
+    "tug": tug,
+    "away": away,
 }
 WITH_RIVAL: Final = frozenset(
     {"crash", "freeze", "wall step", "rate", "cut", "trouble"}

@@ -13,7 +13,9 @@ from kubernetes_leader_election.testing.simulation.drawn_faults import (
     MakeFault,
     draw_attacks,
     draw_faults,
+    draw_moves,
     hand_fault_of,
+    meddling_fault_of,
     world_fault_of,
 )
 from kubernetes_leader_election.testing.simulation.drawn_nodes import (
@@ -257,6 +259,42 @@ def _races(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes, probes=probes)
 
 
+def _meddling(seed: int, draw: Random) -> Plan:
+    """
+    Others meddle: proxies that hold a write for long, controllers, policies, movers.
+
+    A release lands after it was given up, a record is edited after each write, a Lease
+    is copied before its holder knows that it leads.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "meddling",
+        candidates=3,
+        faults=(10, 24),
+        often={
+            "held release": 50,
+            "copied acquire": 16,
+            "capped acquire": 16,
+            "tug": 20,
+            "cap": 12,
+            "away": 8,
+            "label": 12,
+            "transfer": 8,
+            "work returns": 16,
+            "stop and start": 12,
+            "writes fail": 16,
+            "trouble": 24,
+        },
+        rivals=0.1,
+        world_fault=meddling_fault_of,
+    )
+    nodes = tuple(replace(node, jitter=min(node.jitter, 0.005)) for node in plan.nodes)
+    faults = (*plan.faults, *draw_moves(seed, plan.faults, 0.99 * plan.heal_at))
+    faults = tuple(sorted(faults, key=lambda fault: fault.at))
+    return replace(plan, nodes=nodes, faults=faults)
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
@@ -410,6 +448,7 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "mixed versions": _mixed_versions,
     "hands": _hands,
     "races": _races,
+    "meddling": _meddling,
     "crowd": _crowd,
     "wild clocks": _wild_clocks,
 }

@@ -35,6 +35,19 @@ def go_back(world: Scene, to: float) -> bool:
     return True
 
 
+def move(world: Scene, fault: Fault) -> bool:
+    """Move the Lease to another server, where it has another uid and a lower version."""
+    network, store = world.network, world.network.store
+    if store.current is None:
+        return False
+    store.move(world.time)
+    world.checks.restored(world.time, store.version)
+    network.end_watches(None, DISCONNECTED)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, store.current)
+    return True
+
+
 def delete(world: Scene, fault: Fault) -> bool:
     """Delete the Lease."""
     store = world.network.store
@@ -127,10 +140,16 @@ def old_wish(world: Scene, fault: Fault) -> bool:
 
 def transfer(world: Scene, fault: Fault, node: Node) -> bool:
     """Ask whoever holds the Lease to step down, so that this node goes first."""
-    store, process = world.network.store, newest(node)
-    if process is None or store.current is None or not store.current.held:
+    process = newest(node)
+    return process is not None and ask_to_hand_over(world, process.identity)
+
+
+def ask_to_hand_over(world: Scene, successor: str) -> bool:
+    """Ask whoever holds the Lease to step down, so that another goes first."""
+    store = world.network.store
+    if store.current is None or not store.current.held:
         return False
-    store.annotate(world.time, SUCCESSOR, process.identity)
+    store.annotate(world.time, SUCCESSOR, successor)
     term = store.current.lease["spec"].get("acquireTime")
     store.annotate(world.time, STEP_DOWN, str(term))
     for change in store.history[-2:]:
@@ -276,6 +295,27 @@ def cap(world: Scene, fault: Fault) -> bool:
 
 def _uncap(world: Scene) -> None:
     world.network.store.cap = None
+
+
+def tug(world: Scene, fault: Fault) -> bool:
+    """Let a controller edit the duration to ``amount`` seconds after each write."""
+    network, seconds = world.network, int(fault.amount)
+
+    def meddle(_: None = None) -> bool:
+        current = network.store.current
+        if current is None or (current.duration or 0) <= seconds:
+            return False
+        return shorten(world, fault)
+
+    if network.meddler is not None:
+        return False
+    network.meddler = meddle
+    world.after(fault.length, _leave_alone, world)
+    return meddle()
+
+
+def _leave_alone(world: Scene) -> None:
+    world.network.meddler = None
 
 
 def shorten(world: Scene, fault: Fault) -> bool:

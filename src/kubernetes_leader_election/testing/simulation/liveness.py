@@ -94,14 +94,18 @@ class Liveness:
         return max(20.0, self.world.plan.longest_duration) / 4.0
 
     def _settle(self, _: object) -> None:
-        """Wait until somebody leads and all others watch; not for ever."""
+        """Wait until somebody leads, all others watch and none pauses; not for ever."""
         world = self.world
         leader = world.leader()
         watched = all(
             process.watch is not None and process.watch in world.network.watches
             for process in world.processes()
         )
-        if leader is not None and (watched or world.polls):
+        pauses = any(
+            process.witness.hindered_at > process.now_monotonic()
+            for process in world.processes()
+        )
+        if leader is not None and (watched or world.polls) and not pauses:
             world.count_probe("settled")
             self._next(None)
             return
@@ -110,6 +114,8 @@ class Liveness:
         if waited > 12.0 * self._quarter() / self._slowest + 20.0:
             states = ", ".join(f"{p.name} {p.phase}" for p in world.processes())
             who = "somebody does not watch" if leader is not None else "nobody leads"
+            if leader is not None and watched:
+                who = "somebody still pauses"
             text = f"{who} {waited:.1f} s after everything was healed: {states}"
             world.checks.broken(world.time, "G8", "world", text)
             return

@@ -59,6 +59,9 @@ LIES: dict[str, Answer | None] = {
 """Outages in which who answers has not applied it, or asks for too much."""
 ANSWERS = OUTAGES | LIES
 
+MEDDLES_AFTER = 2e-3
+"""Seconds until a controller that watches the Lease has edited what was written."""
+
 COMMITS = frozenset(
     {
         "504 after commit",
@@ -81,6 +84,7 @@ class Link:
         "draw",
         "held",
         "jitter",
+        "keeps",
         "lose_in",
         "lose_out",
         "repeat",
@@ -103,6 +107,8 @@ class Link:
         self.cut_out = self.cut_in = 0
         self.lose_out = self.lose_in = self.repeat = self.resend = 0.0
         self.held = self.stale = self.watch_lag = 0.0
+        self.keeps: list[Ticket] | None = None
+        """Writes that something in between keeps; None: it passes them on."""
         self.troubled = False
 
     def look(self) -> None:
@@ -116,6 +122,7 @@ class Link:
             or self.resend
             or self.held
             or self.stale
+            or self.keeps is not None
         )
 
 
@@ -202,6 +209,8 @@ class Network:
         self.holds_create = False
         """The next creating write is held on its way."""
         self.held: Ticket | None = None
+        self.meddler: Callable[[None], object] | None = None
+        """What somebody does after each write, a moment later."""
         self.random = random.Random(seed)
 
     # Requests -----------------------------------------------------------------
@@ -221,12 +230,22 @@ class Network:
         if link.troubled:
             if link.cut_out or (link.lose_out and link.draw() < link.lose_out):
                 return
+            if link.keeps is not None and ticket.lease is not None:
+                link.keeps.append(ticket)
+                return
             if link.repeat and link.draw() < link.repeat:
                 late = delay + link.draw() * 2.0 * world.plan.longest_duration
                 world.after(late, self._arrive_again, ticket)
             if link.held and link.draw() < 0.5:
                 delay += link.draw() * link.held
         heappush(world.heap, (world.time + delay, world.number(), self._arrive, ticket))
+
+    def let_kept_land(self, link: Link) -> None:
+        """Let the first write that was kept arrive at last, and no other; keep none."""
+        kept, link.keeps = link.keeps, None
+        link.look()
+        if kept:
+            self._arrive_again(kept[0])
 
     def let_held_land(self) -> None:
         """Let a write that was held arrive at last; nobody waits for its answer."""
@@ -289,6 +308,8 @@ class Network:
             self.tell_watches()
             if world.recorder is not None:
                 world.recorder.stored(world.time, answer.stored)
+            if self.meddler is not None:
+                world.after(MEDDLES_AFTER, self.meddler, None)
         return answer
 
     # Watches ------------------------------------------------------------------
@@ -446,7 +467,7 @@ class Network:
         self.recover()
         self.watch_denied = self.writes_fail = False
         self.holds_create, self.held = False, None
-        self.store.cap = None
+        self.store.cap = self.meddler = None
 
 
 def _creates(ticket: Ticket) -> bool:

@@ -4,6 +4,7 @@ What can go wrong on the way to the API server, and with the server itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kubernetes_leader_election.testing.simulation.network import (
@@ -139,6 +140,14 @@ def outage(world: Scene, fault: Fault) -> bool:
 
 def _recover(world: Scene) -> None:
     world.network.recover()
+
+
+def away(world: Scene, fault: Fault) -> bool:
+    """End all watches, and ask whoever comes back to come again in days."""
+    if world.network.outage is not None:
+        return False
+    world.network.end_watches(None, None)
+    return outage(world, replace(fault, detail="come back in days"))
 
 
 def writes_fail(world: Scene, fault: Fault) -> bool:

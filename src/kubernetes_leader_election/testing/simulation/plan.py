@@ -27,6 +27,7 @@ Profile = Literal[
     "mixed versions",
     "hands",
     "races",
+    "meddling",
     "crowd",
     "wild clocks",
 ]

@@ -535,6 +535,7 @@ class Process(Wire):
             witness = self.witness
             witness.asked_to_stop = witness.draining = witness.polite = False
             witness.stays_out_until = witness.cut_off_until = -NEVER
+            witness.edits, witness.marred = 0, False
             self._hindered()
             witness.started_at = self.now_monotonic()
             self.say(m.StartAsked())

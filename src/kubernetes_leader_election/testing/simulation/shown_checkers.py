@@ -84,6 +84,10 @@ class ShownChecks(TermChecks):
                 who.newest_mark = mark
                 if stored.held and stored.stamp not in who.stamps:
                     who.rivals += 1
+                    if stored.holder != who.identity:
+                        who.polite = False
+                    elif who.polite:
+                        who.polite = None  # a copy of its own, or a namesake's
 
     def _judge_news(
         self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
@@ -153,12 +157,14 @@ class ShownChecks(TermChecks):
         *,
         again: bool,
         old: bool,
+        over: bool = False,
     ) -> None:
         """
         Note that a process is shown its own record, good for less than it wrote.
 
         ``again``: it was shown that record before, so somebody edited it since; else
         the write itself came out so. ``old``: another record stands there by now.
+        ``over``: its term had ended by a clock, which is looked at first (rule 15).
         """
         if stored.key[3] != who.term_acquire or stored.stamp not in who.stamps:
             return
@@ -167,13 +173,14 @@ class ShownChecks(TermChecks):
             return
         good_for = self._good_for(who, lasts)
         sent = now if again else who.written.get(stored.key[3:5], now)
-        self._may_end(who, stored, good_for, lasts, sent, now, again=again)
+        self._may_end(who, stored, good_for, lasts, sent, now, again=again, over=over)
         if old or time < self._restored_at + self._span:
             who.cut_until = math.inf  # whatever stands there now is seen soon
             return
         limit, stamp = max(now[0], sent[0] + good_for), stored.stamp
-        # Each renewal begins anew; to see the same again puts nothing off.
-        anew = stamp != who.cut_stamp
+        # Each renewal begins anew, and so does each look of who does not lead yet: on what
+        # was there before nobody can write. To see the same again puts nothing off.
+        anew = stamp != who.cut_stamp or not who.leads
         who.cut_stamp = stamp
         who.cut_until = limit if anew else min(who.cut_until, limit)
 
@@ -212,16 +219,20 @@ class ShownChecks(TermChecks):
         now: tuple[float, ...],
         *,
         again: bool,
+        over: bool,
     ) -> None:
         """Judge whether a term ends, and no other begins, because of a cut (rule 14)."""
         capped = not again and not self._one_can_lead(who, stored)
-        held = who.open_term or (who.draining and who.work_term)
-        if capped and (held or self._tries(who, stored, now[1])):
+        held = who.leads
+        if capped and not over and (held or self._tries(who, stored, now[1])):
             pause = max(LONGEST_ASKED, float(who.own_duration))
             who.cut_off_until = now[0] + pause
             who.hindered_at = max(who.hindered_at, now[1] + pause)
-        elif again and who.cut_seen == math.inf:
-            who.cut_seen = now[0]
+        elif again:
+            if who.leads and not who.marred:
+                who.marred = True
+                who.edits += 1
+            who.cut_seen = min(who.cut_seen, now[0])
         passed = [b - a for a, b in zip(sent, now, strict=True)]
         if len(passed) > WALL:
             passed[WALL] /= MICROSECONDS
@@ -230,6 +241,10 @@ class ShownChecks(TermChecks):
             jumped = False
         if capped or jumped or max(passed) >= good_for - TOLERANCE:
             who.causes.add("renew_deadline")
+            if again and who.edits > 1:
+                # Terms that end at once by an edit are begun more and more slowly.
+                pause = max(LONGEST_ASKED, float(who.own_duration))
+                who.hindered_at = max(who.hindered_at, now[1] + pause)
             if not held or stored.version != who.newest:
                 return
             if max(passed) > good_for + TOLERANCE:

@@ -218,6 +218,17 @@ class LeaseStore:
         self.put(time, {**gone.lease, "metadata": metadata})
         return True
 
+    def move(self, time: float) -> None:
+        """Create the Lease from its manifest on a server that has just begun to count."""
+        gone = self.current
+        assert gone is not None
+        self._restores += 1
+        self.version = self.floor = 10 * self._restores
+        self.history, self.current = [], None
+        metadata = dict(gone.lease["metadata"])
+        del metadata["uid"], metadata["resourceVersion"]
+        self.put(time, {**gone.lease, "metadata": metadata})
+
     def annotate(self, time: float, name: str, value: str) -> None:
         """Change an annotation and nothing else."""
         self._touch(time, "annotations", name, value)

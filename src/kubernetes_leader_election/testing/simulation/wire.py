@@ -314,11 +314,23 @@ class Wire:
         again = times == witness.proved
         if times in witness.written and times[1] > witness.proved[1]:
             witness.proved = times  # a read that lags shows older ones
+            if witness.leads and not witness.marred:
+                witness.edits = 0  # it went well for a whole renew interval
+            witness.marred = False
         if stored.duration == witness.own_duration or before == stored.key:
             return
+        if times in witness.written and times[1] < witness.proved[1]:
+            return  # a read that was overtaken shows nothing
         current = world.network.store.current
-        old = current is None or current.key != stored.key
-        world.checks.cut_short(world.time, witness, stored, now, again=again, old=old)
+        world.checks.cut_short(
+            world.time,
+            witness,
+            stored,
+            now,
+            again=again,
+            old=current is None or current.key != stored.key,
+            over=self.ran_out(),
+        )
 
     def _abandon(self, request: m.AbandonRequest) -> None:
         number = request.request_id

@@ -32,6 +32,7 @@ class Witness:
         "belief_since",
         "causes",
         "clocks_excused",
+        "created",
         "cut_off_until",
         "cut_seen",
         "cut_stamp",
@@ -40,6 +41,7 @@ class Witness:
         "disproved",
         "doubtful",
         "draining",
+        "edits",
         "excused_work_until",
         "free_for",
         "free_since",
@@ -59,6 +61,7 @@ class Witness:
         "loss_excused",
         "lost_acquire",
         "lost_at",
+        "marred",
         "name",
         "newest",
         "newest_mark",
@@ -123,6 +126,10 @@ class Witness:
         """CLOCK_BOOTTIME when it saw that a record it knew was cut short by an edit."""
         self.cut_off_until = -math.inf
         """CLOCK_BOOTTIME until which it seeks no term: each of its writes is cut."""
+        self.edits = 0
+        """Edits that cut its record short, each after a write of its own had landed."""
+        self.marred = False
+        """It saw no write of its own land since the last one of them."""
         self.proved: tuple[Any, Any] = ("", "")
         """Acquire and renew time of the newest write of its own that it was shown."""
         self.renew_interval = renew_interval
@@ -178,6 +185,8 @@ class Witness:
         self.last_stamp = ""
         self.written: dict[object, tuple[float, ...]] = {}
         """Acquire and renew times of all its writes, and the clocks at each order."""
+        self.created: set[object] = set()
+        """Those of them that created the Lease: it does not know its uid then."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: set[object] = set()
@@ -208,8 +217,8 @@ class Witness:
         """Somebody stepped its wall clock, so it cannot know how long it was paused."""
         self.suspended = False
         """Its CLOCK_MONOTONIC stood still once: no pause can be told by it."""
-        self.polite = False
-        """Its work just ended, and no other has led since."""
+        self.polite: bool | None = False
+        """Its work just ended, and no other has led since; None: perhaps."""
         # What its application said.
         self.app_alive = True
         self.asked_to_stop = False
@@ -224,6 +233,11 @@ class Witness:
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
+    @property
+    def leads(self) -> bool:
+        """Return whether it holds a term, which may be draining."""
+        return bool(self.open_term or (self.draining and self.work_term))
+
     def wrote(self, stored: Stored) -> bool:
         """Return whether it wrote a record, as far as it can know itself."""
         if stored.stamp in self.stamps:
@@ -234,6 +248,10 @@ class Witness:
             and stored.holder == self.identity
             and stored.key[3:5] in self.written
         )
+
+    def wrote_itself(self, stored: Stored) -> bool:
+        """Return whether it wrote a record on this very Lease; a copy was made by others."""
+        return stored.stamp in self.stamps or stored.key[3:5] in self.created
 
     def duration_of(self, stored: Stored) -> int:
         """Return the seconds a held record is good for, to this process."""

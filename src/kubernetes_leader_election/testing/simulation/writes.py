@@ -30,6 +30,8 @@ AFTER_RELEASE: Final = 0.025
 CONTENDING: Final = 0.5
 """Seconds; more than the delay after an expiry."""
 YIELD_AT_MOST: Final = 5.0
+FIRST_PAUSE: Final = 0.1
+"""Seconds, or T / 8 where that is less, between the first two tries of anything."""
 LONGEST_PAUSE: Final = 5.5
 """Seconds at most that failures keep a candidate from its next try, and some more."""
 LONGEST_ASKED: Final = 30.0
@@ -176,10 +178,16 @@ def _of_renewal(
 
 def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mistake]:
     """Judge when a renewal is ordered after one that was answered well."""
-    # A record that was cut short by hand is put right at once (rule 14).
-    due = min(who.last_ordered + who.renew_interval, who.cut_seen)
+    # A record that was cut short by hand is put right at once (rule 14), but whoever
+    # edits it again and again does not make it write as fast as that (fault 24).
+    due = regular = who.last_ordered + who.renew_interval
+    if who.cut_seen != NEVER:
+        pause = min(FIRST_PAUSE, who.request_timeout / 8) if who.edits > 1 else 0.0
+        due = min(regular, who.cut_seen + pause)
     if boottime < due - TOLERANCE:
         yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
+    if who.edits > 1:
+        due = regular  # the pause has grown until then, at most
     late = boottime - max(due, answered, who.ready_at)
     if late > 1.2 * who.lateness + SLACK:
         yield "G8", f"orders a renewal {late:.6f} s after it was due"
@@ -217,11 +225,26 @@ def _of_acquire(
         return
     if polite and monotonic - who.free_since < AFTER_RELEASE - TOLERANCE:
         yield "G7", "goes before all others, though its work just ended (rule 13)"
-    successor = base.successor
-    if successor and successor != who.identity and successor == who.free_for:
+    successor, first = who.free_for, 0.0
+    if successor and successor != who.identity:
+        first = min(YIELD_AT_MOST, who.own_duration / 2)
         waited = monotonic - who.free_since
-        if waited < min(YIELD_AT_MOST, who.own_duration / 2) - TOLERANCE:
+        # Who acquires takes the name off, and another release may follow unseen.
+        if base.successor == successor and waited < first - TOLERANCE:
             yield "G7", f"goes {waited:.3f} s after a release, before {successor}"
+    yield from _of_delay(
+        who, monotonic, first + AFTER_RELEASE * (1 + (polite is not False))
+    )
+
+
+def _of_delay(who: Witness, monotonic: float, longest: float) -> Iterator[Mistake]:
+    """Judge when an acquire is ordered on what was released: not late, either."""
+    since = max(who.free_since, who.since)
+    if who.hindered_at + LONGEST_PAUSE > since or who.edits > 1:
+        return  # it pauses, perhaps
+    late = monotonic - since - longest
+    if late > 1.2 * who.lateness + SLACK:
+        yield "G7", f"goes {late:.3f} s later than it may after a release (rule 13)"
 
 
 def _of_creation(who: Witness, monotonic: float) -> Iterator[Mistake]:
@@ -268,6 +291,8 @@ def _of_take_over(
             if waited >= max(needed - TOLERANCE, LONGEST_PAUSE):
                 yield "G7", "waits for its own record as for another's"
         return
+    if who.wrote_itself(base):
+        return  # a copy of what it created, whose uid it did not know
     waited = monotonic - since
     if waited < needed - TOLERANCE:
         text = (
