@@ -571,8 +571,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal is sent once more when another one has ended the main thread",
         file="process/signals.py",
-        old="        if self._delivery is not delivery:\n",
-        new="        if False:\n",
+        old="        if self._delivery is delivery:\n",
+        new="        if True:\n",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_when_another_ended_the_program",
         ),
