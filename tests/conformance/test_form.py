@@ -8,17 +8,6 @@ import json
 import pytest
 from conformance_client import GROUP, Api, assert_refused, lease, with_metadata
 
-STATUS_KEYS = {
-    "kind",
-    "apiVersion",
-    "metadata",
-    "status",
-    "message",
-    "reason",
-    "details",
-    "code",
-}
-
 
 def test_error_is_a_status(api: Api):
     """Form, errors: a Status with kind, version, message, reason, details, code."""

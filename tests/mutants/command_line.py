@@ -7,7 +7,6 @@ from typing import Final
 from tests.mutants.mistakes import Mistake
 
 WATCHDOG: Final = "cli/supervise/watchdog.py"
-LINK: Final = "cli/supervise/watchdog_link.py"
 SUPERVISOR: Final = "cli/supervise/supervisor.py"
 POLICY: Final = "cli/supervise/restart_policy.py"
 HEALTH: Final = "cli/supervise/health.py"

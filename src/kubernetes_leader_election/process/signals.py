@@ -470,9 +470,8 @@ class AutoClose:
         # program has met by going on.
         asked = tuple(self._watched - self._closing)
         self._closing = closing = set(self._watched)
-        closing &= (
-            self._watched
-        )  # less those that ended since, and will not say so again
+        # Less those that ended since, and will not say so again.
+        closing &= self._watched
         self._budget = max((e.stop_budget for e in tuple(closing)), default=0.0)
         for elector in asked:
             elector.on_signal()

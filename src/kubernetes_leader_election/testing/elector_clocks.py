@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 from typing import Self
 
 from kubernetes_leader_election.core.timing import Now
@@ -78,12 +77,7 @@ class ElectorClocks:
         SystemClock.now = moved  # type: ignore[assignment, method-assign]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Give the real clocks back."""
         SystemClock.now = self._real  # type: ignore[method-assign]
         self._installed.release()

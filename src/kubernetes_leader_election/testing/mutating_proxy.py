@@ -14,12 +14,9 @@ import asyncio
 import contextlib
 import random
 import ssl
-import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,6 +34,7 @@ from kubernetes_leader_election.testing.lease_server.http.request_info import (
     read_request,
 )
 from kubernetes_leader_election.testing.listening import settle
+from kubernetes_leader_election.testing.loop_thread import LoopThread
 from kubernetes_leader_election.testing.mutated_answers import (
     Given,
     Memory,
@@ -58,7 +56,6 @@ from kubernetes_leader_election.testing.mutations import (
 __all__ = ["MutatingLane", "MutatingProxy"]
 
 Result = TypeVar("Result")
-PATIENCE = 10.0
 CONNECT_PATIENCE = 5.0
 """Seconds to connect to the server; on this machine it takes none."""
 NOT_PASSED_ON = frozenset(
@@ -336,7 +333,7 @@ class _Connector(aiohttp.TCPConnector):
             transport.abort()  # type: ignore[attr-defined]
 
 
-class MutatingProxy:
+class MutatingProxy(LoopThread):
     """
     Stand between electors and an API server, and mutate what passes.
 
@@ -365,6 +362,8 @@ class MutatingProxy:
         ConfigurationError: an https target without ``ca``.
     """
 
+    what = "mutating proxy"
+
     def __init__(
         self,
         target: str,
@@ -374,6 +373,7 @@ class MutatingProxy:
         token: str | None = None,
         on_mutation: Callable[[Mutated], None] = lambda _: None,
     ) -> None:
+        super().__init__()
         parts = urlsplit(target)
         if parts.scheme not in {"http", "https"} or parts.hostname is None:
             raise ProtocolMisuseError(
@@ -394,9 +394,6 @@ class MutatingProxy:
         self._lanes: dict[str, MutatingLane] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: _Connector
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
 
     # What is done
 
@@ -477,7 +474,7 @@ class MutatingProxy:
         """Return the lane of that name, opened on first use."""
         if name not in self._lanes:
             lane = MutatingLane(self, name)
-            self._run_inside(lane.open())
+            self.run(lane.open())
             self._lanes[name] = lane
         return self._lanes[name]
 
@@ -513,55 +510,21 @@ class MutatingProxy:
         Raises:
             ProtocolMisuseError: It runs already.
         """
-        if self._thread is not None:
-            raise ProtocolMisuseError("the proxy runs already")
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(ready,), name="mutating-proxy", daemon=True
-        )
-        self._thread.start()
-        ready.result(PATIENCE)
+        super().start()
         self.lane()
         return self
 
     def stop(self) -> None:
         """Drop every connection and end the thread; stopping twice is no error."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        assert self._loop is not None
-        assert self._stopping is not None
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(PATIENCE)
+        super().stop()
         self._lanes.clear()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def _run(self, ready: Future[None]) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.run(self._main(ready))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-
-    async def _main(self, ready: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+    async def serve(self, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Send requests to the server until the end; called in the proxy's loop."""
         self._session = self._new_session()
         try:
-            ready.set_result(None)
-            await self._stopping.wait()
+            ready()
+            await stopping.wait()
             for lane in self._lanes.values():
                 await lane.close()
         finally:
@@ -586,10 +549,3 @@ class MutatingProxy:
         # only mutations may do so; there is no public switch, and a test looks.
         session._retry_connection = False  # noqa: SLF001
         return session
-
-    def _run_inside(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        if self._thread is None or self._loop is None:
-            coroutine.close()
-            raise ProtocolMisuseError("the proxy does not run")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(PATIENCE)

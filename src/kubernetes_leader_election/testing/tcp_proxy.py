@@ -12,24 +12,20 @@ import asyncio
 import contextlib
 import socket
 import struct
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.testing.listening import close_listener, settle
+from kubernetes_leader_election.testing.loop_thread import LoopThread
 
 __all__ = ["Direction", "Lane", "TcpProxy"]
 
 Direction = Literal["both", "to_server", "to_client"]
-Result = TypeVar("Result")
 
 CHUNK = 64 * 1024
-PATIENCE = 10.0
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
@@ -316,7 +312,7 @@ def _end(writer: asyncio.StreamWriter) -> None:
             writer.write_eof()
 
 
-class TcpProxy:
+class TcpProxy(LoopThread):
     """
     Stand between clients and a server, in a thread of its own.
 
@@ -332,7 +328,10 @@ class TcpProxy:
             a.heal()
     """
 
+    what = "TCP proxy"
+
     def __init__(self, target: str) -> None:
+        super().__init__()
         parts = urlsplit(target)
         if parts.hostname is None or parts.port is None:
             raise ProtocolMisuseError(
@@ -341,43 +340,12 @@ class TcpProxy:
         self.scheme = parts.scheme
         self.target = (parts.hostname, parts.port)
         self._lanes: dict[str, Lane] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
-        self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
         """Begin to listen."""
-        if self._thread is not None:
-            raise ProtocolMisuseError("the proxy runs already")
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._run, args=(ready,), name="tcp-proxy", daemon=True
-        )
-        self._thread.start()
-        ready.result(PATIENCE)
+        super().start()
         self.lane("default")
         return self
-
-    def stop(self) -> None:
-        """Cut everything and end the thread; stopping twice is no error."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        assert self._loop is not None
-        assert self._stopping is not None
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(PATIENCE)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def lane(self, name: str = "default") -> Lane:
         """Return the lane of that name, opened on first use."""
@@ -426,30 +394,9 @@ class TcpProxy:
         for lane in self._lanes.values():
             lane.heal()
 
-    def _run(self, ready: Future[None]) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._main(ready))
-
-    async def _main(self, ready: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
-        ready.set_result(None)
-        await self._stopping.wait()
+    async def serve(self, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Close all lanes at the end; called in the proxy's loop."""
+        ready()
+        await stopping.wait()
         for lane in self._lanes.values():
             await lane.close()
-
-    def call(self, function: Callable[[], Result]) -> Result:
-        """Run something in the proxy's thread and give its result."""
-
-        async def inside() -> Result:
-            return function()
-
-        return self.run(inside())
-
-    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine in the proxy's loop and give its result."""
-        if self._thread is None or self._loop is None:
-            coroutine.close()
-            raise ProtocolMisuseError("the proxy does not run")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(PATIENCE)

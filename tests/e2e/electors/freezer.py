@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from controlplane.processes import wait_until
@@ -55,12 +54,7 @@ class Freezer:
             raise OSError("this kernel's control groups do not freeze")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Thaw, and take the group away; processes go back to the root."""
         self.thaw()
         for pid in (self._group / "cgroup.procs").read_text().split():

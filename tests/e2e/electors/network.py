@@ -13,7 +13,6 @@ import random
 import secrets
 import shutil
 import subprocess
-from types import TracebackType
 from typing import Self
 
 __all__ = ["Host", "Network", "why_impossible"]
@@ -157,12 +156,7 @@ class Network:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 

@@ -13,7 +13,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 
 from kubernetes_leader_election.backoff import pause_after
@@ -93,12 +92,7 @@ class LeaseWatcher:
             thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         with self._lock:
             calls = list(self._calls.values())

@@ -19,11 +19,9 @@ import string
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from kubernetes_leader_election.errors import ProtocolMisuseError
@@ -54,12 +52,11 @@ from kubernetes_leader_election.testing.lease_server.storage import state_file
 from kubernetes_leader_election.testing.lease_server.storage.store import Backup, Store
 from kubernetes_leader_election.testing.lease_server.timings import Timings
 from kubernetes_leader_election.testing.lease_server.tls import Authority
+from kubernetes_leader_election.testing.loop_thread import PATIENCE, LoopThread
 
 __all__ = ["LeaseServer"]
 
 Result = TypeVar("Result")
-PATIENCE = 10.0
-"""Seconds a call from another thread waits for the server's thread."""
 
 
 def _suffix() -> str:
@@ -72,7 +69,7 @@ def _token() -> str:
     return "".join(random.SystemRandom().choices(letters, k=32))
 
 
-class LeaseServer:
+class LeaseServer(LoopThread):
     """
     Run an embedded Lease API in a thread of its own.
 
@@ -103,6 +100,8 @@ class LeaseServer:
             real server: ``strategy`` and ``preferredHolder`` are kept and judged.
     """
 
+    what = "Lease server"
+
     def __init__(
         self,
         *,
@@ -119,11 +118,13 @@ class LeaseServer:
         control: bool = False,
         coordinated: bool = False,
     ) -> None:
+        super().__init__()
         self.faults = FaultPlan(seed=seed)
         self.requests = RequestLog()
         self._with_control = control
         self._host = host
         self._port = port
+        self._listening: socket.socket
         self._timings = timings or Timings()
         self._authority = Authority.create(_names(host)) if tls else None
         self._context: ssl.SSLContext | None = None
@@ -139,10 +140,7 @@ class LeaseServer:
         self._namespaces = (*DEFAULT_NAMESPACES, *namespaces)
         self._app: App | None = None
         self._keeper: state_file.Keeper | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._connections: Connections | None = None
-        self._stopping: asyncio.Event | None = None
         self._thawed = threading.Event()
         self._thawed.set()
 
@@ -157,45 +155,16 @@ class LeaseServer:
             ProtocolMisuseError: It runs already.
         """
         if self._thread is not None:
-            raise ProtocolMisuseError("the Lease server runs already")
+            raise ProtocolMisuseError(f"the {self.what} runs already")
         self._prepare_state()
-        listening = listen(self._host, self._port)
-        self._port = listening.getsockname()[1]
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(listening, ready),
-            name="lease-server",
-            daemon=True,
-        )
-        self._thread.start()
-        ready.result(PATIENCE)
-        return self
+        self._listening = listen(self._host, self._port)
+        self._port = self._listening.getsockname()[1]
+        return super().start()
 
     def stop(self) -> None:
         """Drop every connection and end the thread; stopping twice is no error."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
         self.thaw()
-        loop, stopping = self._loop, self._stopping
-        assert loop is not None
-        assert stopping is not None
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(PATIENCE)
-        if thread.is_alive():
-            raise TimeoutError(f"the Lease server did not stop within {PATIENCE} s")
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
+        super().stop()
 
     def _prepare_state(self) -> None:
         now = datetime.now(UTC)
@@ -206,18 +175,8 @@ class LeaseServer:
             self._registry.add_namespace(name, now)
         store.restart()
 
-    def _run(self, listening: socket.socket, ready: Future[None]) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.run(self._main(listening, ready))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
-
-    async def _main(self, listening: socket.socket, ready: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
+    async def serve(self, ready: Callable[[], None], stopping: asyncio.Event) -> None:
+        """Answer requests until the end; called in the server's loop."""
         self._registry.store.listeners.clear()
         address = f"{_bracketed(self._host)}:{self._port}"
         self._app = App(
@@ -236,28 +195,16 @@ class LeaseServer:
         self._connections = Connections(
             self._app.handle, context=self._context, idle=self._timings.idle
         )
-        await self._connections.open(listening)
-        ready.set_result(None)
-        await self._stopping.wait()
+        await self._connections.open(self._listening)
+        ready()
+        await stopping.wait()
         await self._connections.close()
         if self._keeper is not None:
             self._keeper.close()
 
     def _call(self, function: Callable[[], Result]) -> Result:
         """Run something in the server's thread and give its result."""
-        loop = self._loop
-        if self._thread is None or loop is None:
-            return function()
-        done: Future[Result] = Future()
-
-        def run() -> None:
-            try:
-                done.set_result(function())
-            except BaseException as error:  # noqa: BLE001  # goes to the caller
-                done.set_exception(error)
-
-        loop.call_soon_threadsafe(run)
-        return done.result(PATIENCE)
+        return function() if self._thread is None else self.call(function)
 
     # Where it is
 
@@ -436,10 +383,6 @@ class LeaseServer:
         Killed, connections are cut; graceful, requests in flight are finished and
         watches end cleanly. Blocks, and is ``down`` seconds away in between.
         """
-        loop = self._loop
-        if self._thread is None or loop is None:
-            raise ProtocolMisuseError("the Lease server does not run")
-
         app, connections = self._running(), self._connections
         assert connections is not None
 
@@ -454,7 +397,7 @@ class LeaseServer:
             await connections.open(listen(self._host, self._port))
 
         patience = PATIENCE + down + (self._timings.write if graceful else 0.0)
-        asyncio.run_coroutine_threadsafe(again(), loop).result(patience)
+        self.run(again(), within=patience)
 
     def backup(self) -> Backup:
         """Copy all objects and the version counter."""
