@@ -336,9 +336,9 @@ class Election:
                 self._renew()
         if orders.watch_id is None and not self._opens_watch(state, now):
             return
-        lasts = self.settings.lease_duration if state is CONTENDING else 0.0
         # What has run out, and cannot be taken yet, need not be looked at.
-        self._watch_policy.mind_silence(self._observation, orders.watch_since, lasts)
+        lasts = self.settings.lease_duration if state is CONTENDING else 0.0
+        self._watch_policy.mind_silence(self._observation, lasts)
 
     def _opens_watch(self, state: State, now: float) -> bool:
         """Open the watch if it is due; where it is not permitted, poll."""
@@ -348,7 +348,7 @@ class Election:
                 self._poll()
             return False
         watch.opened(now)
-        orders.order_watch(self._observation.watch_from or "0", since=now)
+        orders.order_watch(self._observation.watch_from or "0")
         return True
 
     def _poll(self) -> None:

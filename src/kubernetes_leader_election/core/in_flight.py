@@ -48,7 +48,7 @@ class PendingWrite(Value, kw_only=False):
 class InFlight:
     """Number requests, remember those under way, collect what goes out."""
 
-    __slots__ = ("_next_id", "out", "read", "watch_id", "watch_since", "write")
+    __slots__ = ("_next_id", "out", "read", "watch_id", "write")
 
     def __init__(self) -> None:
         self._next_id = 1
@@ -56,7 +56,6 @@ class InFlight:
         self.read: PendingRead | None = None
         self.write: PendingWrite | None = None
         self.watch_id: int | None = None
-        self.watch_since = 0.0
 
     def _number(self) -> int:
         number = self._next_id
@@ -86,11 +85,11 @@ class InFlight:
         kind = CreateLease if creates else UpdateLease
         self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
 
-    def order_watch(self, resource_version: str, *, since: float) -> None:
+    def order_watch(self, resource_version: str) -> None:
         """Order a watch from just after ``resource_version``."""
         assert self.watch_id is None
         number = self._number()
-        self.watch_id, self.watch_since = number, since
+        self.watch_id = number
         self.out.append(
             WatchLease(request_id=number, resource_version=resource_version)
         )
