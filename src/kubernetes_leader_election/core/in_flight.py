@@ -52,10 +52,15 @@ class InFlight:
 
     def __init__(self) -> None:
         self._next_id = 1
+        """The number of the next request: each has its own."""
         self.out: list[Request | Event] = []
+        """Requests and events since the last :meth:`drain`, in order."""
         self.read: PendingRead | None = None
+        """The read under way, if any."""
         self.write: PendingWrite | None = None
+        """The write under way, if any."""
         self.watch_id: int | None = None
+        """The number of the watch that is open, if any."""
 
     def _number(self) -> int:
         number = self._next_id

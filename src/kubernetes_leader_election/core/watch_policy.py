@@ -47,6 +47,7 @@ class WatchPolicy:
         # By the identity, not drawn anew: it is looked at far more often than used.
         share = crc32(settings.identity.encode()) / 2**32
         self._silence = SILENCE + SILENCE_SPREAD * share
+        """Share of the holder's D that this elector lets a watch be silent."""
         self.begin_life()
 
     def begin_life(self) -> None:
