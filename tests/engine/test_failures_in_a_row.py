@@ -16,6 +16,7 @@ from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
@@ -48,7 +49,7 @@ SITES = (
     (Standing, "lose"),
     (Commands, "on_work_ended"),
     (Commands, "on_driver_failed"),
-    (Election, "_release"),
+    (LeaseWrites, "release"),
     (SystemClock, "now"),
     (Workers, "submit"),
     (Workers, "spawn"),

@@ -56,7 +56,6 @@ COPIED: Final = (
     "observation",
     "in_flight",
     "term",
-    "lease_writes",
     "own_writes",
     "cut_record",
     "notices",
@@ -69,6 +68,7 @@ COPIED: Final = (
     "observed",
     "outcomes",
     "commands",
+    "lease_writes",
     "election",
 )
 """Modules of a mistaken core, lower ones first; messages are shared with the worlds."""

@@ -8,6 +8,7 @@ it; the correct core survives the same ones.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -20,6 +21,7 @@ from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.in_flight import InFlight
+from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.outcomes import Outcomes
@@ -465,19 +467,25 @@ class LateRenewalAfterLoss(Election):
             and self._observation.snapshot is not None
             and due
         ):
-            self._renew()
+            self._lease_writes.renew()
         super()._settle()
 
 
+class _LeaseOfWorkThatHangsIsNotRenewed(LeaseWrites):
+    __slots__ = ()
+
+    def renew(self) -> None:
+        if self._standing.state is State.DRAINING:
+            self._standing.schedule.write_next(float("inf"))
+        else:
+            super().renew()
+
+
 @planted("G5", seeds=5, profile="quiet")
-class LeaseOfWorkThatHangsIsNotRenewed(Election):
+class LeaseOfWorkThatHangsIsNotRenewed(Assembled):
     """Work that will not end lives on while its Lease runs out (G5)."""
 
-    def _renew(self) -> None:
-        if self.state is State.DRAINING:
-            self._schedule.write_next(float("inf"))
-        else:
-            super()._renew()
+    parts: ClassVar = {"_lease_writes": _LeaseOfWorkThatHangsIsNotRenewed}
 
 
 class _ReleasesAtOnce(Commands):
@@ -678,11 +686,21 @@ class EveryEventIsReadAgain(Assembled):
 class LeaderReadsNowAndThen(Election):
     """One read for every four renewals (G9)."""
 
-    def _renew(self) -> None:
-        super()._renew()
-        self._renewals = getattr(self, "_renewals", 0) + 1
-        if self._renewals % 4 == 0:
-            self._standing.want_read(0.0)
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        numbers = itertools.count(1)
+
+        class NowAndThen(LeaseWrites):
+            __slots__ = ()
+
+            def renew(self) -> None:
+                super().renew()
+                if next(numbers) % 4 == 0:
+                    self._standing.want_read(0.0)
+
+        self._lease_writes.__class__ = NowAndThen
 
 
 class _WatchIsOpenedAgainAtOnce(Outcomes):

@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from kubernetes_leader_election.core import lease_writes
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
 from kubernetes_leader_election.core.record import Snapshot
@@ -40,7 +40,7 @@ from kubernetes_leader_election.core.states import (
     Fact,
     State,
 )
-from kubernetes_leader_election.core.term import Term, Try
+from kubernetes_leader_election.core.term import Term
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 
 CLOCK_STEP: Final = 1e-6
@@ -71,6 +71,7 @@ class Election:
         "_commands",
         "_contending",
         "_in_flight",
+        "_lease_writes",
         "_notices",
         "_observation",
         "_outcomes",
@@ -89,6 +90,7 @@ class Election:
         self._standing = standing = Standing(settings, draw=draw)
         self._outcomes = Outcomes(standing, Observed(standing))
         self._commands = Commands(standing)
+        self._lease_writes = LeaseWrites(standing)
         # Parts by names of their own: they are asked at each input.
         self._in_flight = standing.in_flight
         self._observation = standing.observation
@@ -331,14 +333,14 @@ class Election:
             and not self._own_writes.in_doubt
         ):
             if state is RELEASING:
-                self._release()
+                self._lease_writes.release()
             elif self._participation.alive:
-                self._renew()
+                self._lease_writes.renew()
         if orders.watch_id is None and not self._opens_watch(state, now):
             return
-        lasts = self.settings.lease_duration if state is CONTENDING else 0.0
         # What has run out, and cannot be taken yet, need not be looked at.
-        self._watch_policy.mind_silence(self._observation, orders.watch_since, lasts)
+        lasts = self.settings.lease_duration if state is CONTENDING else 0.0
+        self._watch_policy.mind_silence(self._observation, lasts)
 
     def _opens_watch(self, state: State, now: float) -> bool:
         """Open the watch if it is due; where it is not permitted, poll."""
@@ -348,7 +350,7 @@ class Election:
                 self._poll()
             return False
         watch.opened(now)
-        orders.order_watch(self._observation.watch_from or "0", since=now)
+        orders.order_watch(self._observation.watch_from or "0")
         return True
 
     def _poll(self) -> None:
@@ -384,7 +386,7 @@ class Election:
             and self._in_flight.write is None
         ):
             standing.change(Fact.DELAY_OVER)
-            self._acquire()
+            self._lease_writes.acquire()
 
     def _conclude_write(self) -> None:
         """Go on from a write that is over and did not make us leader."""
@@ -405,53 +407,3 @@ class Election:
                 self._participation.come_back()
         if self._participation.may_contend():
             standing.change(Fact.MAY_CONTEND)
-
-    def _acquire(self) -> None:
-        standing = self._standing
-        settings, observation = self.settings, self._observation
-        stamp = self._own_writes.stamp_acquire(standing.now)
-        self._own_writes.try_to_acquire(
-            Try.based_on(observation, stamp, standing.now), observation.record
-        )
-        self._in_flight.order_write(
-            lease_writes.acquiring(observation.snapshot, stamp, settings),
-            purpose="acquire",
-            stamp=stamp,
-            known=observation.version,
-            deadline=standing.now.boottime + settings.request_timeout,
-            creates=observation.snapshot is None,
-        )
-
-    def _renew(self) -> None:
-        standing = self._standing
-        term, observation = standing.term, self._observation
-        assert term is not None
-        assert observation.snapshot is not None
-        # G2: what could only be sent after the term is not sent at all.
-        left = term.belief.remaining(standing.now)
-        timeout = min(left, self.settings.request_timeout)
-        stamp = self._own_writes.stamper.stamp(
-            standing.now, acquire_time=term.confirmed.stamp.acquire_time
-        )
-        term.try_to_renew(Try.based_on(observation, stamp, standing.now))
-        self._in_flight.order_write(
-            lease_writes.renewing(observation.snapshot, stamp, term, self.settings),
-            purpose="renew",
-            stamp=stamp,
-            known=observation.version,
-            deadline=standing.now.boottime + timeout,
-        )
-
-    def _release(self) -> None:
-        standing = self._standing
-        observation = self._observation
-        assert observation.snapshot is not None
-        stamp = self._own_writes.stamper.stamp(standing.now, holder="")
-        due = standing.now.boottime + self.settings.request_timeout
-        self._in_flight.order_write(
-            lease_writes.releasing(observation.snapshot, stamp),
-            purpose="release",
-            stamp=stamp,
-            known=observation.version,
-            deadline=min(self._schedule.give_up_at, due),
-        )

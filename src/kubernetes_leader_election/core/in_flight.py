@@ -48,15 +48,19 @@ class PendingWrite(Value, kw_only=False):
 class InFlight:
     """Number requests, remember those under way, collect what goes out."""
 
-    __slots__ = ("_next_id", "out", "read", "watch_id", "watch_since", "write")
+    __slots__ = ("_next_id", "out", "read", "watch_id", "write")
 
     def __init__(self) -> None:
         self._next_id = 1
+        """The number of the next request: each has its own."""
         self.out: list[Request | Event] = []
+        """Requests and events since the last :meth:`drain`, in order."""
         self.read: PendingRead | None = None
+        """The read under way, if any."""
         self.write: PendingWrite | None = None
+        """The write under way, if any."""
         self.watch_id: int | None = None
-        self.watch_since = 0.0
+        """The number of the watch that is open, if any."""
 
     def _number(self) -> int:
         number = self._next_id
@@ -86,11 +90,11 @@ class InFlight:
         kind = CreateLease if creates else UpdateLease
         self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
 
-    def order_watch(self, resource_version: str, *, since: float) -> None:
+    def order_watch(self, resource_version: str) -> None:
         """Order a watch from just after ``resource_version``."""
         assert self.watch_id is None
         number = self._number()
-        self.watch_id, self.watch_since = number, since
+        self.watch_id = number
         self.out.append(
             WatchLease(request_id=number, resource_version=resource_version)
         )

@@ -18,6 +18,7 @@ class Notices:
     def __init__(self, settings: ElectionSettings) -> None:
         self._identity = settings.identity
         self._where = f"Lease {settings.namespace}/{settings.lease_name}"
+        """What errors are about."""
         self.leader: str | None = None
         """Who was last said to lead."""
         self._namesake: object = None

@@ -16,7 +16,6 @@ from kubernetes_leader_election.core.retry import MANY_CONFLICTS
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
-from kubernetes_leader_election.core.watch_policy import GOOD_ORDER
 from kubernetes_leader_election.errors import LeaseApiError
 
 FOLLOWING: Final = frozenset(
@@ -245,12 +244,11 @@ class Outcomes:
 
     def on_watch_event(self, message: m.WatchEvent) -> None:
         """Take one event of the watch."""
-        standing = self._standing
         if message.request_id != self._in_flight.watch_id:
             return
         snapshot = rec.read_snapshot(message.object)
         if message.type == "BOOKMARK":
-            self._watch_policy.hear_bookmark(standing.now.boottime)
+            self._watch_policy.hear_bookmark(self._standing.now.boottime)
             self._observation.bookmark(snapshot.resource_version, snapshot.version)
             return
         if message.type not in ("ADDED", "MODIFIED", "DELETED"):
@@ -259,10 +257,10 @@ class Outcomes:
                 self._notices.error(f"the watch brought {message.type[:40]!r}")
             )
             return
-        self._watch_policy.hear(standing.now.boottime)
+        self._watch_policy.hear(self._standing.now.boottime)
         news = self._observation.is_news(snapshot)
         if news is None:
-            standing.want_read(0.0)  # rule 11: not comparable, so ask
+            self._standing.want_read(0.0)  # rule 11: not comparable, so ask
         elif news:
             if message.type == "DELETED":
                 self._observation.hear(snapshot.resource_version, snapshot.version)
@@ -277,9 +275,9 @@ class Outcomes:
         """Take it that the watch is over."""
         if message.request_id != self._in_flight.watch_id:
             return
-        opened_at, now = self._in_flight.watch_since, self._standing.now.boottime
+        now = self._standing.now.boottime
         self._in_flight.end_watch()
-        if message.error is None and now - opened_at >= GOOD_ORDER:
+        if message.error is None and self._watch_policy.ended_in_order(now):
             # An end in good order: go on from where it was.
             self._watch_policy.open_from(now)
             return

@@ -61,6 +61,7 @@ class OwnWrites:
         self._identity = settings.identity
         self._draw = draw
         self.stamper = Stamper(settings.identity)
+        """Makes times that grow, whatever the wall clock does."""
         self.former: list[Former] = []
         """Writes of terms and lives that are over, oldest first."""
         self.tries: list[Try] = []

@@ -14,6 +14,7 @@ class Participation:
 
     def __init__(self, settings: ElectionSettings) -> None:
         self._observes = settings.observe
+        """Whether the Lease is only followed, never sought."""
         self.alive = True
         """Whether the application is: if not, nothing is acquired or renewed."""
         self.stopping = False

@@ -177,7 +177,7 @@ class Standing:
                 return FREE
         return verdict
 
-    # Terms --------------------------------------------------------
+    # Terms --------------------------------------------------------------------
 
     def begin_term(self, term: Term) -> None:
         """Take it that an acquire landed; after a stop the term is for release alone."""

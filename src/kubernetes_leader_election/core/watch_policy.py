@@ -34,6 +34,7 @@ class WatchPolicy:
     __slots__ = (
         "_heard_at",
         "_may_open_at",
+        "_opened_at",
         "_settings",
         "_silence",
         "failures",
@@ -46,6 +47,7 @@ class WatchPolicy:
         # By the identity, not drawn anew: it is looked at far more often than used.
         share = crc32(settings.identity.encode()) / 2**32
         self._silence = SILENCE + SILENCE_SPREAD * share
+        """Share of the holder's D that this elector lets a watch be silent."""
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -54,6 +56,8 @@ class WatchPolicy:
         """The CLOCK_BOOTTIME at which one is to be opened; a read sets it."""
         self.silent_at = NEVER
         """When one that is open will have brought nothing for too long."""
+        self._opened_at = 0.0
+        """When the last one was opened."""
         self._heard_at = 0.0
         """When it brought something, be it a bookmark, or was opened."""
         self._may_open_at = 0.0
@@ -82,7 +86,7 @@ class WatchPolicy:
     def opened(self, now: float) -> None:
         """Take it that one is ordered."""
         self.open_at = NEVER
-        self._heard_at = now
+        self._opened_at = self._heard_at = now
 
     def poll_interval(self) -> float:
         """Return the seconds between reads where watching is not permitted."""
@@ -93,12 +97,17 @@ class WatchPolicy:
 
     def hear(self, now: float) -> None:
         """Take it that the watch brought news of the Lease: it works."""
-        self._heard_at = now
+        self.hear_bookmark(now)
         self.failures = 0
 
     def hear_bookmark(self, now: float) -> None:
         """Take it that the watch brought a bookmark: it is alive."""
-        self._heard_at = now
+        opened_at = self._opened_at
+        self._heard_at = now if now > opened_at else opened_at
+
+    def ended_in_order(self, now: float) -> bool:
+        """Return whether a clean end is no oddity: servers end watches that are old."""
+        return now - self._opened_at >= GOOD_ORDER
 
     def broke(self, error: LeaseApiError | None, now: float) -> bool:
         """Take it that the watch ended oddly; return whether people are to be told."""
@@ -115,25 +124,19 @@ class WatchPolicy:
         """Not the watch alone is forbidden: it is tried again with the reads."""
         self._may_open_at, self.open_at = 0.0, NEVER
 
-    def mind_silence(
-        self, observation: Observation, opened_at: float, at_least: float
-    ) -> None:
+    def mind_silence(self, observation: Observation, at_least: float) -> None:
         """
         Say until when the open watch has to bring something.
 
         Args:
             observation: what is known of the Lease; a free one may stay silent.
-            opened_at: CLOCK_BOOTTIME seconds.
             at_least: seconds that the record counts as good for.
 
         """
         if not observation.holder:
             self.silent_at = NEVER
             return
-        heard = self._heard_at
-        if heard < opened_at:
-            heard = opened_at
         lasts = observation.wait
         if lasts < at_least:
             lasts = at_least
-        self.silent_at = heard + self._silence * lasts
+        self.silent_at = self._heard_at + self._silence * lasts
