@@ -482,6 +482,24 @@ def test_rule_05_acquire_that_comes_back_after_its_copy_was_seen_is_not_led():
     wait_in_full(hand)
 
 
+def test_rule_05_what_it_created_is_not_ours_after_its_copy_was_seen():
+    """Rule 5, fault 42, G1: who creates a Lease knows its uid once it is seen there."""
+    hand = Hand().start()
+    hand.written()
+    assert hand.leads
+    created = hand.store.lease
+    hand.store.lease = None
+    hand.store.edit(**created["spec"])
+    hand.bring_all()
+    assert reasons(hand) == ["deleted"]
+    hand.work_ends()
+    assert hand.state is State.WAITING
+    metadata = {**created["metadata"], "resourceVersion": "500"}
+    hand.watch_ends(error="connection reset")
+    hand.fetched({**created, "metadata": metadata})
+    wait_in_full(hand)
+
+
 def test_rule_05_acquire_that_another_overtook_is_not_led_when_it_lands():
     """Rule 5, fault 36, G1: nor while it is still waited for."""
     hand = Hand().start()

@@ -38,6 +38,11 @@ class Former(NamedTuple):
         """Return what it would show on the Lease."""
         return self.attempt.stamp
 
+    def seen_on(self, snapshot: Snapshot) -> Former:
+        """Return the same, which knows its Lease from the first time it is seen there."""
+        attempt = self.attempt.seen_on(snapshot)
+        return self if attempt is self.attempt else Former(attempt.uid, attempt)
+
 
 _Written = TypeVar("_Written", Former, Try)
 
@@ -167,9 +172,13 @@ class OwnWrites:
 
     def forget_overtaken(self, snapshot: Snapshot) -> None:
         """G1: what another one replaced comes back only when others may believe."""
-        self.tries = [t for t in self.tries if not t.is_overtaken_by(snapshot)]
+        self.tries = [
+            t.seen_on(snapshot) for t in self.tries if not t.is_overtaken_by(snapshot)
+        ]
         self.former = [
-            f for f in self.former if not f.attempt.is_overtaken_by(snapshot)
+            f.seen_on(snapshot)
+            for f in self.former
+            if not f.attempt.is_overtaken_by(snapshot)
         ]
 
     def forget_undone(self, snapshot: Snapshot) -> None:

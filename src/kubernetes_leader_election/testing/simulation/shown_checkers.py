@@ -224,9 +224,11 @@ class ShownChecks(TermChecks):
         """Judge whether a term ends, and no other begins, because of a cut (rule 14)."""
         capped = not again and not self._one_can_lead(who, stored)
         held = who.leads
-        if capped and not over and (held or self._tries(who, stored, now[1])):
+        if capped and not over:
             pause = max(LONGEST_ASKED, float(who.own_duration))
-            who.cut_off_until = now[0] + pause
+            if held or self._tries(who, stored, now[1]):
+                who.cut_off_until = now[0] + pause
+            # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)
         elif again:
             if who.leads and not who.marred:

@@ -72,6 +72,11 @@ class Former(NamedTuple):
         """Return what it would show on the Lease."""
         return self.attempt.stamp
 
+    def seen_on(self, snapshot: Snapshot) -> Former:
+        """Return the same, which knows its Lease from the first time that it is seen there."""
+        attempt = self.attempt.seen_on(snapshot)
+        return self if attempt is self.attempt else Former(attempt.uid, attempt)
+
 
 _Written = TypeVar("_Written", Former, Try)
 
@@ -395,9 +400,13 @@ class ElectionState:
 
     def _forget_overtaken(self, snapshot: Snapshot) -> None:
         """G1: what another one replaced comes back only when others may believe."""
-        self._tries = [t for t in self._tries if not t.is_overtaken_by(snapshot)]
+        self._tries = [
+            t.seen_on(snapshot) for t in self._tries if not t.is_overtaken_by(snapshot)
+        ]
         self._former = [
-            f for f in self._former if not f.attempt.is_overtaken_by(snapshot)
+            f.seen_on(snapshot)
+            for f in self._former
+            if not f.attempt.is_overtaken_by(snapshot)
         ]
 
     def _forget_undone(self, snapshot: Snapshot) -> None:

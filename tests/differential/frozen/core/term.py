@@ -46,6 +46,12 @@ class Try(Value, kw_only=False):
             self.is_older_than(snapshot.resource_version, snapshot.version)
         )
 
+    def seen_on(self, snapshot: Snapshot) -> Try:
+        """Return the same, which knows its Lease from the first time that it is seen there."""
+        if self.uid is not None or not self.stamp.is_on(snapshot.record):
+            return self
+        return Try(self.stamp, self.sent, snapshot.uid, self.base, self.base_version)
+
     def is_older_than(self, resource_version: str, version: int | None) -> bool:
         """
         Return whether news of this version came after what the write was based on.
