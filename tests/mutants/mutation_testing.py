@@ -61,6 +61,7 @@ PARTS = (
             "tests/core/test_term.py",
             "tests/core/test_timing.py",
             "tests/core/test_annotations.py",
+            "tests/core/test_contending.py",
             "tests/core/test_election_state.py",
             "tests/core/test_record.py",
             "tests/test_scenarios.py",
