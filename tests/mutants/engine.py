@@ -237,7 +237,7 @@ MISTAKES: Final = [
     Mistake(
         name="the reason of a loss is known only after its event",
         file=DRIVER,
-        old="                self._lost = (event.term + self._first_term, event.reason)",
+        old="                self._lost = (event.term, event.reason)",
         new="                pass",
         tests=(f"{IN_DRIVER}test_driver_shows_the_state_before_it_tells_of_it",),
     ),

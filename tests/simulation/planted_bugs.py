@@ -335,7 +335,11 @@ class AcquireProvedTooLateIsLed(Election):
             term = self._new_term(proved, snapshot)
             self._terms = term.number
             self._begin_term(term)
-            self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
+            self._emit(
+                m.LeadershipAcquired(
+                    **self.settings.origin, term=term.number, token_if_any=term.token
+                )
+            )
 
 
 # Writing ------------------------------------------------------------------------

@@ -230,7 +230,7 @@ class Election(Outcomes):
             self._lose("renew_deadline", Fact.DEADLINE_PASSED)
 
     def _on_driver_failed(self, error: LeaderElectionError) -> None:
-        self._emit(m.ErrorOccurred(error=error))
+        self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
         self._in_flight.abandon_all()
         if self.state in HOLDING:
             self._lose("failed", Fact.DRIVER_FAILED)

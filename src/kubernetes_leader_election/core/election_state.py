@@ -83,6 +83,7 @@ class ElectionState:
     Args:
         settings: checked settings, seconds throughout.
         draw: gives a number in [0, 1) at each call; the only randomness there is.
+        terms: how many terms this elector had before this object was made.
 
     """
 
@@ -131,7 +132,11 @@ class ElectionState:
     )
 
     def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
+        self,
+        settings: ElectionSettings,
+        *,
+        draw: Callable[[], float],
+        terms: int = 0,
     ) -> None:
         self.settings = settings
         self.state = State.STOPPED
@@ -144,7 +149,7 @@ class ElectionState:
         self._stamper = Stamper(settings.identity)
         self._now = Now(0.0, 0.0, 0)
         self._term: Term | None = None
-        self._terms = 0
+        self._terms = terms
         self._former: list[Former] = []
         self._tries: list[Try] = []
         self._announced: str | None = None
@@ -348,7 +353,13 @@ class ElectionState:
     def _announce_loss(self, reason: LossReason, detail: str = "") -> None:
         assert self._term is not None
         self._emit(
-            m.LeadershipLost(term=self._term.number, reason=reason, detail=detail)
+            m.LeadershipLost(
+                **self.settings.origin,
+                term=self._term.number,
+                token=self._term.token,
+                reason=reason,
+                detail=detail,
+            )
         )
 
     def _step_down(self, stay_out: float | None, detail: str = "") -> None:
@@ -371,9 +382,10 @@ class ElectionState:
         """End a release or withdrawal that cannot be brought to an end in time."""
         self._emit(
             m.ErrorOccurred(
+                **self.settings.origin,
                 error=self._error(
                     "could not be released in time; it runs out by itself"
-                )
+                ),
             )
         )
         self._in_flight.abandon_write()
@@ -516,7 +528,7 @@ class ElectionState:
     def _announce_leader(self, holder: str | None) -> None:
         if holder != self._announced:
             self._announced = holder
-            self._emit(m.LeaderChanged(holder_identity=holder))
+            self._emit(m.LeaderChanged(**self.settings.origin, holder_identity=holder))
 
     def _where(self) -> str:
         return f"Lease {self.settings.namespace}/{self.settings.lease_name}"

@@ -12,7 +12,11 @@ from __future__ import annotations
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import asks_to_step_down
 from kubernetes_leader_election.core.election_state import ElectionState
-from kubernetes_leader_election.core.record import ASSUMED_DURATION, Snapshot
+from kubernetes_leader_election.core.record import (
+    ASSUMED_DURATION,
+    Snapshot,
+    as_datetime,
+)
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
     CONTENDING,
@@ -90,7 +94,12 @@ class Observed(ElectionState):
             self._write_at = proved.sent.boottime + self.settings.renew_interval
             self._change(Fact.RENEWED)
             self._emit(
-                m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
+                m.LeaseRenewed(
+                    **self.settings.origin,
+                    term=term.number,
+                    token=term.token,
+                    renew_time=as_datetime(proved.stamp.renew_time),
+                )
             )
         edited_again = news and self._is_edited_again()
         lasts = self._cut_to(snapshot)
@@ -119,7 +128,11 @@ class Observed(ElectionState):
             return  # it landed so late that it is no proof any more (rule 5)
         self._terms = term.number
         self._begin_term(term)
-        self._emit(m.LeadershipAcquired(term=term.number, token=term.token))
+        self._emit(
+            m.LeadershipAcquired(
+                **self.settings.origin, term=term.number, token_if_any=term.token
+            )
+        )
         if term.token is None:
             self._tell_odd_version(snapshot)
 
@@ -249,7 +262,9 @@ class Observed(ElectionState):
             f"{self.settings.lease_duration}: others may take over after {lasts} s, so "
             "leadership is trusted for less, too"
         )
-        self._emit(m.ErrorOccurred(error=self._error(f"{what}{more}")))
+        self._emit(
+            m.ErrorOccurred(**self.settings.origin, error=self._error(f"{what}{more}"))
+        )
 
     def _cannot_lead(self, lasts: int) -> None:
         """Let others, and time, go first: no renewal would be in time."""
@@ -285,10 +300,11 @@ class Observed(ElectionState):
         self._told_odd_version = True
         self._emit(
             m.ErrorOccurred(
+                **self.settings.origin,
                 error=self._error(
                     f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
                     "is not a number, so this term has no fencing token"
-                )
+                ),
             )
         )
 
@@ -342,10 +358,11 @@ class Observed(ElectionState):
         self._reported_namesake = snapshot.record.acquire_time
         self._emit(
             m.ErrorOccurred(
+                **self.settings.origin,
                 error=LeaderElectionError(
                     f"another process holds {self._where()} under the same identity "
                     f"{self.settings.identity!r}; give each replica its own, such as "
                     "the name of its pod"
-                )
+                ),
             )
         )

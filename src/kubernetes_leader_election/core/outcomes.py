@@ -134,10 +134,11 @@ class Outcomes(Observed):
             # Said once in a row of them: else a term would end without any error.
             self._emit(
                 m.ErrorOccurred(
+                    **self.settings.origin,
                     error=self._error(
                         f"{MANY_CONFLICTS} writes in a row met a conflict (409): "
                         "something else changes the Lease, or refuses its writes"
-                    )
+                    ),
                 )
             )
         self._want_read(self._backoff(self._conflicts - 2))
@@ -152,7 +153,7 @@ class Outcomes(Observed):
             if error.status == 403:
                 # Not the watch alone is forbidden: it is tried again with the reads.
                 self._may_watch_at, self._watch_at = 0.0, NEVER
-            self._emit(m.ErrorOccurred(error=error))
+            self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
             delay = self._backoff(self._failures, error)
             self._want_read(delay)
             if self._refused and self.state in WRITE_DECIDES:
@@ -163,7 +164,7 @@ class Outcomes(Observed):
             self._in_doubt(error)
 
     def _in_doubt(self, error: LeaseApiError) -> None:
-        self._emit(m.ErrorOccurred(error=error))
+        self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
         self._doubt_write()
         self._want_read(self._backoff(self._failures, error))
         self._count_failure()
@@ -198,7 +199,7 @@ class Outcomes(Observed):
         write = self._take_write(request_id)
         if write is None:
             return
-        self._emit(m.ErrorOccurred(error=error))
+        self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
         self._count_failure()
         # Reads that work meanwhile are no reason to write in a hot loop.
         self._write_failures += 1
@@ -268,8 +269,8 @@ class Outcomes(Observed):
         now = self._now.boottime
         if error is not None and error.status == 403:
             if self._may_watch_at == 0.0:  # said once
-                self._emit(m.ErrorOccurred(error=error))
+                self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
             self._may_watch_at = now + TRY_WATCH_AGAIN
         elif error is not None and error.status != 410:
-            self._emit(m.ErrorOccurred(error=error))
+            self._emit(m.ErrorOccurred(**self.settings.origin, error=error))
         self._want_read(self._backoff(self._watch_failures - 1, error))

@@ -96,9 +96,9 @@ class Driver:
             self.client = self._engine.client_for(credentials)
         self._process = this_process()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
-        self._core = self._new_core()
         self._first_term = 0
-        self._open_term: int | None = None
+        self._core = self._new_core()
+        self._open_term: m.LeadershipAcquired | None = None
         self._lost: tuple[int, LossReason] | None = None
         self._started = False
         self._alive = True
@@ -122,8 +122,8 @@ class Driver:
 
     def _new_core(self) -> Election | AssumedElection:
         if self.client is None:
-            return AssumedElection(self.settings)
-        return Election(self.settings, draw=self._random.random)
+            return AssumedElection(self.settings, terms=self._first_term)
+        return Election(self.settings, draw=self._random.random, terms=self._first_term)
 
     # Any thread ---------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class Driver:
         elif isinstance(message, m.StepDownAsked) and self._core.state is State.STOPPED:
             return  # a stop was faster: there is nothing left to step down from
         else:
-            self._core.receive(self._translated(message), now=now)
+            self._core.receive(message, now=now)
         if isinstance(message, m.WorkEnded):
             self._ended_work = message.term
         self._drain()
@@ -305,21 +305,13 @@ class Driver:
                 pass
         self._noted = message
 
-    def _translated(self, message: m.Message) -> m.Message:
-        """Number terms from 1 for each core, but on and on for the front."""
-        if self._first_term and isinstance(
-            message, m.EndAsked | m.WorkEnded | m.LossSeen
-        ):
-            return type(message)(term=message.term - self._first_term)
-        return message
-
     def _drain(self) -> None:
         # Kept here one by one: what comes after an order that fails is still done.
         drained = self._core.drain()
         for event in drained:
             if isinstance(event, m.LeadershipLost):
                 # Known before any view shows that the term has ended.
-                self._lost = (event.term + self._first_term, event.reason)
+                self._lost = (event.term, event.reason)
         self._orders.extend(drained)
         while self._orders:
             match self._orders[0]:
@@ -337,22 +329,13 @@ class Driver:
 
     def _tell(self, event: m.Event) -> None:
         """Tell the next of the orders, an event."""
-        first = self._first_term
-        match event:
-            case m.LeadershipAcquired(term=term, token=token):
-                event = m.LeadershipAcquired(term=term + first, token=token)
-            case m.LeadershipLost(term=term, reason=reason, detail=detail):
-                event = m.LeadershipLost(
-                    term=term + first, reason=reason, detail=detail
-                )
-            case m.LeaseRenewed(term=term, renew_time=renew_time):
-                event = m.LeaseRenewed(term=term + first, renew_time=renew_time)
-            case m.ErrorOccurred(error=error):
-                self._error = error
+        if isinstance(event, m.ErrorOccurred):
+            self._error = event.error
         self._look()
         self._orders.popleft()  # not before: a clock that fails would cost the event
         if isinstance(event, m.LeadershipAcquired):
-            self._open_term = self._work_term = self._newest_term = event.term
+            self._open_term = event
+            self._work_term = self._newest_term = event.term
         elif isinstance(event, m.LeadershipLost):
             self._open_term = None
         self._listener.on_event(event, self._view)
@@ -365,9 +348,9 @@ class Driver:
             changed_at=(
                 old.changed_at if core.state is old.state else self.clock.now()
             ),
-            belief=self._shifted(core.belief),
-            term_deadline=self._shifted(core.term_deadline),
-            last_deadline=self._shifted(core.last_deadline),
+            belief=core.belief,
+            term_deadline=core.term_deadline,
+            last_deadline=core.last_deadline,
             snapshot=core.snapshot,
             expires_in=core.expires_in,
             last_error=self._error,
@@ -383,11 +366,6 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - fault 07: it is to look again soon
             self._log_unexpected(error)
             self._show_at = self.clock.now().boottime + REBUILD_AFTER
-
-    def _shifted(self, belief: Belief | None) -> Belief | None:
-        if belief is None or not self._first_term:
-            return belief
-        return belief._replace(term=belief.term + self._first_term)
 
     # Requests -----------------------------------------------------------------
 
@@ -511,24 +489,27 @@ class Driver:
 
     def _replace_core(self, error: LeaderElectionError) -> None:
         # What may fail comes before anything is changed.
-        now, core, shown = self.clock.now(), self._new_core(), self._view.term_deadline
+        now, shown = self.clock.now(), self._view.term_deadline
+        # A term that was begun, and shown already, may not have been told.
+        self._first_term = max(self._newest_term, shown.term if shown else 0)
+        core = self._new_core()
         self._must_replace = None
         if self._rebuild_at is None:
             self._stay_out_until = self._core.stay_out_until or 0.0
         self._due = self._rebuild_at = now.boottime + REBUILD_AFTER
-        # A term that was begun, and shown already, may not have been told.
-        self._first_term = max(self._newest_term, shown.term if shown else 0)
         self._core = core
         self._error = error
         for number in list(self._calls):
             self._abandon(number)
         self._orders.clear()
-        self._orders.append(m.ErrorOccurred(error=error))
+        self._orders.append(m.ErrorOccurred(**self.settings.origin, error=error))
         if self._open_term is not None:
-            self._lost = (self._open_term, "failed")
+            self._lost = (self._open_term.term, "failed")
             self._orders.append(
                 m.LeadershipLost(
-                    term=self._open_term - self._first_term,
+                    **self.settings.origin,
+                    term=self._open_term.term,
+                    token=self._open_term.token_if_any,
                     reason="failed",
                     detail=str(error),
                 )

@@ -25,7 +25,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm, token_if_any
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.leftover_threads import (
@@ -98,11 +98,7 @@ class Lifecycle(Status[TermT]):
         self.probe: Probe | None = None
         self.overdue_work = OverdueWork(self)
         self.event_log = EventLog(log, where=lambda: self.where)
-        self.notifier = Notifier(
-            settings=settings,
-            event_log=self.event_log,
-            namespace=lambda: self.namespace,
-        )
+        self.notifier = Notifier(self.event_log)
         self._make_term = make_term
         self._signalled_at: float | None = None
         self._exiting = False
@@ -395,25 +391,18 @@ class Lifecycle(Status[TermT]):
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(self, number=event.term, fencing_token=event.token)
+        term = self._make_term(
+            self, number=event.term, fencing_token=event.token_if_any
+        )
         work = TermWork(event.term, ended=self._work_ended)
         self._current = CurrentTerm(term, work)
         hold = None
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired", loop=self._loop)
         try:
-            self.event_log.acquired(
-                self.settings.identity, self._token_in_words(event.token)
-            )
+            self.event_log.acquired(event.identity, _token_in_words(event))
         finally:
             self._deliver(event, hold=hold)
-
-    def _token_in_words(self, token: int | None) -> str:
-        if token is not None:
-            return str(token)
-        if self.assumed:
-            return "none (assumed)"
-        return "none (the resourceVersions of this server are not numbers)"
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         current = self._current
@@ -585,18 +574,9 @@ class Lifecycle(Status[TermT]):
 
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
-        token, work = (
-            (None, None)
-            if current is None
-            else (
-                token_if_any(current.term),
-                current.work,
-            )
-        )
+        work = None if current is None else current.work
         try:
-            self.notifier.deliver(
-                event, token=token, assumed=self.assumed, work=work, hold=hold
-            )
+            self.notifier.deliver(event, work=work, hold=hold)
         except BaseException:
             if hold is not None:
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
@@ -605,8 +585,23 @@ class Lifecycle(Status[TermT]):
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
-        self._deliver(m.ErrorOccurred(error=error))
+        self._deliver(
+            m.ErrorOccurred(
+                lease=self.settings.lease_name,
+                namespace=self.namespace or "",
+                identity=self.settings.identity,
+                error=error,
+            )
+        )
         self._wake_waiters()
+
+
+def _token_in_words(event: m.LeadershipAcquired) -> str:
+    if event.token_if_any is not None:
+        return str(event.token_if_any)
+    if event.assumed:
+        return "none (assumed)"
+    return "none (the resourceVersions of this server are not numbers)"
 
 
 _said_no_signals = False
