@@ -119,15 +119,16 @@ def holder(client):
 
 
 def break_engine(elector):
-    """Let the core raise once, at a word that it is told right away."""
-    core = elector._lifecycle._driver._core
+    """Let the core raise once, at a timer that comes right away."""
+    driver = elector._lifecycle._driver
+    core = driver._core
 
     def broken(**_):
-        del core._on_liveness
+        del core.handle_timer
         raise ZeroDivisionError("planted in the core")
 
-    core._on_liveness = broken
-    elector._lifecycle.report_liveness(True)
+    core.handle_timer = broken
+    driver._engine.post(driver, None)
 
 
 def in_child(make):
