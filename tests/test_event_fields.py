@@ -19,19 +19,15 @@ PACKAGE = "kubernetes_leader_election"
 
 MAKERS = {
     "LeadershipAcquired": {"core/assumed.py", "core/observed.py"},
-    "LeadershipLost": {
-        "core/assumed.py",
-        "core/election_state.py",
-        "engine/driver.py",
-    },
+    "LeadershipLost": {"core/assumed.py", "core/standing.py", "engine/driver.py"},
     "LeaseRenewed": {"core/observed.py"},
-    "LeaderChanged": {"core/election_state.py"},
+    "LeaderChanged": {"core/notices.py"},
     "ErrorOccurred": {
         "core/assumed.py",
-        "core/election.py",
-        "core/election_state.py",
-        "core/observed.py",
+        "core/commands.py",
+        "core/notices.py",
         "core/outcomes.py",
+        "core/standing.py",
         "engine/driver.py",
         "lifecycle/lifecycle.py",
     },

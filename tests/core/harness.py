@@ -334,7 +334,7 @@ class Hand:
     @property
     def term(self):
         """The number of the last term."""
-        return self.core._terms
+        return self.core._standing.terms
 
     def work_ends(self):
         """Say that nothing of the term's work runs any more."""

@@ -37,21 +37,19 @@ def test_step_down_names_the_term_it_is_for(annotations, asked):
 
 
 @pytest.mark.parametrize(
-    ("successor", "duration", "seconds"),
+    ("successor", "another"),
     [
-        pytest.param("c", 20, 5.0, id="another"),
-        pytest.param("c", 4, 2.0, id="another, short lease"),
-        pytest.param("c", 5, 2.5, id="another, odd lease"),
-        pytest.param("a", 20, 0.0, id="ourselves"),
-        pytest.param("", 20, 0.0, id="nobody"),
-        pytest.param(5, 20, 0.0, id="odd"),
-        pytest.param(None, 20, 0.0, id="null"),
+        pytest.param("c", True, id="another"),
+        pytest.param("a", False, id="ourselves"),
+        pytest.param("", False, id="nobody"),
+        pytest.param(5, False, id="odd"),
+        pytest.param(None, False, id="null"),
     ],
 )
-def test_named_successor_goes_first(successor, duration, seconds):
-    """Others let a named successor go first, for a bounded time."""
+def test_successor_is_another_or_nobody(successor, another):
+    """Only a name that is not ours is somebody who goes first."""
     found = snapshot({lease_annotations.SUCCESSOR: successor})
-    assert lease_annotations.yield_to_successor(found, "a", duration) == seconds
+    assert lease_annotations.names_another(found, "a") is another
 
 
 def test_annotations_have_the_names_that_other_versions_know():

@@ -16,7 +16,7 @@ def with_all_three():
     orders = InFlight()
     orders.order_read(deadline=5.0, known=7)
     orders.order_write({"x": 1}, purpose="renew", stamp=STAMP, deadline=6.0)
-    orders.order_watch("7", since=1.0)
+    orders.order_watch("7")
     return orders
 
 
@@ -43,7 +43,7 @@ def test_what_is_under_way_is_remembered():
     assert (orders.read.deadline, orders.read.known) == (5.0, 7)
     assert orders.write is not None
     assert (orders.write.purpose, orders.write.stamp) == ("renew", STAMP)
-    assert (orders.watch_id, orders.watch_since) == (3, 1.0)
+    assert orders.watch_id == 3
 
 
 def test_abandoning_says_so_once():
@@ -62,4 +62,4 @@ def test_no_two_writes_or_watches_are_under_way():
     with pytest.raises(AssertionError):
         orders.order_write({}, purpose="renew", stamp=STAMP, deadline=6.0)
     with pytest.raises(AssertionError):
-        orders.order_watch("8", since=2.0)
+        orders.order_watch("8")

@@ -79,13 +79,15 @@ def test_engine_ends_the_term_and_contends_again_when_the_core_raises(
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
     core = leader.driver._core
-    original = core._on_liveness
+    original = core.receive
 
-    def break_once(**_):
-        monkeypatch.setattr(core, "_on_liveness", original)
+    def break_once(message, *, now):
+        if not isinstance(message, m.LivenessReported):
+            return original(message, now=now)
+        monkeypatch.setattr(core, "receive", original)
         raise RuntimeError("planted in the core")
 
-    monkeypatch.setattr(core, "_on_liveness", break_once)
+    monkeypatch.setattr(core, "receive", break_once)
     with caplog.at_level(logging.ERROR):
         leader.driver.post(m.LivenessReported(alive=False))
         lost = leader.wait_for(m.LeadershipLost)

@@ -15,7 +15,10 @@ import pytest
 
 from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.outcomes import Outcomes
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Credentials
@@ -70,14 +73,14 @@ ENGINE_SITES = {
     "handle_timer": (Election, "handle_timer"),
     "drain": (Election, "drain"),
     "next_deadline": (Election, "next_deadline"),
-    "on_fetched": (Election, "_on_fetched"),
+    "on_fetched": (Outcomes, "on_fetched"),
     "settle": (Election, "_settle"),
     "conclude": (Election, "_conclude"),
     "clock": (SystemClock, "now"),
     "submit": (Workers, "submit"),
     "spawn": (Workers, "spawn"),
     "carry_out": (threaded_access, "carry_out"),
-    "contending_delay": (Election, "_contending_delay"),
+    "contending_delay": (Contending, "begin_delay"),
     "get": (FakeClient, "get"),
     "replace": (FakeClient, "replace"),
     "watch": (FakeClient, "watch"),
@@ -112,7 +115,7 @@ def test_fault_07_elector_leads_whatever_raises_while_it_starts(
         for _ in range(3):
             elector.wait_for(m.LeaseRenewed)
     # Who meets no Lease at first fetches none.
-    assert raised.is_set() or skip or site[1] == "_on_fetched"
+    assert raised.is_set() or skip or site[1] == "on_fetched"
     assert raised.is_set() == ("Traceback" in caplog.text)
     follows_the_rules(elector.events)
 
@@ -149,7 +152,7 @@ def test_fault_07_terms_count_on_when_the_core_is_replaced_between_two_of_them(
     assert elector.wait_for(m.LeadershipLost).term == 1
     elector.wait_for(State.WAITING)
     plant(monkeypatch, Election, "receive")
-    replaced = plant(monkeypatch, Election, "_on_driver_failed")
+    replaced = plant(monkeypatch, Commands, "on_driver_failed")
     rob(client, "robber-2")
     assert replaced.wait(PATIENCE)
     assert elector.wait_for(m.LeadershipAcquired).term == 2

@@ -14,7 +14,10 @@ import pytest
 
 from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.commands import Commands
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.lease_writes import LeaseWrites
+from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.engine import threaded_access
@@ -44,11 +47,11 @@ SITES = (
     (Election, "next_deadline"),
     (Election, "_settle"),
     (Election, "_conclude"),
-    (Election, "_begin_term"),
-    (Election, "_lose"),
-    (Election, "_on_work_ended"),
-    (Election, "_on_driver_failed"),
-    (Election, "_release"),
+    (Standing, "begin_term"),
+    (Standing, "lose"),
+    (Commands, "on_work_ended"),
+    (Commands, "on_driver_failed"),
+    (LeaseWrites, "release"),
     (SystemClock, "now"),
     (Workers, "submit"),
     (Workers, "spawn"),
@@ -101,7 +104,7 @@ def test_fault_07_elector_leads_again_after_many_failures(
 
 @pytest.mark.parametrize(
     "site",
-    [(Election, "receive"), (SystemClock, "now"), (Election, "_on_work_ended")],
+    [(Election, "receive"), (SystemClock, "now"), (Commands, "on_work_ended")],
     ids=["core", "clock", "work ended"],
 )
 def test_fault_07_end_of_work_is_heard_however_often_it_fails(
@@ -160,7 +163,7 @@ def test_fault_07_end_of_work_that_is_said_again_is_no_error(
     elector = elect("a", ends_work=False, **FAST)
     elector.wait_for(m.LeaseRenewed)
     plant(monkeypatch, Election, "receive")
-    plant(monkeypatch, Election, "_on_driver_failed")
+    plant(monkeypatch, Commands, "on_driver_failed")
     rob(client, "robber")
     ended = m.WorkEnded(term=elector.wait_for(m.LeadershipLost).term)
     elector.driver.post(ended)
@@ -176,8 +179,8 @@ def test_fault_07_core_that_fails_as_it_begins_begins_later(elect, client, monke
     """G8: a new core that cannot be started is not left as it is."""
     elector = elect("a", **FAST)
     elector.wait_for(m.LeaseRenewed)
-    begins = plant(monkeypatch, Election, "_on_start")
-    plant(monkeypatch, Election, "_on_driver_failed")
+    begins = plant(monkeypatch, Commands, "on_start")
+    plant(monkeypatch, Commands, "on_driver_failed")
     plant(monkeypatch, Election, "handle_timer")
     assert elector.wait_for(m.LeadershipLost).reason == "failed"
     assert elector.wait_for(m.LeadershipAcquired).term == 2
@@ -213,10 +216,10 @@ def test_fault_07_loss_is_told_once_though_the_clock_fails(monkeypatch, site):
             elector.wait_until_leading(PATIENCE)
             # Whose turn comes after the loss is not told of the beginning (G2).
             until(lambda: told, "the handler does not hear of the beginning")
-            announce = Election._announce_loss
+            announce = Standing.announce_loss
             monkeypatch.setattr(
-                Election,
-                "_announce_loss",
+                Standing,
+                "announce_loss",
                 lambda *a, **more: (announce(*a, **more), armed.set()),
             )
             monkeypatch.setattr(owner, name, fails)

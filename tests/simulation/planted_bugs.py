@@ -1,24 +1,34 @@
 """
 Cores with one mistake each, which the simulator has to find.
 
-Nothing of this ships. Each bug is one changed rule: a subclass of the real core that
-overrides one method. ``seeds`` is how many worlds of its profile are enough to find
+Nothing of this ships. Each bug is one changed rule: a subclass of the real core, or of
+a part of it, that overrides one method. ``seeds`` is how many worlds of its profile are enough to find
 it; the correct core survives the same ones.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.contending import Contending
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.core.election_state import Former
 from kubernetes_leader_election.core.in_flight import InFlight
+from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observation import Observation
+from kubernetes_leader_election.core.observed import Observed
+from kubernetes_leader_election.core.outcomes import Outcomes
+from kubernetes_leader_election.core.own_writes import Former, OwnWrites
 from kubernetes_leader_election.core.record import Snapshot, Stamp
+from kubernetes_leader_election.core.retry import Retry
+from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.core.term import Stamper, Term, find_try
 from kubernetes_leader_election.core.timing import (
@@ -70,24 +80,44 @@ def planted(
     return register
 
 
+class Assembled(Election):
+    """A core of which some parts are others, by the way to them."""
+
+    parts: ClassVar[dict[str, type[Any]]] = {}
+
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        for way, kind in self.parts.items():
+            # Several know each part, so the part itself has to become another.
+            attrgetter(way)(self).__class__ = kind
+
+
 # Time ---------------------------------------------------------------------------
 
 
-@planted("G1 G2", seeds=20)
-class DeadlineCountedFromTheResponse(Election):
-    """L runs from the answer, not from before the first byte (G2)."""
+class _DeadlineCountedFromTheResponse(Observed):
+    __slots__ = ()
 
-    def _take(self, snapshot: Snapshot) -> None:
-        before = self._term.belief if self._term is not None else None
-        super()._take(snapshot)
-        term = self._term
+    def take(self, snapshot: Snapshot) -> None:
+        before = self._standing.term.belief if self._standing.term is not None else None
+        super().take(snapshot)
+        term = self._standing.term
         if term is not None and term.belief is not before:
             term.belief = believe(
                 term=term.number,
                 token=term.token,
-                sent=self._now,
-                settings=self.settings,
+                sent=self._standing.now,
+                settings=self._settings,
             )
+
+
+@planted("G1 G2", seeds=20)
+class DeadlineCountedFromTheResponse(Assembled):
+    """L runs from the answer, not from before the first byte (G2)."""
+
+    parts: ClassVar = {"_outcomes._observed": _DeadlineCountedFromTheResponse}
 
 
 @planted("G1 G2", seeds=20)
@@ -159,14 +189,10 @@ class _WallTimed(Observation):
 
 
 @planted("G1 G5", seeds=20)
-class ExpiryByTheWallTimeOfTheRecord(Election):
+class ExpiryByTheWallTimeOfTheRecord(Assembled):
     """Timestamps of others are compared with the own wall clock (rule 1)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._observation = _WallTimed(settings.lease_duration)
+    parts: ClassVar = {"_observation": _WallTimed}
 
 
 class _OwnDuration(Observation):
@@ -179,14 +205,10 @@ class _OwnDuration(Observation):
 
 
 @planted("G1 G5 G9", seeds=60)
-class OwnDurationInsteadOfTheHolders(Election):
+class OwnDurationInsteadOfTheHolders(Assembled):
     """A candidate waits its own D, whatever the record says (rule 1)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._observation = _OwnDuration(settings.lease_duration)
+    parts: ClassVar = {"_observation": _OwnDuration}
 
 
 class _ByVersion(Observation):
@@ -201,52 +223,67 @@ class _ByVersion(Observation):
 
 
 @planted("G6 G8", seeds=60)
-class CandidateTimesByResourceVersion(Election):
+class CandidateTimesByResourceVersion(Assembled):
     """Whoever touches labels holds up the fail-over (rule 2)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._observation = _ByVersion(settings.lease_duration)
+    parts: ClassVar = {"_observation": _ByVersion}
 
 
 # What proves what ---------------------------------------------------------------
 
 
+class _KnownByName(OwnWrites):
+    __slots__ = ()
+
+    def is_former(self, snapshot: Snapshot | None) -> bool:
+        return (
+            snapshot is not None and snapshot.record.holder_identity == self._identity
+        )
+
+
 @planted("G1 G5", seeds=60)
-class OwnIdentityTakenAsProof(Election):
+class OwnIdentityTakenAsProof(Assembled):
     """A record with our name is taken for ours (rule 5)."""
 
-    def _is_former(self) -> bool:
-        record = self._observation.record
-        return record is not None and record.holder_identity == self.settings.identity
+    parts: ClassVar = {"_own_writes": _KnownByName}
+
+
+class _MissingLeaseIsFreeAtOnce(Standing):
+    __slots__ = ()
+
+    def verdict(self) -> Fact | None:
+        return Fact.FREE if self.observation.missing else super().verdict()
 
 
 @planted("G1 G5", seeds=60)
-class MissingLeaseIsFreeAtOnce(Election):
+class MissingLeaseIsFreeAtOnce(Assembled):
     """A 404 is taken for free, whatever was seen before (rule 4)."""
 
-    def _verdict(self) -> Fact | None:
-        return Fact.FREE if self._observation.missing else super()._verdict()
+    parts: ClassVar = {"_standing": _MissingLeaseIsFreeAtOnce}
 
 
-@planted("G1 G2", seeds=20)
-class UnknownOutcomeTakenAsDone(Election):
-    """A renewal without an answer counts as applied (rule 10)."""
+class _UnknownOutcomeTakenAsDone(Outcomes):
+    __slots__ = ()
 
-    def _on_unknown(self, request_id: int, error: Any) -> None:
-        write, term = self._in_flight.write, self._term
+    def on_unknown(self, request_id: int, error: Any) -> None:
+        write, term = self._in_flight.write, self._standing.term
         if (
             write is not None
             and write.request_id == request_id
             and term is not None
-            and self.state in HOLDING
+            and self._standing.state in HOLDING
         ):
             proved = find_try(term.pending, rec.read_record(_as_lease(write.stamp)))
             if proved is not None:
-                term.confirm(proved, self.settings)
-        super()._on_unknown(request_id, error)
+                term.confirm(proved, self._settings)
+        super().on_unknown(request_id, error)
+
+
+@planted("G1 G2", seeds=20)
+class UnknownOutcomeTakenAsDone(Assembled):
+    """A renewal without an answer counts as applied (rule 10)."""
+
+    parts: ClassVar = {"_outcomes": _UnknownOutcomeTakenAsDone}
 
 
 def _as_lease(stamp: Stamp) -> dict[str, Any]:
@@ -259,51 +296,68 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-@planted("G5 G8", seeds=60)
-class UnknownOutcomeTakenAsNotDone(Election):
-    """A write without an answer counts as never applied (rule 10)."""
+class _UnknownOutcomeTakenAsNotDone(Outcomes):
+    __slots__ = ()
 
-    def _on_unknown(self, request_id: int, error: Any) -> None:
+    def on_unknown(self, request_id: int, error: Any) -> None:
         write = self._in_flight.write
         if write is not None and write.request_id == request_id:
-            self._on_failed(request_id, error)
-            _forget_write(self, write.stamp)
+            self.on_failed(request_id, error)
+            _forget_write(self._standing, write.stamp)
         else:
-            super()._on_unknown(request_id, error)
+            super().on_unknown(request_id, error)
 
 
-def _forget_write(election: Election, stamp: Stamp) -> None:
-    election._tries = [t for t in election._tries if t.stamp != stamp]
-    if election._term is not None:
-        pending = election._term.pending
-        election._term.pending = [t for t in pending if t.stamp != stamp]
+@planted("G5 G8", seeds=60)
+class UnknownOutcomeTakenAsNotDone(Assembled):
+    """A write without an answer counts as never applied (rule 10)."""
+
+    parts: ClassVar = {"_outcomes": _UnknownOutcomeTakenAsNotDone}
+
+
+def _forget_write(standing: Standing, stamp: Stamp) -> None:
+    standing.own_writes.forget_unsent(stamp)
+    if standing.term is not None:
+        standing.term.forget_unsent(stamp)
+
+
+class _ConflictTakenAsLoss(Outcomes):
+    __slots__ = ()
+
+    def on_conflict(self, message: m.WriteConflict) -> None:
+        write = self._in_flight.write
+        ours = write is not None and write.request_id == message.request_id
+        super().on_conflict(message)
+        if ours and self._standing.state in HOLDING:
+            self._standing.lose("another_holder", Fact.LOST)
 
 
 @planted("G8", seeds=60)
-class ConflictTakenAsLoss(Election):
+class ConflictTakenAsLoss(Assembled):
     """A 409 ends the term, though our own write may have caused it (rule 10)."""
 
-    def _on_conflict(self, message: m.WriteConflict) -> None:
-        write = self._in_flight.write
-        ours = write is not None and write.request_id == message.request_id
-        super()._on_conflict(message)
-        if ours and self.state in HOLDING:
-            self._lose("another_holder", Fact.LOST)
+    parts: ClassVar = {"_outcomes": _ConflictTakenAsLoss}
 
 
-@planted("G8", seeds=60, profile="rivals")
-class WatchEventTrustedAsTruth(Election):
-    """News older than what is known is believed (rules 11 and 16)."""
+class _WatchEventTrustedAsTruth(Outcomes):
+    __slots__ = ()
 
-    def _on_watch_event(self, message: m.WatchEvent) -> None:
+    def on_watch_event(self, message: m.WatchEvent) -> None:
         if (
             message.request_id == self._in_flight.watch_id
             and message.type == "MODIFIED"
         ):
-            self._watch_news = self._now.boottime
-            self._take(rec.read_snapshot(message.object))
+            self._watch_policy.hear(self._standing.now.boottime)
+            self._observed.take(rec.read_snapshot(message.object))
         else:
-            super()._on_watch_event(message)
+            super().on_watch_event(message)
+
+
+@planted("G8", seeds=60, profile="rivals")
+class WatchEventTrustedAsTruth(Assembled):
+    """News older than what is known is believed (rules 11 and 16)."""
+
+    parts: ClassVar = {"_outcomes": _WatchEventTrustedAsTruth}
 
 
 class _HearsBookmarks(Observation):
@@ -315,31 +369,34 @@ class _HearsBookmarks(Observation):
 
 
 @planted("G8", seeds=200, profile="words")
-class BookmarkTakenForAVersionOfTheLease(Election):
+class BookmarkTakenForAVersionOfTheLease(Assembled):
     """The Lease then looks older than what is known, as after a restore (rule 16)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._observation = _HearsBookmarks(settings.lease_duration)
+    parts: ClassVar = {"_observation": _HearsBookmarks}
+
+
+class _AcquireProvedTooLateIsLed(Observed):
+    __slots__ = ()
+
+    def _take_acquiring(self, snapshot: Snapshot) -> None:
+        proved = find_try(self._own_writes.tries, snapshot.record)
+        if proved is not None:
+            term = self._new_term(proved, snapshot)
+            self._standing.begin_term(term)
+            self._standing.emit(
+                m.LeadershipAcquired(
+                    **self._standing.settings.origin,
+                    term=term.number,
+                    token_if_any=term.token,
+                )
+            )
 
 
 @planted("G2", seeds=200)
-class AcquireProvedTooLateIsLed(Election):
+class AcquireProvedTooLateIsLed(Assembled):
     """A term begins though L is over since its write was sent (rule 5)."""
 
-    def _take_acquiring(self, snapshot: Snapshot) -> None:
-        proved = find_try(self._tries, snapshot.record)
-        if proved is not None:
-            term = self._new_term(proved, snapshot)
-            self._terms = term.number
-            self._begin_term(term)
-            self._emit(
-                m.LeadershipAcquired(
-                    **self.settings.origin, term=term.number, token_if_any=term.token
-                )
-            )
+    parts: ClassVar = {"_outcomes._observed": _AcquireProvedTooLateIsLed}
 
 
 # Writing ------------------------------------------------------------------------
@@ -354,18 +411,14 @@ class _BlindOrders(InFlight):
 
 
 @planted("G5", seeds=5)
-class NoUidOnThePut(Election):
+class NoUidOnThePut(Assembled):
     """Writes carry the resourceVersion only (G5)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._in_flight = _BlindOrders()
+    parts: ClassVar = {"_in_flight": _BlindOrders}
 
 
 class _FrozenStamper(Stamper):
-    __slots__ = ("_kept",)
+    __slots__ = ()
 
     def stamp(
         self, now: Now, *, acquire_time: int | None = None, holder: str | None = None
@@ -380,14 +433,10 @@ class _FrozenStamper(Stamper):
 
 
 @planted("G1 G2 G8", seeds=20)
-class ByteIdenticalRenew(Election):
+class ByteIdenticalRenew(Assembled):
     """A renewal changes nothing, so the server stores nothing (rule 7)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._stamper = _FrozenStamper(settings.identity)
+    parts: ClassVar = {"_own_writes.stamper": _FrozenStamper}
 
 
 class _CreepingStamper(Stamper):
@@ -403,14 +452,10 @@ class _CreepingStamper(Stamper):
 
 
 @planted("G1", seeds=60, profile="rivals")
-class StampThatCreepsAfterABackwardStep(Election):
+class StampThatCreepsAfterABackwardStep(Assembled):
     """After a backward step of the wall clock stamps grow by microseconds (rule 7)."""
 
-    def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
-    ) -> None:
-        super().__init__(settings, draw=draw)
-        self._stamper = _CreepingStamper(settings.identity)
+    parts: ClassVar = {"_own_writes.stamper": _CreepingStamper}
 
 
 @planted("G5 G8", seeds=60)
@@ -418,48 +463,66 @@ class LateRenewalAfterLoss(Election):
     """A term that is lost is still renewed (rule 11)."""
 
     def _settle(self) -> None:
-        due = self._now.boottime >= self._write_at
+        due = self._standing.now.boottime >= self._schedule.write_at
         if (
-            self.state is State.FENCED
-            and self._term is not None
+            self._standing.state is State.FENCED
+            and self._standing.term is not None
             and self._in_flight.write is None
             and self._observation.snapshot is not None
             and due
         ):
-            self._renew()
+            self._lease_writes.renew()
         super()._settle()
 
 
+class _LeaseOfWorkThatHangsIsNotRenewed(LeaseWrites):
+    __slots__ = ()
+
+    def renew(self) -> None:
+        if self._standing.state is State.DRAINING:
+            self._standing.schedule.write_next(float("inf"))
+        else:
+            super().renew()
+
+
 @planted("G5", seeds=5, profile="quiet")
-class LeaseOfWorkThatHangsIsNotRenewed(Election):
+class LeaseOfWorkThatHangsIsNotRenewed(Assembled):
     """Work that will not end lives on while its Lease runs out (G5)."""
 
-    def _renew(self) -> None:
-        if self.state is State.DRAINING:
-            self._write_at = float("inf")
-        else:
-            super()._renew()
+    parts: ClassVar = {"_lease_writes": _LeaseOfWorkThatHangsIsNotRenewed}
+
+
+class _ReleasesAtOnce(Commands):
+    __slots__ = ()
+
+    def on_stop(self) -> None:
+        super().on_stop()
+        if self._standing.state is State.DRAINING:
+            self._standing.change(Fact.WORK_ENDED)
 
 
 @planted("G5", seeds=20)
-class ReleaseBeforeTheWorkEnded(Election):
+class ReleaseBeforeTheWorkEnded(Assembled):
     """stop() releases at once, while work is still ending (G5)."""
 
-    def _on_stop(self) -> None:
-        super()._on_stop()
-        if self.state is State.DRAINING:
-            self._change(Fact.WORK_ENDED)
+    parts: ClassVar = {"_commands": _ReleasesAtOnce}
 
 
-@planted("G5", seeds=300)
-class ReleaseWithoutLookingWhoseItIs(Election):
-    """After a conflict the release is sent again on whatever stands there (rule 12)."""
+class _ReleaseWithoutLookingWhoseItIs(Observed):
+    __slots__ = ()
 
     def _take_releasing(self, snapshot: Snapshot) -> None:
         if snapshot.record.is_free:
             super()._take_releasing(snapshot)
         else:
-            self._write_at = self._now.boottime
+            self._schedule.write_next(self._standing.now.boottime)
+
+
+@planted("G5", seeds=300)
+class ReleaseWithoutLookingWhoseItIs(Assembled):
+    """After a conflict the release is sent again on whatever stands there (rule 12)."""
+
+    parts: ClassVar = {"_outcomes._observed": _ReleaseWithoutLookingWhoseItIs}
 
 
 # Terms --------------------------------------------------------------------------
@@ -471,14 +534,13 @@ class TermRevivesAfterItsLoss(Election):
 
     @property
     def belief(self) -> Belief | None:
-        if self.state is State.FENCED and self._term is not None:
-            return self._term.belief
+        if self.state is State.FENCED and self._standing.term is not None:
+            return self._standing.term.belief
         return super().belief
 
 
-@planted("G3", seeds=5)
-class TokenIsTheTransitions(Election):
-    """The token is leaseTransitions, which anybody may reset (G3)."""
+class _TokenIsTheTransitions(Observed):
+    __slots__ = ()
 
     def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
         term = super()._new_term(proved, snapshot)
@@ -486,184 +548,301 @@ class TokenIsTheTransitions(Election):
         return term
 
 
+@planted("G3", seeds=5)
+class TokenIsTheTransitions(Assembled):
+    """The token is leaseTransitions, which anybody may reset (G3)."""
+
+    parts: ClassVar = {"_outcomes._observed": _TokenIsTheTransitions}
+
+
 @planted("G3", seeds=20)
 class TokenOfTheFirstTerm(Election):
     """All terms of one process have the token of its first (G3)."""
 
-    def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
-        term = super()._new_term(proved, snapshot)
-        self._first_token = getattr(self, "_first_token", term.token)
-        term.token = self._first_token
-        return term
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        tokens: list[int | None] = []
+
+        class FirstToken(Observed):
+            __slots__ = ()
+
+            def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
+                term = super()._new_term(proved, snapshot)
+                tokens.append(term.token)
+                term.token = tokens[0]
+                return term
+
+        self._outcomes._observed.__class__ = FirstToken
+
+
+class _DoesNotWait(Standing):
+    __slots__ = ()
+
+    def lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
+        super().lose(reason, fact, detail)
+        if self.state is State.FENCED:
+            self.change(Fact.WORK_ENDED)
+            self.end_term()
+
+
+class _IsNotTold(Commands):
+    __slots__ = ()
+
+    def on_work_ended(self, number: int) -> None:
+        if self._standing.is_in_term(number):
+            super().on_work_ended(number)
 
 
 @planted("G4", seeds=60)
-class NewTermWhileOldWorkRuns(Election):
+class NewTermWhileOldWorkRuns(Assembled):
     """A lost term's work is not waited for before the next one (G4)."""
 
-    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
-        super()._lose(reason, fact, detail)
-        if self.state is State.FENCED:
-            self._change(Fact.WORK_ENDED)
-            self._term = None
+    parts: ClassVar = {"_standing": _DoesNotWait, "_commands": _IsNotTold}
 
-    def _on_work_ended(self, term: int) -> None:
-        if self._term is not None and self._term.number == term:
-            super()._on_work_ended(term)
+
+class _AbandonedWriteIsLeftToItsSender(Standing):
+    __slots__ = ()
+
+    def lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
+        write, self.in_flight.write = self.in_flight.write, None
+        super().lose(reason, fact, detail)
+        self.in_flight.write = write
 
 
 @planted("G2 G5", seeds=200, profile="slow sends")
-class AbandonedWriteIsLeftToItsSender(Election):
+class AbandonedWriteIsLeftToItsSender(Assembled):
     """On a loss a renewal that was ordered is not called back (rule 11)."""
 
-    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
-        write, self._in_flight.write = self._in_flight.write, None
-        super()._lose(reason, fact, detail)
-        self._in_flight.write = write
+    parts: ClassVar = {"_standing": _AbandonedWriteIsLeftToItsSender}
 
 
-@planted("G4", seeds=20, profile="words")
-class WithdrawnAcquireIsLed(Election):
-    """An acquire that landed after a stop is led, as if nobody had asked (rule 5)."""
+class _WithdrawnAcquireIsLed(Observed):
+    __slots__ = ()
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         super()._take_withdrawing(snapshot)
-        if self.state is State.RELEASING:
-            self.state = State.LEADER
+        if self._standing.state is State.RELEASING:
+            self._standing.state = State.LEADER
+
+
+@planted("G4", seeds=20, profile="words")
+class WithdrawnAcquireIsLed(Assembled):
+    """An acquire that landed after a stop is led, as if nobody had asked (rule 5)."""
+
+    parts: ClassVar = {"_outcomes._observed": _WithdrawnAcquireIsLed}
+
+
+class _LostLeaseIsReleasedAfterDraining(Standing):
+    __slots__ = ()
+
+    def lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
+        drained = self.state is State.DRAINING
+        super().lose(reason, fact, detail)
+        if drained:
+            self.state = State.RELEASING
+            give_up_at = self.now.boottime + self.settings.request_timeout
+            self.schedule.end_by(give_up_at, now=self.now.boottime)
 
 
 @planted("G5", seeds=60, profile="words")
-class LostLeaseIsReleasedAfterDraining(Election):
+class LostLeaseIsReleasedAfterDraining(Assembled):
     """What was lost while it drained is released like any other (G5)."""
 
-    def _lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
-        drained = self.state is State.DRAINING
-        super()._lose(reason, fact, detail)
-        if drained:
-            self.state = State.RELEASING
-            self._write_at = self._now.boottime
-            self._give_up_at = self._now.boottime + self.settings.request_timeout
+    parts: ClassVar = {"_standing": _LostLeaseIsReleasedAfterDraining}
 
 
 # Speed and quiet ----------------------------------------------------------------
 
 
+class _LateContending(Contending):
+    __slots__ = ()
+
+    def _delay(self, fact: Fact, snapshot: Snapshot | None, *, is_own: bool) -> float:
+        del fact
+        return super()._delay(Fact.EXPIRED, snapshot, is_own=is_own) + 0.5
+
+
 @planted("G7", seeds=60)
-class FreeLeaseIsWaitedForLikeAnExpiredOne(Election):
+class FreeLeaseIsWaitedForLikeAnExpiredOne(Assembled):
     """After a release candidates write as late as after an expiry (rule 13)."""
 
-    def _contending_delay(self, fact: Fact) -> float:
-        del fact
-        return super()._contending_delay(Fact.EXPIRED) + 0.5
+    parts: ClassVar = {"_contending": _LateContending}
+
+
+class _EveryEventIsReadAgain(Outcomes):
+    __slots__ = ()
+
+    def on_watch_event(self, message: m.WatchEvent) -> None:
+        super().on_watch_event(message)
+        self._standing.want_read(0.0)
 
 
 @planted("G9", seeds=60)
-class EveryEventIsReadAgain(Election):
+class EveryEventIsReadAgain(Assembled):
     """Each event of the watch is followed by a read (G9)."""
 
-    def _on_watch_event(self, message: m.WatchEvent) -> None:
-        super()._on_watch_event(message)
-        self._want_read(0.0)
+    parts: ClassVar = {"_outcomes": _EveryEventIsReadAgain}
 
 
 @planted("G9", seeds=20)
 class LeaderReadsNowAndThen(Election):
     """One read for every four renewals (G9)."""
 
-    def _renew(self) -> None:
-        super()._renew()
-        self._renewals = getattr(self, "_renewals", 0) + 1
-        if self._renewals % 4 == 0:
-            self._want_read(0.0)
+    def __init__(
+        self, settings: ElectionSettings, *, draw: Callable[[], float]
+    ) -> None:
+        super().__init__(settings, draw=draw)
+        numbers = itertools.count(1)
+
+        class NowAndThen(LeaseWrites):
+            __slots__ = ()
+
+            def renew(self) -> None:
+                super().renew()
+                if next(numbers) % 4 == 0:
+                    self._standing.want_read(0.0)
+
+        self._lease_writes.__class__ = NowAndThen
 
 
-@planted("G9", seeds=20)
-class WatchIsOpenedAgainAtOnce(Election):
-    """A watch that is too old is opened from the same version, at once (rule 16)."""
+class _WatchIsOpenedAgainAtOnce(Outcomes):
+    __slots__ = ()
 
     def _watch_broke(self, error: Any) -> None:
         super()._watch_broke(error)
-        self._watch_at = self._now.boottime
+        self._watch_policy.open_from(self._standing.now.boottime)
+
+
+@planted("G9", seeds=20)
+class WatchIsOpenedAgainAtOnce(Assembled):
+    """A watch that is too old is opened from the same version, at once (rule 16)."""
+
+    parts: ClassVar = {"_outcomes": _WatchIsOpenedAgainAtOnce}
 
 
 # Attacks ------------------------------------------------------------------------
 
 
-@planted("G1 G2 G5", seeds=300)
-class LateCreatingWriteIsOwnWhoeverLedSince(Election):
-    """A creating write that lands after another led, and was deleted, is led (rule 5)."""
+class _KeepsTries(OwnWrites):
+    __slots__ = ()
 
-    def _forget_overtaken(self, snapshot: Snapshot) -> None:
-        tries = self._tries
-        super()._forget_overtaken(snapshot)
-        self._tries = tries
+    def forget_overtaken(self, snapshot: Snapshot) -> None:
+        tries = self.tries
+        super().forget_overtaken(snapshot)
+        self.tries = tries
 
-    def _forget_deleted(self, resource_version: str, version: int | None) -> None:
+    def forget_deleted(self, resource_version: str, version: int | None) -> None:
         del resource_version, version
 
 
 @planted("G1 G2 G5", seeds=300)
-class FormerRecordIsFreeWhoeverLedSince(Election):
-    """The record of an ended term that a backup brings back is taken (rule 5)."""
+class LateCreatingWriteIsOwnWhoeverLedSince(Assembled):
+    """A creating write that lands after another led, and was deleted, is led (rule 5)."""
 
-    def _forget_overtaken(self, snapshot: Snapshot) -> None:
-        former = self._former
-        super()._forget_overtaken(snapshot)
-        self._former = former
+    parts: ClassVar = {"_own_writes": _KeepsTries}
 
-    def _remember_term(self, term: Term) -> None:
-        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+
+class _RemembersAll(OwnWrites):
+    __slots__ = ()
+
+    def remember_term(self, term: Term, observation: Observation) -> None:
+        former = [Former(term.uid, attempt) for attempt in term.tries()]
+        self._remember(former, observation.record)
+
+
+class _KeepsFormer(_RemembersAll):
+    __slots__ = ()
+
+    def forget_overtaken(self, snapshot: Snapshot) -> None:
+        former = self.former
+        super().forget_overtaken(snapshot)
+        self.former = former
 
 
 @planted("G1 G2 G5", seeds=300)
-class RivalSeenByALeaderIsNotNoted(Election):
+class FormerRecordIsFreeWhoeverLedSince(Assembled):
+    """The record of an ended term that a backup brings back is taken (rule 5)."""
+
+    parts: ClassVar = {"_own_writes": _KeepsFormer}
+
+
+@planted("G1 G2 G5", seeds=300)
+class RivalSeenByALeaderIsNotNoted(Assembled):
     """The sighting that ends a term does not overtake its writes (rule 5)."""
 
-    def _remember_term(self, term: Term) -> None:
-        self._remember([Former(term.uid, attempt) for attempt in term.tries()])
+    parts: ClassVar = {"_own_writes": _RemembersAll}
+
+
+class _RefusedWriteIsForgotten(Outcomes):
+    __slots__ = ()
+
+    def on_failed(self, request_id: int, error: Any) -> None:
+        write = self._in_flight.write
+        super().on_failed(request_id, error)
+        if write is not None and write.request_id == request_id:
+            _forget_write(self._standing, write.stamp)
 
 
 @planted("G8", seeds=60)
-class RefusedWriteIsForgotten(Election):
+class RefusedWriteIsForgotten(Assembled):
     """A status outweighs the stamp that is seen afterwards (rule 10)."""
 
-    def _on_failed(self, request_id: int, error: Any) -> None:
-        write = self._in_flight.write
-        super()._on_failed(request_id, error)
-        if write is not None and write.request_id == request_id:
-            _forget_write(self, write.stamp)
+    parts: ClassVar = {"_outcomes": _RefusedWriteIsForgotten}
 
 
-@planted("G7 G8", seeds=200)
-class ServerMayAskToWaitForDays(Election):
-    """Retry-After is honoured whatever it says (fault 54)."""
+class _Obedient(Retry):
+    __slots__ = ()
 
-    def _longest_asked(self) -> float:
+    def longest_asked(self) -> float:
         return float("inf")
 
 
-@planted("G1 G2 G8", seeds=60)
-class RecordCutShortIsNotMinded(Election):
-    """The leader goes by its own D, and rivals by the record (rule 14)."""
+@planted("G7 G8", seeds=200)
+class ServerMayAskToWaitForDays(Assembled):
+    """Retry-After is honoured whatever it says (fault 54)."""
 
-    def _cut_to(self, snapshot: Snapshot) -> int | None:
+    parts: ClassVar = {"_standing.retry": _Obedient}
+
+
+class _NeverCut(CutRecord):
+    __slots__ = ()
+
+    def cut_to(self, snapshot: Snapshot) -> int | None:
         del snapshot
 
 
-@planted("G2", seeds=300)
-class CutRecordCountsFromTheLastLook(Election):
-    """To read a record that was cut short again puts the deadline off (rule 14)."""
+@planted("G1 G2 G8", seeds=60)
+class RecordCutShortIsNotMinded(Assembled):
+    """The leader goes by its own D, and rivals by the record (rule 14)."""
+
+    parts: ClassVar = {"_standing.cut_record": _NeverCut}
+
+
+class _CountsFromTheLook(Observed):
+    __slots__ = ()
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
         super()._take_in_term(snapshot, term)
-        lasts = self._cut_to(snapshot)
+        lasts = self._cut_record.cut_to(snapshot)
         if lasts is not None:
             whole = believe(
                 term=term.number,
                 token=term.token,
                 sent=term.confirmed.sent,
-                settings=self.settings,
+                settings=self._settings,
             )
             term.belief = cut_short(
-                whole, since=self._now, lasts=lasts, settings=self.settings
+                whole,
+                since=self._standing.now,
+                lasts=lasts,
+                settings=self._settings,
             )
+
+
+@planted("G2", seeds=300)
+class CutRecordCountsFromTheLastLook(Assembled):
+    """To read a record that was cut short again puts the deadline off (rule 14)."""
+
+    parts: ClassVar = {"_outcomes._observed": _CountsFromTheLook}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from kubernetes_leader_election.core import contending
 from kubernetes_leader_election.settings.timing import (
     PARTS,
     Timing,
@@ -11,12 +10,6 @@ from kubernetes_leader_election.settings.timing import (
     _leader_needs,
 )
 from kubernetes_leader_election.values import Value
-
-AFTER_RELEASE: Final = 0.025
-"""Seconds: the longest contending delay after a release (rule 13)."""
-AFTER_EXPIRY: Final = 0.4
-"""Seconds: the longest contending delay after an expiry (rule 13)."""
-
 
 # What follows from a timing ---------------------------------------------------
 
@@ -52,7 +45,6 @@ def timings_of(timing: Timing) -> Timings:
     duration = float(timing.lease_duration)
     interval = timing.renew_interval / 1000
     rho = timing.clock_rate_error / PARTS
-    delay = min(AFTER_EXPIRY, 0.05 * duration)
     outage = (
         timing.renew_deadline - timing.renew_interval - timing.request_timeout
     ) / 1000
@@ -64,9 +56,10 @@ def timings_of(timing: Timing) -> Timings:
         request_timeout=timing.request_timeout / 1000,
         leader_stops_within=_leader_needs(timing) / 1000,
         others_start_after=_candidate_waits(timing) / 1000,
-        crash_fail_over=duration / (1 - rho) + delay,
+        crash_fail_over=duration / (1 - rho)
+        + contending.longest_after_expiry(duration),
         crash_fail_over_best=duration - interval,
-        hand_over=AFTER_RELEASE,
+        hand_over=contending.AFTER_RELEASE,
         outage_survived=outage,
         writes_per_minute=60 / interval,
         quiet_candidates=interval <= duration / 2,
