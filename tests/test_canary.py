@@ -282,7 +282,7 @@ def test_canary_is_in_nothing_that_a_person_can_read(
             shown += [repr(lifecycle.settings), repr(options.get("credentials"))]
             shown += [
                 repr(vars(lifecycle)),
-                repr(vars(lifecycle._credentials or object)),
+                repr(vars(lifecycle._connector.given or object)),
             ]
             elector.stop(PATIENCE)
     told = list(shown)

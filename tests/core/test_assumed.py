@@ -10,6 +10,13 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.errors import LeaderElectionError
 from tests.core.harness import Clock, settings
 
+ORIGIN = settings().origin
+
+
+def acquired(*, term):
+    """Give the event of such a term: it says that it is assumed."""
+    return m.LeadershipAcquired(**ORIGIN, term=term, token_if_any=None, assumed=True)
+
 
 class Assumed:
     """An election without a Lease, in the hand."""
@@ -28,7 +35,7 @@ def test_assumed_leader_leads_at_once_and_for_ever():
     """A term begins with the start; it has no token and does not run out."""
     hand = Assumed()
     assert hand.core.belief is None
-    assert hand.say(m.StartAsked()) == [m.LeadershipAcquired(term=1, token=None)]
+    assert hand.say(m.StartAsked()) == [acquired(term=1)]
     hand.clock.advance(10.0**9)
     hand.clock.step_wall(-(10.0**6))
     assert hand.core.belief.holds(hand.clock.now())
@@ -50,7 +57,9 @@ def test_assumed_leader_drains_before_its_term_ends(word, reason, after):
     """G4: one loss, then the end of the work, then what comes next."""
     hand = Assumed()
     hand.say(m.StartAsked())
-    assert hand.say(word) == [m.LeadershipLost(term=1, reason=reason)]
+    assert hand.say(word) == [
+        m.LeadershipLost(**ORIGIN, term=1, token=None, reason=reason)
+    ]
     assert hand.core.state is State.DRAINING
     assert hand.core.belief is None
     assert hand.core.term_deadline is not None
@@ -71,7 +80,7 @@ def test_assumed_leader_that_stepped_down_leads_again_when_its_time_is_over():
     assert hand.core.state is State.STANDING_BY
     hand.clock.advance(0.1)
     hand.core.handle_timer(now=hand.clock.now())
-    assert hand.core.drain() == [m.LeadershipAcquired(term=2, token=None)]
+    assert hand.core.drain() == [acquired(term=2)]
 
 
 def test_assumed_leader_that_only_observes_never_leads():
@@ -100,5 +109,7 @@ def test_assumed_leader_passes_over_what_does_not_concern_it():
     hand.say(m.LivenessReported(alive=False))
     hand.say(m.LossSeen(term=1))
     error = LeaderElectionError("a defect")
-    assert hand.say(m.DriverFailed(error=error)) == [m.ErrorOccurred(error=error)]
+    assert hand.say(m.DriverFailed(error=error)) == [
+        m.ErrorOccurred(**ORIGIN, error=error)
+    ]
     assert hand.core.state is State.LEADER

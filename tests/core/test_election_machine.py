@@ -170,7 +170,7 @@ class Election(RuleBasedStateMachine):
         assert not self.open_term
         assert self.working is None
         assert event.term == self.last_term + 1
-        assert event.token in self.applied, "the token of no write of ours"
+        assert event.token_if_any in self.applied, "the token of no write of ours"
         self.open_term = self.last_term = self.working = event.term
 
     def check_lost(self, event):

@@ -7,7 +7,11 @@ import re
 import pytest
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.record import format_time, parse_time
+from kubernetes_leader_election.core.record import (
+    as_datetime,
+    format_time,
+    parse_time,
+)
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import MICROSECONDS
 from tests.core.harness import WALL, Hand
@@ -147,6 +151,7 @@ def test_rule_09_every_try_has_a_fresh_stamp_and_all_are_remembered():
     hand.unknown()
     hand.fetched()
     (renewed,) = hand.events(m.LeaseRenewed)
-    assert format_time(renewed.renew_time) == first.lease["spec"]["renewTime"]
+    written = parse_time(first.lease["spec"]["renewTime"])
+    assert renewed.renew_time == as_datetime(written)
     deadline = hand.core.belief.boottime_deadline
     assert deadline == 1000.0 + R + L, "counted from that try"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tests.differential.freeze import PACKAGE
-from tests.versions.families import Family, family, plain, this_version
+from tests.versions.families import EventsOfNow, Family, family, plain, this_version
 
 PROPERTIES: Final = (
     "state",
@@ -92,6 +92,7 @@ class Pair:
         self.outputs = 0
         self._identity = settings.identity
         self._frozen_family: Family = frozen
+        self._frozen_events = EventsOfNow(settings, assumed=assumed)
         self._draws = Draws(draw)
         self._out: list[Any] = []
         self._before: deque[tuple[Any, Any]] = deque(maxlen=REMEMBERED)
@@ -169,6 +170,7 @@ class Pair:
         if out or there:
             self.outputs += len(out)
             self._out += out
+            there = [self._frozen_events.take(item) for item in there]
             pair = ([plain(item) for item in out], [plain(item) for item in there])
             if pair[0] != pair[1]:
                 found["requests and events"] = pair

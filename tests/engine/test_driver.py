@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine import recovery as recovery_module
+from kubernetes_leader_election.engine import threaded_access
+from kubernetes_leader_election.engine.calls import Completed
 from kubernetes_leader_election.engine.clocks import SystemClock
 from tests.engine.conftest import PATIENCE
 from tests.engine.test_engine import break_core
@@ -129,10 +133,14 @@ def test_driver_passes_on_no_answer_to_what_was_given_up(
     monkeypatch.setattr(client, "replace", hang)
     assert began.wait(PATIENCE)
     pending = next(
-        f for f in leader.driver._calls.values() if f.call.remaining() is not None
+        f
+        for f in leader.driver._access._calls.values()
+        if f.call.remaining() is not None
     )
     until(lambda: pending.call.abandoned, "the core does not give it up")
-    monkeypatch.setattr(leader.driver, "_answer", lambda *answer: passed.append(answer))
+    monkeypatch.setattr(
+        leader.driver._access, "_answer", lambda *answer: passed.append(answer)
+    )
     stuck = engine.workers._stuck
     go_on.set()
     until(lambda: engine.workers._stuck < stuck, "the request does not come back")
@@ -143,7 +151,7 @@ def test_driver_follows_a_watch_however_many_events_it_brings(
     elect, client, monkeypatch
 ):
     """Fault 40: the room for events that wait is given back as they are taken."""
-    monkeypatch.setattr(driver_module, "EVENTS_AHEAD", 3)
+    monkeypatch.setattr(threaded_access, "EVENTS_AHEAD", 3)
     client.lease = a_lease()
     candidate = elect("a")
     candidate.wait_for(State.WAITING)
@@ -156,7 +164,7 @@ def test_driver_follows_a_watch_however_many_events_it_brings(
 
 def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monkeypatch):
     """Fault 11: a bounded number of events waits, whatever a server sends."""
-    monkeypatch.setattr(driver_module, "EVENTS_AHEAD", 3)
+    monkeypatch.setattr(threaded_access, "EVENTS_AHEAD", 3)
     client.lease = a_lease()
     rob(client, "rival")
     candidate = elect("a", lease_duration=60, renew_deadline=40.0, renew_interval=20.0)
@@ -164,12 +172,12 @@ def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monke
     until(lambda: client.watches == 1)
     kept = []
     monkeypatch.setattr(
-        candidate.driver, "_answer", lambda _, answer: kept.append(answer)
+        candidate.driver._access, "_answer", lambda _, answer: kept.append(answer)
     )
     for number in range(10):
         rob(client, f"other-{number}")
     until(lambda: len(kept) >= 3)
-    blocked = candidate.driver._ahead
+    blocked = candidate.driver._access._ahead
     until(lambda: blocked._value == 0 or len(kept) > 3)
     assert len(kept) == 3
     blocked.release(10)  # let the reader end
@@ -222,7 +230,7 @@ def test_driver_that_is_stopped_while_its_core_is_down_stays_so(
     elect, monkeypatch, again
 ):
     """G8: the last word counts when a new core takes over: stop, or start."""
-    monkeypatch.setattr(driver_module, "REBUILD_AFTER", 0.05)
+    monkeypatch.setattr(recovery_module, "REBUILD_AFTER", 0.05)
     elector = elect("a", **FAST)
     elector.wait_for(m.LeadershipAcquired)
     break_core(elector, monkeypatch)
@@ -232,5 +240,118 @@ def test_driver_that_is_stopped_while_its_core_is_down_stays_so(
         elector.driver.post(m.StartAsked())
         assert elector.wait_for(m.LeadershipAcquired).term == 2
     else:
-        until(lambda: elector.driver._rebuild_at is None, "there is no new core")
+        until(
+            lambda: elector.driver._recovery.rebuild_at is None, "there is no new core"
+        )
         assert elector.driver.is_stopped
+
+
+def test_driver_takes_the_right_word_after_a_wrong_one(elect, caplog):
+    """G5: an end of work that was said too early does not hide the one that counts."""
+    elector = elect("a", ends_work=False, **FAST)
+    elector.wait_for(m.LeadershipAcquired)
+    with caplog.at_level(logging.ERROR):
+        elector.driver.post(m.WorkEnded(term=1))  # it leads still
+        elector.driver.post(m.StopAsked())
+        elector.wait_for(m.LeadershipLost)
+    assert "Traceback" not in caplog.text
+    assert "cannot be met" in caplog.text
+    elector.driver.post(m.WorkEnded(term=1))
+    elector.wait_for(State.STOPPED)
+
+
+def test_driver_starts_a_core_once_that_failed_as_it_began(elect, monkeypatch, caplog):
+    """Fault 07: what it took of the start before it failed is not refused as a second."""
+    elector = elect("a", start=False, **FAST)
+    settle, failed = Election._settle, []
+
+    def fail_once(core):
+        if core.state is not State.STOPPED and not failed:
+            failed.append(core)
+            raise RuntimeError("planted")
+        settle(core)
+
+    monkeypatch.setattr(Election, "_settle", fail_once)
+    with caplog.at_level(logging.ERROR):
+        elector.driver.post(m.StartAsked())
+        assert elector.wait_for(m.LeadershipAcquired).term == 1
+    assert failed
+    assert "cannot be met" not in caplog.text
+    assert elector.driver._core is failed[0], "it was replaced"
+    elector.driver.post(m.StopAsked())
+    elector.wait_for(State.STOPPED)
+
+
+def test_driver_tells_no_new_core_of_a_step_down_that_is_over(
+    elect, client, monkeypatch
+):
+    """Fault 07: another one led meanwhile, so who takes over may contend at once."""
+    monkeypatch.setattr(recovery_module, "REBUILD_AFTER", 0.05)
+    elector = elect("a", **FAST)
+    elector.wait_for(m.LeadershipAcquired)
+    elector.driver.post(m.StepDownAsked(stay_out=3600.0))
+    elector.wait_for(State.STANDING_BY)
+    rob(client, "another")
+    assert elector.wait_for(m.LeadershipAcquired).term == 2  # that is what ends it
+    break_core(elector, monkeypatch)
+    assert elector.wait_for(m.LeadershipAcquired).term == 3
+
+
+class SharedWatch:
+    """One watch for all who take part: the driver does not see the difference."""
+
+    def __init__(self):
+        self.watching, self.opened = [], 0
+
+    def open(self, access, number):
+        """Begin the one watch with the first who asks for one."""
+        self.opened += not self.watching
+        self.watching.append((access, number))
+
+    def bring(self, lease):
+        """Let all know of a change."""
+        for access, number in self.watching:
+            event = m.WatchEvent(request_id=number, type="MODIFIED", object=lease)
+            access.post(Completed(access, event))
+
+
+class SharingAccess:
+    """An access whose watch is shared, and whose other orders go the usual way."""
+
+    def __init__(self, usual, shared):
+        self._usual, self._shared = usual, shared
+        self.client, self.post = usual.client, usual._post
+
+    def order(self, request):
+        """Open the shared watch for a watch."""
+        if isinstance(request, m.WatchLease):
+            self._shared.open(self, request.request_id)
+        else:
+            self._usual.order(request)
+
+    def take(self, completed):
+        """Return what a watch brings, and what the other one takes."""
+        if completed.pending is self:
+            return completed.answer
+        return self._usual.take(completed)
+
+    def abandon_all(self):
+        """Give up the rest."""
+        self._usual.abandon_all()
+
+
+def test_driver_does_not_mind_who_else_shares_its_watch(elect, client):
+    """The seam to the client says nothing of a watch for each Lease."""
+    shared = SharedWatch()
+    electors = [elect(name, start=False, lease_duration=60) for name in "ab"]
+    for elector in electors:
+        driver = elector.driver
+        driver._access = SharingAccess(driver._access, shared)
+        driver.post(m.StartAsked())
+    until(lambda: len(shared.watching) == 2, "nobody watches")
+    assert (shared.opened, client.watches) == (1, 0)
+    leader = next(e for e in electors if e.driver.current_leader())
+    rob(client, "robber")
+    shared.bring(client.lease)
+    assert leader.wait_for(m.LeadershipLost).reason == "another_holder"
+    until(lambda: all(holder_seen(e) == "robber" for e in electors))

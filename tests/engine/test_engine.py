@@ -13,8 +13,8 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Now
-from kubernetes_leader_election.engine import driver as driver_module
 from kubernetes_leader_election.engine import engine as engine_module
+from kubernetes_leader_election.engine import recovery as recovery_module
 from kubernetes_leader_election.engine.calls import LIMIT, Completed, PendingCall
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.engine import Engine
@@ -89,11 +89,14 @@ def test_engine_ends_the_term_and_contends_again_when_the_core_raises(
 
     monkeypatch.setattr(core, "receive", break_once)
     with caplog.at_level(logging.ERROR):
-        leader.driver.post(m.LivenessReported(alive=True))
+        leader.driver.post(m.LivenessReported(alive=False))
         lost = leader.wait_for(m.LeadershipLost)
     assert lost.reason == "failed"
     assert "planted in the core" in caplog.text
     assert "Traceback" in caplog.text
+    # What it failed at is heard all the same.
+    leader.wait_for(State.STANDING_BY)
+    leader.driver.post(m.LivenessReported(alive=True))
     assert leader.wait_for(m.LeadershipAcquired).term == 2
 
 
@@ -102,11 +105,7 @@ def test_engine_replaces_a_core_that_cannot_even_fail(elect, monkeypatch):
     leader = elect("a")
     leader.wait_for(m.LeadershipAcquired)
 
-    def broken(*_, **__):
-        raise RuntimeError("planted twice")
-
-    monkeypatch.setattr(leader.driver._core, "receive", broken)
-    leader.driver.post(m.LivenessReported(alive=True))
+    break_core(leader, monkeypatch)
     assert leader.wait_for(m.LeadershipLost).term == 1
     assert leader.wait_for(m.LeadershipAcquired).term == 2
     assert leader.driver.current_leader()
@@ -126,7 +125,7 @@ def test_driver_takes_no_answer_that_a_former_core_asked_for(elect, engine, clie
     leader.wait_for(m.LeaseRenewed)
     assert not [e for e in leader.events if isinstance(e, m.LeadershipLost)]
     # The same, when the present core asked for it.
-    present = leader.driver._calls[number]
+    present = leader.driver._access._calls[number]
     engine.post(leader.driver, Completed(present, event))
     assert leader.wait_for(m.LeadershipLost).reason == "deleted"
 
@@ -164,13 +163,15 @@ def test_engine_rests_after_a_driver_that_fails_again_and_again():
 
 
 def break_core(elector, monkeypatch, word=None):
-    """Let the core fail at the next word, and on its own failure too."""
+    """Let the core fail at the next word or timer, and on its own failure too."""
 
     def broken(*_, **__):
         raise RuntimeError("planted twice")
 
-    monkeypatch.setattr(elector.driver._core, "receive", broken)
-    elector.driver.post(word or m.EndAsked(term=99))
+    core = elector.driver._core
+    monkeypatch.setattr(core, "receive", broken)
+    monkeypatch.setattr(core, "handle_timer", broken)
+    elector.driver._engine.post(elector.driver, word)
 
 
 @pytest.mark.parametrize("told", ["before", "while down", "by the failing word"])
@@ -219,20 +220,20 @@ def test_engine_tells_a_new_core_to_stay_out(elect, monkeypatch, asked):
 
 def test_engine_begins_no_term_while_work_of_a_failed_core_runs(elect, monkeypatch):
     """G4, G5: a new core waits for the end of the work that the old one began."""
-    monkeypatch.setattr(driver_module, "REBUILD_AFTER", 0.02)
+    monkeypatch.setattr(recovery_module, "REBUILD_AFTER", 0.02)
     fast = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
     elector = elect("a", ends_work=False, **fast)
     elector.wait_for(m.LeadershipAcquired)
     looks = []
-    wait = elector.driver._take_while_down
+    wait = elector.driver._wait_for_new_core
     monkeypatch.setattr(
         elector.driver,
-        "_take_while_down",
-        lambda message, now: (wait(message, now), looks.append(message)),
+        "_wait_for_new_core",
+        lambda now: (wait(now), looks.append(now)),
     )
     break_core(elector, monkeypatch)
     assert elector.wait_for(m.LeadershipLost).term == 1
-    until(lambda: looks.count(None) >= 5, "it does not look again")
+    until(lambda: len(looks) >= 5, "it does not look again")
     assert elector.driver.view.state is State.STOPPED
     assert not elector.driver.current_leader()
     elector.driver.post(m.WorkEnded(term=1))

@@ -22,7 +22,7 @@ from kubernetes_leader_election.core.outcomes import Outcomes
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.engine import driver as driver_module
+from kubernetes_leader_election.engine import threaded_access
 from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.kube_api import client as client_module
@@ -79,7 +79,7 @@ ENGINE_SITES = {
     "clock": (SystemClock, "now"),
     "submit": (Workers, "submit"),
     "spawn": (Workers, "spawn"),
-    "carry_out": (driver_module, "carry_out"),
+    "carry_out": (threaded_access, "carry_out"),
     "contending_delay": (Contending, "begin_delay"),
     "get": (FakeClient, "get"),
     "replace": (FakeClient, "replace"),
@@ -228,7 +228,7 @@ def test_fault_07_log_that_raises_costs_the_line_only(elect, monkeypatch):
         def error(self, *_):
             raise PlantedError("the log is full")
 
-    monkeypatch.setattr(elector.driver, "_log", Broken())
+    monkeypatch.setattr(elector.driver._recovery, "_log", Broken())
     plant(monkeypatch, Election, "receive")
     elector.wait_for(m.ErrorOccurred)
     elector.wait_for(m.LeaseRenewed)

@@ -12,7 +12,6 @@ import pickle
 import warnings
 from dataclasses import dataclass
 
-from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
 
@@ -120,18 +119,16 @@ def holder(client):
 
 
 def break_engine(elector):
-    """Let the core raise once, at a word that it is told right away."""
-    core = elector._lifecycle._driver._core
+    """Let the core raise once, at a timer that comes right away."""
+    driver = elector._lifecycle._driver
+    core = driver._core
 
-    def broken(message, *, now):
-        del core.receive
-        if isinstance(message, m.LivenessReported):
-            raise ZeroDivisionError("planted in the core")
-        core.receive(message, now=now)
-        core.receive = broken
+    def broken(**_):
+        del core.handle_timer
+        raise ZeroDivisionError("planted in the core")
 
-    core.receive = broken
-    elector._lifecycle.report_liveness(True)
+    core.handle_timer = broken
+    driver._engine.post(driver, None)
 
 
 def in_child(make):

@@ -7,7 +7,7 @@ import pytest
 from kubernetes_leader_election import credentials
 from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.events import EVENTS
-from kubernetes_leader_election.lifecycle import lifecycle
+from kubernetes_leader_election.lifecycle import connect
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stages import PATIENCE, holder, options
 
@@ -25,7 +25,7 @@ def found(monkeypatch):
         return options()["credentials"]
 
     monkeypatch.setattr(credentials, "discover", discover)
-    monkeypatch.setattr(lifecycle, "LONGEST_RETRY", 0.05)
+    monkeypatch.setattr(connect, "LONGEST_RETRY", 0.05)
     return left
 
 
@@ -84,7 +84,7 @@ def test_retry_goes_on_after_thousands_of_them(front, client, found):
 
     def begin_late(*args, **named):
         begin(*args, **named)
-        elector._lifecycle._retries = 5000
+        elector._lifecycle._connector._retries = 5000
 
     elector._lifecycle.begin = begin_late
     elector.start()

@@ -142,12 +142,17 @@ def test_text_of_others_is_escaped_and_cut(log, lines):
     assert len(printable("y" * 1_000_000, longest=LONGEST_LINE)) == LONGEST_LINE
 
 
+ORIGIN = {"lease": "billing", "namespace": "shop", "identity": "a"}
+
+
 @pytest.mark.parametrize(
     "event",
     [
-        m.LeaderChanged(holder_identity=HOSTILE),
-        m.ErrorOccurred(error=LeaseApiError(HOSTILE)),
-        m.LeadershipLost(term=1, reason="another_holder", detail=HOSTILE),
+        m.LeaderChanged(**ORIGIN, holder_identity=HOSTILE),
+        m.ErrorOccurred(**ORIGIN, error=LeaseApiError(HOSTILE)),
+        m.LeadershipLost(
+            **ORIGIN, term=1, token=41, reason="another_holder", detail=HOSTILE
+        ),
     ],
     ids=lambda event: type(event).__name__,
 )
@@ -157,7 +162,9 @@ def test_log_of_an_elector_escapes_what_others_wrote(event, lines):
     elector = Elector(lease_name="billing", identity="a", log=logger, auto_close=False)
     view = View(state=State.WAITING, changed_at=SystemClock().now())
     if isinstance(event, m.LeadershipLost):
-        elector._lifecycle.on_event(m.LeadershipAcquired(term=1, token=41), view)
+        elector._lifecycle.on_event(
+            m.LeadershipAcquired(**ORIGIN, term=1, token_if_any=41), view
+        )
     elector._lifecycle.on_event(event, view)
     found = lines()
     assert found

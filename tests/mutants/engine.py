@@ -8,11 +8,14 @@ from tests.mutants.mistakes import Mistake
 
 ENGINE: Final = "engine/engine.py"
 DRIVER: Final = "engine/driver.py"
+DESIRED: Final = "engine/desired.py"
+ACCESS: Final = "engine/threaded_access.py"
 CALLS: Final = "engine/calls.py"
 REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
 IN_WORKERS: Final = "tests/engine/test_calls.py::"
+IN_DESIRED: Final = "tests/engine/test_desired.py::"
 IN_DRIVER: Final = "tests/engine/test_driver.py::"
 
 MISTAKES: Final = [
@@ -186,7 +189,7 @@ MISTAKES: Final = [
     # The driver: inputs and outputs ------------------------------------------------
     Mistake(
         name="an answer to a former core's request is taken for that of another",
-        file=DRIVER,
+        file=ACCESS,
         old="if self._calls.get(answer.request_id) is not completed.pending:",
         new="if answer.request_id not in self._calls:",
         tests=(f"{IN_ENGINE}test_driver_takes_no_answer_that_a_former_core_asked_for",),
@@ -194,7 +197,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the reader of a watch waits for ever after a thousand events",
-        file=DRIVER,
+        file=ACCESS,
         old="            self._ahead.release()",
         new="            pass",
         tests=(
@@ -204,25 +207,25 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="events of a watch pile up before an engine that is busy",
-        file=DRIVER,
+        file=ACCESS,
         old="            self._ahead.acquire()",
         new="            pass",
         tests=(f"{IN_DRIVER}test_reader_of_a_watch_waits_for_an_engine_that_is_busy",),
     ),
     Mistake(
         name="the end of work is taken again, when it is said again",
-        file=DRIVER,
-        old="if isinstance(message, m.WorkEnded) and message.term <= self._ended_work:",
-        new="if False:",
+        file=DESIRED,
+        old="ended=max(self.ended, term)",
+        new="ended=term",
         tests=(
-            f"{IN_ENGINE}test_driver_takes_the_end_of_work_once_however_often_it_is_said",
+            f"{IN_DESIRED}test_end_of_work_is_told_once_and_after_what_ended_the_term",
         ),
     ),
     Mistake(
         name="a step-down that comes after a stop is refused as a defect",
-        file=DRIVER,
-        old="elif isinstance(message, m.StepDownAsked) and self._core.state is State.STOPPED:",
-        new="elif False:",
+        file=DESIRED,
+        old="None if stopped else m.StepDownAsked",
+        new="m.StepDownAsked",
         tests=(
             f"{IN_ENGINE}test_driver_ignores_a_step_down_that_comes_after_the_stop",
         ),
@@ -230,47 +233,101 @@ MISTAKES: Final = [
     Mistake(
         name="an event is told before the state that it led to can be seen",
         file=DRIVER,
-        old="        self._look()\n        self._orders.popleft()  # not before",
-        new="        self._orders.popleft()  # not before",
+        old="        self._look(event.error if isinstance(event, m.ErrorOccurred) else None)\n",
+        new="",
         tests=(f"{IN_DRIVER}test_driver_shows_the_state_before_it_tells_of_it",),
     ),
     Mistake(
         name="the reason of a loss is known only after its event",
         file=DRIVER,
-        old="                self._lost = (event.term + self._first_term, event.reason)",
+        old="                self._terms.lost = (event.term, event.reason)",
         new="                pass",
         tests=(f"{IN_DRIVER}test_driver_shows_the_state_before_it_tells_of_it",),
     ),
     Mistake(
         name="a word that failed on its way is not said again",
         file=DRIVER,
-        old="        self._unheard.appendleft(message)\n",
-        new="",
+        old="            try:\n                if word is not None:\n                    self._core",
+        new="            self._told = told\n            try:\n                if word is not None:\n                    self._core",
         tests=(
             f"{IN_DRIVER}test_driver_says_a_word_again_that_may_not_have_been_heard",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a start that was asked for while the last life stops is forgotten",
+        file=DESIRED,
+        old="if told.life < self.life and (stopped or not self.running):",
+        new="if told.life < self.life:",
+        tests=(f"{IN_DESIRED}test_stop_and_start_between_two_looks_are_both_told",),
+    ),
+    Mistake(
+        name="a stop and a start between two steps are taken for nothing",
+        file=DESIRED,
+        old="(told.life < self.life or not self.running)",
+        new="not self.running",
+        tests=(f"{IN_DESIRED}test_stop_and_start_between_two_looks_are_both_told",),
+    ),
+    Mistake(
+        name="a life that was over before it could begin begins",
+        file=DESIRED,
+        old="return m.StartAsked() if self.running else None, began",
+        new="return m.StartAsked(), began",
+        tests=(f"{IN_DESIRED}test_life_that_is_over_before_it_began_is_none",),
+    ),
+    Mistake(
+        name="a new life stays out because the last one was to",
+        file=DESIRED,
+        old="step_downs=max(told.step_downs, self.former_step_downs),",
+        new="step_downs=told.step_downs,",
+        tests=(f"{IN_DESIRED}test_step_down_is_of_the_life_in_which_it_was_asked_for",),
+    ),
+    Mistake(
+        name="a word that was refused is never taken again",
+        file=DRIVER,
+        old="                self._desired = self._desired.without(self._told, told)",
+        new="                self._told = told",
+        tests=(f"{IN_DRIVER}test_driver_takes_the_right_word_after_a_wrong_one",),
+        slow=True,
+    ),
+    Mistake(
+        name="a core that took half of a start is told to start again",
+        file=DRIVER,
+        old="                    self._told = told  # said twice",
+        new="                    pass  # said twice",
+        tests=(f"{IN_DRIVER}test_driver_starts_a_core_once_that_failed_as_it_began",),
+        slow=True,
+    ),
+    Mistake(
+        name="a new core stays out for a step-down that another's term has ended",
+        file="engine/recovery.py",
+        old="            self.stay_out_until = core.stay_out_until or 0.0",
+        new="            self.stay_out_until = now.boottime + 60.0",
+        tests=(
+            f"{IN_DRIVER}test_driver_tells_no_new_core_of_a_step_down_that_is_over",
         ),
         slow=True,
     ),
     # The driver: requests ----------------------------------------------------------
     Mistake(
         name="a request that was given up before its thread was free is made all the same",
-        file=DRIVER,
-        old="        if not pending.begin():\n            return\n        settings =",
-        new="        pending.begin()\n        settings =",
+        file=ACCESS,
+        old="        if not pending.begin():\n            return\n        try:\n            answer",
+        new="        pending.begin()\n        try:\n            answer",
         tests=(
             f"{IN_ENGINE}test_engine_makes_no_request_that_was_given_up_before_its_thread_was_free",
         ),
     ),
     Mistake(
         name="a request has no deadline on its way",
-        file=DRIVER,
+        file=ACCESS,
         old="pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)",
         new="pending = PendingCall(Call(), stuck=workers.note_stuck)",
         tests=(f"{IN_DRIVER}test_driver_gives_each_request_the_deadline_of_the_core",),
     ),
     Mistake(
         name="a request that the core gave up goes on",
-        file=DRIVER,
+        file=ACCESS,
         old="        if pending is not None:\n            pending.abandon()",
         new="        if pending is not None:\n            pass",
         tests=(f"{IN_DRIVER}test_driver_ends_the_watch_of_an_elector_that_stops",),
@@ -278,7 +335,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an answer that came after its request was given up is passed on",
-        file=DRIVER,
+        file=ACCESS,
         old="        if pending.finish():\n            self._answer(pending, answer)",
         new="        pending.finish()\n        self._answer(pending, answer)",
         tests=(f"{IN_DRIVER}test_driver_passes_on_no_answer_to_what_was_given_up",),
@@ -287,7 +344,7 @@ MISTAKES: Final = [
     Mistake(
         name="a new core begins a term while the work of the old one runs",
         file=DRIVER,
-        old="        if self._work_term is not None:\n            return  # G4",
+        old="        if self._terms.begun > self._desired.ended:\n            return  # G4",
         new="        if False:\n            return  # G4",
         tests=(
             f"{IN_ENGINE}test_engine_begins_no_term_while_work_of_a_failed_core_runs",
@@ -296,9 +353,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a new core is not told that the application is stuck",
-        file=DRIVER,
-        old="        if not self._alive:",
-        new="        if False:",
+        file=DESIRED,
+        old="running=False, alive=True)",
+        new="running=False)",
         tests=(
             f"{IN_ENGINE}test_engine_tells_a_new_core_that_the_application_is_stuck",
         ),
@@ -307,15 +364,15 @@ MISTAKES: Final = [
     Mistake(
         name="a new core contends though its elector was to stay out",
         file=DRIVER,
-        old="            if left > 0.0:\n                core.receive(m.StepDownAsked",
-        new="            if False:\n                core.receive(m.StepDownAsked",
+        old="if self._desired.running and left > 0.0:",
+        new="if False:",
         tests=(f"{IN_ENGINE}test_engine_tells_a_new_core_to_stay_out",),
         slow=True,
     ),
     Mistake(
         name="the terms of a new core are numbered from 1 again",
         file=DRIVER,
-        old="max(self._newest_term, shown.term if shown else 0)",
+        old="max(terms.numbered, terms.begun, shown.term if shown else 0)",
         new="0",
         tests=(f"{IN_ENGINE}test_engine_replaces_a_core_that_cannot_even_fail",),
         slow=True,
@@ -323,16 +380,16 @@ MISTAKES: Final = [
     Mistake(
         name="nobody is told of the loss of a term whose core was replaced",
         file=DRIVER,
-        old="        if self._open_term is not None:\n            self._lost",
-        new="        if False:\n            self._lost",
+        old="        if terms.open is not None:\n            terms.lost",
+        new="        if False:\n            terms.lost",
         tests=(f"{IN_ENGINE}test_engine_replaces_a_core_that_cannot_even_fail",),
         slow=True,
     ),
     Mistake(
         name="an elector that was stopped while its core was down starts again",
-        file=DRIVER,
-        old="                self._started = False",
-        new="                pass",
+        file=DESIRED,
+        old="                return replace(self, running=False)",
+        new="                return self",
         tests=(
             f"{IN_DRIVER}test_driver_that_is_stopped_while_its_core_is_down_stays_so",
         ),

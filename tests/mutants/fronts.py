@@ -326,8 +326,8 @@ MISTAKES: Final = [
     Mistake(
         name="stop() waits for a later life",
         file="lifecycle/status.py",
-        old="return not self._started or self._number != number",
-        new="return not self._started",
+        old="return not self._life.started or self._life.number != number",
+        new="return not self._life.started",
         tests=(
             "tests/lifecycle/test_starting.py::test_stop_waits_for_its_own_life_alone",
         ),
@@ -337,7 +337,7 @@ MISTAKES: Final = [
         name="a stop in the middle of start() is lost",
         file="lifecycle/lifecycle.py",
         old=(
-            "        if self._stopping:\n"
+            "        if self._life.stopping:\n"
             "            # Said by a signal handler in the middle of this, so perhaps too early."
         ),
         new=(
@@ -370,9 +370,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="credentials that cannot be read are looked for once",
-        file="lifecycle/lifecycle.py",
-        old="        self._retry = shared_timers().call_later(pause, self._connect_again)",
-        new="        self._retry = Timer(self._connect_again)",
+        file="lifecycle/connect.py",
+        old="        self._retry = shared_timers().call_later(pause, self._again)",
+        new="        self._retry = Timer(self._again)",
         tests=(
             (
                 "tests/lifecycle/test_credentials.py::"

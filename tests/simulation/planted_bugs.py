@@ -384,7 +384,11 @@ class _AcquireProvedTooLateIsLed(Observed):
             term = self._new_term(proved, snapshot)
             self._standing.begin_term(term)
             self._standing.emit(
-                m.LeadershipAcquired(term=term.number, token=term.token)
+                m.LeadershipAcquired(
+                    **self._standing.settings.origin,
+                    term=term.number,
+                    token_if_any=term.token,
+                )
             )
 
 

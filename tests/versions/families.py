@@ -14,10 +14,11 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
-__all__ = ["Adapted", "Family", "family", "plain", "this_version"]
+__all__ = ["Adapted", "EventsOfNow", "Family", "family", "plain", "this_version"]
 
 HERE: Final = "kubernetes_leader_election"
 
@@ -27,6 +28,15 @@ NOT_COMPARED: Final[Mapping[str, frozenset[str]]] = {}
 """Fields that only one of two families has, by the name of the class here."""
 
 _OLD_NAMES: Final = {old: new for new, old in RENAMED.items()}
+_EVENTS: Final = frozenset(
+    {
+        "ErrorOccurred",
+        "LeaderChanged",
+        "LeadershipAcquired",
+        "LeadershipLost",
+        "LeaseRenewed",
+    }
+)
 _PLAIN: Final = frozenset({int, float, str, bool, type(None), dict, list})
 
 
@@ -47,7 +57,7 @@ class Family:
             module.name
             for module in pkgutil.walk_packages(core.__path__, f"{package}.core.")
         ]
-        # Where events would be if the core made those that handlers get.
+        # The events are there, and in an earlier version in the core.
         if importlib.util.find_spec(f"{package}.events") is not None:
             names.append(f"{package}.events")
         self._kinds: dict[str, type[Any]] = {}
@@ -117,6 +127,46 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+class EventsOfNow:
+    """
+    Events as this version makes them, from those of any core.
+
+    Earlier cores told less: not whose event it is, and the token only once. What is
+    missing is worked out from what they told before, not taken from the present core.
+
+    Args:
+        settings: of the core whose events they are.
+        assumed: whether that core assumes leadership.
+
+    """
+
+    def __init__(self, settings: Any, *, assumed: bool = False) -> None:
+        self._assumed = assumed
+        self._token: int | None = None
+        self._origin = {
+            "lease": settings.lease_name,
+            "namespace": settings.namespace,
+            "identity": settings.identity,
+        }
+
+    def take(self, item: Any) -> Any:
+        """Return an event of this version; requests, and such an event, as they are."""
+        name, fields = type(item).__name__, getattr(item, "_fields", ())
+        if name not in _EVENTS or "lease" in fields:
+            return item
+        ours = this_version()
+        told = {field: ours.take(getattr(item, field)) for field in fields}
+        if name == "LeadershipAcquired":
+            self._token = told["token_if_any"] = told.pop("token")
+            told["assumed"] = self._assumed
+        elif name in {"LeadershipLost", "LeaseRenewed"}:
+            told["token"] = self._token
+        if name == "LeaseRenewed":
+            moment = datetime(1970, 1, 1, tzinfo=UTC)
+            told["renew_time"] = moment + timedelta(microseconds=told["renew_time"])
+        return ours.kind(name)(**self._origin, **told)
+
+
 @cache
 def family(package: str) -> Family:
     """Return the classes of a copy of the core."""
@@ -165,6 +215,7 @@ class Adapted:
         self.core = core
         self._its_family = its_family
         self._ours = ours
+        self._events = EventsOfNow(core.settings)
         self._belief: tuple[Any, Any] = (None, None)
 
     def receive(self, message: Any, *, now: Any) -> None:
@@ -178,7 +229,7 @@ class Adapted:
 
     def drain(self) -> list[Any]:
         """Return the requests and events since the last call, in order."""
-        return [self._ours.take(item) for item in self.core.drain()]
+        return [self._ours.take(self._events.take(item)) for item in self.core.drain()]
 
     def next_deadline(self) -> float | None:
         """Return the CLOCK_BOOTTIME at which ``handle_timer`` is due."""

@@ -11,7 +11,6 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief
 from kubernetes_leader_election.errors import (
-    LeaderElectionError,
     LeaseApiError,
     ProtocolMisuseError,
 )
@@ -110,7 +109,9 @@ def test_earlier_core_leads_in_the_words_of_this_version(hand):
     assert hand.core.belief is hand.core.belief
     assert hand.leads
     [acquired] = hand.events(m.LeadershipAcquired)
-    assert acquired == m.LeadershipAcquired(term=1, token=101)
+    assert acquired == m.LeadershipAcquired(
+        **hand.settings.origin, term=1, token_if_any=101
+    )
 
 
 def test_errors_keep_what_they_say(hand):
@@ -135,11 +136,11 @@ def test_what_an_earlier_core_refuses_is_refused(hand):
 def test_values_of_two_families_are_equal_as_plain_data():
     """And unlike as soon as one field differs."""
     its = family(EARLIER[0].package)
-    event = m.ErrorOccurred(error=LeaderElectionError("a"))
-    assert its.take(event) != event
-    assert plain(its.take(event)) == plain(event)
-    other = m.ErrorOccurred(error=LeaderElectionError("b"))
-    assert plain(its.take(other)) != plain(event)
+    told = m.OutcomeUnknown(request_id=1, error=LeaseApiError("a"))
+    assert its.take(told) != told
+    assert plain(its.take(told)) == plain(told)
+    other = m.OutcomeUnknown(request_id=1, error=LeaseApiError("b"))
+    assert plain(its.take(other)) != plain(told)
     assert plain(its.take(State.LEADER)) == plain(State.LEADER) == "LEADER"
 
 

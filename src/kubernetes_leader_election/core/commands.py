@@ -85,7 +85,7 @@ class Commands:
         """End the term, if there is one: nobody knows what became of its requests."""
         standing = self._standing
         retry = standing.retry
-        standing.emit(m.ErrorOccurred(error=error))
+        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
         standing.in_flight.abandon_all()
         if standing.state in HOLDING:
             standing.lose("failed", Fact.DRIVER_FAILED)

@@ -61,6 +61,7 @@ class Election:
     Args:
         settings: checked settings, seconds throughout.
         draw: gives a number in [0, 1) at each call; the only randomness there is.
+        terms: how many terms this elector had before this object was made.
 
     """
 
@@ -84,10 +85,14 @@ class Election:
     )
 
     def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
+        self,
+        settings: ElectionSettings,
+        *,
+        draw: Callable[[], float],
+        terms: int = 0,
     ) -> None:
         self.settings = settings
-        self._standing = standing = Standing(settings, draw=draw)
+        self._standing = standing = Standing(settings, draw=draw, terms=terms)
         self._outcomes = Outcomes(standing, Observed(standing))
         self._commands = Commands(standing)
         self._lease_writes = LeaseWrites(standing)

@@ -13,10 +13,19 @@ from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 class Notices:
     """Word what is told, and remember that it was. Emits nothing itself."""
 
-    __slots__ = ("_identity", "_namesake", "_odd_version", "_where", "leader")
+    __slots__ = (
+        "_identity",
+        "_namesake",
+        "_odd_version",
+        "_origin",
+        "_where",
+        "leader",
+    )
 
     def __init__(self, settings: ElectionSettings) -> None:
         self._identity = settings.identity
+        self._origin = settings.origin
+        """What each event says of where it comes from."""
         self._where = f"Lease {settings.namespace}/{settings.lease_name}"
         """What errors are about."""
         self.leader: str | None = None
@@ -39,7 +48,7 @@ class Notices:
         if holder == self.leader:
             return None
         self.leader = holder
-        return LeaderChanged(holder_identity=holder)
+        return LeaderChanged(**self._origin, holder_identity=holder)
 
     def tell_namesake(self, snapshot: Snapshot) -> ErrorOccurred | None:
         """Return the warning that another process has our identity (rule 5)."""
@@ -47,11 +56,12 @@ class Notices:
             return None
         self._namesake = snapshot.record.acquire_time
         return ErrorOccurred(
+            **self._origin,
             error=LeaderElectionError(
                 f"another process holds {self._where} under the same identity "
                 f"{self._identity!r}; give each replica its own, such as "
                 "the name of its pod"
-            )
+            ),
         )
 
     def tell_odd_version(self, snapshot: Snapshot) -> ErrorOccurred | None:
@@ -60,8 +70,9 @@ class Notices:
             return None
         self._odd_version = True
         return ErrorOccurred(
+            **self._origin,
             error=self.error(
                 f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
                 "is not a number, so this term has no fencing token"
-            )
+            ),
         )

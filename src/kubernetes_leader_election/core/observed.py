@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import asks_to_step_down
-from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.record import Snapshot, as_datetime
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
@@ -114,7 +114,12 @@ class Observed:
             )
             standing.change(Fact.RENEWED)
             standing.emit(
-                m.LeaseRenewed(term=term.number, renew_time=proved.stamp.renew_time)
+                m.LeaseRenewed(
+                    **standing.settings.origin,
+                    term=term.number,
+                    token=term.token,
+                    renew_time=as_datetime(proved.stamp.renew_time),
+                )
             )
         edited_again = news and self._cut_record.write_landed()
         lasts = self._cut_record.cut_to(snapshot)
@@ -141,7 +146,11 @@ class Observed:
         if not term.belief.holds(standing.now):
             return  # it landed so late that it is no proof any more (rule 5)
         standing.begin_term(term)
-        standing.emit(m.LeadershipAcquired(term=term.number, token=term.token))
+        standing.emit(
+            m.LeadershipAcquired(
+                **standing.settings.origin, term=term.number, token_if_any=term.token
+            )
+        )
         if term.token is None:
             standing.emit(self._notices.tell_odd_version(snapshot))
 

@@ -168,7 +168,7 @@ class Outcomes:
             self._retry.count_failure(standing.now.boottime)
             if error.status == 403:
                 self._watch_policy.reading_is_forbidden()
-            standing.emit(m.ErrorOccurred(error=error))
+            standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
             delay = standing.backoff(self._retry.failures, error)
             standing.want_read(delay)
             if self._own_writes.refused and standing.state in WRITE_DECIDES:
@@ -180,7 +180,7 @@ class Outcomes:
 
     def _in_doubt(self, error: LeaseApiError) -> None:
         standing = self._standing
-        standing.emit(m.ErrorOccurred(error=error))
+        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
         self._doubt_write()
         standing.want_read(standing.backoff(self._retry.failures, error))
         self._retry.count_failure(standing.now.boottime)
@@ -216,7 +216,7 @@ class Outcomes:
         write = self._in_flight.end_write(request_id)
         if write is None:
             return
-        standing.emit(m.ErrorOccurred(error=error))
+        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
         self._retry.count_failure(standing.now.boottime)
         self._retry.count_write_failure()
         delay = standing.backoff(self._retry.write_failures, error)
@@ -288,5 +288,5 @@ class Outcomes:
         standing = self._standing
         watch = self._watch_policy
         if watch.broke(error, standing.now.boottime) and error is not None:
-            standing.emit(m.ErrorOccurred(error=error))
+            standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
         standing.want_read(standing.backoff(watch.failures - 1, error))

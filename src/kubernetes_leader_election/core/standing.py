@@ -53,6 +53,7 @@ class Standing:
     Args:
         settings: checked settings, seconds throughout.
         draw: gives a number in [0, 1) at each call; the only randomness there is.
+        terms: how many terms this elector had before this object was made.
 
     """
 
@@ -75,7 +76,11 @@ class Standing:
     )
 
     def __init__(
-        self, settings: ElectionSettings, *, draw: Callable[[], float]
+        self,
+        settings: ElectionSettings,
+        *,
+        draw: Callable[[], float],
+        terms: int = 0,
     ) -> None:
         self.settings = settings
         self.state = State.STOPPED
@@ -84,7 +89,7 @@ class Standing:
         """The clocks as they were read for the input that is being taken."""
         self.term: Term | None = None
         """The term that is led, is ending, or is being released."""
-        self.terms = 0
+        self.terms = terms
         """Terms that were led: the number of the last one."""
         self.in_flight = InFlight()
         """Requests under way, and what goes out next."""
@@ -214,7 +219,15 @@ class Standing:
     def announce_loss(self, reason: LossReason, detail: str = "") -> None:
         """Tell that belief in the term ended. Exactly once a term (G4)."""
         assert self.term is not None
-        self.emit(m.LeadershipLost(term=self.term.number, reason=reason, detail=detail))
+        self.emit(
+            m.LeadershipLost(
+                **self.settings.origin,
+                term=self.term.number,
+                token=self.term.token,
+                reason=reason,
+                detail=detail,
+            )
+        )
 
     def step_down(self, stay_out: float | None, detail: str = "") -> None:
         """Give leadership up if it is held; stay out for a while in any case."""
@@ -272,4 +285,6 @@ class Standing:
     def report(self, what: str | None) -> None:
         """Tell people what is wrong with the Lease; None: nothing new."""
         if what is not None:
-            self.emit(m.ErrorOccurred(error=self.notices.error(what)))
+            self.emit(
+                m.ErrorOccurred(**self.settings.origin, error=self.notices.error(what))
+            )

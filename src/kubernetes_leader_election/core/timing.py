@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kubernetes_leader_election.events import Origin
 from kubernetes_leader_election.values import Value
 
 MICROSECONDS = 1_000_000
@@ -52,6 +53,15 @@ class ElectionSettings(Value):
     """rho: how wrong the rate of a clock may be, as a share of 1."""
     observe: bool = False
     """Follow the Lease, never contend, never write."""
+
+    @property
+    def origin(self) -> Origin:
+        """What each event says of where it comes from."""
+        return {
+            "lease": self.lease_name,
+            "namespace": self.namespace,
+            "identity": self.identity,
+        }
 
 
 class Belief(NamedTuple):

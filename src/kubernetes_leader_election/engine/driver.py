@@ -1,64 +1,52 @@
 """
-The driver of one Lease: between a front, the core, and the threads that make requests.
+The driver of one Lease: between a front, the core, and whatever makes requests.
 
 Everything here but :meth:`Driver.post` and the questions (``current_leader``,
-``remaining``) runs on the engine's thread.
+``remaining``) runs on the engine's thread. At each step the driver compares what the
+application wants with what the core has been told (:mod:`.desired`), and tells the rest.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
-import threading
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.assumed import AssumedElection
-from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.states import IN_TERM, State
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
-from kubernetes_leader_election.engine.calls import Completed, PendingCall
+from kubernetes_leader_election.engine.access import LeaseAccess
+from kubernetes_leader_election.engine.calls import Completed
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
+from kubernetes_leader_election.engine.desired import Desired
 from kubernetes_leader_election.engine.engine import Engine, shared_engine
-from kubernetes_leader_election.engine.requests import (
-    ShortRequest,
-    carry_out,
-    failed_unexpectedly,
-)
+from kubernetes_leader_election.engine.recovery import REBUILD_AFTER, Log, Recovery
+from kubernetes_leader_election.engine.threaded_access import ThreadedAccess
 from kubernetes_leader_election.engine.view import Listener, View
-from kubernetes_leader_election.errors import (
-    LeaderElectionError,
-    LeaseApiError,
-    ProtocolMisuseError,
-)
+from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
 from kubernetes_leader_election.events import LossReason
-from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.process.fork import this_process
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
-EVENTS_AHEAD: Final = 1000
-"""Watch events of one Lease that may wait for the engine; the reader then waits."""
-REBUILD_AFTER: Final = 1.0
-"""Seconds before an election is begun anew whose core failed."""
 
+class ToldTerms:
+    """What the listener has been told of terms, and what numbers they have."""
 
-NO_THREAD: Final = (
-    "Either requests hang where nothing can end them, as in a resolver that does not "
-    "answer, or the system allows this process no more threads."
-)
+    __slots__ = ("begun", "lost", "numbered", "open")
 
-
-class Log(Protocol):
-    """The part of a logger that is used here."""
-
-    def error(self, msg: str, /, *args: object) -> object:
-        """Write a line for people."""
-        ...
+    def __init__(self) -> None:
+        self.open: m.LeadershipAcquired | None = None
+        """The term whose beginning was told, and whose end was not."""
+        self.begun = 0
+        """The newest term whose beginning was told: only such a one has work."""
+        self.numbered = 0
+        """The newest term of a former core: the next one's terms are numbered after it."""
+        self.lost: tuple[int, LossReason] | None = None
+        """The newest term that ended, and why: known before any view shows it."""
 
 
 class Driver:
@@ -85,47 +73,60 @@ class Driver:
         clock: Clock | None = None,
         engine: Engine | None = None,
     ) -> None:
+        # What stays as it is:
         self.settings = settings
+        """Checked settings."""
         self.clock = clock or SystemClock()
+        """The clocks of this machine."""
         self._listener = listener
-        self._log = log
+        """Who hears of events and views."""
         self._engine = engine or shared_engine()
+        """Whose thread takes the steps, and whose queue takes the inputs."""
         self._engine.start()
-        self.client: LeaseClient | None = None
-        if credentials is not None:
-            self.client = self._engine.client_for(credentials)
         self._process = this_process()
-        self._random = random.Random()  # noqa: S311 - jitter, not a secret
-        self._core = self._new_core()
-        self._first_term = 0
-        self._open_term: int | None = None
-        self._lost: tuple[int, LossReason] | None = None
-        self._started = False
-        self._alive = True
-        self._stay_out_until = 0.0
-        self._rebuild_at: float | None = None
-        self._show_at: float | None = None
-        self._repeated: m.Command | None = None
-        self._unheard: deque[m.Command] = deque()
-        self._noted: m.Message | None = None
-        self._must_replace: LeaderElectionError | None = None
-        self._due: float | None = None
-        self._work_term: int | None = None
-        self._ended_work = 0
-        self._newest_term = 0
+        """The process that may lead: not a child that inherited this object."""
+        self._recovery = Recovery(
+            settings,
+            assumed=credentials is None,
+            draw=random.Random().random,  # noqa: S311 - jitter, not a secret
+            log=log,
+        )
+        """What outlives a core that failed, and when the next one begins."""
+        self._access: LeaseAccess | None = None
+        """What carries out orders; None: leadership is assumed, and there are none."""
+        if credentials is not None:
+            self._access = ThreadedAccess(
+                self._engine.client_for(credentials),
+                settings=settings,
+                workers=self._engine.workers,
+                post=partial(self._engine.post, self),
+                unexpected=self._recovery.log_unexpected,
+            )
+        # Written on the engine's thread alone:
+        self._core = self._recovery.new_core(0)
+        """The present core; while there is none, one that takes no part."""
+        self._desired = Desired()
+        """What the application wants, all words counted in that were taken."""
+        self._told = Desired()
+        """The same, as far as the present core has been told of it."""
         self._orders: deque[m.Request | m.Event] = deque()
-        self._calls: dict[int, PendingCall] = {}
-        self._ahead = threading.Semaphore(EVENTS_AHEAD)
-        self._error: LeaderElectionError | None = None
-        self._ended_term = 0
+        """What the core gave and was not carried out or told yet."""
+        self._terms = ToldTerms()
+        """What the listener has been told of terms."""
+        self._due: float | None = None
+        """The CLOCK_BOOTTIME of the next step without an input."""
         self._view = View(state=State.STOPPED, changed_at=self.clock.now())
-
-    def _new_core(self) -> Election | AssumedElection:
-        if self.client is None:
-            return AssumedElection(self.settings)
-        return Election(self.settings, draw=self._random.random)
+        """The election after the last step; replaced as a whole, read by any thread."""
+        # Written by whoever asks, on any thread, and only ever to more:
+        self._ended_term = 0
+        """The newest term that a clock showed to be over: that latches (rule 14)."""
 
     # Any thread ---------------------------------------------------------------
+
+    @property
+    def client(self) -> LeaseClient | None:
+        """What makes the requests; None: leadership is assumed."""
+        return None if self._access is None else self._access.client
 
     @property
     def view(self) -> View:
@@ -212,18 +213,13 @@ class Driver:
 
         Fault 07: an exception of anything that is called here ends the term at most.
         """
-        if self._unheard and (message is None or isinstance(message, m.Command)):
-            # In the order in which they were said: a start that is heard after the
-            # stop that followed it would lead, and nobody would end it.
-            if message is not None:
-                self._unheard.append(message)
-            message = self._unheard.popleft()
+        if isinstance(message, m.Command):
+            # Before anything can fail: from here on it is not lost.
+            self._desired = self._desired.after(message)
         try:
             self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
-            # First of all, as what follows may fail, too.
-            again = self._say_again(message)
-            self._fail(error, replace=isinstance(message, m.Command) and not again)
+            self._fail(error)
 
     @property
     def next_deadline(self) -> float | None:
@@ -238,80 +234,73 @@ class Driver:
     @property
     def is_stopped(self) -> bool:
         """Return whether nothing goes on here, nor will before another start."""
-        return self._core.state is State.STOPPED and self._rebuild_at is None
+        return self._core.state is State.STOPPED and self._recovery.rebuild_at is None
 
     def _step(self, message: m.Message | Completed | None) -> None:
-        if self._must_replace is not None:
-            self._replace_core(self._must_replace)  # what failed so far
+        if self._recovery.failure is not None:
+            self._replace_core(self._recovery.failure)  # what failed last time
+        answer = None
+        if isinstance(message, Completed):
+            assert self._access is not None
+            answer = self._access.take(message)
+            if answer is None:
+                return
+        now = self.clock.now()
         try:
-            if isinstance(message, Completed):
-                message = self._unpack(message)
-                if message is None:
-                    return
-            self._take(message, self.clock.now())
+            if self._recovery.rebuild_at is not None:
+                self._wait_for_new_core(now)
+            elif answer is not None:
+                self._core.receive(answer, now=now)
+            elif message is None:
+                self._core.handle_timer(now=now)
         except ProtocolMisuseError as error:
-            self._say_error(f"leader election of {self._where()}: {error}")
-            self._error = error
-            self._drain()
-        self._show()
-        self._arm()
+            self._report(error)
+        self._finish(now)
 
-    def _unpack(self, completed: Completed) -> m.Response | None:
-        """Return an answer if it is of a request under way; None for a former one's."""
-        answer = completed.answer
-        if isinstance(answer, m.WatchEvent):
-            self._ahead.release()
-        if self._calls.get(answer.request_id) is not completed.pending:
-            return None
-        if not isinstance(answer, m.WatchEvent):
-            del self._calls[answer.request_id]
-        return answer
-
-    def _arm(self) -> None:
-        due = self._rebuild_at or self._core.next_deadline()
-        if self._show_at is not None:
-            due = self._show_at if due is None else min(due, self._show_at)
+    def _finish(self, now: Now) -> None:
+        """Tell the core what it does not know, carry out what it gave, and show it."""
+        if self._recovery.rebuild_at is None and self._told is not self._desired:
+            self._tell_core(now)
+        self._drain()
+        # Whoever could not look at the view is to look again soon.
+        due = None if self._show() else now.boottime + REBUILD_AFTER
+        core_due = self._recovery.rebuild_at or self._core.next_deadline()
+        if due is None or (core_due is not None and core_due < due):
+            due = core_due
         self._due = due
 
-    def _take(self, message: m.Message | None, now: Now) -> None:
-        if isinstance(message, m.WorkEnded) and message.term <= self._ended_work:
-            return  # whoever said so was interrupted, and so said it again
-        if self._rebuild_at is not None:
-            self._take_while_down(message, now)
-            return
-        self._note(message)
-        if message is None:
-            self._core.handle_timer(now=now)
-        elif isinstance(message, m.StepDownAsked) and self._core.state is State.STOPPED:
-            return  # a stop was faster: there is nothing left to step down from
-        else:
-            self._core.receive(self._translated(message), now=now)
-        if isinstance(message, m.WorkEnded):
-            self._ended_work = message.term
+    def _tell_core(self, now: Now) -> None:
+        """Tell the core, word by word, in what it differs from what is wanted."""
+        while True:
+            difference = self._desired.first_difference(
+                self._told, stopped=self._core.state is State.STOPPED
+            )
+            if difference is None:
+                if self._told.life == self._desired.life:
+                    self._told = self._desired  # nothing is left to compare
+                return
+            word, told = difference
+            try:
+                if word is not None:
+                    self._core.receive(word, now=now)
+            except ProtocolMisuseError as error:
+                # Said wrongly, so not said: the right word may still come.
+                self._desired = self._desired.without(self._told, told)
+                self._report(error)
+                continue
+            except Exception:
+                if self._core.state is not State.STOPPED and word == m.StartAsked():
+                    self._told = told  # said twice, a start would be refused
+                raise
+            self._told = told
+
+    def _report(self, error: ProtocolMisuseError) -> None:
+        """Say what is a defect of ours, or of the application, and ends nothing."""
+        self._recovery.say_error(
+            f"leader election of {self._recovery.where()}: {error}"
+        )
         self._drain()
-
-    def _note(self, message: m.Message | None) -> None:
-        """Remember what another core would have to be told."""
-        match message:
-            case m.StartAsked():
-                self._started = True
-            case m.StopAsked():
-                self._started = False
-            case m.LivenessReported(alive=alive):
-                self._alive = alive
-            case m.WorkEnded(term=term) if term == self._work_term:
-                self._work_term = None
-            case _:
-                pass
-        self._noted = message
-
-    def _translated(self, message: m.Message) -> m.Message:
-        """Number terms from 1 for each core, but on and on for the front."""
-        if self._first_term and isinstance(
-            message, m.EndAsked | m.WorkEnded | m.LossSeen
-        ):
-            return type(message)(term=message.term - self._first_term)
-        return message
+        self._look(error)
 
     def _drain(self) -> None:
         # Kept here one by one: what comes after an order that fails is still done.
@@ -319,216 +308,103 @@ class Driver:
         for event in drained:
             if isinstance(event, m.LeadershipLost):
                 # Known before any view shows that the term has ended.
-                self._lost = (event.term + self._first_term, event.reason)
+                self._terms.lost = (event.term, event.reason)
         self._orders.extend(drained)
         while self._orders:
             match self._orders[0]:
-                case m.GetLease() | m.CreateLease() | m.UpdateLease() as request:
-                    self._orders.popleft()
-                    self._request(request)
-                case m.WatchLease() as request:
-                    self._orders.popleft()
-                    self._watch(request)
-                case m.AbandonRequest(request_id=number):
-                    self._orders.popleft()
-                    self._abandon(number)
-                case event:
+                case (
+                    m.LeadershipAcquired()
+                    | m.LeadershipLost()
+                    | m.LeaseRenewed()
+                    | m.LeaderChanged()
+                    | m.ErrorOccurred()
+                ) as event:
                     self._tell(event)
+                case request:
+                    self._orders.popleft()
+                    assert self._access is not None
+                    self._access.order(request)
 
     def _tell(self, event: m.Event) -> None:
         """Tell the next of the orders, an event."""
-        first = self._first_term
-        match event:
-            case m.LeadershipAcquired(term=term, token=token):
-                event = m.LeadershipAcquired(term=term + first, token=token)
-            case m.LeadershipLost(term=term, reason=reason, detail=detail):
-                event = m.LeadershipLost(
-                    term=term + first, reason=reason, detail=detail
-                )
-            case m.LeaseRenewed(term=term, renew_time=renew_time):
-                event = m.LeaseRenewed(term=term + first, renew_time=renew_time)
-            case m.ErrorOccurred(error=error):
-                self._error = error
-        self._look()
+        self._look(event.error if isinstance(event, m.ErrorOccurred) else None)
         self._orders.popleft()  # not before: a clock that fails would cost the event
         if isinstance(event, m.LeadershipAcquired):
-            self._open_term = self._work_term = self._newest_term = event.term
+            self._terms.open = event
+            self._terms.begun = event.term
         elif isinstance(event, m.LeadershipLost):
-            self._open_term = None
+            self._terms.open = None
         self._listener.on_event(event, self._view)
 
-    def _look(self) -> None:
-        """Show the core as it is now to whoever asks."""
+    def _look(self, error: LeaderElectionError | None = None) -> None:
+        """Show the core as it is now, and an error if there is one, to whoever asks."""
         core, old = self._core, self._view
         self._view = View(
             state=core.state,
             changed_at=(
                 old.changed_at if core.state is old.state else self.clock.now()
             ),
-            belief=self._shifted(core.belief),
-            term_deadline=self._shifted(core.term_deadline),
-            last_deadline=self._shifted(core.last_deadline),
+            belief=core.belief,
+            term_deadline=core.term_deadline,
+            last_deadline=core.last_deadline,
             snapshot=core.snapshot,
             expires_in=core.expires_in,
-            last_error=self._error,
-            lost=self._lost,
+            last_error=error or old.last_error,
+            lost=self._terms.lost,
         )
 
-    def _show(self) -> None:
-        """Show the core, and have the listener look."""
+    def _show(self) -> bool:
+        """Show the core, and have the listener look; False if it could not."""
         self._look()
-        self._show_at = None
         try:
             self._listener.on_view(self._view)
-        except Exception as error:  # noqa: BLE001 - fault 07: it is to look again soon
-            self._log_unexpected(error)
-            self._show_at = self.clock.now().boottime + REBUILD_AFTER
-
-    def _shifted(self, belief: Belief | None) -> Belief | None:
-        if belief is None or not self._first_term:
-            return belief
-        return belief._replace(term=belief.term + self._first_term)
-
-    # Requests -----------------------------------------------------------------
-
-    def _request(self, request: ShortRequest) -> None:
-        workers = self._engine.workers
-        pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)
-        self._calls[request.request_id] = pending
-        if not workers.submit(partial(self._make, request, pending)):
-            error = LeaseApiError(
-                f"{self._where()}: not sent: no thread is free for it. {NO_THREAD}",
-                outcome="not done",
-            )
-            failed = m.RequestFailed(request_id=request.request_id, error=error)
-            self._answer(pending, failed)
-
-    def _make(self, request: ShortRequest, pending: PendingCall) -> None:
-        """Make a request, on a worker."""
-        assert self.client is not None
-        if not pending.begin():
-            return
-        settings = self.settings
-        try:
-            answer = carry_out(
-                self.client,
-                settings.namespace,
-                settings.lease_name,
-                request,
-                pending.call,
-            )
-        except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
-            self._log_unexpected(error)
-            answer = failed_unexpectedly(request.request_id, error)
-        if pending.finish():
-            self._answer(pending, answer)
-
-    def _watch(self, request: m.WatchLease) -> None:
-        workers = self._engine.workers
-        pending = PendingCall(Call(), stuck=workers.note_stuck_watch)
-        self._calls[request.request_id] = pending
-        if not workers.spawn(partial(self._follow, request, pending)):
-            error = LeaseApiError(f"{self._where()}: not watched. {NO_THREAD}")
-            ended = m.WatchEnded(request_id=request.request_id, error=error)
-            self._answer(pending, ended)
-
-    def _follow(self, request: m.WatchLease, pending: PendingCall) -> None:
-        """Read a watch to its end, on a thread of its own."""
-        assert self.client is not None
-        if not pending.begin():
-            return
-        number = request.request_id
-
-        def on_event(kind: str, lease: m.LeaseObject) -> None:
-            self._ahead.acquire()
-            event = m.WatchEvent(request_id=number, type=kind, object=lease)
-            self._answer(pending, event)
-
-        error: LeaseApiError | None
-        try:
-            error = self.client.watch(
-                self.settings.namespace,
-                self.settings.lease_name,
-                request.resource_version,
-                call=pending.call,
-                on_event=on_event,
-            )
-        except Exception as unexpected:  # noqa: BLE001 - fault 07
-            self._log_unexpected(unexpected)
-            error = LeaseApiError(f"an unexpected error in a watch: {unexpected!r}")
-            error.__cause__ = unexpected
-        if pending.finish():
-            self._answer(pending, m.WatchEnded(request_id=number, error=error))
-
-    def _answer(self, pending: PendingCall, answer: m.Response) -> None:
-        self._engine.post(self, Completed(pending, answer))
-
-    def _abandon(self, number: int) -> None:
-        pending = self._calls.pop(number, None)
-        if pending is not None:
-            pending.abandon()
+        except Exception as error:  # noqa: BLE001 - fault 07: it is to look again
+            self._recovery.log_unexpected(error)
+            return False
+        return True
 
     # What nobody foresaw ------------------------------------------------------
 
-    def _fail(self, error: Exception, *, replace: bool) -> None:
+    def _fail(self, error: Exception) -> None:
         """Fault 07: end the term, say it, contend again with backoff."""
-        self._log_unexpected(error)
-        wrapped = LeaderElectionError(
-            f"{self._where()}: unexpected error in the engine: {error!r}"
-        )
-        wrapped.__cause__ = error
-        if replace:
-            self._must_replace = wrapped
-        if self._must_replace is not None:
-            self._replace_core(self._must_replace)
-            return
-        try:
-            self._core.receive(m.DriverFailed(error=wrapped), now=self.clock.now())
-            self._drain()
-            self._show()
-            self._arm()
-        except Exception as again:  # noqa: BLE001 - then the core is replaced
-            self._log_unexpected(again)
-            self._must_replace = wrapped
-            self._replace_core(wrapped)
-
-    def _say_again(self, message: m.Message | Completed | None) -> bool:
-        """
-        Repeat a word that may not have been heard: nobody else would.
-
-        Not one that was taken down and failed twice: the core has trouble with it, and
-        another core is told what was taken down.
-        """
-        if not isinstance(message, m.Command):
-            return False
-        if message is self._noted:
-            if message is self._repeated:
-                return False
-            self._repeated = message
-        self._unheard.appendleft(message)
-        self._engine.post(self, None)
-        return True
+        recovery = self._recovery
+        recovery.log_unexpected(error)
+        if recovery.failure is None:
+            wrapped = LeaderElectionError(
+                f"{recovery.where()}: unexpected error in the engine: {error!r}"
+            )
+            wrapped.__cause__ = error
+            try:
+                now = self.clock.now()
+                self._core.receive(m.DriverFailed(error=wrapped), now=now)
+                self._finish(now)
+            except Exception as again:  # noqa: BLE001 - then the core is replaced
+                recovery.log_unexpected(again)
+                recovery.failure = wrapped
+        if recovery.failure is not None:
+            self._replace_core(recovery.failure)  # what fails here is tried again
 
     def _replace_core(self, error: LeaderElectionError) -> None:
+        """End the term without the core, and have another one made in a while."""
         # What may fail comes before anything is changed.
-        now, core, shown = self.clock.now(), self._new_core(), self._view.term_deadline
-        self._must_replace = None
-        if self._rebuild_at is None:
-            self._stay_out_until = self._core.stay_out_until or 0.0
-        self._due = self._rebuild_at = now.boottime + REBUILD_AFTER
+        now, shown, terms = self.clock.now(), self._view.term_deadline, self._terms
         # A term that was begun, and shown already, may not have been told.
-        self._first_term = max(self._newest_term, shown.term if shown else 0)
-        self._core = core
-        self._error = error
-        for number in list(self._calls):
-            self._abandon(number)
+        numbered = max(terms.numbered, terms.begun, shown.term if shown else 0)
+        core = self._recovery.new_core(numbered)
+        self._due = self._recovery.begin(self._core, now)
+        terms.numbered, self._core = numbered, core
+        if self._access is not None:
+            self._access.abandon_all()
         self._orders.clear()
-        self._orders.append(m.ErrorOccurred(error=error))
-        if self._open_term is not None:
-            self._lost = (self._open_term, "failed")
+        origin = self.settings.origin
+        self._orders.append(m.ErrorOccurred(**origin, error=error))
+        if terms.open is not None:
+            terms.lost = (terms.open.term, "failed")
             self._orders.append(
                 m.LeadershipLost(
-                    term=self._open_term - self._first_term,
+                    **origin,
+                    term=terms.open.term,
+                    token=terms.open.token_if_any,
                     reason="failed",
                     detail=str(error),
                 )
@@ -537,53 +413,26 @@ class Driver:
             try:
                 self._drain()
             except Exception as again:  # noqa: BLE001 - each event has its own try
-                self._log_unexpected(again)
+                self._recovery.log_unexpected(again)
         self._show()
 
-    def _take_while_down(self, message: m.Message | None, now: Now) -> None:
-        """Wait out the backoff with a new core, the work of the old term ending."""
-        self._note(message)
-        self._drain()  # events of the old core that could not be told yet
-        match message:
-            case m.StartAsked():
-                self._stay_out_until = 0.0
-            case m.WorkEnded(term=term):
-                self._ended_work = term
-            case m.StepDownAsked(stay_out=stay_out):
-                seconds = stay_out
-                if seconds is None:
-                    seconds = self.settings.lease_duration
-                self._stay_out_until = now.boottime + seconds
-            case _:
-                pass
-        assert self._rebuild_at is not None
-        if now.boottime < self._rebuild_at:
+    def _wait_for_new_core(self, now: Now) -> None:
+        """Begin anew with another core, unless it is too early for that."""
+        self._drain()  # events of the former core that could not be told yet
+        self._told = self._recovery.hear(self._desired, self._told, now)
+        if not self._recovery.is_due(now):
             return
-        self._rebuild_at = now.boottime + REBUILD_AFTER  # should this fail as well
-        if self._work_term is not None:
+        if self._terms.begun > self._desired.ended:
             return  # G4: no new term before the work of the old one ended
-        core = self._new_core()
-        if not self._alive:
-            # Fault 08: what is stuck is so for the new core, too.
-            core.receive(m.LivenessReported(alive=False), now=now)
-        if self._started:
-            core.receive(m.StartAsked(), now=now)
-            left = self._stay_out_until - now.boottime
-            if left > 0.0:
-                core.receive(m.StepDownAsked(stay_out=left), now=now)
-        self._core, self._rebuild_at = core, None
-        self._drain()
-
-    def _log_unexpected(self, error: Exception) -> None:
-        import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
-
-        text = "".join(traceback.format_exception(error))
-        self._say_error(f"leader election of {self._where()} failed:\n{text}")
-
-    def _say_error(self, text: str) -> None:
-        # Fault 07: a log that raises is the application's, and no reason to stop.
-        with contextlib.suppress(Exception):
-            self._log.error("%s", text)
-
-    def _where(self) -> str:
-        return f"Lease {self.settings.namespace}/{self.settings.lease_name}"
+        before = self._core, self._told
+        self._core = self._recovery.new_core(self._terms.numbered)
+        self._told = self._desired.told_to_new_core()
+        try:
+            self._tell_core(now)
+            left = self._recovery.stay_out_until - now.boottime
+            if self._desired.running and left > 0.0:
+                self._core.receive(m.StepDownAsked(stay_out=left), now=now)
+        except Exception:
+            self._core, self._told = before  # not half begun
+            raise
+        self._recovery.rebuild_at = None

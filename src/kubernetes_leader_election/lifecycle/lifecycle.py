@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
 
-from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
@@ -26,7 +25,8 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm, token_if_any
+from kubernetes_leader_election.lifecycle.base_term import BaseTerm
+from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.leftover_threads import (
@@ -50,7 +50,7 @@ from kubernetes_leader_election.process.exit import shared_exit
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
-from kubernetes_leader_election.process.timers import Timer, shared_timers
+from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
-LONGEST_RETRY: Final = 30.0
-"""Seconds at most between two looks for credentials that cannot be read."""
 
 TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
 
@@ -95,20 +93,17 @@ class Lifecycle(Status[TermT]):
         log: Any,
         make_term: MakeTerm[TermT],
     ) -> None:
-        super().__init__(settings, credentials)
+        super().__init__(settings, Connector(credentials, again=self._connect_again))
         self.probe: Probe | None = None
+        """Asks whether the application is stuck; None: nobody does. By ``begin``."""
         self.overdue_work = OverdueWork(self)
+        """Looks after work that goes on though its term is over."""
         self.event_log = EventLog(log, where=lambda: self.where)
-        self.notifier = Notifier(
-            settings=settings,
-            event_log=self.event_log,
-            namespace=lambda: self.namespace,
-        )
+        """Writes what people read."""
+        self.notifier = Notifier(self.event_log)
+        """Sends events to the handlers."""
         self._make_term = make_term
-        self._signalled_at: float | None = None
-        self._exiting = False
-        self._retry: Timer | None = None
-        self._retries = 0
+        """Makes the front's kind of term."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -132,22 +127,23 @@ class Lifecycle(Status[TermT]):
         shared_log_thread().start()
         with self._lock:
             self.refuse_child()
-            if self._started:
+            if self._life.started:
                 raise ProtocolMisuseError(
                     f"{self.where}: start() was called, and the elector "
                     + (
                         "is still stopping: wait for stop() first."
-                        if self._stopping
+                        if self._life.stopping
                         else "runs already."
                     )
                 )
-            self._process = this_process()
+            self._life.process = this_process()
             self.notifier.attach(attach)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
-            self._number += 1
-            self._started, self._stopping, self._signalled_at = True, False, None
-            self._retries = 0
+            self._life.number += 1
+            self._life.started, self._life.stopping = True, False
+            self._life.signalled_at = None
+            self._connector.begin()
             try:
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
@@ -155,7 +151,7 @@ class Lifecycle(Status[TermT]):
                 deaf = self.settings.auto_close and not shared_auto_close().watch(self)
                 self._connect()
             except BaseException:
-                self._started = False
+                self._life.started = False
                 shared_exit().forget(self)
                 shared_auto_close().forget(self)
                 shared_auto_close().take_back()
@@ -173,12 +169,12 @@ class Lifecycle(Status[TermT]):
     def expect_events(self) -> None:
         """Have whoever calls the handlers stand by, if this life has begun."""
         dispatcher = self.notifier.dispatcher
-        if dispatcher is not None and self._started and not self.forked:
+        if dispatcher is not None and self._life.started and not self.forked:
             dispatcher.wake()
 
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""
-        self._stopping = True
+        self._life.stopping = True
         self._give_up(m.StopAsked())
 
     def ask_to_step_down(self, stay_out: float | None) -> None:
@@ -294,16 +290,16 @@ class Lifecycle(Status[TermT]):
     @property
     def exiting(self) -> bool:
         """Whether the interpreter is exiting."""
-        return self._exiting
+        return self._life.exiting
 
     @property
     def signalled(self) -> bool:
         """Whether a signal ends, or has ended, this life."""
-        return self._signalled_at is not None
+        return self._life.signalled_at is not None
 
     def on_signal(self) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
-        self._signalled_at = time.monotonic()
+        self._life.signalled_at = time.monotonic()
         self.event_log.say("info", "%s: stopping because of a signal", self.where)
         self.ask_to_stop()
 
@@ -318,7 +314,7 @@ class Lifecycle(Status[TermT]):
     def on_exit(self) -> bool:
         """Begin to stop because the interpreter exits; False if work still runs."""
         # What may run on after a signal has ended by now, as without one.
-        self._exiting = True
+        self._life.exiting = True
         dispatcher, loop, current = self.notifier.dispatcher, self._loop, self._current
         if dispatcher is not None and loop is not None and not loop.is_running():
             vital = self.notifier.detach(dispatcher)
@@ -381,7 +377,7 @@ class Lifecycle(Status[TermT]):
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
-        self._seen_at = self._clock.now().wall
+        self._shown.seen_at = self._shown.clock.now().wall
         current = self._current
         if (
             current is not None
@@ -389,32 +385,25 @@ class Lifecycle(Status[TermT]):
             and view.state not in _IN_TERM
         ):
             self._current = current = None
-        if view.state is State.STOPPED and self._stopping and current is None:
+        if view.state is State.STOPPED and self._life.stopping and current is None:
             self._end_life()
         self._take_role(self._role_of(view))
         self._wake_waiters()
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(self, number=event.term, fencing_token=event.token)
+        term = self._make_term(
+            self, number=event.term, fencing_token=event.token_if_any
+        )
         work = TermWork(event.term, ended=self._work_ended)
         self._current = CurrentTerm(term, work)
         hold = None
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired", loop=self._loop)
         try:
-            self.event_log.acquired(
-                self.settings.identity, self._token_in_words(event.token)
-            )
+            self.event_log.acquired(event.identity, _token_in_words(event))
         finally:
             self._deliver(event, hold=hold)
-
-    def _token_in_words(self, token: int | None) -> str:
-        if token is not None:
-            return str(token)
-        if self.assumed:
-            return "none (assumed)"
-        return "none (the resourceVersions of this server are not numbers)"
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         current = self._current
@@ -428,11 +417,15 @@ class Lifecycle(Status[TermT]):
         lost, wait = None, None
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_LOST):
             lost = work.hold_late("a handler of leadership_lost", loop=self._loop)
-        if self._signalled_at is not None and not work.had_scope and not self.assumed:
+        if (
+            self._life.signalled_at is not None
+            and not work.had_scope
+            and not self.assumed
+        ):
             # Who uses events only may still be stopping what a handler began.
             wait = work.hold_late(AFTER_SIGNAL)
-            left = self._signalled_at + self.stop_budget - time.monotonic()
-            if self._exiting:
+            left = self._life.signalled_at + self.stop_budget - time.monotonic()
+            if self._life.exiting:
                 left = 0.0
             shared_timers().call_later(max(0.0, left), wait.end)
         work.lose()
@@ -448,10 +441,9 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
-        self._retry = None
         if self._driver is None:
             try:
-                credentials = self._find_credentials()
+                credentials = self._connector.find()
             except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
@@ -479,26 +471,17 @@ class Lifecycle(Status[TermT]):
             # otherwise in an earlier life.
             self._driver.post(m.LivenessReported(alive=True))
         self._driver.post(m.StartAsked())
-        if self._stopping:
+        if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
             self._driver.post(m.StopAsked())
 
-    def _find_credentials(self) -> Credentials | None:
-        if self._credentials is not None:
-            return self._credentials
-        from kubernetes_leader_election.credentials import discover  # noqa: PLC0415 - tests replace it, a pod pays for what it uses
-
-        return discover()
-
     def _connect_later(self, error: Exception) -> None:
         # First of all: whatever becomes of the report, the next try is due (G8).
-        pause = pause_after(self._retries, first=1.0, longest=LONGEST_RETRY)
-        self._retries += 1
-        self._retry = shared_timers().call_later(pause, self._connect_again)
+        self._connector.try_later()
         self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
         if not isinstance(error, LeaderElectionError):
             error = self._unforeseen(error)
-        self._early_error = error
+        self._connector.error = error
         self.report(error)
 
     def _unforeseen(self, error: Exception) -> CredentialsError:
@@ -514,7 +497,7 @@ class Lifecycle(Status[TermT]):
 
     def _connect_again(self) -> None:
         with self._lock:
-            if self._retry is None or self.stopping or self.forked:
+            if not self._connector.awaits_retry or self.stopping or self.forked:
                 return
             try:
                 self._connect()
@@ -532,8 +515,8 @@ class Lifecycle(Status[TermT]):
         driver = self._driver
         if driver is None:
             with self._lock:
-                if self._driver is None and self._stopping:
-                    self._retry = None
+                if self._driver is None and self._life.stopping:
+                    self._connector.give_up()
                     self._end_life()
                     self._wake_waiters()
                     return
@@ -556,9 +539,9 @@ class Lifecycle(Status[TermT]):
         self._post(m.WorkEnded(term=term))
 
     def _end_life(self) -> None:
-        if not self._started:
+        if not self._life.started:
             return
-        self._started = False
+        self._life.started = False
         if self.probe is not None:
             self.probe.stop()
         shared_auto_close().forget(self)
@@ -568,11 +551,10 @@ class Lifecycle(Status[TermT]):
             self.notifier.dispatcher.wake()  # a thread that waits for events may end
 
     def _take_role(self, role: Role) -> None:
-        if role is not self._role:
-            self._role, self._role_since = role, self._clock.now().wall
+        self._shown.take(role)
 
     def _role_of(self, view: View) -> Role:
-        if not self._started:
+        if not self._life.started:
             return Role.STOPPED
         match view.state:
             case State.LEADER:
@@ -586,18 +568,9 @@ class Lifecycle(Status[TermT]):
 
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
-        token, work = (
-            (None, None)
-            if current is None
-            else (
-                token_if_any(current.term),
-                current.work,
-            )
-        )
+        work = None if current is None else current.work
         try:
-            self.notifier.deliver(
-                event, token=token, assumed=self.assumed, work=work, hold=hold
-            )
+            self.notifier.deliver(event, work=work, hold=hold)
         except BaseException:
             if hold is not None:
                 hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
@@ -606,8 +579,23 @@ class Lifecycle(Status[TermT]):
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
-        self._deliver(m.ErrorOccurred(error=error))
+        self._deliver(
+            m.ErrorOccurred(
+                lease=self.settings.lease_name,
+                namespace=self.namespace or "",
+                identity=self.settings.identity,
+                error=error,
+            )
+        )
         self._wake_waiters()
+
+
+def _token_in_words(event: m.LeadershipAcquired) -> str:
+    if event.token_if_any is not None:
+        return str(event.token_if_any)
+    if event.assumed:
+        return "none (assumed)"
+    return "none (the resourceVersions of this server are not numbers)"
 
 
 _said_no_signals = False

@@ -8,19 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, assert_never
+from typing import Protocol
 
-from kubernetes_leader_election.core import messages
-from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.events import (
-    ElectorEvent,
-    ErrorOccurred,
-    LeaderChanged,
-    LeadershipAcquired,
-    LeadershipLost,
-    LeaseRenewed,
-)
+from kubernetes_leader_election.events import ElectorEvent
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import (
     ROOM,
@@ -30,7 +20,6 @@ from kubernetes_leader_election.lifecycle.event_queue import (
 )
 from kubernetes_leader_election.lifecycle.handlers import Handlers
 from kubernetes_leader_election.lifecycle.term_work import EventLoop, TermWork, WorkItem
-from kubernetes_leader_election.settings.options import Settings
 
 
 class Dispatcher(Protocol):
@@ -55,25 +44,15 @@ class Notifier:
     Send events to the handlers of one elector.
 
     Args:
-        settings: checked settings.
         event_log: hears of events that were dropped.
-        namespace: returns the namespace, as far as it is known.
 
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        event_log: EventLog,
-        namespace: Callable[[], str | None],
-    ) -> None:
+    def __init__(self, event_log: EventLog) -> None:
         self.handlers = Handlers()
         self.event_queue = EventQueue()
         self.dispatcher: Dispatcher | None = None
-        self._settings = settings
         self._event_log = event_log
-        self._namespace = namespace
         self._dropped = 0
         # A signal handler of the application may stop the elector inside of it.
         self._attaching = threading.RLock()
@@ -104,10 +83,8 @@ class Notifier:
 
     def deliver(
         self,
-        event: m.Event,
+        event: ElectorEvent,
         *,
-        token: int | None,
-        assumed: bool,
         work: TermWork | None,
         hold: WorkItem | None = None,
     ) -> None:
@@ -116,26 +93,16 @@ class Notifier:
 
         Args:
             event: what happened.
-            token: the fencing token of the term in progress, if any.
-            assumed: whether there is no cluster, so that nobody else was asked.
-            work: its work.
+            work: that of the term in progress, if any.
             hold: ended when the handlers have run, or when there are none.
 
         """
         dispatcher = self.dispatcher
-        told = payload(
-            event,
-            lease=self._settings.lease_name,
-            namespace=self._namespace() or "",
-            identity=self._settings.identity,
-            token=token,
-            assumed=assumed,
-        )
-        if dispatcher is None or not self.handlers.count(told.name):
+        if dispatcher is None or not self.handlers.count(event.name):
             if hold is not None:
                 hold.end()
             return
-        if not self.event_queue.put(QueuedEvent(told, work, hold)):
+        if not self.event_queue.put(QueuedEvent(event, work, hold)):
             self._count_dropped()
         elif self._dropped and not self.event_queue.is_full:
             dropped, self._dropped = self._dropped, 0
@@ -149,66 +116,3 @@ class Notifier:
                 f"{ROOM} events wait for a handler that takes too long: further ones "
                 "are dropped, but none of leadership_acquired and leadership_lost"
             )
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def payload(
-    event: messages.Event,
-    *,
-    lease: str,
-    namespace: str,
-    identity: str,
-    token: int | None,
-    assumed: bool = False,
-) -> ElectorEvent:
-    """
-    Turn an event of the core into what handlers get.
-
-    ``token`` is that of the term in progress; an acquisition brings its own. ``assumed``
-    says that there is no cluster.
-    """
-    match event:
-        case messages.LeadershipAcquired():
-            return LeadershipAcquired(
-                lease=lease,
-                namespace=namespace,
-                identity=identity,
-                term=event.term,
-                token_if_any=event.token,
-                assumed=assumed,
-            )
-        case messages.LeadershipLost():
-            return LeadershipLost(
-                lease=lease,
-                namespace=namespace,
-                identity=identity,
-                term=event.term,
-                token=token,
-                reason=event.reason,
-                detail=event.detail,
-            )
-        case messages.LeaseRenewed():
-            return LeaseRenewed(
-                lease=lease,
-                namespace=namespace,
-                identity=identity,
-                term=event.term,
-                token=token,
-                # Not fromtimestamp: a float cannot hold every microsecond.
-                renew_time=_EPOCH + timedelta(microseconds=event.renew_time),
-            )
-        case messages.LeaderChanged():
-            return LeaderChanged(
-                lease=lease,
-                namespace=namespace,
-                identity=identity,
-                holder_identity=event.holder_identity,
-            )
-        case messages.ErrorOccurred():
-            return ErrorOccurred(
-                lease=lease, namespace=namespace, identity=identity, error=event.error
-            )
-        case _:  # pragma: no cover
-            assert_never(event)

@@ -1,7 +1,7 @@
 """
 What any thread may ask of an elector: questions, which change nothing.
 
-The lower half of :class:`~.election_state.Lifecycle`, which keeps the answers up to date. Any thread
+The lower half of :class:`~.lifecycle.Lifecycle`, which keeps the answers up to date. Any thread
 may ask, at any time.
 """
 
@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
@@ -32,6 +31,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
     context_inside,
 )
+from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
 from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
@@ -55,33 +55,76 @@ class CurrentTerm(NamedTuple, Generic[TermT]):
     work: TermWork
 
 
+class Life:
+    """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
+
+    __slots__ = ("exiting", "number", "process", "signalled_at", "started", "stopping")
+
+    def __init__(self) -> None:
+        self.number = 0
+        """Which one it is, counted from 1; 0 before the first. By ``begin``."""
+        self.started = False
+        """Whether it has begun and not ended. By ``begin`` and ``_end_life``."""
+        self.stopping = False
+        """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
+        self.signalled_at: float | None = None
+        """The ``time.monotonic()`` of the signal that ends it. By ``on_signal``."""
+        self.exiting = False
+        """Whether the interpreter exits, and is never to run again. By ``on_exit``."""
+        self.process: Process | None = None
+        """The process in which it began; None before the first. By ``begin``."""
+
+
+class ShownRole:
+    """The role, and since when, by the wall clock (microseconds since 1970)."""
+
+    __slots__ = ("clock", "role", "seen_at", "since")
+
+    def __init__(self) -> None:
+        self.clock = SystemClock()
+        """Whose wall clock it is."""
+        self.role = Role.STOPPED
+        """What the elector is at, as last told by the engine or a life's begin or end."""
+        self.since = self.seen_at = self.clock.now().wall
+        """When that began; and when the engine showed its last view."""
+
+    def take(self, role: Role) -> None:
+        """Note the role; its time only changes with it."""
+        if role is not self.role:
+            self.role, self.since = role, self.clock.now().wall
+
+
 class Status(Generic[TermT]):
     """
     Tell how one elector stands, refuse what cannot be, and let others wait for news.
 
     Args:
         settings: checked settings.
-        credentials: as given by the user; None: to be found when starting.
+        connector: knows where credentials come from.
 
     """
 
-    def __init__(self, settings: Settings, credentials: Credentials | None) -> None:
+    def __init__(self, settings: Settings, connector: Connector) -> None:
         self.settings = settings
+        """Checked settings."""
         self.assumed = False
-        self._credentials = credentials
-        self._driver: Driver | None = None
-        self._clock = SystemClock()
-        self._process: Process | None = None
-        self._started = False
-        self._number = 0
-        self._stopping = False
+        """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
         self._lock = threading.RLock()
+        """Held while a life begins, and to change ``_waiters``; never to stop."""
+        self._life = Life()
+        """The present life, or the last one."""
+        self._connector = connector
+        """Where credentials come from, and what became of looking for them."""
+        self._driver: Driver | None = None
+        """The election; None as long as no credentials were found. By ``_connect``."""
         self._current: CurrentTerm[TermT] | None = None
+        """The term in progress, until it is released. The engine's thread alone."""
         self._given_up = 0
+        """The newest term given up here, which leads no more. Only ever to more."""
         self._waiters: tuple[Callable[[], object], ...] = ()
-        self._early_error: LeaderElectionError | None = None
-        now = self._clock.now().wall
-        self._role, self._role_since, self._seen_at = Role.STOPPED, now, now
+        """Who is called after every change; replaced as a whole."""
+        self._shown = ShownRole()
+        """What :meth:`state` shows beside what the engine knows."""
 
     # Asking -------------------------------------------------------------------
 
@@ -90,8 +133,8 @@ class Status(Generic[TermT]):
         """The namespace, as far as it is known."""
         if self._driver is not None:
             return self._driver.settings.namespace
-        if self.settings.namespace is None and self._credentials is not None:
-            return self._credentials.namespace
+        if self.settings.namespace is None and self._connector.given is not None:
+            return self._connector.given.namespace
         return self.settings.namespace
 
     @property
@@ -107,26 +150,26 @@ class Status(Generic[TermT]):
     @property
     def running(self) -> bool:
         """Whether this life has begun and not ended yet."""
-        return self._started
+        return self._life.started
 
     @property
     def number(self) -> int:
         """Which life this is, counted from 1; that of the last one between two."""
-        return self._number
+        return self._life.number
 
     def has_ended(self, number: int) -> bool:
         """Return whether the numbered life is over, also where another one began since."""
-        return not self._started or self._number != number
+        return not self._life.started or self._life.number != number
 
     @property
     def stopping(self) -> bool:
         """Whether this life is to end, or has."""
-        return self._stopping or not self._started
+        return self._life.stopping or not self._life.started
 
     @property
     def forked(self) -> bool:
         """Whether this is the copy that a child process inherited."""
-        return self._process is not None and self._process.is_copy
+        return self._life.process is not None and self._life.process.is_copy
 
     @property
     def current(self) -> CurrentTerm[TermT] | None:
@@ -254,11 +297,11 @@ class Status(Generic[TermT]):
     def last_error(self) -> LeaderElectionError | None:
         """Return the newest error, if there was one."""
         error = None if self._driver is None else self._driver.view.last_error
-        return error or self._early_error
+        return error or self._connector.error
 
     def state(self) -> ElectorState:
         """Return the state at this instant."""
-        role, since = self._role, self._role_since
+        role, since = self._shown.role, self._shown.since
         if self.current_leader():
             role = Role.LEADER
         elif role is Role.LEADER:
@@ -270,7 +313,7 @@ class Status(Generic[TermT]):
             if view.term_deadline is not None:
                 deadline = view.term_deadline.wall_deadline
             elif view.expires_in is not None:
-                deadline = self._seen_at + view.expires_in * 1e6
+                deadline = self._shown.seen_at + view.expires_in * 1e6
             if view.snapshot is not None:
                 transitions = view.snapshot.record.lease_transitions
         if self.forked:
@@ -296,7 +339,7 @@ class Status(Generic[TermT]):
 
     def was_last(self, seen: ElectorState) -> bool:
         """Return whether ``seen`` is how a life ended."""
-        return seen.role is Role.STOPPED and self._process is not None
+        return seen.role is Role.STOPPED and self._life.process is not None
 
     def call_context(self) -> CallContext | None:
         """Return the scope or handler of this elector that the caller runs in."""
@@ -327,7 +370,7 @@ class Status(Generic[TermT]):
 
         """
         self.refuse_child()
-        if not self._started:
+        if not self._life.started:
             raise ProtocolMisuseError(
                 f"{self.where}: {call} needs a running elector: call "
                 "start() first, or use the elector as a context manager."

@@ -438,10 +438,14 @@ class Process(Wire):
         world = self.world
         self.term = event.term
         world.checks.acquired(
-            world.time, self.witness, event.term, event.token, boottime=self.now[0]
+            world.time,
+            self.witness,
+            event.term,
+            event.token_if_any,
+            boottime=self.now[0],
         )
         if world.recorder is not None:
-            text = f"LeadershipAcquired term={event.term} token={event.token}"
+            text = f"LeadershipAcquired term={event.term} token={event.token_if_any}"
             world.recorder.event(world.time, self.name, text)
         self.work_runs = True
         world.checks.work_began(world.time, self.witness, event.term)

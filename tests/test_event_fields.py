@@ -1,0 +1,117 @@
+"""
+A new field of an event reaches the handlers, or the type checker says where it is missing.
+
+Each test adds one to a copy of the package, as somebody would.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubernetes_leader_election import EVENTS
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "kubernetes_leader_election"
+
+MAKERS = {
+    "LeadershipAcquired": {"core/assumed.py", "core/observed.py"},
+    "LeadershipLost": {"core/assumed.py", "core/standing.py", "engine/driver.py"},
+    "LeaseRenewed": {"core/observed.py"},
+    "LeaderChanged": {"core/notices.py"},
+    "ErrorOccurred": {
+        "core/assumed.py",
+        "core/commands.py",
+        "core/notices.py",
+        "core/outcomes.py",
+        "core/standing.py",
+        "engine/driver.py",
+        "lifecycle/lifecycle.py",
+    },
+}
+"""Which files make each event."""
+
+PROGRAM = """
+from kubernetes_leader_election import EVENTS, sync
+elector = sync.Elector(lease_name="demo", credentials=None, auto_close=False)
+elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda event: print(event.mood))
+elector.start()
+elector.wait_until_leading(20)
+elector.stop()
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Lend a copy of the package."""
+    copy = tmp_path / PACKAGE
+    shutil.copytree(
+        ROOT / "src" / PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return copy
+
+
+def change(path, old, new):
+    """Replace what stands once in a file."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def add_field(package, event, field):
+    """Add a field to an event, below the first line of its class."""
+    change(
+        package / "events.py",
+        f"    name: ClassVar = EVENTS.{event}\n",
+        f"    name: ClassVar = EVENTS.{event}\n    {field}\n",
+    )
+
+
+@pytest.mark.slow
+def test_type_checker_names_who_does_not_fill_a_new_field(package):
+    """One look at all five: each field is required, and nobody fills it."""
+    for event in EVENTS:
+        add_field(package, event.name, "mood: str")
+    command = [sys.executable, "-m", "mypy", "--config-file", "", "--cache-dir"]
+    command += [str(package.parent / "cache"), "-p", PACKAGE]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command,
+        cwd=package.parent,
+        env={**os.environ, "MYPYPATH": str(package.parent)},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    for event, files in MAKERS.items():
+        problem = f'Missing named argument "mood" for "{event}"'
+        named = {
+            line.split(":")[0].split(f"{PACKAGE}/")[-1]
+            for line in done.stdout.splitlines()
+            if problem in line
+        }
+        assert named == files, done.stdout + done.stderr
+
+
+def test_new_field_reaches_a_handler(package):
+    """Filled where the event is made, and by nothing else that was changed."""
+    add_field(package, "LEADERSHIP_ACQUIRED", 'mood: str = "none"')
+    change(
+        package / "core" / "assumed.py", "assumed=True", 'assumed=True, mood="cheerful"'
+    )
+    outside = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KUBE", "PYTHON"))
+    }
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", PROGRAM],
+        env={**outside, "PYTHONPATH": str(package.parent), "HOME": str(package.parent)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["cheerful"], done.stderr
