@@ -53,7 +53,9 @@ EVENTS_ONLY = """
 
 def hears_its_handlers(errors):
     """Tell whether the log is silent about handlers that could not be called."""
-    return "handlers cannot be called" not in errors and "is closed" not in errors
+    return (
+        "handlers can no longer be called" not in errors and "is closed" not in errors
+    )
 
 
 @SIGNALS

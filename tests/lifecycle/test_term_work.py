@@ -227,7 +227,7 @@ def test_ensure_asks_for_the_time_that_is_needed(term, term_clock):
         term.ensure(float("nan"))
 
 
-# Letters ------------------------------------------------------------------------
+# Queued events ------------------------------------------------------------------
 
 LEASE = {"lease": "l", "namespace": "n", "identity": "me", "term": 1}
 RENEWED = LeaseRenewed(**LEASE, token=5, renew_time=datetime(2026, 1, 1, tzinfo=UTC))

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.mutants.mistakes import Mistake
 
-KEEPER: Final = "cli/supervise/watchdog.py"
+WATCHDOG: Final = "cli/supervise/watchdog.py"
 LINK: Final = "cli/supervise/watchdog_link.py"
 SUPERVISOR: Final = "cli/supervise/supervisor.py"
 POLICY: Final = "cli/supervise/restart_policy.py"
@@ -52,7 +52,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal reaches the command and not its group",
-        file=KEEPER,
+        file=WATCHDOG,
         old="os.killpg(self._child, number)",
         new="os.kill(self._child, number)",
         tests=(f"{IN_COMMAND}test_run_passes_signals_to_the_whole_group",),
@@ -60,7 +60,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a command that is stopped is not woken to take its TERM",
-        file=KEEPER,
+        file=WATCHDOG,
         old="            self._forward(signal.SIGCONT)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_a_command_that_is_stopped",),
@@ -84,7 +84,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="what a command leaves behind lives on",
-        file=KEEPER,
+        file=WATCHDOG,
         old="                self._end_leftovers()",
         new="                pass",
         tests=(f"{IN_COMMAND}test_run_ends_grandchildren_that_forked_twice",),
@@ -92,7 +92,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="signals that were ignored reach the command",
-        file=KEEPER,
+        file=WATCHDOG,
         old="action = signal.SIG_IGN if number in kept else signal.SIG_DFL",
         new="action = signal.SIG_DFL",
         tests=(
@@ -103,7 +103,7 @@ MISTAKES: Final = [
     # Limits and guards ------------------------------------------------------------------
     Mistake(
         name="the command outlives its watchdog",
-        file=KEEPER,
+        file=WATCHDOG,
         old="            die_with_parent(signal.SIGKILL)",
         new="            pass",
         tests=(
@@ -113,7 +113,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who escapes from the group by forking twice is not found",
-        file=KEEPER,
+        file=WATCHDOG,
         old="        become_subreaper()\n",
         new="",
         tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
@@ -121,7 +121,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the watchdog of a run that was killed waits for its command",
-        file=KEEPER,
+        file=WATCHDOG,
         old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
@@ -171,7 +171,7 @@ MISTAKES: Final = [
     # An instant on every clock --------------------------------------------------------
     Mistake(
         name="a command whose term ended on its way is executed all the same",
-        file=KEEPER,
+        file=WATCHDOG,
         old="            if self._too_late():\n                return TOO_LATE",
         new="            if False:\n                return TOO_LATE",
         tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
@@ -179,7 +179,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a command that was called off while its watchdog was frozen is started",
-        file=KEEPER,
+        file=WATCHDOG,
         old='        elif order["do"] == "end":\n            return True',
         new='        elif order["do"] == "end":\n            pass',
         tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
@@ -187,7 +187,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a clock that steps back calls off a kill",
-        file=KEEPER,
+        file=WATCHDOG,
         old="if self._killing or (left is not None and left <= 0.0):",
         new="if left is not None and left <= 0.0:",
         tests=(f"{IN_GUARDS}test_watchdog_goes_on_killing_when_a_clock_steps_back",),

@@ -6,15 +6,15 @@ from typing import Final
 
 from tests.mutants.mistakes import Mistake
 
-CANCELLING: Final = "lifecycle/task_cancellation.py"
-OVERDUE: Final = "lifecycle/overdue_work.py"
-LIFE: Final = "lifecycle/lifecycle.py"
-HOLDING: Final = "lifecycle/held_work.py"
-LEFTOVERS: Final = "lifecycle/leftover_threads.py"
+TASK_CANCELLATION: Final = "lifecycle/task_cancellation.py"
+OVERDUE_WORK: Final = "lifecycle/overdue_work.py"
+LIFECYCLE: Final = "lifecycle/lifecycle.py"
+HELD_WORK: Final = "lifecycle/held_work.py"
+LEFTOVER_THREADS: Final = "lifecycle/leftover_threads.py"
 FORK: Final = "process/fork.py"
-LEADERSHIP: Final = "lifecycle/base_term.py"
-LOOP_COURIER: Final = "lifecycle/asyncio_dispatcher.py"
-THREAD_COURIER: Final = "lifecycle/thread_dispatcher.py"
+BASE_TERM: Final = "lifecycle/base_term.py"
+ASYNCIO_DISPATCHER: Final = "lifecycle/asyncio_dispatcher.py"
+THREAD_DISPATCHER: Final = "lifecycle/thread_dispatcher.py"
 IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
 IN_RESISTING: Final = "tests/lifecycle/test_resisting.py::"
 IN_HOMES: Final = "tests/lifecycle/test_event_loops.py::"
@@ -29,7 +29,7 @@ MISTAKES: Final = [
     # Cancelled, and cancelled again -------------------------------------------------
     Mistake(
         name="a body is cancelled again at once, in the middle of its cleanup",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        return budget / 2 - passed if told else 0.0",
         new="        return 0.0",
         tests=(f"{IN_RESISTING}test_cleanup_within_its_time_is_not_cut",),
@@ -37,7 +37,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a body that outlasts one row of cancellations is left alone",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="            self._timer = self._loop.call_later(self._pause, self._repeat)",
         new="            self._timer = None",
         tests=(
@@ -47,7 +47,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a planned stop cuts cleanup after half of the stop budget",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        if self._is_planned() and held > 0.0:",
         new="        if False:",
         tests=(
@@ -58,7 +58,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the cancellations of a loss are never taken back",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="            self._task.uncancel()",
         new="            pass",
         tests=(f"{IN_CANCELLATION}test_scope_in_a_scope_is_cancelled_once",),
@@ -66,7 +66,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="each scope in a scope cancels the body, and so cuts its cleanup",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="if not self._is_ending() and _told.get(self._task) is not self._term:",
         new="if not self._is_ending():",
         tests=(f"{IN_CANCELLATION}test_scope_in_a_scope_is_cancelled_once",),
@@ -75,7 +75,7 @@ MISTAKES: Final = [
     # Work that does not end ---------------------------------------------------------
     Mistake(
         name="the last scope of a closed loop does not end its term",
-        file=OVERDUE,
+        file=OVERDUE_WORK,
         old="            self._elector.end_term(current.term.number)",
         new="            pass",
         tests=(f"{IN_HOMES}test_scope_of_a_closed_loop_ends_its_term",),
@@ -83,7 +83,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="work counts as over while its event loop only stands still",
-        file=OVERDUE,
+        file=OVERDUE_WORK,
         old="hold.loop is not None and hold.loop.is_closed()",
         new="hold.loop is not None and not hold.loop.is_running()",
         tests=(
@@ -93,7 +93,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="nobody is told which task ignores its cancellation",
-        file=OVERDUE,
+        file=OVERDUE_WORK,
         old="            if tasks:",
         new="            if False:",
         tests=(
@@ -113,7 +113,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="work that outlives the term of a dead engine is named by nobody",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        self._lifecycle.overdue_work.expect_end(self._term)",
         new="        pass",
         tests=(
@@ -124,7 +124,7 @@ MISTAKES: Final = [
     # Holds by name, and calls in a thread -------------------------------------------
     Mistake(
         name="a hold is taken on a term that the clock has ended",
-        file=LIFE,
+        file=LIFECYCLE,
         old="            and current.term.number == number\n            and self.current_leader()\n",
         new="            and current.term.number == number\n",
         tests=(
@@ -134,7 +134,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a hold on a former term holds the present one",
-        file=LIFE,
+        file=LIFECYCLE,
         old="            and current.term.number == number\n            and self.current_leader()\n",
         new="            and self.current_leader()\n",
         tests=(f"{IN_HOLDING}test_no_hold_on_a_former_term_is_one_on_the_present",),
@@ -142,7 +142,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the hold of a call in a thread ends with the task that awaits it",
-        file=HOLDING,
+        file=HELD_WORK,
         old="        if self._claimed.acquire(blocking=False):\n            self._owner",
         new="        if True:\n            self._owner",
         tests=(f"{IN_HOLDING}test_call_in_a_thread_is_work_until_the_thread_is_done",),
@@ -150,7 +150,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a call that nobody waits for any more is made all the same",
-        file=HOLDING,
+        file=HELD_WORK,
         old="            raise CancelledError  # nobody",
         new="            pass  # nobody",
         tests=(
@@ -160,7 +160,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a call that got its thread after the loss is made all the same",
-        file=HOLDING,
+        file=HELD_WORK,
         old="            self._term.check()  # it may",
         new="            pass  # it may",
         tests=(
@@ -171,7 +171,7 @@ MISTAKES: Final = [
     # What an interruption left behind -----------------------------------------------
     Mistake(
         name="a scope that a signal has torn counts as over",
-        file=LEFTOVERS,
+        file=LEFTOVER_THREADS,
         old="    if work is None or not beginning.is_torn(error) or not (left := beginning.left()):",
         new="    if work is None or not (left := ()):",
         tests=(
@@ -181,7 +181,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the Lease is released under a daemon thread that a torn scope left",
-        file=LEFTOVERS,
+        file=LEFTOVER_THREADS,
         old="            and (not thread.daemon or thread not in self._threads)",
         new="            and not thread.daemon",
         tests=(f"{IN_LEFTOVERS}test_torn_scope_with_a_daemon_thread_is_not_released",),
@@ -189,7 +189,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the exit waits for daemon threads",
-        file=LEFTOVERS,
+        file=LEFTOVER_THREADS,
         old="    return tuple(thread for thread in found if not thread.daemon)",
         new="    return tuple(found)",
         tests=(
@@ -200,7 +200,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="what a torn scope left holds the Lease when it has long ended",
-        file=LEFTOVERS,
+        file=LEFTOVER_THREADS,
         old="            work.end(kept)",
         new="            pass",
         tests=(
@@ -240,7 +240,7 @@ MISTAKES: Final = [
     # Nothing is held, and no token --------------------------------------------------
     Mistake(
         name="ensure(0) is content when nothing is held",
-        file=LEADERSHIP,
+        file=BASE_TERM,
         old="return left > 0.0 and left >= seconds",
         new="return left >= seconds",
         tests=(f"{IN_ENSURE}test_ensure_of_nothing_fails_where_nothing_is_held",),
@@ -248,7 +248,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who asks for a fencing token where there is none is given None",
-        file=LEADERSHIP,
+        file=BASE_TERM,
         old="        if self._token is None and not self.assumed:",
         new="        if False:",
         tests=(
@@ -269,7 +269,7 @@ MISTAKES: Final = [
     # Acquisitions whose turn comes late ---------------------------------------------
     Mistake(
         name="an acquisition is told on a loop though its term is another's",
-        file=LOOP_COURIER,
+        file=ASYNCIO_DISPATCHER,
         old="                    if self._lifecycle.is_too_late(queued.event):",
         new="                    if False:",
         tests=(
@@ -279,7 +279,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an acquisition is told on a thread though its term is another's",
-        file=THREAD_COURIER,
+        file=THREAD_DISPATCHER,
         old="                if self._lifecycle.is_too_late(queued.event):",
         new="                if False:",
         tests=(

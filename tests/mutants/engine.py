@@ -8,7 +8,7 @@ from tests.mutants.mistakes import Mistake
 
 ENGINE: Final = "engine/engine.py"
 DRIVER: Final = "engine/driver.py"
-WORKERS: Final = "engine/calls.py"
+CALLS: Final = "engine/calls.py"
 REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
@@ -340,14 +340,14 @@ MISTAKES: Final = [
     # Workers and requests ------------------------------------------------------------
     Mistake(
         name="a request that was given up takes off",
-        file=WORKERS,
+        file=CALLS,
         old="            if self._phase is not _Phase.WAITING:",
         new="            if self._phase is _Phase.UNDER_WAY:",
         tests=(f"{IN_WORKERS}test_request_that_was_given_up_first_never_begins",),
     ),
     Mistake(
         name="a request that was given up under way counts when it comes back",
-        file=WORKERS,
+        file=CALLS,
         old="        self._stuck(-1)\n        return False",
         new="        self._stuck(-1)\n        return True",
         tests=(
@@ -356,7 +356,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the socket of a request that was given up stays open",
-        file=WORKERS,
+        file=CALLS,
         old="            self.call.abandon()",
         new="            pass",
         tests=(
@@ -365,7 +365,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a request waits for threads that all hang",
-        file=WORKERS,
+        file=CALLS,
         old="            if self._threads > self._stuck:",
         new="            if True:",
         tests=(
@@ -375,7 +375,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="requests that hang take the threads of all others",
-        file=WORKERS,
+        file=CALLS,
         old="self._threads - self._stuck < LIMIT",
         new="self._threads < LIMIT",
         tests=(
@@ -384,7 +384,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="each request has a thread of its own",
-        file=WORKERS,
+        file=CALLS,
         old="self._threads - self._stuck < LIMIT",
         new="True",
         tests=(f"{IN_WORKERS}test_requests_that_come_back_share_a_few_threads",),

@@ -15,7 +15,7 @@ IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
 IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
 IN_STOP_ANYWHERE: Final = "tests/lifecycle/test_stop_anywhere.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
-CANCELLING: Final = "lifecycle/task_cancellation.py"
+TASK_CANCELLATION: Final = "lifecycle/task_cancellation.py"
 BY_THE_CLOCK: Final = (
     f"{IN_ELECTIONS}test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine"
 )
@@ -32,7 +32,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a cancellation that the body took back is taken back once more",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        self._ours = min(self._ours, max(0, counted))",
         new="        pass",
         tests=(
@@ -41,7 +41,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a body that was spared has half of the stop budget after a loss",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        return budget / 2 - passed if told else 0.0",
         new="        return budget / 2 - passed",
         tests=(
@@ -240,7 +240,7 @@ MISTAKES: Final = [
     # Scopes ---------------------------------------------------------------------------
     Mistake(
         name="an asyncio scope does not look at the clock itself",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        self._look_later(term.remaining())",
         new="        pass",
         tests=(
@@ -250,7 +250,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an asyncio scope looks at the clock once, whatever was renewed since",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="            self._look_later(left)",
         new="            pass",
         tests=(
@@ -290,14 +290,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a cancellation from outside is lost with that of the loss",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        others = self._task.cancelling() - self._before",
         new="        others = 0",
         tests=(f"{IN_SCOPES}test_asyncio_scope_ends_as_the_page_says",),
     ),
     Mistake(
         name="the cleanup of a cancelled body is cut when leadership is given up",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="if not self._is_ending() and _told.get(self._task) is not self._term:",
         new="if _told.get(self._task) is not self._term:",
         tests=(
@@ -306,7 +306,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a body that swallowed one cancellation is never cancelled again",
-        file=CANCELLING,
+        file=TASK_CANCELLATION,
         old="        else:\n            self._repeat()",
         new="        else:\n            pass",
         tests=(

@@ -7,7 +7,7 @@ from typing import Final
 from tests.mutants.mistakes import Mistake
 
 CALL: Final = "kube_api/call.py"
-CLASSIFY: Final = "kube_api/failures.py"
+FAILURES: Final = "kube_api/failures.py"
 CLIENT: Final = "kube_api/client.py"
 CONNECTION: Final = "kube_api/connection.py"
 DECODING: Final = "kube_api/decoding.py"
@@ -217,21 +217,21 @@ MISTAKES: Final = [
     # What an answer means -------------------------------------------------------------
     Mistake(
         name="any 404 means that there is no such Lease",
-        file=CLASSIFY,
+        file=FAILURES,
         old='if status.is_status and status.reason == "NotFound" and status.kind == "leases":',
         new="if True:",
         tests=(f"{IN_CLIENT}test_404_that_does_not_speak_of_the_lease_is_not_free",),
     ),
     Mistake(
         name="the 404 of a namespace means that there is no such Lease",
-        file=CLASSIFY,
+        file=FAILURES,
         old='            "option namespace."\n        )\n        return NamespaceMissing,',
         new='            "option namespace."\n        )\n        return NotFound,',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
     Mistake(
         name="the 403 of a namespace that is being deleted is one of missing rights",
-        file=CLASSIFY,
+        file=FAILURES,
         old='if "NamespaceTerminating" in status.causes:',
         new="if False:",
         tests=(
@@ -244,7 +244,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a server error means that a write was not applied",
-        file=CLASSIFY,
+        file=FAILURES,
         old='return Unknown, "" if request.reads else _DOUBT, "unknown"',
         new='return Invalid, "", "not done"',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
@@ -266,7 +266,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a redirect means that a write was not applied",
-        file=CLASSIFY,
+        file=FAILURES,
         old='        return Unknown, advice, "unknown"',
         new='        return Invalid, advice, "not done"',
         tests=(f"{IN_HOSTILE}test_redirect_is_not_followed",),
@@ -280,7 +280,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="Retry-After is not passed on",
-        file=CLASSIFY,
+        file=FAILURES,
         old="        retry_after=_seconds(retry_after),",
         new="        retry_after=None,",
         tests=(f"{IN_CLIENT}test_throttling_comes_as_text",),
@@ -312,7 +312,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="422 of a creating PUT that came too late is an error of its own",
-        file=CLASSIFY,
+        file=FAILURES,
         old='if request.creating and "must be specified for an update" in status.message:',
         new="if False:",
         tests=(

@@ -284,8 +284,8 @@ class Lifecycle(Status[TermT]):
             return
         end = "is closed" if loop.is_closed() else "has stopped"
         self.event_log.trouble(
-            f"the event loop that called start() {end}, so handlers can no longer be "
-            "called. Call stop() before the loop ends."
+            f"the event loop that called start() {end}, so handlers can no longer be called. "
+            "Call stop() before the loop ends."
         )
 
     # Signals and exit ---------------------------------------------------------

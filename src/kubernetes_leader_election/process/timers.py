@@ -24,7 +24,7 @@ from kubernetes_leader_election.process.fork import PerProcess
 Callback = Callable[[], object]
 
 ROOM: Final = 1000
-"""Chores that may wait; further ones that can be missed are dropped."""
+"""Callbacks that may wait; further ones that can be missed are dropped."""
 LONGEST_WAIT: Final = 3600.0
 """Seconds: queues do not take an endless number."""
 

@@ -191,5 +191,5 @@ class _Dispatcher:
         self._wake = wake
 
     def wake(self) -> None:
-        """Say that there may be letters. Any thread; never blocks, never raises."""
+        """Say that there may be events. Any thread; never blocks, never raises."""
         self._wake()
