@@ -196,13 +196,17 @@ class ShownChecks(TermChecks):
 
     def _tries(self, who: Witness, stored: Stored, monotonic: float) -> bool:
         """Return whether a record is what a process waits for: its last acquire."""
+        ordered = who.written.get(stored.key[3:5], (0.0, monotonic))[1]
         return (
             stored.key[4] == who.last_stamp
             and stored.key[3] != who.lost_acquire
             and not who.forgot(stored.key)
+            # What was ordered before another was seen is forgotten by then (G1): when a
+            # restore brings it back it is not its own, and others' writes came out whole.
+            and ordered > who.rival_seen_at
             # Nor was it ordered before a stop: whoever starts again waits for nothing,
             # and may try once, as start() ends the pause of who cannot lead, too.
-            and who.written.get(stored.key[3:5], (0.0, monotonic))[1] >= who.started_at
+            and ordered >= who.started_at
             # Nor was it asked to withdraw, or to stay out.
             and not who.asked_to_stop
             and who.app_alive
