@@ -7,7 +7,7 @@ from kubernetes_leader_election.process.signals import TABLE, Action, Fact, Stat
 IN_THE_MAIN_THREAD = {
     Fact.SIGNAL,
     Fact.SIGNAL_FOR_NOBODY,
-    Fact.SIGNAL_HANDLED_BEFORE,
+    Fact.SIGNAL_WITH_EARLIER_HANDLER,
     Fact.EXIT,
 }
 ON_ITS_WAY = {State.CAUGHT, State.STOPPING, State.OVERDUE, State.SENT}

@@ -4,7 +4,8 @@ The classes of each copy of the core, and the way from one to the other.
 Two copies of the core have messages of different classes. This module is the one place
 that knows how they correspond: by the names of classes and fields. When the core's
 messages, events or modules get other names or fields, :data:`RENAMED`,
-:data:`NOT_COMPARED` and :meth:`Family.kind` are what has to follow.
+:data:`NOT_COMPARED` and :meth:`Family.kind` are what has to follow; and, as earlier cores
+do not fill a new field of an event, :meth:`EventsOfNow.take`.
 """
 
 from __future__ import annotations

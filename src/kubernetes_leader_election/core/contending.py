@@ -4,7 +4,9 @@ When a candidate writes on a Lease that is free or expired (rule 13).
 A thousand candidates see a release, or the end of a record, at the same instant. Each
 waits a random while before it writes; the first write wakes the others by their watch.
 This is the one home of how long that is: what a choice of times promises is computed
-from here (:mod:`..settings.promises`).
+from here (:mod:`..settings.promises`). The simulator's checkers, which know no core, have
+limits of their own (``liveness.py`` and ``writes.py`` in ``testing/simulation/``), which
+follow by hand: no world fails where one is too wide.
 """
 
 from __future__ import annotations

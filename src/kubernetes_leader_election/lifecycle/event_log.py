@@ -1,6 +1,7 @@
 """
 The log lines of one elector: one a change, reasons in words, a repeated error once.
 
+What is said in one place alone stands there, and is written by :meth:`EventLog.say`.
 Nothing here waits: lines are written on a thread of their own, as a log can stand still.
 Whatever others may have written is escaped and cut before it is logged (fault 51).
 """

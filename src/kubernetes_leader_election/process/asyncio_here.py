@@ -1,6 +1,9 @@
 """
 What asyncio does in this thread, as a handler of signals sees it, or may wake it.
 
+Of the signals asyncio handles SIGINT alone by itself. What a program adds to its loop, with
+``loop.add_signal_handler()``, is to :mod:`.signals` an earlier handler like any other.
+
 Nothing here imports asyncio: a program that does not use it does not pay for it.
 """
 

@@ -13,7 +13,9 @@ exception, so that ``finally`` and exit handlers run (also as process 1, whom th
 kernel's own default action does not end). EXITING: the interpreter exits by itself.
 
 A Python handler from before is called at once, in every state; it decides about the
-end, and the electors stop beside it. What ``asyncio.run()`` does at SIGINT counts as a
+end, and the electors stop beside it. Such a one stands also for what a program added by
+``loop.add_signal_handler()``: itself it does nothing, as the loop hears of the signal by
+a descriptor. What ``asyncio.run()`` does at SIGINT counts as a
 default action, though it is a Python handler: it cancels the main task and with it the
 loop, on which lost handlers and the work of acquired handlers have yet to end. It
 comes after the stop, and only then.
@@ -82,7 +84,7 @@ class Fact(enum.Enum):
 
     SIGNAL = "signal"
     SIGNAL_FOR_NOBODY = "signal while no elector runs"
-    SIGNAL_HANDLED_BEFORE = "signal with a Python handler from before"
+    SIGNAL_WITH_EARLIER_HANDLER = "signal with a Python handler from before"
     ASKED = "electors were asked"
     STOPPED = "electors have stopped"
     MAIN_THREAD_LATE = "stop budget over in the main thread"
@@ -135,7 +137,7 @@ TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
     **_CHANGES,
     **_STAYS,
     # What the program installed itself is never kept from it.
-    **{(state, F.SIGNAL_HANDLED_BEFORE): (state, A.HAND_ON) for state in S},
+    **{(state, F.SIGNAL_WITH_EARLIER_HANDLER): (state, A.HAND_ON) for state in S},
     **{(state, F.EXIT): (S.EXITING, A.NONE) for state in S},
 }
 """What follows, and what is done; a pair that is not here cannot be met."""
@@ -148,7 +150,9 @@ def diagram() -> str:
         edge = state.value, target.value, action.value
         edges.setdefault(edge, []).append(fact.value)
     edges["any state", S.EXITING.value, ""] = [F.EXIT.value]
-    edges["any state", "any state", A.HAND_ON.value] = [F.SIGNAL_HANDLED_BEFORE.value]
+    edges["any state", "any state", A.HAND_ON.value] = [
+        F.SIGNAL_WITH_EARLIER_HANDLER.value
+    ]
     lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
     for (start, end, done), facts in edges.items():
         label = ", ".join([*facts, f"({done})"] if done else facts)
@@ -345,7 +349,7 @@ class AutoClose:
             and earlier is not signal.default_int_handler
             and not is_of_asyncio(earlier)
         ):
-            fact = Fact.SIGNAL_HANDLED_BEFORE
+            fact = Fact.SIGNAL_WITH_EARLIER_HANDLER
         else:
             fact = Fact.SIGNAL if self._watched else Fact.SIGNAL_FOR_NOBODY
         match TABLE[self.state, fact][1]:

@@ -87,6 +87,7 @@ class TimerThread:
         """
         Run ``callback`` soon. Any thread; never blocks.
 
+        Nor does it in a signal handler, once the thread was started.
         ``may_drop`` is for log lines: they are left out when too many wait.
         """
         if may_drop and self._inbox.qsize() + self._kept >= ROOM:

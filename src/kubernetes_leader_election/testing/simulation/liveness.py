@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 CROWD = 20
 """Candidates from which on it is checked that few of them write at a change."""
 AFTER_RELEASE = 0.025
+"""Seconds at most that rule 13 delays a write on a released Lease; not the core's word."""
 AFTER_EXPIRY = 0.4
+"""Seconds at most that it does on an expired one, or 5 % of D; not the core's word."""
 SLACK = 0.005
 """Seconds for wake-ups and for the order of things at one instant."""
 GENTLE_OUTAGES = ("refused", "503", "black hole", "504 after commit", "429")

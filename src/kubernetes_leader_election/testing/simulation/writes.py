@@ -27,9 +27,11 @@ SLACK: Final = 2e-3
 SILENCE: Final = 0.72
 """Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
 AFTER_RELEASE: Final = 0.025
+"""Seconds at most that rule 13 delays a write on a released Lease; not the core's word."""
 CONTENDING: Final = 0.5
 """Seconds; more than the delay after an expiry."""
 YIELD_AT_MOST: Final = 5.0
+"""Seconds at most that others let a named successor go first, or half of D."""
 FIRST_PAUSE: Final = 0.1
 """Seconds, or T / 8 where that is less, between the first two tries of anything."""
 LONGEST_PAUSE: Final = 5.5
