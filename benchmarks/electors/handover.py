@@ -21,8 +21,7 @@ from typing import Any
 from benchmarks.electors.figures import Figure, figure
 from benchmarks.electors.server import CANDIDATE, LEADER, Address, Questions, begin
 
-from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.core.states import Fact
+from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.sync import Elector
 
 LIMIT_MS = 35.0
@@ -33,13 +32,13 @@ SETTLED = 0.15
 
 def _take_turns(pipe: Connection, address: Address, user: str, rounds: int) -> None:
     drawn = [0.0]
-    real = Election._contending_delay  # noqa: SLF001 - what was drawn shows nowhere else
+    real = Contending._delay  # noqa: SLF001 - what was drawn shows nowhere else
 
-    def recording(self: Election, fact: Fact) -> float:
-        drawn[0] = real(self, fact)
+    def recording(self: Contending, *known: Any, **more: Any) -> float:
+        drawn[0] = real(self, *known, **more)
         return drawn[0]
 
-    Election._contending_delay = recording  # type: ignore[method-assign]  # noqa: SLF001
+    Contending._delay = recording  # type: ignore[method-assign]  # noqa: SLF001
     acquired: list[tuple[float, float]] = []
     ended: list[float] = []
     elector = Elector(
