@@ -164,23 +164,6 @@ def test_rule_13_who_saw_another_lead_since_is_as_fast_as_all_others():
     assert hand.state is State.ACQUIRING
 
 
-def test_rule_13_late_read_of_its_own_record_is_not_another_who_led():
-    """Rule 13, G7: whoever just ended its own work still lets the others go first."""
-    hand = Hand(draws=[0.0]).lead()
-    hand.renew()
-    earlier = hand.store.history[-2][1]
-    hand.say(m.EndAsked(term=hand.term))
-    hand.work_ends()
-    hand.unknown()  # the release is still on its way
-    hand.fetched(earlier)  # by a server that lags behind
-    assert hand.state is State.WAITING
-    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
-    hand.bring_all()
-    assert not seeks(hand)
-    hand.wait(0.026)
-    assert seeks(hand)
-
-
 def test_rule_13_delay_is_cancelled_when_the_watch_shows_a_winner():
     """Rule 13, fault 44: "The delay is cancelled when the watch shows a winner"."""
     hand = candidate(hand=Hand(draws=[0.999]))

@@ -138,10 +138,7 @@ class Standing:
             case State.CONTENDING:
                 self.contend_after_delay(fact)
             case State.WAITING | State.ACQUIRING:
-                # A late read that shows its own record again is no other's turn.
-                mine = self.observation.holder == self.settings.identity
-                if self.state is State.ACQUIRING or not mine:
-                    self.contending.stop_yielding()
+                self.contending.stop_yielding()
             case State.RELEASING | State.WITHDRAWING:
                 # Rule 12: within a bounded time.
                 now = self.now.boottime

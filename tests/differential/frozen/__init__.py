@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 3e11aeeba0ac with changes not committed.
+A frozen copy of the core, of 72c7e8c29d90.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

@@ -133,6 +133,10 @@ class ShownChecks(TermChecks):
         """Note a read that shows an older version than was known when it was ordered."""
         if known is not None and who.shown == known and stored.version < known:
             who.back_at, who.back_to = monotonic, stored.key
+            if who.polite:
+                # Records of its own that it forgets by this (G1) are a rival's to it,
+                # who led since its work ended: it may be last to go, or not.
+                who.polite = None
             if who.open_term:
                 who.disproved = "the Lease went back to an earlier version"
 

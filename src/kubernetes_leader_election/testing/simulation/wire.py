@@ -307,6 +307,12 @@ class Wire:
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
         before = witness.last_key
+        # A watch that lags shows again what an answer has shown.
+        late = (
+            stored is not None
+            and stored.key in witness.seen
+            and stored.mark <= witness.newest_mark
+        )
         world.checks.observed(witness, now[1], stored, deleted=deleted)
         if stored is None or deleted or stored.holder != witness.identity:
             return
@@ -317,7 +323,7 @@ class Wire:
             if witness.leads and not witness.marred:
                 witness.edits = 0  # it went well for a whole renew interval
             witness.marred = False
-        if stored.duration == witness.own_duration or before == stored.key:
+        if stored.duration == witness.own_duration or before == stored.key or late:
             return
         if times in witness.written and times[1] < witness.proved[1]:
             return  # a read that was overtaken shows nothing

@@ -62,6 +62,8 @@ STEP_DOWN: Final = "kubernetes-leader-election/step-down"
 """Value: the ``acquireTime`` of the term that is asked to end."""
 SUCCESSOR: Final = "kubernetes-leader-election/successor"
 """Value: the identity that goes first when the Lease becomes free."""
+YIELD_AT_MOST: Final = 5.0
+"""Seconds, and half of D, at most, that others let a named successor go first."""
 
 
 def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
@@ -70,10 +72,12 @@ def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
     return asked is not None and asked == format_time(acquire_time)
 
 
-def names_another(snapshot: Snapshot, identity: str) -> bool:
-    """Return whether somebody else was named to go first when the Lease is free."""
+def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> float:
+    """Return the seconds to let somebody else go first on a free Lease."""
     successor = snapshot.annotations.get(SUCCESSOR)
-    return isinstance(successor, str) and successor not in ("", identity)
+    if not isinstance(successor, str) or successor in ("", identity):
+        return 0.0
+    return min(YIELD_AT_MOST, duration / 2)
 
 
 def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:
