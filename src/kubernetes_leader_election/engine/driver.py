@@ -351,6 +351,8 @@ class Driver:
             changed_at=(
                 old.changed_at if core.state is old.state else self.clock.now()
             ),
+            life=self._desired.life,
+            running=self._desired.running,
             belief=core.belief,
             term_deadline=core.term_deadline,
             last_deadline=core.last_deadline,
