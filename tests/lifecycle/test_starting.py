@@ -10,9 +10,10 @@ import pytest
 from kubernetes_leader_election import credentials, sync
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.engine.driver import Driver
-from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.errors import ConfigurationError, CredentialsError
 from kubernetes_leader_election.process.exit import ExitHandler, shared_exit
 from kubernetes_leader_election.process.signals import shared_auto_close
+from kubernetes_leader_election.process.timers import TimerThread
 from tests.lifecycle.driven import until
 from tests.lifecycle.stages import PATIENCE, holder, options
 
@@ -220,3 +221,31 @@ def test_start_that_an_exception_interrupts_leaves_nobody_leading(client, monkey
     elector.wait_until_leading(PATIENCE)
     elector.stop(PATIENCE)
     assert holder(client) == ""
+
+
+def test_lives_without_credentials_leave_no_look_for_them_behind(monkeypatch):
+    """G9: one look at a time, however often it is stopped and started."""
+    looks, later = [], []
+
+    def nothing_there():
+        looks.append(0)
+        raise CredentialsError("not there yet")
+
+    def call_later(timers, delay, callback):
+        timer = original(timers, 3600.0, callback)
+        if callback == elector._lifecycle._connect_again:
+            later.append(timer)
+        return timer
+
+    monkeypatch.setattr(credentials, "discover", nothing_there)
+    original = TimerThread.call_later
+    elector = sync.Elector(**options(credentials=None))
+    monkeypatch.setattr(TimerThread, "call_later", call_later)
+    for _ in range(3):
+        elector.start()
+        elector.stop(PATIENCE)
+    elector.start()
+    for timer in tuple(later):
+        timer.run()
+    assert len(looks) == 5, "of former lives, too"
+    elector.stop(PATIENCE)
