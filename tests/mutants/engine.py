@@ -139,7 +139,7 @@ MISTAKES: Final = [
     Mistake(
         name="a term that a clock has ended comes back when the clock steps back",
         file=DRIVER,
-        old="            self._ended_term = belief.term",
+        old="            self._ended_term = max(self._ended_term, belief.term)",
         new="            pass",
         tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
     ),

@@ -18,11 +18,17 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.values import Value, replace
 
 
+class Start(m.StartAsked):
+    """A call for a start, with the number of the life that it is to begin."""
+
+    life: int
+
+
 class Desired(Value):
     """What is wanted; also, as far as it went, what a core has been told of it."""
 
     life: int = 0
-    """How often the application has called for a start."""
+    """The newest life that a start was called for; each has a greater number."""
     running: bool = False
     """Whether the newest life is to go on: no stop was called for since its start."""
     step_downs: int = 0
@@ -46,7 +52,7 @@ class Desired(Value):
             case m.StartAsked():
                 return replace(
                     self,
-                    life=self.life + 1,
+                    life=word.life if isinstance(word, Start) else self.life + 1,
                     running=True,
                     former_step_downs=self.step_downs,
                 )

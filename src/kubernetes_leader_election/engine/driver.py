@@ -201,7 +201,7 @@ class Driver:
             ):
                 return newest.remaining(self.clock.now())  # renewed in between
             # Rule 14: it latches, whatever a clock says later; the core is told.
-            self._ended_term = belief.term
+            self._ended_term = max(self._ended_term, belief.term)
             self._engine.post(self, m.LossSeen(term=belief.term))
         return left
 
@@ -237,24 +237,22 @@ class Driver:
         return self._core.state is State.STOPPED and self._recovery.rebuild_at is None
 
     def _step(self, message: m.Message | Completed | None) -> None:
-        if self._recovery.failure is not None:
-            self._replace_core(self._recovery.failure)  # what failed last time
         answer = None
         if isinstance(message, Completed):
+            # Before anything can fail: a watch waits for room until this is taken.
             assert self._access is not None
             answer = self._access.take(message)
-            if answer is None:
-                return
+        if self._recovery.failure is not None:
+            self._replace_core(self._recovery.failure)  # what failed last time
+        if isinstance(message, Completed) and answer is None:
+            return
         now = self.clock.now()
-        try:
-            if self._recovery.rebuild_at is not None:
-                self._wait_for_new_core(now)
-            elif answer is not None:
-                self._core.receive(answer, now=now)
-            elif message is None:
-                self._core.handle_timer(now=now)
-        except ProtocolMisuseError as error:
-            self._report(error)
+        if self._recovery.rebuild_at is not None:
+            self._wait_for_new_core(now)
+        elif answer is not None:
+            self._core.receive(answer, now=now)
+        elif message is None:
+            self._core.handle_timer(now=now)
         self._finish(now)
 
     def _finish(self, now: Now) -> None:
@@ -283,19 +281,28 @@ class Driver:
             try:
                 if word is not None:
                     self._core.receive(word, now=now)
-            except ProtocolMisuseError as error:
-                # Said wrongly, so not said: the right word may still come.
-                self._desired = self._desired.without(self._told, told)
-                self._report(error)
-                continue
-            except Exception:
+            except Exception as error:
                 if self._core.state is not State.STOPPED and word == m.StartAsked():
                     self._told = told  # said twice, a start would be refused
-                raise
+                if not isinstance(word, m.WorkEnded) or not isinstance(
+                    error, ProtocolMisuseError
+                ):
+                    raise  # no other word can be wrong: to unsay it would lose it
+                if not self._is_over(word.term):
+                    # Said wrongly, so not said: the right word may still come.
+                    self._desired = self._desired.without(self._told, told)
+                    self._report(error)
+                    continue
+                # Else the core heard it before, and failed after that.
             self._told = told
 
+    def _is_over(self, term: int) -> bool:
+        """Return whether the end of that term was told, as its beginning was."""
+        terms = self._terms
+        return term <= terms.begun and (terms.open is None or terms.open.term > term)
+
     def _report(self, error: ProtocolMisuseError) -> None:
-        """Say what is a defect of ours, or of the application, and ends nothing."""
+        """Say that the application said what cannot be, which ends nothing."""
         self._recovery.say_error(
             f"leader election of {self._recovery.where()}: {error}"
         )
@@ -344,6 +351,8 @@ class Driver:
             changed_at=(
                 old.changed_at if core.state is old.state else self.clock.now()
             ),
+            life=self._desired.life,
+            running=self._desired.running,
             belief=core.belief,
             term_deadline=core.term_deadline,
             last_deadline=core.last_deadline,

@@ -21,6 +21,10 @@ class View(Value):
     state: State
     changed_at: Now
     """When ``state`` was entered."""
+    life: int = 0
+    """The newest life that a start was taken for; 0: none was."""
+    running: bool = False
+    """Whether no stop was taken for that life."""
     belief: Belief | None = None
     """How long the term may be believed in; None when not leading."""
     term_deadline: Belief | None = None

@@ -48,7 +48,7 @@ class Connector:
 
     def find(self) -> Credentials | None:
         """Return what was given, or is there to be found; None: not in a cluster."""
-        self._retry = None
+        self.give_up()
         return self._find_credentials()
 
     def _find_credentials(self) -> Credentials | None:
@@ -62,8 +62,11 @@ class Connector:
         """Have the next look taken after a pause that grows."""
         pause = pause_after(self._retries, first=1.0, longest=LONGEST_RETRY)
         self._retries += 1
+        self.give_up()
         self._retry = shared_timers().call_later(pause, self._again)
 
     def give_up(self) -> None:
-        """Take no further look: the life is over."""
-        self._retry = None
+        """Take none of the looks that are to come."""
+        retry, self._retry = self._retry, None
+        if retry is not None:
+            retry.cancel()

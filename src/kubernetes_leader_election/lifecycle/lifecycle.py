@@ -141,6 +141,7 @@ class Lifecycle(Status[TermT]):
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
             self._life.number += 1
+            self._life.is_asked = False
             self._life.started, self._life.stopping = True, False
             self._life.signalled_at = None
             self._connector.begin()
@@ -152,12 +153,15 @@ class Lifecycle(Status[TermT]):
                 self._connect()
             except BaseException:
                 self._life.started = False
-                shared_exit().forget(self)
-                shared_auto_close().forget(self)
+                self._unwatch()
                 shared_auto_close().take_back()
+                # Perhaps it runs already: an exception of a signal comes anywhere.
+                self._post(m.StopAsked())
                 raise
-        self.expect_events()
+            if not self._life.started:
+                self._unwatch()  # it has ended, perhaps before it was watched
         try:
+            self.expect_events()
             if deaf:
                 _say_no_signals(self.event_log.logger)
             if probe is not None:
@@ -385,7 +389,7 @@ class Lifecycle(Status[TermT]):
             and view.state not in _IN_TERM
         ):
             self._current = current = None
-        if view.state is State.STOPPED and self._life.stopping and current is None:
+        if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
         self._take_role(self._role_of(view))
         self._wake_waiters()
@@ -470,7 +474,11 @@ class Lifecycle(Status[TermT]):
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
             self._driver.post(m.LivenessReported(alive=True))
-        self._driver.post(m.StartAsked())
+        from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
+
+        self._driver.post(Start(life=self._life.number))
+        # Not before: a signal handler that stops it there waits for its end.
+        self._life.is_asked = True
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
             self._driver.post(m.StopAsked())
@@ -538,17 +546,27 @@ class Lifecycle(Status[TermT]):
     def _work_ended(self, term: int) -> None:
         self._post(m.WorkEnded(term=term))
 
+    def _is_over(self, view: View) -> bool:
+        """Return whether this life is over, of which the engine shows itself stopped."""
+        if not self._life.is_asked:
+            return self._life.stopping  # before the engine was asked to begin it
+        # Not an earlier one; and whoever said so: also a stop that came late.
+        return view.life >= self._life.number and not view.running
+
     def _end_life(self) -> None:
         if not self._life.started:
             return
         self._life.started = False
         if self.probe is not None:
             self.probe.stop()
-        shared_auto_close().forget(self)
-        shared_exit().forget(self)
+        self._unwatch()
         self._take_role(Role.STOPPED)
         if self.notifier.dispatcher is not None:
             self.notifier.dispatcher.wake()  # a thread that waits for events may end
+
+    def _unwatch(self) -> None:
+        shared_auto_close().forget(self)
+        shared_exit().forget(self)
 
     def _take_role(self, role: Role) -> None:
         self._shown.take(role)

@@ -58,7 +58,15 @@ class CurrentTerm(NamedTuple, Generic[TermT]):
 class Life:
     """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
 
-    __slots__ = ("exiting", "number", "process", "signalled_at", "started", "stopping")
+    __slots__ = (
+        "exiting",
+        "is_asked",
+        "number",
+        "process",
+        "signalled_at",
+        "started",
+        "stopping",
+    )
 
     def __init__(self) -> None:
         self.number = 0
@@ -67,6 +75,8 @@ class Life:
         """Whether it has begun and not ended. By ``begin`` and ``_end_life``."""
         self.stopping = False
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
+        self.is_asked = False
+        """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
         self.signalled_at: float | None = None
         """The ``time.monotonic()`` of the signal that ends it. By ``on_signal``."""
         self.exiting = False
