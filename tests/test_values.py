@@ -167,3 +167,23 @@ def test_hastened_class_makes_the_same_values():
         Quick(1)
     with pytest.raises(TypeError, match="'x'"):
         Quick()
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["made before", "made after"])
+def test_class_below_a_hastened_one_has_fields_of_its_own(first):
+    """A simulator hastens classes of the core; those below them lost their fields."""
+
+    class Base(Value):
+        one: int = 1
+
+    def below():
+        class Below(Base):
+            two: int
+
+        return Below
+
+    kind = below() if first else None
+    hasten(Base)
+    kind = kind or below()
+    assert (kind(two=2).one, kind(two=2).two) == (1, 2)
+    assert Base().one == 1
