@@ -38,7 +38,7 @@ def _take_turns(pipe: Connection, address: Address, user: str, rounds: int) -> N
         drawn[0] = real(self, *known, **more)
         return drawn[0]
 
-    Contending._delay = recording  # type: ignore[method-assign]  # noqa: SLF001
+    Contending._delay = recording  # noqa: SLF001 - likewise
     acquired: list[tuple[float, float]] = []
     ended: list[float] = []
     elector = Elector(

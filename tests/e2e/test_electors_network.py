@@ -152,7 +152,7 @@ def test_leader_keeps_its_term_when_its_connections_are_half_open(
         leader, other = fleet.pair(lambda: place.start(fleet))
         for _ in range(4):
             for line in place.lines.values():
-                line.half_open()  # type: ignore[attr-defined]
+                line.half_open()
             fleet.wait_renewals(leader, 2)
         assert leader.happened("lost") == []
         stopped = time.monotonic()
@@ -191,7 +191,7 @@ def test_leader_keeps_its_term_when_its_connections_are_reset(
     with place_of("held by the proxy", own) as place:
         leader, _other = fleet.pair(lambda: place.start(fleet))
         for _ in range(10):
-            place.lines[leader.name].reset()  # type: ignore[attr-defined]
+            place.lines[leader.name].reset()
             time.sleep(0.2)
         fleet.wait_renewals(leader, 2)
         assert leader.happened("lost") == []

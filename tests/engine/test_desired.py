@@ -151,7 +151,7 @@ def test_new_core_is_told_how_things_are_and_not_what_happened():
 @pytest.mark.parametrize("seed", range(300))
 def test_whatever_fails_on_its_way_the_end_is_the_same(seed):
     """Fault 07, G8: all is told in the end, and no core is told what it would refuse."""
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    dice = random.Random(seed)  # noqa: S311 - a seed repeats a failure
     core, desired, steps_down = Core(), Desired(), 0
     for _ in range(40):
         word = dice.choice(

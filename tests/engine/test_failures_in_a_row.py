@@ -63,7 +63,7 @@ SITES = (
 
 def plant_often(monkeypatch, seed, share):
     """Let a share of all calls raise for as long as the event that it gives is set."""
-    draw, failing = random.Random(seed), threading.Event()  # noqa: S311 - no secret
+    draw, failing = random.Random(seed), threading.Event()  # noqa: S311 - a seed repeats a failure
 
     def wrap(original, name):
         def wrapped(*args, **more):

@@ -512,7 +512,7 @@ def test_signal_whose_exception_python_drops_ends_the_program(
         say("leads")
         slow = Slow()
         del slow
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # until a signal ends it; else the test fails
         say("goes on")
     """
         ending = """
@@ -526,7 +526,7 @@ def test_signal_whose_exception_python_drops_ends_the_program(
     try:
         slow = Slow()
         del slow
-        time.sleep(60)
+        time.sleep(60)  # until a signal ends it; else the test fails
         say("goes on")
     finally:
         say("finally")

@@ -123,7 +123,7 @@ def mistaken(mistake: Mistake) -> type[Election]:
     parent.__path__ = []
     sys.modules[package] = parent
     sys.modules[f"{package}.messages"] = messages
-    parent.messages = messages  # type: ignore[attr-defined]
+    parent.messages = messages
     for name in COPIED:
         text = (CORE / f"{name}.py").read_text(encoding="utf-8")
         if name == mistake.module:
@@ -153,11 +153,11 @@ def mistaken(mistake: Mistake) -> type[Election]:
         code = compile(text, f"{package}/{name}.py", "exec")
         exec(code, module.__dict__)  # noqa: S102 - our own text, with one line changed
     hasten(
-        parent.in_flight.PendingRead,  # type: ignore[attr-defined]
-        parent.in_flight.PendingWrite,  # type: ignore[attr-defined]
-        parent.term.Try,  # type: ignore[attr-defined]
+        parent.in_flight.PendingRead,
+        parent.in_flight.PendingWrite,
+        parent.term.Try,
     )
-    return parent.election.Election  # type: ignore[attr-defined, no-any-return]
+    return parent.election.Election
 
 
 def read_mistakes(text: str) -> dict[str, Mistake]:
@@ -171,7 +171,7 @@ def read_mistakes(text: str) -> dict[str, Mistake]:
     mistakes: dict[str, Mistake] = {}
     for part in re.split(r"(?m)^= ", text)[1:]:
         head, *lines = part.splitlines()
-        module, name, more, worlds = _HEAD(head).groups()  # type: ignore[union-attr]  # else it cannot be read
+        module, name, more, worlds = _HEAD(head).groups()
         right = [line[1:] for line in lines if line.startswith("-")]
         wrong = [line[1:] for line in lines if line.startswith("+")]
         if name in mistakes or not right:

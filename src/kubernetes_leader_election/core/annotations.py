@@ -79,8 +79,10 @@ def names_another(snapshot: Snapshot, identity: str) -> bool:
 def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:
     """Return the Lease without these wishes; the same object where it has none."""
     metadata = lease.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict):
+        return lease
+    annotations = metadata.get("annotations")
     if not isinstance(annotations, dict) or not any(w in annotations for w in wishes):
         return lease
     kept = {k: v for k, v in annotations.items() if k not in wishes}
-    return {**lease, "metadata": {**metadata, "annotations": kept}}  # type: ignore[dict-item]  # a dict, as checked above
+    return {**lease, "metadata": {**metadata, "annotations": kept}}

@@ -259,7 +259,7 @@ class _Term:
 
 
 def _work(lifecycle: _Lifecycle) -> polled_elector.Work:
-    return polled_elector.Work(lifecycle, _Term(), None)  # type: ignore[arg-type]  # stands in
+    return polled_elector.Work(lifecycle, _Term(), None)
 
 
 @pytest.mark.parametrize("rho", [0.0005, 0.1, 0.3])
@@ -359,10 +359,10 @@ def _loop(elector: _Stand, link: _Stand) -> supervisor.Supervisor:
     )
     return supervisor.Supervisor(
         plan,
-        elector=elector,  # type: ignore[arg-type]  # stands in
-        link=link,  # type: ignore[arg-type]  # likewise
-        signals=_Stand(),  # type: ignore[arg-type]  # likewise
-        terminal=_Stand(),  # type: ignore[arg-type]  # likewise
+        elector=elector,
+        link=link,
+        signals=_Stand(),
+        terminal=_Stand(),
         term_file=None,
         say=lambda _: None,
     )
@@ -372,7 +372,7 @@ def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     """G2: while it drains the Lease is renewed, so the limit alone would never come."""
     elector, link = _Stand(), _Stand()
     loop, work = _loop(elector, link), _work(_Lifecycle())
-    work.term = SimpleNamespace(remaining=lambda: 10.0)  # type: ignore[assignment]
+    work.term = SimpleNamespace(remaining=lambda: 10.0)
     loop._work = work
     loop._on_said({"overdue": True})
     assert elector.calls == ["step_down"]
@@ -413,7 +413,7 @@ def test_run_counts_the_time_to_leave_from_the_end_of_its_command(
     """G5: a command that takes its grace period leaves as much for the release."""
     loop, clock = _leaving(monkeypatch)
     work = _work(_Lifecycle())
-    work.end = lambda: None  # type: ignore[method-assign]
+    work.end = lambda: None
     loop._work = work
     loop._leave(7)
     clock.now = 125.0
@@ -481,7 +481,7 @@ def test_run_orders_nothing_when_it_was_frozen_since_it_acquired() -> None:
     """G2, fault 02: a term that is over when its limits are asked for starts nothing."""
     elector, link, lifecycle = _Stand(), _Stand(), _Lifecycle()
     work = _work(lifecycle)
-    work.end = lambda: elector.calls.append("end")  # type: ignore[method-assign]
+    work.end = lambda: elector.calls.append("end")
     elector.join = lambda _: work
     elector.assumed = False
     loop = _loop(elector, link)
