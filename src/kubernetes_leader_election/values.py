@@ -60,6 +60,8 @@ class _ValueType(type):
             fields = vars(inherited)["_fields"]
             defaults = dict(vars(inherited)["_defaults"])
             shown = vars(inherited)["_shown"]
+            # Not the base's, which may have been hastened: that knows its fields alone.
+            namespace.setdefault("__init__", Value.__init__)
         for field in own:
             default = namespace.pop(field, _REQUIRED)
             if isinstance(default, _Hidden):
@@ -79,8 +81,6 @@ class _ValueType(type):
             (field, getattr(made, field).__set__) for field in fields
         )
         made._content = attrgetter(*fields) if fields else _nothing  # type: ignore[attr-defined]
-        if inherited is not None and "_hastened" in vars(inherited):
-            _take_any_fields(made)
         return made
 
 
@@ -121,7 +121,6 @@ class Value(metaclass=_ValueType):
     _content: ClassVar[Callable[[object], object]]
     _defaults: ClassVar[Mapping[str, Any]]
     _fields: ClassVar[tuple[str, ...]]
-    _hastened: ClassVar[bool]
     _positional: ClassVar[tuple[str, ...]]
     _setters: ClassVar[tuple[tuple[str, Callable[[object, object], None]], ...]]
     _shown: ClassVar[tuple[str, ...]]
@@ -195,11 +194,6 @@ def replace(value: _T, /, **changes: Any) -> _T:
     return type(value)(**{**{f: getattr(value, f) for f in value._fields}, **changes})
 
 
-def _take_any_fields(kind: type) -> None:
-    """Give a class the common constructor again: that of a base knows its own fields."""
-    kind.__init__ = Value.__init__  # type: ignore[misc]
-
-
 def hasten(*kinds: type[Value]) -> None:
     """
     Give classes constructors of their own: dearer to define, cheaper to call.
@@ -221,7 +215,3 @@ def hasten(*kinds: type[Value]) -> None:
         lines += [f"    set_{field}(self, {field})" for field in own["_fields"]]
         exec("\n".join([*lines, "    return"]), names)  # noqa: S102 - of our own fields
         kind.__init__ = names["__init__"]  # type: ignore[method-assign]
-        kind._hastened = True  # noqa: SLF001 - our own
-        for further in kind.__subclasses__():
-            if "__init__" not in vars(further):
-                _take_any_fields(further)
