@@ -10,10 +10,12 @@ ENGINE: Final = "engine/engine.py"
 DRIVER: Final = "engine/driver.py"
 DESIRED: Final = "engine/desired.py"
 ACCESS: Final = "engine/threaded_access.py"
+ALARM: Final = "engine/clock_alarm.py"
 CALLS: Final = "engine/calls.py"
 REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
+IN_ALARM: Final = "tests/engine/test_clock_alarm.py::"
 IN_WORKERS: Final = "tests/engine/test_calls.py::"
 IN_DESIRED: Final = "tests/engine/test_desired.py::"
 IN_DRIVER: Final = "tests/engine/test_driver.py::"
@@ -23,8 +25,8 @@ MISTAKES: Final = [
     Mistake(
         name="the newest word is taken first",
         file=ENGINE,
-        old="queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()",
-        new="queue.LifoQueue[tuple[Driven, Input]] = queue.LifoQueue()",
+        old="            queue.SimpleQueue()\n",
+        new="            queue.LifoQueue()\n",
         tests=(
             f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",
         ),
@@ -44,6 +46,62 @@ MISTAKES: Final = [
         old="wait = min(wait, driver.settings.stop_budget / 2)",
         new="wait = min(wait, LONGEST_WAIT)",
         tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="the engine of a leader sleeps on where nobody tells of a jump",
+        file=ENGINE,
+        old="if not self._alarm.rings:",
+        new="if False:",
+        tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="a leader does not ask to be told of jumps, and wakes to look for them",
+        file=ENGINE,
+        old="            self._alarm.start()",
+        new="            pass",
+        tests=(f"{IN_WAKING}test_leader_sleeps_until_its_timer_where_jumps_are_told",),
+    ),
+    Mistake(
+        name="the engine sleeps on when a clock has jumped",
+        file=ENGINE,
+        old="        self._inputs.put(None)",
+        new="        pass",
+        tests=(f"{IN_WAKING}test_engine_is_woken_to_look_at_the_clocks",),
+    ),
+    Mistake(
+        name="a timer that is always ready keeps the processor busy",
+        file=ALARM,
+        old="MOST_IN_A_ROW: Final = 100",
+        new="MOST_IN_A_ROW: Final = 10**9",
+        tests=(f"{IN_ALARM}test_alarm_that_rings_without_end_is_not_heeded",),
+    ),
+    Mistake(
+        name="the engine is not told of a jump",
+        file=ALARM,
+        old="            alarm.clear()\n            self._on_jump()",
+        new="            alarm.clear()",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
+    ),
+    Mistake(
+        name="an alarm that works no more counts as one that does",
+        file=ALARM,
+        old="            self._rings = False\n            self._on_jump()",
+        new="            self._on_jump()",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
+    ),
+    Mistake(
+        name="an alarm that the system refuses counts as one that rings",
+        file="process/kernel_timers.py",
+        old="self.tells = error.errno == errno.ECANCELED",
+        new="self.tells = True",
+        tests=(f"{IN_ALARM}test_where_nobody_tells_of_jumps_that_is_known",),
+    ),
+    Mistake(
+        name="the engine is not told that its alarm works no more, and sleeps on",
+        file=ALARM,
+        old="            self._rings = False\n            self._on_jump()",
+        new="            self._rings = False",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
     ),
     Mistake(
         name="nobody looks at the clocks of leaders when the engine wakes",

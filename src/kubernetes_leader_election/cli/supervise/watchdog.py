@@ -39,9 +39,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from kubernetes_leader_election.cli.supervise.linux import (
-    BoottimeTimer,
     Process,
-    WallClockAlarm,
     become_subreaper,
     boottime,
     descendants,
@@ -52,6 +50,10 @@ from kubernetes_leader_election.cli.supervise.linux import (
     signal_all,
 )
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
+from kubernetes_leader_election.process.kernel_timers import (
+    BoottimeTimer,
+    WallClockAlarm,
+)
 
 LARGEST_MESSAGE: Final = 1 << 16
 TOO_LATE: Final = 1 << 16
