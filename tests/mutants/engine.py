@@ -16,6 +16,7 @@ REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
 IN_ALARM: Final = "tests/engine/test_clock_alarm.py::"
+IN_VIEW: Final = "tests/engine/test_view.py::"
 IN_WORKERS: Final = "tests/engine/test_calls.py::"
 IN_DESIRED: Final = "tests/engine/test_desired.py::"
 IN_DRIVER: Final = "tests/engine/test_driver.py::"
@@ -192,6 +193,35 @@ MISTAKES: Final = [
         tests=(
             "tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",
         ),
+    ),
+    # Views -------------------------------------------------------------------------
+    Mistake(
+        name="the listener is shown each view at every step",
+        file=DRIVER,
+        old="if self._view is self._seen and not again:",
+        new="if False:",
+        tests=(f"{IN_VIEW}test_listener_is_shown_a_view_once",),
+    ),
+    Mistake(
+        name="the listener does not look again after a word of the application",
+        file=DRIVER,
+        old="show_again=isinstance(message, m.Command)",
+        new="show_again=False",
+        tests=(f"{IN_VIEW}test_listener_looks_again_after_a_word_of_the_application",),
+    ),
+    Mistake(
+        name="an earlier deadline counts as a renewal, and wakes nobody who waits",
+        file="engine/view.py",
+        old="and now.boottime_deadline >= before.boottime_deadline",
+        new="and True",
+        tests=(f"{IN_VIEW}test_whatever_else_differs_is_no_renewal",),
+    ),
+    Mistake(
+        name="another holder counts as a renewal, and wakes nobody who waits",
+        file="engine/view.py",
+        old="and _holder(self.snapshot) == _holder(before.snapshot)",
+        new="and True",
+        tests=(f"{IN_VIEW}test_whatever_else_differs_is_no_renewal",),
     ),
     # The driver: questions ---------------------------------------------------------
     Mistake(

@@ -117,6 +117,8 @@ class Driver:
         """The CLOCK_BOOTTIME of the next step without an input."""
         self._view = View(state=State.STOPPED, changed_at=self.clock.now())
         """The election after the last step; replaced as a whole, read by any thread."""
+        self._seen: View | None = None
+        """The one that the listener was shown; None: it could not look."""
         # Written by whoever asks, on any thread, and only ever to more:
         self._ended_term = 0
         """The newest term that a clock showed to be over: that latches (rule 14)."""
@@ -253,15 +255,17 @@ class Driver:
             self._core.receive(answer, now=now)
         elif message is None:
             self._core.handle_timer(now=now)
-        self._finish(now)
+        # The end of work is known to the listener, and changes what it makes of a view.
+        self._finish(now, show_again=isinstance(message, m.Command))
 
-    def _finish(self, now: Now) -> None:
+    def _finish(self, now: Now, *, show_again: bool = True) -> None:
         """Tell the core what it does not know, carry out what it gave, and show it."""
         if self._recovery.rebuild_at is None and self._told is not self._desired:
             self._tell_core(now)
         self._drain()
         # Whoever could not look at the view is to look again soon.
-        due = None if self._show() else now.boottime + REBUILD_AFTER
+        shown = self._show(again=show_again)
+        due = None if shown else now.boottime + REBUILD_AFTER
         core_due = self._recovery.rebuild_at or self._core.next_deadline()
         if due is None or (core_due is not None and core_due < due):
             due = core_due
@@ -346,30 +350,40 @@ class Driver:
     def _look(self, error: LeaderElectionError | None = None) -> None:
         """Show the core as it is now, and an error if there is one, to whoever asks."""
         core, old = self._core, self._view
-        self._view = View(
-            state=core.state,
-            changed_at=(
-                old.changed_at if core.state is old.state else self.clock.now()
-            ),
+        state, deadline = core.state, core.term_deadline
+        view = View(
+            state=state,
+            changed_at=old.changed_at if state is old.state else self.clock.now(),
             life=self._desired.life,
             running=self._desired.running,
             belief=core.belief,
-            term_deadline=core.term_deadline,
+            term_deadline=deadline,
             last_deadline=core.last_deadline,
             snapshot=core.snapshot,
-            expires_in=core.expires_in,
+            # Of a record that others hold: it changes with each look.
+            expires_in=core.expires_in if deadline is None else None,
             last_error=error or old.last_error,
             lost=self._terms.lost,
         )
+        if view != old:
+            self._view = view
 
-    def _show(self) -> bool:
-        """Show the core, and have the listener look; False if it could not."""
+    def _show(self, *, again: bool = True) -> bool:
+        """
+        Show the core, and have the listener look; False if it could not.
+
+        ``again``: also where nothing has changed since it last looked.
+        """
         self._look()
+        if self._view is self._seen and not again:
+            return True
+        self._seen = None
         try:
             self._listener.on_view(self._view)
         except Exception as error:  # noqa: BLE001 - fault 07: it is to look again
             self._recovery.log_unexpected(error)
             return False
+        self._seen = self._view
         return True
 
     # What nobody foresaw ------------------------------------------------------

@@ -104,6 +104,8 @@ class Lifecycle(Status[TermT]):
         """Sends events to the handlers."""
         self._make_term = make_term
         """Makes the front's kind of term."""
+        self._last_view: View | None = None
+        """The last view that was taken. The engine's thread."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -377,11 +379,13 @@ class Lifecycle(Status[TermT]):
                     self._deliver(event)
                 case _:  # pragma: no cover
                     assert_never(event)
-            self._wake_waiters()
+            self._wake_waiters(renewed=isinstance(event, m.LeaseRenewed))
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
         self._shown.seen_at = self._shown.clock.now().wall
+        before, self._last_view = self._last_view, view
+        renewed = before is not None and view.is_renewal_of(before)
         current = self._current
         if (
             current is not None
@@ -389,11 +393,12 @@ class Lifecycle(Status[TermT]):
             and view.state not in _IN_TERM
         ):
             self._current = current = None
+            renewed = False
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
+            renewed = False
         self._take_role(self._role_of(view))
-        self._wake_waiters()
-        shared_auto_close().wake_main_thread()
+        self._wake_waiters(renewed=renewed)
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
         term = self._make_term(
