@@ -176,22 +176,22 @@ MISTAKES: Final = [
     Mistake(
         name="the uid is not sent, so that another Lease of the name may be written",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in "
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in "
             "value['metadata'].items() if k != 'uid'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),
     Mistake(
         name="the resourceVersion is not sent, so that a write is not conditional",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in value['metadata']"
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in value['metadata']"
             ".items() if k != 'resourceVersion'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),

@@ -14,7 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.in_flight import PendingWrite
 from kubernetes_leader_election.core.states import IN_TERM, State
+from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.engine.access import LeaseAccess
 from kubernetes_leader_election.engine.calls import Completed
@@ -28,6 +30,7 @@ from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisus
 from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.values import hasten
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
@@ -459,3 +462,9 @@ class Driver:
             self._core, self._told = before  # not half begun
             raise
         self._recovery.rebuild_at = None
+
+
+# What is made at each renewal.
+hasten(
+    m.LeaseRenewed, m.LeaseWritten, m.UpdateLease, m.WatchEvent, PendingWrite, Try, View
+)
