@@ -72,7 +72,11 @@ def first_acquisition(stage: Stage) -> Result:
     times = []
     for number in range(5):
         candidate = stage.start(lease=f"first-{number}")
-        stage.fleet.wait_leader(candidate, within=60)
+        wait_until(
+            lambda one=candidate: bool(one.log().instants("work")),
+            within=60,
+            what=f"{candidate.name} works",
+        )
         # Credentials are loaded, and nothing has been asked for yet.
         ready_at = candidate.happened("contending")[0].instant
         times.append(candidate.log().instants("work")[0] - ready_at)
