@@ -188,7 +188,9 @@ def _another_held_it_last(hand):
 def _another_uid(hand):
     hand = Hand().lead()
     lease = hand.store.delete()
-    hand.bring("DELETED", lease={**lease, "metadata": {**lease["metadata"], "uid": "x"}})
+    hand.bring(
+        "DELETED", lease={**lease, "metadata": {**lease["metadata"], "uid": "x"}}
+    )
     return hand
 
 
