@@ -52,15 +52,15 @@ MISTAKES: Final = [
     Mistake(
         name="a signal reaches the command and not its group",
         file=WATCHDOG,
-        old="os.killpg(self._child, number)",
-        new="os.kill(self._child, number)",
+        old="os.killpg(self.child, number)",
+        new="os.kill(self.child, number)",
         tests=(f"{IN_COMMAND}test_run_passes_signals_to_the_whole_group",),
         slow=True,
     ),
     Mistake(
         name="a command that is stopped is not woken to take its TERM",
         file=WATCHDOG,
-        old="            self._forward(signal.SIGCONT)",
+        old="            command.forward(signal.SIGCONT)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_a_command_that_is_stopped",),
         slow=True,
@@ -84,7 +84,7 @@ MISTAKES: Final = [
     Mistake(
         name="what a command leaves behind lives on",
         file=WATCHDOG,
-        old="                self._end_leftovers()",
+        old="                self._end_leftovers(command)",
         new="                pass",
         tests=(f"{IN_COMMAND}test_run_ends_grandchildren_that_forked_twice",),
         slow=True,
@@ -121,7 +121,7 @@ MISTAKES: Final = [
     Mistake(
         name="the watchdog of a run that was killed waits for its command",
         file=WATCHDOG,
-        old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
+        old="            self._end(self._command, signal.SIGTERM, kill_at)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
         slow=True,
@@ -169,7 +169,7 @@ MISTAKES: Final = [
     Mistake(
         name="a command whose term ended on its way is executed all the same",
         file=WATCHDOG,
-        old="            if self._too_late():\n                return TOO_LATE",
+        old="            if command.is_too_late():\n                return TOO_LATE",
         new="            if False:\n                return TOO_LATE",
         tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
         slow=True,
@@ -185,7 +185,7 @@ MISTAKES: Final = [
     Mistake(
         name="a clock that steps back calls off a kill",
         file=WATCHDOG,
-        old="if self._killing or (left is not None and left <= 0.0):",
+        old="if command.killing or (left is not None and left <= 0.0):",
         new="if left is not None and left <= 0.0:",
         tests=(f"{IN_GUARDS}test_watchdog_goes_on_killing_when_a_clock_steps_back",),
     ),

@@ -465,10 +465,10 @@ def test_watchdog_goes_on_killing_when_a_clock_steps_back(
     )
     guard, kills = watchdog.Watchdog(theirs, errand, mask=()), []
     monkeypatch.setattr(guard, "_kill", kills.append)
-    guard._active = True
+    guard._command = command = watchdog.Command()
     for at in (1.0, 1e12):
         limit = Deadline(at, at, at, 1e12)
-        guard._take_limits({"limits": [limit, limit, limit]})
+        command.take_limits({"limits": [limit, limit, limit]})
         guard._enforce()
     assert len(kills) == 2
     ours.close()
