@@ -129,7 +129,7 @@ MISTAKES: Final = [
     Mistake(
         name="run waits for a watchdog that does not answer",
         file=SUPERVISOR,
-        old=("        if last is None or boottime() < last + self._limits.run_waits:"),
+        old="        if last is None or boottime() < last + command.limits.run_waits:",
         new="        if True:",
         tests=(
             f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",
@@ -140,7 +140,7 @@ MISTAKES: Final = [
     Mistake(
         name="a lost term does not end the command",
         file=SUPERVISOR,
-        old="if self._ending is None and work.term.is_lost:",
+        old="if command.ending is None and term.is_lost:",
         new="if False:",
         tests=(
             f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
@@ -150,7 +150,7 @@ MISTAKES: Final = [
     Mistake(
         name="--on-loss=exit contends again",
         file=SUPERVISOR,
-        old='elif lost and self._plan.on_loss == "exit":',
+        old='elif command.ending in (None, "lost") and self._plan.on_loss == "exit":',
         new="elif False:",
         tests=(
             f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
@@ -350,7 +350,7 @@ MISTAKES: Final = [
     Mistake(
         name="the guards do not hear of a record that is cut so short that it ends the term",
         file=SUPERVISOR,
-        old="last = limits or work.last_limits()",
+        old="last = limits or command.work.last_limits()",
         new="last = limits",
         tests=(f"{IN_GUARDS}test_run_tells_its_guards_that_the_record_was_cut_short",),
     ),
@@ -381,8 +381,8 @@ MISTAKES: Final = [
     Mistake(
         name="the term file does not say that the term is lost",
         file=SUPERVISOR,
-        old="                self._facts = facts.ended()",
-        new="                pass",
+        old="            command.facts = facts.ended()",
+        new="            pass",
         tests=(f"{IN_LEADERSHIP}test_run_tells_a_deaf_command_of_a_loss",),
         slow=True,
     ),

@@ -26,7 +26,7 @@ from kubernetes_leader_election.settings.options import resolve_settings
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
-    from kubernetes_leader_election.cli.supervise.health import HealthPlan
+    from kubernetes_leader_election.cli.supervise.health import Health, HealthPlan
     from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector
     from kubernetes_leader_election.cli.supervise.supervisor import Supervisor
     from kubernetes_leader_election.credentials.base import Credentials
@@ -101,7 +101,7 @@ def run(
             command, elector, link, signals, term_file, log, options
         )
         if health is not None:
-            _add_health(supervisor, health)
+            supervisor.health = _health(supervisor, health)
         if options["http"] is not None:
             _serve(options["http"], elector, supervisor, log)
         return supervisor.run()
@@ -189,11 +189,15 @@ def _supervisor(
     )
 
 
-def _add_health(supervisor: Supervisor, plan: HealthPlan) -> None:
-    from kubernetes_leader_election.cli.supervise.health import Fitness, HealthChecker  # noqa: PLC0415
+def _health(supervisor: Supervisor, plan: HealthPlan) -> Health:
+    from kubernetes_leader_election.cli.supervise.health import (  # noqa: PLC0415
+        Fitness,
+        Health,
+        HealthChecker,
+    )
 
     checker = HealthChecker(plan, wake=supervisor.wake, variables=supervisor.variables)
-    supervisor.watch_health(checker, Fitness(plan))
+    return Health(checker, Fitness(plan))
 
 
 def _serve(
