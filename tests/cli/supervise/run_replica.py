@@ -141,6 +141,12 @@ class Replica:
         """Give all living processes of this replica, the wrapper included."""
         return marked(self.mark)
 
+    def assert_nothing_is_left(self) -> None:
+        """Nothing that it ran lives now; its guards, which run nothing more, end soon."""
+        guards = {self.find_keeper(), self._called("leader-backstop")}
+        assert set(self.living()) <= guards
+        eventually(lambda: self.living() == [], "its guards have ended")
+
     def catches(self, number: int) -> bool:
         """Tell whether the wrapper has come so far that it handles a signal itself."""
         try:
