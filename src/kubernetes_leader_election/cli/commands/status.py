@@ -324,15 +324,7 @@ def _show_table(
     if not found:
         click.echo("There are none.")
         return
-    header = (
-        "LEASE",
-        "STATE",
-        "HOLDER",
-        "RENEWED",
-        "EXPIRES",
-        "TRANSITIONS",
-        "PROGRAM",
-    )
+    head = ("LEASE", "STATE", "HOLDER", "RENEWED", "EXPIRES", "TRANSITIONS", "PROGRAM")
     rows = [
         (
             one["lease"],
@@ -345,7 +337,7 @@ def _show_table(
         )
         for one in found
     ]
-    for line in table(header, rows):
+    for line in table(head, rows):
         click.echo(line)
 
 
