@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +48,10 @@ def call(within: float = REQUEST_WITHIN) -> Any:
     from kubernetes_leader_election.kube_api.call import Call, boottime  # noqa: PLC0415 - help is quick
 
     return Call(deadline=boottime() + within)
+
+
+Opening = Callable[[], contextlib.AbstractContextManager[Target]]
+"""What a command opens its :class:`Target` with: credentials are looked for only then."""
 
 
 @contextlib.contextmanager
