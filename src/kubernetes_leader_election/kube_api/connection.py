@@ -24,8 +24,6 @@ from kubernetes_leader_election.credentials.base import (
 )
 from kubernetes_leader_election.kube_api.call import Call, boottime
 
-__all__ = ["Answer", "Connection", "SocketRegistry", "TooLargeError", "open_connection"]
-
 LARGEST_BODY = 1 << 20
 """A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
 
