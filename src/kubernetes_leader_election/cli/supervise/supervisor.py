@@ -170,13 +170,10 @@ class Supervisor:
         return exit_codes.OK if self._verdict is None else self._verdict
 
     def close(self) -> None:
-        """Leave nothing behind, whatever led here."""
+        """Check no more, and take the terminal back."""
         if self.health is not None:
             self.health.checker.stop()
         self._terminal.take_back()
-        self._link.close()
-        if self._term_file is not None:
-            self._term_file.remove()
 
     def _is_over(self) -> bool:
         if self._verdict is None or self._command is not None:
@@ -380,7 +377,7 @@ class Supervisor:
             identity=elector.identity,
             token=token_if_any(work.term),
             deadline=limits.begin,
-            renew_deadline=elector.renew_deadline,
+            renew_deadline=elector.settings.renew_deadline_sec,
             origin=clock_origin(),
         )
         self._command = command = RunningCommand(
@@ -396,7 +393,7 @@ class Supervisor:
         self._link.start(
             facts.variables(self._term_path),
             limits,
-            leftover_budget=elector.stop_budget,
+            leftover_budget=elector.settings.stop_budget_sec,
             terminal=self._terminal.lend_on_start(),
         )
 
@@ -455,7 +452,7 @@ class Supervisor:
             )
         if self._command is not None and self._command.works and not fitness.fit:
             self._say("not healthy: giving up leadership")
-            self._elector.step_down(self._elector.lease_duration)
+            self._elector.step_down(self._elector.settings.lease_duration_sec)
 
     def _wants_out(self) -> bool:
         health = self.health
@@ -485,7 +482,7 @@ class Supervisor:
             command.start_by = None
         elif command.ending is None and by.left(read_clocks()) <= 0.0:
             self._say("the watchdog does not start the command: giving up leadership")
-            self._elector.step_down(self._elector.lease_duration)
+            self._elector.step_down(self._elector.settings.lease_duration_sec)
             self._ask_to_end("lost", signal.SIGTERM, boottime())
 
     def _look_at_clock(self) -> None:
