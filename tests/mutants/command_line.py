@@ -106,7 +106,7 @@ MISTAKES: Final = [
         old="            die_with_parent(signal.SIGKILL)",
         new="            pass",
         tests=(
-            f"{IN_COMMAND}test_run_frozen_with_its_keeper_killed_leaves_no_command",
+            f"{IN_COMMAND}test_run_frozen_with_its_watchdog_killed_leaves_no_command",
         ),
         slow=True,
     ),
@@ -132,7 +132,7 @@ MISTAKES: Final = [
         old="        if last is None or boottime() < last + command.limits.run_waits:",
         new="        if True:",
         tests=(
-            f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",
+            f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_watchdog_is_frozen",
             f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",
         ),
         slow=True,

@@ -245,7 +245,7 @@ def test_run_ends_its_command_when_it_is_killed_itself(start, tmp_path):
     assert list(tmp_path.glob("leader-election-*")) == []
 
 
-def test_run_ends_its_command_when_the_keeper_is_killed(start):
+def test_run_ends_its_command_when_the_watchdog_is_killed(start):
     """After kill -9 of the watchdog nothing is left, and the wrapper says why."""
     replica = start(child=("--grandchild",))
     eventually(lambda: replica.noted("grandchild"), "there is a grandchild")
@@ -255,7 +255,7 @@ def test_run_ends_its_command_when_the_keeper_is_killed(start):
     assert "watchdog" in replica.stderr
 
 
-def test_run_frozen_with_its_keeper_killed_leaves_no_command(start):
+def test_run_frozen_with_its_watchdog_killed_leaves_no_command(start):
     """G2, fault 02: the kernel ends the command where neither can."""
     replica = start()
     replica.wait_for_work()

@@ -207,7 +207,7 @@ def test_run_starts_nothing_that_waited_for_a_frozen_watchdog(
     deaf = ("sh", "-c", "trap '' TERM; exec \"$@\"", "sh")
     second = start("b", *late, command=note, prefix=deaf)
     eventually(lambda: second.catches(signal.SIGINT), "the second is there")
-    watchdog = eventually(second.find_keeper, "and its watchdog")
+    watchdog = eventually(second.find_watchdog, "and its watchdog")
     os.kill(watchdog, signal.SIGSTOP)
     first.signal(signal.SIGTERM)
     eventually(lambda: "fencing token" in second.stderr, "the second leads")
@@ -228,7 +228,7 @@ def test_run_hands_over_where_its_watchdog_starts_nothing(start: Start) -> None:
     first.wait_for_work()
     second = start("b")
     eventually(lambda: second.catches(signal.SIGTERM), "the second is there")
-    os.kill(eventually(second.find_keeper, "and its watchdog"), signal.SIGSTOP)
+    os.kill(eventually(second.find_watchdog, "and its watchdog"), signal.SIGSTOP)
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     eventually(lambda: "fencing token" in second.stderr, "the second leads")

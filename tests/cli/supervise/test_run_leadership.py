@@ -287,7 +287,7 @@ def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
     assert replica.stderr.count(said) == 1
 
 
-def test_run_kills_in_time_where_the_keeper_is_frozen(start, server):
+def test_run_kills_in_time_where_the_watchdog_is_frozen(start, server):
     """G2: when the watchdog does not answer, the wrapper ends the command itself."""
     first = start("a", child=("--ignore-term", "--grandchild"))
     eventually(lambda: first.noted("grandchild"), "there is a grandchild")

@@ -147,7 +147,7 @@ def command(
 
     When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
     early that they are gone before another replica may start: --stop-budget-sec is the
-    time between. Two small watchdoges see to that by kernel timers, also when
+    time between. Two small watchdogs see to that by kernel timers, also when
     this process is killed or frozen. When COMMAND ends, the Lease is released at once.
 
     SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,
