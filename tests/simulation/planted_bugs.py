@@ -262,6 +262,20 @@ class MissingLeaseIsFreeAtOnce(Assembled):
     parts: ClassVar = {"_standing": _MissingLeaseIsFreeAtOnce}
 
 
+class _CreatesAgainAndAgain(Contending):
+    __slots__ = ()
+
+    def seek(self) -> None:
+        pass
+
+
+@planted("G5", seeds=60)
+class CreateAfterADeletionIsRepeated(Assembled):
+    """The right to create a deleted Lease at once is not used up by a try (rule 4)."""
+
+    parts: ClassVar = {"_contending": _CreatesAgainAndAgain}
+
+
 class _UnknownOutcomeTakenAsDone(Outcomes):
     __slots__ = ()
 
