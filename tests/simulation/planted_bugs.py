@@ -269,7 +269,7 @@ class _CreatesAgainAndAgain(Contending):
         pass
 
 
-@planted("G5", seeds=60)
+@planted("G5", seeds=20, profile="storm")
 class CreateAfterADeletionIsRepeated(Assembled):
     """The right to create a deleted Lease at once is not used up by a try (rule 4)."""
 
