@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from heapq import heappush
-from typing import Any
+from typing import Any, TypedDict
 
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
@@ -24,6 +24,14 @@ from kubernetes_leader_election.testing.simulation.trace import Recorder
 
 class Finished(BaseException):
     """End a world, from wherever that is found out."""
+
+
+class Options(TypedDict, total=False):
+    """What a :class:`Stage` takes beside its plan, as what stands on it passes it on."""
+
+    make_election: MakeElection
+    recorder: Recorder | None
+    stop_at_violation: bool
 
 
 class Stage:
