@@ -102,9 +102,9 @@ class Control:
     def _faults(self) -> list[dict[str, Any]]:
         return [
             {
-                "action": type(active.fault.action).__name__,
-                "options": asdict(active.fault.action),
-                "times": active.fault.times,
+                "action": type(active.rule.action).__name__,
+                "options": asdict(active.rule.action),
+                "times": active.rule.times,
                 "hits": active.hits,
             }
             for active in self._server.faults
