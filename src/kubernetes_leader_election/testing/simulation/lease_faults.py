@@ -4,6 +4,7 @@ What hands, backups and policies can do to the Lease.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
@@ -116,14 +117,14 @@ def undone_label(world: Scene, fault: Fault) -> bool:
     if store.current is None:
         return False
     label(world, fault)
-    world.after(fault.length, _unlabel, (world, world.time, store.version))
+    before, version = world.time - 1e-6, store.version
+
+    def undo(_: None) -> None:
+        if store.version == version:
+            go_back(world, before)
+
+    world.after(fault.length, undo, None)
     return True
-
-
-def _unlabel(world_time_version: tuple[Scene, float, int]) -> None:
-    world, time, version = world_time_version
-    if world.network.store.version == version:
-        go_back(world, time - 1e-6)
 
 
 def _annotate(world: Scene, name: str, value: object) -> bool:
@@ -183,13 +184,9 @@ def undone_edit(world: Scene, fault: Fault) -> bool:
     if _held(world) is None:
         return False
     change_spec(world, {"holderIdentity": "somebody", "leaseTransitions": 7})
-    world.after(fault.length, _undo, (world, world.time))
+    before = world.time - 1e-6
+    world.after(fault.length, lambda _: go_back(world, before), None)
     return True
-
-
-def _undo(world_and_time: tuple[Scene, float]) -> None:
-    world, time = world_and_time
-    go_back(world, time - 1e-6)
 
 
 EDITS: Final[dict[str, dict[str, object]]] = {
@@ -272,8 +269,9 @@ def roll_back(world: Scene, fault: Fault) -> bool:
     """
     network = world.network
     if fault.detail == "after an edit":
-        world.after(fault.length, _roll_back, world)
-        return edit(world, Fault(at=world.time, kind="edit", detail="garbage holder"))
+        plain = replace(fault, detail="")
+        world.after(fault.length, lambda _: roll_back(world, plain), None)
+        return change_spec(world, EDITS["garbage holder"])
     store = network.store
     if not store.roll_back():
         return False
@@ -281,10 +279,6 @@ def roll_back(world: Scene, fault: Fault) -> bool:
     world.checks.restored(world.time, store.current.version)
     network.end_watches(None, DISCONNECTED)
     return label(world, fault)
-
-
-def _roll_back(world: Scene) -> None:
-    roll_back(world, Fault(at=world.time, kind="roll back"))
 
 
 def cap(world: Scene, fault: Fault) -> bool:
