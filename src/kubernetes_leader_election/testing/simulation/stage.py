@@ -117,6 +117,11 @@ class Stage:
         """Count a probe that was passed."""
         self.tally.by_probe[name] = self.tally.by_probe.get(name, 0) + 1
 
+    def note(self, text: str) -> None:
+        """Write down what the world itself does, if anything is written down."""
+        if self.recorder is not None:
+            self.recorder.note(self.time, text)
+
     def _violated(self, violation: Violation) -> None:
         if self.recorder is not None:
             self.recorder.violation(violation)
