@@ -37,18 +37,13 @@ class Assumptions:
     """
 
     def __init__(
-        self,
-        *,
-        excuse_span: float,
-        report: Callable[[Violation], None],
-        rho: float,
+        self, *, excuse_span: float, report: Callable[[Violation], None]
     ) -> None:
         self.violations: list[Violation] = []
         self.leader_changes = 0
         self.terms = 0
         self._report = report
         self._span = excuse_span
-        self._rho = rho
         self._excused_until = -math.inf
         self._deletion_until = -math.inf
         self._deleted_uid = ""

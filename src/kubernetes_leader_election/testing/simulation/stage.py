@@ -68,7 +68,7 @@ class Stage:
         """Orders what happens at one instant: first come, first served."""
         # The longest anybody can believe or wait, on the slowest clock allowed.
         span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
-        self.checks = Checks(excuse_span=span, report=self._violated, rho=RHO)
+        self.checks = Checks(excuse_span=span, report=self._violated)
 
     # Time ---------------------------------------------------------------------
 
