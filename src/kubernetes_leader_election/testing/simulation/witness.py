@@ -72,6 +72,7 @@ class Witness:
         "proved",
         "ran_out",
         "ready_at",
+        "recreates",
         "renew_deadline",
         "renew_interval",
         "request_timeout",
@@ -83,7 +84,6 @@ class Witness:
         "since",
         "stamp_rivals",
         "stamps",
-        "started_at",
         "stays_out_until",
         "stop_budget",
         "suspended",
@@ -93,6 +93,7 @@ class Witness:
         "token",
         "token_from",
         "tried",
+        "wanted_since",
         "work_term",
         "work_unbudgeted",
         "written",
@@ -217,13 +218,15 @@ class Witness:
         """Somebody stepped its wall clock, so it cannot know how long it was paused."""
         self.suspended = False
         """Its CLOCK_MONOTONIC stood still once: no pause can be told by it."""
+        self.recreates = False
+        """The last it was shown is the deletion of the Lease that it led (rule 4)."""
         self.polite: bool | None = False
         """Its work just ended, and no other has led since; None: perhaps."""
         # What its application said.
         self.app_alive = True
         self.asked_to_stop = False
-        self.started_at = -math.inf
-        """CLOCK_MONOTONIC when it was told last to start, after a stop."""
+        self.wanted_since = -math.inf
+        """CLOCK_MONOTONIC when it was last told what withdraws an acquire ordered before."""
         self.stays_out_until = -math.inf
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
