@@ -58,8 +58,8 @@ MISTAKES: Final = [
     Mistake(
         name="a leader does not ask to be told of jumps, and wakes to look for them",
         file=ENGINE,
-        old="            self._alarm.start()",
-        new="            pass",
+        old="                self._alarm.start()",
+        new="                pass",
         tests=(f"{IN_WAKING}test_leader_sleeps_until_its_timer_where_jumps_are_told",),
     ),
     Mistake(
@@ -86,7 +86,7 @@ MISTAKES: Final = [
     Mistake(
         name="an alarm that works no more counts as one that does",
         file=ALARM,
-        old="            self._rings = False\n            self._on_jump()",
+        old="            self.rings = False\n            self._on_jump()",
         new="            self._on_jump()",
         tests=(f"{IN_ALARM}test_each_jump_is_told",),
     ),
@@ -100,8 +100,8 @@ MISTAKES: Final = [
     Mistake(
         name="the engine is not told that its alarm works no more, and sleeps on",
         file=ALARM,
-        old="            self._rings = False\n            self._on_jump()",
-        new="            self._rings = False",
+        old="            self.rings = False\n            self._on_jump()",
+        new="            self.rings = False",
         tests=(f"{IN_ALARM}test_each_jump_is_told",),
     ),
     Mistake(
@@ -116,8 +116,8 @@ MISTAKES: Final = [
     Mistake(
         name="the engine does not note who leads",
         file=ENGINE,
-        old="            self._in_term.add(driver)",
-        new="            pass",
+        old="                self._in_term.add(driver)",
+        new="                pass",
         tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
     ),
     Mistake(
@@ -198,7 +198,7 @@ MISTAKES: Final = [
     Mistake(
         name="the listener is shown each view at every step",
         file=DRIVER,
-        old="if self._view is self._seen and not again:",
+        old="if self.view is self._seen and not again:",
         new="if False:",
         tests=(f"{IN_VIEW}test_listener_is_shown_a_view_once",),
     ),
@@ -235,7 +235,7 @@ MISTAKES: Final = [
         name="questions are answered by the clock of the engine's last step",
         file=DRIVER,
         old="        left = belief.remaining(self.clock.now())",
-        new="        left = belief.remaining(self._view.changed_at)",
+        new="        left = belief.remaining(self.view.changed_at)",
         tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
     ),
     Mistake(

@@ -23,10 +23,8 @@ MOST_IN_A_ROW: Final = 100
 class Alarm(Protocol):
     """What tells when a clock jumps; tests bring their own."""
 
-    @property
-    def rings(self) -> bool:
-        """Whether a jump is told; else somebody has to look at the clocks often."""
-        ...
+    rings: bool
+    """Whether a jump is told; else somebody has to look at the clocks often."""
 
     def start(self) -> None:
         """Begin to tell, if that can be had and was not begun. Never raises."""
@@ -50,12 +48,8 @@ class ClockAlarm:
         self._on_jump = on_jump
         self._started = False
         self._fd: int | None = None
-        self._rings = False
-
-    @property
-    def rings(self) -> bool:
-        """Whether a jump is told; else somebody has to look at the clocks often."""
-        return self._rings
+        self.rings = False
+        """Whether a jump is told. By the thread of the alarm."""
 
     def start(self) -> None:
         """Begin to tell, if that can be had and was not begun. One thread calls this."""
@@ -72,7 +66,7 @@ class ClockAlarm:
 
     def drop_after_fork(self) -> None:
         """In a child: close the descriptor that is a copy of the parent's."""
-        self._rings = False
+        self.rings = False
         descriptor, self._fd = self._fd, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
@@ -86,7 +80,7 @@ class ClockAlarm:
         except (OSError, ImportError, AttributeError):
             pass  # a sandbox without such timers: the clocks are looked at often
         finally:
-            self._rings = False
+            self.rings = False
             self._on_jump()  # or the wait that is under way would be a long one
 
     def _tell(self) -> None:
@@ -100,7 +94,7 @@ class ClockAlarm:
         poll.register(alarm.fd, select.POLLIN)
         in_a_row = 0
         while alarm.tells and in_a_row < MOST_IN_A_ROW:
-            self._rings = True
+            self.rings = True
             in_a_row = in_a_row + 1 if poll.poll(0) else 0
             poll.poll()
             alarm.clear()

@@ -116,9 +116,9 @@ class Driver:
         """What the core gave and was not carried out or told yet."""
         self._terms = ToldTerms()
         """What the listener has been told of terms."""
-        self._due: float | None = None
+        self.next_deadline: float | None = None
         """The CLOCK_BOOTTIME of the next step without an input."""
-        self._view = View(state=State.STOPPED, changed_at=self.clock.now())
+        self.view = View(state=State.STOPPED, changed_at=self.clock.now())
         """The election after the last step; replaced as a whole, read by any thread."""
         self._seen: View | None = None
         """The one that the listener was shown; None: it could not look."""
@@ -132,11 +132,6 @@ class Driver:
     def client(self) -> LeaseClient | None:
         """What makes the requests; None: leadership is assumed."""
         return None if self._access is None else self._access.client
-
-    @property
-    def view(self) -> View:
-        """The election after the engine's last step."""
-        return self._view
 
     @property
     def forked(self) -> bool:
@@ -160,36 +155,36 @@ class Driver:
 
     def current_leader(self) -> bool:
         """Return whether this process leads now, by the clock, in its own process (rule 15)."""
-        belief = self._view.belief
+        belief = self.view.belief
         return belief is not None and self._left(belief) > 0.0
 
     def remaining(self) -> float:
         """Return the seconds provably left of the term, draining included; else 0."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         return 0.0 if deadline is None else self._left(deadline)
 
     def term_remaining(self, term: int) -> float:
         """Return the same for that term only: 0 once it is over."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         if deadline is None or deadline.term != term:
             return 0.0
         return self._left(deadline)
 
     def term_deadline(self, term: int) -> Belief | None:
         """Return until when that term holds, on every clock; None once it is over."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         if deadline is None or deadline.term != term or self._left(deadline) <= 0.0:
             return None
         return deadline
 
     def last_deadline(self, term: int) -> Belief | None:
         """Return until when that term holds, or held; None once its work has ended."""
-        deadline = self._view.last_deadline
+        deadline = self.view.last_deadline
         return deadline if deadline is not None and deadline.term == term else None
 
     def term_reason(self, term: int) -> LossReason | None:
         """Tell why that term ended, if it is the newest one that did."""
-        lost = self._view.lost
+        lost = self.view.lost
         return lost[1] if lost is not None and lost[0] == term else None
 
     def _left(self, belief: Belief) -> float:
@@ -197,7 +192,7 @@ class Driver:
             return 0.0
         left = belief.remaining(self.clock.now())
         if left <= 0.0:
-            view = self._view
+            view = self.view
             newest = view.term_deadline
             if (
                 newest is not None
@@ -225,11 +220,6 @@ class Driver:
             self._step(message)
         except Exception as error:  # noqa: BLE001 - fault 07: nothing may end the engine
             self._fail(error)
-
-    @property
-    def next_deadline(self) -> float | None:
-        """The CLOCK_BOOTTIME at which ``step(None)`` is due."""
-        return self._due
 
     @property
     def in_term(self) -> bool:
@@ -272,7 +262,7 @@ class Driver:
         core_due = self._recovery.rebuild_at or self._core.next_deadline()
         if due is None or (core_due is not None and core_due < due):
             due = core_due
-        self._due = due
+        self.next_deadline = due
 
     def _tell_core(self, now: Now) -> None:
         """Tell the core, word by word, in what it differs from what is wanted."""
@@ -348,11 +338,11 @@ class Driver:
             self._terms.begun = event.term
         elif isinstance(event, m.LeadershipLost):
             self._terms.open = None
-        self._listener.on_event(event, self._view)
+        self._listener.on_event(event, self.view)
 
     def _look(self, error: LeaderElectionError | None = None) -> None:
         """Show the core as it is now, and an error if there is one, to whoever asks."""
-        core, old = self._core, self._view
+        core, old = self._core, self.view
         state, deadline = core.state, core.term_deadline
         view = View(
             state=state,
@@ -369,7 +359,7 @@ class Driver:
             lost=self._terms.lost,
         )
         if view != old:
-            self._view = view
+            self.view = view
 
     def _show(self, *, again: bool = True) -> bool:
         """
@@ -378,15 +368,15 @@ class Driver:
         ``again``: also where nothing has changed since it last looked.
         """
         self._look()
-        if self._view is self._seen and not again:
+        if self.view is self._seen and not again:
             return True
         self._seen = None
         try:
-            self._listener.on_view(self._view)
+            self._listener.on_view(self.view)
         except Exception as error:  # noqa: BLE001 - fault 07: it is to look again
             self._recovery.log_unexpected(error)
             return False
-        self._seen = self._view
+        self._seen = self.view
         return True
 
     # What nobody foresaw ------------------------------------------------------
@@ -413,11 +403,11 @@ class Driver:
     def _replace_core(self, error: LeaderElectionError) -> None:
         """End the term without the core, and have another one made in a while."""
         # What may fail comes before anything is changed.
-        now, shown, terms = self.clock.now(), self._view.term_deadline, self._terms
+        now, shown, terms = self.clock.now(), self.view.term_deadline, self._terms
         # A term that was begun, and shown already, may not have been told.
         numbered = max(terms.numbered, terms.begun, shown.term if shown else 0)
         core = self._recovery.new_core(numbered)
-        self._due = self._recovery.begin(self._core, now)
+        self.next_deadline = self._recovery.begin(self._core, now)
         terms.numbered, self._core = numbered, core
         if self._access is not None:
             self._access.abandon_all()

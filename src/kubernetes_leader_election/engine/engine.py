@@ -203,8 +203,9 @@ class Engine:
             self._report(error)
             self.post(driver, None)  # or its timer would be lost
         if driver.in_term:
-            self._in_term.add(driver)
-            self._alarm.start()
+            if driver not in self._in_term:
+                self._in_term.add(driver)
+                self._alarm.start()
         else:
             self._in_term.discard(driver)
         deadline = driver.next_deadline
