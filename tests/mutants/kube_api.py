@@ -26,12 +26,8 @@ MISTAKES: Final = [
     Mistake(
         name="each wait on the socket has the whole time, so the deadline is not total",
         file=CALL,
-        old=(
-            "        self.check()\n"
-            "        # Never 0: that would make the socket non-blocking instead of timing out.\n"
-            "        left = self.remaining()"
-        ),
-        new="        left = 0.5",
+        old="        left = self.check()\n        # Never 0",
+        new="        left: float | None = 0.5\n        # Never 0",
         tests=(f"{IN_DEADLINE}test_deadline_covers_the_whole_answer",),
         slow=True,
     ),
