@@ -95,12 +95,7 @@ class Retry:
         return self.conflicts == MANY_CONFLICTS
 
     def count_write_failure(self) -> None:
-        """
-        Count a write that failed.
-
-        Apart from other requests: reads that work meanwhile are no reason to write in
-        a hot loop (fault 24).
-        """
+        """Count a write that failed; apart from other requests, which may work."""
         self.write_failures += 1
 
     def stay_away(self, until: float) -> None:
