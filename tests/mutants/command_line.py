@@ -329,7 +329,7 @@ MISTAKES: Final = [
         name="run kills at D, not at D (1 - rho) / (1 + rho)",
         file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
-        new="s = self._life.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
+        new="s = self._lifecycle.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
         tests=(
             (
                 "tests/cli/supervise/test_run_guards.py::"
@@ -342,7 +342,7 @@ MISTAKES: Final = [
         file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
         new=(
-            "s = self._life.settings; rho = s.clock_rate_error; spare = "
+            "s = self._lifecycle.settings; rho = s.clock_rate_error; spare = "
             "s.lease_duration_sec * (1 - rho) / (1 + rho) - s.renew_deadline_sec"
         ),
         tests=(f"{IN_GUARDS}test_limits_follow_a_record_that_is_cut_short",),

@@ -26,7 +26,7 @@ class Notices:
         self._identity = settings.identity
         self._origin = settings.origin
         """What each event says of where it comes from."""
-        self._where = f"Lease {settings.namespace}/{settings.lease_name}"
+        self._where = settings.where
         """What errors are about."""
         self.leader: str | None = None
         """Who was last said to lead."""

@@ -303,9 +303,7 @@ class Driver:
 
     def _report(self, error: ProtocolMisuseError) -> None:
         """Say that the application said what cannot be, which ends nothing."""
-        self._recovery.say_error(
-            f"leader election of {self._recovery.where()}: {error}"
-        )
+        self._recovery.say_error(f"leader election of {self.settings.where}: {error}")
         self._drain()
         self._look(error)
 
@@ -380,7 +378,7 @@ class Driver:
         recovery.log_unexpected(error)
         if recovery.failure is None:
             wrapped = LeaderElectionError(
-                f"{recovery.where()}: unexpected error in the engine: {error!r}"
+                f"{self.settings.where}: unexpected error in the engine: {error!r}"
             )
             wrapped.__cause__ = error
             try:

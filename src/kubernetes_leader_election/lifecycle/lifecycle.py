@@ -9,7 +9,7 @@ handlers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
@@ -21,7 +21,6 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
@@ -50,18 +49,6 @@ _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
 
-TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
-
-
-class MakeTerm(Protocol[TermOut]):
-    """Makes the front's kind of term."""
-
-    def __call__(
-        self, lifecycle: Lifecycle[Any], /, *, number: int, fencing_token: int | None
-    ) -> TermOut:
-        """Make one."""
-        ...
-
 
 class Lifecycle(Status[TermT]):
     """
@@ -71,7 +58,7 @@ class Lifecycle(Status[TermT]):
         settings: checked settings.
         credentials: as given by the user; None: to be found when starting.
         log: the application's logger.
-        make_term: makes the front's kind of term.
+        kind_of_term: what the front calls a term.
 
     """
 
@@ -81,7 +68,7 @@ class Lifecycle(Status[TermT]):
         settings: Settings,
         credentials: Credentials | None,
         log: Any,
-        make_term: MakeTerm[TermT],
+        kind_of_term: type[TermT],
     ) -> None:
         event_log = EventLog(log, where=lambda: self.where)
         connector = Connector(
@@ -100,8 +87,8 @@ class Lifecycle(Status[TermT]):
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
-        self._make_term = make_term
-        """Makes the front's kind of term."""
+        self._kind_of_term = kind_of_term
+        """What the front calls a term."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -311,7 +298,7 @@ class Lifecycle(Status[TermT]):
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(
+        term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
         work = TermWork(event.term, ended=self._work_ended)
