@@ -365,6 +365,16 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a look for credentials starts what was stopped meanwhile",
+        file="lifecycle/lifecycle.py",
+        old="            if self.has_ended(number) or self._life.stopping:\n",
+        new="            if False:\n",
+        tests=(
+            "tests/lifecycle/test_credentials.py::test_stop_does_not_wait_for_a_look_for_credentials",
+        ),
+        slow=True,
+    ),
+    Mistake(
         name="credentials that cannot be read are looked for once",
         file="lifecycle/connect.py",
         old="        self._retry = shared_timers().call_later(pause, self._again)",

@@ -119,8 +119,13 @@ class ThreadedAccess:
         if not pending.begin():
             return
         try:
-            namespace, name = self._settings.namespace, self._settings.lease_name
-            answer = carry_out(self.client, namespace, name, request, pending.call)
+            answer = carry_out(
+                self.client,
+                self._settings.namespace,
+                self._settings.lease_name,
+                request,
+                pending.call,
+            )
         except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
             self._unexpected(error)
             answer = failed_unexpectedly(request.request_id, error)

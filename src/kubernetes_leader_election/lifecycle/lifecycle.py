@@ -2,8 +2,7 @@
 Start, stop, step down, and what news of the engine changes: the life of one elector.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
-The electors for asyncio and for threads add nothing but ways to wait and to call
-handlers.
+The electors for asyncio and for threads add but ways to wait and to call handlers.
 """
 
 from __future__ import annotations
@@ -339,12 +338,18 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
+        found = None
         if self._driver is None:
             try:
-                credentials = self._connector.find()
+                found = self._connector.find()
             except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
+        self._join(found)
+
+    def _join(self, credentials: Credentials | None) -> None:
+        """Take part in the election from now on."""
+        if self._driver is None:
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 
@@ -386,8 +391,20 @@ class Lifecycle(Status[TermT]):
         with self._lock:
             if not self._connector.awaits_retry or self.stopping or self.forked:
                 return
+            self._connector.give_up()  # this is it
+            number, found, failure = self._life.number, None, None
+        try:
+            # Without the lock: it may take long, and stop() waits for nothing but work.
+            found = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            failure = error
+        with self._lock:
+            if self.has_ended(number) or self._life.stopping:
+                return
             try:
-                self._connect()
+                if failure is not None:
+                    raise failure
+                self._join(found)
             except Exception as error:  # noqa: BLE001 - G8: only stop() ends an elector
                 self._connect_later(error)
 
