@@ -275,7 +275,7 @@ class _UnknownOutcomeTakenAsDone(Outcomes):
         ):
             proved = find_try(term.pending, rec.read_record(_as_lease(write.stamp)))
             if proved is not None:
-                term.confirm(proved, self._settings)
+                term.confirm(proved, self._standing.settings)
         super().on_unknown(request_id, error)
 
 

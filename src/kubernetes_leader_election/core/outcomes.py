@@ -274,6 +274,6 @@ class Outcomes:
         """Rule 16: any oddity in a stream: close, GET, watch again, with backoff."""
         standing = self._standing
         watch = self._watch_policy
-        if watch.broke(error, standing.now.boottime) and error is not None:
+        if watch.broke(error, standing.now.boottime):
             standing.tell_error(error)
         standing.want_read(standing.backoff(watch.failures - 1, error))
