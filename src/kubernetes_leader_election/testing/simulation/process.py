@@ -351,7 +351,9 @@ class Process(Wire):
             if not self.node.frozen and self.alive:
                 # The application asks all the time, and saw that by a clock.
                 self._latched = belief.term
-                world.after(1e-4, self._say_loss, belief.term)
+                world.after(
+                    1e-4, lambda term: self.do(self.loss_seen, term), belief.term
+                )
         if believing:
             assert self.belief is not None
             world.checks.belief_began(world.time, self.witness, self.belief.term)
@@ -362,9 +364,6 @@ class Process(Wire):
             world.recorder.belief(world.time, self.name, believing=believing)
 
     # Freezing and dying -------------------------------------------------------
-
-    def _say_loss(self, term: int) -> None:
-        self.do(self.loss_seen, term)
 
     def loss_seen(self, term: int) -> None:
         """Say that the application saw by a clock that a term is over."""
@@ -529,10 +528,8 @@ class Process(Wire):
     def stop_now(self, _: object = None) -> None:
         """Ask to stop, and to start again a while later."""
         self.do(self.stop, None)
-        self.world.after(self.settings.request_timeout, self._start_later, None)
-
-    def _start_later(self, _: object) -> None:
-        self.do(self.start, None)
+        wait = self.settings.request_timeout
+        self.world.after(wait, lambda _: self.do(self.start, None), None)
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.store import RHO, Stored
 from kubernetes_leader_election.testing.simulation.term_checkers import TermChecks
 from kubernetes_leader_election.testing.simulation.witness import (
     ASSUMED_DURATION,
@@ -190,7 +190,7 @@ class ShownChecks(TermChecks):
 
     def _good_for(self, who: Witness, lasts: float) -> float:
         """Return the largest L that G2 allows under a record that lasts so long."""
-        return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+        return (lasts / (1.0 + RHO) - who.stop_budget) * (1.0 - RHO)
 
     def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
         """Return whether a process can renew in time under a record like this one."""
