@@ -245,6 +245,16 @@ class MissingLeaseIsFreeAtOnce(Standing):
         return Fact.FREE if self.observation.missing else super().verdict()
 
 
+@planted("G5", seeds=20, profile="storm", part="_contending")
+class CreateAfterADeletionIsRepeated(Contending):
+    """The right to create a deleted Lease at once is not used up by a try (rule 4)."""
+
+    __slots__ = ()
+
+    def seek(self) -> None:
+        pass
+
+
 @planted("G1 G2", seeds=20, part="_outcomes")
 class UnknownOutcomeTakenAsDone(Outcomes):
     """A renewal without an answer counts as applied (rule 10)."""
