@@ -53,6 +53,7 @@ class LeaseWrites:
             purpose="acquire",
             stamp=stamp,
             known=observation.version,
+            now=now.boottime,
             deadline=now.boottime + settings.request_timeout,
             creates=snapshot is None,
         )
@@ -77,6 +78,7 @@ class LeaseWrites:
             purpose="renew",
             stamp=stamp,
             known=observation.version,
+            now=now.boottime,
             deadline=now.boottime + timeout,
         )
 
@@ -93,5 +95,6 @@ class LeaseWrites:
             purpose="release",
             stamp=stamp,
             known=self._observation.version,
+            now=now.boottime,
             deadline=min(self._standing.schedule.give_up_at, due),
         )

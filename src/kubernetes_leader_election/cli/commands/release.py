@@ -22,6 +22,7 @@ from kubernetes_leader_election.cli.output import (
     output_option,
     seconds,
 )
+from kubernetes_leader_election.rights import ASKING
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def command(
     from kubernetes_leader_election.cli.observe.handover import read  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with cluster.at(connection, namespace) as target:
+    with cluster.at(connection, namespace, needs=ASKING) as target:
         note(target.describe(lease))
         if read(target, lease) is None:
             text = f"There is no Lease {target.namespace}/{lease}: nothing to release."
@@ -198,6 +199,7 @@ def _free(target: cluster.Target, tracker: Tracker, output: str) -> None:
         tracker.lease,
         without(released(snapshot, stamp=stamp), STEP_DOWN, TOKEN),
         call=cluster.call(),
+        needs=target.needs,
     ):
         case Ok():
             holder = printable(snapshot.record.holder_identity)

@@ -14,6 +14,7 @@ from kubernetes_leader_election.cli.options import (
     option,
 )
 from kubernetes_leader_election.cli.output import output_option
+from kubernetes_leader_election.rights import ASKING
 
 
 @click.command("step-down")
@@ -52,6 +53,6 @@ def command(
     """
     from kubernetes_leader_election.cli.observe import handover  # noqa: PLC0415 - help is quick
 
-    with cluster.at(connection, namespace) as target:
+    with cluster.at(connection, namespace, needs=ASKING) as target:
         answer = handover.ask(target, lease, successor=None, within=wait_sec)
     handover.show(answer, output)

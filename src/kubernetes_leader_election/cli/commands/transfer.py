@@ -15,6 +15,7 @@ from kubernetes_leader_election.cli.options import (
 )
 from kubernetes_leader_election.cli.output import output_option
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.rights import ASKING
 
 
 @click.command("transfer")
@@ -73,6 +74,6 @@ def command(
             f"{MAX_IDENTITY} characters that can be shown. `status` and the candidates' "
             "logs have theirs."
         ) from error
-    with cluster.at(connection, namespace) as target:
+    with cluster.at(connection, namespace, needs=ASKING) as target:
         answer = handover.ask(target, lease, successor=successor, within=wait_sec)
     handover.show(answer, output)

@@ -25,6 +25,7 @@ from kubernetes_leader_election.kube_api.results import (
     Ok,
     Unknown,
 )
+from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.text import printable
 from kubernetes_leader_election.values import Value
@@ -67,7 +68,7 @@ def examine(
     else:
         yield from _credentials(credentials, in_cluster=found is not None)
     if credentials is not None:
-        with cluster.at(connection, namespace) as target:
+        with cluster.at(connection, namespace, needs=ELECTION) as target:
             yield from _server(target, settings)
     yield from _timings(settings)
 

@@ -119,9 +119,9 @@ class Election(Outcomes):
         orders = self._in_flight
         read, write, boottime = orders.read, orders.write, now.boottime
         if read is not None and boottime >= read.deadline:
-            self._timed_out(read.request_id, "reading")
+            self._timed_out(read, "reading")
         if write is not None and boottime >= write.deadline:
-            self._timed_out(write.request_id, "writing")
+            self._timed_out(write, "writing")
         if self.state is RELEASING or self.state is WITHDRAWING:
             if boottime >= self._give_up_at:
                 self._give_up()
@@ -132,10 +132,14 @@ class Election(Outcomes):
             self._want_read(0.0)
         self._settle()
 
-    def _timed_out(self, request_id: int, doing: str) -> None:
-        error = self._error(f"{doing} it took longer than the request timeout")
-        self._on_unknown(request_id, error)
-        self._in_flight.out.append(m.AbandonRequest(request_id=request_id))
+    def _timed_out(self, request: PendingRead | PendingWrite, doing: str) -> None:
+        waited = self._now.boottime - request.ordered_at
+        error = self._error(
+            f"{doing} it took longer than {waited:.2f} s "
+            f"(request_timeout_sec={self.settings.request_timeout:g})"
+        )
+        self._on_unknown(request.request_id, error)
+        self._in_flight.out.append(m.AbandonRequest(request_id=request.request_id))
 
     def drain(self) -> list[m.Request | m.Event]:
         """Return the requests and events since the last call, in order."""
@@ -271,7 +275,9 @@ class Election(Outcomes):
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
-            orders.order_read(deadline=now + timeout, known=self._observation.version)
+            orders.order_read(
+                now=now, deadline=now + timeout, known=self._observation.version
+            )
         if orders.write is None and now >= self._write_at and not self._doubt:
             if state in HOLDING:
                 if self._alive:
@@ -382,6 +388,7 @@ class Election(Outcomes):
             purpose="acquire",
             stamp=stamp,
             known=self._observation.version,
+            now=self._now.boottime,
             deadline=self._now.boottime + settings.request_timeout,
             creates=snapshot is None,
         )
@@ -416,6 +423,7 @@ class Election(Outcomes):
             purpose="renew",
             stamp=stamp,
             known=self._observation.version,
+            now=self._now.boottime,
             deadline=self._now.boottime + min(remaining, self.settings.request_timeout),
         )
 
@@ -432,6 +440,7 @@ class Election(Outcomes):
             purpose="release",
             stamp=stamp,
             known=self._observation.version,
+            now=self._now.boottime,
             deadline=min(
                 self._give_up_at, self._now.boottime + self.settings.request_timeout
             ),
