@@ -128,15 +128,13 @@ class LeaseClient:
         *,
         call: Call,
         needs: tuple[str, ...] = ELECTION,
-        dry_run: bool = False,
     ) -> Ok | Failure:
         """
         Replace the Lease by a PUT, or create it if ``lease`` has no resourceVersion.
 
         A creating PUT that comes too late is a
         :class:`~kubernetes_leader_election.kube_api.results.Conflict` (rule 6).
-        ``needs`` is that of :meth:`get`. ``dry_run`` goes through everything, admission
-        too, but nothing is stored.
+        ``needs`` is that of :meth:`get`.
         """
         metadata = lease.get("metadata")
         creating = not (
@@ -153,8 +151,7 @@ class LeaseClient:
             body = encode(lease)
         except Undecodable as error:
             return not_sent(request, error, credentials=self._credentials, call=call)
-        query = {"dryRun": "All"} if dry_run else {}
-        wire = Wire(method="PUT", path=_path(namespace, name), query=query, body=body)
+        wire = Wire(method="PUT", path=_path(namespace, name), body=body)
         return self._ask_lease(request, wire, call)
 
     def list(
@@ -246,6 +243,30 @@ class LeaseClient:
             stream.connection.close(call)
 
     # Anything else, for people's tools -------------------------------------------
+
+    def try_write(
+        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
+    ) -> Answered | Failure:
+        """
+        Send a write through everything, admission too, that is not stored.
+
+        By a PUT, as :meth:`replace`; with an empty ``name`` by a POST, which creates.
+        """
+        metadata = lease.get("metadata")
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        request = Request(
+            verb="update" if name else "create",
+            namespace=namespace,
+            name=name or str(metadata.get("name") or ""),
+            creating=not metadata.get("resourceVersion"),
+        )
+        wire = Wire(
+            method="PUT" if name else "POST",
+            path=_path(namespace, name or None),
+            query={"dryRun": "All"},
+            body=encode(lease),
+        )
+        return self._ask(request, wire, call)
 
     def request(
         self,
