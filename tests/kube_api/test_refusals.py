@@ -184,22 +184,6 @@ def test_missing_right_is_named_as_it_is(serve, connect, call, status, said, adv
     assert ("resources: [leases]" in text) == ("verbs:" in advised)
 
 
-def test_list_of_all_namespaces_needs_a_cluster_role(serve, connect, call, status):
-    """There is no namespace to put a Role into."""
-    said = (
-        'leases.coordination.k8s.io is forbidden: User "bob" cannot list resource '
-        '"leases" in API group "coordination.k8s.io" at the cluster scope'
-    )
-
-    def handle(peer):
-        while peer.read() is not None:
-            peer.reply(403, status(403, "Forbidden", said))
-
-    text = str(connect(serve(handle)).list(None, call=call()).error)
-    assert "a ClusterRole that is bound to bob" in text
-    assert "verbs: [get, list, watch]" in text
-
-
 TOO_LONG = {
     "the time that we asked for": "Timeout: request did not complete within the "
     "allotted timeout",

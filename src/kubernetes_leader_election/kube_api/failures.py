@@ -254,10 +254,9 @@ def _rule(request: Request, missing: re.Match[str]) -> str:
         return f'The verb "{verb}" on {about} is missing for {user}.'
     verbs = [*request.needs, *([] if verb in request.needs else [verb])]
     names = f"resourceNames: [{request.name}], " if request.name else ""
-    role = f"a Role in namespace {request.namespace}"
     return (
-        f'The verb "{verb}" is missing. Add this rule to '
-        f"{role if request.namespace else 'a ClusterRole'} that is bound to {user}: "
+        f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
+        f"{request.namespace} that is bound to {user}: "
         f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +53,10 @@ def call(within: float = REQUEST_WITHIN) -> Any:
     return Call(deadline=boottime() + within)
 
 
+Opening = Callable[..., contextlib.AbstractContextManager[Target]]
+"""What a command opens its :class:`Target` with: credentials are looked for only then."""
+
+
 @contextlib.contextmanager
 def at(
     connection: Connection, namespace: str | None, *, needs: tuple[str, ...] = READING
@@ -73,14 +77,12 @@ def at(
     if namespace is not None:
         resolve_settings(namespace=namespace)
     credentials = connection.as_kubectl()
+    if namespace is not None:
+        why = "as given"
+    elif credentials.namespace:
+        namespace, why = credentials.namespace, f"from {credentials.source}"
+    else:
+        namespace, why = "default", "by default"
     client = LeaseClient(credentials, user_agent=USER_AGENT)
-    try:
-        if namespace is not None:
-            chosen, why = namespace, "as given"
-        elif credentials.namespace:
-            chosen, why = credentials.namespace, f"from {credentials.source}"
-        else:
-            chosen, why = "default", "by default"
-        yield Target(client=client, namespace=chosen, why=why, needs=needs)
-    finally:
-        client.close()
+    with contextlib.closing(client):
+        yield Target(client=client, namespace=namespace, why=why, needs=needs)
