@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from kubernetes_leader_election.kube_api import Conflict, Refused, Unknown
+from kubernetes_leader_election.kube_api.results import Conflict, Refused, Unknown
 from kubernetes_leader_election.rights import ASKING, OBSERVING, READING
 
 LEASE = 'leases.coordination.k8s.io "demo" is forbidden: '
