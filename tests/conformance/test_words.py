@@ -164,7 +164,7 @@ def test_continue_token_has_the_form_of_the_server(api: Api):
     metadata = api.list(limit=1).json["metadata"]
     given = metadata["continue"]
     content = json.loads(base64.urlsafe_b64decode(given + "=" * (-len(given) % 4)))
-    assert content == {"v": V, "rv": int(metadata["resourceVersion"]), "start": "a\0"}
+    assert content == {"v": V, "rv": int(metadata["resourceVersion"]), "start": "/a\0"}
     answer = api.list(**{"continue": token({"v": V, "rv": -1, "start": "b"})})
     assert [one["metadata"]["name"] for one in answer.json["items"]] == ["b", "c"]
 

@@ -112,7 +112,7 @@ def refused(serve, connect, call, answer, kind="application/json", **needs):
 def test_refusal_that_is_not_of_rbac_speaks_of_no_rule(
     serve, connect, call, status, code, reason, said, advised
 ):
-    """The server's words and the policy's name; no right that would not help."""
+    """Fault 34: the server's words and the policy's name; no right that would not help."""
     answer = code, status(code, reason, said, kind="leases")
     result = refused(serve, connect, call, answer)
     text = str(result.error)

@@ -122,7 +122,7 @@ class Continue:
 
     def write(self) -> str:
         """Return the opaque text for the client."""
-        content = {"v": _ENCODING, "rv": self.version, "start": self.start}
+        content = {"v": _ENCODING, "rv": self.version, "start": f"/{self.start}"}
         encoded = base64.urlsafe_b64encode(statuses.encode(content).rstrip())
         return encoded.decode().rstrip("=")
 
