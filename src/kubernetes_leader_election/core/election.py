@@ -335,9 +335,8 @@ class Election:
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
-            orders.order_read(
-                now=now, deadline=now + timeout, known=self._observation.version
-            )
+            known = self._observation.version
+            orders.order_read(now=now, deadline=now + timeout, known=known)
         if (
             state in _WRITES
             and orders.write is None
