@@ -252,6 +252,30 @@ def test_certificate_of_another_name_is_refused(serve, connect, call, lease, aut
     assert isinstance(named.get("apps", "demo", call=call()), Ok)
 
 
+@pytest.mark.parametrize(
+    ("host", "name"), [("api.internal.", None), ("127.0.0.1", "api.internal.")]
+)
+def test_dot_that_ends_a_full_name_is_not_looked_for_in_the_certificate(
+    serve, connect, call, lease, authority, monkeypatch, host, name
+):
+    """Such a name skips the resolver's search list; certificates are without it."""
+    server = serve(answering(lease()), tls=authority.server_context("api.internal"))
+    port = server.url.rpartition(":")[2]
+    here, looked_up = socket.getaddrinfo("127.0.0.1", port), []
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda name, *_, **__: looked_up.append(name) or here
+    )
+    client = connect(
+        explicit(
+            server=f"https://{host}:{port}",
+            ca_file=authority.ca_file,
+            tls_server_name=name,
+        )
+    )
+    assert isinstance(client.get("apps", "demo", call=call()), Ok)
+    assert looked_up == [host.encode()]  # with the dot: that is what it is for
+
+
 def test_insecure_believes_any_server(serve, connect, call, lease, authority):
     """insecure_skip_tls_verify does what it says, and only when asked for."""
     server = serve(answering(lease()), tls=authority.server_context("api.internal"))

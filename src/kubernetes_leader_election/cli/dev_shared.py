@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    pass
+from kubernetes_leader_election.errors import ConfigurationError
 
 
 def default_kubeconfig() -> Path:
-    """Return the file that ``dev`` writes and ``dev fault`` reads."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """
+    Return the file that ``dev`` writes and ``dev fault`` reads.
+
+    Raises:
+        ConfigurationError: this user has no home, and no variable names a folder.
+
+    """
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise ConfigurationError(
+            "There is no folder for the kubeconfig of `dev`: HOME is not set, and the "
+            f"user (uid {os.getuid()}) has no home directory. Set HOME or "
+            "XDG_CACHE_HOME, or name the file: --write-kubeconfig for `dev`, "
+            "--kubeconfig for `dev fault`."
+        ) from None
     return Path(cache) / "kubernetes-leader-election" / "dev-kubeconfig"
 
 

@@ -306,7 +306,8 @@ class Credentials:
     @property
     def server_hostname(self) -> str:
         """The name that the server's certificate must carry."""
-        return self._trust.server_name or self.server.host
+        # The dot at the end of a full name is for the resolver; no certificate has it.
+        return (self._trust.server_name or self.server.host).removesuffix(".")
 
     def redact(self, text: str, sent: Headers) -> str:
         """Take out of ``text`` whatever of ``sent`` a server may have echoed."""
@@ -365,7 +366,7 @@ class _Held:
 
 def is_loopback(host: str) -> bool:
     """Return whether ``host`` can only be this very machine."""
-    if host == "localhost":
+    if host.removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback

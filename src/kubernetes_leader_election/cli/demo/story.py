@@ -92,6 +92,8 @@ class Crew:
                 ],
                 stderr=error_log,
                 stdin=subprocess.DEVNULL,
+                # It may be packed into one file, which is only on the path here.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         self.conditions[name] = "runs"
 
