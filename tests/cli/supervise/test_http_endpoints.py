@@ -64,7 +64,7 @@ def test_http_without_a_host_is_served_by_ipv4_where_there_is_no_ipv6(monkeypatc
 def test_http_on_an_ipv4_address_is_ipv4_alone():
     """Who names 0.0.0.0 may have kept IPv6 out on purpose."""
     needs_ipv6()
-    host, port = serve("0.0.0.0:0", endpoints())  # noqa: S104 - what is asked here
+    host, port = serve("0.0.0.0:0", endpoints())
     assert host == "0.0.0.0"  # noqa: S104 - likewise
     assert answers("127.0.0.1", port)
     assert not answers("::1", port)
