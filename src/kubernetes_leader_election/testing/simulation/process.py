@@ -209,6 +209,8 @@ class Process(Wire):
             return
         if world.checks.restores:
             return  # it may not know its own record again
+        if witness.written[stored.key[3:5]][1] <= witness.rival_seen_at:
+            return  # by G1 it forgot that record when it saw another holder
         if self.now[0] - entered > 2.9 * self.settings.request_timeout:
             return  # rule 12: it may give up
         history = world.network.store.history
@@ -541,7 +543,7 @@ class Process(Wire):
             witness.stays_out_until = witness.cut_off_until = -NEVER
             witness.edits, witness.marred = 0, False
             self._hindered()
-            witness.started_at = self.now_monotonic()
+            witness.wanted_since = self.now_monotonic()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
             self.starts_again = True
@@ -553,6 +555,7 @@ class Process(Wire):
             out = settings.lease_duration if stay_out is None else stay_out
             boottime, monotonic, _ = self.node.clocks.read(self.world.time)
             witness.causes.add("stepped_down")
+            witness.wanted_since = monotonic
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
                 witness.stays_out_until = boottime + out
@@ -563,6 +566,8 @@ class Process(Wire):
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
         """Say whether the application is alive."""
         self.witness.app_alive = alive
+        if not alive:
+            self.witness.wanted_since = self.now_monotonic()
         self._hindered()
         self.say(m.LivenessReported(alive=alive))
 

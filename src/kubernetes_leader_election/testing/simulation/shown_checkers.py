@@ -208,9 +208,10 @@ class ShownChecks(TermChecks):
             # What was ordered before another was seen is forgotten by then (G1): when a
             # restore brings it back it is not its own, and others' writes came out whole.
             and ordered > who.rival_seen_at
-            # Nor was it ordered before a stop: whoever starts again waits for nothing,
-            # and may try once, as start() ends the pause of who cannot lead, too.
-            and ordered >= who.started_at
+            # Nor was it ordered before a stop, a wish to step down or news that the
+            # application is not alive, which withdraw it: whoever contends again waits
+            # for nothing, and start() ends the pause of who cannot lead, too.
+            and ordered >= who.wanted_since
             # Nor was it asked to withdraw, or to stay out.
             and not who.asked_to_stop
             and who.app_alive
