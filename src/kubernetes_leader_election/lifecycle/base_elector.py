@@ -78,8 +78,9 @@ class BaseElector(Generic[TermT]):
         Args:
             lease_name: The Lease that the candidates share.
             namespace: Where it is; None: the pod's own, or that of the kubeconfig.
-            identity: The name of this candidate, its own for each: the pod's name is good.
-                ``elector-{hostname}-{pid}`` unless given.
+            identity: The name of this candidate, its own for each process.
+                ``elector-{hostname}-{pid}`` of the process that starts unless given,
+                with the variable POD_NAME in the place of the host name where it is set.
             renew_interval_ms: How often the leader renews. Milliseconds, or a timedelta.
             lease_duration_sec: How long others wait after the last renewal. Seconds,
                 whole, or a timedelta. Derived from the renew interval unless given.
@@ -168,7 +169,7 @@ class BaseElector(Generic[TermT]):
     @property
     def identity(self) -> str:
         """The name of this candidate, as it is written in the Lease."""
-        return self._lifecycle.settings.identity
+        return self._lifecycle.identity
 
     @property
     def log(self) -> Any:

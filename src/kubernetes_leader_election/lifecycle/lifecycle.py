@@ -435,7 +435,7 @@ class Lifecycle(Status[TermT]):
         work.lose()
         self.overdue_work.drop_work_of_closed_loops()
         try:
-            self.event_log.lost(self.settings.identity, event.reason, event.detail)
+            self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
@@ -601,7 +601,7 @@ class Lifecycle(Status[TermT]):
             m.ErrorOccurred(
                 lease=self.settings.lease_name,
                 namespace=self.namespace or "",
-                identity=self.settings.identity,
+                identity=self.identity,
                 error=error,
             )
         )

@@ -35,7 +35,7 @@ from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
 from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
-from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.options import Settings, default_identity
 from kubernetes_leader_election.values import replace
 
 if TYPE_CHECKING:
@@ -148,6 +148,13 @@ class Status(Generic[TermT]):
         return self.settings.namespace
 
     @property
+    def identity(self) -> str:
+        """The name of this candidate: that of the process which started it, if any."""
+        if self._driver is not None:
+            return self._driver.settings.identity
+        return self.settings.identity or default_identity()
+
+    @property
     def where(self) -> str:
         """The Lease in words, for messages."""
         return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
@@ -217,7 +224,7 @@ class Status(Generic[TermT]):
     def leader_identity(self) -> str | None:
         """Return the holder of the Lease as last seen."""
         if self.assumed and self.current_leader():
-            return self.settings.identity
+            return self.identity
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
 
@@ -232,7 +239,7 @@ class Status(Generic[TermT]):
     def leader(self, call: str) -> str | None:
         """Return the leader, if this elector leads or sees that another one does."""
         if self.current_leader():
-            return self.settings.identity
+            return self.identity
         driver = self._driver
         if driver is not None:
             view = driver.view

@@ -344,8 +344,8 @@ class Observed(ElectionState):
             m.ErrorOccurred(
                 error=LeaderElectionError(
                     f"another process holds {self._where()} under the same identity "
-                    f"{self.settings.identity!r}; give each replica its own, such as "
-                    "the name of its pod"
+                    f"{self.settings.identity!r}; give each process its own, such as the "
+                    "name of its pod with its process id"
                 )
             )
         )
