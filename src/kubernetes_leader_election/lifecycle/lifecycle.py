@@ -381,6 +381,8 @@ class Lifecycle(Status[TermT]):
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
+        if self._driver is None or self._driver.view is not view:
+            return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
         current = self._current
         if (
@@ -445,22 +447,25 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
-        if self._driver is None:
-            try:
-                credentials = self._connector.find()
-            except Exception as error:  # noqa: BLE001 - G8: told, and tried again
-                self._connect_later(error)
-                return
+        try:
+            credentials = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            self._connect_later(error)
+            return
+        driver = self._driver
+        if driver is None or driver.credentials is not credentials:
+            # Looked for at each start: a later life may be in another environment.
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 
-            self._driver = Driver(
+            self._driver = driver = Driver(
                 settings=self.settings.election(
                     namespace=credentials.namespace if credentials else "default"
                 ),
                 credentials=credentials,
                 listener=self,
                 log=self.event_log,
+                terms=0 if driver is None else driver.terms,
             )
         if self.assumed:
             self.event_log.say(
@@ -473,15 +478,15 @@ class Lifecycle(Status[TermT]):
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
-            self._driver.post(m.LivenessReported(alive=True))
+            driver.post(m.LivenessReported(alive=True))
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
-        self._driver.post(Start(life=self._life.number))
+        driver.post(Start(life=self._life.number))
         # Not before: a signal handler that stops it there waits for its end.
         self._life.is_asked = True
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
-            self._driver.post(m.StopAsked())
+            driver.post(m.StopAsked())
 
     def _connect_later(self, error: Exception) -> None:
         # First of all: whatever becomes of the report, the next try is due (G8).
