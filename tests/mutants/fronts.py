@@ -384,7 +384,7 @@ MISTAKES: Final = [
     Mistake(
         name="an election that was stuck in an earlier life is so in the next one",
         file="lifecycle/lifecycle.py",
-        old="            self._driver.post(m.LivenessReported(alive=True))",
+        old="            driver.post(m.LivenessReported(alive=True))",
         new="            pass",
         tests=(
             f"{IN_FAULTS}test_elector_contends_in_a_new_life_though_the_application_was_stuck",

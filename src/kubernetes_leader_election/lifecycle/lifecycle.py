@@ -98,7 +98,9 @@ class Lifecycle(Status[TermT]):
         """Asks whether the application is stuck; None: nobody does. By ``begin``."""
         self.overdue_work = OverdueWork(self)
         """Looks after work that goes on though its term is over."""
-        self.event_log = EventLog(log, where=lambda: self.where)
+        self.event_log = EventLog(
+            log, where=lambda: self.where, about=lambda: self.about
+        )
         """Writes what people read."""
         self.notifier = Notifier(self.event_log)
         """Sends events to the handlers."""
@@ -163,7 +165,7 @@ class Lifecycle(Status[TermT]):
         try:
             self.expect_events()
             if deaf:
-                _say_no_signals(self.event_log.logger)
+                _say_no_signals(self.event_log)
             if probe is not None:
                 probe.start()
         except BaseException:
@@ -407,7 +409,9 @@ class Lifecycle(Status[TermT]):
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
             hold = work.begin("a handler of leadership_acquired", loop=self._loop)
         try:
-            self.event_log.acquired(event.identity, _token_in_words(event))
+            self.event_log.acquired(
+                event.identity, event.token_if_any, without=_why_no_token(event)
+            )
         finally:
             self._deliver(event, hold=hold)
 
@@ -602,20 +606,11 @@ class Lifecycle(Status[TermT]):
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
-        self._deliver(
-            m.ErrorOccurred(
-                lease=self.settings.lease_name,
-                namespace=self.namespace or "",
-                identity=self.identity,
-                error=error,
-            )
-        )
+        self._deliver(m.ErrorOccurred(**self.about, error=error))
         self._wake_waiters()
 
 
-def _token_in_words(event: m.LeadershipAcquired) -> str:
-    if event.token_if_any is not None:
-        return str(event.token_if_any)
+def _why_no_token(event: m.LeadershipAcquired) -> str:
     if event.assumed:
         return "none (assumed)"
     return "none (the resourceVersions of this server are not numbers)"
@@ -624,15 +619,16 @@ def _token_in_words(event: m.LeadershipAcquired) -> str:
 _said_no_signals = False
 
 
-def _say_no_signals(log: Any) -> None:
+def _say_no_signals(log: EventLog) -> None:
     """Say once a process that ``auto_close`` can do nothing here."""
     global _said_no_signals
     if not _said_no_signals:
         _said_no_signals = True
-        log.warning(
+        log.say(
+            "warning",
             "auto_close has no effect: only the main thread can catch signals, and no "
             "elector was started there. Call stop() when the program is to end, or "
-            "pass auto_close=False."
+            "pass auto_close=False.",
         )
 
 

@@ -24,6 +24,7 @@ from kubernetes_leader_election.events import (
     ElectorEvent,
     LeadershipAcquired,
     LossReason,
+    Origin,
 )
 from kubernetes_leader_election.leadership import ElectorState, Role
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
@@ -158,6 +159,15 @@ class Status(Generic[TermT]):
     def where(self) -> str:
         """The Lease in words, for messages."""
         return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
+
+    @property
+    def about(self) -> Origin:
+        """Which elector this is, as its events say it."""
+        return Origin(
+            lease=self.settings.lease_name,
+            namespace=self.namespace or "",
+            identity=self.identity,
+        )
 
     @property
     def stop_budget(self) -> float:
