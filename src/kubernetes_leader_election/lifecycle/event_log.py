@@ -68,6 +68,8 @@ class EventLog:
         self._lock = threading.RLock()
         self._renewed_at: float | None = None
         """When it was last known that the Lease is held; None: not in this term."""
+        self._long_holder: str | None = None
+        """Whose duration was warned of last; None: nobody's."""
         self._token: int | None = None
         """The fencing token of the term in progress, if it has one."""
 
@@ -116,6 +118,23 @@ class EventLog:
         """Log who holds the Lease now: written by anybody, so escaped and cut."""
         held = "held by nobody" if holder is None else f"held by {shown(holder)}"
         self.say("info", "%s: %s", self._where(), held)
+
+    def held_for_long(self, holder: str, duration: int) -> None:
+        """Warn, once a holder, that nobody takes over for ``duration`` s if it is dead."""
+        if holder == self._long_holder:
+            return
+        self._long_holder = holder
+        days = f" ({duration // 86_400} days)" if duration >= 172_800 else ""
+        self.say(
+            "warning",
+            "%s: its holder %s wrote a duration of %s s%s: if it is dead, nobody leads "
+            "for so long. To free the Lease then: kubernetes-leader-election release "
+            "--force",
+            self._where(),
+            shown(holder),
+            duration,
+            days,
+        )
 
     def failed(self, error: LeaderElectionError) -> None:
         """Log an error that is tried again: at once, then at growing intervals."""

@@ -52,6 +52,7 @@ from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.view import View
@@ -396,6 +397,7 @@ class Lifecycle(Status[TermT]):
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
         self._take_role(self._role_of(view))
+        self._warn_of_duration(view)
         self._wake_waiters()
         shared_auto_close().wake_main_thread()
 
@@ -592,6 +594,15 @@ class Lifecycle(Status[TermT]):
                 return Role.STANDING_BY
             case _:
                 return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
+
+    def _warn_of_duration(self, view: View) -> None:
+        """Warn of a holder whose death would leave the election without a leader."""
+        snapshot = view.snapshot
+        if snapshot is None or view.state in _IN_TERM or snapshot.record.is_free:
+            return
+        own, duration = self.settings.lease_duration_sec, snapshot.record.lease_duration
+        if duration is not None and duration > max(ODD_DURATION, own):
+            self.event_log.held_for_long(snapshot.record.holder_identity, duration)
 
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
