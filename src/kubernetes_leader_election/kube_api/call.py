@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from kubernetes_leader_election.kube_api.tls import Socket
+
 __all__ = ["Call", "CallOverError", "boottime"]
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
@@ -60,7 +62,7 @@ class Call:
         self._clock = clock
         self._abandoned = False
         self._lock = threading.Lock()
-        self._sock: socket.socket | None = None
+        self._sock: Socket | None = None
 
     @property
     def abandoned(self) -> bool:
@@ -102,7 +104,7 @@ class Call:
         if self.remaining() == 0.0:
             raise CallOverError("the deadline of the request passed")
 
-    def arm(self, sock: socket.socket) -> None:
+    def arm(self, sock: Socket) -> None:
         """
         Let the next wait on ``sock`` last no longer than the call.
 
@@ -114,7 +116,7 @@ class Call:
         left = self.remaining()
         sock.settimeout(None if left is None else max(left, 0.001))
 
-    def attach(self, sock: socket.socket) -> None:
+    def attach(self, sock: Socket) -> None:
         """
         Name the socket that :meth:`abandon` shuts down.
 
@@ -131,9 +133,7 @@ class Call:
             self._sock = None
 
 
-def _shut_down(sock: socket.socket) -> None:
-    # The method of the plain socket, also for TLS: ``SSLSocket.shutdown`` would take
-    # the TLS state away under the thread that is using it.
+def _shut_down(sock: Socket) -> None:
     # Not connected (yet, or any more) is no error: the wait has ended all the same.
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)
