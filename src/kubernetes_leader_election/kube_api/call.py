@@ -11,8 +11,6 @@ from collections.abc import Callable
 
 from kubernetes_leader_election.kube_api.tls import Socket
 
-__all__ = ["Call", "CallOverError", "boottime"]
-
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 

@@ -9,6 +9,7 @@ its error message.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import select
 import socket
@@ -24,8 +25,6 @@ from kubernetes_leader_election.credentials.base import (
 )
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.tls import Socket, TlsSocket
-
-__all__ = ["Answer", "Connection", "SocketRegistry", "TooLargeError", "open_connection"]
 
 LARGEST_BODY = 1 << 20
 """A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
@@ -330,16 +329,24 @@ def open_connection(
     target = (server.host, server.port) if proxy is None else (proxy.host, proxy.port)
     plain = _connect(*target, registry, call, loopback_only=context is None)
     sock: Socket = plain
-    try:
+    with _closed_on_failure(plain, registry, call):
         if proxy is not None:
             _go_through(proxy, plain, server.authority, call)
         if context is not None:
             sock = _secure(plain, context, credentials.server_hostname, registry, call)
+    return Connection(sock, context=context, registry=registry)
+
+
+@contextlib.contextmanager
+def _closed_on_failure(
+    sock: Socket, registry: SocketRegistry, call: Call
+) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         call.detach()
-        registry.close(plain)
+        registry.close(sock)
         raise
-    return Connection(sock, context=context, registry=registry)
 
 
 def _connect(
@@ -358,23 +365,18 @@ def _connect(
         sock = socket.socket(family, kind, protocol)
         registry.add(sock)
         try:
-            call.attach(sock)
-            call.arm(sock)
-            remaining = call.remaining()
-            if remaining is not None and left > 1:
-                # One address that swallows packets must not use up all the time.
-                sock.settimeout(max(remaining / left, 0.001))
-            sock.connect(address)
-            # abandon() in the middle of a connect looks like success to some kernels.
-            call.check()
+            with _closed_on_failure(sock, registry, call):
+                call.attach(sock)
+                call.arm(sock)
+                remaining = call.remaining()
+                if remaining is not None and left > 1:
+                    # One address that swallows packets must not use up all the time.
+                    sock.settimeout(max(remaining / left, 0.001))
+                sock.connect(address)
+                # abandon() in the middle of it looks like success to some kernels.
+                call.check()
         except OSError as error:
-            call.detach()
-            registry.close(sock)
             failure = error
-        except BaseException:
-            call.detach()
-            registry.close(sock)
-            raise
         else:
             _configure(sock)
             return sock
@@ -405,14 +407,10 @@ def _secure(
     sock = TlsSocket(plain, context, hostname)
     registry.add(sock)
     registry.forget(plain)
-    try:
+    with _closed_on_failure(sock, registry, call):
         # abandon() goes on reaching the plain one, so a handshake that hangs can be ended.
         call.arm(sock)
         sock.do_handshake()
-    except BaseException:
-        call.detach()
-        registry.close(sock)
-        raise
     return sock
 
 

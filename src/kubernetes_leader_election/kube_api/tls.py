@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["Socket", "TlsSocket"]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
