@@ -23,7 +23,7 @@ MISTAKES: Final = [
     Mistake(
         name="the newest word is taken first",
         file=ENGINE,
-        old="queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()",
+        old="queue.SimpleQueue[tuple[Driven, Input]] = native.SimpleQueue()",
         new="queue.LifoQueue[tuple[Driven, Input]] = queue.LifoQueue()",
         tests=(
             f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",

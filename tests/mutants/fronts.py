@@ -52,8 +52,8 @@ MISTAKES: Final = [
     Mistake(
         name="garbage that is collected in the middle of a step waits for that step",
         file="lifecycle/term_work.py",
-        old="        self._lock = threading.RLock()",
-        new="        self._lock = threading.Lock()",
+        old="        self._lock = native.RLock()",
+        new="        self._lock = native.Lock()",
         tests=(
             f"{IN_WORK}test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step",
         ),

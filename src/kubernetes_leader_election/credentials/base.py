@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from kubernetes_leader_election.credentials.redaction import without_secrets
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.values import Value, hidden
 
 __all__ = ["Credentials", "Headers", "Login", "Proxy", "Server", "StaticLogin"]
@@ -210,7 +211,7 @@ class Credentials:
         self._login = login or Login()
         self._trust = trust or Trust()
         self._impersonation = _checked(tuple(impersonation), source)
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         if server.scheme == "http":
             self._check_plain_http()
 
@@ -321,7 +322,7 @@ class Credentials:
 
     def drop_after_fork(self) -> None:
         """In a child process: take a new lock, the old one may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._login.drop_after_fork()
 
     def _current(self, timeout: float | None) -> Headers:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-import threading
 import time
 from collections.abc import Callable
 
 from kubernetes_leader_election.kube_api.tls import Socket
+from kubernetes_leader_election.process import native
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -59,7 +59,7 @@ class Call:
         self._limit = math.inf
         self._clock = clock
         self._abandoned = False
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._sock: Socket | None = None
 
     @property

@@ -25,6 +25,7 @@ from kubernetes_leader_election.credentials.base import (
 )
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.tls import Socket, TlsSocket
+from kubernetes_leader_election.process import native
 
 LARGEST_BODY = 1 << 20
 """A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
@@ -295,7 +296,7 @@ class Connection:
         A close, a reset, a goodbye or an answer to nothing: none of them leaves a
         connection that a write may be risked on.
         """
-        poll = select.poll()
+        poll = native.original("select", "poll")()
         poll.register(self._sock, select.POLLIN | select.POLLPRI)
         if poll.poll(0):
             return False
@@ -354,7 +355,8 @@ def _connect(
 ) -> socket.socket:
     call.check()
     # As bytes: text would load the tables of internationalised names, for nothing.
-    found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    look_up = native.original("socket", "getaddrinfo")
+    found = look_up(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     if loopback_only and is_loopback(host):
         # "localhost" is whatever the resolver says; plain http trusts the kernel only.
         found = [entry for entry in found if is_loopback(str(entry[4][0]))]
@@ -362,7 +364,9 @@ def _connect(
     for left, (family, kind, protocol, _, address) in zip(
         range(len(found), 0, -1), found, strict=True
     ):
-        sock = socket.socket(family, kind, protocol)
+        sock: socket.socket = native.original("socket", "socket")(
+            family, kind, protocol
+        )
         registry.add(sock)
         try:
             with _closed_on_failure(sock, registry, call):

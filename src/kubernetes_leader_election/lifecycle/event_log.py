@@ -11,7 +11,6 @@ Whatever others may have written is escaped and cut before it is logged (fault 5
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from kubernetes_leader_election.events import (
 )
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
 
@@ -65,7 +65,7 @@ class EventLog:
         self._clock = clock
         self._throttle = LogThrottle()
         # Reentrant: the collector of garbage may close a scope here, which is reported.
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._renewed_at: float | None = None
         """When it was last known that the Lease is held; None: not in this term."""
         self._long_holder: str | None = None

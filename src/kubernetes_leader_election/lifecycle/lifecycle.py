@@ -46,6 +46,7 @@ from kubernetes_leader_election.lifecycle.term_work import (
     TermWork,
     WorkItem,
 )
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.exit import shared_exit
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
@@ -122,10 +123,11 @@ class Lifecycle(Status[TermT]):
 
         Raises:
             ProtocolMisuseError: it has begun already, or this is a child process.
-            ConfigurationError: no namespace is known.
+            ConfigurationError: no namespace is known, or eventlet has patched all.
 
         """
         self.refuse_child()  # before anything is started there
+        native.refuse_eventlet()
         shared_timers().start()
         shared_log_thread().start()
         with self._lock:

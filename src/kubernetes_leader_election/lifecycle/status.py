@@ -7,7 +7,6 @@ may ask, at any time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
@@ -34,6 +33,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
 from kubernetes_leader_election.settings.options import Settings, default_identity
@@ -120,7 +120,7 @@ class Status(Generic[TermT]):
         """Checked settings."""
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         """Held while a life begins, and to change ``_waiters``; never to stop."""
         self._life = Life()
         """The present life, or the last one."""
