@@ -73,6 +73,7 @@ class Commands:
         if alive == standing.participation.alive:
             return
         standing.participation.live(alive=alive)
+        standing.contending.wait_in_full()
         standing.change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
 
     def on_loss_seen(self, number: int) -> None:
@@ -87,6 +88,7 @@ class Commands:
         retry = standing.retry
         standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
         standing.in_flight.abandon_all()
+        standing.contending.wait_in_full()
         if standing.state in HOLDING:
             standing.lose("failed", Fact.DRIVER_FAILED)
         elif standing.state is RELEASING:
