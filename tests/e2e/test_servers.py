@@ -192,14 +192,19 @@ def test_gevent_lets_an_exec_plugin_be_asked(
     run: Callable[..., Running], server: LeaseServer, tmp_path: Path
 ) -> None:
     """A subprocess of gevent would belong to the loop of the main thread."""
-    config = yaml.safe_load(server.kubeconfig())
+    server.add_user("ada", token="token-of-ada", groups=("system:masters",))
+    config = yaml.safe_load(server.kubeconfig("ada"))
     answer = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
-        "status": {"token": "t"},
+        "status": {"token": "token-of-ada"},
     }
+    # It goes on for a while once it has answered: that has to be waited for.
     plugin = tmp_path / "plugin"
-    plugin.write_text(f"#!{sys.executable}\nprint({json.dumps(answer)!r})\n")
+    plugin.write_text(
+        f"#!{sys.executable}\nimport os, time\nprint({json.dumps(answer)!r}, flush=True)\n"
+        "os.close(1), os.close(2)\ntime.sleep(0.5)\n"
+    )
     plugin.chmod(0o755)
     for user in config["users"]:
         user["user"] = {

@@ -223,9 +223,9 @@ class ExecLogin(Login):
         plugin, limit = self._plugin, self._longest_run
         interactive = self._is_interactive()
         command = self._find()
-        popen: type[subprocess.Popen[bytes]] = native.original("subprocess", "Popen")
+        run = native.subprocesses()
         try:
-            process = popen(
+            process: subprocess.Popen[bytes] = run.Popen(
                 [command, *plugin.arguments],
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -243,7 +243,7 @@ class ExecLogin(Login):
             except BaseException as error:
                 # Not after a good answer: what it left running may be wanted.
                 _end(process, group=not interactive)
-                if not isinstance(error, subprocess.TimeoutExpired):
+                if not isinstance(error, run.TimeoutExpired):
                     raise
                 answer = None
         if answer is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 
 from kubernetes_leader_election.credentials.base import Credentials
@@ -119,4 +118,4 @@ class ConnectionPool:
             descriptor = sock.detach()
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
-                    os.close(descriptor)
+                    native.original("os", "close")(descriptor)

@@ -124,6 +124,37 @@ def SimpleQueue() -> queue.SimpleQueue[Any]:  # noqa: N802 - as queue has it
     return made
 
 
+def subprocesses() -> Any:
+    """
+    Return the module ``subprocess``; under gevent a copy of it that can be used anywhere.
+
+    gevent's own belongs to the loop of the main thread, and takes parts out of the
+    original. The exceptions of the copy are of its own, too.
+    """
+    if not is_patched():
+        return importlib.import_module("subprocess")
+    from importlib.util import find_spec, module_from_spec  # noqa: PLC0415 - rarely used
+
+    spec = find_spec("subprocess")
+    assert spec is not None  # noqa: S101 - for the type checker
+    assert spec.loader is not None  # noqa: S101 - likewise
+    copy = module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    # The one of gevent leaves it to its loop to close what is to be closed.
+    vars(copy).update(os=_Originals("os"), time=_Originals("time"))
+    return copy
+
+
+class _Originals:
+    """A module of the standard library as it was before the patch."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return original(self._module, name)
+
+
 class Condition:
     """A ``threading.Condition`` of originals, as far as it is needed here."""
 
