@@ -101,14 +101,10 @@ class Recovery:
 
     def log_unexpected(self, error: Exception) -> None:
         """Log what nobody foresaw, with its traceback. Any thread."""
-        self.say_error(f"leader election of {self.where()} failed", error)
+        self.say_error(f"leader election of {self._settings.where} failed", error)
 
     def say_error(self, text: str, error: Exception | None = None) -> None:
         """Write a line into the application's log. Any thread."""
         # Fault 07: a log that raises is the application's, and no reason to stop.
         with contextlib.suppress(Exception):
             self._log.error("%s", text, exc_info=error)
-
-    def where(self) -> str:
-        """Return the Lease in words."""
-        return f"Lease {self._settings.namespace}/{self._settings.lease_name}"
