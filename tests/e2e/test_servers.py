@@ -124,9 +124,9 @@ def run(
     path, running = tmp_path / "kubeconfig", []
     server.kubeconfig(path=path)
 
-    def start(program: str, *words: str, config: Path = path, **more: str) -> Running:
+    def start(program: str, *words: str, config: Path = path) -> Running:
         command = [str(environment / program), *words]
-        running.append(Running(command, {"KUBECONFIG": str(config), **more}))
+        running.append(Running(command, {"KUBECONFIG": str(config)}))
         return running[-1]
 
     yield start
@@ -296,17 +296,6 @@ def test_uwsgi_elects_one_of_its_workers(
     own = ["--http-socket", f"127.0.0.1:{port}", "--master", "--processes", "2"]
     own += ["--enable-threads", "--die-on-term", "--wsgi-file", "wsgi.py"]
     check_workers(run("uwsgi", *own, *options), server, port)
-
-
-def test_uwsgi_elects_a_worker_though_its_master_leads_another_election(
-    run: Callable[..., Running], server: LeaseServer
-) -> None:
-    """What the master has running is copied with each fork, and must not be used."""
-    port = free_port()
-    own = ["--http-socket", f"127.0.0.1:{port}", "--master", "--processes", "2"]
-    own += ["--enable-threads", "--die-on-term", "--wsgi-file", "wsgi.py"]
-    program = run("uwsgi", *own, LEAD_BEFORE="yes")
-    check_workers(program, server, port)
 
 
 # Libraries --------------------------------------------------------------------------

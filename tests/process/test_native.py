@@ -69,6 +69,13 @@ def test_under_a_patch_originals_are_used(patched):
     assert done.wait(PATIENCE)
 
 
+def test_while_gevent_is_being_imported_nothing_is_patched(monkeypatch):
+    """Another thread finds the module, of which the better part is still to come."""
+    monkeypatch.setitem(sys.modules, "gevent.monkey", types.ModuleType("gevent.monkey"))
+    assert not native.is_patched()
+    assert native.original("socket", "socket") is socket.socket
+
+
 @pytest.mark.parametrize("part", ["thread", "socket", "select"])
 @pytest.mark.parametrize("kind", [Elector, sync.Elector], ids=["asyncio", "threads"])
 def test_elector_is_refused_where_eventlet_has_patched(monkeypatch, kind, part):

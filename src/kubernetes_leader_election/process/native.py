@@ -29,17 +29,16 @@ from kubernetes_leader_election.errors import ConfigurationError
 
 def original(module: str, name: str) -> Any:
     """Return what the standard library has under that name, be it patched or not."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None:
-        return monkey.get_original(module, name)
+    # Not there yet while another thread imports it, nor is anything patched then.
+    saved = getattr(sys.modules.get("gevent.monkey"), "get_original", None)
+    if saved is not None:
+        return saved(module, name)
     return getattr(importlib.import_module(module), name)
 
 
 def is_patched() -> bool:
     """Return whether the waits of the application belong to a loop of gevent."""
-    return "gevent.monkey" in sys.modules and time.sleep is not original(
-        "time", "sleep"
-    )
+    return time.sleep is not original("time", "sleep")
 
 
 def refuse_eventlet() -> None:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from kubernetes_leader_election import sync
+from kubernetes_leader_election.process.log_thread import shared_log_thread
 
 log: Any
 if sys.argv[1] == "loguru":
@@ -22,3 +23,4 @@ else:
 # Without a cluster: leadership is assumed.
 with sync.Elector(lease_name="logs", identity="{me} 100 %", log=log) as elector:
     elector.wait_until_leading(60)
+shared_log_thread().flush(60)  # at the exit it is not waited for

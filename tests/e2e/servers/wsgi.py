@@ -16,11 +16,6 @@ elector = sync.Elector(
     renew_interval_ms=300,
     lease_duration_sec=3,
 )
-if "LEAD_BEFORE" in os.environ:
-    # One that leads already where this is loaded, and forked after that.
-    former = sync.Elector(lease_name="former", credentials=kubeconfig())
-    former.start()
-    former.wait_until_leading(60)
 
 
 def application(_: dict[str, Any], begin: Callable[..., Any]) -> Iterable[bytes]:
