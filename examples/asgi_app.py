@@ -10,7 +10,6 @@ Starlette the body of ``lifespan`` is what you pass as ``lifespan=``.
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,9 +18,8 @@ from kubernetes_leader_election import Elector, Term
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-elector = Elector(
-    lease_name="asgi-app", identity=os.environ.get("POD_NAME"), auto_close=False
-)
+# No identity: each worker has one of its own, with the pod's name and its process id.
+elector = Elector(lease_name="asgi-app", auto_close=False)
 
 
 async def tidy_up(term: Term) -> None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.events import EVENTS
     from kubernetes_leader_election.leadership import ElectorState, Role
 
+# Here, as what is packed into one file (zipapp) has no metadata of an installation.
+__version__ = "0.1.0"
+
 _PLACES = {
     # The elector and what it gives
     "Elector": "elector",

@@ -278,7 +278,7 @@ class Elector(BaseElector["Term"]):
         return Term
 
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
 
         def ask_loop(alive: Callable[[], None]) -> None:
             call_on_loop(loop, alive)
@@ -331,7 +331,7 @@ class Leadership:
             raise
 
     async def _enter(self) -> Term:
-        lifecycle, loop = self._lifecycle, asyncio.get_running_loop()
+        lifecycle, loop = self._lifecycle, _running_loop()
         lifecycle.refuse_unstarted("leadership()", to_lead=True)
         self._task = task = _present_task()
         cancelling = task.cancelling()
@@ -465,7 +465,7 @@ class Term(BaseTerm):
             self._clock, self, partial(function, *args, **kwargs), function
         )
         try:
-            return await asyncio.get_running_loop().run_in_executor(None, call.run)
+            return await _running_loop().run_in_executor(None, call.run)
         finally:
             call.give_up()
 
@@ -511,7 +511,7 @@ async def _wait(
 
     It looks after every change, and after the seconds that ``recheck_after`` says.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    loop, changed = _running_loop(), asyncio.Event()
     waiter = partial(call_on_loop, loop, changed.set)
     lifecycle.add_waiter(waiter)
     try:
@@ -541,10 +541,40 @@ async def _wait(
     raise stopped
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """
+    Return the event loop that runs here.
+
+    Raises:
+        ProtocolMisuseError: none does, as under trio.
+
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise _not_of_asyncio("no event loop of asyncio runs here") from None
+
+
 def _present_task() -> asyncio.Task[Any]:
+    """
+    Return the task that runs here, which a loss cancels.
+
+    Raises:
+        ProtocolMisuseError: none does, as where trio runs a coroutine for asyncio.
+
+    """
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - coroutines run in tasks
+    if task is None:
+        raise _not_of_asyncio("this coroutine runs in no task of asyncio")
     return task
+
+
+def _not_of_asyncio(why: str) -> ProtocolMisuseError:
+    return ProtocolMisuseError(
+        f"this Elector is the one for asyncio, and {why}. Elsewhere, as under trio, use "
+        "kubernetes_leader_election.sync.Elector in threads, such as those of "
+        "trio.to_thread.run_sync: its calls block."
+    )
 
 
 def _is_present(task: asyncio.Task[Any]) -> bool:

@@ -16,11 +16,9 @@ the lease duration nothing holds others back any more.
 from __future__ import annotations
 
 import inspect
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -49,6 +47,7 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
@@ -512,9 +511,7 @@ def _wait(
 
     It looks after every change, and after the seconds that ``recheck_after`` says.
     """
-    # No Event: whoever sets one waits for its lock, which a signal handler can find with
-    # the thread that it interrupts, or Ctrl-C leave locked. The engine must not wait.
-    wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
+    wake_ups = native.wake_ups()
     until = None if timeout is None else time.monotonic() + timeout
     waiter = partial(wake_ups.put, None)
     lifecycle.add_waiter(waiter)
@@ -535,14 +532,12 @@ def _wait(
                         f"{call} did not return", timeout or 0.0
                     )
                 pause = min(pause, left)
-            with suppress(queue.Empty):
-                wake_ups.get(timeout=max(0.0, pause))
-                while True:
-                    wake_ups.get_nowait()
+            wake_ups.wait(max(0.0, pause))
     except NotLeaderError as error:
         stopped = error
     finally:
         lifecycle.remove_waiter(waiter)
+        wake_ups.close()
     _let_signal_end()
     raise stopped
 

@@ -82,6 +82,37 @@ def test_start_waits_for_any_leader_when_asked(front, client):
     assert not elector.current_leader
 
 
+@pytest.mark.parametrize("edited", [False, True], ids=["at first", "by an edit"])
+def test_holder_whose_death_would_cost_years_is_warned_of(front, client, edited):
+    """2^31-1 seconds are 68 years, in which nobody leads if it is dead."""
+    log = Log()
+    if edited:
+        hold(client, "rival")
+    else:
+        hold(client, "rival", duration=2**31 - 1)
+    elector = front.elector(log=log)
+    elector.start()
+    elector.wait_for_leader(PATIENCE)
+    if edited:
+        hold(client, "rival", duration=2**31 - 1)
+    level, line = log.wait_for("a duration of 2147483647 s (24855 days)")
+    assert level == "warning"
+    assert "'rival'" in line
+    assert "release --force" in line
+
+
+def test_durations_that_some_want_are_not_warned_of(front, client):
+    """Up to ten minutes, or as long as this elector's own."""
+    log = Log()
+    hold(client, "rival", duration=3600)
+    elector = front.elector(log=log, lease_duration_sec=3600)
+    elector.start()
+    elector.wait_for_leader(PATIENCE)
+    hold(client, "other", duration=600)
+    log.wait_for("held by 'other'")
+    assert not any("a duration of" in line for _, line in log.lines)
+
+
 # States -------------------------------------------------------------------------
 
 

@@ -92,8 +92,8 @@ MISTAKES: Final = [
     Mistake(
         name="garbage that is collected in the middle of a step waits for that step",
         file="lifecycle/term_work.py",
-        old="        self._lock = threading.RLock()",
-        new="        self._lock = threading.Lock()",
+        old="        self._lock = native.RLock()",
+        new="        self._lock = native.Lock()",
         tests=(
             f"{IN_WORK}test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step",
         ),
@@ -430,7 +430,7 @@ MISTAKES: Final = [
     Mistake(
         name="an election that was stuck in an earlier life is so in the next one",
         file="lifecycle/lifecycle.py",
-        old="            self._driver.post(m.LivenessReported(alive=True))",
+        old="            driver.post(m.LivenessReported(alive=True))",
         new="            pass",
         tests=(
             f"{IN_FAULTS}test_elector_contends_in_a_new_life_though_the_application_was_stuck",

@@ -67,7 +67,9 @@ def test_defaults_are_the_documented_ones():
     found = resolve_settings()
     assert found.lease_name == "python-leader-election"
     assert found.namespace == "default"
-    assert found.identity == f"elector-{socket.gethostname()}-{os.getpid()}"
+    assert found.identity is None  # made when it starts, perhaps by another process
+    here = f"elector-{socket.gethostname()}-{os.getpid()}"
+    assert found.election().identity == here
     assert found.renew_interval_ms == 10_000
     assert found.lease_duration_sec == 20
     assert found.renew_deadline_sec == 15.0
@@ -419,6 +421,17 @@ def test_timings_follow_from_the_guarantees():
     assert derived.hand_over == 0.025
     assert derived.outage_survived == 2.5
     assert derived.writes_per_minute == 6.0
+
+
+def test_identity_of_a_pod_on_the_network_of_its_node_has_the_name_of_the_pod(
+    monkeypatch,
+):
+    """With hostNetwork all pods of a node have its name, and a process 1 each."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setenv("POD_NAME", "billing-5c9f-x2x7k")
+    assert default_identity() == "elector-billing-5c9f-x2x7k-1"
+    monkeypatch.setenv("POD_NAME", " ")
+    assert default_identity() == f"elector-{socket.gethostname()}-1"
 
 
 def test_identity_of_a_long_host_name_is_cut(monkeypatch):

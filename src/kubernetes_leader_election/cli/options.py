@@ -206,7 +206,8 @@ def timing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 identity_option = option(
     "--identity",
-    help="The name of this candidate, its own for each: the pod's name is good.",
+    help="The name of this candidate, its own for each: the pod's name is good. "
+    "elector-{hostname}-{pid} unless given.",
 )
 """Add --identity; passed as ``identity``, None where not given."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
@@ -78,8 +77,8 @@ class AsyncioDispatcher:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
             # Of a handler that was being cancelled, or of ours.
-            trace = "".join(traceback.format_exception(error))
-            self._lifecycle.event_log.trouble("the delivery of an event raised", trace)
+            text = "the delivery of an event raised"
+            self._lifecycle.event_log.trouble(text, error=error)
         if error is None and not task.cancelled():
             self._begin()  # an event may have come while the task ended
         elif self._has_events():

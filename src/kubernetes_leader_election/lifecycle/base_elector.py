@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Never, TypeVar
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
@@ -28,6 +28,9 @@ from kubernetes_leader_election.settings.options import (
     resolve_settings,
 )
 from kubernetes_leader_election.text import shown_seconds
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.lifecycle.subscribe import Subscribe
 
 _OWN_OPTIONS: Final = ("credentials", "server", "token", "token_file", "ca_file", "log")
 _LEVELS: Final = ("debug", "info", "warning", "error")
@@ -79,8 +82,9 @@ class BaseElector(Generic[TermT]):
         Args:
             lease_name: The Lease that the candidates share.
             namespace: Where it is; None: the pod's own, or that of the kubeconfig.
-            identity: The name of this candidate, its own for each: the pod's name is good.
-                ``elector-{hostname}-{pid}`` unless given.
+            identity: The name of this candidate, its own for each process.
+                ``elector-{hostname}-{pid}`` of the process that starts unless given,
+                with the variable POD_NAME in the place of the host name where it is set.
             renew_interval_ms: How often the leader renews. Milliseconds, or a timedelta.
             lease_duration_sec: How long others wait after the last renewal. Seconds,
                 whole, or a timedelta. Derived from the renew interval unless given.
@@ -106,7 +110,10 @@ class BaseElector(Generic[TermT]):
             token: A bearer token for ``server``.
             token_file: A file with one, read again when it changes.
             ca_file: The CA of the server's certificate.
-            log: A logger, or anything with its methods debug, info, warning and error.
+            log: A logger of the standard library, whose records carry lease, namespace,
+                identity, token and reason as well, and exceptions; or anything with its
+                methods debug, info, warning and error, such as loguru's, which are
+                called with the whole line.
 
         Raises:
             ConfigurationError: an option is unknown, of the wrong type or out of range, or
@@ -173,7 +180,7 @@ class BaseElector(Generic[TermT]):
     @property
     def identity(self) -> str:
         """The name of this candidate, as it is written in the Lease."""
-        return self._lifecycle.settings.identity
+        return self._lifecycle.identity
 
     @property
     def log(self) -> Any:
@@ -229,37 +236,34 @@ class BaseElector(Generic[TermT]):
 
     # Handlers -----------------------------------------------------------------
 
-    @overload
-    def on(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def on(self, event: str) -> Callable[[_H], _H]: ...
-    def on(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
-        """
-        Call ``handler`` with every such event, in order; without one: a decorator.
+    if TYPE_CHECKING:
+        on: Subscribe
+        once: Subscribe
+    else:
 
-        The handler takes one argument, the event, and returns as soon as it can: later
-        events wait. A handler of ``leadership_lost`` holds up the release of the
-        Lease. Whoever comes late asks ``state`` for what was missed.
+        def on(self, event: str, handler: _H | None = None) -> Any:
+            """
+            Call ``handler`` with every such event, in order; without one: a decorator.
 
-        Returns the handler.
+            The handler takes one argument, the event, and returns as soon as it can:
+            later events wait. A handler of ``leadership_lost`` holds up the release of
+            the Lease. Whoever comes late asks ``state`` for what was missed.
 
-        Raises:
-            ConfigurationError: no such event, or nothing that can be called so.
+            Returns the handler.
 
-        """
-        if handler is None:
-            return lambda function: self._add(event, function, once=False)
-        return self._add(event, handler, once=False)
+            Raises:
+                ConfigurationError: no such event, or nothing that can be called so.
 
-    @overload
-    def once(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def once(self, event: str) -> Callable[[_H], _H]: ...
-    def once(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
-        """Call ``handler`` with the next such event only; else as :meth:`on`."""
-        if handler is None:
-            return lambda function: self._add(event, function, once=True)
-        return self._add(event, handler, once=True)
+            """
+            if handler is None:
+                return lambda function: self._add(event, function, once=False)
+            return self._add(event, handler, once=False)
+
+        def once(self, event: str, handler: _H | None = None) -> Any:
+            """Call ``handler`` with the next such event only; else as :meth:`on`."""
+            if handler is None:
+                return lambda function: self._add(event, function, once=True)
+            return self._add(event, handler, once=True)
 
     def off(self, event: str, handler: Handler) -> bool:
         """
@@ -301,7 +305,8 @@ class BaseElector(Generic[TermT]):
         )
 
     def _probe_failed(self, error: Exception) -> None:
-        self._lifecycle.event_log.trouble(f"the liveness probe raised {error!r}")
+        text = f"the liveness probe raised {error!r}"
+        self._lifecycle.event_log.trouble(text, error=error)
 
 
 def seconds_of(stay_out: Duration | None) -> float | None:

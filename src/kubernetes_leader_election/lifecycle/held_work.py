@@ -24,6 +24,7 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process import native
 
 _T = TypeVar("_T")
 
@@ -173,7 +174,7 @@ class ThreadCall(Generic[_T]):
             except BaseException as error:  # noqa: BLE001 - raised again by the future
                 result.set_exception(error)
 
-        threading.Thread(target=run, name=self._hold.what, daemon=False).start()
+        native.start_thread(run, name=self._hold.what, daemon=False)
         return result.result()
 
     def give_up(self) -> None:

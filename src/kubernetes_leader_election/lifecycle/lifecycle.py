@@ -35,11 +35,13 @@ from kubernetes_leader_election.lifecycle.term_work import (
     TermWork,
     WorkItem,
 )
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.view import View
@@ -69,7 +71,7 @@ class Lifecycle(Status[TermT]):
         log: Any,
         kind_of_term: type[TermT],
     ) -> None:
-        event_log = EventLog(log, where=lambda: self.where)
+        event_log = EventLog(log, where=lambda: self.where, about=lambda: self.about)
         connector = Connector(
             credentials, again=self._connect_again, event_log=event_log
         )
@@ -105,10 +107,11 @@ class Lifecycle(Status[TermT]):
 
         Raises:
             ProtocolMisuseError: it has begun already, or this is a child process.
-            ConfigurationError: no namespace is known.
+            ConfigurationError: no namespace is known, or eventlet has patched all.
 
         """
         self.refuse_child()  # before anything is started there
+        native.refuse_eventlet()
         shared_timers().start()
         shared_log_thread().start()
         with self._lock:
@@ -284,6 +287,8 @@ class Lifecycle(Status[TermT]):
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
+        if self._driver is None or self._driver.view is not view:
+            return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
         before, self._last_view = self._last_view, view
         renewed = before is not None and view.is_renewal_of(before)
@@ -299,6 +304,7 @@ class Lifecycle(Status[TermT]):
             self._end_life()
             renewed = False
         self._shown.take(self._role_of(view))
+        self._warn_of_duration(view)
         self.wake_waiting(renewed=renewed)
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
@@ -313,7 +319,9 @@ class Lifecycle(Status[TermT]):
                 "a handler of leadership_acquired", loop=self.notifier.loop
             )
         try:
-            self.event_log.acquired(event.identity, _token_in_words(event))
+            self.event_log.acquired(
+                event.identity, event.token_if_any, without=_why_no_token(event)
+            )
         finally:
             self._deliver(event, hold=hold)
 
@@ -333,7 +341,7 @@ class Lifecycle(Status[TermT]):
         work.lose()
         self.overdue_work.drop_work_of_closed_loops()
         try:
-            self.event_log.lost(self.settings.identity, event.reason, event.detail)
+            self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
@@ -343,28 +351,29 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
-        found = None
-        if self._driver is None:
-            try:
-                found = self._connector.find()
-            except Exception as error:  # noqa: BLE001 - G8: told, and tried again
-                self._connect_later(error)
-                return
+        try:
+            found = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            self._connect_later(error)
+            return
         self._join(found)
 
     def _join(self, credentials: Credentials | None) -> None:
         """Take part in the election from now on."""
-        if self._driver is None:
+        driver = self._driver
+        if driver is None or driver.credentials is not credentials:
+            # Looked for at each start: a later life may be in another environment.
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 
-            self._driver = Driver(
+            self._driver = driver = Driver(
                 settings=self.settings.election(
                     namespace=credentials.namespace if credentials else "default"
                 ),
                 credentials=credentials,
                 listener=self,
                 log=self.event_log,
+                terms=0 if driver is None else driver.terms,
             )
         if self.assumed:
             self.event_log.say(
@@ -377,15 +386,15 @@ class Lifecycle(Status[TermT]):
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
-            self._driver.post(m.LivenessReported(alive=True))
+            driver.post(m.LivenessReported(alive=True))
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
-        self._driver.post(Start(life=self._life.number))
+        driver.post(Start(life=self._life.number))
         # Not before: a signal handler that stops it there waits for its end.
         self._life.is_asked = True
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
-            self._driver.post(m.StopAsked())
+            driver.post(m.StopAsked())
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
@@ -477,6 +486,15 @@ class Lifecycle(Status[TermT]):
             case _:
                 return self._role_outside
 
+    def _warn_of_duration(self, view: View) -> None:
+        """Warn of a holder whose death would leave the election without a leader."""
+        snapshot = view.snapshot
+        if snapshot is None or view.state in _IN_TERM or snapshot.record.is_free:
+            return
+        own, duration = self.settings.lease_duration_sec, snapshot.record.lease_duration
+        if duration is not None and duration > max(ODD_DURATION, own):
+            self.event_log.held_for_long(snapshot.record.holder_identity, duration)
+
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
         work = None if current is None else current.work
@@ -490,20 +508,11 @@ class Lifecycle(Status[TermT]):
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
-        self._deliver(
-            m.ErrorOccurred(
-                lease=self.settings.lease_name,
-                namespace=self.namespace or "",
-                identity=self.settings.identity,
-                error=error,
-            )
-        )
+        self._deliver(m.ErrorOccurred(**self.about, error=error))
         self.wake_waiting()
 
 
-def _token_in_words(event: m.LeadershipAcquired) -> str:
-    if event.token_if_any is not None:
-        return str(event.token_if_any)
+def _why_no_token(event: m.LeadershipAcquired) -> str:
     if event.assumed:
         return "none (assumed)"
     return "none (the resourceVersions of this server are not numbers)"

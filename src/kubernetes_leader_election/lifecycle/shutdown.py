@@ -61,10 +61,11 @@ class Shutdown:
         global _said_no_signals
         if not _said_no_signals:
             _said_no_signals = True
-            self._notifier.event_log.logger.warning(
+            self._notifier.event_log.say(
+                "warning",
                 "auto_close has no effect: only the main thread can catch signals, and "
                 "no elector was started there. Call stop() when the program is to end, "
-                "or pass auto_close=False."
+                "or pass auto_close=False.",
             )
 
     # A signal -----------------------------------------------------------------

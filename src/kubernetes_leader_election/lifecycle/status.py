@@ -7,7 +7,6 @@ may ask, at any time.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
@@ -24,6 +23,7 @@ from kubernetes_leader_election.events import (
     ElectorEvent,
     LeadershipAcquired,
     LossReason,
+    Origin,
 )
 from kubernetes_leader_election.leadership import ElectorState, Role
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
@@ -33,9 +33,10 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
-from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.options import Settings, default_identity
 from kubernetes_leader_election.values import replace
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Status(Generic[TermT]):
         """Checked settings."""
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         """
         Held while a life begins, and to change ``_waiters``. A stop waits for it only
         while nothing has been found that could be stopped.
@@ -147,9 +148,25 @@ class Status(Generic[TermT]):
         return self.settings.namespace
 
     @property
+    def identity(self) -> str:
+        """The name of this candidate: that of the process which started it, if any."""
+        if self._driver is not None:
+            return self._driver.settings.identity
+        return self.settings.identity or default_identity()
+
+    @property
     def where(self) -> str:
         """The Lease in words, for messages."""
         return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
+
+    @property
+    def about(self) -> Origin:
+        """Which elector this is, as its events say it."""
+        return Origin(
+            lease=self.settings.lease_name,
+            namespace=self.namespace or "",
+            identity=self.identity,
+        )
 
     @property
     def stop_budget(self) -> float:
@@ -216,7 +233,7 @@ class Status(Generic[TermT]):
     def leader_identity(self) -> str | None:
         """Return the holder of the Lease as last seen."""
         if self.assumed and self.current_leader():
-            return self.settings.identity
+            return self.identity
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
 
@@ -231,7 +248,7 @@ class Status(Generic[TermT]):
     def leader(self, call: str) -> str | None:
         """Return the leader, if this elector leads or sees that another one does."""
         if self.current_leader():
-            return self.settings.identity
+            return self.identity
         driver = self._driver
         if driver is not None:
             view = driver.view

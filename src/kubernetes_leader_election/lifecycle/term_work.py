@@ -13,6 +13,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
+from kubernetes_leader_election.process import native
+
 
 class Phase(Enum):
     """How far the end of a term's work has come."""
@@ -135,7 +137,7 @@ class TermWork:
         self.is_told = False
         """Whether the term is lost, and all of its work has been asked to end."""
         self._ended = ended
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._holds: dict[WorkItem, None] = {}
         self._scopes = 0
         self._phase = _OPEN

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Final, Protocol
 
-from kubernetes_leader_election.process import limits
+from kubernetes_leader_election.process import limits, native
 from kubernetes_leader_election.process.fork import PerProcess, Process, this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
@@ -69,7 +69,7 @@ class ExitHandler:
         if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
-        gone: queue.SimpleQueue[None] = queue.SimpleQueue()
+        gone: queue.SimpleQueue[None] = native.SimpleQueue()
         self._gone = gone
         leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
@@ -104,7 +104,7 @@ def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
                     "ends them",
                 )
             waited = True
-            time.sleep(PAUSE)
+            native.sleep(PAUSE)
     except (KeyboardInterrupt, SystemExit):
         _warn(
             leaving,

@@ -42,7 +42,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol
 
-from kubernetes_leader_election.process import limits
+from kubernetes_leader_election.process import limits, native
 from kubernetes_leader_election.process.asyncio_here import (
     SignalWakeUps,
     can_cancel,
@@ -196,13 +196,15 @@ class AutoClose:
         """Those that were asked to stop and have not. The thread; any takes out its own."""
         self._earlier: dict[int, _Action] = {}
         """What each signal did before our handler. The main thread."""
-        self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[int | None] = native.SimpleQueue()
         """
         Signals for the thread; one less than 0 is to be sent once more. None: look again.
         Any thread.
         """
-        self._thread: threading.Thread | None = None
+        self._thread: object = None
         """What reads that. The main thread."""
+        self._main: int | None = None
+        """The number by which signals are sent to it: gevent gives it another one."""
         self._handing_on: set[int] = set()
         """Signals whose handler from before is being called. The main thread."""
         self._delivery: Delivery | None = None
@@ -290,6 +292,7 @@ class AutoClose:
         self._exiting = True  # from any state, as the table says
 
     def _install(self) -> None:
+        self._main = native.get_ident()
         for number in SIGNALS:
             earlier = signal.getsignal(number)
             if earlier is _end_process:
@@ -299,11 +302,10 @@ class AutoClose:
             if earlier in (self._on_signal, signal.SIG_IGN, None):
                 continue
             if self._thread is None:
-                thread = threading.Thread(
-                    target=self._serve, name="leader-election-signals", daemon=True
+                # Not kept if it could not be started.
+                self._thread = native.start_thread(
+                    self._serve, name="leader-election-signals"
                 )
-                thread.start()
-                self._thread = thread  # not one that could not be started
             # First, as the signal may come at once.
             self._earlier[number] = earlier
             try:
@@ -418,7 +420,7 @@ class AutoClose:
         while True:
             number = self._next()
             if number is not None and number < 0:
-                time.sleep(PAUSE)  # by then it may be in other code
+                native.sleep(PAUSE)  # by then it may be in other code
                 self._send(-number)
                 continue
             delivery = self._delivery
@@ -482,11 +484,11 @@ class AutoClose:
             self._send(delivery.number)  # else another one has ended the main thread
 
     def _send(self, number: int) -> None:
-        main = threading.main_thread()
-        if self._exiting or main.ident is None or not main.is_alive():
+        main = self._main
+        if self._exiting or main is None or not threading.main_thread().is_alive():
             return
         # To the main thread itself: that interrupts whatever it waits in.
-        signal.pthread_kill(main.ident, number)
+        signal.pthread_kill(main, number)
         wake(self._loop)  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------

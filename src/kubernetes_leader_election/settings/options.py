@@ -83,7 +83,8 @@ class Settings(Value):
     lease_name: str
     namespace: str | None
     """None: the namespace of the pod or of the kubeconfig's context."""
-    identity: str
+    identity: str | None
+    """None: :func:`default_identity` of the process that starts."""
     renew_interval_ms: int
     lease_duration_sec: int
     renew_deadline_sec: float
@@ -101,7 +102,9 @@ class Settings(Value):
 
     def election(self, *, namespace: str | None = None) -> ElectionSettings:
         """
-        Return the settings of the core; ``namespace`` counts where the option is None.
+        Return the settings of the core, for an election by this very process.
+
+        ``namespace`` counts where the option is None.
 
         Raises:
             ConfigurationError: neither names a namespace, or it is not a valid one.
@@ -118,7 +121,7 @@ class Settings(Value):
         return ElectionSettings(
             lease_name=self.lease_name,
             namespace=_namespace(chosen),
-            identity=self.identity,
+            identity=self.identity or default_identity(),
             lease_duration=self.lease_duration_sec,
             renew_interval=self.renew_interval_ms / 1000,
             renew_deadline=self.renew_deadline_sec,
@@ -261,9 +264,9 @@ def _repaired(name: str, limit: int, default: str) -> str:
     return ".".join(part for part in kept if part) or default
 
 
-def _identity(value: object) -> str:
+def _identity(value: object) -> str | None:
     if value is None:
-        return default_identity()
+        return None
     name, better = _text("identity", value, example="my-app-0"), default_identity()
     if not name.strip():
         wrong = (
@@ -282,8 +285,14 @@ def _identity(value: object) -> str:
 
 
 def default_identity() -> str:
-    """Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity."""
-    host = "".join(c for c in os.uname().nodename if c.isprintable())
+    """
+    Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity.
+
+    ``POD_NAME`` stands in for the host name: pods with ``hostNetwork`` share that of
+    their node, and each of them has a process 1.
+    """
+    name = os.environ.get("POD_NAME", "").strip() or os.uname().nodename
+    host = "".join(c for c in name if c.isprintable())
     pid = str(os.getpid())
     return f"elector-{host[: MAX_IDENTITY - len(pid) - len('elector--')]}-{pid}"
 

@@ -75,6 +75,8 @@ def test_manifests_start_the_command_under_run(call):
     assert command[command.index("--") + 1 :] == ["celery", "-A", "app", "beat"]
     assert "--identity=$(POD_NAME)" in command
     assert "--grace=30" in command
+    # By IPv6, too: that is how the probes of an IPv6 cluster come.
+    assert "--http=:8080" in command
 
 
 def test_manifests_rights_suffice_for_an_election_and_nothing_else(call):

@@ -63,7 +63,7 @@ def _container(
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
             f"--grace={drain}",
-            f"--http=0.0.0.0:{port}",
+            f"--http=:{port}",
             "--",
             *command,
         ]

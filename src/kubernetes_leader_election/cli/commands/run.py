@@ -122,7 +122,7 @@ _POSITIVE: Final = 0.001
     "--http",
     metavar="ADDRESS",
     help="Serve /livez, /readyz, /leaderz, /metrics and / (the leader's name as JSON) "
-    "there, as in 0.0.0.0:8080.",
+    "there, as in :8080 (all interfaces, IPv6 and IPv4).",
 )
 @option(
     "--require-cluster",

@@ -29,6 +29,7 @@ from kubernetes_leader_election.kube_api.results import (
 )
 from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
+from kubernetes_leader_election.settings.timing import ODD_DURATION
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ SAMPLES: Final = 25
 """Reads whose time is taken: enough to see a slow one, few enough for any server."""
 EXPIRES_SOON: Final = 14
 """Days before a certificate runs out at which people want to know."""
-ODD_DURATION: Final = 600
-"""Seconds: with a longer lease nobody takes over in a time that people wait."""
 CLOCK_NOTICED: Final = 5.0
 """Seconds of clock offset that are worth a word."""
 
