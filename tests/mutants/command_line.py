@@ -68,7 +68,7 @@ MISTAKES: Final = [
     Mistake(
         name="the command is killed when it is told to end",
         file=SUPERVISOR,
-        old='self._ask_to_end("signal", number, boottime() + self._plan.grace)',
+        old='self._ask_to_end("signal", number, self._grace_ends())',
         new='self._ask_to_end("signal", number, boottime())',
         tests=(f"{IN_COMMAND}test_run_kills_after_the_grace_period",),
         slow=True,
@@ -121,7 +121,7 @@ MISTAKES: Final = [
     Mistake(
         name="the watchdog of a run that was killed waits for its command",
         file=WATCHDOG,
-        old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
+        old="            self._end(signal.SIGTERM, None if grace is None else boottime() + grace)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
         slow=True,

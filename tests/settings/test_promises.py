@@ -97,7 +97,7 @@ def test_limits_of_the_wait_after_a_signal_have_one_home(monkeypatch):
     monkeypatch.setattr(limits, "MOMENT", 3.0)
     assert auto_close.longest_wait(stopped=False) == 7.0
     assert auto_close.longest_wait(stopped=True) == 3.0
-    shown = json.loads(call("timings", "--stop-budget-sec", "2", "-o", "json").stdout)
+    shown = json.loads(call("timings", "--grace-sec", "2", "-o", "json").stdout)
     assert shown["after_signal"] == 5.0
     assert stale() == {"docs/life-cycle.md"}
 

@@ -18,6 +18,7 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.settings.options import (
+    DEFAULT_GRACE,
     DEFAULT_LEASE_NAME,
     DEFAULT_NAMESPACE,
     OPTION_NAMES,
@@ -57,6 +58,7 @@ class BaseElector(Generic[TermT]):
         renew_deadline_sec: Duration | None = None,
         stop_budget_sec: Duration | None = None,
         request_timeout_sec: Duration | None = None,
+        grace_sec: Duration | None = DEFAULT_GRACE,
         clock_rate_error: float | None = None,
         preset: str | None = None,
         wait_for_leadership: bool = False,
@@ -86,6 +88,10 @@ class BaseElector(Generic[TermT]):
             renew_deadline_sec: How long a leader trusts itself after its last renewal.
             stop_budget_sec: How long the work may need to stop.
             request_timeout_sec: How long one request may take in all.
+            grace_sec: How long the work may take to end in a planned stop: a signal,
+                ``stop()``, ``step_down()``, a transfer. The Lease is renewed meanwhile;
+                where it is lost all the same, the stop budget is what is left. None:
+                for ever.
             clock_rate_error: How far clocks may run fast or slow, as a share of 1.
             preset: Named times instead: "steady", "client-go", "fast" or "calm".
             wait_for_leadership: Let ``start()`` wait until a leader is known.
@@ -123,6 +129,7 @@ class BaseElector(Generic[TermT]):
             renew_deadline_sec=renew_deadline_sec,
             stop_budget_sec=stop_budget_sec,
             request_timeout_sec=request_timeout_sec,
+            grace_sec=grace_sec,
             clock_rate_error=clock_rate_error,
             preset=preset,
             wait_for_leadership=wait_for_leadership,

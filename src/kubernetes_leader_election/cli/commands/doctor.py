@@ -17,7 +17,7 @@ from kubernetes_leader_election.cli.options import (
 from kubernetes_leader_election.cli.output import emit, output_option, style
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.cli.observe.doctor_checks import Check
+    from kubernetes_leader_election.cli.observe.check import Check
 
 COLOURS: Final = {"PASS": "green", "INFO": "cyan", "WARN": "yellow", "FAIL": "red"}
 CODES: Final = {
@@ -47,7 +47,7 @@ def command(
     Credentials and where they come from; server, TLS and version; latency against the
     request timeout; each right that is needed, with the YAML for what is missing; the
     clock's offset (for information: elections never compare clocks); the Lease itself;
-    and what the times mean. Writes nothing.
+    the pod's terminationGracePeriodSeconds; and what the times mean. Writes nothing.
 
     LEASE is python-leader-election, the library's default, unless given. Ends in PASS
     (exit code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that

@@ -78,6 +78,7 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             "L, a leader that cannot renew stops",
         ),
         ("stop budget", seconds(t.stop_budget), "S, time for the work to stop then"),
+        ("grace", _or_never(t.grace), "for the work to end in a planned stop"),
         ("request timeout", seconds(t.request_timeout), "T, for one request in all"),
         ("", "", ""),
         (
@@ -97,8 +98,13 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
         ),
         (
             "signal ends it",
-            seconds(t.after_signal),
+            _or_never(t.after_signal),
             "after SIGTERM at the latest, if work in the main thread goes on",
+        ),
+        (
+            "pod needs",
+            _or_never(t.pod_needs),
+            "of terminationGracePeriodSeconds: grace, release, a moment",
         ),
         (
             "crash fail-over",
@@ -125,6 +131,10 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
         f"{style(f'{name:19}', bold=True)} {value:>9}  {meaning}" if name else ""
         for name, value, meaning in rows
     ]
+
+
+def _or_never(value: float | None) -> str:
+    return "no end" if value is None else seconds(value)
 
 
 def picture(derived: Timings, rho: float) -> list[str]:

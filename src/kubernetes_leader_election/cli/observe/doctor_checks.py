@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe import cluster, pod_period
+from kubernetes_leader_election.cli.observe.check import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.cli.rights import role_rule
@@ -27,7 +28,6 @@ from kubernetes_leader_election.kube_api.results import (
 )
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.text import printable
-from kubernetes_leader_election.values import Value
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
@@ -43,22 +43,11 @@ CLOCK_NOTICED: Final = 5.0
 """Seconds of clock offset that are worth a word."""
 
 
-class Check(Value):
-    """One thing looked at."""
-
-    name: str
-    verdict: str
-    """PASS, INFO, WARN or FAIL."""
-    text: str
-    fix: str = ""
-    """What to do, or the YAML to apply; may have several lines."""
-
-
 def examine(
     connection: Connection, namespace: str | None, settings: Settings
 ) -> Iterator[Check]:
     """Look at everything, in the order in which one needs the other."""
-    credentials = None
+    credentials = found = None
     try:
         found = connection.as_library()
         credentials = found or connection.as_kubectl()
@@ -69,6 +58,10 @@ def examine(
     if credentials is not None:
         with cluster.at(connection, namespace) as target:
             yield from _server(target, settings)
+            if found is not None:
+                yield pod_period.look_at_pod(target, settings)
+    if found is None:
+        yield pod_period.without_pod(settings)
     yield from _timings(settings)
 
 

@@ -73,6 +73,11 @@ class PolledElector(BaseElector[BaseTerm]):
         return self._lifecycle.settings.stop_budget_sec
 
     @property
+    def grace(self) -> float | None:
+        """Seconds that the command may take to end in a planned stop; None: for ever."""
+        return self._lifecycle.settings.grace_sec
+
+    @property
     def renew_deadline(self) -> float:
         """Seconds that a term lasts without a renewal."""
         return self._lifecycle.settings.renew_deadline_sec

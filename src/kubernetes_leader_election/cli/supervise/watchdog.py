@@ -79,8 +79,8 @@ class Errand:
     command: list[str]
     ignored: frozenset[int]
     """Signals that were ignored when ``run`` was started, as by nohup."""
-    grace: float
-    """Seconds for the command to stop when ``run`` is gone and no limit is set."""
+    grace: float | None
+    """Seconds for the command to stop when ``run`` is gone and no limit is set; no end."""
     scratch: str | None
     """A folder to remove when ``run`` did not come to it."""
 
@@ -177,7 +177,8 @@ class Watchdog:
         self._parent_lives = False
         self._poll.unregister(self._link.fileno())
         if self._active:
-            self._end(signal.SIGTERM, boottime() + self._errand.grace)
+            grace = self._errand.grace
+            self._end(signal.SIGTERM, None if grace is None else boottime() + grace)
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message["do"]:

@@ -1,0 +1,16 @@
+"""One thing that ``doctor`` has looked at, and what it thinks of it."""
+
+from __future__ import annotations
+
+from kubernetes_leader_election.values import Value
+
+
+class Check(Value):
+    """One thing looked at."""
+
+    name: str
+    verdict: str
+    """PASS, INFO, WARN or FAIL."""
+    text: str
+    fix: str = ""
+    """What to do, or the YAML to apply; may have several lines."""
