@@ -180,7 +180,7 @@ def test_signal_to_a_program_of_events_releases_after_the_stop_budget(program):
 
 @pytest.mark.row(
     "Signals, exit, fork",
-    "the same, and a scope in the main thread has not ended after the stop budget",
+    "the same, and a scope in the main thread has not ended after the grace",
 )
 def test_signal_ends_a_main_thread_that_does_not_look(program):
     """Work in the main thread is ended by the exception itself after S."""
