@@ -303,7 +303,7 @@ class Elector(BaseElector["Term"]):
             try:
                 await _wait(
                     lifecycle,
-                    lambda: over() or lifecycle.is_left_to_exit(),
+                    lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
                     "",
                 )
@@ -571,7 +571,7 @@ def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) ->
 async def _let_signal_end(lifecycle: Lifecycle[Term]) -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
     wait = 0.0 if is_inside_work() else longest_wait()
-    if wait or lifecycle.signalled:
+    if wait or lifecycle.shutdown.signalled:
         await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
 
 

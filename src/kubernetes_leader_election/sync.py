@@ -321,7 +321,7 @@ class Elector(BaseElector["Term"]):
             try:
                 _wait(
                     lifecycle,
-                    lambda: over() or lifecycle.is_left_to_exit(),
+                    lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
                     "",
                 )

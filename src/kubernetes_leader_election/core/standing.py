@@ -42,7 +42,7 @@ from kubernetes_leader_election.core.timing import (
     Now,
 )
 from kubernetes_leader_election.core.watch_policy import WatchPolicy
-from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
 
 
@@ -271,6 +271,17 @@ class Standing:
             left=self.time_left(),
         )
 
+    def put_writes_off(self) -> None:
+        """
+        Count a write that failed, or may have, and acquire or release after a pause.
+
+        Reads that work meanwhile are no reason to write in a hot loop (fault 24).
+        """
+        pause = self.backoff(self.retry.write_failures)
+        # Rule 14: who cannot lead here stays out, whatever became of that write.
+        self.retry.stay_away(self.now.boottime + pause)
+        self.retry.count_write_failure()
+
     def time_left(self) -> float:
         """Return the seconds until the term, or the try to end it, is over."""
         if self.term is not None and self.state in HOLDING:
@@ -285,6 +296,8 @@ class Standing:
     def report(self, what: str | None) -> None:
         """Tell people what is wrong with the Lease; None: nothing new."""
         if what is not None:
-            self.emit(
-                m.ErrorOccurred(**self.settings.origin, error=self.notices.error(what))
-            )
+            self.tell_error(self.notices.error(what))
+
+    def tell_error(self, error: LeaderElectionError) -> None:
+        """Tell the application that something failed, and is tried again."""
+        self.emit(m.ErrorOccurred(**self.settings.origin, error=error))

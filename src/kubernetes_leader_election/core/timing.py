@@ -65,6 +65,11 @@ class ElectionSettings(Value):
             "identity": self.identity,
         }
 
+    @property
+    def first_pause(self) -> float:
+        """Seconds from which pauses double; a few of them fit into a term."""
+        return min(0.1, self.request_timeout / 8)
+
 
 class Belief(NamedTuple):
     """
