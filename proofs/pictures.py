@@ -1,7 +1,7 @@
 """
 Draw the pictures of the documentation: ``python proofs/pictures.py``.
 
-One story with three faults, one random world, and the diagrams of the states of an
+One story with three faults, one random world, how work stops, and the diagrams of the states of an
 election and of a signal, which need Graphviz (Debian and Ubuntu: ``apt-get install
 graphviz``).
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+
+import stopping  # beside this file
 
 from kubernetes_leader_election.core import states
 from kubernetes_leader_election.process import signals
@@ -82,6 +84,7 @@ def main() -> None:
     """Write all pictures."""
     (DOCS / "timeline-story.svg").write_text(story(), encoding="utf-8")
     (DOCS / "timeline-world.svg").write_text(seed_svg(SEED), encoding="utf-8")
+    (DOCS / "how-work-stops.svg").write_text(stopping.draw(), encoding="utf-8")
     for name, diagram in DIAGRAMS.items():
         (DOCS / f"{name}.dot").write_text(diagram(), encoding="utf-8")
         (DOCS / f"{name}.svg").write_text(laid_out(diagram()), encoding="utf-8")

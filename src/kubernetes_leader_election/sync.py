@@ -34,6 +34,11 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asking import (
+    OnStop,
+    ask_on_a_thread,
+    refuse_what_cannot_ask,
+)
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -50,7 +55,11 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
-from kubernetes_leader_election.process.signals import longest_wait, take_back
+from kubernetes_leader_election.process.signals import (
+    handlers_kept,
+    longest_wait,
+    take_back,
+)
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
@@ -119,7 +128,7 @@ class Elector(BaseElector["Term"]):
         lifecycle.refuse_child()
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
-            lifecycle.ask_to_stop()
+            lifecycle.stop_called()
             self._await_end(lambda: lifecycle.has_ended(number), timeout)
         _end_with_signal()
 
@@ -218,7 +227,9 @@ class Elector(BaseElector["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    def run(self, main: Callable[[Term], _T]) -> _T | None:
+    def run(
+        self, main: Callable[[Term], _T], *, on_stop: OnStop | None = None
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -228,23 +239,31 @@ class Elector(BaseElector["Term"]):
 
         Args:
             main: The leader's work.
+            on_stop: Asks ``main`` to end, in a planned stop: called without arguments,
+                where an asyncio task would else be cancelled, which comes at the end of
+                the grace then; threads: on a thread of its own. For work that ignores a
+                cancellation, or has to be asked in its own way. With asyncio it may be
+                a coroutine function. At a loss it is not called.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``on_stop`` is none.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_cannot_ask(on_stop, on_loop=False)
         lifecycle = self._lifecycle
         with self:
             while not lifecycle.stopping:
                 term, own = None, None
                 try:
-                    with self.leadership() as term:
+                    with Leadership(lifecycle, None, on_stop) as term:
                         try:
-                            return main(term)
+                            with handlers_kept():
+                                return main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
                             own = None if lifecycle.is_of_loss(error, term) else error
@@ -336,9 +355,15 @@ class Elector(BaseElector["Term"]):
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle[Term],
+        timeout: float | None,
+        on_stop: OnStop | None = None,
+    ) -> None:
         self._lifecycle = lifecycle
         self._timeout = timeout
+        self._ask = on_stop and partial(ask_on_a_thread, lifecycle, on_stop)
         self._hold: WorkItem | None = None
         self._call_context: CallContext | None = None
         self._entered = threading.Lock()
@@ -348,7 +373,9 @@ class Leadership:
         if not self._entered.acquire(blocking=False):
             raise lifecycle.entered_twice()
         what = f"leadership() in thread {threading.current_thread().name!r}"
-        self._hold = hold = WorkItem(what, is_scope=True, may_work=False)
+        self._hold = hold = WorkItem(
+            what, cancel=self._ask, is_scope=True, may_work=False
+        )
         try:
             lifecycle.refuse_unstarted("leadership()", to_lead=True)
             join = partial(lifecycle.join, hold)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -39,7 +41,28 @@ def test_picture_of_the_states_shows_every_change(name, diagram):
     assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}
 
 
+def test_picture_of_how_work_stops_is_current():
+    """Its instants are those of the code; `proofs/pictures.py` writes it."""
+    path = DOCS.parent / "proofs" / "stopping.py"
+    spec = spec_from_file_location("stopping", path)
+    stopping = module_from_spec(spec)
+    sys.modules[spec.name] = stopping  # where dataclasses look
+    spec.loader.exec_module(stopping)
+    drawn = stopping.draw()
+    assert (DOCS / "how-work-stops.svg").read_text(encoding="utf-8") == drawn
+    assert "grace_sec, 20 s" in drawn
+    root = ET.fromstring(drawn)  # noqa: S314 - our own
+    titles = [t.text for t in root.iter() if t.get("class") == "head"]
+    assert [re.split("[:,]", title)[0] for title in titles] == [
+        "SIGTERM",
+        "A loss",
+        "A crash",
+    ]
+
+
 def test_documentation_shows_the_diagrams():
     """Where each belongs."""
+    page = (DOCS / "how-work-stops.md").read_text(encoding="utf-8")
+    assert "](how-work-stops.svg)" in page
     assert "](states.svg)" in (DOCS / "design.md").read_text(encoding="utf-8")
     assert "](signals.svg)" in (DOCS / "life-cycle.md").read_text(encoding="utf-8")

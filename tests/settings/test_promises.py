@@ -92,7 +92,7 @@ def test_limits_of_the_wait_after_a_signal_have_one_home(monkeypatch):
     """Fault 13: what a front waits, what `timings` prints, and what the page says."""
     auto_close = signals.AutoClose()
     auto_close._delivery = signals.Delivery(15)
-    auto_close._budget = 4.0
+    auto_close._grace = 4.0
     assert auto_close.longest_wait(stopped=False) == 5.0
     monkeypatch.setattr(limits, "MOMENT", 3.0)
     assert auto_close.longest_wait(stopped=False) == 7.0

@@ -190,16 +190,18 @@ class BaseElector(Generic[TermT]):
         Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
         """
-        return self._lifecycle.current_leader()
+        return self._lifecycle.tell_leader()
 
     @property
     def leader_identity(self) -> str | None:
         """Who holds the Lease as last seen; None: nobody, or nothing is known."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.leader_identity()
 
     @property
     def state(self) -> ElectorState:
         """The state at this instant, for people and displays. Never blocks."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.state()
 
     def remaining(self) -> float:
@@ -208,7 +210,7 @@ class BaseElector(Generic[TermT]):
 
         Also while the work of the term drains, when ``current_leader`` is false.
         """
-        return self._lifecycle.remaining()
+        return self._lifecycle.tell_remaining()
 
     def ensure(self, seconds: float) -> None:
         """
@@ -220,7 +222,7 @@ class BaseElector(Generic[TermT]):
             ConfigurationError: ``seconds`` is not a number.
 
         """
-        current, left = self._lifecycle.current, self._lifecycle.remaining()
+        current, left = self._lifecycle.current, self._lifecycle.tell_remaining()
         if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._lifecycle.where}: held for {left:.3f} s more, "

@@ -25,6 +25,7 @@ from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
@@ -135,6 +136,7 @@ class Lifecycle(Status[TermT]):
                     )
                 )
             self._life.process = this_process()
+            self._life.main_thread = main_thread()
             self.notifier.attach(attach)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
@@ -172,6 +174,11 @@ class Lifecycle(Status[TermT]):
         dispatcher = self.notifier.dispatcher
         if dispatcher is not None and self._life.started and not self.forked:
             dispatcher.wake()
+
+    def stop_called(self) -> None:
+        """Stop, as the application says; see :meth:`ask_to_stop`."""
+        self.shutdown.on_stop_called()
+        self.ask_to_stop()
 
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""
@@ -282,6 +289,7 @@ class Lifecycle(Status[TermT]):
                     self._on_lost(event)
                 case m.LeaseRenewed():
                     self.event_log.renewed()
+                    self.shutdown.look_at_signals()
                     self._deliver(event)
                     self.overdue_work.drop_work_of_closed_loops()
                 case m.LeaderChanged():
@@ -308,6 +316,8 @@ class Lifecycle(Status[TermT]):
             self._end_life()
         self._shown.take(self._role_of(view))
         self.wake_waiting()
+        if view.state is State.FENCED:
+            shared_auto_close().look_again()  # work has the stop budget left
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
@@ -321,6 +331,7 @@ class Lifecycle(Status[TermT]):
             hold = work.begin(
                 "a handler of leadership_acquired", loop=self.notifier.loop
             )
+        self.shutdown.look_at_signals()
         try:
             self.event_log.acquired(event.identity, _token_in_words(event))
         finally:

@@ -60,6 +60,7 @@ class Life:
 
     __slots__ = (
         "is_asked",
+        "main_thread",
         "number",
         "process",
         "started",
@@ -75,6 +76,8 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
+        self.main_thread = threading.main_thread().ident
+        """The main thread of the process in which it began. By ``begin``."""
         self.process: Process | None = None
         """The process in which it began; None before the first. By ``begin``."""
 
@@ -125,12 +128,68 @@ class Status(Generic[TermT]):
         """The term in progress, until it is released. The engine's thread alone."""
         self._given_up = 0
         """The newest term given up here, which leads no more. Only ever to more."""
+        self._handed_out = 0
+        """The newest term of which others than the main thread know. Only ever to more."""
         self._waiters: tuple[Callable[[], object], ...] = ()
         """Who is called after every change; replaced as a whole."""
         self._shown = ShownRole()
         """What :meth:`state` shows beside what the engine knows."""
 
     # Asking -------------------------------------------------------------------
+
+    def tell_leader(self) -> bool:
+        """Return whether this elector leads, to code that may work by it."""
+        leads = self.current_leader()
+        if leads and threading.get_ident() != self._life.main_thread:
+            self.hand_out()
+            # Once more: a signal that ends the main thread at once gives the term up,
+            # and looks then whether another thread was told.
+            leads = self.current_leader()
+        return leads
+
+    @property
+    def _newest_term(self) -> int:
+        belief = None if self._driver is None else self._driver.view.belief
+        current = self._current
+        shown = 0 if belief is None else belief.term
+        return max(shown, 0 if current is None else current.term.number)
+
+    def give_up_untold(self) -> bool:
+        """
+        Give the term up; tell whether nobody but the main thread can work by it.
+
+        True only where no scope, hold or handler of the term runs, and no other thread
+        was told that this elector leads.
+        """
+        current, term = self._current, self._newest_term
+        is_newest = current is not None and current.term.number == term
+        if current is None or not is_newest or term <= self._given_up or self.assumed:
+            return False
+        # First: whoever asks from here on is told that it leads no more.
+        self._given_up = term
+        work = current.work
+        return (
+            self.is_untold
+            and work.phase is Phase.OPEN
+            and not work.had_scope
+            and not work.alive
+        )
+
+    def tell_remaining(self) -> float:
+        """Return the seconds provably left, to code that may work by it."""
+        left = self.remaining()
+        if left > 0.0 and threading.get_ident() != self._life.main_thread:
+            self.hand_out()
+        return left
+
+    def hand_out(self) -> None:
+        """Note that a term was given away: who works by it cannot be known."""
+        self._handed_out = max(self._handed_out, self._newest_term)
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether only the main thread was told of the newest term."""
+        return self._newest_term > self._handed_out
 
     @property
     def namespace(self) -> str | None:
@@ -150,6 +209,12 @@ class Status(Generic[TermT]):
     def stop_budget(self) -> float:
         """Seconds that work may need to stop."""
         return self.settings.stop_budget_sec
+
+    @property
+    def grace(self) -> float:
+        """Seconds that work may take to end in a planned stop; infinite: for ever."""
+        grace = self.settings.grace_sec
+        return float("inf") if grace is None else grace
 
     @property
     def running(self) -> bool:
@@ -219,13 +284,15 @@ class Status(Generic[TermT]):
         """Return the present term if this elector leads; for those who wait."""
         current = self._current
         if current is not None and self.current_leader():
-            return current.term
+            self.hand_out()
+            if self.current_leader():
+                return current.term
         self.refuse_waiting(call)
         return None
 
     def leader(self, call: str) -> str | None:
         """Return the leader, if this elector leads or sees that another one does."""
-        if self.current_leader():
+        if self.tell_leader():
             return self.settings.identity
         driver = self._driver
         if driver is not None:
@@ -334,6 +401,7 @@ class Status(Generic[TermT]):
     def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
         """Return the state if it differs from ``seen`` in more than its deadline."""
         self.refuse_child()
+        self.tell_leader()
         state = self.state()
         if seen is not None and replace(seen, deadline=None) == (
             replace(state, deadline=None)

@@ -6,9 +6,9 @@ Theory of operation
 One handler for the process, and one table of states for the signal that is on its way.
 A signal whose action was the default one is CAUGHT; a thread asks the electors to stop
 (STOPPING), and when they have stopped it is SENT once more, so that it ends the main
-thread. When the stop budget is over first, it is SENT where work in the main thread is
-what does not end, as only the exception ends that; else it is OVERDUE, and waits. A
-signal that comes while one is on its way does not wait: it ends the main thread, by an
+thread. It is SENT at once where nobody but the main thread may work: the exception is
+what ends that. When the grace is over first, or the Lease is lost, it is SENT where work
+in the main thread is what does not end; else it is OVERDUE, and waits. A signal that comes while one is on its way does not wait: it ends the main thread, by an
 exception, so that ``finally`` and exit handlers run (also as process 1, whom the
 kernel's own default action does not end). EXITING: the interpreter exits by itself.
 
@@ -40,12 +40,14 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
     can_cancel,
     is_of_asyncio,
+    owner_of,
+    remove_from_loop,
     running_loop,
     wake,
 )
@@ -55,6 +57,7 @@ from kubernetes_leader_election.process.fork import (
     on_child,
     this_process,
 )
+from kubernetes_leader_election.process.timers import LONGEST_WAIT
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
@@ -87,8 +90,9 @@ class Fact(enum.Enum):
     SIGNAL_WITH_EARLIER_HANDLER = "signal with a Python handler from before"
     ASKED = "electors were asked"
     STOPPED = "electors have stopped"
-    MAIN_THREAD_LATE = "stop budget over in the main thread"
-    OTHERS_LATE = "stop budget over elsewhere"
+    MAIN_THREAD_ALONE = "only the main thread may work"
+    MAIN_THREAD_LATE = "grace over, or Lease lost, in the main thread"
+    OTHERS_LATE = "grace over, or Lease lost, elsewhere"
     EXIT = "the interpreter exits"
 
 
@@ -111,6 +115,7 @@ _CHANGES: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
     # Before this, the end of one elector could be taken for the end of all.
     (S.CAUGHT, F.ASKED): (S.STOPPING, A.NONE),
     (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),
+    (S.STOPPING, F.MAIN_THREAD_ALONE): (S.SENT, A.SEND),
     # Work there that does not look at `term.lost` is ended by the exception alone.
     (S.STOPPING, F.MAIN_THREAD_LATE): (S.SENT, A.SEND),
     (S.STOPPING, F.OTHERS_LATE): (S.OVERDUE, A.NONE),
@@ -164,12 +169,28 @@ class Watched(Protocol):
     """An elector, as far as signals are concerned."""
 
     @property
-    def stop_budget(self) -> float:
-        """Seconds that work may need to stop."""
+    def grace(self) -> float:
+        """Seconds that work may take to end in a planned stop; infinite: for ever."""
         ...
 
-    def on_signal(self) -> None:
-        """Begin to stop; called on a thread that may wait a little."""
+    def on_signal(self, *, ends_main_thread: bool) -> None:
+        """
+        Begin to stop; called on a thread that may wait a little.
+
+        ``ends_main_thread``: this signal does so in the end, and nothing else decides.
+        """
+        ...
+
+    def time_left(self) -> float:
+        """Return the seconds until its work is to be ended; what is not held is late."""
+        ...
+
+    def is_of_main_thread_alone(self) -> bool:
+        """Return whether the signal may end the main thread at once: no other works."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Log what people should know."""
         ...
 
     def works_in_main_thread(self) -> bool:
@@ -180,15 +201,15 @@ class Watched(Protocol):
 class Delivery:
     """A signal on its way: made and dropped in the main thread, moved on by another."""
 
-    __slots__ = ("give_up_at", "number", "state")
+    __slots__ = ("look_after", "number", "state")
 
     def __init__(self, number: int) -> None:
         self.number = number
         """Which signal. Never changes."""
         self.state = State.CAUGHT
         """How far it is. Written by the thread of the signals alone."""
-        self.give_up_at = 0.0
-        """When the stop budget is over (CLOCK_MONOTONIC). That thread, too."""
+        self.look_after: float | None = None
+        """Seconds after which to look again, if nothing is heard. That thread, too."""
 
 
 class Ending(NamedTuple):
@@ -223,8 +244,10 @@ class AutoClose:
         """Signals whose handler from before is being called. The main thread."""
         self._delivery: Delivery | None = None
         """The signal that is on its way, if one is. The main thread."""
-        self._budget = 0.0
-        """Seconds: the longest stop budget of those that were asked last. The thread."""
+        self._grace = 0.0
+        """Seconds: the longest grace of those that were asked last. The thread."""
+        self._owners: dict[int, str] = {}
+        """Who has the signals that others took, as was told. The engine's thread."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
         self._exiting = False
@@ -267,6 +290,25 @@ class AutoClose:
         self._closing.discard(elector)
         self._inbox.put(None)
 
+    def look_again(self) -> None:
+        """Have the thread look whether an elector's time is over: its Lease is lost."""
+        self._inbox.put(None)
+
+    def new_owners(self) -> list[str]:
+        """Say which of the signals others own that were ours, as far as that is news."""
+        news = []
+        for number in tuple(self._earlier):
+            action = signal.getsignal(number)
+            owner = "" if action == self._on_signal else owner_of(action)
+            if owner and owner != self._owners.get(number):
+                news.append(
+                    f"{signal.Signals(number).name} is handled by {owner} now, and not "
+                    "by the leader election any more: it does not stop the elector. "
+                    "Call stop() there, or start the elector after that"
+                )
+            self._owners[number] = owner
+        return news
+
     def wake_main_thread(self) -> None:
         """
         Have the event loop there look for signals.
@@ -282,7 +324,7 @@ class AutoClose:
         if not on_its_way or not _is_main_thread():
             return 0.0
         if not stopped:
-            return limits.after_signal(self._budget)
+            return min(limits.after_signal(self._grace), LONGEST_WAIT)
         return 0.0 if self._closing else limits.MOMENT
 
     # The main thread ----------------------------------------------------------
@@ -293,6 +335,31 @@ class AutoClose:
             return
         if not self._watched and self._delivery is None:
             self._uninstall()
+
+    def standing(self) -> frozenset[int]:
+        """Return the signals whose handler is ours; none in another thread."""
+        if not _is_main_thread():
+            return frozenset()
+        numbers = tuple(self._earlier)
+        return frozenset(n for n in numbers if signal.getsignal(n) == self._on_signal)
+
+    def put_back(self, numbers: frozenset[int]) -> None:
+        """Put our handlers back that others took since they stood."""
+        for number in numbers:
+            if (
+                number not in self._earlier  # nobody needs ours any more
+                or self._process.is_copy
+                or signal.getsignal(number) == self._on_signal
+            ):
+                continue
+            # Between two handlers a signal would end the process with the Lease held.
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+            try:
+                if not _is_of_the_program(self._earlier[number]):
+                    remove_from_loop(number)  # else it holds what was there before
+                signal.signal(number, self._on_signal)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def retire(self) -> None:
         """Stop ending the main thread: the interpreter is exiting by itself."""
@@ -344,11 +411,7 @@ class AutoClose:
         if number in self._handing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
-        if (
-            callable(earlier)
-            and earlier is not signal.default_int_handler
-            and not is_of_asyncio(earlier)
-        ):
+        if _is_of_the_program(earlier):
             fact = Fact.SIGNAL_WITH_EARLIER_HANDLER
         else:
             fact = Fact.SIGNAL if self._watched else Fact.SIGNAL_FOR_NOBODY
@@ -431,10 +494,8 @@ class AutoClose:
                 continue
             delivery = self._delivery
             if number is not None:
-                anew = self._close_all()
+                self._close_all(ends_main_thread=delivery is not None)
                 if delivery is not None:
-                    if anew or delivery.state is not State.STOPPING:
-                        delivery.give_up_at = time.monotonic() + self._budget
                     self._move(delivery, Fact.ASKED)
             if delivery is None:
                 continue
@@ -446,7 +507,7 @@ class AutoClose:
         """Wait for a signal, or for a reason to look again."""
         delivery, wait = self._delivery, None
         if delivery is not None and delivery.state is State.STOPPING:
-            wait = max(0.0, delivery.give_up_at - time.monotonic())
+            wait = delivery.look_after
         try:
             return self._inbox.get(timeout=wait)
         except queue.Empty:
@@ -456,34 +517,38 @@ class AutoClose:
         """Return what the electors do about a signal that they were asked by, if new."""
         if delivery.state not in {State.STOPPING, State.OVERDUE}:
             return None
-        if not self._closing:
+        closing = tuple(self._closing)
+        if not closing:
             return Fact.STOPPED
-        if delivery.state is State.OVERDUE or time.monotonic() < delivery.give_up_at:
+        if delivery.state is State.OVERDUE:
             return None
-        working = self._is_main_thread_working()
-        return Fact.MAIN_THREAD_LATE if working else Fact.OTHERS_LATE
+        if all(elector.is_of_main_thread_alone() for elector in closing):
+            return Fact.MAIN_THREAD_ALONE
+        left = {elector: elector.time_left() for elector in closing}
+        if any(left[e] <= 0.0 and e.works_in_main_thread() for e in closing):
+            return Fact.MAIN_THREAD_LATE
+        later = [time for time in left.values() if time > 0.0]
+        if not later:
+            return Fact.OTHERS_LATE
+        delivery.look_after = min(*later, LONGEST_WAIT)
+        return None
 
     @staticmethod
     def _move(delivery: Delivery, fact: Fact) -> Action:
         delivery.state, action = TABLE[delivery.state, fact]
         return action
 
-    def _close_all(self) -> bool:
-        """Ask all electors to stop that were not asked yet; tell whether there were any."""
+    def _close_all(self, *, ends_main_thread: bool) -> None:
+        """Ask all electors to stop that were not asked yet."""
         # Older ones may still be stopping: since an earlier signal, which the
         # program has met by going on.
         asked = tuple(self._watched - self._closing)
         self._closing = closing = set(self._watched)
         # Less those that ended since, and will not say so again.
         closing &= self._watched
-        self._budget = max((e.stop_budget for e in tuple(closing)), default=0.0)
+        self._grace = max((e.grace for e in tuple(closing)), default=0.0)
         for elector in asked:
-            elector.on_signal()
-        return bool(asked)
-
-    def _is_main_thread_working(self) -> bool:
-        closing = tuple(self._closing)
-        return any(elector.works_in_main_thread() for elector in closing)
+            elector.on_signal(ends_main_thread=ends_main_thread)
 
     def _send_again(self, delivery: Delivery) -> None:
         if self._delivery is delivery:
@@ -503,6 +568,15 @@ class AutoClose:
         """Fault 15: in a child, signals do again what they did before."""
         if _is_main_thread():
             self._uninstall()
+
+
+def _is_of_the_program(action: Any) -> TypeGuard[Callable[..., Any]]:
+    """Return whether this is a Python handler that the program itself installed."""
+    return (
+        callable(action)
+        and action is not signal.default_int_handler
+        and not is_of_asyncio(action)
+    )
 
 
 def _end_process(number: int, _frame: FrameType | None) -> None:
@@ -527,10 +601,25 @@ def longest_wait(*, stopped: bool = False) -> float:
             all electors have stopped, and within a moment.
 
     Returns:
-        Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
+        Seconds at most: the grace and a moment; 0.0: no signal ends this thread.
 
     """
     return shared_auto_close().longest_wait(stopped=stopped)
+
+
+class handlers_kept:  # noqa: N801 - reads as what it does, as contextlib.suppress
+    """
+    Put our handlers back after work that replaced them, as programs of others do.
+
+    Without effect outside the main thread, and where ours did not stand before.
+    """
+
+    def __enter__(self) -> None:
+        self._standing = shared_auto_close().standing()
+
+    def __exit__(self, *_: object) -> None:
+        if self._standing:
+            shared_auto_close().put_back(self._standing)
 
 
 def take_back() -> None:
