@@ -1,14 +1,13 @@
-"""The diagrams of the documentation are what the tables of states say."""
+"""The pictures of the documentation are what the code says that they show."""
 
 from __future__ import annotations
 
 import re
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from proofs.pictures import TIMELINES
 
 from kubernetes_leader_election.core import states
 from kubernetes_leader_election.process import signals
@@ -41,15 +40,9 @@ def test_picture_of_the_states_shows_every_change(name, diagram):
     assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}
 
 
-def test_picture_of_how_work_stops_is_current():
-    """Its instants are those of the code; `proofs/pictures.py` writes it."""
-    path = DOCS.parent / "proofs" / "stopping.py"
-    spec = spec_from_file_location("stopping", path)
-    stopping = module_from_spec(spec)
-    sys.modules[spec.name] = stopping  # where dataclasses look
-    spec.loader.exec_module(stopping)
-    drawn = stopping.draw()
-    assert (DOCS / "how-work-stops.svg").read_text(encoding="utf-8") == drawn
+def test_picture_of_how_work_stops_tells_three_stories():
+    """A planned stop, a loss, a crash; it is well-formed, and knows the grace."""
+    drawn = TIMELINES["how-work-stops"]()
     assert "grace_sec, 20 s" in drawn
     root = ET.fromstring(drawn)  # noqa: S314 - our own
     titles = [t.text for t in root.iter() if t.get("class") == "head"]
@@ -58,6 +51,13 @@ def test_picture_of_how_work_stops_is_current():
         "A loss",
         "A crash",
     ]
+
+
+@pytest.mark.parametrize(("name", "drawn"), TIMELINES.items(), ids=TIMELINES)
+def test_time_line_is_current(name, drawn):
+    """The world that is shown is the one of today; `proofs/pictures.py` draws it anew."""
+    shown = (DOCS / f"{name}.svg").read_text(encoding="utf-8")
+    assert shown == drawn(), f"docs/{name}.svg is old: run `python proofs/pictures.py`"
 
 
 def test_documentation_shows_the_diagrams():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.testing.simulation.checkers import Checks
-from kubernetes_leader_election.testing.simulation.store import RHO, LeaseStore
+from kubernetes_leader_election.testing.simulation.store import LeaseStore
 from kubernetes_leader_election.testing.simulation.witness import Witness
 
 SPAN = 30.0
@@ -16,7 +16,7 @@ class Scene:
 
     def __init__(self):
         self.found = []
-        self.checks = Checks(excuse_span=SPAN, report=self.found.append, rho=RHO)
+        self.checks = Checks(excuse_span=SPAN, report=self.found.append)
         self.store = LeaseStore(name="x", namespace="default")
         self.a, self.b = (
             Witness(

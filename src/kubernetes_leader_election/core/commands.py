@@ -68,6 +68,7 @@ class Commands:
         if alive == standing.participation.alive:
             return
         standing.participation.live(alive=alive)
+        standing.contending.wait_in_full()
         standing.change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
 
     def on_loss_seen(self, number: int) -> None:
@@ -81,6 +82,7 @@ class Commands:
         standing = self._standing
         standing.tell_error(error)
         standing.in_flight.abandon_all()
+        standing.contending.wait_in_full()
         if standing.state in HOLDING:
             standing.lose("failed", Fact.DRIVER_FAILED)
         elif standing.state is RELEASING:

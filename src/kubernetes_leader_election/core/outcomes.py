@@ -256,7 +256,7 @@ class Outcomes:
                 self._own_writes.forget_deleted(
                     snapshot.resource_version, snapshot.version
                 )
-                self._observed.gone()
+                self._observed.deleted(snapshot)
             else:
                 self._observed.take(snapshot)
 
@@ -275,6 +275,7 @@ class Outcomes:
     def _watch_broke(self, error: LeaseApiError | None) -> None:
         """Rule 16: any oddity in a stream: close, GET, watch again, with backoff."""
         standing = self._standing
+        standing.contending.wait_in_full()  # rule 4: it may miss what came and went
         watch = self._watch_policy
         if watch.broke(error, standing.now.boottime) and error is not None:
             standing.tell_error(error)

@@ -159,6 +159,8 @@ class Standing:
                 self.schedule.read_is_ordered()
                 self.watch_policy.close()
                 self.participation.come_back()
+            case State.STANDING_BY:
+                self.contending.wait_in_full()
             case _:
                 pass
 
@@ -173,13 +175,15 @@ class Standing:
         )
 
     def verdict(self) -> Fact | None:
-        """Judge the Lease, a record of our own ended terms being free (rule 5)."""
+        """Judge the Lease: what was ours until now is free (rules 4 and 5)."""
         observation = self.observation
         verdict = observation.verdict(self.now)
         # Most Leases are held by another, and this is asked all the time.
         if verdict is HELD and observation.holder == self.settings.identity:
             if self.own_writes.is_former(observation.snapshot):
                 return FREE
+        elif verdict is HELD and observation.missing and self.contending.recreates:
+            return FREE
         return verdict
 
     # Terms --------------------------------------------------------------------
@@ -240,6 +244,9 @@ class Standing:
     def finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
         assert self.term is not None
+        if fact is Fact.LOST:
+            # A renewal may still be under way (rule 11).
+            self.in_flight.abandon_write()
         self.own_writes.remember_term(self.term, self.observation)
         self.end_term()
         self.own_writes.end_doubt()

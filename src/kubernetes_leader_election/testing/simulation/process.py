@@ -351,7 +351,9 @@ class Process(Wire):
             if not self.node.frozen and self.alive:
                 # The application asks all the time, and saw that by a clock.
                 self._latched = belief.term
-                world.after(1e-4, self._say_loss, belief.term)
+                world.after(
+                    1e-4, lambda term: self.do(self.loss_seen, term), belief.term
+                )
         if believing:
             assert self.belief is not None
             world.checks.belief_began(world.time, self.witness, self.belief.term)
@@ -362,9 +364,6 @@ class Process(Wire):
             world.recorder.belief(world.time, self.name, believing=believing)
 
     # Freezing and dying -------------------------------------------------------
-
-    def _say_loss(self, term: int) -> None:
-        self.do(self.loss_seen, term)
 
     def loss_seen(self, term: int) -> None:
         """Say that the application saw by a clock that a term is over."""
@@ -523,16 +522,15 @@ class Process(Wire):
         witness = self.witness
         witness.asked_to_stop = True
         witness.causes.add("stopped")
+        witness.recreates = False
         self._troubled = False
         self.say(m.StopAsked())
 
     def stop_now(self, _: object = None) -> None:
         """Ask to stop, and to start again a while later."""
         self.do(self.stop, None)
-        self.world.after(self.settings.request_timeout, self._start_later, None)
-
-    def _start_later(self, _: object) -> None:
-        self.do(self.start, None)
+        wait = self.settings.request_timeout
+        self.world.after(wait, lambda _: self.do(self.start, None), None)
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""
@@ -555,6 +553,7 @@ class Process(Wire):
             out = settings.lease_duration if stay_out is None else stay_out
             boottime, monotonic, _ = self.node.clocks.read(self.world.time)
             witness.causes.add("stepped_down")
+            witness.recreates = False
             witness.wanted_since = monotonic
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
@@ -565,6 +564,8 @@ class Process(Wire):
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
         """Say whether the application is alive."""
+        if alive != self.witness.app_alive:
+            self.witness.recreates = False
         self.witness.app_alive = alive
         if not alive:
             self.witness.wanted_since = self.now_monotonic()
@@ -580,6 +581,7 @@ class Process(Wire):
         """Report an exception of the driver."""
         error = LeaderElectionError("an exception of the driver, simulated")
         self.witness.causes.add("failed")
+        self.witness.recreates = False
         self._hindered()
         self._troubled = True
         self.say(m.DriverFailed(error=error))

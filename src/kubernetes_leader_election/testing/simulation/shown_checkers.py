@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.store import RHO, Stored
 from kubernetes_leader_election.testing.simulation.term_checkers import TermChecks
 from kubernetes_leader_election.testing.simulation.witness import (
     ASSUMED_DURATION,
@@ -38,6 +38,14 @@ class ShownChecks(TermChecks):
             if stored.mark > who.newest_mark:
                 who.newest_mark = stored.mark
                 who.rivals += 1
+        who.recreates = (
+            deleted
+            and stored is not None
+            and stored.held
+            and who.open_term != 0
+            and stored.uid == who.term_uid
+            and stored.key[3] == who.term_acquire
+        )
         who.heard_at = monotonic
         who.doubtful = False
         if stored is None or deleted:
@@ -190,7 +198,7 @@ class ShownChecks(TermChecks):
 
     def _good_for(self, who: Witness, lasts: float) -> float:
         """Return the largest L that G2 allows under a record that lasts so long."""
-        return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+        return (lasts / (1.0 + RHO) - who.stop_budget) * (1.0 - RHO)
 
     def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
         """Return whether a process can renew in time under a record like this one."""
