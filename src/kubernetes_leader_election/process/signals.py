@@ -252,6 +252,8 @@ class AutoClose:
         """The event loop of the main thread, if it had one in start(). The main thread."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
+        self._giving_back = False
+        """Whether ours are being replaced by the earlier ones. The main thread."""
         self.endings = 0
         """How often an exception of ours has ended the main thread. The main thread."""
         self._ending: Ending | None = None
@@ -307,7 +309,7 @@ class AutoClose:
                     "Call stop() there, or start the elector after that"
                 )
             self._owners[number] = owner
-        return news
+        return [] if self._giving_back or not self._earlier else news
 
     def wake_main_thread(self) -> None:
         """
@@ -389,6 +391,13 @@ class AutoClose:
                 return  # a subinterpreter has a main thread, too, but no signals
 
     def _uninstall(self) -> None:
+        self._giving_back = True
+        try:
+            self._give_back()
+        finally:
+            self._giving_back = False
+
+    def _give_back(self) -> None:
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
                 over = is_of_asyncio(earlier) and not can_cancel(earlier)
