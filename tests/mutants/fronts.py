@@ -365,6 +365,16 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a look for credentials starts what was stopped meanwhile",
+        file="lifecycle/lifecycle.py",
+        old="            if self.has_ended(number) or self._life.stopping:\n",
+        new="            if False:\n",
+        tests=(
+            "tests/lifecycle/test_credentials.py::test_stop_does_not_wait_for_a_look_for_credentials",
+        ),
+        slow=True,
+    ),
+    Mistake(
         name="credentials that cannot be read are looked for once",
         file="lifecycle/connect.py",
         old="        self._retry = shared_timers().call_later(pause, self._again)",
@@ -596,8 +606,8 @@ MISTAKES: Final = [
     Mistake(
         name="a handler of signals that the work installed stays",
         file="process/signals.py",
-        old="                signal.signal(number, self._on_signal)\n            finally:",
-        new="                pass\n            finally:",
+        old="            signal.signal(number, self._on_signal)\n        finally:",
+        new="            pass\n        finally:",
         tests=(
             "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
         ),

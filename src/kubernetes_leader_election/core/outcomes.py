@@ -38,7 +38,6 @@ class Outcomes:
         "_own_writes",
         "_retry",
         "_schedule",
-        "_settings",
         "_standing",
         "_watch_policy",
     )
@@ -47,7 +46,6 @@ class Outcomes:
         self._standing = standing
         self._observed = observed
         # Parts by names of their own: they are asked at each input.
-        self._settings = standing.settings
         self._in_flight = standing.in_flight
         self._observation = standing.observation
         self._own_writes = standing.own_writes
@@ -277,6 +275,6 @@ class Outcomes:
         standing = self._standing
         standing.contending.wait_in_full()  # rule 4: it may miss what came and went
         watch = self._watch_policy
-        if watch.broke(error, standing.now.boottime) and error is not None:
+        if watch.broke(error, standing.now.boottime):
             standing.tell_error(error)
         standing.want_read(standing.backoff(watch.failures - 1, error))

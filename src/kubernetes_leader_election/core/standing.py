@@ -305,6 +305,7 @@ class Standing:
         if what is not None:
             self.tell_error(self.notices.error(what))
 
-    def tell_error(self, error: LeaderElectionError) -> None:
-        """Tell the application that something failed, and is tried again."""
-        self.emit(m.ErrorOccurred(**self.settings.origin, error=error))
+    def tell_error(self, error: LeaderElectionError | None) -> None:
+        """Tell the application what failed, or is wrong; None: nothing new."""
+        if error is not None:
+            self.emit(m.ErrorOccurred(**self.settings.origin, error=error))

@@ -51,12 +51,12 @@ class Connector:
         return self._retry is not None
 
     def begin(self) -> None:
-        """Begin a life: pauses are short again."""
+        """Begin a life: pauses are short again, and no look of the last one is due."""
         self._retries = 0
+        self.give_up()
 
     def find(self) -> Credentials | None:
         """Return what was given, or is there to be found; None: not in a cluster."""
-        self.give_up()
         if self.given is not None:
             return self.given
         from kubernetes_leader_election.credentials import discover  # noqa: PLC0415 - tests replace it, a pod pays for what it uses

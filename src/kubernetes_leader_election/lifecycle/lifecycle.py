@@ -2,14 +2,13 @@
 Start, stop, step down, and what news of the engine changes: the life of one elector.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
-The electors for asyncio and for threads add nothing but ways to wait and to call
-handlers.
+The electors for asyncio and for threads add but ways to wait and to call handlers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
@@ -21,7 +20,6 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
@@ -51,18 +49,6 @@ _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
 
-TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
-
-
-class MakeTerm(Protocol[TermOut]):
-    """Makes the front's kind of term."""
-
-    def __call__(
-        self, lifecycle: Lifecycle[Any], /, *, number: int, fencing_token: int | None
-    ) -> TermOut:
-        """Make one."""
-        ...
-
 
 class Lifecycle(Status[TermT]):
     """
@@ -72,7 +58,7 @@ class Lifecycle(Status[TermT]):
         settings: checked settings.
         credentials: as given by the user; None: to be found when starting.
         log: the application's logger.
-        make_term: makes the front's kind of term.
+        kind_of_term: what the front calls a term.
 
     """
 
@@ -82,7 +68,7 @@ class Lifecycle(Status[TermT]):
         settings: Settings,
         credentials: Credentials | None,
         log: Any,
-        make_term: MakeTerm[TermT],
+        kind_of_term: type[TermT],
     ) -> None:
         event_log = EventLog(log, where=lambda: self.where)
         connector = Connector(
@@ -101,8 +87,8 @@ class Lifecycle(Status[TermT]):
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
-        self._make_term = make_term
-        """Makes the front's kind of term."""
+        self._kind_of_term = kind_of_term
+        """What the front calls a term."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -321,7 +307,7 @@ class Lifecycle(Status[TermT]):
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(
+        term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
         work = TermWork(event.term, ended=self._work_ended)
@@ -363,12 +349,18 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
+        found = None
         if self._driver is None:
             try:
-                credentials = self._connector.find()
+                found = self._connector.find()
             except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
+        self._join(found)
+
+    def _join(self, credentials: Credentials | None) -> None:
+        """Take part in the election from now on."""
+        if self._driver is None:
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 
@@ -410,8 +402,20 @@ class Lifecycle(Status[TermT]):
         with self._lock:
             if not self._connector.awaits_retry or self.stopping or self.forked:
                 return
+            self._connector.give_up()  # this is it
+            number, found, failure = self._life.number, None, None
+        try:
+            # Without the lock: it may take long, and stop() waits for nothing but work.
+            found = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            failure = error
+        with self._lock:
+            if self.has_ended(number) or self._life.stopping:
+                return
             try:
-                self._connect()
+                if failure is not None:
+                    raise failure
+                self._join(found)
             except Exception as error:  # noqa: BLE001 - G8: only stop() ends an elector
                 self._connect_later(error)
 

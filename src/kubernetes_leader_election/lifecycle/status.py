@@ -117,7 +117,10 @@ class Status(Generic[TermT]):
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
         self._lock = threading.RLock()
-        """Held while a life begins, and to change ``_waiters``; never to stop."""
+        """
+        Held while a life begins, and to change ``_waiters``. A stop waits for it only
+        while nothing has been found that could be stopped.
+        """
         self._life = Life()
         """The present life, or the last one."""
         self._connector = connector

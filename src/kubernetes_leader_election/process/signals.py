@@ -38,7 +38,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
@@ -146,23 +147,6 @@ TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
     **{(state, F.EXIT): (S.EXITING, A.NONE) for state in S},
 }
 """What follows, and what is done; a pair that is not here cannot be met."""
-
-
-def diagram() -> str:
-    """Draw the table in the Graphviz language, for the documentation."""
-    edges: dict[tuple[str, str, str], list[str]] = {}
-    for (state, fact), (target, action) in _CHANGES.items():
-        edge = state.value, target.value, action.value
-        edges.setdefault(edge, []).append(fact.value)
-    edges["any state", S.EXITING.value, ""] = [F.EXIT.value]
-    edges["any state", "any state", A.HAND_ON.value] = [
-        F.SIGNAL_WITH_EARLIER_HANDLER.value
-    ]
-    lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
-    for (start, end, done), facts in edges.items():
-        label = ", ".join([*facts, f"({done})"] if done else facts)
-        lines.append(f'  "{start}" -> "{end}" [label="{label}"];')
-    return "\n".join([*lines, "}", ""])
 
 
 class Watched(Protocol):
@@ -320,8 +304,18 @@ class AutoClose:
         """
         wake(self._loop)
 
-    def longest_wait(self, *, stopped: bool) -> float:
-        """Return the seconds until a signal ends this thread at most; 0.0: it does not."""
+    def longest_wait(self, *, stopped: bool = False) -> float:
+        """
+        Return how long to wait here for a signal that is about to end this thread.
+
+        Args:
+            stopped: whether this is asked after a stop. The signal is then about to come
+                if all electors have stopped, and within a moment.
+
+        Returns:
+            Seconds at most: the grace and a moment; 0.0: no signal ends this thread.
+
+        """
         on_its_way = self.state not in {State.AT_REST, State.EXITING}
         if not on_its_way or not _is_main_thread():
             return 0.0
@@ -338,30 +332,36 @@ class AutoClose:
         if not self._watched and self._delivery is None:
             self._uninstall()
 
-    def standing(self) -> frozenset[int]:
-        """Return the signals whose handler is ours; none in another thread."""
-        if not _is_main_thread():
-            return frozenset()
-        numbers = tuple(self._earlier)
-        return frozenset(n for n in numbers if signal.getsignal(n) == self._on_signal)
+    @contextmanager
+    def handlers_kept(self) -> Iterator[None]:
+        """
+        Put our handlers back after work that replaced them, as programs of others do.
 
-    def put_back(self, numbers: frozenset[int]) -> None:
-        """Put our handlers back that others took since they stood."""
-        for number in numbers:
-            if (
-                number not in self._earlier  # nobody needs ours any more
-                or self._process.is_copy
-                or signal.getsignal(number) == self._on_signal
-            ):
-                continue
-            # Between two handlers a signal would end the process with the Lease held.
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
-            try:
-                if not _is_of_the_program(self._earlier[number]):
-                    remove_from_loop(number)  # else it holds what was there before
-                signal.signal(number, self._on_signal)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        Without effect outside the main thread, and where ours did not stand before.
+        """
+        numbers = tuple(self._earlier) if _is_main_thread() else ()
+        stood = [n for n in numbers if signal.getsignal(n) == self._on_signal]
+        try:
+            yield
+        finally:
+            for number in stood:
+                self._put_back(number)
+
+    def _put_back(self, number: int) -> None:
+        if (
+            number not in self._earlier  # nobody needs ours any more
+            or self._process.is_copy
+            or signal.getsignal(number) == self._on_signal
+        ):
+            return
+        # Between two handlers a signal would end the process with the Lease held.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        try:
+            if not _is_of_the_program(self._earlier[number]):
+                remove_from_loop(number)  # else it holds what was there before
+            signal.signal(number, self._on_signal)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def retire(self) -> None:
         """Stop ending the main thread: the interpreter is exiting by itself."""
@@ -599,41 +599,6 @@ def _is_main_thread() -> bool:
 
 shared_auto_close: Final = PerProcess(AutoClose)
 """Return the one of this process."""
-
-
-def longest_wait(*, stopped: bool = False) -> float:
-    """
-    Return how long to wait here for a signal that is about to end this thread.
-
-    Args:
-        stopped: whether this is asked after a stop. The signal is then about to come if
-            all electors have stopped, and within a moment.
-
-    Returns:
-        Seconds at most: the grace and a moment; 0.0: no signal ends this thread.
-
-    """
-    return shared_auto_close().longest_wait(stopped=stopped)
-
-
-class handlers_kept:  # noqa: N801 - reads as what it does, as contextlib.suppress
-    """
-    Put our handlers back after work that replaced them, as programs of others do.
-
-    Without effect outside the main thread, and where ours did not stand before.
-    """
-
-    def __enter__(self) -> None:
-        self._standing = shared_auto_close().standing()
-
-    def __exit__(self, *_: object) -> None:
-        if self._standing:
-            shared_auto_close().put_back(self._standing)
-
-
-def take_back() -> None:
-    """Put the earlier handlers back if this is the main thread and nobody needs ours."""
-    shared_auto_close().take_back()
 
 
 def _after_fork_in_child(parent: Process) -> None:
