@@ -15,7 +15,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from kubernetes_leader_election.core import states
-from kubernetes_leader_election.process import signals
+from kubernetes_leader_election.process import signal_table as signals
 from kubernetes_leader_election.settings import resolve_settings, timings
 from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
@@ -255,7 +255,7 @@ def diagram_of_election() -> str:
 def diagram_of_signal() -> str:
     """Draw the states of a signal on its way in the Graphviz language."""
     edges: dict[tuple[str, str, str], list[str]] = {}
-    for (state, fact), (target, action) in signals._CHANGES.items():  # noqa: SLF001 - as above
+    for (state, fact), (target, action) in signals.CHANGES.items():
         edge = state.value, target.value, action.value
         edges.setdefault(edge, []).append(fact.value)
     edges["any state", signals.State.EXITING.value, ""] = [signals.Fact.EXIT.value]

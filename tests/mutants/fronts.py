@@ -560,7 +560,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on twice",
-        file="process/signals.py",
+        file="process/signal_table.py",
         old="    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),",
         new="    (S.STOPPING, F.STOPPED): (S.STOPPING, A.SEND),",
         tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
