@@ -587,7 +587,7 @@ MISTAKES: Final = [
     Mistake(
         name="a signal ends the main thread at once where another thread was told",
         file="lifecycle/status.py",
-        old="        if leads and threading.get_ident() != self._life.main_thread:",
+        old="        if is_elsewhere and self.is_untold:",
         new="        if False:",
         tests=(
             "tests/lifecycle/test_polling.py::test_signal_waits_for_the_stop_budget_where_others_may_be_at_work",

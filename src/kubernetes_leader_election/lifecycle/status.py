@@ -143,7 +143,8 @@ class Status(Generic[TermT]):
     def tell_leader(self) -> bool:
         """Return whether this elector leads, to code that may work by it."""
         leads = self.current_leader()
-        if leads and threading.get_ident() != self._life.main_thread:
+        is_elsewhere = leads and threading.get_ident() != self._life.main_thread
+        if is_elsewhere and self.is_untold:
             self.hand_out()
             # Once more: a signal that ends the main thread at once gives the term up,
             # and looks then whether another thread was told.
