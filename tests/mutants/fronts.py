@@ -310,7 +310,7 @@ MISTAKES: Final = [
         old="        else:\n            self._repeat()",
         new="        else:\n            pass",
         tests=(
-            f"{IN_CANCELLATION}test_body_that_works_on_is_cancelled_when_the_grace_is_over",
+            "tests/lifecycle/test_grace.py::test_planned_stop_lets_work_have_its_grace",
         ),
         slow=True,
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -49,8 +50,8 @@ class Shutdown:
         """Whether the main thread said since that nothing of it goes on."""
         self._wait: WorkItem | None = None
         """What holds the term after that signal."""
-        self._threads: frozenset[threading.Thread] = frozenset()
-        """What ran when this life began."""
+        self._threads: frozenset[weakref.ref[threading.Thread]] = frozenset()
+        """What ran when this life began; no more is kept of it than that."""
         self.exiting = False
         """Whether the interpreter exits, and is never to run again."""
 
@@ -58,7 +59,7 @@ class Shutdown:
         """Forget the signal that ended the last life."""
         self._signalled_at = self._wait = None
         self._alone = self._stop_called = False
-        self._threads = frozenset(threading.enumerate())
+        self._threads = frozenset(map(weakref.ref, threading.enumerate()))
 
     def watch(self) -> bool:
         """Stop the elector at a signal and at exit; False if no signals can be caught."""
@@ -130,7 +131,7 @@ class Shutdown:
         """Return whether a thread runs that was started in this life, and is not ours."""
         main = threading.main_thread()
         return any(
-            thread not in self._threads
+            weakref.ref(thread) not in self._threads
             for thread in threading.enumerate()
             if thread is not main and not thread.name.startswith(OURS)
         )
