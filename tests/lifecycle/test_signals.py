@@ -269,6 +269,7 @@ def test_second_signal_does_not_wait(program, number):
     running.wait_for("leads")
     running.send(number)
     until(lambda: "stopping because of a signal" in running.errors)
+    assert "the work has 20 s to end, and a second signal does not" in running.errors
     running.send(number)
     assert running.finish() == ENDS[number]
     assert running.said[-1] == "finally"

@@ -110,8 +110,11 @@ class Shutdown:
                 and not count(EVENTS.LEADERSHIP_LOST)
                 and not self._began_since()
             )
-        where = self._elector.where
-        self._notifier.event_log.say("info", "%s: stopping because of a signal", where)
+        text, grace = "%s: stopping because of a signal", self.grace
+        if any(hold.is_work for hold in self._alive):
+            given = "as long as it likes" if grace == float("inf") else f"{grace:g} s"
+            text += f"; the work has {given} to end, and a second signal does not wait"
+        self._notifier.event_log.say("info", text, self._elector.where)
         self._stop()
 
     def time_left(self) -> float:
