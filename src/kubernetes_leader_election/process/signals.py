@@ -44,6 +44,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
+    SignalWakeUps,
     can_cancel,
     is_of_asyncio,
     owner_of,
@@ -162,6 +163,8 @@ class AutoClose:
         """Who has the signals that others took, as was told. The engine's thread."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
+        self._wake_ups = SignalWakeUps()
+        """What has that loop see a signal at once. The main thread."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
         self._giving_back = False
@@ -194,8 +197,12 @@ class AutoClose:
         """
         self._watched.add(elector)
         if _is_main_thread():
-            self._loop = running_loop() or self._loop
             self._install()
+            loop = running_loop()
+            if loop is not None:
+                self._loop = loop
+                if self._earlier:
+                    self._wake_ups.begin(loop)
         return bool(self._earlier)
 
     def forget(self, elector: Watched) -> None:
@@ -222,15 +229,6 @@ class AutoClose:
                 )
             self._owners[number] = owner
         return [] if self._giving_back or not self._earlier else news
-
-    def wake_main_thread(self) -> None:
-        """
-        Have the event loop there look for signals.
-
-        Python sees a signal only between bytecodes: one that comes when the thread is
-        about to wait in the kernel is seen when that wait ends, and not before.
-        """
-        wake(self._loop)
 
     def longest_wait(self, *, stopped: bool = False) -> float:
         """
@@ -288,6 +286,8 @@ class AutoClose:
             if not _is_of_the_program(self._earlier[number]):
                 remove_from_loop(number)  # else it holds what was there before
             signal.signal(number, self._on_signal)
+            if (loop := running_loop()) is not None:
+                self._wake_ups.begin(loop)  # its place was taken, and is free now
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
@@ -320,6 +320,7 @@ class AutoClose:
 
     def _uninstall(self) -> None:
         self._giving_back = True
+        self._wake_ups.end()
         try:
             self._give_back()
         finally:
@@ -497,7 +498,7 @@ class AutoClose:
             return
         # To the main thread itself: that interrupts whatever it waits in.
         signal.pthread_kill(main.ident, number)
-        self.wake_main_thread()  # or what it was just about to wait in
+        wake(self._loop)  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
 
