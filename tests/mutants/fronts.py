@@ -682,7 +682,7 @@ MISTAKES: Final = [
         name="the handler that was there before is not called",
         file="process/signals.py",
         old="            earlier(number, frame)\n        finally:",
-        new="            pass\n            if (loop",
+        new="            pass\n        finally:",
         tests=(f"{IN_SIGNALS}test_signal_calls_the_earlier_handler_at_once",),
         slow=True,
     ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from kubernetes_leader_election.events import EVENTS
@@ -50,8 +51,8 @@ class Shutdown:
         """Whether the main thread said since that nothing of it goes on."""
         self._wait: WorkItem | None = None
         """What holds the term after that signal."""
-        self._threads: frozenset[weakref.ref[threading.Thread]] = frozenset()
-        """What ran when this life began; no more is kept of it than that."""
+        self._threads: frozenset[int] = frozenset()
+        """The native identifiers of the threads that ran when this life began."""
         self.exiting = False
         """Whether the interpreter exits, and is never to run again."""
 
@@ -59,7 +60,7 @@ class Shutdown:
         """Forget the signal that ended the last life."""
         self._signalled_at = self._wait = None
         self._alone = self._stop_called = False
-        self._threads = frozenset(map(weakref.ref, threading.enumerate()))
+        self._threads = _running_threads()
 
     def watch(self) -> bool:
         """Stop the elector at a signal and at exit; False if no signals can be caught."""
@@ -134,7 +135,7 @@ class Shutdown:
         """Return whether a thread runs that was started in this life, and is not ours."""
         main = threading.main_thread()
         return any(
-            weakref.ref(thread) not in self._threads
+            thread.native_id not in self._threads
             for thread in threading.enumerate()
             if thread is not main and not thread.name.startswith(OURS)
         )
@@ -232,6 +233,18 @@ class Shutdown:
 
 
 _said_no_signals = False
+
+
+def _running_threads() -> frozenset[int]:
+    """
+    Return the native identifiers of the threads of this process; empty: not known.
+
+    Not by ``threading.enumerate()``, which takes a lock: a handler of signals that stops
+    an elector in there waits for the engine, and that for the lock to start a thread.
+    """
+    with suppress(OSError):  # no Linux, or no /proc
+        return frozenset(int(task.name) for task in Path("/proc/self/task").iterdir())
+    return frozenset()
 
 
 def _has_ended_at_exit(hold: WorkItem) -> bool:

@@ -168,14 +168,16 @@ class Status(Generic[TermT]):
         was told that this elector leads.
         """
         current, term = self._current, self._newest_term
-        is_newest = current is not None and current.term.number == term
-        if current is None or not is_newest or term <= self._given_up or self.assumed:
+        if term <= self._given_up or self.assumed:
             return False
         # First: whoever asks from here on is told that it leads no more.
         self._given_up = term
+        if current is None:
+            return self.is_untold  # it has just begun: no work could enter it yet
         work = current.work
         return (
             self.is_untold
+            and current.term.number == term
             and work.phase is Phase.OPEN
             and not work.had_scope
             and not work.alive

@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes_leader_election.cli.observe import cluster, pod_period
-from kubernetes_leader_election.cli.observe.check import Check
+from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
+from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.cli.rights import role_rule
@@ -26,6 +27,7 @@ from kubernetes_leader_election.kube_api.results import (
     Ok,
     Unknown,
 )
+from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.text import printable
 
@@ -56,7 +58,7 @@ def examine(
     else:
         yield from _credentials(credentials, in_cluster=found is not None)
     if credentials is not None:
-        with cluster.at(connection, namespace) as target:
+        with cluster.at(connection, namespace, needs=ELECTION) as target:
             yield from _server(target, settings)
             if found is not None:
                 yield pod_period.look_at_pod(target, settings)
@@ -79,7 +81,9 @@ def _server(target: cluster.Target, settings: Settings) -> Iterator[Check]:
         text=f"{target.server} answers, version {printable(str(name or 'unknown'))}",
     )
     yield from _latency(target, settings)
-    yield from _rights(target, settings.lease_name)
+    missing = yield from _rights(target, settings.lease_name)
+    if not {"create", "update"} & missing:
+        yield from try_writes(target, settings)
     if isinstance(version, Answered):
         yield from _clock(version.date, begin)
     yield from _lease(target, settings)
@@ -166,7 +170,7 @@ def _latency(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     yield Check(
         name="latency",
         verdict=verdict,
-        text=f"of {len(took)} reads: p50 {_precise(half)}, p99 {_precise(worst)}; "
+        text=f"of {len(took)} reads: p50 {precise(half)}, p99 {precise(worst)}; "
         f"the request timeout is {seconds(limit)}",
         fix=""
         if verdict == "PASS"
@@ -174,13 +178,12 @@ def _latency(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     )
 
 
-def _precise(value: float) -> str:
-    return f"{value * 1000:.1f} ms" if value < 0.1 else seconds(value)
-
-
-def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
+def _rights(
+    target: cluster.Target, lease: str
+) -> Generator[Check, None, frozenset[str]]:
+    """Ask for each right; return those that are known to be missing."""
     user = _user(target)
-    missing = []
+    missing: list[str] = []
     for verb in role_rule(lease)["verbs"]:
         review = target.client.request(
             "POST",
@@ -191,7 +194,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
         if not isinstance(review, Answered):
             text = f"the server does not tell which there are: {review.error}"
             yield Check(name="rights", verdict="WARN", text=text)
-            return
+            return frozenset(missing)
         status = review.body.get("status")
         if not (isinstance(status, dict) and status.get("allowed") is True):
             missing.append(verb)
@@ -199,7 +202,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
     if not missing:
         text = f"get, create, update and watch{who} on {target.namespace}/{lease}"
         yield Check(name="rights", verdict="PASS", text=text)
-        return
+        return frozenset()
     only_watch = missing == ["watch"]
     text = f"missing{who} on {target.namespace}/{lease}: {', '.join(missing)}"
     if only_watch:
@@ -210,6 +213,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
         text=text,
         fix=f"Let an administrator apply this:\n{_yaml(target, lease, user)}",
     )
+    return frozenset(missing)
 
 
 def _review(namespace: str, lease: str, verb: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.observe.check import Check
+from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.settings.options import Settings, timings

@@ -1,4 +1,4 @@
-"""One thing that ``doctor`` has looked at, and what it thinks of it."""
+"""What ``doctor`` found: one thing looked at, and what to do about it."""
 
 from __future__ import annotations
 
