@@ -26,14 +26,14 @@ class FakeClient:
         if error is not None:
             raise error
 
-    def get(self, namespace, name, *, call):
+    def get(self, namespace, name, *, call, needs=()):
         self._trouble("get")
         with self.changed:
             if self.lease is None:
                 return r.NotFound(error=LeaseApiError("gone", status=404))
             return r.Ok(lease=self.lease)
 
-    def replace(self, namespace, name, lease, *, call):
+    def replace(self, namespace, name, lease, *, call, needs=()):
         self._trouble("replace")
         with self.changed:
             metadata = lease["metadata"]
