@@ -53,7 +53,7 @@ class FakeClient:
             self.changed.notify_all()
             return r.Ok(lease=stored)
 
-    def watch(self, namespace, name, resource_version, *, call, on_event):
+    def watch(self, namespace, name, resource_version, *, call, on_event, needs=()):
         self._trouble("watch")
         with self.changed:
             self.watches += 1
