@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from kubernetes_leader_election.errors import (
     ConfigurationError,
@@ -60,6 +60,8 @@ from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
+_GLANCE: Final = 0.05
+"""Seconds after which a signal that came at the wrong instant is seen."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -570,16 +572,28 @@ def _wait(
     raise stopped
 
 
+def _wait_for_signal(seconds: float) -> None:
+    """
+    Wait until a signal ends this thread, so many seconds at most.
+
+    A little at a time: Python acts on a signal that comes when a thread is about to wait
+    in the kernel only when that wait is over.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0.0:
+        threading.Event().wait(min(left, _GLANCE))
+
+
 def _let_signal_end() -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
     wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
     if wait:
-        threading.Event().wait(wait)  # ended by it
+        _wait_for_signal(wait)  # ended by it
 
 
 def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
     wait = shared_auto_close().longest_wait(stopped=True)
     if wait:
-        threading.Event().wait(wait)
+        _wait_for_signal(wait)
     shared_auto_close().take_back()
