@@ -26,6 +26,10 @@ from kubernetes_leader_election.errors import (
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asking import (
+    OnStop,
+    refuse_what_cannot_ask,
+)
 from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
@@ -43,6 +47,7 @@ from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
+    way_to_ask,
 )
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.signals import shared_auto_close
@@ -113,7 +118,7 @@ class Elector(BaseElector["Term"]):
         lifecycle.refuse_child()
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
-            lifecycle.ask_to_stop()
+            lifecycle.stop_called()
             await self._await_end(lambda: lifecycle.has_ended(number), timeout)
         await _end_with_signal()
 
@@ -212,7 +217,9 @@ class Elector(BaseElector["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    async def run(self, main: Callable[[Term], Awaitable[_T]]) -> _T | None:
+    async def run(
+        self, main: Callable[[Term], Awaitable[_T]], *, on_stop: OnStop | None = None
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -222,24 +229,32 @@ class Elector(BaseElector["Term"]):
 
         Args:
             main: The leader's work.
+            on_stop: Asks ``main`` to end, in a planned stop: called without arguments,
+                where an asyncio task would else be cancelled, which comes at the end of
+                the grace then; threads: on a thread of its own. For work that ignores a
+                cancellation, or has to be asked in its own way. With asyncio it may be
+                a coroutine function. At a loss it is not called.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``on_stop`` is none.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_cannot_ask(on_stop, on_loop=True)
         lifecycle = self._lifecycle
         async with self:
             while not lifecycle.stopping:
                 term, own = None, None
                 try:
-                    scope = self.leadership()
+                    scope = Leadership(lifecycle, None, on_stop)
                     async with scope as term:
                         try:
-                            return await main(term)
+                            with shared_auto_close().handlers_kept():
+                                return await main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
                             own = None if _is_of_loss(lifecycle, error, term) else error
@@ -314,9 +329,15 @@ class Elector(BaseElector["Term"]):
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle[Term],
+        timeout: float | None,
+        on_stop: OnStop | None = None,
+    ) -> None:
         self._lifecycle = lifecycle
         self._timeout = timeout
+        self._on_stop = on_stop
         self._hold: WorkItem | None = None
         self._entered = threading.Lock()
         self.outside = False  # whether others cancelled the body, once it has ended
@@ -350,7 +371,10 @@ class Leadership:
         self._beginning = Beginning()
         self._call_context = CallContext(lifecycle, work=current.work, is_scope=True)
         self._call_context.enter()
-        self._end = TaskCancellation(lifecycle, current.term, task, before=cancelling)
+        ask = way_to_ask(lifecycle, self._on_stop)
+        self._end = TaskCancellation(
+            lifecycle, current.term, task, before=cancelling, ask=ask
+        )
         task.add_done_callback(self._abandon)
         return current.term
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from kubernetes_leader_election.errors import (
     ConfigurationError,
@@ -31,6 +31,11 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asking import (
+    OnStop,
+    ask_on_a_thread,
+    refuse_what_cannot_ask,
+)
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -54,6 +59,8 @@ from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Elector", "Leadership", "Lost", "Term"]
 
+_GLANCE: Final = 0.05
+"""Seconds after which a signal that came at the wrong instant is seen."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -117,7 +124,7 @@ class Elector(BaseElector["Term"]):
         lifecycle.refuse_child()
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
-            lifecycle.ask_to_stop()
+            lifecycle.stop_called()
             self._await_end(lambda: lifecycle.has_ended(number), timeout)
         _end_with_signal()
 
@@ -216,7 +223,9 @@ class Elector(BaseElector["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    def run(self, main: Callable[[Term], _T]) -> _T | None:
+    def run(
+        self, main: Callable[[Term], _T], *, on_stop: OnStop | None = None
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -226,23 +235,31 @@ class Elector(BaseElector["Term"]):
 
         Args:
             main: The leader's work.
+            on_stop: Asks ``main`` to end, in a planned stop: called without arguments,
+                where an asyncio task would else be cancelled, which comes at the end of
+                the grace then; threads: on a thread of its own. For work that ignores a
+                cancellation, or has to be asked in its own way. With asyncio it may be
+                a coroutine function. At a loss it is not called.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``on_stop`` is none.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_cannot_ask(on_stop, on_loop=False)
         lifecycle = self._lifecycle
         with self:
             while not lifecycle.stopping:
                 term, own = None, None
                 try:
-                    with self.leadership() as term:
+                    with Leadership(lifecycle, None, on_stop) as term:
                         try:
-                            return main(term)
+                            with shared_auto_close().handlers_kept():
+                                return main(term)
                         except (NotLeaderError, BaseExceptionGroup) as error:
                             # Asked here: with its work, the term ends in any case.
                             own = None if lifecycle.is_of_loss(error, term) else error
@@ -332,9 +349,15 @@ class Elector(BaseElector["Term"]):
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle[Term],
+        timeout: float | None,
+        on_stop: OnStop | None = None,
+    ) -> None:
         self._lifecycle = lifecycle
         self._timeout = timeout
+        self._ask = on_stop and partial(ask_on_a_thread, lifecycle, on_stop)
         self._hold: WorkItem | None = None
         self._call_context: CallContext | None = None
         self._entered = threading.Lock()
@@ -344,7 +367,9 @@ class Leadership:
         if not self._entered.acquire(blocking=False):
             raise lifecycle.entered_twice()
         what = f"leadership() in thread {threading.current_thread().name!r}"
-        self._hold = hold = WorkItem(what, is_scope=True, may_work=False)
+        self._hold = hold = WorkItem(
+            what, cancel=self._ask, is_scope=True, may_work=False
+        )
         try:
             lifecycle.refuse_unstarted("leadership()", to_lead=True)
             join = partial(lifecycle.join, hold)
@@ -542,16 +567,28 @@ def _wait(
     raise stopped
 
 
+def _wait_for_signal(seconds: float) -> None:
+    """
+    Wait until a signal ends this thread, so many seconds at most.
+
+    A little at a time: Python acts on a signal that comes when a thread is about to wait
+    in the kernel only when that wait is over.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0.0:
+        threading.Event().wait(min(left, _GLANCE))
+
+
 def _let_signal_end() -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
     wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
     if wait:
-        threading.Event().wait(wait)  # ended by it
+        _wait_for_signal(wait)  # ended by it
 
 
 def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
     wait = shared_auto_close().longest_wait(stopped=True)
     if wait:
-        threading.Event().wait(wait)
+        _wait_for_signal(wait)
     shared_auto_close().take_back()

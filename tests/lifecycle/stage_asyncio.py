@@ -105,6 +105,31 @@ class Stage:
         await self.term.lost.wait()
         return await self._watch(call)
 
+    async def in_asked(self, call):
+        began, asked = asyncio.Event(), asyncio.Event()
+
+        async def work(_):
+            began.set()
+            await self.finish.wait()
+
+        self._spawn(self.elector.run(work, on_stop=asked.set))
+        await began.wait()
+        self._spawn(self.elector.step_down(stay_out=0))
+        await asked.wait()
+        return await self._watch(call)
+
+    async def in_own_asked_scope(self, call):
+        asked, endings = asyncio.Event(), []
+
+        async def work(_):
+            if not endings:
+                endings.append(await perform(self.elector, call))
+                await asked.wait()
+            await self.elector.stop()
+
+        await self.elector.run(work, on_stop=asked.set)
+        return endings[0]
+
     async def in_own_scope(self, call):
         await self.elector.start()
         ending = Ending("cancelled")

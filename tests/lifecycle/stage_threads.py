@@ -110,6 +110,31 @@ class Stage:
             time.sleep(0.001)
         return self._watch(call)
 
+    def in_asked(self, call):
+        began, asked = threading.Event(), threading.Event()
+
+        def work(_):
+            began.set()
+            self.finish.wait(PATIENCE)
+
+        self.spawned.append(spawn(lambda: self.elector.run(work, on_stop=asked.set)))
+        assert began.wait(PATIENCE)
+        self.spawned.append(spawn(lambda: self.elector.step_down(stay_out=0)))
+        assert asked.wait(PATIENCE)
+        return self._watch(call)
+
+    def in_own_asked_scope(self, call):
+        asked, endings = threading.Event(), []
+
+        def work(_):
+            if not endings:
+                endings.append(perform(self.elector, call))
+                assert asked.wait(PATIENCE)
+            self.elector.stop()
+
+        self.elector.run(work, on_stop=asked.set)
+        return endings[0]
+
     def in_own_scope(self, call):
         self.elector.start()
         ending = None

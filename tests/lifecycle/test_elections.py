@@ -449,7 +449,7 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
     log = Log()
 
     async def main():
-        elector = Elector(**options(log=log, **FAST))
+        elector = Elector(**options(log=log, grace_sec=0.5, **FAST))
         reports = []
         elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
         began, go_on = asyncio.Event(), asyncio.Event()
@@ -488,7 +488,7 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
 def test_thread_that_ignores_its_loss_keeps_the_lease(client):
     """Fault 09: renewed as long as it lives (G5), and reported again and again."""
     log = Log()
-    elector = sync.Elector(**options(log=log, **FAST))
+    elector = sync.Elector(**options(log=log, grace_sec=0.5, **FAST))
     began, go_on = threading.Event(), threading.Event()
     reports = []
     elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
@@ -649,7 +649,7 @@ def test_signal_releases_as_soon_as_scopes_have_ended(client):
         lambda: elector._lifecycle.current and elector._lifecycle.current.work.had_scope
     )
     began = time.monotonic()
-    elector._lifecycle.shutdown.on_signal()
+    elector._lifecycle.shutdown.on_signal(ends_main_thread=False)
     working.result(PATIENCE)
     elector.stop(PATIENCE)
     assert time.monotonic() - began < 4.0

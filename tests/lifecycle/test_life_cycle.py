@@ -17,6 +17,8 @@ IN_THE_END = {
     ("candidate", "wait_until_leading()"): "returns",
     ("working", "stop()"): "returns",
     ("working", "step_down()"): "returns",
+    ("asked", "stop()"): "returns",
+    ("asked", "step_down()"): "returns",
     ("draining", "stop()"): "returns",
     ("draining", "step_down()"): "returns",
     ("draining", "leadership()"): "returns",

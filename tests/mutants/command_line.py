@@ -68,7 +68,7 @@ MISTAKES: Final = [
     Mistake(
         name="the command is killed when it is told to end",
         file=SUPERVISOR,
-        old='self._ask_to_end("signal", number, boottime() + self._plan.grace)',
+        old='self._ask_to_end("signal", number, self._grace_ends())',
         new='self._ask_to_end("signal", number, boottime())',
         tests=(f"{IN_COMMAND}test_run_kills_after_the_grace_period",),
         slow=True,

@@ -202,6 +202,21 @@ def test_durations_are_rounded_to_the_safe_side(options, field, expected):
     assert getattr(resolve_settings(**options), field) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, None), (7, 7.0), (timedelta(minutes=2), 120.0), (0.25, 0.25)],
+    ids=str,
+)
+def test_grace_is_seconds_or_has_no_end(given, found):
+    """Twenty seconds unless given; None is an answer of its own: for ever."""
+    assert resolve_settings().grace_sec == 20.0
+    settings = resolve_settings(grace_sec=given)
+    assert settings.grace_sec == found
+    means = timings(settings)
+    assert means.after_signal == (None if found is None else found + 1.0)
+    assert means.pod_needs == (None if found is None else found + 3 * 2.5 + 1.0)
+
+
 DURATIONS = [n for n in OPTION_NAMES if n.endswith(("_ms", "_sec"))]
 
 
@@ -225,6 +240,9 @@ DURATIONS = [n for n in OPTION_NAMES if n.endswith(("_ms", "_sec"))]
 )
 def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
     """Every bad number is refused by name, and the suggestion is accepted."""
+    if name == "grace_sec" and type(value) is not bool and value in (0, timedelta(0)):
+        assert resolve_settings(grace_sec=value).grace_sec == 0.0  # end it at once
+        return
     options = {"liveness": lambda: True} if name == "liveness_timeout_sec" else {}
     message = refusal(**options, **{name: value})
     assert name in message
@@ -350,8 +368,8 @@ def test_liveness_timeout_needs_liveness():
 
 
 def test_none_is_the_same_as_leaving_out():
-    """None leaves an option to its default, but for the namespace and yes or no."""
-    left_out = resolve_settings(namespace=None)
+    """None leaves an option to its default, but for namespace, grace, and yes or no."""
+    left_out = resolve_settings(namespace=None, grace_sec=None)
     flags = {"wait_for_leadership", "auto_close", "observe"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 

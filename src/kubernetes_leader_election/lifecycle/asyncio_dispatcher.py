@@ -16,6 +16,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.handlers import Registration, name_of
+from kubernetes_leader_election.lifecycle.leftover_threads import OURS
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
@@ -66,7 +67,9 @@ class AsyncioDispatcher:
 
     def _begin(self) -> None:
         if self._task is None and self._timer is None and self._has_events():
-            self._task = self.loop.create_task(self._deliver_all())
+            self._task = self.loop.create_task(
+                self._deliver_all(), name=f"{OURS} events"
+            )
             self._task.add_done_callback(self._done)
 
     def _has_events(self) -> bool:

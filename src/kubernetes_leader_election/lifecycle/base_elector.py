@@ -18,6 +18,7 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.settings.options import (
+    DEFAULT_GRACE,
     DEFAULT_LEASE_NAME,
     DEFAULT_NAMESPACE,
     OPTION_NAMES,
@@ -61,6 +62,7 @@ class BaseElector(Generic[TermT]):
         renew_deadline_sec: Duration | None = None,
         stop_budget_sec: Duration | None = None,
         request_timeout_sec: Duration | None = None,
+        grace_sec: Duration | None = DEFAULT_GRACE,
         clock_rate_error: float | None = None,
         preset: str | None = None,
         wait_for_leadership: bool = False,
@@ -91,6 +93,10 @@ class BaseElector(Generic[TermT]):
             renew_deadline_sec: How long a leader trusts itself after its last renewal.
             stop_budget_sec: How long the work may need to stop.
             request_timeout_sec: How long one request may take in all.
+            grace_sec: How long the work may take to end in a planned stop: a signal,
+                ``stop()``, ``step_down()``, a transfer. The Lease is renewed meanwhile;
+                where it is lost all the same, the stop budget is what is left. None:
+                for ever.
             clock_rate_error: How far clocks may run fast or slow, as a share of 1.
             preset: Named times instead: "steady", "client-go", "fast" or "calm".
             wait_for_leadership: Let ``start()`` wait until a leader is known.
@@ -131,6 +137,7 @@ class BaseElector(Generic[TermT]):
             renew_deadline_sec=renew_deadline_sec,
             stop_budget_sec=stop_budget_sec,
             request_timeout_sec=request_timeout_sec,
+            grace_sec=grace_sec,
             clock_rate_error=clock_rate_error,
             preset=preset,
             wait_for_leadership=wait_for_leadership,
@@ -195,16 +202,18 @@ class BaseElector(Generic[TermT]):
         Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
         """
-        return self._lifecycle.current_leader()
+        return self._lifecycle.tell_leader()
 
     @property
     def leader_identity(self) -> str | None:
         """Who holds the Lease as last seen; None: nobody, or nothing is known."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.leader_identity()
 
     @property
     def state(self) -> ElectorState:
         """The state at this instant, for people and displays. Never blocks."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.state()
 
     def remaining(self) -> float:
@@ -213,7 +222,7 @@ class BaseElector(Generic[TermT]):
 
         Also while the work of the term drains, when ``current_leader`` is false.
         """
-        return self._lifecycle.remaining()
+        return self._lifecycle.tell_remaining()
 
     def ensure(self, seconds: float) -> None:
         """
@@ -225,7 +234,7 @@ class BaseElector(Generic[TermT]):
             ConfigurationError: ``seconds`` is not a number.
 
         """
-        current, left = self._lifecycle.current, self._lifecycle.remaining()
+        current, left = self._lifecycle.current, self._lifecycle.tell_remaining()
         if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._lifecycle.where}: held for {left:.3f} s more, "

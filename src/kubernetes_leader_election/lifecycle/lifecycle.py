@@ -23,6 +23,7 @@ from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
@@ -126,6 +127,7 @@ class Lifecycle(Status[TermT]):
                     )
                 )
             self._life.process = this_process()
+            self._life.main_thread = main_thread()
             self.notifier.attach(attach)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
@@ -163,6 +165,11 @@ class Lifecycle(Status[TermT]):
         dispatcher = self.notifier.dispatcher
         if dispatcher is not None and self._life.started and not self.forked:
             dispatcher.wake()
+
+    def stop_called(self) -> None:
+        """Stop, as the application says; see :meth:`ask_to_stop`."""
+        self.shutdown.on_stop_called()
+        self.ask_to_stop()
 
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""
@@ -273,6 +280,7 @@ class Lifecycle(Status[TermT]):
                     self._on_lost(event)
                 case m.LeaseRenewed():
                     self.event_log.renewed()
+                    self.shutdown.look_at_signals()
                     self._deliver(event)
                     self.overdue_work.drop_work_of_closed_loops()
                 case m.LeaderChanged():
@@ -305,6 +313,8 @@ class Lifecycle(Status[TermT]):
             renewed = False
         self._shown.take(self._role_of(view))
         self._warn_of_duration(view)
+        if view.state is State.FENCED:
+            shared_auto_close().look_again()  # work has the stop budget left
         self.wake_waiting(renewed=renewed)
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
@@ -318,6 +328,7 @@ class Lifecycle(Status[TermT]):
             hold = work.begin(
                 "a handler of leadership_acquired", loop=self.notifier.loop
             )
+        self.shutdown.look_at_signals()
         try:
             self.event_log.acquired(
                 event.identity, event.token_if_any, without=_why_no_token(event)

@@ -184,9 +184,11 @@ class TermWork:
             hold.work = None
         return taken
 
-    def hold_late(self, what: str, *, loop: EventLoop | None = None) -> WorkItem:
+    def hold_late(
+        self, what: str, *, loop: EventLoop | None = None, is_work: bool = False
+    ) -> WorkItem:
         """Take a hold that is part of the term's end: a lost handler, a wait."""
-        hold = WorkItem(what, loop=loop)
+        hold = WorkItem(what, loop=loop, is_work=is_work)
         hold.work = self
         with self._lock:
             self._holds[hold] = None

@@ -35,8 +35,13 @@ class Leaving(Protocol):
         """Return the threads that are no daemons and run work which holds the term."""
         ...
 
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one request may take, that of the release as well."""
+        ...
+
     def warn(self, text: str) -> None:
-        """Log what people should know of the exit."""
+        """Log what people should know."""
         ...
 
 
@@ -76,7 +81,8 @@ class ExitHandler:
         if _wait_for_threads(leaving):
             waited_for = {elector for elector in leaving if elector.on_exit()}
             waited_for -= {e for e in leaving if e.threads_at_work()}
-        until = time.monotonic() + limits.EXIT
+        longest = max((e.request_timeout for e in waited_for), default=0.0)
+        until = time.monotonic() + limits.of_exit(longest)
         while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
             with contextlib.suppress(queue.Empty):
                 gone.get(timeout=left)

@@ -31,6 +31,8 @@ DEFAULT_NAMESPACE: Final = "default"
 """Node package: default."""
 DEFAULT_RENEW_INTERVAL: Final = 10_000
 """Milliseconds. Node package: 10 s."""
+DEFAULT_GRACE: Final = 20.0
+"""Seconds: with the release it fits into the 30 s that Kubernetes gives a pod to end."""
 DEFAULT_CLOCK_RATE_ERROR: Final = 0.10
 """chrony slews a clock by up to 8.4 %, ntpd by 0.05 %; crystals are far better."""
 MIN_CLOCK_RATE_ERROR: Final = 0.0005
@@ -55,6 +57,7 @@ class Options(TypedDict, total=False):
     renew_deadline_sec: Duration | None
     stop_budget_sec: Duration | None
     request_timeout_sec: Duration | None
+    grace_sec: Duration | None
     clock_rate_error: float
     wait_for_leadership: bool
     auto_close: bool
@@ -90,6 +93,8 @@ class Settings(Value):
     renew_deadline_sec: float
     stop_budget_sec: float
     request_timeout_sec: float
+    grace_sec: float | None
+    """How long work may take to end in a planned stop; None: for ever."""
     clock_rate_error: float
     wait_for_leadership: bool
     auto_close: bool
@@ -134,7 +139,7 @@ class Settings(Value):
 
 def timings(settings: Settings) -> Timings:
     """Derive everything that the settings promise: fail-over, outage, writes, ..."""
-    return timings_of(settings.timing)
+    return timings_of(settings.timing, grace=settings.grace_sec)
 
 
 def resolve_settings(**options: Any) -> Settings:
@@ -142,7 +147,7 @@ def resolve_settings(**options: Any) -> Settings:
     Check the options of an elector and derive those that are left out.
 
     A preset fills in the times that are not given; None is the same as leaving an
-    option out, but for ``namespace``. Durations are numbers in the unit that the
+    option out, but for ``namespace`` and ``grace_sec``. Durations are numbers in the unit that the
     option's name ends in, or a ``timedelta``. The renew deadline is rounded down to a
     millisecond, the lease duration up to a second, other times up to a millisecond.
     Does no I/O.
@@ -173,6 +178,7 @@ def resolve_settings(**options: Any) -> Settings:
         renew_deadline_sec=timing.renew_deadline / 1000,
         stop_budget_sec=timing.stop_budget / 1000,
         request_timeout_sec=timing.request_timeout / 1000,
+        grace_sec=_grace(options.get("grace_sec", DEFAULT_GRACE)),
         clock_rate_error=rate,
         wait_for_leadership=_flag("wait_for_leadership", options, default=False),
         auto_close=_flag("auto_close", options, default=True),
@@ -347,6 +353,24 @@ def _clock_rate_error(value: object) -> float:
     return float(rate)
 
 
+def _grace(value: object) -> float | None:
+    """Read the grace: seconds or a timedelta, 0 included; None: for ever."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    else:
+        seconds = _number("grace_sec", value, example="20", unit="in seconds")
+    if not 0 <= seconds <= MAX_DURATION:
+        raise ConfigurationError(
+            f"grace_sec={shown(value)} is out of range: it is at least 0 s and at most "
+            f"{MAX_DURATION} s. Use grace_sec={DEFAULT_GRACE:g}, or grace_sec=None for "
+            "work that may take as long as it likes.",
+            option="grace_sec",
+        )
+    return float(seconds)
+
+
 def _requested(
     options: Mapping[str, Any], preset: str | None, rate: float
 ) -> RequestedTiming:
@@ -387,6 +411,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "stop_budget_sec": "1",
     "request_timeout_sec": "2.5",
     "liveness_timeout_sec": "20",
+    "grace_sec": "20",
 }
 
 

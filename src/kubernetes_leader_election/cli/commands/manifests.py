@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import math
+from typing import Any
 
 import click
 
-from kubernetes_leader_election.cli.options import option
+from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit
 from kubernetes_leader_election.cli.rights import role_rule
-
-RELEASE_WITHIN: Final = 15
-"""Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
 
 
 def _document(
@@ -38,7 +36,13 @@ def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
 
 
 def _container(
-    image: str, lease_name: str, command: tuple[str, ...], port: int, drain: int
+    image: str,
+    lease_name: str,
+    command: tuple[str, ...],
+    *,
+    port: int,
+    pre_stop: int,
+    times: dict[str, Any],
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
@@ -55,6 +59,8 @@ def _container(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+    if pre_stop:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     if command:
         container["command"] = [
             "kubernetes-leader-election",
@@ -62,7 +68,7 @@ def _container(
             lease_name,
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
-            f"--grace={drain}",
+            *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
             f"--http=:{port}",
             "--",
             *command,
@@ -85,7 +91,9 @@ def deployment(
     lease_name: str,
     image: str,
     command: tuple[str, ...],
-    drain: int,
+    times: dict[str, Any],
+    ends_within: int,
+    pre_stop: int = 0,
     port: int = 8080,
 ) -> list[dict[str, Any]]:
     """Return a Deployment of two replicas and its PodDisruptionBudget."""
@@ -99,9 +107,13 @@ def deployment(
     pod = {
         "serviceAccountName": name,
         # Longer than work takes to stop, so that the Lease is released, not left.
-        "terminationGracePeriodSeconds": drain + RELEASE_WITHIN,
+        "terminationGracePeriodSeconds": ends_within,
         "topologySpreadConstraints": [spread],
-        "containers": [_container(image, lease_name, command, port, drain)],
+        "containers": [
+            _container(
+                image, lease_name, command, port=port, pre_stop=pre_stop, times=times
+            )
+        ],
     }
     metadata = {"name": name, "namespace": namespace}
     selector = {"matchLabels": labels}
@@ -128,8 +140,9 @@ def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
             f"{probes} Ready is every replica in the race, not the",
-            "leader alone: else a rollout would wait for ever. The grace period is longer",
-            "than the work takes to stop, so that the Lease is released, not left to expire.",
+            "leader alone: else a rollout would wait for ever. The grace period is what the",
+            "work may take to end (grace_sec), three request timeouts for the release, a",
+            "second, and the preStop hook: what is killed cannot release its Lease.",
         ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
@@ -151,6 +164,31 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     resolve_settings(namespace=name)
 
 
+def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
+    """
+    Return the grace period of the pod, and the times that `run` is started with.
+
+    Raises:
+        ConfigurationError: the times cannot work together.
+
+    """
+    from kubernetes_leader_election.settings.options import resolve_settings, timings  # noqa: PLC0415 - help is quick
+
+    settings = resolve_settings(lease_name="manifests", **timing)
+    needs = timings(settings).pod_needs
+    if needs is None:
+        raise click.UsageError(
+            "--grace-sec none has no end, and a pod is killed at the end of its grace "
+            "period: give the seconds that the work takes at most."
+        )
+    given = {**timing, "grace_sec": settings.grace_sec}
+    shown = {
+        name: f"{value:.12g}" if isinstance(value, float) else value
+        for name, value in given.items()
+    }
+    return math.ceil(needs) + pre_stop, shown
+
+
 @click.command("manifests")
 @click.argument("name")
 @click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]")
@@ -170,12 +208,11 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     help="The container's image.",
 )
 @option(
-    "--drain-sec",
-    type=click.IntRange(min=1),
-    default=30,
+    "--pre-stop-sec",
+    type=click.IntRange(min=0),
+    default=0,
     show_default=True,
-    help="How long the work may take to stop; "
-    f"the pod gets {RELEASE_WITHIN} s more to end.",
+    help="How long the pod waits before SIGTERM, as a preStop hook that sleeps.",
 )
 @option(
     "--port",
@@ -184,6 +221,7 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     show_default=True,
     help="Where the probes are answered.",
 )
+@timing_options(grace=grace_option("--drain-sec"))
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
     "-o",
@@ -201,7 +239,8 @@ def command(
     namespace: str,
     lease_name: str | None,
     image: str,
-    drain_sec: int,
+    pre_stop_sec: int,
+    timing: dict[str, Any],
     port: int,
     rbac_only: bool,
     output: str,
@@ -211,7 +250,7 @@ def command(
 
     ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
     `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
-    image is expected to use the library.
+    image is expected to use the library, with the times that are given here.
 
     \b
     kle manifests billing --image registry.example/billing:3.1
@@ -227,6 +266,7 @@ def command(
     runs = program == "run" if program else bool(command_line)
     if command_line and not runs:
         raise click.UsageError("COMMAND is for --for run: the library needs none.")
+    ends_within, times = _times(timing, pre_stop_sec)
     documents = rbac(name, namespace, lease)
     if not rbac_only:
         documents += deployment(
@@ -235,7 +275,9 @@ def command(
             lease_name=lease,
             image=image,
             command=(command_line or ("your-program",)) if runs else (),
-            drain=drain_sec,
+            times=times,
+            ends_within=ends_within,
+            pre_stop=pre_stop_sec,
             port=port,
         )
     if output == "json":
