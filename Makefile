@@ -10,7 +10,7 @@ SEEDS ?= 10000
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
@@ -139,6 +139,14 @@ differential: $(VENV)/.dev
 torture: $(VENV)/.dev
 	@$(BIN)/python tests/e2e/torture --seconds $(SECONDS) $(ARGS)
 
+# An OCI archive of the Containerfile's image, from the running interpreter.
+image: $(VENV)/.dev
+	@$(BIN)/python deploy/oci_image.py
+
+# A node of Kubernetes with real pods, as root and with containerd; Ctrl-C ends it.
+node: $(VENV)/.dev
+	@$(BIN)/python tests/e2e/node
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
@@ -147,6 +155,8 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:mutation pyproject.toml \
 	  -o requirements/mutation.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
