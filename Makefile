@@ -96,7 +96,7 @@ test-pythons:
 	  $$other/bin/python -m pytest -n $(JOBS) $(if $(QUICK),-m "not slow"); \
 	done
 
-# etcd, kube-apiserver and kubectl, compiled once into a cache outside the tree.
+# etcd, kube-apiserver, kubelet and the rest, compiled once into a cache outside the tree.
 controlplane: | check-python
 	@$(PYTHON) tests/e2e/controlplane/build.py
 

@@ -138,7 +138,10 @@ def interpreter() -> Tree:
         if found := shutil.which(tool, path="/usr/bin:/bin"):
             tree.add(f"usr/bin/{tool}", Path(found).resolve(), program=True)
             loaded.append(Path(found))
-    for name, path in shared_libraries(loaded).items():
+    libraries = shared_libraries(loaded)
+    # The C library loads it itself when a thread ends early, and aborts without it.
+    libraries["libgcc_s.so.1"] = libraries["libc.so.6"].with_name("libgcc_s.so.1")
+    for name, path in libraries.items():
         if name.startswith("ld-"):
             tree.add(f"usr/lib64/{name}", path, program=True)
         else:

@@ -37,7 +37,7 @@ def remove_group(group: Path) -> None:
     while group.exists():
         try:
             for folder, _, _ in os.walk(group, topdown=False):
-                os.rmdir(folder)
+                Path(folder).rmdir()
         except OSError:
             if time.monotonic() > deadline:
                 raise

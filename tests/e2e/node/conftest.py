@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from controlplane import binaries
 
 from node.handle import Node
+from node.report import Measured
 from node.space import Space
 from node.up import RunningNode, lacking
 
@@ -58,6 +59,12 @@ def space(make_space: Callable[..., Space]) -> Space:
     return make_space()
 
 
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
+    """Give a function that writes down how long nobody worked after something."""
+    return Measured(request.node.name).note
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -74,7 +81,8 @@ def _told(space: Space) -> str:
     """Return the runs of work, the events, and what else was said."""
     parts = [f"{a:.3f} to {b:.3f}: {who}" for a, b, who in space.runs()]
     for life in space.lives():
-        told = [x for x in life.text.splitlines() if " work yes" not in x]
-        parts += [f"--- {life.pod}/{life.container}/{life.number}", *told[-40:]]
+        noted = [f"{x.instant:.3f} {x.what} {x.detail}" for x in life.log.lines]
+        parts += [f"--- {life.name}", *(x for x in noted if "work yes" not in x)]
+        parts += life.said[-20:]
     parts.append(space.kubectl("get", "events", "--sort-by=.lastTimestamp"))
     return "\n".join([*parts, space.kubectl("get", "all", "-o", "wide")])

@@ -211,11 +211,6 @@ class Node(Cluster):
         socket = self.folder / "containerd.sock"
         return self.inside.must("ctr", "-a", socket, "-n", "k8s.io", *words)
 
-    def tasks(self) -> dict[str, int]:
-        """Return the first process of each running container, as numbered inside."""
-        lines = (x.split() for x in self.ctr("tasks", "ls").splitlines()[1:])
-        return {words[0]: int(words[1]) for words in lines if words[2] == "RUNNING"}
-
     def groups(self, container: str) -> dict[str, Path]:
         """Return the control groups of a container, by the name of the hierarchy."""
         found = {}

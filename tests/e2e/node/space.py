@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,21 +31,65 @@ LOOK_EVERY = 0.1
 """Seconds between two looks for new logs. The kubelet keeps that of a container's last
 life, and all of a pod until it is deleted: none comes and goes unseen."""
 
-_LINE = re.compile(r"^\S+ (stdout|stderr) [FP] (.*)$", re.MULTILINE)
+FRESH = 1.0
+"""Seconds: who worked so lately works."""
+
+_LINE = re.compile(r"^\S+ (?:stdout|stderr) [FP] (.*)$", re.MULTILINE)
 _BELIEF = re.compile(r"^(\d+\.\d{6}) (\S+) (.+)$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Life:
     """One life of a container, as its log tells it."""
 
-    pod: str
-    container: str
-    number: int
-    """0, and one more at each restart."""
-    text: str
-    """Both streams."""
-    log: ReadLog
+    path: Path
+    said: list[str] = field(default_factory=list)
+    """What it wrote that tells of no belief, line by line."""
+    log: ReadLog = field(default_factory=ReadLog)
+    _offset: int = 0
+
+    @property
+    def pod(self) -> str:
+        """Return the name of its pod."""
+        return self.path.name.split("_")[0]
+
+    @property
+    def container(self) -> str:
+        """Return the name of the container."""
+        return self.path.name.split("_")[1]
+
+    @property
+    def number(self) -> int:
+        """Return which life it is: 0, and one more at each restart."""
+        return int(self.path.name.split("_")[2])
+
+    @property
+    def name(self) -> str:
+        """Return what tells it from all others."""
+        return f"{self.pod}/{self.container}/{self.number}"
+
+    @property
+    def works(self) -> bool:
+        """Say whether it worked a moment ago."""
+        lines = [x for x in self.log.lines[-3:] if x.what in {"work", "stopped"}]
+        return (
+            bool(lines)
+            and lines[-1].detail == "yes"
+            and time.monotonic() - lines[-1].instant < FRESH
+        )
+
+    def read(self) -> None:
+        """Take in what has been written since the last time."""
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            # A line is written at once, but may be read before its end.
+            whole = file.read().rpartition(b"\n")
+        self._offset += len(whole[0]) + len(whole[1])
+        for text in _LINE.findall(whole[0].decode("utf-8", errors="replace")):
+            if found := _BELIEF.match(text):
+                self.log.lines.append(Line(float(found[1]), found[2], found[3]))
+            else:
+                self.said.append(text)
 
     @property
     def runs(self) -> list[Interval]:
@@ -70,6 +116,7 @@ class Space:
         self.name = f"t{os.getpid()}-{next(_NUMBERS)}"
         self._kept = node.folder / "kept" / self.name
         self._kept.mkdir(parents=True)
+        self._lives: dict[Path, Life] = {}
         self._ended = threading.Event()
         self._lock = threading.Lock()
         node.must("create", "namespace", self.name)
@@ -126,15 +173,15 @@ class Space:
     def lives(self) -> list[Life]:
         """Return every life of every container, those that are over too."""
         self._keep()
-        return [_read(path) for path in sorted(self._kept.iterdir())]
+        with self._lock:
+            for path in sorted(self._kept.iterdir()):
+                self._lives.setdefault(path, Life(path=path)).read()
+            return list(self._lives.values())
 
     def leader(self, *, after: float = 0.0) -> Life | None:
         """Return who works in a run that began after an instant, and goes on."""
         for life in self.lives():
-            last = life.log.lines[-1:] and max(life.runs, default=(0.0, 0.0))
-            lines = [x for x in life.log.lines if x.what in {"work", "stopped"}]
-            goes_on = lines and (lines[-1].what, lines[-1].detail) == ("work", "yes")
-            if last and goes_on and last[0] > after and self._runs(life):
+            if life.works and life.runs[-1][0] > after:
                 return life
         return None
 
@@ -173,7 +220,7 @@ class Space:
     def runs(self) -> list[tuple[float, float, str]]:
         """Return all runs of work in order: first and last instant, and whose."""
         return sorted(
-            (first, last, f"{life.pod}/{life.container}/{life.number}")
+            (first, last, life.name)
             for life in self.lives()
             for first, last in life.runs
         )
@@ -186,10 +233,7 @@ class Space:
             AssertionError: nobody ever worked, so nothing could overlap.
 
         """
-        logs = {
-            f"{life.pod}/{life.container}/{life.number}": life.log
-            for life in self.lives()
-        }
+        logs = {life.name: life.log for life in self.lives()}
         overlaps, instants = count_overlaps(logs, "work")
         assert instants, f"nobody worked in {self.name}"
         return overlaps
@@ -200,22 +244,52 @@ class Space:
         first = min(run[0] for run in runs if run[0] > after)
         return first - max(run[1] for run in runs if run[0] < first)
 
-    def signal(self, life: Life, number: str) -> None:
-        """Send a signal to the first process of a container, as its kernel would."""
-        inner = self.node.tasks()[self.container_id(life.pod, life.container)]
-        self.node.inside.must("kill", f"-{number}", inner)
+    def processes(self, life: Life) -> dict[int, str]:
+        """Return the processes of a container, numbered as outside, with their names."""
+        container = self.container_id(life.pod, life.container)
+        found: dict[int, str] = {}
+        groups = self.node.groups(container)
+        members = groups[min(groups)] / "cgroup.procs"
+        for pid in map(int, members.read_text(encoding="ascii").split()):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except FileNotFoundError:
+                continue  # it ended meanwhile
+            found[pid] = b" ".join(words).decode(errors="replace")
+        return found
+
+    def signal(
+        self, life: Life, number: signal.Signals, *, named: str | None = None
+    ) -> None:
+        """
+        Send a signal to a process of a container, from outside.
+
+        Args:
+            life: the container.
+            number: the signal.
+            named: in the command line of the process; its first one unless given.
+
+        """
+        known = self.processes(life)
+        chosen = [p for p, words in known.items() if named is None or named in words]
+        os.kill(min(chosen), number)
+
+    def status(self, pod: str, container: str) -> dict[str, Any]:
+        """Return what the kubelet says of a container."""
+        found = self.node.get(self.path("pods", pod))
+        assert found is not None, f"there is no pod {pod}"
+        known = [
+            *found["status"].get("containerStatuses", []),
+            *found["status"].get("initContainerStatuses", []),
+        ]
+        (one,) = (x for x in known if x["name"] == container)
+        return dict(one)
 
     def container_id(self, pod: str, container: str) -> str:
         """Return containerd's name of a container that runs."""
-        found = self.node.get(self.path("pods", pod))
-        assert found is not None, f"there is no pod {pod}"
-        status = found["status"]
-        known = [
-            *status.get("containerStatuses", []),
-            *status.get("initContainerStatuses", []),
-        ]
-        (one,) = (x for x in known if x["name"] == container)
-        return str(one["containerID"]).removeprefix("containerd://")
+        return str(self.status(pod, container)["containerID"]).removeprefix(
+            "containerd://"
+        )
 
     def close(self) -> None:
         """Delete all, without waiting for programs that do not want to end."""
@@ -234,18 +308,6 @@ class Space:
         """Close."""
         self.close()
 
-    def _runs(self, life: Life) -> bool:
-        pod = self.node.get(self.path("pods", life.pod)) or {}
-        states: list[Mapping[str, Any]] = pod.get("status", {}).get(
-            "containerStatuses", []
-        )
-        return any(
-            x["name"] == life.container
-            and x["restartCount"] == life.number
-            and "running" in x["state"]
-            for x in states
-        )
-
     def _keep_logs(self) -> None:
         while not self._ended.wait(LOOK_EVERY):
             self._keep()
@@ -253,32 +315,22 @@ class Space:
     def _keep(self) -> None:
         """Give each log a second name, under which it outlives its pod."""
         with self._lock:
-            for log in (self.node.folder / "pods").glob(f"{self.name}_*/*/*.log"):
-                pod = log.parts[-3].split("_")[1]
-                kept = self._kept / f"{pod}_{log.parts[-2]}_{log.stem}"
-                if not kept.exists():
+            for folder in (self.node.folder / "pods").iterdir():
+                if folder.name.startswith(f"{self.name}_"):
                     try:
-                        kept.hardlink_to(log)
+                        self._keep_pod(folder)
                     except FileNotFoundError:
-                        continue  # its pod was deleted at this very moment
+                        continue  # it was deleted at this very moment
+
+    def _keep_pod(self, folder: Path) -> None:
+        pod = folder.name.split("_")[1]
+        for container in folder.iterdir():
+            for log in container.iterdir():
+                kept = self._kept / f"{pod}_{container.name}_{log.stem}"
+                if log.suffix == ".log" and not kept.exists():
+                    kept.hardlink_to(log)
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def _read(path: Path) -> Life:
-    pod, container, number = path.name.split("_")
-    said = _LINE.findall(path.read_text(encoding="utf-8", errors="replace"))
-    log = ReadLog()
-    for _, text in said:
-        if found := _BELIEF.match(text):
-            log.lines.append(Line(float(found[1]), found[2], found[3]))
-    return Life(
-        pod=pod,
-        container=container,
-        number=int(number),
-        text="\n".join(text for _, text in said),
-        log=log,
-    )

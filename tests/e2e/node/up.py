@@ -177,6 +177,8 @@ class RunningNode(ControlPlane):
             "--authorization-mode=Node,RBAC",
             "--allow-privileged",
             "--service-account-extend-token-expiration=false",
+            # Nobody resolves the names of nodes here.
+            "--kubelet-preferred-address-types=InternalIP",
         ]
 
     def _is_up(self) -> bool:
@@ -271,6 +273,8 @@ class RunningNode(ControlPlane):
             "podLogsDir": f"{at}/pods",
             "containerLogMaxSize": "1Gi",
             "resolvConf": "",
+            # Nobody answers there; without one, each pod has a warning.
+            "clusterDNS": ["10.0.0.10"],
             "volumePluginDir": f"{at}/volume-plugins",
             "nodeStatusUpdateFrequency": "2s",
             "nodeStatusReportFrequency": "2s",

@@ -3,7 +3,8 @@ The program of the pods: it works only while it leads, and writes down when.
 
 Each line on standard output is one of the testing kit's log of beliefs, with the
 instant taken before the question, on the monotonic clock that all pods of a machine
-share. ``--command`` is the form that `kle run` starts: it works from start to end.
+share. ``--command`` is the form that `kle run` starts: it works from start to end;
+``--ask`` is the form that asks a side-car.
 
 Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/livez` fail.
 """
@@ -11,7 +12,7 @@ Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/liv
 from __future__ import annotations
 
 import argparse
-import json
+import http.client
 import os
 import signal
 import sys
@@ -51,16 +52,14 @@ class Worker:
         self.live = False
 
 
-def answer_probes(worker: Worker, elector: Elector | None, port: int) -> None:
+def answer_probes(worker: Worker, port: int) -> None:
     """Answer /livez and /readyz from a thread."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            well = worker.live if self.path == "/livez" else True
-            body = json.dumps({"leads": elector is None or elector.current_leader})
-            self.send_response(200 if well else 500)
+            status = {"/livez": 200 if worker.live else 500, "/readyz": 200}
+            self.send_response(status.get(self.path, 404))
             self.end_headers()
-            self.wfile.write(body.encode())
 
         def log_message(self, *_: object) -> None:
             """Keep the log to what is measured."""
@@ -83,14 +82,13 @@ def lead(options: argparse.Namespace, worker: Worker) -> None:
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: log.note("lost", str(e.reason)))
     elector.on(EVENTS.LEASE_RENEWED, lambda _: log.note("renewed"))
     elector.on(EVENTS.ERROR, lambda e: log.note("error", str(e.error)))
-    elector.on(EVENTS.LEADER_CHANGED, lambda e: log.note("leader", str(e.new_leader)))
+    elector.on(EVENTS.LEADER_CHANGED, lambda e: log.note("leader", str(e.identity)))
 
     def work(term: Term) -> None:
         while log.check("work", lambda: not term.lost.is_set()):
             time.sleep(PERIOD)
-        time.sleep(options.slow_stop)
 
-    answer_probes(worker, elector, options.port)
+    answer_probes(worker, options.port)
     elector.run(work)
     log.note("stopped")
 
@@ -100,13 +98,41 @@ def obey(options: argparse.Namespace, worker: Worker) -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     deadline = time.monotonic() + options.seconds if options.seconds else float("inf")
-    while worker.log.check(
-        "work", lambda: not ended.is_set() and time.monotonic() < deadline
-    ):
+    while not ended.is_set() and time.monotonic() < deadline:
+        worker.log.check("work", lambda: True)
         time.sleep(PERIOD)
-    time.sleep(options.slow_stop)
+    work_on(worker.log, options.slow_stop)
+    worker.log.check("work", lambda: False)
     worker.log.note("stopped")
     sys.exit(options.exit)
+
+
+def work_on(log: BeliefLog, seconds: float) -> None:
+    """Be slow to stop: what is done now is work like any other."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        log.check("work", lambda: True)
+        time.sleep(PERIOD)
+
+
+def ask(options: argparse.Namespace, worker: Worker) -> None:
+    """Work while the side-car beside it says that this pod leads."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+
+    def leads() -> bool:
+        try:
+            connection = http.client.HTTPConnection(options.ask, timeout=1)
+            connection.request("GET", "/leaderz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False  # nobody says so
+
+    while not ended.is_set():
+        worker.log.check("work", leads)
+        time.sleep(PERIOD)
+    worker.log.check("work", lambda: False)
+    worker.log.note("stopped")
 
 
 def main() -> None:
@@ -116,6 +142,7 @@ def main() -> None:
     parser.add_argument("--preset", default=os.environ.get("PRESET"))
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--command", action="store_true")
+    parser.add_argument("--ask", help="host and port of the side-car")
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--exit", type=int, default=0)
     parser.add_argument("--slow-stop", type=float, default=0)
@@ -123,7 +150,9 @@ def main() -> None:
     log = BeliefLog(Path("/proc/self/fd/1"))
     log.note("began", os.environ.get("POD_NAME") or os.uname().nodename)
     worker = Worker(log)
-    if options.command:
+    if options.ask:
+        ask(options, worker)
+    elif options.command:
         obey(options, worker)
     else:
         lead(options, worker)
