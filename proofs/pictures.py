@@ -60,6 +60,10 @@ def story() -> str:
     return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
 
 
+TIMELINES = {"timeline-story": story, "timeline-world": lambda: seed_svg(SEED)}
+"""What draws a time line, by the name of its file."""
+
+
 def laid_out(diagram: str) -> str:
     """Lay a diagram of states out with Graphviz, one fact a line."""
     lines = [
@@ -80,8 +84,8 @@ def laid_out(diagram: str) -> str:
 
 def main() -> None:
     """Write all pictures."""
-    (DOCS / "timeline-story.svg").write_text(story(), encoding="utf-8")
-    (DOCS / "timeline-world.svg").write_text(seed_svg(SEED), encoding="utf-8")
+    for name, drawn in TIMELINES.items():
+        (DOCS / f"{name}.svg").write_text(drawn(), encoding="utf-8")
     for name, diagram in DIAGRAMS.items():
         (DOCS / f"{name}.dot").write_text(diagram(), encoding="utf-8")
         (DOCS / f"{name}.svg").write_text(laid_out(diagram()), encoding="utf-8")

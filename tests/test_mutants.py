@@ -28,12 +28,19 @@ def named_in(file):
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
 def test_planted_mistake_has_its_place_and_its_tests(mistake):
-    """Its text occurs once, what it becomes can be compiled, and its tests are there."""
+    """
+    Its text occurs once, what it becomes can be compiled, and its tests are there.
+
+    Nor does it name a private part that its file does not have: every test would fail
+    by that alone, and none would have noticed the mistake.
+    """
     path = ROOT / "src" / PACKAGE / mistake.file
     right = path.read_text(encoding="utf-8")
     planted = mistake.plant(right)
     assert planted != right
     compile(planted, path, "exec")
+    parts = set(re.findall(r"\bself\.(_\w+)", mistake.new))
+    assert parts <= set(re.findall(r"\w+", right))
     assert mistake.tests
     for test in mistake.tests:
         file, _, rest = test.partition("::")

@@ -18,13 +18,8 @@ from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.credentials.exec_plugin import ExecLogin, Plugin
 from kubernetes_leader_election.credentials.redaction import REDACTED
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import (
-    Call,
-    NotSent,
-    Ok,
-    Refused,
-    boottime,
-)
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.results import NotSent, Ok, Refused
 
 CANARY = "canary-ZXhlYw"
 V1 = "client.authentication.k8s.io/v1"

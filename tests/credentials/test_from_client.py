@@ -12,7 +12,7 @@ import yaml
 
 from kubernetes_leader_election.credentials import from_client
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import Ok
+from kubernetes_leader_election.kube_api.results import Ok
 
 with warnings.catch_warnings():
     # What other people's packages warn about is theirs.

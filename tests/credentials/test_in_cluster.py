@@ -12,7 +12,7 @@ from kubernetes_leader_election.credentials import (
     is_in_cluster,
 )
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import Ok
+from kubernetes_leader_election.kube_api.results import Ok
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 

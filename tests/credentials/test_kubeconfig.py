@@ -10,7 +10,7 @@ import yaml
 
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import Ok
+from kubernetes_leader_election.kube_api.results import Ok
 
 CANARY = "canary-c2VjcmV0"
 

@@ -16,7 +16,8 @@ import pytest
 import trustme
 
 from kubernetes_leader_election.credentials import Credentials, explicit
-from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.client import LeaseClient
 
 
 @dataclass

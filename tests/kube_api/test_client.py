@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kubernetes_leader_election.kube_api import (
+from kubernetes_leader_election.kube_api.results import (
     Answered,
     Conflict,
     Listed,
@@ -277,17 +277,15 @@ def test_error_text_of_a_server_is_data(serve, connect, call, status):
 
 
 def test_list_gives_pages(serve, connect, call, lease):
-    """A list comes page by page, of one namespace or of all."""
-    page = {"items": [lease()], "metadata": {"resourceVersion": "9", "continue": "tok"}}
+    """A list comes page by page."""
+    page = {"items": [lease()], "metadata": {"continue": "tok"}}
     server = serve(always(200, page))
     client = connect(server)
-    result = client.list(None, call=call(), limit=1, label_selector="a=b")
-    assert Listed(items=[lease()], resource_version="9", continue_token="tok") == result
+    result = client.list("apps", call=call(), limit=1)
+    assert Listed(items=[lease()], continue_token="tok") == result
     client.list("apps", call=call(), continue_token="tok")
     first, second = (request.target for request in server.requests)
-    assert first.startswith(
-        "/apis/coordination.k8s.io/v1/leases?limit=1&labelSelector=a%3Db"
-    )
+    assert first.startswith(f"{PATH}?limit=1&")
     assert second.startswith(f"{PATH}?limit=250&continue=tok")
 
 
@@ -295,7 +293,7 @@ def test_list_gives_pages(serve, connect, call, lease):
 def test_list_that_is_none_is_unknown(serve, connect, call, body):
     """Proves fault 49: types are checked in lists too."""
     assert isinstance(
-        connect(serve(always(200, body))).list(None, call=call()), Unknown
+        connect(serve(always(200, body))).list("apps", call=call()), Unknown
     )
 
 

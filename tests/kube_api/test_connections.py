@@ -19,14 +19,9 @@ from kubernetes_leader_election.credentials.base import (
     bearer,
 )
 from kubernetes_leader_election.credentials.trust import Trust
-from kubernetes_leader_election.kube_api import (
-    Call,
-    LeaseClient,
-    NotSent,
-    Ok,
-    Unknown,
-    boottime,
-)
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.kube_api.results import NotSent, Ok, Unknown
 
 
 def answering(value):

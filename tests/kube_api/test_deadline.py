@@ -10,7 +10,8 @@ import pytest
 
 from kubernetes_leader_election.credentials import Credentials, explicit
 from kubernetes_leader_election.credentials.base import Login, Server
-from kubernetes_leader_election.kube_api import Call, NotSent, Ok, Unknown, boottime
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.results import NotSent, Ok, Unknown
 
 
 def hang(peer):

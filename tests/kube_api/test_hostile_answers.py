@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubernetes_leader_election.kube_api import Ok, Unknown
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
     lease_problem,
 )
+from kubernetes_leader_election.kube_api.results import Ok, Unknown
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 

@@ -13,7 +13,7 @@ from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials.base import Login, bearer
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api import NotSent, Ok, Refused
+from kubernetes_leader_election.kube_api.results import NotSent, Ok, Refused
 
 CANARY = "canary-Zm9vYmFyYmF6cXV4"
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubernetes_leader_election.credentials import explicit
-from kubernetes_leader_election.kube_api import Call, boottime
-from kubernetes_leader_election.kube_api.watch import EventDecoder, StreamError
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.watch import StreamError, events_of
 
 
 def streaming(*events, end=True):
@@ -362,11 +362,8 @@ def test_fault_33_watch_is_opened_with_the_new_token(
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([GOOD, b"\n", b"{"])))
 def test_fault_40_decoder_gives_events_or_ends(pieces):
     """Whatever bytes come, there are events or a StreamError and nothing else."""
-    decoder = EventDecoder("apps", "demo")
     try:
-        for piece in pieces:
-            for event in decoder.feed(piece):
-                assert isinstance(event.object, dict)
-        decoder.finish()
+        for event in events_of(pieces, namespace="apps", name="demo"):
+            assert isinstance(event.object, dict)
     except StreamError:
         pass

@@ -7,18 +7,17 @@ import threading
 import pytest
 
 from kubernetes_leader_election.credentials import explicit, kubeconfig
-from kubernetes_leader_election.kube_api import (
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.kube_api.results import (
     Answered,
-    Call,
     Conflict,
-    LeaseClient,
     Listed,
     NotFound,
     NotSent,
     Ok,
     Refused,
     Unknown,
-    boottime,
 )
 from kubernetes_leader_election.testing.faults import (
     Answer,

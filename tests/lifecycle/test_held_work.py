@@ -236,19 +236,25 @@ def test_call_in_a_thread_is_work_until_the_thread_is_done(client, job):
     assert holder(client) == ""
 
 
+async def behind(job, elector, term, ran):
+    """Let a call of a term wait for the one thread, which a job keeps busy."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    busy = loop.run_in_executor(None, job)
+    waiting = asyncio.create_task(term.to_thread(ran.append, 1))
+    await asyncio.sleep(0)  # it begins, and waits
+    assert elector._lifecycle.current.work.alive
+    return busy, waiting
+
+
 def test_call_that_was_cancelled_before_a_thread_was_free_never_runs(client, job):
     """G5: it holds nothing up, and runs at nobody else's time."""
     ran = []
 
     async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(1))
         async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
             term = await elector.wait_until_leading()
-            busy = loop.run_in_executor(None, job)
-            waiting = asyncio.create_task(term.to_thread(ran.append, 1))
-            await asyncio.sleep(0)  # it begins, and waits for the one thread
-            assert elector._lifecycle.current.work.alive
+            busy, waiting = await behind(job, elector, term, ran)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiting
@@ -294,14 +300,9 @@ def test_call_that_waited_for_a_thread_until_its_term_was_lost_is_not_made(clien
     ran = []
 
     async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(1))
         async with asyncio.timeout(PATIENCE), Elector(**options()) as elector:
             term = await elector.wait_until_leading()
-            busy = loop.run_in_executor(None, job)
-            waiting = asyncio.create_task(term.to_thread(ran.append, 1))
-            await asyncio.sleep(0)  # it begins, and waits for the one thread
-            assert elector._lifecycle.current.work.alive
+            busy, waiting = await behind(job, elector, term, ran)
             stopping = asyncio.create_task(elector.stop())
             await term.lost.wait()
             job.go.set()

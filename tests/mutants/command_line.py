@@ -52,15 +52,15 @@ MISTAKES: Final = [
     Mistake(
         name="a signal reaches the command and not its group",
         file=WATCHDOG,
-        old="os.killpg(self._child, number)",
-        new="os.kill(self._child, number)",
+        old="os.killpg(self.child, number)",
+        new="os.kill(self.child, number)",
         tests=(f"{IN_COMMAND}test_run_passes_signals_to_the_whole_group",),
         slow=True,
     ),
     Mistake(
         name="a command that is stopped is not woken to take its TERM",
         file=WATCHDOG,
-        old="            self._forward(signal.SIGCONT)",
+        old="            command.forward(signal.SIGCONT)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_a_command_that_is_stopped",),
         slow=True,
@@ -84,7 +84,7 @@ MISTAKES: Final = [
     Mistake(
         name="what a command leaves behind lives on",
         file=WATCHDOG,
-        old="                self._end_leftovers()",
+        old="                self._end_leftovers(command)",
         new="                pass",
         tests=(f"{IN_COMMAND}test_run_ends_grandchildren_that_forked_twice",),
         slow=True,
@@ -106,7 +106,7 @@ MISTAKES: Final = [
         old="            die_with_parent(signal.SIGKILL)",
         new="            pass",
         tests=(
-            f"{IN_COMMAND}test_run_frozen_with_its_keeper_killed_leaves_no_command",
+            f"{IN_COMMAND}test_run_frozen_with_its_watchdog_killed_leaves_no_command",
         ),
         slow=True,
     ),
@@ -121,7 +121,7 @@ MISTAKES: Final = [
     Mistake(
         name="the watchdog of a run that was killed waits for its command",
         file=WATCHDOG,
-        old="            self._end(signal.SIGTERM, boottime() + self._errand.grace)",
+        old="            self._end(self._command, signal.SIGTERM, kill_at)",
         new="            pass",
         tests=(f"{IN_COMMAND}test_run_ends_its_command_when_it_is_killed_itself",),
         slow=True,
@@ -129,10 +129,10 @@ MISTAKES: Final = [
     Mistake(
         name="run waits for a watchdog that does not answer",
         file=SUPERVISOR,
-        old=("        if last is None or boottime() < last + self._limits.run_waits:"),
+        old="        if last is None or boottime() < last + command.limits.run_waits:",
         new="        if True:",
         tests=(
-            f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_keeper_is_frozen",
+            f"{IN_LEADERSHIP}test_run_kills_in_time_where_the_watchdog_is_frozen",
             f"{IN_GUARDS}test_run_ends_its_command_when_two_of_three_are_gone",
         ),
         slow=True,
@@ -140,7 +140,7 @@ MISTAKES: Final = [
     Mistake(
         name="a lost term does not end the command",
         file=SUPERVISOR,
-        old="if self._ending is None and work.term.is_lost:",
+        old="if command.ending is None and term.is_lost:",
         new="if False:",
         tests=(
             f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
@@ -150,7 +150,7 @@ MISTAKES: Final = [
     Mistake(
         name="--on-loss=exit contends again",
         file=SUPERVISOR,
-        old='elif lost and self._plan.on_loss == "exit":',
+        old='elif command.ending in (None, "lost") and self._plan.on_loss == "exit":',
         new="elif False:",
         tests=(
             f"{IN_LEADERSHIP}test_run_ends_its_command_when_the_lease_is_lost[exit]",
@@ -169,7 +169,7 @@ MISTAKES: Final = [
     Mistake(
         name="a command whose term ended on its way is executed all the same",
         file=WATCHDOG,
-        old="            if self._too_late():\n                return TOO_LATE",
+        old="            if command.is_too_late():\n                return TOO_LATE",
         new="            if False:\n                return TOO_LATE",
         tests=(f"{IN_GUARDS}test_watchdog_starts_nothing_after_the_term",),
         slow=True,
@@ -185,7 +185,7 @@ MISTAKES: Final = [
     Mistake(
         name="a clock that steps back calls off a kill",
         file=WATCHDOG,
-        old="if self._killing or (left is not None and left <= 0.0):",
+        old="if command.killing or (left is not None and left <= 0.0):",
         new="if left is not None and left <= 0.0:",
         tests=(f"{IN_GUARDS}test_watchdog_goes_on_killing_when_a_clock_steps_back",),
     ),
@@ -329,7 +329,7 @@ MISTAKES: Final = [
         name="run kills at D, not at D (1 - rho) / (1 + rho)",
         file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
-        new="s = self._life.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
+        new="s = self._lifecycle.settings; spare = s.lease_duration_sec - s.renew_deadline_sec",
         tests=(
             (
                 "tests/cli/supervise/test_run_guards.py::"
@@ -342,7 +342,7 @@ MISTAKES: Final = [
         file="cli/supervise/polled_elector.py",
         old="spare = belief.spare",
         new=(
-            "s = self._life.settings; rho = s.clock_rate_error; spare = "
+            "s = self._lifecycle.settings; rho = s.clock_rate_error; spare = "
             "s.lease_duration_sec * (1 - rho) / (1 + rho) - s.renew_deadline_sec"
         ),
         tests=(f"{IN_GUARDS}test_limits_follow_a_record_that_is_cut_short",),
@@ -350,7 +350,7 @@ MISTAKES: Final = [
     Mistake(
         name="the guards do not hear of a record that is cut so short that it ends the term",
         file=SUPERVISOR,
-        old="last = limits or work.last_limits()",
+        old="last = limits or command.work.last_limits()",
         new="last = limits",
         tests=(f"{IN_GUARDS}test_run_tells_its_guards_that_the_record_was_cut_short",),
     ),
@@ -381,8 +381,8 @@ MISTAKES: Final = [
     Mistake(
         name="the term file does not say that the term is lost",
         file=SUPERVISOR,
-        old="                self._facts = facts.ended()",
-        new="                pass",
+        old="            command.facts = facts.ended()",
+        new="            pass",
         tests=(f"{IN_LEADERSHIP}test_run_tells_a_deaf_command_of_a_loss",),
         slow=True,
     ),

@@ -254,7 +254,7 @@ MISTAKES: Final = [
         old="            self._look_later(left)",
         new="            pass",
         tests=(
-            f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_after_renewals",
+            f"{IN_ELECTIONS}test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine",
         ),
         slow=True,
     ),

@@ -319,22 +319,22 @@ MISTAKES: Final = [
     Mistake(
         name="a watch that ends in the middle of an event ends in good order",
         file=WATCH,
-        old="    decoder.finish()",
-        new="    pass",
+        old="    if line.strip():",
+        new="    if False:",
         tests=(f"{IN_WATCH}test_fault_40_stream_that_ends_cleanly_in_mid_line",),
     ),
     Mistake(
         name="an error inside the stream is an event like others",
         file=WATCH,
-        old='        if kind == "ERROR":',
-        new="        if False:",
+        old='    if kind == "ERROR":',
+        new="    if False:",
         tests=(f"{IN_WATCH}test_fault_40_error_inside_a_200_stream",),
     ),
     Mistake(
         name="events of another Lease are passed on",
         file=WATCH,
-        old="            if problem is not None:",
-        new="            if False:",
+        old="        if problem is not None:",
+        new="        if False:",
         tests=(f"{IN_WATCH}test_fault_40_odd_stream_ends_the_watch",),
     ),
     Mistake(

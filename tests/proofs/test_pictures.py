@@ -1,4 +1,4 @@
-"""The diagrams of the documentation are what the tables of states say."""
+"""The pictures of the documentation are what the code says that they show."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from proofs.pictures import TIMELINES
 
 from kubernetes_leader_election.core import states
 from kubernetes_leader_election.process import signals
@@ -37,6 +38,13 @@ def test_picture_of_the_states_shows_every_change(name, diagram):
     table = re.findall('"(.+)" -> "(.+)" .label="(.+)"', diagram())
     assert table
     assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}
+
+
+@pytest.mark.parametrize(("name", "drawn"), TIMELINES.items(), ids=TIMELINES)
+def test_time_line_is_current(name, drawn):
+    """The world that is shown is the one of today; `proofs/pictures.py` draws it anew."""
+    shown = (DOCS / f"{name}.svg").read_text(encoding="utf-8")
+    assert shown == drawn(), f"docs/{name}.svg is old: run `python proofs/pictures.py`"
 
 
 def test_documentation_shows_the_diagrams():

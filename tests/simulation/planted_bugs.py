@@ -2,8 +2,8 @@
 Cores with one mistake each, which the simulator has to find.
 
 Nothing of this ships. Each bug is one changed rule: a subclass of the real core, or of
-a part of it, that overrides one method. ``seeds`` is how many worlds of its profile are enough to find
-it; the correct core survives the same ones.
+a part of it, that overrides one method. ``seeds`` is how many worlds of its profile are
+enough to find it; the correct core survives the same ones.
 """
 
 from __future__ import annotations
@@ -59,27 +59,6 @@ class PlantedBug:
 BUGS: dict[str, PlantedBug] = {}
 
 
-def planted(
-    breaks: str, *, seeds: int, profile: Profile = "default"
-) -> Callable[[type[Election]], type[Election]]:
-    """Register a mutated core under the name of its class, in words."""
-
-    def register(election: type[Election]) -> type[Election]:
-        name = "".join(
-            f" {c.lower()}" if c.isupper() else c for c in election.__name__
-        ).strip()
-        BUGS[name] = PlantedBug(
-            name=name,
-            election=election,
-            breaks=frozenset(breaks.split()),
-            seeds=seeds,
-            profile=profile,
-        )
-        return election
-
-    return register
-
-
 class Assembled(Election):
     """A core of which some parts are others, by the way to them."""
 
@@ -94,10 +73,43 @@ class Assembled(Election):
             attrgetter(way)(self).__class__ = kind
 
 
+def planted(
+    breaks: str, *, seeds: int, profile: Profile = "default", part: str = ""
+) -> Callable[[type[Any]], type[Any]]:
+    """
+    Register a mistaken core under the name of its class, in words.
+
+    ``part`` is the way to the part of the core that the class takes the place of; the
+    class is the whole core where it is empty.
+    """
+
+    def register(mistaken: type[Any]) -> type[Any]:
+        name = "".join(
+            f" {c.lower()}" if c.isupper() else c for c in mistaken.__name__
+        ).strip()
+        election = mistaken
+        if part:
+            parts = {"parts": {part: mistaken}}
+            election = type(mistaken.__name__, (Assembled,), parts)
+        BUGS[name] = PlantedBug(
+            name=name,
+            election=election,
+            breaks=frozenset(breaks.split()),
+            seeds=seeds,
+            profile=profile,
+        )
+        return mistaken
+
+    return register
+
+
 # Time ---------------------------------------------------------------------------
 
 
-class _DeadlineCountedFromTheResponse(Observed):
+@planted("G1 G2", seeds=20, part="_outcomes._observed")
+class DeadlineCountedFromTheResponse(Observed):
+    """L runs from the answer, not from before the first byte (G2)."""
+
     __slots__ = ()
 
     def take(self, snapshot: Snapshot) -> None:
@@ -114,13 +126,6 @@ class _DeadlineCountedFromTheResponse(Observed):
 
 
 @planted("G1 G2", seeds=20)
-class DeadlineCountedFromTheResponse(Assembled):
-    """L runs from the answer, not from before the first byte (G2)."""
-
-    parts: ClassVar = {"_outcomes._observed": _DeadlineCountedFromTheResponse}
-
-
-@planted("G1 G2", seeds=20)
 class DeadlineIsTheWholeLeaseDuration(Election):
     """L is D: nothing is left for stopping and for the clocks' errors (G2)."""
 
@@ -131,7 +136,10 @@ class DeadlineIsTheWholeLeaseDuration(Election):
         super().__init__(whole, draw=draw)
 
 
-class _MonotonicBelief(Election):
+@planted("G1 G2", seeds=20)
+class MonotonicClockOnTheLeaderSide(Election):
+    """The leader trusts the clock that stands still in suspend (rule 14)."""
+
     @property
     def belief(self) -> Belief | None:
         belief = super().belief
@@ -142,11 +150,6 @@ class _MonotonicBelief(Election):
             wall_deadline=2**62,
             wall_ahead_limit=float("inf"),
         )
-
-
-@planted("G1 G2", seeds=20)
-class MonotonicClockOnTheLeaderSide(_MonotonicBelief):
-    """The leader trusts the clock that stands still in suspend (rule 14)."""
 
 
 @planted("G4 G5", seeds=60, profile="races")
@@ -178,7 +181,10 @@ class NoLookAtTheWallClock(Election):
         return belief._replace(wall_deadline=2**62, wall_ahead_limit=float("inf"))
 
 
-class _WallTimed(Observation):
+@planted("G1 G5", seeds=20, part="_observation")
+class ExpiryByTheWallTimeOfTheRecord(Observation):
+    """Timestamps of others are compared with the own wall clock (rule 1)."""
+
     __slots__ = ()
 
     def left(self, now: Now) -> float:
@@ -188,14 +194,10 @@ class _WallTimed(Observation):
         return self.wait - (now.wall - record.renew_time) / MICROSECONDS
 
 
-@planted("G1 G5", seeds=20)
-class ExpiryByTheWallTimeOfTheRecord(Assembled):
-    """Timestamps of others are compared with the own wall clock (rule 1)."""
+@planted("G1 G5 G9", seeds=60, part="_observation")
+class OwnDurationInsteadOfTheHolders(Observation):
+    """A candidate waits its own D, whatever the record says (rule 1)."""
 
-    parts: ClassVar = {"_observation": _WallTimed}
-
-
-class _OwnDuration(Observation):
     __slots__ = ()
 
     def see(self, snapshot: Snapshot, now: Now) -> bool:
@@ -204,14 +206,10 @@ class _OwnDuration(Observation):
         return changed
 
 
-@planted("G1 G5 G9", seeds=60)
-class OwnDurationInsteadOfTheHolders(Assembled):
-    """A candidate waits its own D, whatever the record says (rule 1)."""
+@planted("G6 G8", seeds=60, part="_observation")
+class CandidateTimesByResourceVersion(Observation):
+    """Whoever touches labels holds up the fail-over (rule 2)."""
 
-    parts: ClassVar = {"_observation": _OwnDuration}
-
-
-class _ByVersion(Observation):
     __slots__ = ()
 
     def see(self, snapshot: Snapshot, now: Now) -> bool:
@@ -222,17 +220,13 @@ class _ByVersion(Observation):
         return changed
 
 
-@planted("G6 G8", seeds=60)
-class CandidateTimesByResourceVersion(Assembled):
-    """Whoever touches labels holds up the fail-over (rule 2)."""
-
-    parts: ClassVar = {"_observation": _ByVersion}
-
-
 # What proves what ---------------------------------------------------------------
 
 
-class _KnownByName(OwnWrites):
+@planted("G1 G5", seeds=60, part="_own_writes")
+class OwnIdentityTakenAsProof(OwnWrites):
+    """A record with our name is taken for ours (rule 5)."""
+
     __slots__ = ()
 
     def is_former(self, snapshot: Snapshot | None) -> bool:
@@ -241,28 +235,20 @@ class _KnownByName(OwnWrites):
         )
 
 
-@planted("G1 G5", seeds=60)
-class OwnIdentityTakenAsProof(Assembled):
-    """A record with our name is taken for ours (rule 5)."""
+@planted("G1 G5", seeds=60, part="_standing")
+class MissingLeaseIsFreeAtOnce(Standing):
+    """A 404 is taken for free, whatever was seen before (rule 4)."""
 
-    parts: ClassVar = {"_own_writes": _KnownByName}
-
-
-class _MissingLeaseIsFreeAtOnce(Standing):
     __slots__ = ()
 
     def verdict(self) -> Fact | None:
         return Fact.FREE if self.observation.missing else super().verdict()
 
 
-@planted("G1 G5", seeds=60)
-class MissingLeaseIsFreeAtOnce(Assembled):
-    """A 404 is taken for free, whatever was seen before (rule 4)."""
+@planted("G1 G2", seeds=20, part="_outcomes")
+class UnknownOutcomeTakenAsDone(Outcomes):
+    """A renewal without an answer counts as applied (rule 10)."""
 
-    parts: ClassVar = {"_standing": _MissingLeaseIsFreeAtOnce}
-
-
-class _UnknownOutcomeTakenAsDone(Outcomes):
     __slots__ = ()
 
     def on_unknown(self, request_id: int, error: Any) -> None:
@@ -279,13 +265,6 @@ class _UnknownOutcomeTakenAsDone(Outcomes):
         super().on_unknown(request_id, error)
 
 
-@planted("G1 G2", seeds=20)
-class UnknownOutcomeTakenAsDone(Assembled):
-    """A renewal without an answer counts as applied (rule 10)."""
-
-    parts: ClassVar = {"_outcomes": _UnknownOutcomeTakenAsDone}
-
-
 def _as_lease(stamp: Stamp) -> dict[str, Any]:
     return {
         "spec": {
@@ -296,7 +275,10 @@ def _as_lease(stamp: Stamp) -> dict[str, Any]:
     }
 
 
-class _UnknownOutcomeTakenAsNotDone(Outcomes):
+@planted("G5 G8", seeds=60, part="_outcomes")
+class UnknownOutcomeTakenAsNotDone(Outcomes):
+    """A write without an answer counts as never applied (rule 10)."""
+
     __slots__ = ()
 
     def on_unknown(self, request_id: int, error: Any) -> None:
@@ -308,20 +290,16 @@ class _UnknownOutcomeTakenAsNotDone(Outcomes):
             super().on_unknown(request_id, error)
 
 
-@planted("G5 G8", seeds=60)
-class UnknownOutcomeTakenAsNotDone(Assembled):
-    """A write without an answer counts as never applied (rule 10)."""
-
-    parts: ClassVar = {"_outcomes": _UnknownOutcomeTakenAsNotDone}
-
-
 def _forget_write(standing: Standing, stamp: Stamp) -> None:
     standing.own_writes.forget_unsent(stamp)
     if standing.term is not None:
         standing.term.forget_unsent(stamp)
 
 
-class _ConflictTakenAsLoss(Outcomes):
+@planted("G8", seeds=60, part="_outcomes")
+class ConflictTakenAsLoss(Outcomes):
+    """A 409 ends the term, though our own write may have caused it (rule 10)."""
+
     __slots__ = ()
 
     def on_conflict(self, message: m.WriteConflict) -> None:
@@ -332,14 +310,10 @@ class _ConflictTakenAsLoss(Outcomes):
             self._standing.lose("another_holder", Fact.LOST)
 
 
-@planted("G8", seeds=60)
-class ConflictTakenAsLoss(Assembled):
-    """A 409 ends the term, though our own write may have caused it (rule 10)."""
+@planted("G8", seeds=60, profile="rivals", part="_outcomes")
+class WatchEventTrustedAsTruth(Outcomes):
+    """News older than what is known is believed (rules 11 and 16)."""
 
-    parts: ClassVar = {"_outcomes": _ConflictTakenAsLoss}
-
-
-class _WatchEventTrustedAsTruth(Outcomes):
     __slots__ = ()
 
     def on_watch_event(self, message: m.WatchEvent) -> None:
@@ -353,14 +327,10 @@ class _WatchEventTrustedAsTruth(Outcomes):
             super().on_watch_event(message)
 
 
-@planted("G8", seeds=60, profile="rivals")
-class WatchEventTrustedAsTruth(Assembled):
-    """News older than what is known is believed (rules 11 and 16)."""
+@planted("G8", seeds=200, profile="words", part="_observation")
+class BookmarkTakenForAVersionOfTheLease(Observation):
+    """The Lease then looks older than what is known, as after a restore (rule 16)."""
 
-    parts: ClassVar = {"_outcomes": _WatchEventTrustedAsTruth}
-
-
-class _HearsBookmarks(Observation):
     __slots__ = ()
 
     def bookmark(self, resource_version: str, version: int | None) -> None:
@@ -368,14 +338,10 @@ class _HearsBookmarks(Observation):
         self.version = version
 
 
-@planted("G8", seeds=200, profile="words")
-class BookmarkTakenForAVersionOfTheLease(Assembled):
-    """The Lease then looks older than what is known, as after a restore (rule 16)."""
+@planted("G2", seeds=200, part="_outcomes._observed")
+class AcquireProvedTooLateIsLed(Observed):
+    """A term begins though L is over since its write was sent (rule 5)."""
 
-    parts: ClassVar = {"_observation": _HearsBookmarks}
-
-
-class _AcquireProvedTooLateIsLed(Observed):
     __slots__ = ()
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
@@ -392,17 +358,13 @@ class _AcquireProvedTooLateIsLed(Observed):
             )
 
 
-@planted("G2", seeds=200)
-class AcquireProvedTooLateIsLed(Assembled):
-    """A term begins though L is over since its write was sent (rule 5)."""
-
-    parts: ClassVar = {"_outcomes._observed": _AcquireProvedTooLateIsLed}
-
-
 # Writing ------------------------------------------------------------------------
 
 
-class _BlindOrders(InFlight):
+@planted("G5", seeds=5, part="_in_flight")
+class NoUidOnThePut(InFlight):
+    """Writes carry the resourceVersion only (G5)."""
+
     __slots__ = ()
 
     def order_write(self, lease: Any, **rest: Any) -> None:
@@ -410,14 +372,10 @@ class _BlindOrders(InFlight):
         super().order_write({**lease, "metadata": metadata}, **rest)
 
 
-@planted("G5", seeds=5)
-class NoUidOnThePut(Assembled):
-    """Writes carry the resourceVersion only (G5)."""
+@planted("G1 G2 G8", seeds=20, part="_own_writes.stamper")
+class ByteIdenticalRenew(Stamper):
+    """A renewal changes nothing, so the server stores nothing (rule 7)."""
 
-    parts: ClassVar = {"_in_flight": _BlindOrders}
-
-
-class _FrozenStamper(Stamper):
     __slots__ = ()
 
     def stamp(
@@ -432,14 +390,10 @@ class _FrozenStamper(Stamper):
         return super().stamp(now, acquire_time=acquire_time, holder=holder)
 
 
-@planted("G1 G2 G8", seeds=20)
-class ByteIdenticalRenew(Assembled):
-    """A renewal changes nothing, so the server stores nothing (rule 7)."""
+@planted("G1", seeds=60, profile="rivals", part="_own_writes.stamper")
+class StampThatCreepsAfterABackwardStep(Stamper):
+    """After a backward step of the wall clock stamps grow by microseconds (rule 7)."""
 
-    parts: ClassVar = {"_own_writes.stamper": _FrozenStamper}
-
-
-class _CreepingStamper(Stamper):
     __slots__ = ()
 
     def stamp(
@@ -449,13 +403,6 @@ class _CreepingStamper(Stamper):
             now = now._replace(wall=self._last + 1)
             self._at = now
         return super().stamp(now, acquire_time=acquire_time, holder=holder)
-
-
-@planted("G1", seeds=60, profile="rivals")
-class StampThatCreepsAfterABackwardStep(Assembled):
-    """After a backward step of the wall clock stamps grow by microseconds (rule 7)."""
-
-    parts: ClassVar = {"_own_writes.stamper": _CreepingStamper}
 
 
 @planted("G5 G8", seeds=60)
@@ -475,7 +422,10 @@ class LateRenewalAfterLoss(Election):
         super()._settle()
 
 
-class _LeaseOfWorkThatHangsIsNotRenewed(LeaseWrites):
+@planted("G5", seeds=5, profile="quiet", part="_lease_writes")
+class LeaseOfWorkThatHangsIsNotRenewed(LeaseWrites):
+    """Work that will not end lives on while its Lease runs out (G5)."""
+
     __slots__ = ()
 
     def renew(self) -> None:
@@ -485,14 +435,10 @@ class _LeaseOfWorkThatHangsIsNotRenewed(LeaseWrites):
             super().renew()
 
 
-@planted("G5", seeds=5, profile="quiet")
-class LeaseOfWorkThatHangsIsNotRenewed(Assembled):
-    """Work that will not end lives on while its Lease runs out (G5)."""
+@planted("G5", seeds=20, part="_commands")
+class ReleaseBeforeTheWorkEnded(Commands):
+    """stop() releases at once, while work is still ending (G5)."""
 
-    parts: ClassVar = {"_lease_writes": _LeaseOfWorkThatHangsIsNotRenewed}
-
-
-class _ReleasesAtOnce(Commands):
     __slots__ = ()
 
     def on_stop(self) -> None:
@@ -501,14 +447,10 @@ class _ReleasesAtOnce(Commands):
             self._standing.change(Fact.WORK_ENDED)
 
 
-@planted("G5", seeds=20)
-class ReleaseBeforeTheWorkEnded(Assembled):
-    """stop() releases at once, while work is still ending (G5)."""
+@planted("G5", seeds=300, part="_outcomes._observed")
+class ReleaseWithoutLookingWhoseItIs(Observed):
+    """After a conflict the release is sent again on whatever stands there (rule 12)."""
 
-    parts: ClassVar = {"_commands": _ReleasesAtOnce}
-
-
-class _ReleaseWithoutLookingWhoseItIs(Observed):
     __slots__ = ()
 
     def _take_releasing(self, snapshot: Snapshot) -> None:
@@ -516,13 +458,6 @@ class _ReleaseWithoutLookingWhoseItIs(Observed):
             super()._take_releasing(snapshot)
         else:
             self._schedule.write_next(self._standing.now.boottime)
-
-
-@planted("G5", seeds=300)
-class ReleaseWithoutLookingWhoseItIs(Assembled):
-    """After a conflict the release is sent again on whatever stands there (rule 12)."""
-
-    parts: ClassVar = {"_outcomes._observed": _ReleaseWithoutLookingWhoseItIs}
 
 
 # Terms --------------------------------------------------------------------------
@@ -539,20 +474,16 @@ class TermRevivesAfterItsLoss(Election):
         return super().belief
 
 
-class _TokenIsTheTransitions(Observed):
+@planted("G3", seeds=5, part="_outcomes._observed")
+class TokenIsTheTransitions(Observed):
+    """The token is leaseTransitions, which anybody may reset (G3)."""
+
     __slots__ = ()
 
     def _new_term(self, proved: Any, snapshot: Snapshot) -> Term:
         term = super()._new_term(proved, snapshot)
         term.token = snapshot.record.lease_transitions
         return term
-
-
-@planted("G3", seeds=5)
-class TokenIsTheTransitions(Assembled):
-    """The token is leaseTransitions, which anybody may reset (G3)."""
-
-    parts: ClassVar = {"_outcomes._observed": _TokenIsTheTransitions}
 
 
 @planted("G3", seeds=20)
@@ -602,7 +533,10 @@ class NewTermWhileOldWorkRuns(Assembled):
     parts: ClassVar = {"_standing": _DoesNotWait, "_commands": _IsNotTold}
 
 
-class _AbandonedWriteIsLeftToItsSender(Standing):
+@planted("G2 G5", seeds=200, profile="slow sends", part="_standing")
+class AbandonedWriteIsLeftToItsSender(Standing):
+    """On a loss a renewal that was ordered is not called back (rule 11)."""
+
     __slots__ = ()
 
     def lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
@@ -611,14 +545,10 @@ class _AbandonedWriteIsLeftToItsSender(Standing):
         self.in_flight.write = write
 
 
-@planted("G2 G5", seeds=200, profile="slow sends")
-class AbandonedWriteIsLeftToItsSender(Assembled):
-    """On a loss a renewal that was ordered is not called back (rule 11)."""
+@planted("G4", seeds=20, profile="words", part="_outcomes._observed")
+class WithdrawnAcquireIsLed(Observed):
+    """An acquire that landed after a stop is led, as if nobody had asked (rule 5)."""
 
-    parts: ClassVar = {"_standing": _AbandonedWriteIsLeftToItsSender}
-
-
-class _WithdrawnAcquireIsLed(Observed):
     __slots__ = ()
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
@@ -627,14 +557,10 @@ class _WithdrawnAcquireIsLed(Observed):
             self._standing.state = State.LEADER
 
 
-@planted("G4", seeds=20, profile="words")
-class WithdrawnAcquireIsLed(Assembled):
-    """An acquire that landed after a stop is led, as if nobody had asked (rule 5)."""
+@planted("G5", seeds=60, profile="words", part="_standing")
+class LostLeaseIsReleasedAfterDraining(Standing):
+    """What was lost while it drained is released like any other (G5)."""
 
-    parts: ClassVar = {"_outcomes._observed": _WithdrawnAcquireIsLed}
-
-
-class _LostLeaseIsReleasedAfterDraining(Standing):
     __slots__ = ()
 
     def lose(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
@@ -646,17 +572,13 @@ class _LostLeaseIsReleasedAfterDraining(Standing):
             self.schedule.end_by(give_up_at, now=self.now.boottime)
 
 
-@planted("G5", seeds=60, profile="words")
-class LostLeaseIsReleasedAfterDraining(Assembled):
-    """What was lost while it drained is released like any other (G5)."""
-
-    parts: ClassVar = {"_standing": _LostLeaseIsReleasedAfterDraining}
-
-
 # Speed and quiet ----------------------------------------------------------------
 
 
-class _LateContending(Contending):
+@planted("G7", seeds=60, part="_contending")
+class FreeLeaseIsWaitedForLikeAnExpiredOne(Contending):
+    """After a release candidates write as late as after an expiry (rule 13)."""
+
     __slots__ = ()
 
     def _delay(self, fact: Fact, snapshot: Snapshot | None, *, is_own: bool) -> float:
@@ -664,26 +586,15 @@ class _LateContending(Contending):
         return super()._delay(Fact.EXPIRED, snapshot, is_own=is_own) + 0.5
 
 
-@planted("G7", seeds=60)
-class FreeLeaseIsWaitedForLikeAnExpiredOne(Assembled):
-    """After a release candidates write as late as after an expiry (rule 13)."""
+@planted("G9", seeds=60, part="_outcomes")
+class EveryEventIsReadAgain(Outcomes):
+    """Each event of the watch is followed by a read (G9)."""
 
-    parts: ClassVar = {"_contending": _LateContending}
-
-
-class _EveryEventIsReadAgain(Outcomes):
     __slots__ = ()
 
     def on_watch_event(self, message: m.WatchEvent) -> None:
         super().on_watch_event(message)
         self._standing.want_read(0.0)
-
-
-@planted("G9", seeds=60)
-class EveryEventIsReadAgain(Assembled):
-    """Each event of the watch is followed by a read (G9)."""
-
-    parts: ClassVar = {"_outcomes": _EveryEventIsReadAgain}
 
 
 @planted("G9", seeds=20)
@@ -707,7 +618,10 @@ class LeaderReadsNowAndThen(Election):
         self._lease_writes.__class__ = NowAndThen
 
 
-class _WatchIsOpenedAgainAtOnce(Outcomes):
+@planted("G9", seeds=20, part="_outcomes")
+class WatchIsOpenedAgainAtOnce(Outcomes):
+    """A watch that is too old is opened from the same version, at once (rule 16)."""
+
     __slots__ = ()
 
     def _watch_broke(self, error: Any) -> None:
@@ -715,17 +629,13 @@ class _WatchIsOpenedAgainAtOnce(Outcomes):
         self._watch_policy.open_from(self._standing.now.boottime)
 
 
-@planted("G9", seeds=20)
-class WatchIsOpenedAgainAtOnce(Assembled):
-    """A watch that is too old is opened from the same version, at once (rule 16)."""
-
-    parts: ClassVar = {"_outcomes": _WatchIsOpenedAgainAtOnce}
-
-
 # Attacks ------------------------------------------------------------------------
 
 
-class _KeepsTries(OwnWrites):
+@planted("G1 G2 G5", seeds=300, part="_own_writes")
+class LateCreatingWriteIsOwnWhoeverLedSince(OwnWrites):
+    """A creating write that lands after another led, and was deleted, is led (rule 5)."""
+
     __slots__ = ()
 
     def forget_overtaken(self, snapshot: Snapshot) -> None:
@@ -737,14 +647,10 @@ class _KeepsTries(OwnWrites):
         del resource_version, version
 
 
-@planted("G1 G2 G5", seeds=300)
-class LateCreatingWriteIsOwnWhoeverLedSince(Assembled):
-    """A creating write that lands after another led, and was deleted, is led (rule 5)."""
+@planted("G1 G2 G5", seeds=300, part="_own_writes")
+class RivalSeenByALeaderIsNotNoted(OwnWrites):
+    """The sighting that ends a term does not overtake its writes (rule 5)."""
 
-    parts: ClassVar = {"_own_writes": _KeepsTries}
-
-
-class _RemembersAll(OwnWrites):
     __slots__ = ()
 
     def remember_term(self, term: Term, observation: Observation) -> None:
@@ -752,7 +658,10 @@ class _RemembersAll(OwnWrites):
         self._remember(former, observation.record)
 
 
-class _KeepsFormer(_RemembersAll):
+@planted("G1 G2 G5", seeds=300, part="_own_writes")
+class FormerRecordIsFreeWhoeverLedSince(RivalSeenByALeaderIsNotNoted):
+    """The record of an ended term that a backup brings back is taken (rule 5)."""
+
     __slots__ = ()
 
     def forget_overtaken(self, snapshot: Snapshot) -> None:
@@ -761,21 +670,10 @@ class _KeepsFormer(_RemembersAll):
         self.former = former
 
 
-@planted("G1 G2 G5", seeds=300)
-class FormerRecordIsFreeWhoeverLedSince(Assembled):
-    """The record of an ended term that a backup brings back is taken (rule 5)."""
+@planted("G8", seeds=60, part="_outcomes")
+class RefusedWriteIsForgotten(Outcomes):
+    """A status outweighs the stamp that is seen afterwards (rule 10)."""
 
-    parts: ClassVar = {"_own_writes": _KeepsFormer}
-
-
-@planted("G1 G2 G5", seeds=300)
-class RivalSeenByALeaderIsNotNoted(Assembled):
-    """The sighting that ends a term does not overtake its writes (rule 5)."""
-
-    parts: ClassVar = {"_own_writes": _RemembersAll}
-
-
-class _RefusedWriteIsForgotten(Outcomes):
     __slots__ = ()
 
     def on_failed(self, request_id: int, error: Any) -> None:
@@ -785,42 +683,30 @@ class _RefusedWriteIsForgotten(Outcomes):
             _forget_write(self._standing, write.stamp)
 
 
-@planted("G8", seeds=60)
-class RefusedWriteIsForgotten(Assembled):
-    """A status outweighs the stamp that is seen afterwards (rule 10)."""
+@planted("G7 G8", seeds=200, part="_standing.retry")
+class ServerMayAskToWaitForDays(Retry):
+    """Retry-After is honoured whatever it says (fault 54)."""
 
-    parts: ClassVar = {"_outcomes": _RefusedWriteIsForgotten}
-
-
-class _Obedient(Retry):
     __slots__ = ()
 
     def longest_asked(self) -> float:
         return float("inf")
 
 
-@planted("G7 G8", seeds=200)
-class ServerMayAskToWaitForDays(Assembled):
-    """Retry-After is honoured whatever it says (fault 54)."""
+@planted("G1 G2 G8", seeds=60, part="_standing.cut_record")
+class RecordCutShortIsNotMinded(CutRecord):
+    """The leader goes by its own D, and rivals by the record (rule 14)."""
 
-    parts: ClassVar = {"_standing.retry": _Obedient}
-
-
-class _NeverCut(CutRecord):
     __slots__ = ()
 
     def cut_to(self, snapshot: Snapshot) -> int | None:
         del snapshot
 
 
-@planted("G1 G2 G8", seeds=60)
-class RecordCutShortIsNotMinded(Assembled):
-    """The leader goes by its own D, and rivals by the record (rule 14)."""
+@planted("G2", seeds=300, part="_outcomes._observed")
+class CutRecordCountsFromTheLastLook(Observed):
+    """To read a record that was cut short again puts the deadline off (rule 14)."""
 
-    parts: ClassVar = {"_standing.cut_record": _NeverCut}
-
-
-class _CountsFromTheLook(Observed):
     __slots__ = ()
 
     def _take_in_term(self, snapshot: Snapshot, term: Term) -> None:
@@ -839,10 +725,3 @@ class _CountsFromTheLook(Observed):
                 lasts=lasts,
                 settings=self._settings,
             )
-
-
-@planted("G2", seeds=300)
-class CutRecordCountsFromTheLastLook(Assembled):
-    """To read a record that was cut short again puts the deadline off (rule 14)."""
-
-    parts: ClassVar = {"_outcomes._observed": _CountsFromTheLook}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubernetes_leader_election.testing.simulation.checkers import Checks
-from kubernetes_leader_election.testing.simulation.store import RHO, LeaseStore
+from kubernetes_leader_election.testing.simulation.store import LeaseStore
 from kubernetes_leader_election.testing.simulation.witness import Witness
 
 SPAN = 30.0
@@ -16,7 +16,7 @@ class Scene:
 
     def __init__(self):
         self.found = []
-        self.checks = Checks(excuse_span=SPAN, report=self.found.append, rho=RHO)
+        self.checks = Checks(excuse_span=SPAN, report=self.found.append)
         self.store = LeaseStore(name="x", namespace="default")
         self.a, self.b = (
             Witness(
@@ -574,8 +574,8 @@ def test_who_does_not_lead_yet_goes_by_what_is_there_now(scene):
         ({"lost_acquire": "2026-01-01T00:00:01.000000Z"}, False),
         ({"back_at": 5.0}, False),
         ({"last_stamp": "another"}, False),
-        ({"started_at": 1.0}, True),
-        ({"started_at": 1.1}, False),
+        ({"wanted_since": 1.0}, True),
+        ({"wanted_since": 1.1}, False),
     ],
 )
 def test_acquire_that_comes_out_too_short_keeps_out_who_waits_for_it(

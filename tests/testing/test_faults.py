@@ -8,7 +8,6 @@ import pytest
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.testing.faults import (
-    VERBS,
     Answer,
     ApplyLate,
     ApplyThenDrop,
@@ -23,9 +22,9 @@ from kubernetes_leader_election.testing.faults import (
     SilenceWatch,
     StaleRead,
     Throttle,
-    every,
     parse_fault,
 )
+from kubernetes_leader_election.testing.rules import VERBS
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def test_plan_lets_some_pass_first():
 def test_plan_acts_for_ever():
     """``times=None`` is never used up."""
     plan = FaultPlan()
-    plan.add(every(Fault(DROP)))
+    plan.add(Fault(DROP, times=None))
     assert [plan.pick(Request()) for _ in range(50)] == [DROP] * 50
 
 

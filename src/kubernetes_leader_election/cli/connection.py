@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -18,25 +18,21 @@ if TYPE_CHECKING:
 class Connection:
     """What was said about where the API server is."""
 
-    kubeconfig: Path | None
-    context: str | None
-    server: str | None
-    token_file: Path | None
-    ca_file: Path | None
+    kubeconfig: Path | None = None
+    context: str | None = None
+    server: str | None = None
+    token_file: Path | None = None
+    ca_file: Path | None = None
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> Self:
+        """Take its parts out of the options of a command."""
+        return cls(**{part.name: options.pop(part.name, None) for part in fields(cls)})
 
     @property
     def named(self) -> bool:
         """Whether a server was named at all."""
-        return any(
-            part is not None
-            for part in (
-                self.kubeconfig,
-                self.context,
-                self.server,
-                self.token_file,
-                self.ca_file,
-            )
-        )
+        return self != Connection()
 
     def as_library(self) -> Credentials | None:
         """

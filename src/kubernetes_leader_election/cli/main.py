@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import os
 from typing import Any, Final, NoReturn
 
@@ -47,14 +46,15 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, in the order of use rather than of the alphabet."""
         del ctx
-        return [name for name in COMMANDS if _exists(name)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
         del ctx
-        if cmd_name not in COMMANDS or not _exists(cmd_name):
+        if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(_module(cmd_name))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"{__package__}.commands.{name}")
         command: click.Command = module.command
         return command
 
@@ -93,14 +93,6 @@ class LazyGroup(click.Group):
                 exit_codes.DEFECT,
             )
         return None
-
-
-def _module(name: str) -> str:
-    return f"kubernetes_leader_election.cli.commands.{name.replace('-', '_')}"
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(_module(name)) is not None
 
 
 def _fail(error: Exception | str, code: int) -> NoReturn:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # generic only in later releases of click
 
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
 PREFIX: Final = "KLE"
 """What the environment variables of all options begin with."""
 LONGEST_TIME: Final = 2_000_000.0
@@ -85,6 +86,19 @@ class Seconds(_Type):
         return number
 
 
+def seconds_option(
+    name: str, default: float | None, about: str, *, at_least: float = 0.0
+) -> Callable[[Any], Any]:
+    """Declare an option that is a length of time."""
+    return option(
+        name,
+        type=Seconds(at_least),
+        default=default,
+        show_default=default is not None,
+        help=about,
+    )
+
+
 def _completes(what: str) -> Callable[[click.Context, click.Parameter, str], Any]:
     """Complete by a function of :mod:`.shell_completion`, which only a press of Tab loads."""
 
@@ -117,11 +131,7 @@ def _check_lease_names(_ctx: click.Context, _param: click.Parameter, value: Any)
 
 
 _CONNECTION: Final = (
-    option(
-        "--kubeconfig",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The kubeconfig to use.",
-    ),
+    option("--kubeconfig", type=FILE, help="The kubeconfig to use."),
     option(
         "--context",
         shell_complete=_completes("contexts"),
@@ -130,14 +140,10 @@ _CONNECTION: Final = (
     option("--server", help="The URL of the API server, instead of a kubeconfig."),
     option(
         "--token-file",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=FILE,
         help="A file with the bearer token for --server, read again when it changes.",
     ),
-    option(
-        "--ca-file",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="The CA of the certificate of --server.",
-    ),
+    option("--ca-file", type=FILE, help="The CA of the certificate of --server."),
 )
 
 
@@ -148,9 +154,7 @@ def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def gathered(**values: Any) -> Any:
         from kubernetes_leader_election.cli.connection import Connection  # noqa: PLC0415 - help is quick
 
-        names = ("kubeconfig", "context", "server", "token_file", "ca_file")
-        parts = {name: values.pop(name) for name in names}
-        return function(connection=Connection(**parts), **values)
+        return function(connection=Connection.take(values), **values)
 
     return _with(_CONNECTION, gathered)
 
@@ -165,50 +169,19 @@ namespace_option = option(
 
 # How the election goes --------------------------------------------------------
 
-TIMING_NAMES: Final = (
-    "preset",
-    "renew_interval_ms",
-    "lease_duration_sec",
-    "renew_deadline_sec",
-    "stop_budget_sec",
-    "request_timeout_sec",
-    "clock_rate_error",
-)
-"""The options of :func:`resolve_settings` that are times; None where not given."""
-
-_TIMING: Final = (
-    option("--preset", help='Named times: "steady", "client-go", "fast" or "calm".'),
-    option(
-        "--renew-interval-ms",
-        type=float,
-        help="How often the leader renews, in milliseconds; 10000 unless given.",
-    ),
-    option(
-        "--lease-duration-sec",
-        type=float,
-        help="How long others wait after the last renewal; derived from the interval.",
-    ),
-    option(
-        "--renew-deadline-sec",
-        type=float,
-        help="How long a leader trusts itself after its last renewal.",
-    ),
-    option(
-        "--stop-budget-sec",
-        type=float,
-        help="How long the work may need to stop when the Lease is lost.",
-    ),
-    option(
-        "--request-timeout-sec",
-        type=float,
-        help="How long one request may take in all.",
-    ),
-    option(
-        "--clock-rate-error",
-        type=float,
-        help="How far clocks may run fast or slow, as a share of 1; 0.1 unless given.",
-    ),
-)
+TIMES: Final = {
+    "preset": 'Named times: "steady", "client-go", "fast" or "calm".',
+    "renew_interval_ms": "How often the leader renews, in milliseconds; 10000 unless "
+    "given.",
+    "lease_duration_sec": "How long others wait after the last renewal; derived from "
+    "the interval.",
+    "renew_deadline_sec": "How long a leader trusts itself after its last renewal.",
+    "stop_budget_sec": "How long the work may need to stop when the Lease is lost.",
+    "request_timeout_sec": "How long one request may take in all.",
+    "clock_rate_error": "How far clocks may run fast or slow, as a share of 1; 0.1 "
+    "unless given.",
+}
+"""The times among the options of :func:`resolve_settings`, and the help of each."""
 
 
 def timing_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -216,11 +189,19 @@ def timing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def gathered(**values: Any) -> Any:
-        given = {name: values.pop(name) for name in TIMING_NAMES}
+        given = {name: values.pop(name) for name in TIMES}
         timing = {name: value for name, value in given.items() if value is not None}
         return function(timing=timing, **values)
 
-    return _with(_TIMING, gathered)
+    times = (
+        option(
+            f"--{name.replace('_', '-')}",
+            type=str if name == "preset" else float,
+            help=about,
+        )
+        for name, about in TIMES.items()
+    )
+    return _with(tuple(times), gathered)
 
 
 identity_option = option(

@@ -64,16 +64,11 @@ def _quietly(ask: Callable[[], Iterable[str]], incomplete: str) -> list[str]:
     return sorted(name for name in found if name.startswith(incomplete))
 
 
-def _connection(params: dict[str, Any]) -> Connection:
-    names = ("kubeconfig", "context", "server", "token_file", "ca_file")
-    return Connection(**{name: params.get(name) for name in names})
-
-
 def _leases(params: dict[str, Any]) -> Iterable[str]:
     from kubernetes_leader_election.cli.observe import cluster  # noqa: PLC0415 - completion of options is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import list_all  # noqa: PLC0415
 
-    with cluster.at(_connection(params), params.get("namespace")) as target:
+    with cluster.at(Connection.take({**params}), params.get("namespace")) as target:
         found = list_all(target, cluster.call(PATIENCE))
     return found if isinstance(found, dict) else ()
 
@@ -82,7 +77,7 @@ def _namespaces(params: dict[str, Any]) -> Iterable[str]:
     from kubernetes_leader_election.cli.observe import cluster  # noqa: PLC0415 - as above
     from kubernetes_leader_election.kube_api.results import Answered  # noqa: PLC0415
 
-    with cluster.at(_connection(params), None) as target:
+    with cluster.at(Connection.take({**params}), None) as target:
         answer = target.client.request(
             "GET", "/api/v1/namespaces", call=cluster.call(PATIENCE)
         )

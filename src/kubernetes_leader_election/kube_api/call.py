@@ -9,8 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Call", "CallOverError", "boottime"]
-
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 

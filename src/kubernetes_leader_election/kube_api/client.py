@@ -44,8 +44,6 @@ from kubernetes_leader_election.kube_api.transport import (
 from kubernetes_leader_election.kube_api.watch import StreamError, events_of
 from kubernetes_leader_election.process.fork import this_process
 
-__all__ = ["LeaseClient"]
-
 _GROUP = "/apis/coordination.k8s.io/v1"
 
 
@@ -132,22 +130,19 @@ class LeaseClient:
 
     def list(
         self,
-        namespace: str | None,
+        namespace: str,
         *,
         call: Call,
         limit: int = 250,
         continue_token: str = "",
-        label_selector: str = "",
     ) -> Listed | Failure:
-        """Return one page of the Leases of a namespace; of all namespaces for None."""
-        request = Request(verb="list", namespace=namespace or "", name="")
+        """Return one page of the Leases of a namespace."""
+        request = Request(verb="list", namespace=namespace, name="")
         query = {"limit": str(limit)}
         if continue_token:
             query["continue"] = continue_token
-        if label_selector:
-            query["labelSelector"] = label_selector
-        path = f"{_GROUP}/leases" if namespace is None else _path(namespace)
-        answer = self._ask(request, Wire(method="GET", path=path, query=query), call)
+        wire = Wire(method="GET", path=_path(namespace), query=query)
+        answer = self._ask(request, wire, call)
         if not isinstance(answer, Answered):
             return answer
         items, metadata = answer.body.get("items"), answer.body.get("metadata")
@@ -156,7 +151,6 @@ class LeaseClient:
             return self._unknown(request, "the answer is no list of Leases")
         return Listed(
             items=items,
-            resource_version=str(metadata.get("resourceVersion") or ""),
             continue_token=str(metadata.get("continue") or ""),
         )
 

@@ -9,6 +9,7 @@ its error message.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import select
 import socket
@@ -23,8 +24,6 @@ from kubernetes_leader_election.credentials.base import (
     is_loopback,
 )
 from kubernetes_leader_election.kube_api.call import Call, boottime
-
-__all__ = ["Answer", "Connection", "SocketRegistry", "TooLargeError", "open_connection"]
 
 LARGEST_BODY = 1 << 20
 """A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
@@ -324,16 +323,24 @@ def open_connection(
     server, proxy = credentials.server, credentials.proxy
     target = (server.host, server.port) if proxy is None else (proxy.host, proxy.port)
     sock = _connect(*target, registry, call, loopback_only=context is None)
-    try:
+    with _closed_on_failure(sock, registry, call):
         if proxy is not None:
             _go_through(proxy, sock, server.authority, call)
         if context is not None:
             sock = _secure(sock, context, credentials.server_hostname, registry, call)
+    return Connection(sock, context=context, registry=registry)
+
+
+@contextlib.contextmanager
+def _closed_on_failure(
+    sock: socket.socket, registry: SocketRegistry, call: Call
+) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         call.detach()
         registry.close(sock)
         raise
-    return Connection(sock, context=context, registry=registry)
 
 
 def _connect(
@@ -352,23 +359,18 @@ def _connect(
         sock = socket.socket(family, kind, protocol)
         registry.add(sock)
         try:
-            call.attach(sock)
-            call.arm(sock)
-            remaining = call.remaining()
-            if remaining is not None and left > 1:
-                # One address that swallows packets must not use up all the time.
-                sock.settimeout(max(remaining / left, 0.001))
-            sock.connect(address)
-            # abandon() in the middle of a connect looks like success to some kernels.
-            call.check()
+            with _closed_on_failure(sock, registry, call):
+                call.attach(sock)
+                call.arm(sock)
+                remaining = call.remaining()
+                if remaining is not None and left > 1:
+                    # One address that swallows packets must not use up all the time.
+                    sock.settimeout(max(remaining / left, 0.001))
+                sock.connect(address)
+                # abandon() in the middle of it looks like success to some kernels.
+                call.check()
         except OSError as error:
-            call.detach()
-            registry.close(sock)
             failure = error
-        except BaseException:
-            call.detach()
-            registry.close(sock)
-            raise
         else:
             _configure(sock)
             return sock
@@ -405,15 +407,11 @@ def _secure(
     )
     registry.add(sock)
     registry.close(plain)  # its descriptor has moved into the new one
-    try:
+    with _closed_on_failure(sock, registry, call):
         # From here on abandon() reaches it, so a handshake that hangs can be ended.
         call.attach(sock)
         call.arm(sock)
         sock.do_handshake()
-    except BaseException:
-        call.detach()
-        registry.close(sock)
-        raise
     return sock
 
 

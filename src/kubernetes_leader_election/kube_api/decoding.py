@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Undecodable", "decode_object", "encode", "lease_problem"]
-
 _DEEPEST = 64
 """A Lease with managed fields is six levels deep; anything deeper would overflow the
 stack of whoever compares, copies or writes it."""

@@ -15,8 +15,6 @@ from kubernetes_leader_election.kube_api.connection import (
     open_connection,
 )
 
-__all__ = ["ConnectionPool"]
-
 _LONGEST_IDLE = 60.0
 """kube-apiserver closes idle connections after 90 s; a write must not meet that."""
 

@@ -15,20 +15,6 @@ from typing import Any
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.values import Value
 
-__all__ = [
-    "Answered",
-    "Conflict",
-    "Failed",
-    "Failure",
-    "LeaseObject",
-    "Listed",
-    "NotFound",
-    "NotSent",
-    "Ok",
-    "Refused",
-    "Unknown",
-]
-
 LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it."""
 
@@ -51,7 +37,6 @@ class Listed(Value):
     """One page of a list of Leases."""
 
     items: Sequence[LeaseObject]
-    resource_version: str
     continue_token: str
     """Asks for the next page; empty on the last one."""
 

@@ -24,9 +24,7 @@ from kubernetes_leader_election.kube_api.failures import (
 )
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
 from kubernetes_leader_election.kube_api.results import NotSent, Unknown
-from kubernetes_leader_election.values import Value, hidden
-
-__all__ = ["Reply", "Stream", "Transport", "Wire", "trouble_of"]
+from kubernetes_leader_election.values import Value, hidden, replace
 
 _NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
@@ -122,13 +120,7 @@ class Transport:
         try:
             newer = self._credentials.refresh(answer.sent, timeout=call.remaining())
         except CredentialsError as error:
-            return Reply(
-                status=answer.status,
-                body=answer.body,
-                retry_after=answer.retry_after,
-                sent=answer.sent,
-                cause=error,
-            )
+            return replace(answer, cause=error)
         if not newer:
             return answer
         second = self._once(request, wire, call, streaming=streaming)

@@ -18,8 +18,6 @@ from kubernetes_leader_election.kube_api.decoding import (
 )
 from kubernetes_leader_election.values import Value
 
-__all__ = ["EventDecoder", "StreamError", "StreamEvent", "events_of"]
-
 LONGEST_LINE = 1 << 20
 """As for any answer: an event is one Lease."""
 
@@ -45,79 +43,45 @@ class StreamError(Exception):
         self.status = status
 
 
-class EventDecoder:
-    """Make events of the bytes of a stream, however they are cut into pieces."""
-
-    def __init__(self, namespace: str, name: str) -> None:
-        self._namespace = namespace
-        self._name = name
-        self._line = bytearray()
-
-    def feed(self, piece: bytes) -> Iterator[StreamEvent]:
-        """
-        Yield the events that ``piece`` completes.
-
-        Raises:
-            StreamError: what came is no event of this Lease, or says that it is over.
-        """
-        start = 0
-        while (end := piece.find(b"\n", start)) >= 0:
-            self._add(piece[start:end])
-            line = bytes(self._line)
-            self._line.clear()
-            start = end + 1
-            if line.strip():
-                yield self._event(line)
-        self._add(piece[start:])
-
-    def finish(self) -> None:
-        """
-        Take note that the stream has ended.
-
-        Raises:
-            StreamError: it ended in the middle of an event.
-        """
-        if self._line.strip():
-            raise StreamError("the stream was cut in the middle of an event")
-
-    def _add(self, part: bytes) -> None:
-        if len(self._line) + len(part) > LONGEST_LINE:
-            raise StreamError("an event in the stream is too large")
-        self._line += part
-
-    def _event(self, line: bytes) -> StreamEvent:
-        try:
-            value = decode_object(line)
-        except Undecodable as error:
-            raise StreamError(
-                f"an event in the stream is unreadable: {error}"
-            ) from None
-        kind, thing = value.get("type"), value.get("object")
-        if not isinstance(kind, str) or not isinstance(thing, dict):
-            raise StreamError("an event in the stream has no type or no object")
-        if kind == "ERROR":
-            raise StreamError("the server ended the watch", status=thing)
-        if kind in _LEASE_EVENTS:
-            problem = lease_problem(thing, self._namespace, self._name)
-            if problem is not None:
-                raise StreamError(
-                    f"an event in the stream is not of the Lease: {problem}"
-                )
-        elif not isinstance(thing.get("metadata", {}), dict):
-            raise StreamError("an event in the stream is unreadable: odd metadata")
-        return StreamEvent(type=kind, object=thing)
-
-
 def events_of(
     pieces: Iterable[bytes], *, namespace: str, name: str
 ) -> Iterator[StreamEvent]:
     """
-    Yield the events of a whole stream.
+    Yield the events of a whole stream, however it is cut into pieces.
 
     Raises:
-        StreamError: as :class:`EventDecoder` does.
+        StreamError: what came is no event of this Lease, says that it is over, or ends
+            in the middle.
     """
-    decoder = EventDecoder(namespace, name)
+    line = bytearray()
     for piece in pieces:
-        yield from decoder.feed(piece)
-    decoder.finish()
+        ends = piece.count(b"\n")
+        for number, part in enumerate(piece.split(b"\n")):
+            if len(line) + len(part) > LONGEST_LINE:
+                raise StreamError("an event in the stream is too large")
+            line += part
+            if number < ends:
+                whole, line = bytes(line), bytearray()
+                if whole.strip():
+                    yield _event(whole, namespace, name)
+    if line.strip():
+        raise StreamError("the stream was cut in the middle of an event")
+
+
+def _event(line: bytes, namespace: str, name: str) -> StreamEvent:
+    try:
+        value = decode_object(line)
+    except Undecodable as error:
+        raise StreamError(f"an event in the stream is unreadable: {error}") from None
+    kind, thing = value.get("type"), value.get("object")
+    if not isinstance(kind, str) or not isinstance(thing, dict):
+        raise StreamError("an event in the stream has no type or no object")
+    if kind == "ERROR":
+        raise StreamError("the server ended the watch", status=thing)
+    if kind in _LEASE_EVENTS:
+        problem = lease_problem(thing, namespace, name)
+        if problem is not None:
+            raise StreamError(f"an event in the stream is not of the Lease: {problem}")
+    elif not isinstance(thing.get("metadata", {}), dict):
+        raise StreamError("an event in the stream is unreadable: odd metadata")
+    return StreamEvent(type=kind, object=thing)

@@ -11,6 +11,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from kubernetes_leader_election.events import (
@@ -25,6 +26,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The Content-Type to serve :meth:`Metrics.text` with."""
 
 Labels = tuple[tuple[str, str], ...]
+Samples = list[tuple[Labels, float]]
 
 
 class Family(NamedTuple):
@@ -32,9 +34,13 @@ class Family(NamedTuple):
 
     name: str
     """Without ``_total``, which counters carry in the text."""
-    kind: Literal["counter", "gauge"]
     meaning: str
-    samples: list[tuple[Labels, float]]
+    samples: Samples
+    kind: Literal["counter", "gauge"]
+
+
+_gauge = partial(Family, kind="gauge")
+_counter = partial(Family, kind="counter")
 
 
 class Watched(Protocol):
@@ -159,10 +165,10 @@ class Metrics:
 
 
 def _gauges(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
-    leads: list[tuple[Labels, float]] = []
-    left: list[tuple[Labels, float]] = []
-    roles: list[tuple[Labels, float]] = []
-    transitions: list[tuple[Labels, float]] = []
+    leads: Samples = []
+    left: Samples = []
+    roles: Samples = []
+    transitions: Samples = []
     master: dict[Labels, float] = {}
     for tally in tallies:
         elector, labels = tally.elector, tally.labels()
@@ -176,39 +182,33 @@ def _gauges(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
             transitions.append((labels, float(state.transitions)))
         name: Labels = (("name", elector.lease_name),)
         master[name] = max(master.get(name, 0.0), leading)
-    yield Family(
-        "leader_election_leader", "gauge", "1 while this elector leads, else 0.", leads
-    )
-    yield Family(
+    yield _gauge("leader_election_leader", "1 while this elector leads, else 0.", leads)
+    yield _gauge(
         "leader_election_remaining_seconds",
-        "gauge",
         "For how long the Lease is provably held without another renewal.",
         left,
     )
-    yield Family(
+    yield _gauge(
         "leader_election_role",
-        "gauge",
         "1 for the role of this elector. Draining for long: work that does not stop.",
         roles,
     )
-    yield Family(
+    yield _gauge(
         "leader_election_lease_transitions",
-        "gauge",
         "How often the Lease changed hands, as written in it.",
         transitions,
     )
-    yield Family(
+    yield _gauge(
         "leader_election_master_status",
-        "gauge",
         "The same as leader_election_leader, under the name that client-go uses.",
         list(master.items()),
     )
 
 
 def _counters(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
-    counted: dict[EVENTS, list[tuple[Labels, float]]] = {name: [] for name in EVENTS}
-    losses: list[tuple[Labels, float]] = []
-    errors: list[tuple[Labels, float]] = []
+    counted: dict[EVENTS, Samples] = {name: [] for name in EVENTS}
+    losses: Samples = []
+    errors: Samples = []
     for tally in tallies:
         labels = tally.labels()
         with tally.lock:
@@ -222,30 +222,21 @@ def _counters(tallies: tuple[_Tally, ...]) -> Iterator[Family]:
                 ((*labels, ("error", error)), float(count))
                 for error, count in sorted(tally.errors.items())
             ]
-    yield Family(
-        "leader_election_terms_acquired",
-        "counter",
-        "Terms that began.",
-        counted[EVENTS.LEADERSHIP_ACQUIRED],
+    acquired = counted[EVENTS.LEADERSHIP_ACQUIRED]
+    renewed = counted[EVENTS.LEASE_RENEWED]
+    changed = counted[EVENTS.LEADER_CHANGED]
+    yield _counter("leader_election_terms_acquired", "Terms that began.", acquired)
+    yield _counter("leader_election_terms_lost", "Terms that ended, by reason.", losses)
+    yield _counter(
+        "leader_election_renewals", "Renewals that are known to be applied.", renewed
     )
-    yield Family(
-        "leader_election_terms_lost", "counter", "Terms that ended, by reason.", losses
-    )
-    yield Family(
-        "leader_election_renewals",
-        "counter",
-        "Renewals that are known to be applied.",
-        counted[EVENTS.LEASE_RENEWED],
-    )
-    yield Family(
+    yield _counter(
         "leader_election_leader_changes",
-        "counter",
         "Changes of the holder that were seen.",
-        counted[EVENTS.LEADER_CHANGED],
+        changed,
     )
-    yield Family(
+    yield _counter(
         "leader_election_errors",
-        "counter",
         "Errors that were met and tried again, by kind.",
         errors,
     )

@@ -25,16 +25,6 @@ from kubernetes_leader_election.settings.timing import (
 from kubernetes_leader_election.text import did_you_mean, shown
 from kubernetes_leader_election.values import Value
 
-__all__ = [
-    "OPTION_NAMES",
-    "PRESETS",
-    "Options",
-    "Settings",
-    "Timings",
-    "resolve_settings",
-    "timings",
-]
-
 DEFAULT_LEASE_NAME: Final = "python-leader-election"
 """Node package: nodejs-leader-election."""
 DEFAULT_NAMESPACE: Final = "default"
@@ -274,27 +264,21 @@ def _repaired(name: str, limit: int, default: str) -> str:
 def _identity(value: object) -> str:
     if value is None:
         return default_identity()
-    name = _text("identity", value, example="my-app-0")
+    name, better = _text("identity", value, example="my-app-0"), default_identity()
     if not name.strip():
-        raise ConfigurationError(
-            "identity must not be empty: in a Lease, an empty holder means that nobody "
-            f"leads. Use identity={default_identity()!r}, or leave it out.",
-            option="identity",
+        wrong = (
+            " must not be empty: in a Lease, an empty holder means that nobody leads"
         )
-    if len(name) > MAX_IDENTITY:
-        raise ConfigurationError(
-            f"identity has {len(name)} characters, more than {MAX_IDENTITY}. "
-            f"Use identity={default_identity()!r}, or leave it out.",
-            option="identity",
-        )
-    if not name.isprintable():
-        repaired = "".join(c for c in name if c.isprintable()).strip()
-        raise ConfigurationError(
-            f"identity={shown(name)} holds characters that cannot be shown, such as a "
-            f"line break. Use identity={repaired or default_identity()!r}.",
-            option="identity",
-        )
-    return name
+    elif len(name) > MAX_IDENTITY:
+        wrong = f" has {len(name)} characters, more than {MAX_IDENTITY}"
+    elif not name.isprintable():
+        wrong = f"={shown(name)} holds characters that cannot be shown, as a line break"
+        better = "".join(c for c in name if c.isprintable()).strip() or better
+    else:
+        return name
+    raise ConfigurationError(
+        f"identity{wrong}. Use identity={better!r}, or leave it out.", option="identity"
+    )
 
 
 def default_identity() -> str:

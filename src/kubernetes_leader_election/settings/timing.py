@@ -184,10 +184,8 @@ def _fill(requested: RequestedTiming, duration: int) -> Timing:
         budget = max(MIN_STOP_BUDGET, duration * 50)  # 5 % of D
     deadline = requested.renew_deadline
     if deadline is None:
-        slow, fast = (
-            PARTS - requested.clock_rate_error,
-            PARTS + requested.clock_rate_error,
-        )
+        rho = requested.clock_rate_error
+        slow, fast = PARTS - rho, PARTS + rho
         # The largest whole L that G2 allows: (D / (1 + rho) - S) (1 - rho).
         bound = (duration * 1000 * PARTS - budget * fast) * slow // (PARTS * fast)
         deadline = min(duration * 750, bound)
@@ -237,12 +235,8 @@ def _solve_without(
     for digits in (100, 10):
         # A round number reads better, where it works as well.
         rounded = interval // digits * digits
-        found = (
-            _solve(replace(free, renew_interval=rounded))
-            if rounded >= MIN_TIME
-            else None
-        )
-        if found is not None:
+        found = _solve(replace(free, renew_interval=rounded))
+        if rounded >= MIN_TIME and found is not None:
             return found
     return _solve(replace(free, renew_interval=interval))
 

@@ -16,14 +16,23 @@ requests are served.
 
 from __future__ import annotations
 
-import math
 import random
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.testing.rules import (
+    OBJECT_PATHS,
+    READS,
+    VERBS,
+    ActiveRule,
+    Rules,
+    as_tuple,
+    check_count,
+    check_rule,
+    check_seconds,
+)
 
 __all__ = [
     "Action",
@@ -158,16 +167,6 @@ Action = (
 
 _WATCH_ACTIONS = (CutWatch, SilenceWatch, LagWatch)
 _READ_ACTIONS = (StaleRead,)
-_READS = ("get", "list")
-VERBS = (
-    *_READS,
-    "watch",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "deletecollection",
-)
 
 
 class RequestFacts(Protocol):
@@ -222,31 +221,24 @@ class Fault:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share <= 1.0:
-            raise ConfigurationError(
-                f"share={self.share} is no share: give more than 0 and at most 1",
-                option="share",
-            )
-        if self.times is not None and self.times < 1:
-            raise ConfigurationError(
-                f"times={self.times} would never act: give 1 or more, or None for ever",
-                option="times",
-            )
-        _check_count("skip", self.skip)
-        if self.verb is not None:
-            _check_verbs(self.action, _as_tuple(self.verb))
+        fitting: tuple[str, ...] = VERBS
+        if isinstance(self.action, _WATCH_ACTIONS):
+            fitting = ("watch",)
+        elif isinstance(self.action, _READ_ACTIONS):
+            fitting = READS
+        check_rule(self, type(self.action).__name__, self.verb, fitting)
         _check_action(self.action)
 
     def matches(self, request: RequestFacts) -> bool:
         """Return whether the rule is about this request."""
         if isinstance(self.action, _WATCH_ACTIONS) and request.verb != "watch":
             return False
-        if isinstance(self.action, _READ_ACTIONS) and request.verb not in _READS:
+        if isinstance(self.action, _READ_ACTIONS) and request.verb not in READS:
             return False
         if self.verb is None:
             if self.path is None and not request.path.startswith(OBJECT_PATHS):
                 return False
-        elif request.verb not in _as_tuple(self.verb):
+        elif request.verb not in as_tuple(self.verb):
             return False
         if self.path is not None and not request.path.startswith(self.path):
             return False
@@ -262,47 +254,11 @@ class Fault:
         return all(want is None or want == given for want, given in wanted)
 
 
-OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
-"""How the paths of requests for objects begin; others are about the server itself."""
-
-
-def _check_count(option: str, value: int | None) -> None:
-    if value is not None and value < 0:
-        raise ConfigurationError(
-            f"{option}={value} is less than nothing: give 0 or more", option=option
-        )
-
-
-def _check_verbs(action: Action, verbs: tuple[str, ...]) -> None:
-    unknown = [one for one in verbs if one not in VERBS]
-    if unknown or not verbs:
-        raise ConfigurationError(
-            f"verb={','.join(unknown)!r} is nothing a request does: "
-            f"choose from {', '.join(VERBS)}",
-            option="verb",
-        )
-    fitting: tuple[str, ...] = VERBS
-    if isinstance(action, _WATCH_ACTIONS):
-        fitting = ("watch",)
-    elif isinstance(action, _READ_ACTIONS):
-        fitting = _READS
-    if not set(fitting) & set(verbs):
-        raise ConfigurationError(
-            f"{type(action).__name__} never acts on verb={','.join(verbs)!r}: "
-            f"it is for {', '.join(fitting)}",
-            option="verb",
-        )
-
-
 def _check_action(action: Action) -> None:
     """Refuse an action that cannot be carried out."""
     for option in ("after_events", "versions", "retry_after"):
-        _check_count(option, getattr(action, option, None))
-    seconds = getattr(action, "seconds", None)
-    if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-        raise ConfigurationError(
-            f"seconds={seconds} is no time to wait: give 0 or more", option="seconds"
-        )
+        check_count(option, getattr(action, option, None))
+    check_seconds(getattr(action, "seconds", None))
     if isinstance(action, Answer) and not 200 <= action.status <= 599:
         raise ConfigurationError(
             f"status={action.status} is no answer to a request: give 200 to 599",
@@ -310,81 +266,23 @@ def _check_action(action: Action) -> None:
         )
 
 
-def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value
-
-
-@dataclass(slots=True, eq=False)
-class ActiveFault:
-    """A rule in force; ``hits`` counts how often it acted."""
-
-    fault: Fault
-    hits: int = 0
-    seen: int = field(default=0, repr=False)
-
-    @property
-    def used_up(self) -> bool:
-        """Return whether the rule has acted as often as it may."""
-        return self.fault.times is not None and self.hits >= self.fault.times
-
-
-class FaultPlan:
-    """
-    The rules in force, in the order they were added; the first that acts wins.
-
-    Every method may be called from any thread. ``seed`` makes shares repeatable.
-    """
+class FaultPlan(Rules[Fault]):
+    """The rules of a server; ``seed`` makes shares repeatable."""
 
     def __init__(self, *, seed: int | None = None) -> None:
-        self._lock = threading.Lock()
-        self._active: list[ActiveFault] = []
+        super().__init__()
         self._random = random.Random(seed)
-        self.on_remove: Callable[[], None] = lambda: None
 
-    def add(self, fault: Fault) -> ActiveFault:
+    def add(self, fault: Fault) -> ActiveRule[Fault]:
         """Put a rule in force and give a handle to watch or remove it."""
-        active = ActiveFault(fault)
-        with self._lock:
-            self._active.append(active)
-        return active
-
-    def remove(self, active: ActiveFault) -> None:
-        """Take a rule back; it is no error if it is used up already."""
-        with self._lock:
-            if active in self._active:
-                self._active.remove(active)
-
-    def clear(self) -> None:
-        """Take all rules back; requests they hold stay held."""
-        with self._lock:
-            self._active.clear()
-
-    def __iter__(self) -> Iterator[ActiveFault]:
-        with self._lock:
-            return iter(list(self._active))
-
-    def __len__(self) -> int:
-        with self._lock:
-            return len(self._active)
+        return self._put(fault)[0]
 
     def pick(self, request: RequestFacts) -> Action | None:
         """Choose what happens to a request, and count it."""
         if not self._active:
             return None
-        with self._lock:
-            for active in self._active:
-                if not active.fault.matches(request):
-                    continue
-                active.seen += 1
-                if active.seen <= active.fault.skip:
-                    continue
-                if self._random.random() >= active.fault.share:
-                    continue
-                active.hits += 1
-                if active.used_up:
-                    self._active.remove(active)
-                return active.fault.action
-        return None
+        fault = self._first(lambda rule: rule.matches(request), self._random.random)
+        return fault.action if fault is not None else None
 
 
 _BY_NAME: dict[str, tuple[Callable[..., Action], dict[str, type]]] = {
@@ -470,8 +368,3 @@ def _read(kind: type, key: str, value: str) -> Any:
         raise ConfigurationError(
             f"{key}={value!r} is not a number", option="fault"
         ) from error
-
-
-def every(fault: Fault) -> Fault:
-    """Return the same rule for every matching request."""
-    return replace(fault, times=None)

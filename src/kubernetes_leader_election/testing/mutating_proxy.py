@@ -44,7 +44,7 @@ from kubernetes_leader_election.testing.mutated_answers import (
 )
 from kubernetes_leader_election.testing.mutated_watch import relay_watch
 from kubernetes_leader_election.testing.mutations import (
-    ActiveMutate,
+    HOLD,
     Mutate,
     Mutated,
     Mutation,
@@ -52,6 +52,7 @@ from kubernetes_leader_election.testing.mutations import (
     Occasion,
     rules_of,
 )
+from kubernetes_leader_election.testing.rules import ActiveRule
 
 __all__ = ["MutatingLane", "MutatingProxy"]
 
@@ -397,11 +398,11 @@ class MutatingProxy(LoopThread):
 
     # What is done
 
-    def add(self, *rules: Mutate) -> list[ActiveMutate]:
+    def add(self, *rules: Mutate) -> list[ActiveRule[Mutate]]:
         """Put rules in force, and return a handle for each, which counts its hits."""
         return self.plan.add(*rules)
 
-    def remove(self, active: ActiveMutate) -> None:
+    def remove(self, active: ActiveRule[Mutate]) -> None:
         """Take a rule back."""
         self.plan.remove(active)
 
@@ -414,7 +415,7 @@ class MutatingProxy(LoopThread):
         share: float,
         *,
         weights: Mapping[Mutation, float] | None = None,
-        hold: tuple[float, float] = (0.1, 3.0),
+        hold: tuple[float, float] = HOLD,
     ) -> None:
         """
         Mutate a share of all requests and events from now on.

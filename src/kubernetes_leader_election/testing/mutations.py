@@ -15,13 +15,20 @@ import enum
 import json
 import math
 import random
-import threading
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from kubernetes_leader_election.errors import ConfigurationError
-from kubernetes_leader_election.testing.faults import OBJECT_PATHS, VERBS
+from kubernetes_leader_election.testing.rules import (
+    OBJECT_PATHS,
+    VERBS,
+    ActiveRule,
+    Rules,
+    as_tuple,
+    check_rule,
+    check_seconds,
+)
 
 __all__ = ["Mutate", "Mutated", "Mutation", "MutationPlan", "Occasion"]
 
@@ -110,6 +117,9 @@ HELD = frozenset(
 STATUSES = (400, 401, 403, 404, 408, 409, 410, 422, 425, 429, 499, 500, 502, 503, 504)
 """What ``FAIL_AFTER_APPLY`` chooses from at random."""
 
+HOLD = (0.1, 3.0)
+"""The shortest and the longest time anything is held unless told otherwise, in seconds."""
+
 EVENT_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "SPLENDID", "")
 """What ``WRONG_EVENT_TYPE`` chooses from at random."""
 
@@ -165,47 +175,8 @@ class Mutate:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutation", _known(self.mutation))
-        if not 0.0 < self.share <= 1.0:
-            raise ConfigurationError(
-                f"share={self.share} is no share: give more than 0 and at most 1",
-                option="share",
-            )
-        if self.times is not None and self.times < 1:
-            raise ConfigurationError(
-                f"times={self.times} would never act: give 1 or more, or None for ever",
-                option="times",
-            )
-        if self.skip < 0:
-            raise ConfigurationError(
-                f"skip={self.skip} is less than nothing: give 0 or more", option="skip"
-            )
-        self._check_verb()
-        self._check_details()
-
-    def _check_verb(self) -> None:
-        verbs = _verbs(self.verb)
-        unknown = [one for one in verbs if one not in VERBS]
-        if unknown or self.verb == ():
-            raise ConfigurationError(
-                f"verb={','.join(unknown)!r} is nothing a request does: "
-                f"choose from {', '.join(VERBS)}",
-                option="verb",
-            )
-        fitting = fitting_verbs(self.mutation)
-        if verbs and not set(verbs) & set(fitting):
-            raise ConfigurationError(
-                f"{self.mutation} never acts on verb={','.join(verbs)!r}: "
-                f"it is for {', '.join(fitting)}",
-                option="verb",
-            )
-
-    def _check_details(self) -> None:
-        seconds = self.seconds
-        if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
-            raise ConfigurationError(
-                f"seconds={seconds} is no time to wait: give 0 or more",
-                option="seconds",
-            )
+        check_rule(self, self.mutation, self.verb, fitting_verbs(self.mutation))
+        check_seconds(self.seconds)
         if self.status is not None and not 400 <= self.status <= 599:
             raise ConfigurationError(
                 f"status={self.status} is no failure: give 400 to 599", option="status"
@@ -226,7 +197,7 @@ class Mutate:
             return False
         if self.verb is None and self.path is None and not occasion.is_for_objects:
             return False
-        if self.verb is not None and occasion.verb not in _verbs(self.verb):
+        if self.verb is not None and occasion.verb not in as_tuple(self.verb):
             return False
         if self.path is not None and not occasion.path.startswith(self.path):
             return False
@@ -243,12 +214,6 @@ def _known(mutation: Mutation) -> Mutation:
             f"{mutation!r} is no mutation: choose from {', '.join(Mutation)}",
             option="mutation",
         ) from None
-
-
-def _verbs(verb: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    if verb is None:
-        return ()
-    return (verb,) if isinstance(verb, str) else verb
 
 
 def fitting_verbs(mutation: Mutation) -> tuple[str, ...]:
@@ -320,20 +285,6 @@ class Mutated:
             ) from error
 
 
-@dataclass(slots=True, eq=False)
-class ActiveMutate:
-    """A rule in force; ``hits`` counts how often it acted."""
-
-    rule: Mutate
-    hits: int = 0
-    seen: int = field(default=0, repr=False)
-
-    @property
-    def used_up(self) -> bool:
-        """Return whether the rule has acted as often as it may."""
-        return self.rule.times is not None and self.hits >= self.rule.times
-
-
 @dataclass(frozen=True, slots=True)
 class _AtRandom:
     share: float
@@ -341,44 +292,29 @@ class _AtRandom:
     hold: tuple[float, float]
 
 
-class MutationPlan:
-    """
-    The rules in force, in the order they were added, and what happens at random.
-
-    The first rule that acts wins. Every method may be called from any thread.
-    """
+class MutationPlan(Rules[Mutate]):
+    """The rules of a proxy, and what happens at random where none of them acts."""
 
     def __init__(self, chance: random.Random) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._base = chance.getrandbits(64)
-        self._active: list[ActiveMutate] = []
         self._at_random: _AtRandom | None = None
 
-    def add(self, *rules: Mutate) -> list[ActiveMutate]:
+    def add(self, *rules: Mutate) -> list[ActiveRule[Mutate]]:
         """Put rules in force, and return a handle for each."""
-        active = [ActiveMutate(rule) for rule in rules]
-        with self._lock:
-            self._active.extend(active)
-        return active
-
-    def remove(self, active: ActiveMutate) -> None:
-        """Take a rule back; it is no error if it is used up already."""
-        with self._lock:
-            if active in self._active:
-                self._active.remove(active)
+        return self._put(*rules)
 
     def clear(self) -> None:
         """Take all rules back and leave nothing to chance; what is held stays held."""
-        with self._lock:
-            self._active.clear()
-            self._at_random = None
+        super().clear()
+        self._at_random = None
 
     def at_random(
         self,
         share: float,
         *,
         weights: Mapping[Mutation, float] | None = None,
-        hold: tuple[float, float] = (0.1, 3.0),
+        hold: tuple[float, float] = HOLD,
     ) -> None:
         """
         Do something to a share of all requests and events from now on.
@@ -407,8 +343,7 @@ class MutationPlan:
                 option="hold",
             )
         weighted = {_known(kind): weight for kind, weight in chosen.items() if weight}
-        with self._lock:
-            self._at_random = _AtRandom(share, weighted, hold)
+        self._at_random = _AtRandom(share, weighted, hold)
 
     def pick(
         self, occasion: Occasion, impossible: Collection[Mutation] = ()
@@ -421,20 +356,13 @@ class MutationPlan:
             impossible: What cannot be done to it now, as there is nothing to replay.
         """
         chance = random.Random(f"{self._base}:{occasion.lane}:{occasion.number}")
-        with self._lock:
-            for active in self._active:
-                rule = active.rule
-                if rule.mutation in impossible or not rule.matches(occasion):
-                    continue
-                active.seen += 1
-                if active.seen <= rule.skip or chance.random() >= rule.share:
-                    continue
-                active.hits += 1
-                if active.used_up:
-                    self._active.remove(active)
-                hold = self._at_random.hold if self._at_random else (0.1, 3.0)
-                return _detailed(rule, chance, hold)
-            at_random = self._at_random
+        at_random = self._at_random
+        rule = self._first(
+            lambda rule: rule.mutation not in impossible and rule.matches(occasion),
+            chance.random,
+        )
+        if rule is not None:
+            return _detailed(rule, chance, at_random.hold if at_random else HOLD)
         if at_random is None or not occasion.is_for_objects:
             return None
         if chance.random() >= at_random.share:

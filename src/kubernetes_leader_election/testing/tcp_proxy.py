@@ -29,12 +29,6 @@ CHUNK = 64 * 1024
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-def _sides(direction: Direction) -> tuple[str, ...]:
-    if direction == "both":
-        return ("to_server", "to_client")
-    return (direction,)
-
-
 @dataclass(slots=True, eq=False)
 class _Flow:
     """What happens to the bytes of one direction of a lane."""
@@ -88,61 +82,59 @@ class Lane:
 
     def black_hole(self, direction: Direction = "both") -> None:
         """Deliver nothing in a direction, and keep it; connections stay open."""
-
-        def hold() -> None:
-            for one in _sides(direction):
-                self._flows[one].open.clear()
-
-        self._proxy.call(hold)
+        self._on(direction, lambda flow: flow.open.clear())
 
     def heal(self) -> None:
         """End every fault of this lane; held bytes are delivered."""
 
-        def undo() -> None:
-            for flow in self._flows.values():
-                flow.delay, flow.drip = 0.0, None
-                flow.open.set()
+        def undo(flow: _Flow) -> None:
+            flow.delay, flow.drip = 0.0, None
+            flow.open.set()
 
-        self._proxy.call(undo)
+        self._on("both", undo)
         self.accept()
+
+    def _on(self, direction: Direction, change: Callable[[_Flow], None]) -> None:
+        """Change what happens to the bytes of one direction, or of both."""
+
+        def change_all() -> None:
+            for one in tuple(self._flows) if direction == "both" else (direction,):
+                change(self._flows[one])
+
+        self._proxy.call(change_all)
 
     def delay(self, seconds: float, direction: Direction = "both") -> None:
         """Deliver everything so many seconds late."""
 
-        def set_delay() -> None:
-            for one in _sides(direction):
-                self._flows[one].delay = seconds
+        def set_delay(flow: _Flow) -> None:
+            flow.delay = seconds
 
-        self._proxy.call(set_delay)
+        self._on(direction, set_delay)
 
     def drip(self, interval: float, direction: Direction = "to_client") -> None:
         """Deliver byte by byte, one every ``interval`` seconds."""
 
-        def set_drip() -> None:
-            for one in _sides(direction):
-                self._flows[one].drip = interval
+        def set_drip(flow: _Flow) -> None:
+            flow.drip = interval
 
-        self._proxy.call(set_drip)
+        self._on(direction, set_drip)
 
     def reset(self) -> None:
         """Reset every open connection (RST to the client)."""
-
-        def reset_all() -> None:
-            for connection in list(self._connections):
-                _reset(connection.client)
-                self._forget(connection)
-
-        self._proxy.call(reset_all)
+        self._end_all(_reset)
 
     def close_connections(self) -> None:
         """Close every open connection in order (FIN to the client)."""
+        self._end_all(lambda client: client.close())
 
-        def close_all() -> None:
+    def _end_all(self, end: Callable[[asyncio.StreamWriter], None]) -> None:
+
+        def end_all() -> None:
             for connection in list(self._connections):
-                connection.client.close()
+                end(connection.client)
                 self._forget(connection)
 
-        self._proxy.call(close_all)
+        self._proxy.call(end_all)
 
     def half_open(self) -> None:
         """

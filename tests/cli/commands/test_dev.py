@@ -15,7 +15,8 @@ import pytest
 
 from kubernetes_leader_election.cli.commands import dev
 from kubernetes_leader_election.credentials import kubeconfig as load
-from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import NotFound
 from kubernetes_leader_election.testing import faults
 from kubernetes_leader_election.testing.lease_server import control

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from kubernetes_leader_election.credentials import explicit
-from kubernetes_leader_election.kube_api import Call, LeaseClient, boottime
+from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Ok
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer

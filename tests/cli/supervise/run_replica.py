@@ -141,6 +141,12 @@ class Replica:
         """Give all living processes of this replica, the wrapper included."""
         return marked(self.mark)
 
+    def assert_nothing_is_left(self) -> None:
+        """Nothing that it ran lives now; its guards, which run nothing more, end soon."""
+        guards = {self.find_watchdog(), self._called("leader-backstop")}
+        assert set(self.living()) <= guards
+        eventually(lambda: self.living() == [], "its guards have ended")
+
     def catches(self, number: int) -> bool:
         """Tell whether the wrapper has come so far that it handles a signal itself."""
         try:
@@ -150,13 +156,13 @@ class Replica:
         (line,) = [x for x in text.splitlines() if x.startswith("SigCgt:")]
         return bool(int(line.split()[1], 16) >> (number - 1) & 1)
 
-    def find_keeper(self) -> int | None:
+    def find_watchdog(self) -> int | None:
         """Give the process id of the watchdog, if there is one yet."""
         return self._called("leader-watchdog")
 
     def watchdog(self) -> int:
         """Give the process id of the watchdog."""
-        pid = self.find_keeper()
+        pid = self.find_watchdog()
         assert pid is not None, f"no watchdog among {self.living()}"
         return pid
 

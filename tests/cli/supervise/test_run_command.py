@@ -49,7 +49,7 @@ def test_run_exits_with_the_code_of_its_command(start, script, code):
     replica = start(command=["sh", "-c", script])
     assert replica.wait() == code
     assert "leadership is assumed" in replica.stderr
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_passes_stdin_and_stdout_through(start):
@@ -122,7 +122,7 @@ def test_run_passes_signals_on_in_their_order(start):
     assert replica.wait() == 0
     # CONT follows TERM, for a command that is stopped.
     assert replica.noted("signal")[:6] == sent
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_passes_signals_to_the_whole_group(start, tmp_path):
@@ -135,7 +135,7 @@ def test_run_passes_signals_to_the_whole_group(start, tmp_path):
     eventually(heard.exists, "the command's child hears of the signal")
     replica.signal(signal.SIGTERM)
     assert replica.wait() == 143
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_ends_a_command_that_is_stopped(start):
@@ -168,7 +168,7 @@ def test_run_kills_after_the_grace_period(start):
     before = replica.signal(signal.SIGTERM)
     assert replica.wait() == 137
     assert time.monotonic() - before >= 0.7
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_kills_at_a_second_signal(start):
@@ -179,7 +179,7 @@ def test_run_kills_at_a_second_signal(start):
     eventually(lambda: "SIGTERM" in replica.noted("signal"), "TERM was passed on")
     replica.signal(signal.SIGINT)
     assert replica.wait() == 137
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize("how", ["after the command", "after a signal"])
@@ -191,13 +191,13 @@ def test_run_ends_grandchildren_that_forked_twice(start, how):
     if how == "after a signal":
         replica.signal(signal.SIGTERM)
     assert replica.wait() == 0
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_leaves_ignored_signals_ignored(start):
     """Under nohup, HUP reaches neither the wrapper nor the command."""
     replica = start(prefix=("nohup",), child=("--last=1.0",))
-    replica.wait_for_work()
+    eventually(lambda: replica.noted("began"), "the command is there")
     replica.signal(signal.SIGHUP)
     assert replica.wait() == 0
     assert replica.noted("signal") == []
@@ -245,17 +245,17 @@ def test_run_ends_its_command_when_it_is_killed_itself(start, tmp_path):
     assert list(tmp_path.glob("leader-election-*")) == []
 
 
-def test_run_ends_its_command_when_the_keeper_is_killed(start):
+def test_run_ends_its_command_when_the_watchdog_is_killed(start):
     """After kill -9 of the watchdog nothing is left, and the wrapper says why."""
     replica = start(child=("--grandchild",))
     eventually(lambda: replica.noted("grandchild"), "there is a grandchild")
     os.kill(replica.watchdog(), signal.SIGKILL)
     assert replica.wait() == 137
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
     assert "watchdog" in replica.stderr
 
 
-def test_run_frozen_with_its_keeper_killed_leaves_no_command(start):
+def test_run_frozen_with_its_watchdog_killed_leaves_no_command(start):
     """G2, fault 02: the kernel ends the command where neither can."""
     replica = start()
     replica.wait_for_work()
@@ -265,7 +265,7 @@ def test_run_frozen_with_its_keeper_killed_leaves_no_command(start):
     eventually(lambda: command not in replica.living(), "the command is gone")
     replica.signal(signal.SIGCONT)
     assert replica.wait() == 137
-    assert replica.living() == []
+    replica.assert_nothing_is_left()
 
 
 def test_run_lends_the_terminal_to_its_command(tmp_path):
@@ -313,7 +313,7 @@ def test_run_ends_at_a_sigterm_before_it_is_ready(start):
         time.sleep(pause)
         replica.signal(signal.SIGTERM)
         assert replica.wait() in (143, -signal.SIGTERM)
-        assert replica.living() == []
+        replica.assert_nothing_is_left()
 
 
 # Only in a process namespace of its own is a test process 1, and the kernel gives one

@@ -23,10 +23,12 @@ import pytest
 from kubernetes_leader_election.cli.supervise import (
     linux,
     polled_elector,
+    running_command,
     supervisor,
     watchdog,
 )
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
+from kubernetes_leader_election.cli.supervise.term_file import TermFacts
 from kubernetes_leader_election.cli.supervise.watchdog_link import Limits
 from kubernetes_leader_election.cli.supervise.wiring import problem_of
 from kubernetes_leader_election.core.timing import Now, believe, cut_short
@@ -205,7 +207,7 @@ def test_run_starts_nothing_that_waited_for_a_frozen_watchdog(
     deaf = ("sh", "-c", "trap '' TERM; exec \"$@\"", "sh")
     second = start("b", *late, command=note, prefix=deaf)
     eventually(lambda: second.catches(signal.SIGINT), "the second is there")
-    watchdog = eventually(second.find_keeper, "and its watchdog")
+    watchdog = eventually(second.find_watchdog, "and its watchdog")
     os.kill(watchdog, signal.SIGSTOP)
     first.signal(signal.SIGTERM)
     eventually(lambda: "fencing token" in second.stderr, "the second leads")
@@ -226,7 +228,7 @@ def test_run_hands_over_where_its_watchdog_starts_nothing(start: Start) -> None:
     first.wait_for_work()
     second = start("b")
     eventually(lambda: second.catches(signal.SIGTERM), "the second is there")
-    os.kill(eventually(second.find_keeper, "and its watchdog"), signal.SIGSTOP)
+    os.kill(eventually(second.find_watchdog, "and its watchdog"), signal.SIGSTOP)
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     eventually(lambda: "fencing token" in second.stderr, "the second leads")
@@ -368,16 +370,37 @@ def _loop(elector: _Stand, link: _Stand) -> supervisor.Supervisor:
     )
 
 
+def _begin(loop: supervisor.Supervisor, work: polled_elector.Work) -> Any:
+    """Let a loop have a command under a term, without a limit so far."""
+    facts = TermFacts(
+        lease="x",
+        namespace="default",
+        identity="me",
+        token=7,
+        deadline=None,
+        renew_deadline=15.0,
+        origin=("", ""),
+    )
+    loop._command = running_command.RunningCommand(
+        work=work,
+        limits=Limits(None, None, None),
+        facts=facts,
+        started_at=0.0,
+        start_by=None,
+    )
+    return loop._command
+
+
 def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     """G2: while it drains the Lease is renewed, so the limit alone would never come."""
     elector, link = _Stand(), _Stand()
     loop, work = _loop(elector, link), _work(_Lifecycle())
     work.term = SimpleNamespace(remaining=lambda: 10.0)
-    loop._work = work
-    loop._on_said({"overdue": True})
+    command = _begin(loop, work)
+    loop._on_said({"overdue": True}, command)
     assert elector.calls == ["step_down"]
     assert link.calls == ["end"]
-    assert loop._kill_at is not None
+    assert command.kill_at is not None
 
 
 def _leaving(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, SimpleNamespace]:
@@ -414,11 +437,11 @@ def test_run_counts_the_time_to_leave_from_the_end_of_its_command(
     loop, clock = _leaving(monkeypatch)
     work = _work(_Lifecycle())
     work.end = lambda: None
-    loop._work = work
+    command = _begin(loop, work)
     loop._leave(7)
     clock.now = 125.0
     assert not loop._is_over(), "the command has not ended"
-    loop._on_empty()
+    loop._on_empty(command)
     assert not loop._is_over(), "nor was the Lease released"
     clock.now = 129.0
     assert loop._is_over()
@@ -445,14 +468,15 @@ def test_run_tells_its_guards_that_the_record_was_cut_short(lasts: int) -> None:
     lifecycle.belief = believe(term=1, token=7, sent=sent, settings=settings)
     told: list[Limits] = []
     link.extend = told.append
-    loop._renewed(work)
+    command = _begin(loop, work)
+    loop._renewed(command)
     _cut(lifecycle, lasts, sent)
     lifecycle.is_over = lasts == 1
     for _ in range(2):
-        loop._renewed(work)
+        loop._renewed(command)
     whole, cut = told
     assert cut.kill_at < sent.boottime + lasts * 0.9 / 1.1 < whole.kill_at
-    assert loop._last_instant() == cut.kill_at
+    assert command.last_instant() == cut.kill_at
 
 
 def test_watchdog_goes_on_killing_when_a_clock_steps_back(
@@ -465,10 +489,10 @@ def test_watchdog_goes_on_killing_when_a_clock_steps_back(
     )
     guard, kills = watchdog.Watchdog(theirs, errand, mask=()), []
     monkeypatch.setattr(guard, "_kill", kills.append)
-    guard._active = True
+    guard._command = command = watchdog.Command()
     for at in (1.0, 1e12):
         limit = Deadline(at, at, at, 1e12)
-        guard._take_limits({"limits": [limit, limit, limit]})
+        command.take_limits({"limits": [limit, limit, limit]})
         guard._enforce()
     assert len(kills) == 2
     ours.close()
@@ -557,8 +581,13 @@ def test_run_ends_its_command_when_two_of_three_are_gone(
     assert left == set()
     _assert_apart(first, second)
     if {"run", "watchdog"} <= set(killed):
-        (folder,) = tmp_path.glob("leader-election-*")  # that of the second
-        assert str(second.process.pid) in folder.name
+        # The backstop ends after the command: its folder goes then, the second's stays.
+        eventually(lambda: len(_folders(tmp_path)) == 1, "the first's folder is gone")
+        assert str(second.process.pid) in _folders(tmp_path)[0].name
+
+
+def _folders(parent: Path) -> list[Path]:
+    return list(parent.glob("leader-election-*"))
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_run_hands_over_at_once_when_its_command_crashes(start):
     """G7: the Lease is released after a crash, not left to run out; tokens grow."""
     long = "--lease-duration-sec=300"  # nobody here lives to see it run out
     first = start("a", long, child=("--crash", "--last=1"))
-    first.wait_for_work()
+    eventually(lambda: first.noted("began"), "the first leads")
     second = start("b", long)
     assert first.wait() == 128 + signal.SIGSEGV
     second.wait_for_work()
@@ -92,16 +92,18 @@ def test_run_kills_a_deaf_command_before_another_may_start(start, kubeconfig):
     first.signal(signal.SIGKILL)
     second.wait_for_work()
     assert "SIGTERM" in first.noted("signal")
-    assert first.living() == []
+    first.assert_nothing_is_left()
     _assert_apart(first, second)
 
 
 def test_run_is_frozen_while_its_command_works_and_loses(start, tmp_path):
     """Fault 02: the watchdog ends the command of a frozen wrapper, which contends again."""
-    first = start("a")
+    # Two seconds from TERM to KILL: the command is to note the one before the other.
+    times = ("--lease-duration-sec=5", "--renew-deadline-sec=2", "--stop-budget-sec=1")
+    first = start("a", *times)
     first.wait_for_work()
     path = next(tmp_path.glob("leader-election-*/term.json"))
-    second = start("b")
+    second = start("b", *times)
     first.signal(signal.SIGSTOP)
     second.wait_for_work()
     assert first.noted("signal")[0] == "SIGTERM"
@@ -130,7 +132,7 @@ def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, cod
         assert replica.process.poll() is None
     else:
         assert replica.wait() == code
-        assert replica.living() == []
+        replica.assert_nothing_is_left()
 
 
 @pytest.mark.parametrize(
@@ -189,7 +191,8 @@ def test_run_tells_a_deaf_command_of_a_loss(start, server, tmp_path):
     assert json.loads(path.read_text())["deadline"] > boottime + 60
     _delete_lease(server, replica)
     eventually(lambda: json.loads(path.read_text())["deadline"] == 0, "it is told")
-    assert replica.works()
+    replica.wait_for_work()
+    assert len(replica.noted("began")) == 1
 
 
 def test_run_waits_in_little_memory_and_answers_over_http(start):
@@ -255,11 +258,13 @@ def test_run_contends_unhealthy_when_nobody_leads(start, tmp_path):
         "--unhealthy-timeout-sec=1",
     )
     replica.wait_for_work()
-    assert "all the same" in replica.stderr
+    eventually(lambda: "all the same" in replica.stderr, "it says so")
     enough = len(checked.read_text()) + 10
     eventually(lambda: len(checked.read_text()) >= enough, "ten more checks failed")
     assert len(replica.noted("began")) == 1
-    assert replica.stderr.count("the health check failed: exit code 1") == 1
+    failed = "the health check failed: exit code 1"
+    eventually(lambda: failed in replica.stderr, "it says what failed")
+    assert replica.stderr.count(failed) == 1
 
 
 def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
@@ -268,6 +273,8 @@ def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
     replica.wait_for_work()
     (file,) = replica.log_path.parent.glob("*/term.json")
     shutil.rmtree(file.parent)
+    said = f"{file} cannot be written: No such file"
+    eventually(lambda: said in replica.stderr, "it is said")
     before = len(server.requests.matching(name=replica.lease, verb="update"))
     eventually(
         lambda: (
@@ -276,11 +283,11 @@ def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
         ),
         "some renewals",
     )
-    assert replica.works()
-    assert replica.stderr.count(f"{file} cannot be written: No such file") == 1
+    replica.wait_for_work()
+    assert replica.stderr.count(said) == 1
 
 
-def test_run_kills_in_time_where_the_keeper_is_frozen(start, server):
+def test_run_kills_in_time_where_the_watchdog_is_frozen(start, server):
     """G2: when the watchdog does not answer, the wrapper ends the command itself."""
     first = start("a", child=("--ignore-term", "--grandchild"))
     eventually(lambda: first.noted("grandchild"), "there is a grandchild")
@@ -288,5 +295,5 @@ def test_run_kills_in_time_where_the_keeper_is_frozen(start, server):
     os.kill(first.watchdog(), signal.SIGSTOP)
     _delete_lease(server, first)
     assert first.wait() == 137
-    assert first.living() == []
+    first.assert_nothing_is_left()
     second.wait_for_work()

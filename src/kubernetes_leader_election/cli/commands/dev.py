@@ -16,7 +16,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.extras import needs
-from kubernetes_leader_election.cli.options import option
+from kubernetes_leader_election.cli.options import FILE, option
 from kubernetes_leader_election.cli.output import emit, note, output_option, style
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class _Dev(click.Group):
 @option("--tls", is_flag=True, help="Serve https, with a certificate made now.")
 @option(
     "--write-kubeconfig",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Where to write the kubeconfig; unless given, ~/.cache, and with COMMAND a "
     "temporary file.",
 )
@@ -256,7 +256,7 @@ def _table(title: str, rows: dict[str, str]) -> str:
 @click.argument("words", nargs=-1, metavar="[FAULT | ORDER | clear] [option=value]...")
 @option(
     "--kubeconfig",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="That of the server; unless given, KUBECONFIG if it is one of `dev`, else the "
     "one that `dev` wrote last.",
 )

@@ -14,30 +14,26 @@ RELEASE_WITHIN: Final = 15
 """Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
 
 
+def _document(
+    version: str, kind: str, metadata: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
+
+
 def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
     """Return ServiceAccount, Role and RoleBinding, least privilege."""
     metadata = {"name": name, "namespace": namespace}
+    group = "rbac.authorization.k8s.io"
     return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "Role",
-            "metadata": metadata,
-            "rules": [role_rule(lease_name)],
-        },
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "subjects": [
-                {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-            ],
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": name,
-            },
-        },
+        _document("v1", "ServiceAccount", metadata),
+        _document(f"{group}/v1", "Role", metadata, rules=[role_rule(lease_name)]),
+        _document(
+            f"{group}/v1",
+            "RoleBinding",
+            metadata,
+            subjects=[{"kind": "ServiceAccount", **metadata}],
+            roleRef={"apiGroup": group, "kind": "Role", "name": name},
+        ),
     ]
 
 
@@ -109,24 +105,17 @@ def deployment(
         "topologySpreadConstraints": [spread],
         "containers": [_container(image, lease_name, command, port, drain)],
     }
-    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    metadata = {"name": name, "namespace": namespace}
+    selector = {"matchLabels": labels}
+    spec = {
+        "replicas": 2,
+        "selector": selector,
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    budget = {"minAvailable": 1, "selector": selector}
     return [
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": metadata,
-            "spec": {
-                "replicas": 2,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        },
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": labels}},
-        },
+        _document("apps/v1", "Deployment", {**metadata, "labels": labels}, spec=spec),
+        _document("policy/v1", "PodDisruptionBudget", metadata, spec=budget),
     ]
 
 

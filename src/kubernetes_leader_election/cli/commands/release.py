@@ -7,21 +7,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe.command_options import cluster_options
 from kubernetes_leader_election.cli.options import (
-    Seconds,
-    connection_options,
     lease_argument,
-    namespace_option,
     option,
+    seconds_option,
 )
-from kubernetes_leader_election.cli.output import (
-    emit,
-    note,
-    output_option,
-    seconds,
-)
+from kubernetes_leader_election.cli.output import emit, note, output_option, seconds
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -47,10 +40,10 @@ DANGERS: Final = {
 @option(
     "--force", is_flag=True, help="Confirm that you mean it: this is the last resort."
 )
-@option(
+@seconds_option(
     "--observe-sec",
-    type=Seconds(),
-    help="Observe for at most this long; by default until the Lease is renewed or expires.",
+    None,
+    "Observe for at most this long; by default until the Lease is renewed or expires.",
 )
 @option("-y", "--yes", is_flag=True, help="Do not ask, if the Lease has expired.")
 @option(
@@ -58,8 +51,7 @@ DANGERS: Final = {
     is_flag=True,
     help="With --yes: do not ask even if it has not expired. Two leaders may then work at once.",
 )
-@namespace_option
-@connection_options
+@cluster_options
 @output_option
 def command(
     *,
@@ -68,8 +60,7 @@ def command(
     observe_sec: float | None,
     yes: bool,
     two_may_work: bool,
-    namespace: str | None,
-    connection: Connection,
+    open_target: cluster.Opening,
     output: str,
 ) -> None:
     """
@@ -96,7 +87,7 @@ def command(
     from kubernetes_leader_election.cli.observe.handover import read  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with cluster.at(connection, namespace) as target:
+    with open_target() as target:
         note(target.describe(lease))
         if read(target, lease) is None:
             text = f"There is no Lease {target.namespace}/{lease}: nothing to release."

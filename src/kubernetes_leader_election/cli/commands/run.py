@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
-    Seconds,
     connection_options,
     identity_option,
     lease_argument,
     namespace_option,
     option,
+    seconds_option,
     timing_options,
 )
 
@@ -40,7 +40,8 @@ class _RunCommand(click.Command):
             ) from error
 
 
-_POSITIVE = Seconds(at_least=0.001)
+_POSITIVE: Final = 0.001
+"""The least of a time that must not be nothing, in seconds."""
 
 
 @click.command("run", cls=_RunCommand, epilog=exit_codes.HELP)
@@ -48,12 +49,10 @@ _POSITIVE = Seconds(at_least=0.001)
 @click.argument(
     "command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND..."
 )
-@option(
+@seconds_option(
     "--grace",
-    type=Seconds(),
-    default=25.0,
-    show_default=True,
-    help="Seconds that COMMAND may take to end after SIGTERM or SIGINT, or to hand over; "
+    25.0,
+    "Seconds that COMMAND may take to end after SIGTERM or SIGINT, or to hand over; "
     "less than the pod's terminationGracePeriodSeconds.",
 )
 @option(
@@ -71,12 +70,11 @@ _POSITIVE = Seconds(at_least=0.001)
     help="When COMMAND ends by itself: exit with its code, or contend again after a "
     "delay. The Lease is released at once in any case.",
 )
-@option(
+@seconds_option(
     "--restart-max-delay-sec",
-    type=_POSITIVE,
-    default=60.0,
-    show_default=True,
-    help="The longest delay; the first is 1 s, and each is twice the one before.",
+    60.0,
+    "The longest delay; the first is 1 s, and each is twice the one before.",
+    at_least=_POSITIVE,
 )
 @option(
     "--health-command",
@@ -96,19 +94,11 @@ _POSITIVE = Seconds(at_least=0.001)
     "while it runs. [default: always for --health-command, leading for --health-url, "
     "which COMMAND itself often serves]",
 )
-@option(
-    "--health-interval-sec",
-    type=_POSITIVE,
-    default=5.0,
-    show_default=True,
-    help="Time between two checks.",
+@seconds_option(
+    "--health-interval-sec", 5.0, "Time between two checks.", at_least=_POSITIVE
 )
-@option(
-    "--health-timeout-sec",
-    type=_POSITIVE,
-    default=2.0,
-    show_default=True,
-    help="How long one check may take.",
+@seconds_option(
+    "--health-timeout-sec", 2.0, "How long one check may take.", at_least=_POSITIVE
 )
 @option(
     "--health-threshold",
@@ -117,19 +107,16 @@ _POSITIVE = Seconds(at_least=0.001)
     show_default=True,
     help="Failures in a row after which a leader gives up leadership.",
 )
-@option(
+@seconds_option(
     "--health-start-sec",
-    type=Seconds(),
-    default=30.0,
-    show_default=True,
-    help="How long COMMAND may fail its checks after its start, until its first success.",
+    30.0,
+    "How long COMMAND may fail its checks after its start, until its first success.",
 )
-@option(
+@seconds_option(
     "--unhealthy-timeout-sec",
-    type=_POSITIVE,
-    default=60.0,
-    show_default=True,
-    help="When nobody has led for so long, unhealthy candidates contend all the same.",
+    60.0,
+    "When nobody has led for so long, unhealthy candidates contend all the same.",
+    at_least=_POSITIVE,
 )
 @option(
     "--http",
@@ -160,7 +147,7 @@ def command(
 
     When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
     early that they are gone before another replica may start: --stop-budget-sec is the
-    time between. Two small watchdoges see to that by kernel timers, also when
+    time between. Two small watchdogs see to that by kernel timers, also when
     this process is killed or frozen. When COMMAND ends, the Lease is released at once.
 
     SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,

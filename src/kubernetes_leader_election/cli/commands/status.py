@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.options import (
-    Seconds,
-    connection_options,
-    lease_argument,
-    namespace_option,
-    option,
-)
+from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.options import lease_argument, seconds_option
 from kubernetes_leader_election.cli.output import (
     emit,
     note,
@@ -43,20 +37,18 @@ SILENT: Final = "who waits for an ordinary Lease writes nothing"
 
 @click.command("status")
 @lease_argument(required=False)
-@namespace_option
-@connection_options
-@option(
+@cluster_options
+@seconds_option(
     "--observe-sec",
-    type=Seconds(),
-    help="Observe for at most so long; 0 shows what is written and judges nothing. "
+    None,
+    "Observe for at most so long; 0 shows what is written and judges nothing. "
     "Until it is known whether the holder renews, at most 60 s, unless given.",
 )
 @output_option
 def command(
     *,
     lease: str | None,
-    namespace: str | None,
-    connection: Connection,
+    open_target: cluster.Opening,
     observe_sec: float | None,
     output: str,
 ) -> None:
@@ -77,7 +69,7 @@ def command(
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with cluster.at(connection, namespace) as target:
+    with open_target() as target:
         leases = None if lease is None else [lease]
         with LeaseWatcher(target, leases) as watcher:
             limit = LONGEST_LOOK if observe_sec is None else observe_sec
@@ -324,15 +316,7 @@ def _show_table(
     if not found:
         click.echo("There are none.")
         return
-    header = (
-        "LEASE",
-        "STATE",
-        "HOLDER",
-        "RENEWED",
-        "EXPIRES",
-        "TRANSITIONS",
-        "PROGRAM",
-    )
+    head = ("LEASE", "STATE", "HOLDER", "RENEWED", "EXPIRES", "TRANSITIONS", "PROGRAM")
     rows = [
         (
             one["lease"],
@@ -345,7 +329,7 @@ def _show_table(
         )
         for one in found
     ]
-    for line in table(header, rows):
+    for line in table(head, rows):
         click.echo(line)
 
 

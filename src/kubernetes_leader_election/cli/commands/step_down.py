@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import click
 
-from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.options import (
-    Seconds,
-    connection_options,
-    lease_argument,
-    namespace_option,
-    option,
-)
-from kubernetes_leader_election.cli.output import output_option
+from kubernetes_leader_election.cli.observe.command_options import handover_options
 
 
 @click.command("step-down")
-@lease_argument()
-@namespace_option
-@connection_options
-@option(
-    "--wait-sec",
-    type=Seconds(at_least=0.1),
-    default=30.0,
-    show_default=True,
-    help="How long to wait for another leader; then the request is taken back.",
-)
-@output_option
+@handover_options
 def command(
-    *,
-    lease: str,
-    namespace: str | None,
-    connection: Connection,
-    wait_sec: float,
-    output: str,
+    *, lease: str, open_target: cluster.Opening, wait_sec: float, output: str
 ) -> None:
     """
     Ask the holder of LEASE to step down; wait, and say who leads now.
@@ -52,6 +29,6 @@ def command(
     """
     from kubernetes_leader_election.cli.observe import handover  # noqa: PLC0415 - help is quick
 
-    with cluster.at(connection, namespace) as target:
+    with open_target() as target:
         answer = handover.ask(target, lease, successor=None, within=wait_sec)
     handover.show(answer, output)

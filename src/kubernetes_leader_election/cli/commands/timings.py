@@ -65,54 +65,46 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
     t, rho = derived, chosen.clock_rate_error
     best = seconds(t.crash_fail_over_best)
     quiet = "nothing" if t.quiet_candidates else "a read now and then (R > D / 2)"
-    rows = [
-        ("lease duration", seconds(t.lease_duration), "D, what stands in the Lease"),
-        (
-            "renew interval",
-            seconds(t.renew_interval),
-            "R, the leader writes this often",
-        ),
-        (
-            "renew deadline",
-            seconds(t.renew_deadline),
-            "L, a leader that cannot renew stops",
-        ),
-        ("stop budget", seconds(t.stop_budget), "S, time for the work to stop then"),
-        ("request timeout", seconds(t.request_timeout), "T, for one request in all"),
+    rows: list[tuple[str, float | str, str]] = [
+        ("lease duration", t.lease_duration, "D, what stands in the Lease"),
+        ("renew interval", t.renew_interval, "R, the leader writes this often"),
+        ("renew deadline", t.renew_deadline, "L, a leader that cannot renew stops"),
+        ("stop budget", t.stop_budget, "S, time for the work to stop then"),
+        ("request timeout", t.request_timeout, "T, for one request in all"),
         ("", "", ""),
         (
             "leader has stopped",
-            seconds(t.leader_stops_within),
+            t.leader_stops_within,
             f"after its last renewal at the latest, if its clock is {rho:.3g} slow",
         ),
         (
             "others start",
-            seconds(t.others_start_after),
+            t.others_start_after,
             f"after it at the earliest, if their clocks are {rho:.3g} fast",
         ),
         (
             "hard limit",
-            seconds(t.hard_limit),
+            t.hard_limit,
             f"on its own clock; `run` kills its command after {seconds(t.run_kills_after)}",
         ),
         (
             "signal ends it",
-            seconds(t.after_signal),
+            t.after_signal,
             "after SIGTERM at the latest, if work in the main thread goes on",
         ),
         (
             "crash fail-over",
-            seconds(t.crash_fail_over),
+            t.crash_fail_over,
             f"at worst from the last renewal, {best} at best from the crash",
         ),
         (
             "clean hand-over",
-            seconds(t.hand_over),
+            t.hand_over,
             "at worst, and three round trips of the network",
         ),
         (
             "outage survived",
-            seconds(t.outage_survived),
+            t.outage_survived,
             "of the API: a leader rides out every shorter one",
         ),
         (
@@ -121,10 +113,12 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             f"while nothing goes wrong; a waiting candidate sends {quiet}",
         ),
     ]
-    return [
-        f"{style(f'{name:19}', bold=True)} {value:>9}  {meaning}" if name else ""
-        for name, value, meaning in rows
-    ]
+    return [_line(*row) if row[0] else "" for row in rows]
+
+
+def _line(name: str, value: float | str, meaning: str) -> str:
+    shown = value if isinstance(value, str) else seconds(value)
+    return f"{style(f'{name:19}', bold=True)} {shown:>9}  {meaning}"
 
 
 def picture(derived: Timings, rho: float) -> list[str]:

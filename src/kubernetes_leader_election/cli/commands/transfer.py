@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import click
 
-from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.options import (
-    Seconds,
-    connection_options,
-    lease_argument,
-    namespace_option,
-    option,
-)
-from kubernetes_leader_election.cli.output import output_option
+from kubernetes_leader_election.cli.observe.command_options import handover_options
+from kubernetes_leader_election.cli.options import option
 from kubernetes_leader_election.errors import ConfigurationError
 
 
 @click.command("transfer")
-@lease_argument()
 @option(
     "--to",
     "successor",
@@ -26,22 +18,12 @@ from kubernetes_leader_election.errors import ConfigurationError
     metavar="IDENTITY",
     help="The identity of the waiting candidate that is to lead.",
 )
-@namespace_option
-@connection_options
-@option(
-    "--wait-sec",
-    type=Seconds(at_least=0.1),
-    default=30.0,
-    show_default=True,
-    help="How long to wait for another leader; then the request is taken back.",
-)
-@output_option
+@handover_options
 def command(
     *,
     lease: str,
     successor: str,
-    namespace: str | None,
-    connection: Connection,
+    open_target: cluster.Opening,
     wait_sec: float,
     output: str,
 ) -> None:
@@ -73,6 +55,6 @@ def command(
             f"{MAX_IDENTITY} characters that can be shown. `status` and the candidates' "
             "logs have theirs."
         ) from error
-    with cluster.at(connection, namespace) as target:
+    with open_target() as target:
         answer = handover.ask(target, lease, successor=successor, within=wait_sec)
     handover.show(answer, output)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.changes import (
     COLOURS,
@@ -17,13 +16,8 @@ from kubernetes_leader_election.cli.observe.changes import (
     changes,
     time_of,
 )
-from kubernetes_leader_election.cli.options import (
-    Seconds,
-    connection_options,
-    lease_argument,
-    namespace_option,
-    option,
-)
+from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.options import Seconds, lease_argument, option
 from kubernetes_leader_election.cli.output import (
     note,
     on_terminal,
@@ -38,16 +32,14 @@ if TYPE_CHECKING:
 
 @click.command("watch")
 @lease_argument("leases", nargs=-1, metavar="[LEASE]...")
-@namespace_option
-@connection_options
+@cluster_options
 @option("--plain", is_flag=True, help="Print lines, on a terminal too.")
 @option("--for-sec", type=Seconds(), help="End after this many seconds.")
 @output_option
 def command(
     *,
     leases: tuple[str, ...],
-    namespace: str | None,
-    connection: Connection,
+    open_target: cluster.Opening,
     plain: bool,
     for_sec: float | None,
     output: str,
@@ -70,7 +62,7 @@ def command(
     kle watch billing -o json | jq .nobody_led_sec
     """
     names = list(dict.fromkeys(leases)) or None
-    with cluster.at(connection, namespace) as target:
+    with open_target() as target:
         from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
         with (

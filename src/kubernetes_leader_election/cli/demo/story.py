@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -75,7 +74,7 @@ class Crew:
 
     def log_of(self, name: str) -> Path:
         """Return the file that a worker writes what it believes to."""
-        return self._path(name)
+        return self._folder / f"{name}.log"
 
     def start(self, name: str) -> None:
         """Start, or start again, one worker."""
@@ -88,7 +87,7 @@ class Crew:
                     "kubernetes_leader_election.cli.demo.worker",
                     f"--kubeconfig={self._kubeconfig}",
                     f"--identity={name}",
-                    f"--log={self._path(name)}",
+                    f"--log={self.log_of(name)}",
                 ],
                 stderr=error_log,
                 stdin=subprocess.DEVNULL,
@@ -111,7 +110,7 @@ class Crew:
 
     def logs(self) -> dict[str, ReadLog]:
         """Read all logs."""
-        return {name: read_log(self._path(name)) for name in NAMES}
+        return {name: read_log(self.log_of(name)) for name in NAMES}
 
     def leader(self, *, after: float, but: str | None = None) -> tuple[str, float]:
         """Wait for one that believes after an instant; give its name and since when."""
@@ -143,9 +142,6 @@ class Crew:
                 process.wait()
         self.conditions = dict.fromkeys(NAMES, "ended")
 
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
-
 
 def play(
     folder: Path, tell: Tell, introduce: Callable[[Crew], None] | None = None
@@ -157,8 +153,7 @@ def play(
     """
     with LeaseServer() as server, contextlib.ExitStack() as stack:
         config = folder / "kubeconfig"
-        config.write_text(server.kubeconfig(), encoding="utf-8")
-        os.chmod(config, 0o600)  # noqa: PTH101 - a path of our own
+        server.kubeconfig(path=config)
         crew = Crew(folder, config)
         stack.callback(crew.close)
         if introduce is not None:
@@ -184,9 +179,14 @@ def _election(crew: Crew, tell: Tell) -> Iterator[Result]:
     )
 
 
+def _leader_later(crew: Crew, pause: float) -> str:
+    """Return who leads after a pause: the story's rhythm, time to watch."""
+    time.sleep(pause)
+    return crew.leader(after=time.monotonic() - 0.1)[0]
+
+
 def _clean_stop(crew: Crew, tell: Tell) -> Iterator[Result]:
-    time.sleep(1.0)  # the story's rhythm: time to watch, no condition to wait for
-    old, _ = crew.leader(after=time.monotonic() - 0.1)
+    old = _leader_later(crew, 1.0)
     stopped = crew.signal(old, signal.SIGTERM)
     new, since = crew.leader(after=stopped, but=old)
     crew.wait(old)
@@ -197,8 +197,7 @@ def _clean_stop(crew: Crew, tell: Tell) -> Iterator[Result]:
 
 
 def _crash(crew: Crew, tell: Tell) -> Iterator[Result]:
-    time.sleep(1.5)
-    old, _ = crew.leader(after=time.monotonic() - 0.1)
+    old = _leader_later(crew, 1.5)
     killed = crew.signal(old, signal.SIGKILL)
     crew.wait(old)
     new, since = crew.leader(after=killed, but=old)
@@ -212,8 +211,7 @@ def _crash(crew: Crew, tell: Tell) -> Iterator[Result]:
 
 
 def _freeze(crew: Crew, tell: Tell) -> Iterator[Result]:
-    time.sleep(1.5)
-    old, _ = crew.leader(after=time.monotonic() - 0.1)
+    old = _leader_later(crew, 1.5)
     frozen = crew.signal(old, signal.SIGSTOP)
     new, since = crew.leader(after=frozen + 0.05, but=old)
     tell(f"{old} is frozen; {new} leads")
@@ -233,8 +231,7 @@ def _freeze(crew: Crew, tell: Tell) -> Iterator[Result]:
 
 
 def _outages(crew: Crew, server: LeaseServer, tell: Tell) -> Iterator[Result]:
-    time.sleep(1.0)
-    old, _ = crew.leader(after=time.monotonic() - 0.1)
+    old = _leader_later(crew, 1.0)
     with _outage(server, crew):
         tell(f"the API hangs for {SHORT_OUTAGE} s")
         time.sleep(SHORT_OUTAGE)

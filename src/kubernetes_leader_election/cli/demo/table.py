@@ -150,14 +150,12 @@ class Stage:
         """Draw when the API hung."""
         if hangs:
             self._outages.add(cell)
-        text = Text()
-        first = max(0, cell - LANE + 1)
-        for target in range(first, min(cell + 1, first + LANE)):
-            if target in self._outages:
-                text.append("!", style="bold red")
-            else:
-                text.append("─", style="dim")
-        return text
+        return Text.assemble(
+            *(
+                ("!", "bold red") if target in self._outages else ("─", "dim")
+                for target in range(max(0, cell - LANE + 1), cell + 1)
+            )
+        )
 
     def _lane(self, name: str, lane: Lane | None, cell: int) -> Text:
         """Draw when it led, when it was frozen and when it was gone."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.lease_watcher import (
         LeaseWatcher,
-        Trouble,
     )
     from kubernetes_leader_election.cli.observe.tracker import Change, Tracker
 
@@ -35,7 +34,7 @@ def changes(
     Beside each change come the trackers of all Leases seen.
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import Sighting, Trouble  # noqa: PLC0415 - help is quick
-    from kubernetes_leader_election.cli.observe.tracker import Tracker  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.observe.tracker import Change, Tracker  # noqa: PLC0415 - help is quick
 
     began = watcher.now()
     trackers = {name: Tracker(name, began) for name in names or ()}
@@ -56,7 +55,9 @@ def changes(
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
             failing.add(seen.lease)
-            yield _trouble(seen), trackers
+            text = f"{seen.error} Trying again."
+            lease = seen.lease or "*"
+            yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
         for tracker in trackers.values():
             if tracker.announced_expiry or tracker.state(watcher.now()) != "expired":
                 continue
@@ -67,17 +68,6 @@ def changes(
                 for change in [*found, *tracker.expire(watcher.now())]:
                     yield change, trackers
         yield None, trackers
-
-
-def _trouble(trouble: Trouble) -> Change:
-    from kubernetes_leader_election.cli.observe.tracker import Change  # noqa: PLC0415 - help is quick
-
-    return Change(
-        lease=trouble.lease or "*",
-        kind="trouble",
-        at=trouble.at,
-        text=f"{trouble.error} Trying again.",
-    )
 
 
 def time_of(change: Change) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +50,10 @@ def call(within: float = REQUEST_WITHIN) -> Any:
     return Call(deadline=boottime() + within)
 
 
+Opening = Callable[[], contextlib.AbstractContextManager[Target]]
+"""What a command opens its :class:`Target` with: credentials are looked for only then."""
+
+
 @contextlib.contextmanager
 def at(connection: Connection, namespace: str | None) -> Iterator[Target]:
     """
@@ -66,14 +70,12 @@ def at(connection: Connection, namespace: str | None) -> Iterator[Target]:
     if namespace is not None:
         resolve_settings(namespace=namespace)
     credentials = connection.as_kubectl()
+    if namespace is not None:
+        why = "as given"
+    elif credentials.namespace:
+        namespace, why = credentials.namespace, f"from {credentials.source}"
+    else:
+        namespace, why = "default", "by default"
     client = LeaseClient(credentials, user_agent=USER_AGENT)
-    try:
-        if namespace is not None:
-            yield Target(client=client, namespace=namespace, why="as given")
-        elif credentials.namespace:
-            why = f"from {credentials.source}"
-            yield Target(client=client, namespace=credentials.namespace, why=why)
-        else:
-            yield Target(client=client, namespace="default", why="by default")
-    finally:
-        client.close()
+    with contextlib.closing(client):
+        yield Target(client=client, namespace=namespace, why=why)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -35,14 +36,14 @@ class Answer:
 
     lease: str
     namespace: str
-    asked: str | None
+    asked: str | None = None
     """Who held the Lease."""
-    successor: str | None
-    leader: str | None
+    successor: str | None = None
+    leader: str | None = None
     """Who leads now; None: nobody, as far as was seen."""
     outcome: str
     """done; fell back; nobody took over; no answer; nobody to ask; cannot be asked."""
-    took_sec: float | None
+    took_sec: float | None = None
     text: str
 
     @property
@@ -90,7 +91,7 @@ def annotate(
     """
     snapshot: Snapshot | None = seen
     for _ in range(TRIES):
-        if snapshot is None or not _same_term(snapshot.record, seen.record):
+        if snapshot is None or _term(snapshot) != _term(seen):
             return None
         if all(snapshot.annotations.get(k) == v for k, v in changes.items()):
             return snapshot
@@ -110,11 +111,8 @@ def annotate(
     )
 
 
-def _same_term(one: LeaseRecord, other: LeaseRecord) -> bool:
-    return (one.holder_identity, one.acquire_time) == (
-        other.holder_identity,
-        other.acquire_time,
-    )
+def _term(snapshot: Snapshot) -> tuple[object, object]:
+    return snapshot.record.holder_identity, snapshot.record.acquire_time
 
 
 def _with(snapshot: Snapshot, changes: Mapping[str, str | None]) -> dict[str, Any]:
@@ -132,28 +130,32 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
         LeaseApiError: the server refuses, or does not answer.
 
     """
+
+    def answer(outcome: str, text: str, **more: Any) -> Answer:
+        return Answer(
+            lease=lease,
+            namespace=target.namespace,
+            outcome=outcome,
+            text=f"{target.namespace}/{lease}: {text}",
+            **more,
+        )
+
     snapshot = read(target, lease)
     if snapshot is None or snapshot.record.is_free:
         what = "there is no such Lease" if snapshot is None else "nobody holds it"
-        return _answer(target, lease, "nobody to ask", f"{what}: nobody can be asked.")
-    record, name = snapshot.record, printable(snapshot.record.holder_identity)
-    if successor is not None and successor == record.holder_identity:
-        return _answer(
-            target, lease, "done", f"{name} leads already.", leader=successor
-        )
-    holder = recognise(snapshot)
+        return answer("nobody to ask", f"{what}: nobody can be asked.")
+    record, holder = snapshot.record, recognise(snapshot)
+    asked, name = record.holder_identity, printable(record.holder_identity)
+    if successor is not None and successor == asked:
+        return answer("done", f"{name} leads already.", leader=successor)
     assert holder is not None  # noqa: S101 - somebody holds it
     if holder.honours_wishes is False:
-        return _answer(
-            target,
-            lease,
-            "cannot be asked",
+        text = (
             f"{name} cannot be asked: it is {printable(holder.kind)}, no elector of "
             f"this package ({printable(holder.because, longest=200)}). Stop that "
-            "process instead: with SIGTERM, if it releases its Lease then.",
-            asked=record.holder_identity,
-            leader=record.holder_identity,
+            "process instead: with SIGTERM, if it releases its Lease then."
         )
+        return answer("cannot be asked", text, asked=asked, leader=asked)
     if holder.honours_wishes is None:
         note(f"{name} may not know of such wishes: {holder.because}.")
     with LeaseWatcher(target, [lease]) as watcher:
@@ -162,18 +164,18 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
         wish: dict[str, str | None] = {STEP_DOWN: term_of(record), SUCCESSOR: successor}
         try:
             if annotate(target, snapshot, lease, wish) is not None:
-                note(
-                    f"{name} is asked to step down; waiting up to {seconds(within)} ..."
-                )
+                wait = seconds(within)
+                note(f"{name} is asked to step down; waiting up to {wait} ...")
             took = _wait(watcher, tracker, within)
         except KeyboardInterrupt:
             _take_back(target, lease, wish)
             note("interrupted; the wish is taken back")
             raise
+        about = partial(answer, asked=asked, successor=successor)
         if took is not None:
-            return _led(target, lease, record, successor, tracker, took)
+            return _led(about, asked, successor, tracker, took)
         _take_back(target, lease, wish)
-        return _unanswered(target, lease, snapshot, tracker, successor, within)
+        return _unanswered(about, asked, tracker, within)
 
 
 def _wait(watcher: LeaseWatcher, tracker: Tracker, within: float) -> float | None:
@@ -192,17 +194,16 @@ def _wait(watcher: LeaseWatcher, tracker: Tracker, within: float) -> float | Non
 
 
 def _led(
-    target: Target,
-    lease: str,
-    before: LeaseRecord,
+    answer: Callable[..., Answer],
+    old: str,
     successor: str | None,
     tracker: Tracker,
     took: float,
 ) -> Answer:
+    """Say who took over, and whether that is who was asked for."""
     record = tracker.record
     assert record is not None  # noqa: S101 - somebody has just acquired it
-    leader, old = record.holder_identity, before.holder_identity
-    gap = tracker.last_gap
+    leader, gap = record.holder_identity, tracker.last_gap
     without = "" if gap is None else f"; nobody led for {seconds(gap)}"
     text, outcome = f"{printable(leader)} leads now{without}.", "done"
     if leader == old:
@@ -214,47 +215,25 @@ def _led(
             f"{printable(successor)} did not take over in time, is it a candidate? "
             f"{printable(leader)} leads now{without}."
         )
-    return _answer(
-        target,
-        lease,
-        outcome,
-        text,
-        asked=old,
-        successor=successor,
-        leader=leader,
-        took=took,
-    )
+    return answer(outcome, text, leader=leader, took_sec=round(took, 6))
 
 
 def _unanswered(
-    target: Target,
-    lease: str,
-    asked: Snapshot,
-    tracker: Tracker,
-    successor: str | None,
-    within: float,
+    answer: Callable[..., Answer], old: str, tracker: Tracker, within: float
 ) -> Answer:
     """Say that nobody took over, or that the holder did not even step down."""
-    name = asked.record.holder_identity
-    record = tracker.record
-    held = record is not None and not record.is_free
-    outcome = "no answer" if held else "nobody took over"
+    name = printable(old)
+    if tracker.record is not None and not tracker.record.is_free:
+        text = (
+            f"{name} did not step down within {seconds(within)}; the wish is taken back. "
+            "Is its process alive? `status` tells."
+        )
+        return answer("no answer", text, leader=old)
     text = (
-        f"{printable(name)} did not step down within {seconds(within)}; the wish is "
-        "taken back. Is its process alive? `status` tells."
-        if held
-        else f"{printable(name)} stepped down and nobody took over within "
-        f"{seconds(within)}: is there another candidate?"
+        f"{name} stepped down and nobody took over within {seconds(within)}: is there "
+        "another candidate?"
     )
-    return _answer(
-        target,
-        lease,
-        outcome,
-        text,
-        asked=name,
-        successor=successor,
-        leader=name if held else None,
-    )
+    return answer("nobody took over", text)
 
 
 def _take_back(target: Target, lease: str, wish: Mapping[str, str | None]) -> None:
@@ -266,29 +245,6 @@ def _take_back(target: Target, lease: str, wish: Mapping[str, str | None]) -> No
     ours = {k: None for k, v in wish.items() if v and fresh.annotations.get(k) == v}
     if ours:
         annotate(target, fresh, lease, ours)
-
-
-def _answer(
-    target: Target,
-    lease: str,
-    outcome: str,
-    text: str,
-    *,
-    asked: str | None = None,
-    successor: str | None = None,
-    leader: str | None = None,
-    took: float | None = None,
-) -> Answer:
-    return Answer(
-        lease=lease,
-        namespace=target.namespace,
-        asked=asked,
-        successor=successor,
-        leader=leader,
-        outcome=outcome,
-        took_sec=None if took is None else round(took, 6),
-        text=f"{target.namespace}/{lease}: {text}",
-    )
 
 
 def show(answer: Answer, output: str) -> None:

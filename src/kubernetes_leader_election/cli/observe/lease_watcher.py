@@ -13,6 +13,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self
 
 from kubernetes_leader_election.backoff import pause_after
@@ -78,14 +79,10 @@ class LeaseWatcher:
         self._stopping = threading.Event()
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
-        if leases is None:
-            targets = [threading.Thread(target=self._list_for_ever, daemon=True)]
-        else:
-            targets = [
-                threading.Thread(target=self._watch_for_ever, args=(name,), daemon=True)
-                for name in leases
-            ]
-        self._threads = targets
+        works = [self._list_for_ever]
+        if leases is not None:
+            works = [partial(self._watch_for_ever, name) for name in leases]
+        self._threads = [threading.Thread(target=x, daemon=True) for x in works]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -9,7 +9,7 @@ wrote are shown, never compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from kubernetes_leader_election.cli.observe.holders import Holder, recognise
 from kubernetes_leader_election.cli.output import seconds
@@ -176,17 +176,12 @@ class Tracker:
         since = self.observation.since
         if self._vacant is None and since is not None:
             self._vacant = (since, "last renewal")
-        quiet = seconds(self.quiet_for(at) or 0.0)
-        return [
-            Change(
-                lease=self.lease,
-                kind="expired",
-                at=at,
-                holder=record.holder_identity,
-                text=f"expired: {printable(record.holder_identity)} did not renew it "
-                f"for {quiet}",
-            )
-        ]
+        holder, quiet = record.holder_identity, seconds(self.quiet_for(at) or 0.0)
+        text = f"expired: {printable(holder)} did not renew it for {quiet}"
+        return [self._change("expired", at, text, holder=holder)]
+
+    def _change(self, kind: str, at: Now, text: str, **more: Any) -> Change:
+        return Change(lease=self.lease, kind=kind, at=at, text=text, **more)
 
     def _gone(self, before: LeaseRecord | None, at: Now, *, first: bool) -> Change:
         holder = None if before is None or before.is_free else before.holder_identity
@@ -196,13 +191,8 @@ class Tracker:
         text = "there is no such Lease yet" if first else "deleted"
         if holder is not None:
             text += f" while {printable(holder)} held it"
-        return Change(
-            lease=self.lease,
-            kind="missing" if first else "deleted",
-            at=at,
-            previous=holder,
-            text=text,
-        )
+        kind = "missing" if first else "deleted"
+        return self._change(kind, at, text, previous=holder)
 
     def _changed(
         self,
@@ -241,21 +231,15 @@ class Tracker:
         return [self._acquired(snapshot, at, previous, gap, since, first=first)]
 
     def _freed(self, was: str | None, at: Now, *, first: bool) -> list[Change]:
-        if was is None and not first:
-            return []
         if was is not None:
             self._vacant = (at, "release")
             self.last_holder = was
-        text = "nobody holds it" if was is None else f"{printable(was)} released it"
-        return [
-            Change(
-                lease=self.lease,
-                kind="free" if was is None else "released",
-                at=at,
-                previous=was,
-                text=text,
-            )
-        ]
+            return [
+                self._change(
+                    "released", at, f"{printable(was)} released it", previous=was
+                )
+            ]
+        return [self._change("free", at, "nobody holds it")] if first else []
 
     def _acquired(
         self,
@@ -277,32 +261,22 @@ class Tracker:
             parts.append(f"token {token}")
         if gap is not None:
             parts.append(f"nobody led for {seconds(gap)} since the {since}")
-        return Change(
-            lease=self.lease,
-            kind="held" if first else "acquired",
-            at=at,
+        return self._change(
+            "held" if first else "acquired",
+            at,
+            ", ".join(parts),
             holder=record.holder_identity,
             previous=None if first else previous,
             token=token,
             transitions=record.lease_transitions,
             nobody_led=gap,
-            text=", ".join(parts),
         )
 
     def _wished(self, name: str, said: str, value: str, at: Now) -> Change:
         record = self.record
-        holder = (
-            "the holder"
-            if record is None or record.is_free
-            else (printable(record.holder_identity))
-        )
-        asked = f"{holder} is asked to {said}"
-        if name == SUCCESSOR:
-            asked += f" to {printable(value)}"
-        return Change(
-            lease=self.lease,
-            kind="asked to step down" if name == STEP_DOWN else "successor named",
-            at=at,
-            holder=None if record is None else record.holder_identity or None,
-            text=asked,
-        )
+        holder = None if record is None else record.holder_identity or None
+        asked = f"{printable(holder) if holder else 'the holder'} is asked to {said}"
+        if name == STEP_DOWN:
+            return self._change("asked to step down", at, asked, holder=holder)
+        asked += f" to {printable(value)}"
+        return self._change("successor named", at, asked, holder=holder)

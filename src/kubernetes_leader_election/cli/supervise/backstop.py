@@ -23,7 +23,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn
 
 from kubernetes_leader_election.cli.supervise.linux import (
@@ -151,6 +151,26 @@ def _is_gone(parent: int) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def last_words(name: str) -> Iterator[None]:
+    """Say what is wrong where a guard cannot go on, and end its process with 70."""
+    try:
+        yield
+    except OSError as error:
+        _end_with(f"kle: the {name} cannot go on: {error}\n")
+    except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
+        import traceback  # noqa: PLC0415 - a defect of ours, else never needed
+
+        _end_with(traceback.format_exc())
+
+
+def _end_with(text: str) -> NoReturn:
+    try:
+        os.write(2, text.encode())
+    finally:
+        os._exit(70)
+
+
 def fork_guards(
     watch: Callable[[], NoReturn],
     limit: SharedLimit,
@@ -200,8 +220,7 @@ def _be_backstop(
     tell: int,
 ) -> None:
     """Be the backstop until nothing is left; only the end of the process if it fails."""
-    failed = True
-    try:
+    with last_words("backstop"):
         become_subreaper()
         try:
             watchdog = os.fork()
@@ -222,13 +241,3 @@ def _be_backstop(
         os.write(tell, b"pid %d" % watchdog)
         os.close(tell)
         Backstop(limit, watchdog).run()
-        failed = False
-    except OSError as error:
-        os.write(2, f"kle: the backstop cannot go on: {error}\n".encode())
-    except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
-        import traceback  # noqa: PLC0415 - a defect of ours, else never needed
-
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        if failed:
-            os._exit(70)

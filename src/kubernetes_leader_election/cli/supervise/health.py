@@ -206,6 +206,16 @@ class HealthChecker:
             return str(error) or type(error).__name__
 
 
+@dataclass(slots=True)
+class Health:
+    """The checks, and what they have shown."""
+
+    checker: HealthChecker
+    fitness: Fitness
+    wrong: str = ""
+    """What was wrong at the last check: said once, until it is well or fails otherwise."""
+
+
 def check_command(command: list[str], timeout: float, variables: dict[str, str]) -> str:
     """Run a command; give what was wrong with it, or nothing."""
     import subprocess  # noqa: PLC0415 - most programs have no health command

@@ -13,6 +13,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Final
 
@@ -28,37 +29,31 @@ Answer = tuple[int, str, str]
 """Status, content type, body."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
     """What is answered, asked anew for each request. Any thread."""
 
-    def __init__(
-        self,
-        *,
-        problem: Callable[[], str],
-        absence: Callable[[], str],
-        leads: Callable[[], bool],
-        leader: Callable[[], str | None],
-        metrics: Callable[[], str],
-    ) -> None:
-        self._problem = problem
-        self._absence = absence
-        self._leads = leads
-        self._leader = leader
-        self._metrics = metrics
+    problem: Callable[[], str]
+    """What is wrong with this process; nothing if it works."""
+    absence: Callable[[], str]
+    """Why it is not in the race; nothing if it is."""
+    leads: Callable[[], bool]
+    leader: Callable[[], str | None]
+    metrics: Callable[[], str]
 
     def answer(self, path: str) -> Answer:
         """Answer a GET."""
         match path.partition("?")[0]:
             case "/livez" | "/healthz":
-                return _verdict(self._problem())
+                return _verdict(self.problem())
             case "/readyz":
-                return _verdict(self._absence())
+                return _verdict(self.absence())
             case "/leaderz":
-                return _verdict("" if self._leads() else "this replica does not lead")
+                return _verdict("" if self.leads() else "this replica does not lead")
             case "/":
-                return 200, JSON, json.dumps({"name": self._leader() or ""}) + "\n"
+                return 200, JSON, json.dumps({"name": self.leader() or ""}) + "\n"
             case "/metrics":
-                return 200, CONTENT_TYPE, self._metrics()
+                return 200, CONTENT_TYPE, self.metrics()
         return 404, TEXT, "there are /, /livez, /readyz, /leaderz and /metrics\n"
 
 

@@ -68,24 +68,14 @@ class PolledElector(BaseElector[BaseTerm]):
         return self._lifecycle.running
 
     @property
-    def stop_budget(self) -> float:
-        """Seconds that the command may need to stop."""
-        return self._lifecycle.settings.stop_budget_sec
-
-    @property
-    def renew_deadline(self) -> float:
-        """Seconds that a term lasts without a renewal."""
-        return self._lifecycle.settings.renew_deadline_sec
-
-    @property
-    def lease_duration(self) -> float:
-        """Seconds that others wait after the last renewal."""
-        return float(self._lifecycle.settings.lease_duration_sec)
+    def settings(self) -> Settings:
+        """The options of the election."""
+        return self._lifecycle.settings
 
     @property
     def release_time(self) -> float:
         """Seconds within which a release has succeeded or was given up (rule 12)."""
-        return 3 * self._lifecycle.settings.request_timeout_sec + 1.0
+        return 3 * self.settings.request_timeout_sec + 1.0
 
     @property
     def settled(self) -> bool:

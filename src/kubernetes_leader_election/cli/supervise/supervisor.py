@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.supervise import restart_policy
-from kubernetes_leader_election.cli.supervise.health import Fitness, HealthChecker
+from kubernetes_leader_election.cli.supervise.health import Health
 from kubernetes_leader_election.cli.supervise.linux import (
     boottime,
     clock_origin,
@@ -36,16 +36,16 @@ from kubernetes_leader_election.cli.supervise.linux import (
 )
 from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector, Work
 from kubernetes_leader_election.cli.supervise.restart_policy import OnLoss, Restart
+from kubernetes_leader_election.cli.supervise.running_command import RunningCommand
 from kubernetes_leader_election.cli.supervise.signal_queue import ENDING, SignalQueue
-from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
 from kubernetes_leader_election.cli.supervise.term_file import TermFacts, TermFile
 from kubernetes_leader_election.cli.supervise.terminal import Terminal
-from kubernetes_leader_election.cli.supervise.watchdog_link import Limits, Link
+from kubernetes_leader_election.cli.supervise.watchdog_link import Link
 from kubernetes_leader_election.lifecycle.base_term import token_if_any
 
 LONGEST_TURN: Final = 5.0
 """Seconds between two turns of the loop at most; /livez counts on it."""
-KEEPER_DEAD: Final = 3.0
+WATCHDOG_DEAD: Final = 3.0
 """
 Seconds without an answer, with nothing left to end, that prove a frozen watchdog.
 
@@ -89,31 +89,28 @@ class Supervisor:
         self._say = say
         self._backoff = restart_policy.Backoff(plan.restart_max_delay)
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """What lets the loop turn, from any thread."""
         self.turned_at = time.monotonic()
         """When the loop turned last (CLOCK_MONOTONIC)."""
-        self._checker: HealthChecker | None = None
-        self._fitness: Fitness | None = None
-        self._wrong = ""
-        # The command under its term.
-        self._work: Work | None = None
-        self._child: int | None = None
-        self._facts: TermFacts | None = None
+        self.health: Health | None = None
+        """Set before the loop begins, if at all: what it needs of this is here already."""
+        self._command: RunningCommand | None = None
+        """None between terms."""
         self._unwritten = False
-        self._limits = Limits(None, None, None)
-        self._started_at = 0.0
-        self._start_by: Deadline | None = None
-        self._exited = False
-        self._ending: str | None = None
-        self._kill_at: float | None = None
-        self._nobody_since: float | None = None
-        # What is to become of this process.
-        self._verdict: int | None = None
-        self._signalled: int | None = None
-        self._leave_by: float | None = None
-        self._stay_out_until = 0.0
-        self._held = False
+        """The term file could not be written the last time: that was said."""
         self._watchdog_gone = False
         self._seen_lease = False
+        """The election has seen the Lease once, be it its own."""
+        self._held_back = False
+        """The election was told not to contend."""
+        self._stay_out_until = 0.0
+        """When a command that ended may be started again (CLOCK_MONOTONIC)."""
+        self._signalled: int | None = None
+        """The first signal that ends this process."""
+        self._verdict: int | None = None
+        """The exit code; None: it goes on."""
+        self._leave_by: float | None = None
+        """When to wait no more for a release (CLOCK_MONOTONIC)."""
 
     # Asking: any thread -------------------------------------------------------
 
@@ -122,7 +119,7 @@ class Supervisor:
         """Why this replica is not in the race; empty while it is."""
         if self._verdict is not None or self._signalled is not None:
             return "stopping"
-        if self._fitness is not None and not self._fitness.fit:
+        if self.health is not None and not self.health.fitness.fit:
             return "the health check fails"
         if not self._seen_lease:
             return "the Lease has not been seen yet"
@@ -130,15 +127,11 @@ class Supervisor:
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a health command."""
-        facts = self._facts
-        role = {"LEADER_ELECTION_ROLE": "leader" if facts else "candidate"}
-        if facts is None:
-            return role
-        return {**facts.variables(self._term_path), **role}
-
-    def watch_health(self, checker: HealthChecker, fitness: Fitness) -> None:
-        """Take health into account; before :meth:`run`."""
-        self._checker, self._fitness = checker, fitness
+        command = self._command
+        if command is None:
+            return {"LEADER_ELECTION_ROLE": "candidate"}
+        variables = command.facts.variables(self._term_path)
+        return {**variables, "LEADER_ELECTION_ROLE": "leader"}
 
     @property
     def _term_path(self) -> Path | None:
@@ -157,8 +150,8 @@ class Supervisor:
         for source in (self._woken, self._signals, self._link):
             poll.register(source, select.POLLIN)
         self._elector.begin(self.wake)
-        if self._checker is not None:
-            self._checker.start()
+        if self.health is not None:
+            self.health.checker.start()
         self._look_at_fitness()
         while not self._is_over():
             poll.poll(max(0.0, self._patience()) * 1000)
@@ -177,16 +170,13 @@ class Supervisor:
         return exit_codes.OK if self._verdict is None else self._verdict
 
     def close(self) -> None:
-        """Leave nothing behind, whatever led here."""
-        if self._checker is not None:
-            self._checker.stop()
+        """Check no more, and take the terminal back."""
+        if self.health is not None:
+            self.health.checker.stop()
         self._terminal.take_back()
-        self._link.close()
-        if self._term_file is not None:
-            self._term_file.remove()
 
     def _is_over(self) -> bool:
-        if self._verdict is None or self._work is not None:
+        if self._verdict is None or self._command is not None:
             return False
         if not self._elector.running:
             return True
@@ -199,23 +189,27 @@ class Supervisor:
             wait = min(wait, self._leave_by - now)
         if self._stay_out_until > now:
             wait = min(wait, self._stay_out_until - now)
-        if self._work is not None and self._ending is None:
-            wait = min(wait, self._work.term.remaining())
-        last = self._last_instant()
-        if last is not None and self._work is not None:
-            wait = min(wait, max(0.02, last + self._limits.run_waits - boottime()))
+        command = self._command
+        if command is None:
+            return wait
+        if command.ending is None:
+            wait = min(wait, command.work.term.remaining())
+        last = command.last_instant()
+        if last is not None:
+            wait = min(wait, max(0.02, last + command.limits.run_waits - boottime()))
         return wait
 
     # Signals ------------------------------------------------------------------
 
     def _on_signal(self, number: int) -> None:
+        child = None if self._command is None else self._command.child
         if number in ENDING:
             self._on_ending_signal(number)
         elif number == signal.SIGCONT:
-            if self._child is not None:
-                self._terminal.lend_again(self._child)
+            if child is not None:
+                self._terminal.lend_again(child)
                 self._link.signal(number)
-        elif self._child is not None:
+        elif child is not None:
             self._link.signal(number)
         elif number == signal.SIGTSTP:
             self._terminal.stop_with_command()
@@ -229,7 +223,7 @@ class Supervisor:
             self._ask_to_end("signal", number, boottime() + self._plan.grace)
             if self._verdict is None:  # or the command's own end has decided already
                 self._leave(128 + number)
-        elif self._work is not None:
+        elif self._command is not None:
             self._say("a second signal: the command is killed")
             self._ask_to_end("signal", signal.SIGKILL, boottime())
         else:
@@ -242,35 +236,35 @@ class Supervisor:
             return
         said = self._link.receive()
         for message in said or ():
-            self._on_said(message)
+            if self._command is not None:
+                self._on_said(message, self._command)
         if said is None:
             poll.unregister(self._link)
             self._on_watchdog_gone()
 
-    def _on_said(self, message: dict[str, Any]) -> None:
+    def _on_said(self, message: dict[str, Any], command: RunningCommand) -> None:
         match message:
             case {"started": pid}:
-                self._child = pid
+                command.child = pid
             case {"failed": number}:
                 code, text = restart_policy.start_failure(self._plan.command[0], number)
-                self._exited = True
+                command.exited = True
                 self._say(f"Error: {text}")
                 self._leave(code)
             case {"exited": status}:
-                self._on_exited(status)
+                self._on_exited(status, command)
             case {"stopped": number}:
-                self._on_stopped(number)
+                self._on_stopped(number, command)
             case {"overdue": _}:
                 # Its timer came first, by a hair or because this was frozen.
                 self._elector.step_down(0.0)
-                if self._ending is None and self._work is not None:
-                    self._ask_to_end(
-                        "lost", signal.SIGTERM, self._kill_after(self._work)
-                    )
+                if command.ending is None:
+                    kill_at = self._kill_after(command.work)
+                    self._ask_to_end("lost", signal.SIGTERM, kill_at)
             case {"unstarted": why}:
                 # Frozen since the term was acquired; nobody else may be disturbed.
-                self._exited = True
-                self._ending = self._ending or "lost"
+                command.exited = True
+                command.ending = command.ending or "lost"
                 self._say(f"the command was not started: {why}")
                 self._elector.step_down(0.0)
             case {"refused": pids}:
@@ -279,17 +273,17 @@ class Supervisor:
                     "Lease is not released before they have ended"
                 )
             case {"empty": _}:
-                self._on_empty()
+                self._on_empty(command)
 
-    def _on_exited(self, status: int) -> None:
-        self._child = None
-        self._exited = True
+    def _on_exited(self, status: int, command: RunningCommand) -> None:
+        command.child = None
+        command.exited = True
         self._terminal.take_back()
         code, plan = restart_policy.code_of(status), self._plan
-        ran = time.monotonic() - self._started_at
+        ran = time.monotonic() - command.started_at
         if self._signalled is not None:
             self._leave(code)
-        elif self._ending is not None:
+        elif command.ending is not None:
             self._say(
                 f"the command {restart_policy.describe(status)} after {ran:.1f} s"
             )
@@ -298,10 +292,10 @@ class Supervisor:
             and os.WIFSIGNALED(status)
             and os.WTERMSIG(status) == signal.SIGINT
         ):
-            self._ending = "exit"
+            command.ending = "exit"
             self._leave(code)
         else:
-            self._ending = "restart"
+            command.ending = "restart"
             delay = self._backoff.after(ran)
             self._stay_out_until = time.monotonic() + delay
             self._say(
@@ -310,31 +304,23 @@ class Supervisor:
             )
             self._elector.step_down(delay)
 
-    def _on_stopped(self, number: int) -> None:
+    def _on_stopped(self, number: int, command: RunningCommand) -> None:
         if number not in (signal.SIGTSTP, signal.SIGSTOP) or not self._terminal.lent:
             return  # stopped by somebody else, who lets it go on as well
-        child = self._child
         self._say("stopped with the command; the Lease runs out if that takes long")
-        if child is not None and not self._terminal.stop_with_command():
+        if command.child is not None and not self._terminal.stop_with_command():
             self._link.signal(signal.SIGCONT)
 
-    def _on_empty(self) -> None:
-        work = self._work
-        if work is None:
-            return
+    def _on_empty(self, command: RunningCommand) -> None:
         self._terminal.take_back()
-        lost = self._ending not in ("exit", "restart", "signal")
-        self._work = self._child = self._facts = self._kill_at = None
-        self._nobody_since = None
-        self._ending = None
-        self._limits = Limits(None, None, None)
+        self._command = None
         self._link.rest()
-        if self._fitness is not None:
-            self._fitness.ended()
-        work.end()
+        if self.health is not None:
+            self.health.fitness.ended()
+        command.work.end()
         if self._verdict is not None:
             self._set_leave_by()
-        elif lost and self._plan.on_loss == "exit":
+        elif command.ending in (None, "lost") and self._plan.on_loss == "exit":
             self._say("leadership was lost, and --on-loss=exit was asked for")
             self._leave(exit_codes.LOST)
 
@@ -344,7 +330,8 @@ class Supervisor:
         if self._verdict is None:
             self._say("Error: the watchdog was killed, and the command with it")
             self._leave(128 + signal.SIGKILL)
-        self._exited = True
+        if self._command is not None:
+            self._command.exited = True
 
     # The election -------------------------------------------------------------
 
@@ -353,15 +340,16 @@ class Supervisor:
         if not self._seen_lease:
             state = elector.state
             self._seen_lease = state.is_leader or state.transitions is not None
-        work = self._work
-        if work is None:
+        command = self._command
+        if command is None:
             if self._verdict is None and elector.current_leader:
                 self._begin_work()
             return
-        self._renewed(work)
-        if self._ending is None and work.term.is_lost:
-            kill_at = self._kill_after(work)
-            self._say(f"leadership is over ({work.term.reason}): ending the command")
+        self._renewed(command)
+        term = command.work.term
+        if command.ending is None and term.is_lost:
+            kill_at = self._kill_after(command.work)
+            self._say(f"leadership is over ({term.reason}): ending the command")
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
 
     def _kill_after(self, work: Work) -> float:
@@ -382,51 +370,54 @@ class Supervisor:
         if limits is None:
             work.end()  # frozen since it was acquired: the term is over already
             return
-        self._work, self._exited, self._limits = work, False, limits
-        self._start_by = limits.begin
-        self._started_at = time.monotonic()
         elector = self._elector
-        self._facts = TermFacts(
+        facts = TermFacts(
             lease=elector.lease_name,
             namespace=elector.namespace or "",
             identity=elector.identity,
             token=token_if_any(work.term),
             deadline=limits.begin,
-            renew_deadline=elector.renew_deadline,
+            renew_deadline=elector.settings.renew_deadline_sec,
             origin=clock_origin(),
         )
-        self._write_facts()
-        if self._fitness is not None:
-            self._fitness.started(self._started_at)
+        self._command = command = RunningCommand(
+            work=work,
+            limits=limits,
+            facts=facts,
+            started_at=time.monotonic(),
+            start_by=limits.begin,
+        )
+        self._write(facts)
+        if self.health is not None:
+            self.health.fitness.started(command.started_at)
         self._link.start(
-            self._facts.variables(self._term_path),
-            self._limits,
-            leftover_budget=elector.stop_budget,
+            facts.variables(self._term_path),
+            limits,
+            leftover_budget=elector.settings.stop_budget_sec,
             terminal=self._terminal.lend_on_start(),
         )
 
-    def _renewed(self, work: Work) -> None:
+    def _renewed(self, command: RunningCommand) -> None:
         """Tell watchdog and command of another deadline, or of the end."""
-        limits, facts = work.limits(), self._facts
+        limits, facts = command.work.limits(), command.facts
         # G2: a record that was cut short moves the limits also where it ends the term.
-        last = limits or work.last_limits()
-        moved = last is not None and last != self._limits
+        last = limits or command.work.last_limits()
+        moved = last is not None and last != command.limits
         if last is not None and moved:
-            self._limits = last
+            command.limits = last
             self._link.extend(last)
-        if limits is None:
-            if facts is not None and not facts.is_over:
-                self._facts = facts.ended()
-                self._write_facts()
-        elif moved and facts is not None:
-            self._facts = replace(facts, deadline=limits.begin)
-            self._write_facts()
+        if limits is None and not facts.is_over:
+            command.facts = facts.ended()
+            self._write(command.facts)
+        elif limits is not None and moved:
+            command.facts = replace(facts, deadline=limits.begin)
+            self._write(command.facts)
 
-    def _write_facts(self) -> None:
-        if self._term_file is None or self._facts is None:
+    def _write(self, facts: TermFacts) -> None:
+        if self._term_file is None:
             return
         try:
-            self._term_file.write(self._facts)
+            self._term_file.write(facts)
         except OSError as error:
             # The deadline in the file passes: whoever looks at it stops in time.
             if not self._unwritten:
@@ -438,19 +429,20 @@ class Supervisor:
     # Health -------------------------------------------------------------------
 
     def _look_at_health(self) -> None:
-        checker, fitness = self._checker, self._fitness
-        if checker is None or fitness is None:
+        health = self.health
+        if health is None:
             return
+        fitness = health.fitness
         was_fit = fitness.fit
-        for ok, wrong in checker.take():
+        for ok, wrong in health.checker.take():
             fitness.take(ok=ok, now=time.monotonic())
-            if wrong and wrong != self._wrong:
+            if wrong and wrong != health.wrong:
                 self._say(f"the health check failed: {wrong}")
-            self._wrong = wrong  # said once, until it is well or fails otherwise
+            health.wrong = wrong
         state = self._elector.state
         deadline = state.deadline
         fitness.look(
-            someone_leads=self._work is not None
+            someone_leads=self._command is not None
             or bool(state.holder and deadline and deadline.timestamp() > _wall()),
             now=time.monotonic(),
         )
@@ -458,64 +450,62 @@ class Supervisor:
             self._say(
                 "nobody leads, and no replica is healthy: contending all the same"
             )
-        leads = self._child is not None and self._ending is None
-        if leads and not fitness.fit:
+        if self._command is not None and self._command.works and not fitness.fit:
             self._say("not healthy: giving up leadership")
-            self._elector.step_down(self._elector.lease_duration)
+            self._elector.step_down(self._elector.settings.lease_duration_sec)
 
     def _wants_out(self) -> bool:
-        fit = self._fitness is None or self._fitness.fit or self._elector.assumed
+        health = self.health
+        fit = health is None or health.fitness.fit or self._elector.assumed
         return not fit or time.monotonic() < self._stay_out_until
 
     def _look_at_fitness(self) -> None:
         """Contend or not: only between terms, where it cannot stop a renewal."""
-        if self._checker is not None and self._fitness is not None:
-            self._checker.want(
-                wanted=self._fitness.checks_candidates
-                if self._work is None
-                else self._child is not None and self._ending is None
+        command = self._command
+        if self.health is not None:
+            self.health.checker.want(
+                wanted=self.health.fitness.checks_candidates
+                if command is None
+                else command.works
             )
         held = self._wants_out()
-        if held != self._held and self._work is None and self._elector.settled:
-            self._held = held
+        if held != self._held_back and command is None and self._elector.settled:
+            self._held_back = held
             self._elector.hold_back(held=held)
 
     # The clock ----------------------------------------------------------------
 
-    def _last_instant(self) -> float | None:
-        times = [x for x in (self._kill_at, self._limits.kill_at) if x is not None]
-        return min(times, default=None)
-
-    def _look_for_start(self) -> None:
+    def _look_for_start(self, command: RunningCommand) -> None:
         """Fault 08: a watchdog that starts nothing keeps the Lease from who could."""
-        by = self._start_by
-        if by is None or self._child is not None or self._exited:
-            self._start_by = None
-        elif self._ending is None and by.left(read_clocks()) <= 0.0:
+        by = command.start_by
+        if by is None or command.child is not None or command.exited:
+            command.start_by = None
+        elif command.ending is None and by.left(read_clocks()) <= 0.0:
             self._say("the watchdog does not start the command: giving up leadership")
-            self._elector.step_down(self._elector.lease_duration)
+            self._elector.step_down(self._elector.settings.lease_duration_sec)
             self._ask_to_end("lost", signal.SIGTERM, boottime())
 
     def _look_at_clock(self) -> None:
         """Kill where the watchdog should have and did not."""
-        if self._work is None:
+        command = self._command
+        if command is None:
             return
-        self._look_for_start()
-        last = self._last_instant()
+        self._look_for_start(command)
         if self._watchdog_gone:
             left = descendants(os.getpid())
             signal_all(left, signal.SIGKILL)
-            self._kill_at = boottime()  # look again soon
+            command.kill_at = boottime()  # look again soon
             if not left:
-                self._on_empty()
+                self._on_empty(command)
             return
-        if last is None or boottime() < last + self._limits.run_waits:
+        last = command.last_instant()
+        if last is None or boottime() < last + command.limits.run_waits:
             return
         if not self._link.kill_everybody():
-            self._nobody_since = None
-        elif self._nobody_since is None:
-            self._nobody_since = time.monotonic()
-        elif time.monotonic() - self._nobody_since > KEEPER_DEAD:
+            command.nobody_since = None
+        elif command.nobody_since is None:
+            command.nobody_since = time.monotonic()
+        elif time.monotonic() - command.nobody_since > WATCHDOG_DEAD:
             self._say("the watchdog does not answer: it is killed")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._link.pid, signal.SIGKILL)
@@ -524,17 +514,18 @@ class Supervisor:
 
     def _ask_to_end(self, why: str, number: int, kill_at: float) -> None:
         """End the command: a signal now, KILL at ``kill_at`` (CLOCK_BOOTTIME)."""
-        if self._work is None:
+        command = self._command
+        if command is None:
             return
-        self._ending = why
-        self._kill_at = min(kill_at, self._kill_at or kill_at)
+        command.ending = why
+        command.kill_at = min(kill_at, command.kill_at or kill_at)
         self._link.end(number, kill_at)
 
     def _leave(self, code: int) -> None:
         """Decide on the exit code; go when nothing is left and the Lease is released."""
         self._verdict = code
         self._elector.stop()
-        if self._work is None:
+        if self._command is None:
             self._set_leave_by()
 
     def _set_leave_by(self) -> None:

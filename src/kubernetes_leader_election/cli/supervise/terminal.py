@@ -17,27 +17,23 @@ class Terminal:
 
     def __init__(self) -> None:
         self._fd = _controlling_terminal()
-        self._lent = False
+        self.lent = False
+        """Whether the command has it."""
 
     @property
     def exists(self) -> bool:
         """Whether this process has a terminal."""
         return self._fd is not None
 
-    @property
-    def lent(self) -> bool:
-        """Whether the command has it."""
-        return self._lent
-
     def lend_on_start(self) -> int | None:
         """Return the descriptor for a command that is about to start; None: it has none."""
-        self._lent = self._fd is not None and self._is_ours()
-        return self._fd if self._lent else None
+        self.lent = self._fd is not None and self._is_ours()
+        return self._fd if self.lent else None
 
     def take_back(self) -> None:
         """Be in the foreground again, if the command was."""
-        if self._lent and self._fd is not None:
-            self._lent = False
+        if self.lent and self._fd is not None:
+            self.lent = False
             # Gone with its window, or taken by a shell in the meantime.
             with contextlib.suppress(OSError):
                 os.tcsetpgrp(self._fd, os.getpgrp())
@@ -47,7 +43,7 @@ class Terminal:
         if self._fd is not None and self._is_ours():
             with contextlib.suppress(OSError):
                 os.tcsetpgrp(self._fd, group)
-                self._lent = True
+                self.lent = True
 
     def stop_with_command(self) -> bool:
         """

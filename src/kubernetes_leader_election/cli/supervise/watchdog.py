@@ -35,12 +35,11 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from kubernetes_leader_election.cli.supervise.linux import (
     BoottimeTimer,
-    Process,
     WallClockAlarm,
     become_subreaper,
     boottime,
@@ -85,6 +84,73 @@ class Errand:
     """A folder to remove when ``run`` did not come to it."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Command:
+    """One command, from the order to start it until nothing of it is left."""
+
+    leftover_budget: float = 1.0
+    """Seconds that what it leaves behind may need to stop."""
+    begin: Deadline | None = None
+    """The end of the term as of its last renewal: after it the command cannot begin."""
+    term: Deadline | None = None
+    """When TERM is due."""
+    limit: Deadline | None = None
+    """When KILL is due, of the term."""
+    kill_at: float | None = None
+    """When it is due besides, of an order or of what was left behind: CLOCK_BOOTTIME."""
+    child: int | None = None
+    """Its process, from the fork until that is reaped."""
+    told: int | None = None
+    """Where the child says that it could not be executed; None: it is known."""
+    group: int | None = None
+    """Its process group, when its process is over: others may be left in it."""
+    ending: bool = False
+    """It was told to end, or is over and what it left behind was told."""
+    killing: bool = False
+    """KILL was due once."""
+    refused: list[int] = field(default_factory=list)
+    """The processes that could not be killed when that was said last."""
+
+    def take_limits(self, message: dict[str, Any]) -> None:
+        """Move the limits to those of an order."""
+        limits = message["limits"][:3]
+        found = (None if clocks is None else Deadline(*clocks) for clocks in limits)
+        self.begin, self.term, self.limit = found
+
+    def is_too_late(self) -> bool:
+        """G2: tell whether the term is over, by any clock, as far as is known here."""
+        return self.begin is not None and self.begin.left(read_clocks()) <= 0.0
+
+    def is_overdue(self) -> bool:
+        """Return whether TERM is due: at its time, at once where a guest was paused."""
+        now = read_clocks()
+        if self.term is None or self.begin is None:
+            return False
+        return self.term.left(now) <= 0.0 or self.begin.shows_pause(now)
+
+    def left(self) -> float | None:
+        """Return the seconds until the KILL; None: nobody has set a time for it."""
+        times = []
+        if self.limit is not None:
+            times.append(self.limit.left(read_clocks()))
+        if self.kill_at is not None:
+            times.append(self.kill_at - boottime())
+        return min(times, default=None)
+
+    def next_due(self) -> float | None:
+        """Return the seconds until TERM or KILL; None: there is no limit."""
+        times = [self.left()]
+        if not self.ending and self.term is not None:
+            times.append(self.term.left(read_clocks()))
+        return min((x for x in times if x is not None), default=None)
+
+    def forward(self, number: int) -> None:
+        """Send a signal to its process group, while its process is there."""
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child, number)
+
+
 class Watchdog:
     """The watchdog's loop. One command at a time, any number one after the other."""
 
@@ -98,20 +164,11 @@ class Watchdog:
         self._wall = WallClockAlarm()
         self._poll = select.poll()
         self._unsaid: deque[bytes] = deque()
+        """Messages that wait for a place on the link."""
         self._parent_lives = True
-        # The command in progress.
-        self._active = False
-        self._child: int | None = None
-        self._group: int | None = None
-        self._told: int | None = None
-        self._ending = False
-        self._killing = False
-        self._refused: list[int] = []
-        self._leftover_budget = 1.0
-        self._begin: Deadline | None = None
-        self._term: Deadline | None = None
-        self._limit: Deadline | None = None
-        self._kill_at: float | None = None
+        """Whether `run` still has its end of the link."""
+        self._command: Command | None = None
+        """The command in progress."""
 
     def run(self) -> None:
         """Serve until the parent is gone and nothing is left to end."""
@@ -129,8 +186,9 @@ class Watchdog:
         self._link.setblocking(False)
         for fd in (self._link.fileno(), woken, self._timer.fd, self._wall.fd):
             self._poll.register(fd, select.POLLIN)
-        while self._parent_lives or self._active:
-            for fd, _ in self._poll.poll(KILL_AGAIN * 1000 if self._killing else None):
+        while self._parent_lives or self._command is not None:
+            killing = self._command is not None and self._command.killing
+            for fd, _ in self._poll.poll(KILL_AGAIN * 1000 if killing else None):
                 if fd == self._timer.fd:
                     self._timer.clear()
                 elif fd == self._wall.fd:
@@ -138,10 +196,10 @@ class Watchdog:
                 elif fd == woken:
                     with contextlib.suppress(BlockingIOError):
                         os.read(woken, 4096)
-                elif fd == self._told:
-                    self._learn_start()
                 elif fd == self._link.fileno():
                     self._receive()
+                elif self._command is not None and fd == self._command.told:
+                    self._learn_start(self._command)
             self._reap()
             self._enforce()
             self._flush()
@@ -167,7 +225,7 @@ class Watchdog:
         for index, order in enumerate(orders):
             later = orders[index + 1 :]
             if order["do"] == "start" and _take_back(order, later, gone=gone):
-                self._active = True  # nothing to end: the next look says so
+                self._command = Command()  # nothing to end: the next look says so
                 self._say({"unstarted": "it was called off before it could be"})
             else:
                 self._obey(order)
@@ -176,19 +234,23 @@ class Watchdog:
         # The parent is gone: end in good order what time allows.
         self._parent_lives = False
         self._poll.unregister(self._link.fileno())
-        if self._active:
-            self._end(signal.SIGTERM, boottime() + self._errand.grace)
+        if self._command is not None:
+            kill_at = boottime() + self._errand.grace
+            self._end(self._command, signal.SIGTERM, kill_at)
 
     def _obey(self, message: dict[str, Any]) -> None:
-        match message["do"]:
-            case "start":
-                self._start(message)
-            case "extend":
-                self._take_limits(message)
-            case "signal":
-                self._forward(message["number"])
-            case "end" if self._active:
-                self._end(message["number"], message["kill_at"])
+        command = self._command
+        if message["do"] == "start":
+            self._start(message)
+        elif command is None:
+            return  # its last word and this order have crossed
+        elif message["do"] == "extend":
+            command.take_limits(message)
+            self._rearm(command)
+        elif message["do"] == "signal":
+            command.forward(message["number"])
+        elif message["do"] == "end":
+            self._end(command, message["number"], message["kill_at"])
 
     def _say(self, message: dict[str, Any]) -> None:
         self._unsaid.append(json.dumps(message).encode())
@@ -209,26 +271,13 @@ class Watchdog:
 
     # Starting -----------------------------------------------------------------
 
-    def _take_limits(self, message: dict[str, Any]) -> None:
-        limits = message["limits"][:3]
-        found = (None if clocks is None else Deadline(*clocks) for clocks in limits)
-        self._begin, self._term, self._limit = found
-        self._rearm()
-
-    def _too_late(self) -> bool:
-        """G2: tell whether the term is over, by any clock, as far as is known here."""
-        return self._begin is not None and self._begin.left(read_clocks()) <= 0.0
-
     def _start(self, message: dict[str, Any]) -> None:
-        self._active = True
-        self._ending = self._killing = False
-        self._group = None
-        self._refused = []
-        self._leftover_budget = message["leftover_budget"]
-        self._kill_at = None
-        self._take_limits(message)
+        command = Command(leftover_budget=message["leftover_budget"])
+        command.take_limits(message)
+        self._command = command
+        self._rearm(command)
         # The order may be old: this process was frozen, or the one that sent it.
-        if self._too_late():
+        if command.is_too_late():
             self._say({"unstarted": "the term was over before it could be"})
             return
         if boottime() < message["sent"]:
@@ -251,18 +300,24 @@ class Watchdog:
             return
         else:
             if pid == 0:
-                self._become(message, tell, watchdog=watchdog, mask=earlier)
+                self._become(command, message, tell, watchdog=watchdog, mask=earlier)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
             os.close(tell)
-        self._told = told
+        command.told = told
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # the child does so, too: whoever comes first
-        self._child = pid
-        self._poll.register(self._told, select.POLLIN)
+        command.child = pid
+        self._poll.register(told, select.POLLIN)
 
     def _become(
-        self, message: dict[str, Any], tell: int, *, watchdog: int, mask: Iterable[int]
+        self,
+        command: Command,
+        message: dict[str, Any],
+        tell: int,
+        *,
+        watchdog: int,
+        mask: Iterable[int],
     ) -> NoReturn:
         """Be the command; only exec or the exit code lead out of here."""
         code = errno.ENOEXEC
@@ -283,7 +338,7 @@ class Watchdog:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if os.getppid() != watchdog:
                 os._exit(127)
-            code = self._execute({**os.environ, **message["variables"]})
+            code = self._execute(command, {**os.environ, **message["variables"]})
         except OSError as error:
             code = error.errno or code
         finally:
@@ -291,19 +346,19 @@ class Watchdog:
             os._exit(127)
         raise AssertionError
 
-    def _execute(self, variables: dict[str, str]) -> int:
+    def _execute(self, command: Command, variables: dict[str, str]) -> int:
         """Try each place where the command may be; return what stood in the way."""
-        command, problem = self._errand.command, errno.ENOENT
-        places = [command[0]]
-        if "/" not in command[0]:
+        words, problem = self._errand.command, errno.ENOENT
+        places = [words[0]]
+        if "/" not in words[0]:
             path = os.get_exec_path(variables)
-            places = [os.path.join(x, command[0]) for x in path]  # noqa: PTH118
+            places = [os.path.join(x, words[0]) for x in path]  # noqa: PTH118
         for target in places:
             # G2: this process may have been frozen on its way; at the last instant.
-            if self._too_late():
+            if command.is_too_late():
                 return TOO_LATE
             try:
-                os.execve(target, command, variables)  # noqa: S606 - running it is what was asked for
+                os.execve(target, words, variables)  # noqa: S606 - running it is what was asked for
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -312,56 +367,51 @@ class Watchdog:
                     problem = error.errno or errno.ENOEXEC
         return problem
 
-    def _learn_start(self) -> None:
+    def _learn_start(self, command: Command) -> None:
         """Read whether the command could be executed: nothing means that it was."""
-        if self._told is None:
+        if command.told is None:
             return
-        failure = os.read(self._told, 64)
-        self._poll.unregister(self._told)
-        os.close(self._told)
-        self._told = None
+        failure = os.read(command.told, 64)
+        self._poll.unregister(command.told)
+        os.close(command.told)
+        command.told = None
         if failure:
-            self._child = None
+            command.child = None
             if int(failure) == TOO_LATE:
                 self._say({"unstarted": "the term was over before it could be"})
             else:
                 self._say({"failed": int(failure)})
         else:
-            self._say({"started": self._child})
+            self._say({"started": command.child})
 
     # Ending -------------------------------------------------------------------
 
-    def _forward(self, number: int) -> None:
-        if self._child is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child, number)
-
-    def _end(self, number: int, kill_at: float | None) -> None:
+    def _end(self, command: Command, number: int, kill_at: float | None) -> None:
         """Send a signal to the group now, KILL to whoever is left at ``kill_at``."""
         if kill_at is not None:
-            self._kill_at = min(kill_at, self._kill_at or kill_at)
-        if not self._ending:
-            self._ending = True
-            self._forward(number)
+            command.kill_at = min(kill_at, command.kill_at or kill_at)
+        if not command.ending:
+            command.ending = True
+            command.forward(number)
             # A stopped process takes its signal only when it goes on.
-            self._forward(signal.SIGCONT)
-        self._rearm()
+            command.forward(signal.SIGCONT)
+        self._rearm(command)
 
-    def _end_leftovers(self) -> None:
+    def _end_leftovers(self, command: Command) -> None:
         """The command is over: what it left behind goes too, before any release."""
         told = None
-        if self._ending:
-            told = self._group  # these have been asked to end already
+        if command.ending:
+            told = command.group  # these have been asked to end already
         else:
-            self._ending = True
-            self._kill_at = boottime() + self._leftover_budget
+            command.ending = True
+            command.kill_at = boottime() + command.leftover_budget
         left = [p for p in descendants(os.getpid()) if p.group != told]
         signal_all(left, signal.SIGTERM)
         signal_all(left, signal.SIGCONT)
-        self._rearm()
+        self._rearm(command)
 
     def _reap(self) -> None:
-        nobody = False
+        command, nobody = self._command, False
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
@@ -370,70 +420,50 @@ class Watchdog:
                 break
             if pid == 0:
                 break
-            if os.WIFCONTINUED(status):
+            if os.WIFCONTINUED(status) or command is None or pid != command.child:
                 continue
             if os.WIFSTOPPED(status):
-                if pid == self._child:
-                    self._say({"stopped": os.WSTOPSIG(status)})
+                self._say({"stopped": os.WSTOPSIG(status)})
                 continue
-            if pid == self._child:
-                self._learn_start()
-            if pid == self._child:  # else it could not be executed
-                self._group, self._child = pid, None
+            self._learn_start(command)
+            if pid == command.child:  # else it could not be executed
+                command.group, command.child = pid, None
                 self._say({"exited": status})
-                self._end_leftovers()
+                self._end_leftovers(command)
         # Every descendant is below a child of this process, a subreaper: when there
         # is no child, there is nobody.
-        if nobody and self._active:
-            self._learn_start()
-            self._active = self._ending = self._killing = False
-            self._begin = self._term = self._limit = self._kill_at = None
-            self._rearm()
+        if nobody and command is not None:
+            self._learn_start(command)
+            self._command = None
+            self._timer.arm(None)
             self._say({"empty": True})
 
-    def _left(self) -> float | None:
-        """Return the seconds until the KILL; None: nobody has set a time for it."""
-        times = []
-        if self._limit is not None:
-            times.append(self._limit.left(read_clocks()))
-        if self._kill_at is not None:
-            times.append(self._kill_at - boottime())
-        return min(times, default=None)
-
-    def _rearm(self) -> None:
-        times = [self._left()]
-        if not self._ending and self._term is not None:
-            times.append(self._term.left(read_clocks()))
-        wait = min((x for x in times if x is not None), default=None)
+    def _rearm(self, command: Command) -> None:
+        wait = command.next_due()
         self._timer.arm(None if wait is None else boottime() + wait)
 
     def _enforce(self) -> None:
         """G2: everything ends in time, whatever it is doing."""
-        if not self._active:
+        command = self._command
+        if command is None:
             return
-        left = self._left()
+        left = command.left()
         # Once due it stays due: a clock that steps back revives nothing (rule 14).
-        if self._killing or (left is not None and left <= 0.0):
-            self._killing = self._ending = True
-            self._kill(descendants(os.getpid()))
-        elif not self._ending and self._is_over():
+        if command.killing or (left is not None and left <= 0.0):
+            command.killing = command.ending = True
+            self._kill(command)
+        elif not command.ending and command.is_overdue():
             self._say({"overdue": True})
-            self._end(signal.SIGTERM, None)
+            self._end(command, signal.SIGTERM, None)
         else:
-            self._rearm()  # the wall clock was set, or goes faster than the timer's
+            self._rearm(command)  # the wall clock was set, or outruns the timer's
 
-    def _is_over(self) -> bool:
-        """Return whether TERM is due: at its time, at once where a guest was paused."""
-        now = read_clocks()
-        if self._term is None or self._begin is None:
-            return False
-        return self._term.left(now) <= 0.0 or self._begin.shows_pause(now)
-
-    def _kill(self, everybody: list[Process]) -> None:
-        self._forward(signal.SIGKILL)  # where there is no /proc, this has to do
+    def _kill(self, command: Command) -> None:
+        everybody = descendants(os.getpid())
+        command.forward(signal.SIGKILL)  # where there is no /proc, this has to do
         refused = signal_all(everybody, signal.SIGKILL)
-        if refused and refused != self._refused:
-            self._refused = refused
+        if refused and refused != command.refused:
+            command.refused = refused
             self._say({"refused": refused})
 
 

@@ -9,7 +9,11 @@ import socket
 import time
 from typing import Any, Final, NamedTuple, NoReturn
 
-from kubernetes_leader_election.cli.supervise.backstop import SharedLimit, fork_guards
+from kubernetes_leader_election.cli.supervise.backstop import (
+    SharedLimit,
+    fork_guards,
+    last_words,
+)
 from kubernetes_leader_election.cli.supervise.linux import (
     boottime,
     children_have_other_clocks,
@@ -174,20 +178,10 @@ def fork_watchdog(errand: Errand) -> Link:
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
     def watch() -> NoReturn:
-        code = 70
-        try:
+        with last_words("watchdog"):
             ours.close()
             Watchdog(theirs, errand, mask=earlier).run()
-            code = 0
-        except OSError as error:
-            os.write(2, f"kle: the watchdog cannot go on: {error}\n".encode())
-        except BaseException:  # noqa: BLE001 - said below; nothing may lead back from here
-            import traceback  # noqa: PLC0415 - a defect of ours, else never needed
-
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-        raise AssertionError
+        os._exit(0)
 
     try:
         backstop, watchdog = fork_guards(watch, limit, (ours, theirs), errand.scratch)

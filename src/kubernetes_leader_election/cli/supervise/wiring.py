@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from kubernetes_leader_election.settings.options import resolve_settings
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
-    from kubernetes_leader_election.cli.supervise.health import HealthPlan
+    from kubernetes_leader_election.cli.supervise.health import Health, HealthPlan
     from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector
     from kubernetes_leader_election.cli.supervise.supervisor import Supervisor
     from kubernetes_leader_election.credentials.base import Credentials
@@ -83,9 +84,12 @@ def run(
     log = StderrLog(quiet=options["quiet"])
     ignored = ignored_signals()
     signals = SignalQueue(ignored)
-    term_file = _term_file(log)
-    supervisor = link = None
-    try:
+    with contextlib.ExitStack() as ending:
+        ending.callback(signals.close)
+        ending.callback(_flush)
+        term_file = _term_file(log)
+        if term_file is not None:
+            ending.callback(term_file.remove)
         # While there is one thread; and what it does not need is imported after it.
         link = fork_watchdog(
             Errand(
@@ -95,26 +99,22 @@ def run(
                 scratch=None if term_file is None else str(term_file.folder),
             )
         )
+        ending.callback(link.close)
         become_subreaper()
-        elector = _elector(settings, credentials, log)
+        from kubernetes_leader_election.cli.supervise import polled_elector  # noqa: PLC0415 - after the fork
+
+        elector = polled_elector.PolledElector(
+            **settings, auto_close=False, credentials=credentials, log=log
+        )
         supervisor = _supervisor(
             command, elector, link, signals, term_file, log, options
         )
+        ending.callback(supervisor.close)
         if health is not None:
-            _add_health(supervisor, health)
+            supervisor.health = _health(supervisor, health)
         if options["http"] is not None:
             _serve(options["http"], elector, supervisor, log)
         return supervisor.run()
-    finally:
-        if supervisor is not None:
-            supervisor.close()
-        else:
-            if link is not None:
-                link.close()
-            if term_file is not None:
-                term_file.remove()
-        _flush()
-        signals.close()
 
 
 def _credentials(connection: Connection, *, required: bool) -> Credentials | None:
@@ -146,14 +146,6 @@ def _term_file(log: StderrLog) -> TermFile | None:
         return None
 
 
-def _elector(
-    settings: dict[str, Any], credentials: Credentials | None, log: StderrLog
-) -> PolledElector:
-    from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector  # noqa: PLC0415 - after the fork
-
-    return PolledElector(**settings, auto_close=False, credentials=credentials, log=log)
-
-
 def _supervisor(
     command: list[str],
     elector: PolledElector,
@@ -163,7 +155,7 @@ def _supervisor(
     log: StderrLog,
     options: dict[str, Any],
 ) -> Supervisor:
-    from kubernetes_leader_election.cli.supervise.supervisor import Plan, Supervisor  # noqa: PLC0415
+    from kubernetes_leader_election.cli.supervise.supervisor import Plan, Supervisor  # noqa: PLC0415 - after the fork
     from kubernetes_leader_election.process.log_thread import shared_log_thread  # noqa: PLC0415 - after the fork
 
     def say(text: str) -> None:
@@ -189,18 +181,22 @@ def _supervisor(
     )
 
 
-def _add_health(supervisor: Supervisor, plan: HealthPlan) -> None:
-    from kubernetes_leader_election.cli.supervise.health import Fitness, HealthChecker  # noqa: PLC0415
+def _health(supervisor: Supervisor, plan: HealthPlan) -> Health:
+    from kubernetes_leader_election.cli.supervise.health import (  # noqa: PLC0415
+        Fitness,
+        Health,
+        HealthChecker,
+    )
 
     checker = HealthChecker(plan, wake=supervisor.wake, variables=supervisor.variables)
-    supervisor.watch_health(checker, Fitness(plan))
+    return Health(checker, Fitness(plan))
 
 
 def _serve(
     address: str, elector: PolledElector, supervisor: Supervisor, log: StderrLog
 ) -> None:
     from kubernetes_leader_election.cli.supervise import http_endpoints  # noqa: PLC0415 - most do without
-    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415
+    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415 - most do without
 
     metrics = Metrics()
     metrics.watch(elector)

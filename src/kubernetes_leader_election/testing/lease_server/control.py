@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.testing.faults import FaultPlan, parse_fault
@@ -45,40 +45,21 @@ LONGEST = 86_400
 """Seconds; a day is longer than any test."""
 
 
-class Server(Protocol):
-    """What the orders are carried out on."""
-
-    @property
-    def faults(self) -> FaultPlan:
-        """Return the rules in force."""
-
-    def freeze(self, seconds: float | None = None) -> None:
-        """Stand still."""
-
-    def freeze_storage(self, *, apply_late: bool = False) -> None:
-        """Let the storage hang."""
-
-    def thaw_storage(self) -> None:
-        """Bring the storage back."""
-
-    def compact(self) -> None:
-        """Forget the history."""
-
-    def drop_connections(self) -> None:
-        """Reset every connection."""
-
-    def end_watches(self) -> None:
-        """End every watch."""
-
-    def restart(self, *, down: float = 0.0, graceful: bool = False) -> None:
-        """Restart."""
-
-
 class Control:
-    """Understand orders and carry them out."""
+    """
+    Understand orders and have them carried out.
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    Args:
+        faults: the rules in force.
+        orders: what carries out each of :data:`ORDERS`; each waits until it is done.
+
+    """
+
+    def __init__(
+        self, faults: FaultPlan, orders: Mapping[str, Callable[..., None]]
+    ) -> None:
+        self._plan = faults
+        self._orders = orders
 
     async def prepare(self, exchange: Exchange) -> Prepared:
         """
@@ -102,21 +83,21 @@ class Control:
     def _faults(self) -> list[dict[str, Any]]:
         return [
             {
-                "action": type(active.fault.action).__name__,
-                "options": asdict(active.fault.action),
-                "times": active.fault.times,
+                "action": type(active.rule.action).__name__,
+                "options": asdict(active.rule.action),
+                "times": active.rule.times,
                 "hits": active.hits,
             }
-            for active in self._server.faults
+            for active in self._plan
         ]
 
     def _cleared(self, exchange: Exchange) -> Reply:
-        self._server.faults.clear()
+        self._plan.clear()
         return exchange.reply(self._faults())
 
     def _added(self, exchange: Exchange, text: str) -> Reply:
         try:
-            self._server.faults.add(parse_fault(text))
+            self._plan.add(parse_fault(text))
         except ConfigurationError as error:
             raise statuses.bad_request(str(error)) from error
         return exchange.reply(self._faults(), 201)
@@ -127,23 +108,11 @@ class Control:
             known = "; ".join(f"{name}: {about}" for name, about in ORDERS.items())
             raise statuses.bad_request(f"no such order {order!r}. Known: {known}")
         numbers = dict(_seconds(order, word) for word in words)
-        carry_out = self._order(order, numbers)
         # Orders wait for the server's thread, which is this one.
-        threading.Thread(target=carry_out, name="lease-server-order").start()
+        threading.Thread(
+            target=self._orders[order], kwargs=numbers, name="lease-server-order"
+        ).start()
         return exchange.reply({"order": order, **numbers}, 202)
-
-    def _order(self, order: str, numbers: dict[str, float]) -> Callable[[], None]:
-        server = self._server
-        orders: dict[str, Callable[[], None]] = {
-            "freeze": lambda: server.freeze(numbers.get("seconds", 1.0)),
-            "freeze-storage": server.freeze_storage,
-            "thaw-storage": server.thaw_storage,
-            "compact": server.compact,
-            "drop-connections": server.drop_connections,
-            "end-watches": server.end_watches,
-            "restart": lambda: server.restart(down=numbers.get("down", 0.0)),
-        }
-        return orders[order]
 
 
 def _seconds(order: str, word: str) -> tuple[str, float]:

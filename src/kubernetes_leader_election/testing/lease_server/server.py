@@ -186,7 +186,7 @@ class LeaseServer(LoopThread):
             self.requests,
             self._timings,
             address,
-            Control(self) if self._with_control else None,
+            Control(self.faults, self._orders()) if self._with_control else None,
         )
         if self._state is not None:
             self._keeper = state_file.Keeper(self._state, self._registry.store)
@@ -201,6 +201,18 @@ class LeaseServer(LoopThread):
         await self._connections.close()
         if self._keeper is not None:
             self._keeper.close()
+
+    def _orders(self) -> dict[str, Callable[..., None]]:
+        """Return what carries out the orders that come over the port."""
+        return {
+            "freeze": lambda seconds=1.0: self.freeze(seconds),
+            "freeze-storage": self.freeze_storage,
+            "thaw-storage": self.thaw_storage,
+            "compact": self.compact,
+            "drop-connections": self.drop_connections,
+            "end-watches": self.end_watches,
+            "restart": self.restart,
+        }
 
     def _call(self, function: Callable[[], Result]) -> Result:
         """Run something in the server's thread and give its result."""

@@ -37,40 +37,27 @@ class Assumptions:
     """
 
     def __init__(
-        self,
-        *,
-        excuse_span: float,
-        report: Callable[[Violation], None],
-        rho: float,
+        self, *, excuse_span: float, report: Callable[[Violation], None]
     ) -> None:
         self.violations: list[Violation] = []
         self.leader_changes = 0
         self.terms = 0
         self._report = report
         self._span = excuse_span
-        self._rho = rho
         self._excused_until = -math.inf
         self._deletion_until = -math.inf
         self._deleted_uid = ""
         self._deleted_duration = 0
         self._restored_at = -math.inf
-        self._restores = 0
+        self.restores = 0
+        """How often the store went back to a backup."""
         self._restored_to = 0
-        self._believers: list[Witness] = []
+        self.believers: list[Witness] = []
+        """The processes that believe now."""
         self._workers: list[Witness] = []
         self._acquired_versions: list[int] = []
         self._acquirers: list[Witness] = []
         self._last_leader: Witness | None = None
-
-    @property
-    def believers(self) -> list[Witness]:
-        """Return the processes that believe now."""
-        return self._believers
-
-    @property
-    def restores(self) -> int:
-        """Return how often the store went back to a backup."""
-        return self._restores
 
     def broken(self, time: float, guarantee: str, who: str, text: str) -> None:
         """Record a violation."""
@@ -104,7 +91,7 @@ class Assumptions:
         self.excuse(time)
         self._restored_at = time
         self._restored_to = min(version, self._restored_to) or version
-        self._restores += 1
+        self.restores += 1
         keep = bisect_right(self._acquired_versions, version)
         del self._acquired_versions[keep:], self._acquirers[keep:]
 

@@ -53,7 +53,7 @@ class Checks(ShownChecks):
                     spec = lease["spec"]
                     who.created.add((spec.get("acquireTime"), spec.get("renewTime")))
                 for guarantee, text in mistakes(
-                    time, who, lease, now, restored=self._restores > 0
+                    time, who, lease, now, restored=self.restores > 0
                 ):
                     self.broken(time, guarantee, who.name, text)
             who.last_ordered, who.answered, who.cut_seen = boottime, None, math.inf
@@ -160,7 +160,7 @@ class Checks(ShownChecks):
 
     def _is_of_another_past(self, seen: Stored | None) -> bool:
         """Return whether a record was undone by a restore since."""
-        if seen is None or seen.restores == self._restores:
+        if seen is None or seen.restores == self.restores:
             return False
         return seen.version > self._restored_to
 

@@ -15,6 +15,11 @@ from kubernetes_leader_election.testing.simulation.plan import Fault, Profile
 MakeFault = Callable[[Random, str, float], tuple[float, float, str]]
 
 
+SHARES: Final = ("lose_out", "lose_in", "repeat", "resend")
+DELAYS: Final = ("held", "stale", "watch_lag")
+"""What can be wrong with a link: how often something happens, or by how many seconds."""
+
+
 def draw_length(draw: Random, longest: float) -> float:
     """Return a length: often short, sometimes around D, seldom a good deal longer."""
     share = draw.choice((0.05, 0.2, 0.5, 1.0, 1.5, 2.0))
@@ -49,29 +54,16 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
         case "rate":
             return 0.0, draw_rate(draw), ""
         case "freeze":
-            return (
-                length,
-                0.0,
-                draw.choice(("stop", "stop", "suspend", "pause", "pause")),
-            )
+            detail = draw.choice(("stop", "stop", "suspend", "pause", "pause"))
+            return length, 0.0, detail
         case "send lag":
             return length, round(draw.uniform(0.01, 0.3) * longest, 3), ""
         case "cut":
             amount = float(draw.random() < 0.5)
             return length, amount, draw.choice(("both", "out", "in", "in"))
         case "trouble":
-            field = draw.choice(
-                (
-                    "lose_out",
-                    "lose_in",
-                    "repeat",
-                    "resend",
-                    "held",
-                    "stale",
-                    "watch_lag",
-                )
-            )
-            if field in ("held", "stale", "watch_lag"):
+            field = draw.choice((*SHARES, *DELAYS))
+            if field in DELAYS:
                 return length * 2, round(draw.uniform(0.01, 1.5) * longest, 3), field
             return length * 2, round(draw.uniform(0.2, 0.9), 3), field
         case "refused":
@@ -185,12 +177,10 @@ def draw_faults(
         # Outside hands break assumptions, so most worlds go without them.
         weights |= HANDS
     weights |= often
-    if draw.random() < 0.5 and "wall step" not in often:
+    pauses = draw.random() < 0.5 and "wall step" not in often
+    if pauses:
         # Two guests whose wall clocks are stepped as well could not know a pause.
         del weights["wall step"]
-        pauses = True
-    else:
-        pauses = False
     kinds = list(weights)
     chosen = draw.choices(kinds, [weights[kind] for kind in kinds], k=count)
     faults = []
@@ -207,9 +197,7 @@ def draw_faults(
         soon = draw.uniform(at, at + draw.choice((0.1, 1.0)) * longest)
         anywhere = draw.uniform(0.0, latest)
         at = round(soon if draw.random() < 0.5 and soon < latest else anywhere, 3)
-        target = ""
-        if on_node:
-            target = draw.choice((*names, "leader", "leader"))
+        target = draw.choice((*names, "leader", "leader")) if on_node else ""
         faults.append(
             Fault(
                 at=at,

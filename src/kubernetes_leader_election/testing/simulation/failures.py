@@ -76,14 +76,11 @@ def describe(plan: Plan) -> str:
     """Show a plan: who takes part and what goes wrong."""
     lines = []
     for node in plan.nodes:
-        s = node.settings
         versions = ", ".join(str(version) for version in node.versions)
         mixed = f" of versions {versions} in turn" if any(node.versions) else ""
         lines.append(
-            f"  {node.name}: {node.kind}{mixed} as {s.identity}, from "
-            f"{node.starts:g} s, "
-            f"clock rate {node.rate:g}, D={s.lease_duration} R={s.renew_interval:g} "
-            f"L={s.renew_deadline:g} S={s.stop_budget:g} T={s.request_timeout:g}"
+            f"  {node.name}: {node.kind}{mixed} as {node.settings.identity}, "
+            f"from {node.starts:g} s, clock rate {node.rate:g}, {node.timing}"
         )
     lines += [f"  {fault.at:9.3f} s: {fault}" for fault in plan.faults]
     lines.append(f"  {plan.heal_at:9.3f} s: everything heals")

@@ -8,123 +8,80 @@ Whatever lasts is undone after ``fault.length``, or when the world heals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
-from kubernetes_leader_election.testing.simulation.ambushes import (
-    ambush,
-    capped_acquire,
-    copied_acquire,
-    held_release,
-    stop_acquiring,
-)
-from kubernetes_leader_election.testing.simulation.lease_faults import (
-    cap,
-    delete,
-    edit,
-    forged_note,
-    label,
-    late_create,
-    move,
-    old_wish,
-    recreate,
-    restore,
-    roll_back,
-    shorten,
-    transfer,
-    tug,
-    undone_edit,
-    undone_label,
-    wish,
-)
-from kubernetes_leader_election.testing.simulation.network_faults import (
-    away,
-    bookmark,
-    compact,
-    cut,
-    outage,
-    refused,
-    trouble,
-    watch_denied,
-    watch_drop,
-    watch_end,
-    writes_fail,
+from kubernetes_leader_election.testing.simulation import (
+    ambushes,
+    lease_faults,
+    network_faults,
+    process_faults,
 )
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
-from kubernetes_leader_election.testing.simulation.process_faults import (
-    crash,
-    driver_failed,
-    freeze,
-    late_words,
-    not_alive,
-    rate,
-    second_start,
-    send_lag,
-    step_down,
-    stop_again,
-    stop_and_start,
-    wall_blink,
-    wall_step,
-    work_hangs,
-    work_returns,
-)
 from kubernetes_leader_election.testing.simulation.scene import Scene
 
 OnNode = Callable[[Scene, Fault, Node], bool]
 OnWorld = Callable[[Scene, Fault], bool]
-ON_NODE: Final[dict[str, OnNode]] = {
-    "crash": crash,
-    "second start": second_start,
-    "stop and start": stop_and_start,
-    "stop again": stop_again,
-    "step down": step_down,
-    "not alive": not_alive,
-    "driver failed": driver_failed,
-    "work returns": work_returns,
-    "work hangs": work_hangs,
-    "freeze": freeze,
-    "bad resume": freeze,
-    "late words": late_words,
-    "stop acquiring": stop_acquiring,
-    "ambush": ambush,
-    "held release": held_release,
-    "copied acquire": copied_acquire,
-    "capped acquire": capped_acquire,
-    "transfer": transfer,
-    "wall step": wall_step,
-    "wall blink": wall_blink,
-    "rate": rate,
-    "send lag": send_lag,
-    "cut": cut,
-    "trouble": trouble,
-    "refused": refused,
-    "watch end": watch_end,
-    "watch drop": watch_drop,
-    "bookmark": bookmark,
-}
-ON_WORLD: Final[dict[str, OnWorld]] = {
-    "watch denied": watch_denied,
-    "compact": compact,
-    "outage": outage,
-    "restore": restore,
-    "delete": delete,
-    "label": label,
-    "wish": wish,
-    "old wish": old_wish,
-    "forged note": forged_note,
-    "undone label": undone_label,
-    "writes fail": writes_fail,
-    "recreate": recreate,
-    "undone edit": undone_edit,
-    "edit": edit,
-    "late create": late_create,
-    "roll back": roll_back,
-    "move": move,
-    "cap": cap,
-    "shorten": shorten,
-    "tug": tug,
-    "away": away,
-}
+Happens = TypeVar("Happens", OnNode, OnWorld)
+
+
+def _named(*functions: Happens) -> dict[str, Happens]:
+    """Name each kind of fault as its function is, in words."""
+    return {function.__name__.replace("_", " "): function for function in functions}
+
+
+ON_NODE: Final[dict[str, OnNode]] = _named(
+    process_faults.crash,
+    process_faults.second_start,
+    process_faults.stop_and_start,
+    process_faults.stop_again,
+    process_faults.step_down,
+    process_faults.not_alive,
+    process_faults.driver_failed,
+    process_faults.work_returns,
+    process_faults.work_hangs,
+    process_faults.freeze,
+    process_faults.late_words,
+    ambushes.stop_acquiring,
+    ambushes.ambush,
+    ambushes.held_release,
+    ambushes.copied_acquire,
+    ambushes.capped_acquire,
+    lease_faults.transfer,
+    process_faults.wall_step,
+    process_faults.wall_blink,
+    process_faults.rate,
+    process_faults.send_lag,
+    network_faults.cut,
+    network_faults.trouble,
+    network_faults.refused,
+    network_faults.watch_end,
+    network_faults.watch_drop,
+    network_faults.bookmark,
+) | {"bad resume": process_faults.freeze}
+ON_WORLD: Final[dict[str, OnWorld]] = _named(
+    network_faults.watch_denied,
+    network_faults.compact,
+    network_faults.outage,
+    lease_faults.restore,
+    lease_faults.delete,
+    lease_faults.label,
+    lease_faults.wish,
+    lease_faults.old_wish,
+    lease_faults.forged_note,
+    lease_faults.undone_label,
+    network_faults.writes_fail,
+    lease_faults.recreate,
+    lease_faults.undone_edit,
+    lease_faults.edit,
+    lease_faults.late_create,
+    lease_faults.roll_back,
+    lease_faults.move,
+    lease_faults.cap,
+    lease_faults.shorten,
+    lease_faults.tug,
+    network_faults.away,
+)
 WITH_RIVAL: Final = frozenset(
     {"crash", "freeze", "wall step", "rate", "cut", "trouble"}
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.drawn_faults import (
@@ -48,7 +48,7 @@ def make_plan(seed: int, profile: Profile = "default") -> Plan:
 
 def _default(seed: int, draw: Random) -> Plan:
     """Three candidates, twenty lease durations, faults, then healing and probes."""
-    return _faulty(seed, draw, "default", candidates=3, faults=(6, 16))
+    return _faulty(seed, draw, "default")
 
 
 def _three(seed: int, draw: Random) -> Plan:
@@ -63,7 +63,6 @@ def _three(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "three",
-        candidates=3,
         faults=(7, 19),
         rivals=0.0,
         shared=settings_for("shared", duration=20, share=0.5),
@@ -78,24 +77,14 @@ def _storm(seed: int, draw: Random) -> Plan:
 
 def _long(seed: int, draw: Random) -> Plan:
     """Three candidates for three hours, with faults some minutes apart."""
-    plan = _faulty(
-        seed, draw, "long", candidates=3, faults=(30, 90), at_least=3 * 3600.0
-    )
+    plan = _faulty(seed, draw, "long", faults=(30, 90), at_least=3 * 3600.0)
     # Hours without faults would make years of nothing.
     return replace(plan, faults_needed=20, leader_changes_needed=5)
 
 
 def _rivals(seed: int, draw: Random) -> Plan:
     """A foreign elector in each world, and wall clocks that are stepped."""
-    return _faulty(
-        seed,
-        draw,
-        "rivals",
-        candidates=3,
-        faults=(6, 16),
-        often={"wall step": 40},
-        rivals=1.0,
-    )
+    return _faulty(seed, draw, "rivals", often={"wall step": 40}, rivals=1.0)
 
 
 def _slow_sends(seed: int, draw: Random) -> Plan:
@@ -104,7 +93,6 @@ def _slow_sends(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "slow sends",
-        candidates=3,
         faults=(8, 20),
         often={"send lag": 60, **HANDS},
     )
@@ -121,7 +109,6 @@ def _words(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "words",
-        candidates=3,
         faults=(40, 80),
         often={
             "stop and start": 60,
@@ -135,12 +122,7 @@ def _words(seed: int, draw: Random) -> Plan:
             "bookmark": 60,
         },
     )
-    nodes = tuple(
-        replace(node, delay=0.15 * node.settings.request_timeout) for node in plan.nodes
-    )
-    # What touches the Lease while a slow write is under way holds up a take-over.
-    probes = tuple(probe for probe in plan.probes if probe != "crash")
-    return replace(plan, nodes=nodes, probes=probes)
+    return _slowed(plan)
 
 
 def _mixed_versions(seed: int, draw: Random) -> Plan:
@@ -181,7 +163,6 @@ def _hands(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "hands",
-        candidates=3,
         faults=(12, 30),
         often={
             **HANDS,
@@ -208,17 +189,9 @@ def _hands(seed: int, draw: Random) -> Plan:
         },
         world_fault=hand_fault_of,
     )
-    slow = draw.random() < 0.5
-    nodes = tuple(
-        replace(
-            node,
-            asks=node.kind == "elector",
-            delay=0.15 * node.settings.request_timeout if slow else node.delay,
-        )
-        for node in plan.nodes
-    )
-    probes = tuple(probe for probe in plan.probes if not slow or probe != "crash")
-    return replace(plan, nodes=nodes, probes=probes)
+    nodes = tuple(replace(node, asks=node.kind == "elector") for node in plan.nodes)
+    plan = replace(plan, nodes=nodes)
+    return _slowed(plan) if draw.random() < 0.5 else plan
 
 
 def _races(seed: int, draw: Random) -> Plan:
@@ -232,7 +205,6 @@ def _races(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "races",
-        candidates=3,
         faults=(12, 30),
         often={
             "ambush": 90,
@@ -246,17 +218,9 @@ def _races(seed: int, draw: Random) -> Plan:
         },
         world_fault=hand_fault_of,
     )
-    slow = draw.random() < 0.5
-    nodes = tuple(
-        replace(
-            node,
-            delay=0.15 * node.settings.request_timeout if slow else node.delay,
-            jitter=node.jitter if slow else 0.001,
-        )
-        for node in plan.nodes
-    )
-    probes = tuple(probe for probe in plan.probes if not slow or probe != "crash")
-    return replace(plan, nodes=nodes, probes=probes)
+    if draw.random() < 0.5:
+        return _slowed(plan)
+    return _with_all(plan, jitter=0.001)
 
 
 def _meddling(seed: int, draw: Random) -> Plan:
@@ -270,7 +234,6 @@ def _meddling(seed: int, draw: Random) -> Plan:
         seed,
         draw,
         "meddling",
-        candidates=3,
         faults=(10, 24),
         often={
             "held release": 50,
@@ -297,7 +260,7 @@ def _meddling(seed: int, draw: Random) -> Plan:
 
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
-    plan = _faulty(seed, draw, "wild clocks", candidates=3, faults=(6, 16))
+    plan = _faulty(seed, draw, "wild clocks")
     nodes = tuple(
         replace(node, rate=round(draw.choice((0.6, 0.7, 1.0, 1.4, 1.6)), 3))
         for node in plan.nodes
@@ -308,13 +271,28 @@ def _wild_clocks(seed: int, draw: Random) -> Plan:
     )
 
 
+def _with_all(plan: Plan, **changes: Any) -> Plan:
+    """Change the same of all nodes."""
+    return replace(plan, nodes=tuple(replace(node, **changes) for node in plan.nodes))
+
+
+def _slowed(plan: Plan) -> Plan:
+    """Put all on a slow link, on which what is over elsewhere in a moment lasts."""
+    nodes = tuple(
+        replace(node, delay=0.15 * node.settings.request_timeout) for node in plan.nodes
+    )
+    # What touches the Lease while a slow write is under way holds up a take-over.
+    probes = tuple(probe for probe in plan.probes if probe != "crash")
+    return replace(plan, nodes=nodes, probes=probes)
+
+
 def _faulty(
     seed: int,
     draw: Random,
     profile: Profile,
     *,
-    candidates: int,
-    faults: tuple[int, int],
+    candidates: int = 3,
+    faults: tuple[int, int] = (6, 16),
     at_least: float = 0.0,
     often: Mapping[str, int] | None = None,
     rivals: float = 0.2,
@@ -358,26 +336,23 @@ def _faulty(
 
 def _quiet(seed: int, draw: Random) -> Plan:
     """Three candidates, good clocks, no faults: all probes."""
-    nodes = []
     shared = draw_settings(draw, "shared")
-    for name in ("a", "b", "c"):
-        nodes.append(
-            NodePlan(
-                name=name,
-                settings=with_settings(shared, identity=name),
-                starts=round(draw.uniform(0.0, 5.0), 3),
-                rate=round(draw.uniform(0.999, 1.001), 6),
-                wall_offset=round(draw.uniform(-60, 60), 3),
-                delay=0.002,
-                jitter=0.002,
-                stop_share=0.5,
-            )
+    nodes = tuple(
+        NodePlan(
+            name=name,
+            settings=with_settings(shared, identity=name),
+            starts=round(draw.uniform(0.0, 5.0), 3),
+            rate=round(draw.uniform(0.999, 1.001), 6),
+            wall_offset=round(draw.uniform(-60, 60), 3),
+            stop_share=0.5,
         )
+        for name in ("a", "b", "c")
+    )
     until = 2.0 * shared.lease_duration
     return Plan(
         seed=seed,
         profile="quiet",
-        nodes=tuple(nodes),
+        nodes=nodes,
         faults=(),
         heal_at=until,
         probes=("quiet", "crash", "quiet", "stop", "outage", "quiet", "hang", "quiet"),
@@ -388,48 +363,44 @@ def _quiet(seed: int, draw: Random) -> Plan:
 
 def _thousand(seed: int, draw: Random) -> Plan:
     """A thousand candidates on one Lease, whose leader crashes (fault 44)."""
-    nodes = tuple(
-        NodePlan(
-            name=f"n{index:03}",
-            settings=settings_for(f"n{index:03}", duration=20, share=0.5),
-            starts=0.0 if index == 0 else round(draw.uniform(0.5, 10.0), 3),
-            delay=0.001,
-            jitter=0.004,
-            lateness=0.005,
-        )
-        for index in range(1000)
-    )
-    return Plan(
-        seed=seed,
-        profile="thousand",
-        nodes=nodes,
-        faults=(),
-        heal_at=15.0,
-        probes=("crash", "quiet", "stop"),
-        ends=400.0,
-        leader_changes_needed=3,
-    )
+    probes: tuple[Probe, ...] = ("crash", "quiet", "stop")
+    plan = _many(seed, draw, "thousand", count=1000, latest=10.0, probes=probes)
+    return _with_all(plan, delay=0.001, jitter=0.004, lateness=0.005)
 
 
 def _crowd(seed: int, draw: Random) -> Plan:
     """Two dozen candidates, whose leader crashes, stops, and comes to its end."""
+    probes: tuple[Probe, ...] = ("crash", "stop", "return", "crash")
+    plan = _many(seed, draw, "crowd", count=24, latest=5.0, probes=probes)
+    return _with_all(plan, delay=0.0005, jitter=0.001)
+
+
+def _many(
+    seed: int,
+    draw: Random,
+    profile: Profile,
+    *,
+    count: int,
+    latest: float,
+    probes: tuple[Probe, ...],
+) -> Plan:
+    """Draw candidates alike, of which one comes first and the others until ``latest``."""
+    names = [f"n{index:0{len(str(count - 1))}}" for index in range(count)]
     nodes = tuple(
         NodePlan(
-            name=f"n{index:02}",
-            settings=settings_for(f"n{index:02}", duration=20, share=0.5),
-            starts=0.0 if index == 0 else round(draw.uniform(0.5, 5.0), 3),
-            delay=0.0005,
-            jitter=0.001,
+            name=name,
+            settings=settings_for(name, duration=20, share=0.5),
+            starts=0.0 if name == names[0] else round(draw.uniform(0.5, latest), 3),
         )
-        for index in range(24)
+        for name in names
     )
     return Plan(
         seed=seed,
-        profile="crowd",
+        profile=profile,
         nodes=nodes,
         faults=(),
-        heal_at=10.0,
-        probes=("crash", "stop", "return", "crash"),
+        heal_at=latest + 5.0,
+        probes=probes,
         ends=400.0,
         leader_changes_needed=3,
     )

@@ -4,6 +4,7 @@ What hands, backups and policies can do to the Lease.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
@@ -15,7 +16,32 @@ from kubernetes_leader_election.testing.simulation.store import (
     STEP_DOWN,
     SUCCESSOR,
     TOKEN,
+    Stored,
 )
+
+
+def _held(world: Scene) -> Stored | None:
+    """Return what stands in the Lease where somebody holds it."""
+    current = world.network.store.current
+    return current if current is not None and current.held else None
+
+
+def _changed(world: Scene, *, changes: int = 1) -> None:
+    """Tell all watches of the newest changes, and write down what they came to."""
+    network = world.network
+    for change in network.store.history[-changes:]:
+        network.tell_watches(change)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, network.store.current)
+
+
+def _went_back(world: Scene) -> None:
+    """End all watches of a store that counts versions anew, and write down what it has."""
+    network = world.network
+    world.checks.restored(world.time, network.store.version)
+    network.end_watches(None, DISCONNECTED)
+    if world.recorder is not None:
+        world.recorder.stored(world.time, network.store.current)
 
 
 def restore(world: Scene, fault: Fault) -> bool:
@@ -25,41 +51,31 @@ def restore(world: Scene, fault: Fault) -> bool:
 
 def go_back(world: Scene, to: float) -> bool:
     """Restore what stood in the store at an instant; tell whether anything did."""
-    network = world.network
-    if not network.store.restore(to):
+    if not world.network.store.restore(to):
         return False
-    world.checks.restored(world.time, network.store.version)
-    network.end_watches(None, DISCONNECTED)
-    if world.recorder is not None:
-        world.recorder.stored(world.time, network.store.current)
+    _went_back(world)
     return True
 
 
 def move(world: Scene, fault: Fault) -> bool:
     """Move the Lease to another server, where it has another uid and a lower version."""
-    network, store = world.network, world.network.store
+    store = world.network.store
     if store.current is None:
         return False
     store.move(world.time)
-    world.checks.restored(world.time, store.version)
-    network.end_watches(None, DISCONNECTED)
-    if world.recorder is not None:
-        world.recorder.stored(world.time, store.current)
+    _went_back(world)
     return True
 
 
 def delete(world: Scene, fault: Fault) -> bool:
     """Delete the Lease."""
-    store = world.network.store
-    if store.current is None:
+    gone = world.network.store.current
+    if gone is None:
         return False
-    gone = store.current
-    store.delete(world.time)
+    world.network.store.delete(world.time)
     if gone.held:
         world.checks.deleted(world.time, gone.uid, gone.duration)
-    world.network.tell_watches()
-    if world.recorder is not None:
-        world.recorder.stored(world.time, None)
+    _changed(world)
     return True
 
 
@@ -78,10 +94,7 @@ def recreate(world: Scene, fault: Fault) -> bool:
     if gone.held:
         world.checks.deleted(world.time, gone.uid, gone.duration)
     world.checks.excuse(world.time)
-    for change in store.history[-2:]:
-        network.tell_watches(change)
-    if world.recorder is not None:
-        world.recorder.stored(world.time, store.current)
+    _changed(world, changes=2)
     return True
 
 
@@ -104,38 +117,40 @@ def undone_label(world: Scene, fault: Fault) -> bool:
     if store.current is None:
         return False
     label(world, fault)
-    world.after(fault.length, _unlabel, (world, world.time, store.version))
+    before, version = world.time - 1e-6, store.version
+
+    def undo(_: None) -> None:
+        if store.version == version:
+            go_back(world, before)
+
+    world.after(fault.length, undo, None)
     return True
 
 
-def _unlabel(world_time_version: tuple[Scene, float, int]) -> None:
-    world, time, version = world_time_version
-    if world.network.store.version == version:
-        go_back(world, time - 1e-6)
+def _annotate(world: Scene, name: str, value: object) -> bool:
+    """Write an annotation on the Lease, as kubectl does."""
+    world.network.store.annotate(world.time, name, str(value))
+    world.network.tell_watches()
+    return True
 
 
 def wish(world: Scene, fault: Fault) -> bool:
     """Ask whoever holds the Lease to step down, by an annotation: no fault at all."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
-        return False
-    term = store.current.lease["spec"].get("acquireTime")
-    store.annotate(world.time, STEP_DOWN, str(term))
-    world.network.tell_watches()
-    return True
+    held = _held(world)
+    return held is not None and _annotate(world, STEP_DOWN, held.key[3])
 
 
 def old_wish(world: Scene, fault: Fault) -> bool:
     """Ask a term to step down that is over, as a person does who is too late."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
+    held = _held(world)
+    if held is None:
         return False
-    acquired = store.current.key[3]
-    older = [c.stored.key[3] for c in store.history if c.stored.held]
-    term = next((t for t in reversed(older) if t != acquired), "2025-01-01T00:00:00Z")
-    store.annotate(world.time, STEP_DOWN, str(term))
-    world.network.tell_watches()
-    return True
+    history = world.network.store.history
+    older = [c.stored.key[3] for c in history if c.stored.held]
+    term = next(
+        (t for t in reversed(older) if t != held.key[3]), "2025-01-01T00:00:00Z"
+    )
+    return _annotate(world, STEP_DOWN, term)
 
 
 def transfer(world: Scene, fault: Fault, node: Node) -> bool:
@@ -146,25 +161,19 @@ def transfer(world: Scene, fault: Fault, node: Node) -> bool:
 
 def ask_to_hand_over(world: Scene, successor: str) -> bool:
     """Ask whoever holds the Lease to step down, so that another goes first."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
-        return False
-    store.annotate(world.time, SUCCESSOR, successor)
-    term = store.current.lease["spec"].get("acquireTime")
-    store.annotate(world.time, STEP_DOWN, str(term))
-    for change in store.history[-2:]:
-        world.network.tell_watches(change)
-    return True
+    held = _held(world)
+    return (
+        held is not None
+        and _annotate(world, SUCCESSOR, successor)
+        and _annotate(world, STEP_DOWN, held.key[3])
+    )
 
 
 def forged_note(world: Scene, fault: Fault) -> bool:
     """Write another token on the Lease, where the holder notes its own for people."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
-        return False
-    store.annotate(world.time, TOKEN, "7 2025-01-01T00:00:00.000000Z")
-    world.network.tell_watches()
-    return True
+    return _held(world) is not None and _annotate(
+        world, TOKEN, "7 2025-01-01T00:00:00.000000Z"
+    )
 
 
 # Edits -----------------------------------------------------------------------
@@ -172,18 +181,12 @@ def forged_note(world: Scene, fault: Fault) -> bool:
 
 def undone_edit(world: Scene, fault: Fault) -> bool:
     """Return the Lease to somebody by hand, and restore what was before ``length`` later."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
+    if _held(world) is None:
         return False
-    before = world.time
     change_spec(world, {"holderIdentity": "somebody", "leaseTransitions": 7})
-    world.after(fault.length, _undo, (world, before))
+    before = world.time - 1e-6
+    world.after(fault.length, lambda _: go_back(world, before), None)
     return True
-
-
-def _undo(world_and_time: tuple[Scene, float]) -> None:
-    world, time = world_and_time
-    go_back(world, time - 1e-6)
 
 
 EDITS: Final[dict[str, dict[str, object]]] = {
@@ -219,13 +222,10 @@ def edit(world: Scene, fault: Fault) -> bool:
 
 def change_spec(world: Scene, changes: dict[str, object]) -> bool:
     """Write into the spec by hand; tell whether there is a Lease."""
-    store = world.network.store
-    if not store.edit(world.time, changes):
+    if not world.network.store.edit(world.time, changes):
         return False
     world.checks.excuse(world.time)
-    world.network.tell_watches()
-    if world.recorder is not None:
-        world.recorder.stored(world.time, store.current)
+    _changed(world)
     return True
 
 
@@ -269,8 +269,9 @@ def roll_back(world: Scene, fault: Fault) -> bool:
     """
     network = world.network
     if fault.detail == "after an edit":
-        world.after(fault.length, _roll_back, world)
-        return edit(world, Fault(at=world.time, kind="edit", detail="garbage holder"))
+        plain = replace(fault, detail="")
+        world.after(fault.length, lambda _: roll_back(world, plain), None)
+        return change_spec(world, EDITS["garbage holder"])
     store = network.store
     if not store.roll_back():
         return False
@@ -278,10 +279,6 @@ def roll_back(world: Scene, fault: Fault) -> bool:
     world.checks.restored(world.time, store.current.version)
     network.end_watches(None, DISCONNECTED)
     return label(world, fault)
-
-
-def _roll_back(world: Scene) -> None:
-    roll_back(world, Fault(at=world.time, kind="roll back"))
 
 
 def cap(world: Scene, fault: Fault) -> bool:
@@ -320,10 +317,6 @@ def _leave_alone(world: Scene) -> None:
 
 def shorten(world: Scene, fault: Fault) -> bool:
     """Edit the duration to ``amount`` seconds by hand."""
-    store = world.network.store
-    if store.current is None or not store.current.held:
-        return False
-    store.edit(world.time, {"leaseDurationSeconds": int(fault.amount)})
-    world.checks.excuse(world.time)
-    world.network.tell_watches()
-    return True
+    return _held(world) is not None and change_spec(
+        world, {"leaseDurationSeconds": int(fault.amount)}
+    )

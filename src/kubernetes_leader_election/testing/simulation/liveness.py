@@ -8,6 +8,7 @@ what the guarantee says.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.testing.simulation.scene import Scene
@@ -39,14 +40,22 @@ class Liveness:
         self._ready_at = 0.0
         self._writes = 0
         """How many writes there were before the present probe."""
+        self._probe_of: dict[Probe, Callable[[Process], None]] = {
+            "crash": self._crash,
+            "stop": self._stop,
+            "outage": self._outage,
+            "quiet": self._quiet,
+            "churn": self._churn,
+            "hang": self._hang,
+            "return": self._return,
+        }
 
     # Healing ------------------------------------------------------------------
 
     def heal(self, _: object = None) -> None:
         """Put everything right."""
         world = self.world
-        if world.recorder is not None:
-            world.recorder.note(world.time, "everything heals")
+        world.note("everything heals")
         self._healed_at = world.time
         network = world.network
         network.heal()
@@ -119,7 +128,7 @@ class Liveness:
             if leader is not None and watched:
                 who = "somebody still pauses"
             text = f"{who} {waited:.1f} s after everything was healed: {states}"
-            world.checks.broken(world.time, "G8", "world", text)
+            self._broken("G8", text)
             return
         world.after(self._quarter(), self._settle, None)
 
@@ -129,44 +138,32 @@ class Liveness:
         world = self.world
         for process in world.processes():
             if process.stopped and not process.asked_to_stop:
-                text = "stopped, though nobody asked it to"
-                world.checks.broken(world.time, "G8", process.name, text)
+                self._broken("G8", "stopped, though nobody asked it to", process.name)
         if not self._probes or world.polls or len(world.processes()) < 2:
             world.finish()
             return
-        leader = world.leader()
+        leader = self._leader()
         if leader is None:
-            text = "nobody leads in a healthy world"
-            world.checks.broken(world.time, "G8", "world", text)
             return
         self._ready_at = world.time
         wait = leader.settings.renew_interval * leader.node.draw()
         world.after(wait, self._probe, self._probes.pop(0))
 
     def _probe(self, probe: Probe) -> None:
-        world = self.world
-        leader = world.leader()
+        leader = self._leader()
+        if leader is not None:
+            self.world.note(f"probe {probe} on {leader.name}")
+            self._probe_of[probe](leader)
+
+    def _leader(self) -> Process | None:
+        """Return who leads, and say that a guarantee is broken where nobody does."""
+        leader = self.world.leader()
         if leader is None:
-            text = "nobody leads in a healthy world"
-            world.checks.broken(world.time, "G8", "world", text)
-            return
-        if world.recorder is not None:
-            world.recorder.note(world.time, f"probe {probe} on {leader.name}")
-        match probe:
-            case "crash":
-                self._crash(leader)
-            case "stop":
-                self._stop(leader)
-            case "outage":
-                self._outage(leader)
-            case "quiet":
-                self._quiet(leader)
-            case "churn":
-                self._churn(leader)
-            case "hang":
-                self._hang(leader)
-            case "return":
-                self._return(leader)
+            self._broken("G8", "nobody leads in a healthy world")
+        return leader
+
+    def _broken(self, guarantee: str, text: str, who: str = "world") -> None:
+        self.world.checks.broken(self.world.time, guarantee, who, text)
 
     def _way(self) -> float:
         """Return the longest time one way between any node and the server."""
@@ -211,7 +208,7 @@ class Liveness:
                 self._await_successor(leader)  # its last renewal landed after it died
                 return
             text = f"nobody leads {world.time - change.time:.3f} s after a last renewal"
-            world.checks.broken(world.time, "G6", "world", text)
+            self._broken("G6", text)
             return
         self._check_contest()
         world.count_probe("crash")
@@ -237,8 +234,7 @@ class Liveness:
         new = world.leader()
         if new is None or new is leader:
             states = ", ".join(f"{p.name} {p.phase}" for p in world.processes())
-            text = f"nobody took over in time after a clean stop: {states}"
-            world.checks.broken(world.time, "G7", "world", text)
+            self._broken("G7", f"nobody took over in time after a clean stop: {states}")
             return
         self._check_contest()
         world.count_probe("stop")
@@ -256,12 +252,11 @@ class Liveness:
         new = world.leader()
         self._check_contest()
         if new is None:
-            text = "nobody took over in time after its work had returned"
-            world.checks.broken(world.time, "G7", "world", text)
+            self._broken("G7", "nobody took over in time after its work had returned")
             return
         if new is leader:
             text = "leads again after its work returned, before all others"
-            world.checks.broken(world.time, "G7", new.name, text)
+            self._broken("G7", text, new.name)
             return
         world.count_probe("return")
         world.after(2.0, self._next, None)
@@ -275,7 +270,7 @@ class Liveness:
         written = self._written() - self._writes
         if many > CROWD and written > many / 2:
             text = f"{written} writes of {many} candidates for one change of leaders"
-            self.world.checks.broken(self.world.time, "G9", "world", text)
+            self._broken("G9", text)
 
     # G8 -----------------------------------------------------------------------
 
@@ -291,23 +286,18 @@ class Liveness:
             return
         kinds = GENTLE_OUTAGES
         kind = kinds[int(leader.node.draw() * len(kinds))]
-        if world.recorder is not None:
-            text = f"outage {kind} for {length:.3f} s"
-            world.recorder.note(world.time, text)
+        world.note(f"outage {kind} for {length:.3f} s")
         world.network.fail(kind)
-        world.after(length, self._outage_over, None)
+        world.after(length, lambda _: world.network.recover(), None)
         until = length + settings.lease_duration / self._slowest
         world.after(until, self._rode_out, (leader, leader.term, kind))
-
-    def _outage_over(self, _: object) -> None:
-        self.world.network.recover()
 
     def _rode_out(self, before: tuple[Process, int, str]) -> None:
         leader, term, kind = before
         world = self.world
         if not leader.believing or leader.term != term:
             text = f"lost term {term} to an outage ({kind}) shorter than L - R - T"
-            world.checks.broken(world.time, "G8", leader.name, text)
+            self._broken("G8", text, leader.name)
             return
         world.count_probe(f"outage: {kind}")
         self._next(None)
@@ -334,8 +324,7 @@ class Liveness:
                 for watch in world.network.watches:
                     watch.drop = 2
         link.look()
-        if world.recorder is not None:
-            world.recorder.note(world.time, f"churn: {kind}")
+        world.note(f"churn: {kind}")
         world.after(3.0 * interval, self._churned, (leader, leader.term, kind))
 
     def _label(self, _: object) -> None:
@@ -349,7 +338,7 @@ class Liveness:
         leader.link.heal()
         if not leader.believing or leader.term != term:
             text = f"lost term {term} to something that proves nothing: {kind}"
-            world.checks.broken(world.time, "G8", leader.name, text)
+            self._broken("G8", text, leader.name)
             return
         world.count_probe(f"churn: {kind}")
         world.after(3.0 * leader.settings.renew_interval, self._next, None)
@@ -371,7 +360,7 @@ class Liveness:
         stored = world.network.store.current
         if stored is None or stored.holder != leader.identity:
             text = "its work still runs, and its Lease was not renewed until then"
-            world.checks.broken(world.time, "G5", leader.name, text)
+            self._broken("G5", text, leader.name)
             return
         link.cut_out = link.cut_in = 1
         link.look()
@@ -389,7 +378,7 @@ class Liveness:
         new = world.leader()
         if new is None or new is leader:
             text = "nobody follows a holder that was cut off while its work hung"
-            world.checks.broken(world.time, "G6", "world", text)
+            self._broken("G6", text)
             return
         world.count_probe("hang")
         leader.do(leader.start, None)
@@ -427,6 +416,6 @@ class Liveness:
                     f"ordered {writes} writes and {others} other requests "
                     "in 4 renew intervals of quiet"
                 )
-                world.checks.broken(world.time, "G9", process.name, text)
+                self._broken("G9", text, process.name)
         world.count_probe("quiet")
         self._next(None)

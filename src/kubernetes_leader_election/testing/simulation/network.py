@@ -10,19 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from heapq import heappush
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
-from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.testing.simulation.cores import MakeElection
 from kubernetes_leader_election.testing.simulation.plan import Plan
-from kubernetes_leader_election.testing.simulation.stage import Stage
+from kubernetes_leader_election.testing.simulation.stage import Options, Stage
 from kubernetes_leader_election.testing.simulation.store import (
     Answer,
     Change,
     LeaseStore,
     Stored,
 )
-from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.witness import Order, Witness
 
 DISCONNECTED = Answer(0, None, "disconnected")
@@ -484,20 +481,8 @@ def summary(stored: Stored | None) -> str:
 class NetworkedStage(Stage):
     """A stage with a network between its machines and the store."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        make_election: MakeElection = Election,
-        recorder: Recorder | None = None,
-        stop_at_violation: bool = True,
-    ) -> None:
-        super().__init__(
-            plan,
-            make_election=make_election,
-            recorder=recorder,
-            stop_at_violation=stop_at_violation,
-        )
+    def __init__(self, plan: Plan, **options: Unpack[Options]) -> None:
+        super().__init__(plan, **options)
         settings = plan.nodes[0].settings
         store = LeaseStore(name=settings.lease_name, namespace=settings.namespace)
         seed = random.Random(plan.seed).getrandbits(64)

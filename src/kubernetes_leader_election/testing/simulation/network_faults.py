@@ -134,12 +134,8 @@ def outage(world: Scene, fault: Fault) -> bool:
     if world.network.outage is not None:
         return False
     world.network.fail(fault.detail)
-    world.after(fault.length, _recover, world)
+    world.after(fault.length, lambda _: world.network.recover(), None)
     return True
-
-
-def _recover(world: Scene) -> None:
-    world.network.recover()
 
 
 def away(world: Scene, fault: Fault) -> bool:

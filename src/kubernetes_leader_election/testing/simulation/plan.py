@@ -64,6 +64,15 @@ class NodePlan:
     stop_share: float = 0.0
     """Share of the stop budget S its work takes to stop, at most."""
 
+    @property
+    def timing(self) -> str:
+        """Show its settings, in seconds, by the letters of the documentation."""
+        s = self.settings
+        return (
+            f"D={s.lease_duration} R={s.renew_interval:g} L={s.renew_deadline:g} "
+            f"S={s.stop_budget:g} T={s.request_timeout:g}"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:

@@ -209,6 +209,8 @@ class Process(Wire):
             return
         if world.checks.restores:
             return  # it may not know its own record again
+        if witness.written[stored.key[3:5]][1] <= witness.rival_seen_at:
+            return  # by G1 it forgot that record when it saw another holder
         if self.now[0] - entered > 2.9 * self.settings.request_timeout:
             return  # rule 12: it may give up
         history = world.network.store.history
@@ -349,7 +351,9 @@ class Process(Wire):
             if not self.node.frozen and self.alive:
                 # The application asks all the time, and saw that by a clock.
                 self._latched = belief.term
-                world.after(1e-4, self._say_loss, belief.term)
+                world.after(
+                    1e-4, lambda term: self.do(self.loss_seen, term), belief.term
+                )
         if believing:
             assert self.belief is not None
             world.checks.belief_began(world.time, self.witness, self.belief.term)
@@ -360,9 +364,6 @@ class Process(Wire):
             world.recorder.belief(world.time, self.name, believing=believing)
 
     # Freezing and dying -------------------------------------------------------
-
-    def _say_loss(self, term: int) -> None:
-        self.do(self.loss_seen, term)
 
     def loss_seen(self, term: int) -> None:
         """Say that the application saw by a clock that a term is over."""
@@ -527,10 +528,8 @@ class Process(Wire):
     def stop_now(self, _: object = None) -> None:
         """Ask to stop, and to start again a while later."""
         self.do(self.stop, None)
-        self.world.after(self.settings.request_timeout, self._start_later, None)
-
-    def _start_later(self, _: object) -> None:
-        self.do(self.start, None)
+        wait = self.settings.request_timeout
+        self.world.after(wait, lambda _: self.do(self.start, None), None)
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""
@@ -541,7 +540,7 @@ class Process(Wire):
             witness.stays_out_until = witness.cut_off_until = -NEVER
             witness.edits, witness.marred = 0, False
             self._hindered()
-            witness.started_at = self.now_monotonic()
+            witness.wanted_since = self.now_monotonic()
             self.say(m.StartAsked())
         elif self.asked_to_stop:
             self.starts_again = True
@@ -553,6 +552,7 @@ class Process(Wire):
             out = settings.lease_duration if stay_out is None else stay_out
             boottime, monotonic, _ = self.node.clocks.read(self.world.time)
             witness.causes.add("stepped_down")
+            witness.wanted_since = monotonic
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
                 witness.stays_out_until = boottime + out
@@ -563,6 +563,8 @@ class Process(Wire):
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
         """Say whether the application is alive."""
         self.witness.app_alive = alive
+        if not alive:
+            self.witness.wanted_since = self.now_monotonic()
         self._hindered()
         self.say(m.LivenessReported(alive=alive))
 

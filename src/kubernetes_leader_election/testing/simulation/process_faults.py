@@ -55,12 +55,8 @@ def stop_and_start(world: Scene, fault: Fault, node: Node) -> bool:
     if process is None or process.asked_to_stop:
         return False
     process.do(process.stop, None)
-    world.after(fault.length, _start, process)
+    world.after(fault.length, lambda _: process.do(process.start, None), None)
     return True
-
-
-def _start(process: Process) -> None:
-    process.do(process.start, None)
 
 
 def stop_again(world: Scene, fault: Fault, node: Node) -> bool:
@@ -87,12 +83,8 @@ def not_alive(world: Scene, fault: Fault, node: Node) -> bool:
     if process is None:
         return False
     process.do(process.report_liveness, False)
-    world.after(fault.length, _alive, process)
+    world.after(fault.length, lambda _: process.do(process.report_liveness, True), None)
     return True
-
-
-def _alive(process: Process) -> None:
-    process.do(process.report_liveness, True)
 
 
 def driver_failed(world: Scene, fault: Fault, node: Node) -> bool:

@@ -96,12 +96,10 @@ class Rival:
             order = world.checks.ordered(world.time, self.witness, lease, clocks)
         kind = "GetLease" if lease is None else "UpdateLease"
         if world.recorder is not None:
-            holder = (
-                "" if lease is None else f" holder={lease['spec']['holderIdentity']}"
-            )
-            world.recorder.order(
-                world.time, self.node.name, number, f"> {kind}{holder}"
-            )
+            text = f"> {kind}"
+            if lease is not None:
+                text += f" holder={lease['spec']['holderIdentity']}"
+            world.recorder.order(world.time, self.node.name, number, text)
         world.network.send(Ticket(self, number, kind, world.time, lease, order))
         world.after(self.settings.request_timeout, self._timed_out, number)
 
@@ -184,8 +182,6 @@ class ClientGoRival(Rival):
     duration is waited for on its monotonic clock; it believes until the renew
     deadline, counted from the *answer* to its last renewal (its own defect).
     """
-
-    keeps_rules = True
 
     def __init__(self, world: NetworkedStage, node: Machine) -> None:
         super().__init__(world, node)

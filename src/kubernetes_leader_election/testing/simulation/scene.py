@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import Unpack
 
-from kubernetes_leader_election.core.election import Election
-from kubernetes_leader_election.testing.simulation.cores import MakeElection
 from kubernetes_leader_election.testing.simulation.network import NetworkedStage
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Plan
 from kubernetes_leader_election.testing.simulation.process import Process
-from kubernetes_leader_election.testing.simulation.trace import Recorder
+from kubernetes_leader_election.testing.simulation.stage import Options
 
 
 class Scene(NetworkedStage):
     """A stage with a network, and the machines on it."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        make_election: MakeElection = Election,
-        recorder: Recorder | None = None,
-        stop_at_violation: bool = True,
-    ) -> None:
-        super().__init__(
-            plan,
-            make_election=make_election,
-            recorder=recorder,
-            stop_at_violation=stop_at_violation,
-        )
+    def __init__(self, plan: Plan, **options: Unpack[Options]) -> None:
+        super().__init__(plan, **options)
         # One generator a node, seeded by its name: leaving a node out of the plan
         # leaves the others as they are.
         self.nodes = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from kubernetes_leader_election.testing.simulation.store import Stored
+from kubernetes_leader_election.testing.simulation.store import RHO, Stored
 from kubernetes_leader_election.testing.simulation.term_checkers import TermChecks
 from kubernetes_leader_election.testing.simulation.witness import (
     ASSUMED_DURATION,
@@ -190,7 +190,7 @@ class ShownChecks(TermChecks):
 
     def _good_for(self, who: Witness, lasts: float) -> float:
         """Return the largest L that G2 allows under a record that lasts so long."""
-        return (lasts / (1.0 + self._rho) - who.stop_budget) * (1.0 - self._rho)
+        return (lasts / (1.0 + RHO) - who.stop_budget) * (1.0 - RHO)
 
     def _one_can_lead(self, who: Witness, stored: Stored) -> bool:
         """Return whether a process can renew in time under a record like this one."""
@@ -208,9 +208,10 @@ class ShownChecks(TermChecks):
             # What was ordered before another was seen is forgotten by then (G1): when a
             # restore brings it back it is not its own, and others' writes came out whole.
             and ordered > who.rival_seen_at
-            # Nor was it ordered before a stop: whoever starts again waits for nothing,
-            # and may try once, as start() ends the pause of who cannot lead, too.
-            and ordered >= who.started_at
+            # Nor was it ordered before a stop, a wish to step down or news that the
+            # application is not alive, which withdraw it: whoever contends again waits
+            # for nothing, and start() ends the pause of who cannot lead, too.
+            and ordered >= who.wanted_since
             # Nor was it asked to withdraw, or to stay out.
             and not who.asked_to_stop
             and who.app_alive

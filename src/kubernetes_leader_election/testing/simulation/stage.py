@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from heapq import heappush
-from typing import Any
+from typing import Any, TypedDict
 
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.testing.simulation.assumptions import Violation
@@ -24,6 +24,14 @@ from kubernetes_leader_election.testing.simulation.trace import Recorder
 
 class Finished(BaseException):
     """End a world, from wherever that is found out."""
+
+
+class Options(TypedDict, total=False):
+    """What a :class:`Stage` takes beside its plan, as what stands on it passes it on."""
+
+    make_election: MakeElection
+    recorder: Recorder | None
+    stop_at_violation: bool
 
 
 class Stage:
@@ -60,7 +68,7 @@ class Stage:
         """Orders what happens at one instant: first come, first served."""
         # The longest anybody can believe or wait, on the slowest clock allowed.
         span = max(plan.longest_duration, 20) / (1.0 - RHO) + 1.0
-        self.checks = Checks(excuse_span=span, report=self._violated, rho=RHO)
+        self.checks = Checks(excuse_span=span, report=self._violated)
 
     # Time ---------------------------------------------------------------------
 
@@ -108,6 +116,11 @@ class Stage:
     def count_probe(self, name: str) -> None:
         """Count a probe that was passed."""
         self.tally.by_probe[name] = self.tally.by_probe.get(name, 0) + 1
+
+    def note(self, text: str) -> None:
+        """Write down what the world itself does, if anything is written down."""
+        if self.recorder is not None:
+            self.recorder.note(self.time, text)
 
     def _violated(self, violation: Violation) -> None:
         if self.recorder is not None:

@@ -19,6 +19,8 @@ _INT32 = 2**31 - 1
 _TIMES = ("acquireTime", "renewTime")
 _LEAST = (("leaseDurationSeconds", 1), ("leaseTransitions", 0))
 
+CREATED = "2025-01-01T00:00:00Z"
+"""When every Lease was created: nobody looks."""
 RHO = 0.1
 """The bound on the error of a clock's rate that the guarantees assume."""
 STEP_DOWN = "kubernetes-leader-election/step-down"
@@ -213,9 +215,7 @@ class LeaseStore:
         if gone is None:
             return False
         self.delete(time)
-        metadata = dict(gone.lease["metadata"])
-        del metadata["uid"], metadata["resourceVersion"]
-        self.put(time, {**gone.lease, "metadata": metadata})
+        self._create_again(time, gone)
         return True
 
     def move(self, time: float) -> None:
@@ -225,6 +225,9 @@ class LeaseStore:
         self._restores += 1
         self.version = self.floor = 10 * self._restores
         self.history, self.current = [], None
+        self._create_again(time, gone)
+
+    def _create_again(self, time: float, gone: Stored) -> None:
         metadata = dict(gone.lease["metadata"])
         del metadata["uid"], metadata["resourceVersion"]
         self.put(time, {**gone.lease, "metadata": metadata})
@@ -321,12 +324,8 @@ class LeaseStore:
             "uid": uid,
             "resourceVersion": str(self.version),
         }
-        if current is not None:
-            metadata["creationTimestamp"] = current.lease["metadata"][
-                "creationTimestamp"
-            ]
-        else:
-            metadata["creationTimestamp"] = "2025-01-01T00:00:00Z"
+        made = current.lease["metadata"]["creationTimestamp"] if current else CREATED
+        metadata["creationTimestamp"] = made
         whole = {**lease, "metadata": metadata}
         stored = Stored(whole, self.version, uid, self._restores)
         self.current = stored

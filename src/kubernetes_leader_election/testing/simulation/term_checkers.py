@@ -26,10 +26,10 @@ class TermChecks(Assumptions):
         if who.ours and term == who.ran_out:
             text = f"believes again in term {term}, whose time had run out"
             self.broken(time, "G4", who.name, text)
-        for other in self._believers:
+        for other in self.believers:
             if other.ours and (who.ours or who.keeps_rules):
                 self._overlap(time, "G1", other, who)
-        self._believers.append(who)
+        self.believers.append(who)
         who.belief_since = time
         if who is not self._last_leader:
             self.leader_changes += 1
@@ -48,8 +48,8 @@ class TermChecks(Assumptions):
                 self.broken(time, "G2", who.name, text)
         if ran_out:
             who.ran_out = who.open_term
-        if who in self._believers:
-            self._believers.remove(who)
+        if who in self.believers:
+            self.believers.remove(who)
         who.belief_since = None
 
     def belief_deadline(self, time: float, who: Witness, boottime: float) -> None:
@@ -219,7 +219,7 @@ class TermChecks(Assumptions):
             self.broken(time, "G3", who.name, text)
             return
         # Versions count from lower on after a restore.
-        begun = (self._restores, self._acquired_versions[at])
+        begun = (self.restores, self._acquired_versions[at])
         if begun <= who.token_from:
             text = f"token {token} is of the write that began an earlier term"
             self.broken(time, "G3", who.name, text)

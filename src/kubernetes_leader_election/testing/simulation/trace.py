@@ -43,15 +43,8 @@ class Recorder:
         """Note a new process."""
         self.nodes[who] = plan
         self.lives.append(Span(who, time))
-        settings = plan.settings
-        self._line(
-            time,
-            who,
-            f"starts as {settings.identity}: D={settings.lease_duration} "
-            f"R={settings.renew_interval:g} L={settings.renew_deadline:g} "
-            f"S={settings.stop_budget:g} T={settings.request_timeout:g} "
-            f"rate={plan.rate:.3f}",
-        )
+        text = f"starts as {plan.settings.identity}: {plan.timing} rate={plan.rate:.3f}"
+        self._line(time, who, text)
 
     def died(self, time: float, who: str) -> None:
         """Note the end of a process."""

@@ -83,7 +83,6 @@ class Witness:
         "since",
         "stamp_rivals",
         "stamps",
-        "started_at",
         "stays_out_until",
         "stop_budget",
         "suspended",
@@ -93,6 +92,7 @@ class Witness:
         "token",
         "token_from",
         "tried",
+        "wanted_since",
         "work_term",
         "work_unbudgeted",
         "written",
@@ -222,8 +222,8 @@ class Witness:
         # What its application said.
         self.app_alive = True
         self.asked_to_stop = False
-        self.started_at = -math.inf
-        """CLOCK_MONOTONIC when it was told last to start, after a stop."""
+        self.wanted_since = -math.inf
+        """CLOCK_MONOTONIC when it was last told what withdraws an acquire ordered before."""
         self.stays_out_until = -math.inf
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""

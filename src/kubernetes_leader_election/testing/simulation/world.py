@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import heapq
 from dataclasses import dataclass
-from typing import get_args
+from typing import Unpack, get_args
 
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.election import Election
@@ -29,7 +29,7 @@ from kubernetes_leader_election.testing.simulation.plan import (
 )
 from kubernetes_leader_election.testing.simulation.rivals import RIVALS
 from kubernetes_leader_election.testing.simulation.scene import Scene
-from kubernetes_leader_election.testing.simulation.stage import Finished
+from kubernetes_leader_election.testing.simulation.stage import Finished, Options
 from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.values import hasten
 
@@ -61,31 +61,10 @@ class Outcome:
 
 
 class World(Scene):
-    """
-    Run one plan.
+    """A scene in which a plan happens."""
 
-    Args:
-        plan: who takes part and what goes wrong.
-        make_election: gives the core of each process.
-        recorder: writes everything down; None for speed.
-        stop_at_violation: end at the first broken guarantee.
-
-    """
-
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        make_election: MakeElection = Election,
-        recorder: Recorder | None = None,
-        stop_at_violation: bool = True,
-    ) -> None:
-        super().__init__(
-            plan,
-            make_election=make_election,
-            recorder=recorder,
-            stop_at_violation=stop_at_violation,
-        )
+    def __init__(self, plan: Plan, **options: Unpack[Options]) -> None:
+        super().__init__(plan, **options)
         self.liveness = Liveness(self)
 
     def run(self) -> Outcome:
@@ -178,7 +157,16 @@ def run_plan(
     recorder: Recorder | None = None,
     stop_at_violation: bool = True,
 ) -> Outcome:
-    """Run one plan and tell what came of it."""
+    """
+    Run one plan and tell what came of it.
+
+    Args:
+        plan: who takes part and what goes wrong.
+        make_election: gives the core of each process.
+        recorder: writes everything down; None for speed.
+        stop_at_violation: end at the first broken guarantee.
+
+    """
     world = World(
         plan,
         make_election=make_election,

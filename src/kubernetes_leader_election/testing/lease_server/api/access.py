@@ -185,9 +185,7 @@ class Access:
         Raises:
             ApiError: 401 for a token nobody has.
         """
-        if authorization is None:
-            return ADMIN if self.open_access else ANONYMOUS
-        scheme, _, token = authorization.strip().partition(" ")
+        scheme, _, token = (authorization or "").strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             return ADMIN if self.open_access else ANONYMOUS
@@ -328,10 +326,7 @@ def _role_rules(role: str | Mapping[str, Any]) -> Iterable[Rule]:
                 f"{document.get('kind')!r}; give bindings as manifests",
                 option="roles",
             )
-        everywhere = document["kind"] == "ClusterRole"
-        space = (
-            None
-            if everywhere
-            else (document.get("metadata", {}).get("namespace") or "default")
-        )
+        space = None
+        if document["kind"] == "Role":
+            space = document.get("metadata", {}).get("namespace") or "default"
         yield from (Rule.read(rule, space) for rule in document.get("rules") or ())

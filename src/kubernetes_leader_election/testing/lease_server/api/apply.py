@@ -182,13 +182,8 @@ def _dotted(path: Path) -> str:
         elif kind == "v":
             text += f"[={value}]"
         else:
-            text += (
-                "["
-                + ",".join(
-                    f"{key}={json.dumps(one)}" for key, one in json.loads(value).items()
-                )
-                + "]"
-            )
+            keys = json.loads(value).items()
+            text += f"[{','.join(f'{key}={json.dumps(one)}' for key, one in keys)}]"
     return text
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kubernetes_leader_election.testing.lease_server.api.loading import (
     DuplicateKeys,
@@ -42,11 +42,16 @@ class TypeMismatchError(ValueError):
     """A JSON value of another type than the field has; the text is Go's."""
 
 
+Value = TypeVar("Value")
+Read = Callable[[Any, str, str, "_Findings"], Value]
+"""Read a value: what it is, the type it is in, its path, and what was odd."""
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of a type: how its value is read, and when it is left out."""
 
-    read: Callable[[Any, str, str, _Findings], Any]
+    read: Read[Any]
     keep_empty: bool = False
 
 
@@ -84,7 +89,7 @@ def _boolean(value: Any, owner: str, path: str, findings: _Findings) -> bool | N
     return None
 
 
-def _integer(limit: int, name: str) -> Callable[[Any, str, str, _Findings], int | None]:
+def _integer(limit: int, name: str) -> Read[int | None]:
     def read(value: Any, owner: str, path: str, findings: _Findings) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool):
             if -limit - 1 <= value <= limit:
@@ -106,7 +111,7 @@ def _integer(limit: int, name: str) -> Callable[[Any, str, str, _Findings], int 
 
 def _time(
     parse: Callable[[str], str | None],
-) -> Callable[[Any, str, str, _Findings], str | None]:
+) -> Read[str | None]:
     def read(value: Any, owner: str, path: str, findings: _Findings) -> str | None:
         if not isinstance(value, str):
             findings.wrong(value, owner, path, "string")
@@ -148,9 +153,7 @@ def _note_duplicates(value: dict[str, Any], path: str, findings: _Findings) -> N
         )
 
 
-def _struct(
-    name: str, schema: Schema
-) -> Callable[[Any, str, str, _Findings], dict[str, Any]]:
+def _struct(name: str, schema: Schema) -> Read[dict[str, Any]]:
     places = {
         key: (place, one.read, one.keep_empty)
         for place, (key, one) in enumerate(schema.items())
@@ -182,9 +185,7 @@ def _struct(
     return read
 
 
-def _structs(
-    name: str, schema: Schema
-) -> Callable[[Any, str, str, _Findings], list[dict[str, Any]]]:
+def _structs(name: str, schema: Schema) -> Read[list[dict[str, Any]]]:
     read_one = _struct(name, schema)
 
     def read(

@@ -57,19 +57,18 @@ def _resources(group_version: str, served: list[dict[str, Any]]) -> dict[str, An
 
 
 EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
-ACCESS_REVIEWS = Resource(
-    group="authorization.k8s.io",
-    version="v1",
-    plural="selfsubjectaccessreviews",
-    kind="SelfSubjectAccessReview",
-    namespaced=False,
-)
-SUBJECT_REVIEWS = Resource(
-    group="authentication.k8s.io",
-    version="v1",
-    plural="selfsubjectreviews",
-    kind="SelfSubjectReview",
-    namespaced=False,
+REVIEWS = tuple(
+    Resource(
+        group=group,
+        version="v1",
+        plural=f"{kind.lower()}s",
+        kind=kind,
+        namespaced=False,
+    )
+    for group, kind in (
+        ("authorization.k8s.io", "SelfSubjectAccessReview"),
+        ("authentication.k8s.io", "SelfSubjectReview"),
+    )
 )
 GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io")
 
@@ -96,7 +95,7 @@ def documents(address: str) -> dict[str, dict[str, Any]]:
         LEASES.root: _resources(LEASES.api_version, [_served(LEASES, _ALL_VERBS)]),
         "/version": version(),
     }
-    for review in (ACCESS_REVIEWS, SUBJECT_REVIEWS):
+    for review in REVIEWS:
         found[review.root] = _resources(
             review.api_version, [_served(review, ["create"])]
         )

@@ -75,12 +75,7 @@ class Objects:
         except statuses.ApiError as error:
             message = f"invalid resource version: {error.message}"
             raise statuses.bad_request(message) from error
-        query = exchange.query
-        selector = selectors.read_selectors(
-            resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
-        )
-        limit = options.integer(exchange, "limit") or 0
-        place = options.Continue.read(query.get("continue", ""))
+        selector, limit, place = _pages(exchange, resource)
         if place is not None and asked:
             message = "specifying resource version is not allowed when using continue"
             raise statuses.bad_request(message)
@@ -88,7 +83,7 @@ class Objects:
             await self.wait_for_version(asked)
         if asked == 0 and place is None:
             limit = 0
-        exact = query.get("resourceVersionMatch") == "Exact"
+        exact = exchange.query.get("resourceVersionMatch") == "Exact"
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
@@ -241,7 +236,7 @@ class Objects:
         name = exchange.info.parts[1]
         if form == "apply":
             return self._apply(exchange, resource, body, write)
-        strict = exchange.query.get("fieldValidation") or "Warn"
+        strict = exchange.strictness
         change = patches.read_patch(resource, form, body, strict)
 
         def make(existing: Stored | None) -> dict[str, Any]:
@@ -269,7 +264,7 @@ class Objects:
         namespace = self._namespace(exchange, resource)
         name = exchange.info.parts[1]
         force = exchange.query.get("force", "").lower() in {"true", "1"}
-        strict = exchange.query.get("fieldValidation") or "Warn"
+        strict = exchange.strictness
         config = apply.read_configuration(resource, body)
         if config.strict and strict == "Strict":
             why = "error strict decoding patch: " + ", ".join(config.strict)
@@ -331,12 +326,7 @@ class Objects:
         """Delete every object a list would give, and answer with that list."""
         exchange.negotiate()
         order = await options.delete_options(exchange)
-        query = exchange.query
-        selector = selectors.read_selectors(
-            resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
-        )
-        limit = options.integer(exchange, "limit") or 0
-        place = options.Continue.read(query.get("continue", ""))
+        selector, limit, place = _pages(exchange, resource)
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
@@ -360,24 +350,13 @@ class Objects:
         self, exchange: Exchange, resource: Resource, body: bytes, form: str
     ) -> dict[str, Any]:
         decoded = decoding.decode(resource, body, form=form)
-        directive = exchange.query.get("fieldValidation") or "Warn"
-        self._judge_strict(exchange, resource, decoded.strict, directive)
+        if decoded.strict and exchange.strictness == "Strict":
+            why = "strict decoding error: " + ", ".join(decoded.strict)
+            raise decoding.cannot_be_handled(resource, why)
+        if exchange.strictness != "Ignore":
+            exchange.warnings += decoded.strict
         _without_duplicate_owners(exchange, decoded.document["metadata"])
         return decoded.document
-
-    @staticmethod
-    def _judge_strict(
-        exchange: Exchange,
-        resource: Resource,
-        strict: tuple[str, ...],
-        directive: str,
-    ) -> None:
-        if not strict or directive == "Ignore":
-            return
-        if directive == "Strict":
-            why = "strict decoding error: " + ", ".join(strict)
-            raise decoding.cannot_be_handled(resource, why)
-        exchange.warnings += strict
 
     def _written(
         self, exchange: Exchange, resource: Resource, written: Written
@@ -394,8 +373,9 @@ class Objects:
         document = stored.document
         conversion = exchange.accepted.conversion
         if conversion is not None:
-            include = exchange.query.get("includeObject", "Metadata")
-            document = tables.converted(resource, document, conversion, include)
+            document = tables.converted(
+                resource, document, conversion, exchange.included
+            )
         return exchange.reply(document, status)
 
     @staticmethod
@@ -408,10 +388,9 @@ class Objects:
         conversion = exchange.accepted.conversion
         documents = [one.document for one in chosen]
         if conversion is not None:
-            include = exchange.query.get("includeObject", "Metadata")
             return exchange.reply(
                 tables.converted_list(
-                    resource, documents, metadata, conversion, include
+                    resource, documents, metadata, conversion, exchange.included
                 )
             )
         items = [
@@ -429,6 +408,18 @@ class Objects:
 
 
 _TYPE = ("kind", "apiVersion")
+
+
+def _pages(
+    exchange: Exchange, resource: Resource
+) -> tuple[selectors.Selector, int, options.Continue | None]:
+    """Read which objects are asked for, how many at once, and after which."""
+    query = exchange.query
+    selector = selectors.read_selectors(
+        resource, query.get("fieldSelector", ""), query.get("labelSelector", "")
+    )
+    limit = options.integer(exchange, "limit") or 0
+    return selector, limit, options.Continue.read(query.get("continue", ""))
 
 
 def _place_of(stored: Stored) -> tuple[str, str]:

@@ -79,10 +79,8 @@ def _allowed(user: User, access: Access, spec: dict[str, Any]) -> bool:
                 f"{loading.json_kind(given)} into Go struct field "
                 f"SelfSubjectAccessReviewSpec.spec.{key}"
             )
-    asked, about_path = (
-        spec.get("resourceAttributes"),
-        spec.get("nonResourceAttributes"),
-    )
+    asked = spec.get("resourceAttributes")
+    about_path = spec.get("nonResourceAttributes")
     if (asked is None) is (about_path is None):
         text = (
             "exactly one of nonResourceAttributes or resourceAttributes must be "

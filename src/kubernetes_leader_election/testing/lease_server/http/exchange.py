@@ -140,6 +140,16 @@ class Exchange:
         return agent[:128] if agent.isprintable() else "unknown"
 
     @property
+    def strictness(self) -> str:
+        """Return what is to be made of fields nobody knows: Ignore, Strict or Warn."""
+        return self.query.get("fieldValidation") or "Warn"
+
+    @property
+    def included(self) -> str:
+        """Return what the rows of a table show of their objects."""
+        return self.query.get("includeObject", "Metadata")
+
+    @property
     def pretty(self) -> bool:
         """Return whether a human reads the answer."""
         if "pretty" in self.query:

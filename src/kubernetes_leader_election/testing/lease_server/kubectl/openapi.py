@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from kubernetes_leader_election.testing.lease_server.http import statuses
 from kubernetes_leader_election.testing.lease_server.http.exchange import (
@@ -42,50 +42,48 @@ _MAP = {"type": "object", "additionalProperties": {"type": "string", "default": 
 _PREFIX = "io.k8s"
 
 
-def _schemas() -> dict[str, Any]:
-    meta = {
-        "type": "object",
-        "properties": {
-            **dict.fromkeys(
-                ("name", "generateName", "namespace", "selfLink", "uid"), _TEXT
-            ),
-            "resourceVersion": _TEXT,
-            "generation": {"type": "integer", "format": "int64"},
-            "creationTimestamp": _TIME,
-            "deletionTimestamp": _TIME,
-            "deletionGracePeriodSeconds": {"type": "integer", "format": "int64"},
-            "labels": _MAP,
-            "annotations": _MAP,
-            "finalizers": {
-                "type": "array",
-                "items": _TEXT,
-                "x-kubernetes-list-type": "set",
-                "x-kubernetes-patch-strategy": "merge",
-            },
-            "ownerReferences": {
-                "type": "array",
-                "items": {"type": "object"},
-                "x-kubernetes-list-map-keys": ["uid"],
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-patch-merge-key": "uid",
-                "x-kubernetes-patch-strategy": "merge",
-            },
-            "managedFields": {"type": "array", "items": {"type": "object"}},
+_META_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(
+            ("name", "generateName", "namespace", "selfLink", "uid"), _TEXT
+        ),
+        "resourceVersion": _TEXT,
+        "generation": {"type": "integer", "format": "int64"},
+        "creationTimestamp": _TIME,
+        "deletionTimestamp": _TIME,
+        "deletionGracePeriodSeconds": {"type": "integer", "format": "int64"},
+        "labels": _MAP,
+        "annotations": _MAP,
+        "finalizers": {
+            "type": "array",
+            "items": _TEXT,
+            "x-kubernetes-list-type": "set",
+            "x-kubernetes-patch-strategy": "merge",
         },
-    }
-    spec = {
-        "type": "object",
-        "properties": {
-            "holderIdentity": _TEXT,
-            "leaseDurationSeconds": _INT,
-            "acquireTime": _TIME,
-            "renewTime": _TIME,
-            "leaseTransitions": _INT,
-            "strategy": _TEXT,
-            "preferredHolder": _TEXT,
+        "ownerReferences": {
+            "type": "array",
+            "items": {"type": "object"},
+            "x-kubernetes-list-map-keys": ["uid"],
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-patch-merge-key": "uid",
+            "x-kubernetes-patch-strategy": "merge",
         },
-    }
-    return {"meta": meta, "lease": spec}
+        "managedFields": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_LEASE_SPEC: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "holderIdentity": _TEXT,
+        "leaseDurationSeconds": _INT,
+        "acquireTime": _TIME,
+        "renewTime": _TIME,
+        "leaseTransitions": _INT,
+        "strategy": _TEXT,
+        "preferredHolder": _TEXT,
+    },
+}
 
 
 def _object(group: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +96,7 @@ def _object(group: str, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
                 "allOf": [{"$ref": "#/components/schemas/" + _META}],
                 "default": {},
             },
-            **spec,
+            "spec": spec,
         },
         "x-kubernetes-group-version-kind": [
             {"group": group, "kind": kind, "version": "v1"}
@@ -122,44 +120,35 @@ def _path(group: str, kind: str, name: str) -> dict[str, Any]:
         method: {
             "responses": answer,
             "parameters": query,
-            "x-kubernetes-action": action,
+            "x-kubernetes-action": method,
             "x-kubernetes-group-version-kind": about,
         }
-        for method, action in (("get", "get"), ("put", "put"), ("patch", "patch"))
+        for method in ("get", "put", "patch")
     }
 
 
 def _documents() -> dict[str, dict[str, Any]]:
-    schemas = _schemas()
-    info = {"title": "Kubernetes", "version": "embedded"}
-    lease = f"{_PREFIX}.api.coordination.v1.Lease"
-    space = f"{_PREFIX}.api.core.v1.Namespace"
     group = "coordination.k8s.io"
+    leases = f"/apis/{group}/v1/namespaces/{{namespace}}/leases/{{name}}"
+    spaces = "/api/v1/namespaces/{name}"
+    space = {"type": "object"}
     return {
-        f"apis/{group}/v1": {
-            "openapi": "3.0.0",
-            "info": info,
-            "paths": {
-                f"/apis/{group}/v1/namespaces/{{namespace}}/leases/{{name}}": _path(
-                    group, "Lease", lease
-                )
-            },
-            "components": {
-                "schemas": {
-                    lease: _object(group, "Lease", {"spec": schemas["lease"]}),
-                    _META: schemas["meta"],
-                }
-            },
-        },
-        "api/v1": {
-            "openapi": "3.0.0",
-            "info": info,
-            "paths": {"/api/v1/namespaces/{name}": _path("", "Namespace", space)},
-            "components": {
-                "schemas": {
-                    space: _object("", "Namespace", {"spec": {"type": "object"}}),
-                    _META: schemas["meta"],
-                }
-            },
+        f"apis/{group}/v1": _document(
+            leases, group, "coordination", "Lease", _LEASE_SPEC
+        ),
+        "api/v1": _document(spaces, "", "core", "Namespace", space),
+    }
+
+
+def _document(
+    path: str, group: str, package: str, kind: str, spec: dict[str, Any]
+) -> dict[str, Any]:
+    name = f"{_PREFIX}.api.{package}.v1.{kind}"
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": "embedded"},
+        "paths": {path: _path(group, kind, name)},
+        "components": {
+            "schemas": {name: _object(group, kind, spec), _META: _META_SCHEMA}
         },
     }

@@ -13,32 +13,19 @@ from kubernetes_leader_election.testing.lease_server.http.exchange import Conver
 
 __all__ = ["converted", "converted_list"]
 
-_NAME = {
-    "name": "Name",
-    "type": "string",
-    "format": "name",
-    "description": "Name must be unique within a namespace.",
-    "priority": 0,
-}
-_AGE = {
-    "name": "Age",
-    "type": "string",
-    "format": "",
-    "description": "Time since the object was created.",
-    "priority": 0,
-}
 
-
-def _column(name: str, description: str) -> dict[str, Any]:
+def _column(name: str, description: str, form: str = "") -> dict[str, Any]:
     return {
         "name": name,
         "type": "string",
-        "format": "",
+        "format": form,
         "description": description,
         "priority": 0,
     }
 
 
+_NAME = _column("Name", "Name must be unique within a namespace.", "name")
+_AGE = _column("Age", "Time since the object was created.")
 _LEASE_COLUMNS = [_NAME, _column("Holder", "Who holds the Lease."), _AGE]
 _NAMESPACE_COLUMNS = [_NAME, _column("Status", "The phase of the namespace."), _AGE]
 

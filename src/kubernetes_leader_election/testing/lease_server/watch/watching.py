@@ -300,8 +300,7 @@ def _render(
     conversion = exchange.accepted.conversion
     if conversion is None:
         return None
-    include = exchange.query.get("includeObject", "Metadata")
-    headed = True
+    include, headed = exchange.included, True
 
     def render(kind: str, document: dict[str, Any]) -> bytes:
         nonlocal headed
