@@ -7,6 +7,8 @@ from pathlib import Path
 __all__ = ["HOME", "hierarchies", "make", "places"]
 
 HOME = Path("/sys/fs/cgroup")
+SHARES = {"cpu.shares": "20480", "cpu.weight": "2000"}
+"""Of the processor, as twenty processes have; else all pods together have that of one."""
 
 
 def hierarchies() -> list[Path]:
@@ -36,8 +38,11 @@ def make(name: str) -> None:
             above = place.parent / inherited
             if above.exists() and not (HOME / "cgroup.controllers").exists():
                 (place / inherited).write_text(above.read_text())
-        if place.parent == HOME:
+        if (HOME / "cgroup.controllers").exists():
             known = (HOME / "cgroup.controllers").read_text().split()
             on = " ".join(f"+{one}" for one in known)
             (HOME / "cgroup.subtree_control").write_text(on)
             (place / "cgroup.subtree_control").write_text(on)
+        for share, value in SHARES.items():
+            if (place / share).exists():
+                (place / share).write_text(value)

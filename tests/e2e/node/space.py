@@ -108,20 +108,25 @@ class Space:
     Args:
         node: where.
         level: the Pod Security level that is enforced.
+        name: of one that is there, and stays, instead of a new one.
 
     """
 
-    def __init__(self, node: Node, *, level: str = "restricted") -> None:
+    def __init__(
+        self, node: Node, *, level: str = "restricted", name: str | None = None
+    ) -> None:
         self.node = node
-        self.name = f"t{os.getpid()}-{next(_NUMBERS)}"
+        self.name = name or f"t{os.getpid()}-{next(_NUMBERS)}"
+        self._is_own = name is None
         self._kept = node.folder / "kept" / self.name
         self._kept.mkdir(parents=True)
         self._lives: dict[Path, Life] = {}
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        node.must("create", "namespace", self.name)
         label = f"pod-security.kubernetes.io/enforce={level}"
-        node.must("label", "namespace", self.name, label)
+        if self._is_own:
+            node.must("create", "namespace", self.name)
+        node.must("label", "--overwrite", "namespace", self.name, label)
         self._keeper = threading.Thread(target=self._keep_logs, daemon=True)
         self._keeper.start()
 
@@ -225,15 +230,19 @@ class Space:
             for first, last in life.runs
         )
 
-    def overlaps(self) -> int:
+    def overlaps(self, *, container: str | None = None) -> int:
         """
         Count the instants of work that lie within the work of another container.
+
+        Args:
+            container: the name of those that count; all unless given.
 
         Raises:
             AssertionError: nobody ever worked, so nothing could overlap.
 
         """
-        logs = {life.name: life.log for life in self.lives()}
+        lives = self.lives()
+        logs = {x.name: x.log for x in lives if container in {None, x.container}}
         overlaps, instants = count_overlaps(logs, "work")
         assert instants, f"nobody worked in {self.name}"
         return overlaps
@@ -298,7 +307,8 @@ class Space:
         self.kubectl("delete", "deployments,statefulsets,jobs,cronjobs", "--all")
         pods = ("delete", "pods", "--all", "--grace-period=0", "--force")
         self.node.kubectl(f"--namespace={self.name}", *pods)
-        self.node.must("delete", "namespace", self.name, "--wait=false")
+        if self._is_own:
+            self.node.must("delete", "namespace", self.name, "--wait=false")
 
     def __enter__(self) -> Self:
         """Give itself."""

@@ -12,8 +12,11 @@ import signal
 import time
 
 import pytest
+from tests.versions import EARLIER
+from tests.versions.wheels import build_wheel
 
-from node.workloads import WORKER, pair
+from node import images
+from node.workloads import WORKER, deploy, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -104,4 +107,35 @@ def test_failing_liveness_probe_restarts_the_leader_and_it_releases(space, measu
     space.wait_noted("began", where=lambda x: (x.pod, x.number) == (leader.pod, 1))
     measured("liveness probe failed", space.gap(began))
     assert [x.detail for x in leader.noted("lost")] == ["stopped"]
+    assert space.overlaps() == 0
+
+
+def test_rollout_and_undo_between_two_versions_of_the_package(
+    space, measured, tmp_path
+):
+    """Fault 57: an earlier version leads, is updated, and comes back by `undo`."""
+    (version, *_) = EARLIER
+    wheel = build_wheel(version, tmp_path)
+    earlier = "registry.example/billing:0.9"
+    archive = images.build_earlier(space.node.folder, wheel=wheel, name=earlier)
+    space.node.ctr("images", "import", archive)
+    archive.unlink()
+    deploy(space, change=lambda pod: pod["containers"][0].update(image=earlier))
+    space.wait_pods(2)
+    space.wait_leader()
+    for words in (
+        ("set", "image", "deployment/billing", f"main={images.BILLING}"),
+        ("rollout", "undo", "deployment/billing"),
+    ):
+        old = set(space.pods())
+        began = time.monotonic()
+        space.kubectl(*words)
+        space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
+        space.node.wait(
+            lambda old=old, began=began: (
+                not old & space.pods().keys() and space.leader(after=began)
+            ),
+            "a pod of the other version leads",
+        )
+        measured("a rollout between two versions of the package", space.gap(began))
     assert space.overlaps() == 0

@@ -3,8 +3,8 @@ The program of the pods: it works only while it leads, and writes down when.
 
 Each line on standard output is one of the testing kit's log of beliefs, with the
 instant taken before the question, on the monotonic clock that all pods of a machine
-share. ``--command`` is the form that `kle run` starts: it works from start to end;
-``--ask`` is the form that asks a side-car.
+share. ``--command`` is the form that `kle run` starts: it works from start to end, and
+knows nothing of elections; ``--ask`` is the form that asks a side-car.
 
 Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/livez` fail.
 """
@@ -12,36 +12,55 @@ Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/liv
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
 import signal
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
-
-from kubernetes_leader_election import EVENTS
-from kubernetes_leader_election.sync import Elector, Term
-from kubernetes_leader_election.testing.belief_log import BeliefLog
+from collections.abc import Callable
 
 PERIOD = 0.005
 """Seconds between two looks: the error of what is measured."""
 
 
-class Worker:
+class Log:
+    """Write down what is believed: every line is out when the call returns."""
+
+    def __init__(self) -> None:
+        self._last = False
+
+    def note(self, what: str, detail: str = "-") -> None:
+        """Note that something happened now."""
+        self._write(time.monotonic(), what, detail)
+
+    def work(self, ask: Callable[[], bool]) -> bool:
+        """Ask whether to work, and note the answer with the instant before."""
+        before = time.monotonic()
+        answer = ask()
+        if answer or self._last:
+            self._write(before, "work", "yes" if answer else "no")
+        self._last = answer
+        return answer
+
+    def _write(self, instant: float, what: str, detail: str) -> None:
+        text = detail.replace("\n", " ")
+        os.write(1, f"{instant:.6f} {what} {text}\n".encode())
+
+
+LOG = Log()
+
+
+class Health:
     """What the probes and the signals of tests act on."""
 
-    def __init__(self, log: BeliefLog) -> None:
-        self.log = log
+    def __init__(self) -> None:
         self.live = True
         self.taken: list[bytes] = []
-        signal.signal(signal.SIGUSR1, lambda *_: self._note("memory", self._take))
-        signal.signal(signal.SIGUSR2, lambda *_: self._note("not-live", self._die))
+        signal.signal(signal.SIGUSR1, lambda *_: self._act("memory", self._take))
+        signal.signal(signal.SIGUSR2, lambda *_: self._act("not-live", self._die))
 
-    def _note(self, what: str, act: Any) -> None:
-        self.log.note(what)
+    def _act(self, what: str, act: Callable[[], None]) -> None:
+        LOG.note(what)
         threading.Thread(target=act, daemon=True).start()
 
     def _take(self) -> None:
@@ -52,12 +71,13 @@ class Worker:
         self.live = False
 
 
-def answer_probes(worker: Worker, port: int) -> None:
+def answer_probes(health: Health, port: int) -> None:
     """Answer /livez and /readyz from a thread."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status = {"/livez": 200 if worker.live else 500, "/readyz": 200}
+            status = {"/livez": 200 if health.live else 500, "/readyz": 200}
             self.send_response(status.get(self.path, 404))
             self.end_headers()
 
@@ -68,55 +88,55 @@ def answer_probes(worker: Worker, port: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def lead(options: argparse.Namespace, worker: Worker) -> None:
+def lead(options: argparse.Namespace, health: Health) -> None:
     """Take part until a signal ends the program."""
-    log = worker.log
-    times = {"preset": options.preset} if options.preset else {}
+    # Not for the other forms, which are to start as quickly as any program.
+    from kubernetes_leader_election import EVENTS
+    from kubernetes_leader_election.sync import Elector, Term
+
+    answer_probes(health, options.port)
     elector = Elector(
         lease_name=options.lease,
         identity=os.environ.get("POD_NAME"),
         namespace=os.environ.get("POD_NAMESPACE"),  # else the pod's own
-        **times,
+        **({"preset": options.preset} if options.preset else {}),
     )
-    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: log.note("acquired", str(e.token)))
-    elector.on(EVENTS.LEADERSHIP_LOST, lambda e: log.note("lost", str(e.reason)))
-    elector.on(EVENTS.LEASE_RENEWED, lambda _: log.note("renewed"))
-    elector.on(EVENTS.ERROR, lambda e: log.note("error", str(e.error)))
-    elector.on(EVENTS.LEADER_CHANGED, lambda e: log.note("leader", str(e.identity)))
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: LOG.note("acquired", str(e.token)))
+    elector.on(EVENTS.LEADERSHIP_LOST, lambda e: LOG.note("lost", str(e.reason)))
+    elector.on(EVENTS.LEASE_RENEWED, lambda _: LOG.note("renewed"))
+    elector.on(EVENTS.ERROR, lambda e: LOG.note("error", str(e.error)))
+    elector.on(
+        EVENTS.LEADER_CHANGED, lambda e: LOG.note("leader", str(e.holder_identity))
+    )
 
     def work(term: Term) -> None:
-        while log.check("work", lambda: not term.lost.is_set()):
+        while LOG.work(lambda: not term.lost.is_set()):
             time.sleep(PERIOD)
 
-    answer_probes(worker, options.port)
     elector.run(work)
-    log.note("stopped")
 
 
-def obey(options: argparse.Namespace, worker: Worker) -> None:
+def obey(options: argparse.Namespace) -> None:
     """Work from start to end: `kle run` says when that is."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     deadline = time.monotonic() + options.seconds if options.seconds else float("inf")
     while not ended.is_set() and time.monotonic() < deadline:
-        worker.log.check("work", lambda: True)
+        LOG.work(lambda: True)
         time.sleep(PERIOD)
-    work_on(worker.log, options.slow_stop)
-    worker.log.check("work", lambda: False)
-    worker.log.note("stopped")
+    slow = time.monotonic() + options.slow_stop
+    while time.monotonic() < slow:
+        LOG.work(lambda: True)
+        time.sleep(PERIOD)
+    LOG.work(lambda: False)
+    LOG.note("stopped")
     sys.exit(options.exit)
 
 
-def work_on(log: BeliefLog, seconds: float) -> None:
-    """Be slow to stop: what is done now is work like any other."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        log.check("work", lambda: True)
-        time.sleep(PERIOD)
-
-
-def ask(options: argparse.Namespace, worker: Worker) -> None:
+def ask(options: argparse.Namespace) -> None:
     """Work while the side-car beside it says that this pod leads."""
+    import http.client
+
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
 
@@ -129,16 +149,16 @@ def ask(options: argparse.Namespace, worker: Worker) -> None:
             return False  # nobody says so
 
     while not ended.is_set():
-        worker.log.check("work", leads)
+        LOG.work(leads)
         time.sleep(PERIOD)
-    worker.log.check("work", lambda: False)
-    worker.log.note("stopped")
+    LOG.work(lambda: False)
+    LOG.note("stopped")
 
 
 def main() -> None:
-    """Lead, or obey."""
+    """Lead, obey or ask."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--lease", default=os.environ.get("LEASE", "billing"))
+    parser.add_argument("--lease", default="billing")
     parser.add_argument("--preset", default=os.environ.get("PRESET"))
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--command", action="store_true")
@@ -147,15 +167,14 @@ def main() -> None:
     parser.add_argument("--exit", type=int, default=0)
     parser.add_argument("--slow-stop", type=float, default=0)
     options = parser.parse_args()
-    log = BeliefLog(Path("/proc/self/fd/1"))
-    log.note("began", os.environ.get("POD_NAME") or os.uname().nodename)
-    worker = Worker(log)
+    LOG.note("began", os.uname().nodename)
+    health = Health()
     if options.ask:
-        ask(options, worker)
+        ask(options)
     elif options.command:
-        obey(options, worker)
+        obey(options)
     else:
-        lead(options, worker)
+        lead(options, health)
 
 
 if __name__ == "__main__":
