@@ -104,9 +104,10 @@ controlplane: | check-python
 e2e: $(VENV)/.dev
 	@$(BIN)/python tests/e2e/run.py
 
-# This package, client-go and the official package on one real API server.
+# This package, client-go and the official package on one real API server; NODE=1: in
+# pods on a real node, as root.
 side-by-side: $(VENV)/.dev controlplane
-	@$(BIN)/python -m benchmarks.side_by_side
+	@$(BIN)/python -m benchmarks.side_by_side$(if $(NODE),.on_node)
 
 # The formal model, checked by TLC; needs Java (11 or newer). QUICK=1: its short form.
 model: $(VENV)/.dev

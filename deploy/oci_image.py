@@ -152,11 +152,11 @@ def interpreter() -> Tree:
     tree.add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
     tree.add("etc/group", b"root:x:0:\n")
     tree.add("tmp/.keep", b"")
-    _compile(tree, f"usr/local/lib/python{version}/")
+    add_byte_code(tree, f"usr/local/lib/python{version}/")
     return tree
 
 
-def _compile(tree: Tree, below: str) -> None:
+def add_byte_code(tree: Tree, below: str) -> None:
     """
     Add the byte code of the modules of a tree.
 
@@ -228,7 +228,7 @@ def package(wheel: Path) -> Tree:
         script = f"#!/usr/local/bin/python3\n{text}"
         tree.add(f"usr/local/bin/{program}", script.encode(), program=True)
     tree.add("opt/kle/kle.pyz", _one_file(tree), program=True)
-    _compile(tree, SITE)
+    add_byte_code(tree, SITE)
     return tree
 
 

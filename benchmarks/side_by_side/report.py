@@ -46,17 +46,19 @@ class Report:
     results: Mapping[str, Mapping[str, float | None]]
     seconds: float
     where: Mapping[str, Any] = field(default_factory=machine)
+    units: Mapping[str, str] = field(default_factory=lambda: UNITS)
+    """Every line of the table, in order."""
 
     def shown(self, key: str, what: str) -> str:
         """Return one figure as text; what had no end when nobody looked any more."""
         value = self.results[key].get(what)
         if value is None:
             return "no end"
-        if UNITS[what] == "ms":
+        if self.units[what] == "ms":
             return f"{value * 1000:.0f} ms"
-        if UNITS[what] == "s":
+        if self.units[what] == "s":
             return f"{value:.3f} s" if value < 1 else f"{value:.1f} s"
-        return f"{value:.0f} {UNITS[what]}".strip()
+        return f"{value:.0f} {self.units[what]}".strip()
 
     def rows(self) -> list[list[str]]:
         """Return the table, its head first."""
@@ -65,7 +67,7 @@ class Report:
             head,
             *(
                 [what, *(self.shown(one.key, what) for one in CONTENDERS)]
-                for what in UNITS
+                for what in self.units
             ),
         ]
 
@@ -80,12 +82,15 @@ class Report:
             for row in rows
         )
 
-    def markdown(self) -> str:
-        """Write the page of the documentation."""
+    def drawn(self) -> str:
+        """Draw the table for a page."""
         head, *body = self.rows()
         lines = [head, ["---"] * len(head), *body]
-        drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        where = self.where
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def markdown(self) -> str:
+        """Write the page of the documentation."""
+        drawn, where = self.drawn(), self.where
         return f"""\
 # Side by side
 
@@ -116,7 +121,7 @@ Why the others work beside their successors: [Other libraries on the same Lease]
         """Draw every line of the table as bars, longer is worse."""
         parts: list[str] = []
         y = 44
-        for what in UNITS:
+        for what in self.units:
             values = [self.results[one.key].get(what) for one in CONTENDERS]
             most = max([value for value in values if value is not None] or [0.0])
             parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')

@@ -215,9 +215,11 @@ class Node(Cluster):
         """Return the control groups of a container, by the name of the hierarchy."""
         found = {}
         for place in cgroups.places(self.facts.group):
-            for group in place.rglob(f"*{container}*"):
-                if group.is_dir():
-                    found[place.parent.name] = group
+            # It passes over groups that vanish meanwhile, of other pods.
+            for above, names, _ in os.walk(place):
+                for name in names:
+                    if container in name:
+                        found[place.parent.name] = Path(above, name)
         return found
 
     def wait(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -88,6 +89,8 @@ class Life:
         for text in _LINE.findall(whole[0].decode("utf-8", errors="replace")):
             if found := _BELIEF.match(text):
                 self.log.lines.append(Line(float(found[1]), found[2], found[3]))
+            elif text.startswith('{"event":'):
+                self.log.lines += _of_others(json.loads(text))
             else:
                 self.said.append(text)
 
@@ -258,6 +261,7 @@ class Space:
         container = self.container_id(life.pod, life.container)
         found: dict[int, str] = {}
         groups = self.node.groups(container)
+        assert groups, f"{life.name} runs"
         members = groups[min(groups)] / "cgroup.procs"
         for pid in map(int, members.read_text(encoding="ascii").split()):
             try:
@@ -339,6 +343,12 @@ class Space:
                 kept = self._kept / f"{pod}_{container.name}_{log.stem}"
                 if log.suffix == ".log" and not kept.exists():
                     kept.hardlink_to(log)
+
+
+def _of_others(told: Mapping[str, Any]) -> list[Line]:
+    """Return what a line of a program with another library says."""
+    said = {"work": "yes", "stopped-working": "no"}.get(told["event"])
+    return [] if said is None else [Line(told["monotonic"] / 1e9, "work", said)]
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:

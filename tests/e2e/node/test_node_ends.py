@@ -35,7 +35,7 @@ def test_drained_node_keeps_the_leader_that_the_budget_protects(space, measured)
     """
     leader, other = pair(space)
     began = time.monotonic()
-    drain = ("drain", NODE_NAME, SELECTED, "--timeout=20s", "--ignore-daemonsets")
+    drain = ("drain", NODE_NAME, SELECTED, "--timeout=8s", "--ignore-daemonsets")
     done = space.node.kubectl(*drain)
     assert done.returncode != 0
     assert "violate the pod's disruption budget" in done.stderr
