@@ -91,6 +91,7 @@ Fresh ==
     behind  |-> Past,       \* how far that snapshot is behind the Lease
     wait    |-> 0,          \* own time until the record seen has expired
     asks    |-> FALSE,      \* an outcome is unknown or a conflict: GET first
+    own     |-> FALSE,      \* the Lease was deleted as its term had written it
     mine    |-> FALSE ]     \* the stored record bears a stamp of this process
 
 Holding == {"leader", "draining"}
@@ -111,7 +112,8 @@ Watching == Following \cup {"fenced", "withdrawing"}
 \* Writes.  A try is one PUT:
 \*   kind  acquire, renew or release
 \*   mode  update (with resourceVersion and uid); create (without), as first
-\*         (never saw it held) or waited (it was held, then missing in full)
+\*         (never saw it held), waited (it was held, then missing in full) or
+\*         again (it was deleted under its own term)
 \*   at    flying, landed, or dead (refused or dropped: never lands)
 \*   ver   how far behind it is: the version it was based on, then made
 \*   left  what is left of the deadline counted from its sending
@@ -119,7 +121,7 @@ Watching == Following \cup {"fenced", "withdrawing"}
 \*         attempt is over), orphan (its process has died)
 
 Tries == [ kind : {"acquire", "renew", "release"},
-           mode : {"update", "first", "waited"},
+           mode : {"update", "first", "waited", "again"},
            at   : {"flying", "landed", "dead"},
            ver  : {Current, Touched, Past},
            left : 0..(L + Slow),
@@ -188,6 +190,7 @@ Leave(n, state) ==
           [Fresh EXCEPT
              !.state = state,
              !.mine = me[n].mine,
+             !.own = me[n].own /\ state = "looking",
              !.what = IF keeps THEN me[n].what
                       ELSE IF me[n].what \in Sights THEN "held" ELSE "nothing",
              !.behind = IF keeps THEN me[n].behind ELSE Past,
@@ -211,7 +214,8 @@ StopAsked(n) ==
 
 StepDownAsked(n) ==
   /\ May("step down") /\ Unmoved /\ UNCHANGED tries
-  /\ \/ me[n].state \in Following \ {"standing by"} /\ Become(n, "standing by")
+  /\ \/ /\ me[n].state \in Following \ {"standing by"}
+        /\ me' = [me EXCEPT ![n].state = "standing by", ![n].own = FALSE]
      \/ me[n].state = "acquiring" /\ Become(n, "withdrawing")
      \/ me[n].state = "leader" /\ Become(n, "draining")
 
@@ -225,13 +229,22 @@ MayContend(n) ==
 
 Fence(n) ==
   /\ me' = [me EXCEPT ![n].state = "fenced", ![n].left = 0, ![n].asks = FALSE,
-                      ![n].behind = Past]  \* it is looked at anew
+                      ![n].own = FALSE, ![n].behind = Past]  \* it is looked at anew
+  /\ tries' = [tries EXCEPT ![n] = Forget(@)]
+
+\* Rule 4: the watch shows that the Lease was deleted as this term had written it.
+FenceOfDeleted(n) ==
+  /\ me[n].state = "leader" /\ me[n].own
+  /\ me' = [me EXCEPT ![n].state = "fenced", ![n].left = 0, ![n].asks = FALSE,
+                      ![n].what = "gone", ![n].behind = Current,
+                      ![n].wait = Duration(n)]
   /\ tries' = [tries EXCEPT ![n] = Forget(@)]
 
 DriverFailed(n) ==
   /\ May("driver") /\ Unmoved
   /\ \/ /\ me[n].state \in {"looking", "waiting", "contending"}
-        /\ Become(n, "looking") /\ UNCHANGED tries
+        /\ me' = [me EXCEPT ![n].state = "looking", ![n].own = FALSE]
+        /\ UNCHANGED tries
      \/ /\ me[n].state = "acquiring"
         /\ me' = [me EXCEPT ![n].state = "looking", ![n].asks = FALSE]
         /\ tries' = [tries EXCEPT ![n] = Remember(@)]
@@ -274,7 +287,7 @@ Observe(n) ==
         \/ m.state = "fenced"
         \/ m.state \in {"acquiring", "withdrawing"} /\ m.behind = Past /\ Proof(n) = {}
      /\ me' = [me EXCEPT ![n].state = next, ![n].what = what, ![n].wait = wait,
-                         ![n].behind = Current, ![n].asks = FALSE]
+                         ![n].behind = Current, ![n].asks = FALSE, ![n].own = FALSE]
      /\ tries' = IF m.state = "acquiring" THEN [tries EXCEPT ![n] = Remember(@)]
                  ELSE tries
      /\ Unmoved
@@ -289,7 +302,7 @@ LateSight(n) ==
             ![n].state = IF m.state = "standing by" THEN @
                          ELSE IF what \in {"missing", "free"} THEN "contending"
                          ELSE "waiting",
-            ![n].what = what, ![n].behind = Past,
+            ![n].what = what, ![n].behind = Past, ![n].own = FALSE,
             ![n].wait = IF what \in {"missing", "free"} THEN 0 ELSE Duration(n)]
        /\ UNCHANGED tries /\ Unmoved
 
@@ -298,13 +311,22 @@ Expired(n) ==
   /\ me[n].state = "waiting" /\ me[n].wait = 0 /\ Bug # "expiry never noticed"
   /\ Become(n, "contending") /\ UNCHANGED tries /\ Unmoved
 
+\* Rule 4: what was deleted under its own term is nobody else's.
+Recreates(n) ==
+  /\ me[n].state = "looking" /\ me[n].own
+  /\ Become(n, "contending") /\ UNCHANGED tries /\ Unmoved
+
 DelayOver(n) ==
   /\ me[n].state = "contending" /\ CanSend(n)
-  /\ Become(n, "acquiring")
-  /\ Send(n, "acquire", CASE me[n].what = "missing" -> "first"
+  /\ me' = [me EXCEPT ![n].state = "acquiring", ![n].own = FALSE]
+  /\ Send(n, "acquire", CASE me[n].own               -> "again"
+                          [] me[n].what = "missing" -> "first"
                           [] me[n].what = "gone"    -> "waited"
                           [] OTHER                  -> "update")
   /\ Unmoved
+
+\* After an acquire that did not land: one try is all that rule 4 gives.
+Onward(n) == IF me[n].what = "gone" /\ me[n].wait > 0 THEN "waiting" ELSE "contending"
 
 \* Rule 11: a renewal is sent while the term lasts, and never after.
 Renew(n) ==
@@ -406,7 +428,7 @@ NotApplied(n) ==
     /\ t.at = "dead"
     /\ tries' = [tries EXCEPT ![n] = @ \ {t}]
     /\ me' = IF me[n].state = "acquiring"
-             THEN [me EXCEPT ![n].state = "contending"] ELSE me
+             THEN [me EXCEPT ![n].state = Onward(n)] ELSE me
     /\ Unmoved
 
 \* A time-out while the request or its answer is still on its way, or for ever lost.
@@ -419,13 +441,14 @@ AsBefore(n) ==
   /\ \/ /\ me[n].state \in Holding \cup {"releasing"}
         /\ me' = [me EXCEPT ![n].behind = Current, ![n].asks = FALSE]
      \/ /\ me[n].state = "acquiring" /\ me[n].asks
-        /\ me' = [me EXCEPT ![n].state = "contending", ![n].behind = Current,
+        /\ me' = [me EXCEPT ![n].state = Onward(n), ![n].behind = Current,
                             ![n].asks = FALSE]
 
 \* The record is neither as we know it nor as we wrote it, or is gone.
 LossSeen(n) ==
   /\ me[n].behind = Past /\ Proof(n) = {} /\ Unmoved
   /\ \/ me[n].state \in Holding /\ Fence(n)
+     \/ FenceOfDeleted(n)
      \/ me[n].state = "releasing" /\ LeaveSomewhere(n)
 
 \* Nothing landed, or it was not found out in time.
@@ -460,6 +483,7 @@ Land(n) ==
        /\ lease' = [there |-> TRUE, holder |-> holder]
        /\ me' = [x \in Node |->
             [me[x] EXCEPT !.behind = Past,
+                          !.own = @ /\ me[x].state # "leader",
                           !.mine = (holder = x /\ t.who # "orphan")]]
        /\ tries' = [x \in Node |->
             IF x = n
@@ -489,7 +513,9 @@ Touch ==
 Delete ==
   /\ May("delete") /\ lease.there
   /\ lease' = [there |-> FALSE, holder |-> Nobody]
-  /\ me' = [x \in Node |-> [me[x] EXCEPT !.behind = Past, !.mine = FALSE]]
+  /\ me' = [x \in Node |->
+       [me[x] EXCEPT !.behind = Past, !.mine = FALSE,
+                     !.own = @ \/ (me[x].mine /\ me[x].state = "leader")]]
   /\ tries' = [x \in Node |-> Aged(tries[x], ByWrite)]
   /\ ghost' = [ghost EXCEPT !.stood = 0]
   /\ UNCHANGED calm
@@ -542,7 +568,7 @@ Init ==
 Steps(n) ==
   \/ StartAsked(n) \/ StopAsked(n) \/ StepDownAsked(n) \/ EndAsked(n) \/ MayContend(n)
   \/ DriverFailed(n) \/ WorkEnded(n) \/ DeadlinePassed(n)
-  \/ Observe(n) \/ LateSight(n) \/ Expired(n) \/ DelayOver(n)
+  \/ Observe(n) \/ LateSight(n) \/ Expired(n) \/ Recreates(n) \/ DelayOver(n)
   \/ Renew(n) \/ Release(n) \/ ReleaseGivenUp(n)
   \/ Answered(n) \/ Refused(n) \/ NotApplied(n) \/ TimedOut(n)
   \/ ProofSeen(n) \/ AsBefore(n) \/ LossSeen(n) \/ Withdrawn(n)

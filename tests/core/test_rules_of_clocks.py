@@ -156,8 +156,6 @@ def test_rule_13_who_saw_another_lead_since_is_as_fast_as_all_others():
     hand.work_ends()
     hand.rival_holds()
     hand.bring_all()
-    hand.written()  # which meets a conflict
-    hand.fetched()
     assert hand.state is State.WAITING
     hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
     hand.bring_all()

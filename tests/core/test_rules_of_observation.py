@@ -136,6 +136,172 @@ def test_rule_04_process_with_no_history_creates_at_once():
     assert hand.leads
 
 
+def deleted_in_a_term():
+    """Give an elector that was told of the deletion of the Lease that it led."""
+    hand = Hand().lead()
+    hand.store.delete()
+    hand.bring_all()
+    assert reasons(hand) == ["deleted"]
+    assert hand.state is State.FENCED
+    return hand
+
+
+def test_rule_04_leader_creates_a_deleted_lease_once_its_work_has_ended():
+    """Rule 4, G7: "creates it at once, when its work has ended"."""
+    hand = deleted_in_a_term()
+    hand.wait(1)
+    assert not hand.all_open(m.CreateLease)
+    hand.work_ends()
+    assert isinstance(hand.write, m.CreateLease)
+    hand.written()
+    assert hand.leads
+    assert hand.term == 2
+
+
+def test_rule_04_deletion_after_a_write_in_doubt_is_of_its_own_lease():
+    """Rule 4: what stood there bore the stamp of a try that was not proved yet."""
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.commit()
+    hand.unknown()
+    hand.bring("DELETED", lease=hand.store.delete())
+    hand.work_ends()
+    assert hand.state is State.ACQUIRING
+
+
+def _read_finds_nothing(hand):
+    hand = Hand().lead()
+    hand.wait(R)
+    hand.unknown()
+    hand.store.delete()
+    hand.fetched()
+    return hand
+
+
+def _another_held_it_last(hand):
+    hand = Hand().lead()
+    hand.rival_holds()
+    hand.bring("DELETED", lease=hand.store.delete())
+    return hand
+
+
+def _another_uid(hand):
+    hand = Hand().lead()
+    lease = hand.store.delete()
+    hand.bring(
+        "DELETED", lease={**lease, "metadata": {**lease["metadata"], "uid": "x"}}
+    )
+    return hand
+
+
+def _drains(hand):
+    hand = Hand().lead()
+    hand.say(m.EndAsked(term=hand.term))
+    hand.store.delete()
+    hand.bring_all()
+    return hand
+
+
+def _another_came_and_went(hand):
+    hand.rival_holds()
+    hand.store.delete()
+    hand.bring_all()
+    return hand
+
+
+def _read_finds_nothing_later(hand):
+    hand.watch_ends(status=500)
+    hand.wait(1)
+    hand.fetched()
+    return hand
+
+
+def _watch_broke(hand):
+    hand.watch_ends(status=500)
+    return hand
+
+
+def _steps_down(hand):
+    hand.say(m.StepDownAsked(stay_out=0.0))
+    return hand
+
+
+def _stands_still(hand):
+    hand.say(m.LivenessReported(alive=False))
+    hand.say(m.LivenessReported(alive=True))
+    return hand
+
+
+def _driver_fails(hand):
+    hand.say(m.DriverFailed(error=LeaseApiError("x")))
+    return hand
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        _read_finds_nothing,
+        _another_held_it_last,
+        _another_uid,
+        _drains,
+        _another_came_and_went,
+        _read_finds_nothing_later,
+        _watch_broke,
+        _steps_down,
+        _stands_still,
+        _driver_fails,
+    ],
+)
+def test_rule_04_anything_else_is_waited_for_in_full(happens):
+    """Rule 4: "From nothing else can it know that nobody believes"."""
+    hand = happens(deleted_in_a_term())
+    hand.out.clear()
+    hand.work_ends()
+    hand.wait(D - 2)
+    assert not [o for o in hand.out if isinstance(o, m.CreateLease)]
+
+
+def test_rule_04_stop_and_start_after_a_deletion_wait_in_full():
+    """Rule 4: a life that ended takes no right into the next one."""
+    hand = deleted_in_a_term()
+    hand.say(m.StopAsked())
+    hand.work_ends()
+    hand.out.clear()
+    hand.start()
+    hand.wait(D - 2)
+    assert not [o for o in hand.out if isinstance(o, m.CreateLease)]
+
+
+def test_rule_04_create_in_doubt_is_not_repeated():
+    """Rule 4: "one try": it may still be under way when others create the Lease."""
+    hand = deleted_in_a_term()
+    hand.work_ends()
+    hand.unknown()
+    hand.fetched()
+    assert hand.state is State.WAITING
+    hand.wait(D - 5)
+    assert not hand.all_open(m.CreateLease)
+
+
+def test_rule_04_lease_that_is_deleted_again_and_again_is_not_created_as_fast():
+    """Rule 4, fault 24: a term that began so, and never renewed, has no such right."""
+    hand = deleted_in_a_term()
+    hand.work_ends()
+    hand.written()
+    hand.store.delete()
+    hand.bring_all()
+    hand.work_ends()
+    assert hand.state is State.WAITING
+    keep_watching(hand, D + 1)
+    hand.written()
+    keep_watching(hand, R)
+    hand.written()
+    hand.store.delete()
+    hand.bring_all()
+    hand.work_ends()
+    assert hand.state is State.ACQUIRING
+
+
 @pytest.mark.parametrize("status", [404, 403])
 def test_rule_04_missing_namespace_is_never_free(status):
     """Rule 4, fault 35: "A 404 or 403 that speaks of the namespace is an error"."""

@@ -144,6 +144,26 @@ def test_rule_11_first_proof_of_loss_ends_the_term_at_once():
     assert not [o for o in hand.out if isinstance(o, m.UpdateLease)]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_rule_11_renewal_under_way_is_not_sent_once_a_release_finds_the_lease_lost(
+    deleted,
+):
+    """Rule 11: "From the instant a term ends no renewal of it is sent"."""
+    hand = Hand().lead()
+    hand.wait(R)
+    write = hand.write
+    hand.say(m.StepDownAsked())
+    hand.work_ends()
+    assert hand.state is State.RELEASING
+    if deleted:
+        hand.store.delete()
+    else:
+        hand.rival_holds()
+    hand.bring_all()
+    assert hand.state is not State.RELEASING
+    assert m.AbandonRequest(request_id=write.request_id) in hand.out
+
+
 def test_rule_11_no_answer_revives_a_term():
     """Rule 11, fault 23: an answer that comes after the end changes nothing."""
     hand = Hand().lead()

@@ -41,11 +41,13 @@ def test_leader_leaves_at_once_when_kubectl_deletes_the_lease(
     tell: Callable[[str], None],
 ) -> None:
     """
-    A deleted Lease is lost at once, and waited for in full by who saw it held.
+    A deleted Lease is lost at once, and created by who led, while all others wait.
 
-    fault 36, G1 in practice: the old leader knows before anybody creates a new one.
+    fault 36, rule 4, G1 in practice: the old leader knows before anybody creates a new
+    one. It has to wait as well where a renewal was answered before the watch told it.
     """
     fleet.pair(partial(fleet.start, setting))
+    gaps = []
     for _ in range(3):
         leader = fleet.wait_leader()
         fleet.wait_renewals(leader, 1)
@@ -54,8 +56,11 @@ def test_leader_leaves_at_once_when_kubectl_deletes_the_lease(
         reason = fleet.wait_noted(leader, "lost", after=deleted)
         assert reason == "deleted"
         next_one = fleet.wait_leader(after=deleted)
-        assert leads_since(next_one)[0] - deleted > QUICK.duration * 0.8
-    tell(f"3 x kubectl delete, 0 of {fleet.check().instants} instants")
+        gaps.append(leads_since(next_one)[0] - deleted)
+    assert min(gaps) < QUICK.duration * 0.8, gaps
+    instants = fleet.check().instants
+    shown = ", ".join(f"{gap:.3f}" for gap in gaps)
+    tell(f"3 x kubectl delete: next leader after {shown} s, 0 of {instants} instants")
 
 
 def test_leader_goes_on_when_kubectl_edits_labels_and_unknown_fields(

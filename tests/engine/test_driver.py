@@ -350,6 +350,8 @@ def test_driver_does_not_mind_who_else_shares_its_watch(elect, client):
         driver.post(m.StartAsked())
     until(lambda: len(shared.watching) == 2, "nobody watches")
     assert (shared.opened, client.watches) == (1, 0)
+    # Who is about to acquire watches already.
+    until(lambda: any(e.driver.current_leader() for e in electors), "nobody leads")
     leader = next(e for e in electors if e.driver.current_leader())
     rob(client, "robber")
     shared.bring(client.lease)

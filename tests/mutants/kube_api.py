@@ -26,12 +26,8 @@ MISTAKES: Final = [
     Mistake(
         name="each wait on the socket has the whole time, so the deadline is not total",
         file=CALL,
-        old=(
-            "        self.check()\n"
-            "        # Never 0: that would make the socket non-blocking instead of timing out.\n"
-            "        left = self.remaining()"
-        ),
-        new="        left = 0.5",
+        old="        left = self.check()\n        # Never 0",
+        new="        left: float | None = 0.5\n        # Never 0",
         tests=(f"{IN_DEADLINE}test_deadline_covers_the_whole_answer",),
         slow=True,
     ),
@@ -176,22 +172,22 @@ MISTAKES: Final = [
     Mistake(
         name="the uid is not sent, so that another Lease of the name may be written",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in "
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in "
             "value['metadata'].items() if k != 'uid'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),
     Mistake(
         name="the resourceVersion is not sent, so that a write is not conditional",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in value['metadata']"
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in value['metadata']"
             ".items() if k != 'resourceVersion'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),

@@ -245,6 +245,16 @@ class MissingLeaseIsFreeAtOnce(Standing):
         return Fact.FREE if self.observation.missing else super().verdict()
 
 
+@planted("G5", seeds=20, profile="storm", part="_contending")
+class CreateAfterADeletionIsRepeated(Contending):
+    """The right to create a deleted Lease at once is not used up by a try (rule 4)."""
+
+    __slots__ = ()
+
+    def seek(self) -> None:
+        pass
+
+
 @planted("G1 G2", seeds=20, part="_outcomes")
 class UnknownOutcomeTakenAsDone(Outcomes):
     """A renewal without an answer counts as applied (rule 10)."""
@@ -261,7 +271,7 @@ class UnknownOutcomeTakenAsDone(Outcomes):
         ):
             proved = find_try(term.pending, rec.read_record(_as_lease(write.stamp)))
             if proved is not None:
-                term.confirm(proved, self._settings)
+                term.confirm(proved, self._standing.settings)
         super().on_unknown(request_id, error)
 
 

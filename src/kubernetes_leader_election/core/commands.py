@@ -4,7 +4,6 @@ What the application says: begin, stop, step down, the work has ended.
 
 from __future__ import annotations
 
-from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import HOLDING, LEADER, RELEASING, Fact
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
@@ -32,10 +31,6 @@ class Commands:
         if standing.state is LEADER:
             standing.announce_loss("stopped")
         standing.change(Fact.STOP_ASKED)
-
-    def on_step_down(self, stay_out: float | None) -> None:
-        """End the term, if there is one, and let others lead for so many seconds."""
-        self._standing.step_down(stay_out)
 
     def on_end(self, number: int) -> None:
         """End the term because its work returned; then others go first (rule 13)."""
@@ -73,6 +68,7 @@ class Commands:
         if alive == standing.participation.alive:
             return
         standing.participation.live(alive=alive)
+        standing.contending.wait_in_full()
         standing.change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
 
     def on_loss_seen(self, number: int) -> None:
@@ -84,9 +80,9 @@ class Commands:
     def on_driver_failed(self, error: LeaderElectionError) -> None:
         """End the term, if there is one: nobody knows what became of its requests."""
         standing = self._standing
-        retry = standing.retry
-        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
+        standing.tell_error(error)
         standing.in_flight.abandon_all()
+        standing.contending.wait_in_full()
         if standing.state in HOLDING:
             standing.lose("failed", Fact.DRIVER_FAILED)
         elif standing.state is RELEASING:
@@ -94,10 +90,7 @@ class Commands:
         else:
             standing.change(Fact.DRIVER_FAILED)
         standing.own_writes.end_doubt()
-        retry.count_failure(standing.now.boottime)
-        # Reads that work meanwhile are no reason to fail in a hot loop.
-        pause = standing.backoff(retry.write_failures)
-        retry.stay_away(standing.now.boottime + pause)
-        retry.count_write_failure()
+        standing.retry.count_failure(standing.now.boottime)
+        standing.put_writes_off()
         standing.watch_policy.close()
-        standing.want_read(standing.backoff(retry.failures))
+        standing.want_read(standing.backoff(standing.retry.failures))

@@ -39,7 +39,15 @@ def longest_after_expiry(duration: float) -> float:
 class Contending:
     """Draw the delay before each write that would acquire. One elector, one life."""
 
-    __slots__ = ("_draw", "_looked", "_settings", "_yields_first", "at")
+    __slots__ = (
+        "_draw",
+        "_looked",
+        "_recreated",
+        "_settings",
+        "_yields_first",
+        "at",
+        "recreates",
+    )
 
     def __init__(
         self, settings: ElectionSettings, *, draw: Callable[[], float]
@@ -56,6 +64,10 @@ class Contending:
         """Whether the Lease was seen, so that a free one is news to others as well."""
         self._yields_first = False
         """Its work just ended, and nobody has led or been contended with since."""
+        self.recreates = False
+        """Its Lease was deleted while it led, and nothing was seen since (rule 4)."""
+        self._recreated = False
+        """It last sought a term in that way, and no renewal has landed since."""
 
     def look(self, verdict: Fact) -> None:
         """Take it that the Lease was judged for the first time, or again."""
@@ -70,6 +82,24 @@ class Contending:
     def stop_yielding(self) -> None:
         """Take it that another one leads, or that the write of this one leaves."""
         self._yields_first = False
+
+    def lose_lease(self) -> None:
+        """Take it that the Lease was deleted as the term that is led had written it."""
+        # Fault 24: whoever deletes each one at once is not answered as fast as that.
+        self.recreates = not self._recreated
+
+    def wait_in_full(self) -> None:
+        """Take it that a missing Lease is no longer known to be nobody else's."""
+        self.recreates = False
+
+    def seek(self) -> None:
+        """Take it that an acquire is ordered: the right to create at once is used up."""
+        if self.recreates:
+            self.recreates, self._recreated = False, True
+
+    def renewed(self) -> None:
+        """Take it that a renewal landed."""
+        self._recreated = False
 
     def begin_delay(
         self,

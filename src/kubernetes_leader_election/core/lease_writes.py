@@ -46,6 +46,7 @@ class LeaseWrites:
                 notes.SUCCESSOR,
                 notes.TOKEN,
             )
+        self._standing.contending.seek()
         attempt = Try.based_on(observation, stamp, now)
         self._own_writes.try_to_acquire(attempt, observation.record)
         self._in_flight.order_write(

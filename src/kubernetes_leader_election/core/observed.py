@@ -68,7 +68,7 @@ class Observed:
         was_free = state is CONTENDING and self._observation.is_free
         changed = self.observe(snapshot)
         if changed and namesake:
-            standing.emit(self._notices.tell_namesake(snapshot))
+            standing.tell_error(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
         if changed and self._retry.not_before:
@@ -109,6 +109,7 @@ class Observed:
             term.confirm(proved, self._settings)
             self._own_writes.end_doubt()
             self._retry.renewed()
+            standing.contending.renewed()
             self._schedule.write_next(
                 proved.sent.boottime + self._settings.renew_interval
             )
@@ -152,7 +153,7 @@ class Observed:
             )
         )
         if term.token is None:
-            standing.emit(self._notices.tell_odd_version(snapshot))
+            standing.tell_error(self._notices.tell_odd_version(snapshot))
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)
@@ -176,9 +177,25 @@ class Observed:
         else:
             standing.finish(Fact.LOST)
 
+    def deleted(self, snapshot: Snapshot) -> None:
+        """The watch brought a deletion, and what stood in the Lease until then."""
+        standing = self._standing
+        term = standing.term
+        led = (
+            standing.state is LEADER
+            and term is not None
+            and snapshot.uid == term.uid
+            and term.find(snapshot.record) is not None
+        )
+        self.gone()
+        if led:
+            # Rule 4: nobody but this elector can have believed.
+            standing.contending.lose_lease()
+
     def gone(self) -> None:
         """The Lease does not exist."""
         standing = self._standing
+        standing.contending.wait_in_full()
         self._observation.see_missing(standing.now)
         self._own_writes.forget_replacing()
         standing.emit(self._notices.tell_leader(None))

@@ -39,7 +39,7 @@ from kubernetes_leader_election.core.states import (
 from kubernetes_leader_election.core.term import Term
 from kubernetes_leader_election.core.timing import ElectionSettings, Now
 from kubernetes_leader_election.core.watch_policy import WatchPolicy
-from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
 
 GIVE_UP_AFTER: Final = 3
@@ -159,6 +159,8 @@ class Standing:
                 self.schedule.read_is_ordered()
                 self.watch_policy.close()
                 self.participation.come_back()
+            case State.STANDING_BY:
+                self.contending.wait_in_full()
             case _:
                 pass
 
@@ -173,13 +175,15 @@ class Standing:
         )
 
     def verdict(self) -> Fact | None:
-        """Judge the Lease, a record of our own ended terms being free (rule 5)."""
+        """Judge the Lease: what was ours until now is free (rules 4 and 5)."""
         observation = self.observation
         verdict = observation.verdict(self.now)
         # Most Leases are held by another, and this is asked all the time.
         if verdict is HELD and observation.holder == self.settings.identity:
             if self.own_writes.is_former(observation.snapshot):
                 return FREE
+        elif verdict is HELD and observation.missing and self.contending.recreates:
+            return FREE
         return verdict
 
     # Terms --------------------------------------------------------------------
@@ -240,6 +244,9 @@ class Standing:
     def finish(self, fact: Fact) -> None:
         """Leave RELEASING: the term is over."""
         assert self.term is not None
+        if fact is Fact.LOST:
+            # A renewal may still be under way (rule 11).
+            self.in_flight.abandon_write()
         self.own_writes.remember_term(self.term, self.observation)
         self.end_term()
         self.own_writes.end_doubt()
@@ -271,6 +278,17 @@ class Standing:
             left=self.time_left(),
         )
 
+    def put_writes_off(self) -> None:
+        """
+        Count a write that failed, or may have, and acquire or release after a pause.
+
+        Reads that work meanwhile are no reason to write in a hot loop (fault 24).
+        """
+        pause = self.backoff(self.retry.write_failures)
+        # Rule 14: who cannot lead here stays out, whatever became of that write.
+        self.retry.stay_away(self.now.boottime + pause)
+        self.retry.count_write_failure()
+
     def time_left(self) -> float:
         """Return the seconds until the term, or the try to end it, is over."""
         if self.term is not None and self.state in HOLDING:
@@ -285,6 +303,9 @@ class Standing:
     def report(self, what: str | None) -> None:
         """Tell people what is wrong with the Lease; None: nothing new."""
         if what is not None:
-            self.emit(
-                m.ErrorOccurred(**self.settings.origin, error=self.notices.error(what))
-            )
+            self.tell_error(self.notices.error(what))
+
+    def tell_error(self, error: LeaderElectionError | None) -> None:
+        """Tell the application what failed, or is wrong; None: nothing new."""
+        if error is not None:
+            self.emit(m.ErrorOccurred(**self.settings.origin, error=error))

@@ -88,17 +88,19 @@ class Call:
 
     # For the worker -----------------------------------------------------------
 
-    def check(self) -> None:
+    def check(self) -> float | None:
         """
-        Go on only while the call lives.
+        Go on only while the call lives; return the seconds left, as :meth:`remaining`.
 
         Raises:
             CallOverError: it was abandoned, or its deadline has passed.
         """
         if self._abandoned:
             raise CallOverError("the request was abandoned")
-        if self.remaining() == 0.0:
+        left = self.remaining()
+        if left == 0.0:
             raise CallOverError("the deadline of the request passed")
+        return left
 
     def arm(self, sock: socket.socket) -> None:
         """
@@ -107,9 +109,8 @@ class Call:
         Raises:
             CallOverError: it was abandoned, or its deadline has passed.
         """
-        self.check()
+        left = self.check()
         # Never 0: that would make the socket non-blocking instead of timing out.
-        left = self.remaining()
         sock.settimeout(None if left is None else max(left, 0.001))
 
     def attach(self, sock: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -41,8 +42,13 @@ from kubernetes_leader_election.kube_api.transport import (
     Wire,
     trouble_of,
 )
-from kubernetes_leader_election.kube_api.watch import StreamError, events_of
+from kubernetes_leader_election.kube_api.watch import (
+    StreamError,
+    StreamEvent,
+    events_of,
+)
 from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.values import hasten
 
 _GROUP = "/apis/coordination.k8s.io/v1"
 
@@ -332,6 +338,7 @@ class LeaseClient:
             on_event(event.type, event.object)
 
 
+@lru_cache(maxsize=64)
 def _path(namespace: str, name: str | None = None) -> str:
     for part in (namespace, name):
         if part in {"", ".", ".."}:
@@ -339,3 +346,7 @@ def _path(namespace: str, name: str | None = None) -> str:
             raise ValueError(f"{part!r} is not the name of a namespace or Lease")
     path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
     return path if name is None else f"{path}/{quote(name, safe='')}"
+
+
+# What is made at each renewal.
+hasten(Answered, Ok, Reply, Request, StreamEvent, Wire)

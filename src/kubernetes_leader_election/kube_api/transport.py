@@ -44,12 +44,12 @@ class Wire(Value):
 
     def target(self, prefix: str, call: Call) -> str:
         """Return the target of the request line, at the moment of sending."""
-        query = dict(self.query)
+        query = [urlencode(self.query)] if self.query else []
         left = call.remaining()
         if self.tell_timeout and left is not None:
             # A Go duration: a bare number would be refused.
-            query["timeout"] = f"{max(1, int(left * 1000))}ms"
-        return f"{prefix}{self.path}" + (f"?{urlencode(query)}" if query else "")
+            query.append(f"timeout={max(1, int(left * 1000))}ms")
+        return f"{prefix}{self.path}" + (f"?{'&'.join(query)}" if query else "")
 
 
 class Reply(Value):

@@ -59,11 +59,9 @@ class Life:
     """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
 
     __slots__ = (
-        "exiting",
         "is_asked",
         "number",
         "process",
-        "signalled_at",
         "started",
         "stopping",
     )
@@ -77,10 +75,6 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
-        self.signalled_at: float | None = None
-        """The ``time.monotonic()`` of the signal that ends it. By ``on_signal``."""
-        self.exiting = False
-        """Whether the interpreter exits, and is never to run again. By ``on_exit``."""
         self.process: Process | None = None
         """The process in which it began; None before the first. By ``begin``."""
 
@@ -120,7 +114,10 @@ class Status(Generic[TermT]):
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
         self._lock = threading.RLock()
-        """Held while a life begins, and to change ``_waiters``; never to stop."""
+        """
+        Held while a life begins, and to change ``_waiters``. A stop waits for it only
+        while nothing has been found that could be stopped.
+        """
         self._life = Life()
         """The present life, or the last one."""
         self._connector = connector
@@ -133,6 +130,8 @@ class Status(Generic[TermT]):
         """The newest term given up here, which leads no more. Only ever to more."""
         self._waiters: tuple[Callable[[], object], ...] = ()
         """Who is called after every change; replaced as a whole."""
+        self._renewal_waiters: tuple[Callable[[], object], ...] = ()
+        """Those of them who are called after a renewal, too, which changes no more."""
         self._shown = ShownRole()
         """What :meth:`state` shows beside what the engine knows."""
 
@@ -443,18 +442,38 @@ class Status(Generic[TermT]):
 
     # Waiting for news ---------------------------------------------------------
 
-    def add_waiter(self, waiter: Callable[[], object]) -> None:
-        """Call ``waiter`` after every change, on any thread; it must not block."""
+    def add_waiter(
+        self, waiter: Callable[[], object], *, renewals: bool = False
+    ) -> None:
+        """
+        Call ``waiter`` after every change, on any thread; it must not block.
+
+        Args:
+            waiter: what to call.
+            renewals: whether a renewal counts, which puts off deadlines and no more. It
+                wakes nobody else: most renewals are no news to a program.
+
+        """
         with self._lock:
             self._waiters = (*self._waiters, waiter)
+            if renewals:
+                self._renewal_waiters = (*self._renewal_waiters, waiter)
 
     def remove_waiter(self, waiter: Callable[[], object]) -> None:
         """Call it no more."""
         with self._lock:
             self._waiters = tuple(b for b in self._waiters if b is not waiter)
+            self._renewal_waiters = tuple(
+                b for b in self._renewal_waiters if b is not waiter
+            )
 
-    def _wake_waiters(self) -> None:
-        for waiter in self._waiters:
+    def wake_waiting(self, *, renewed: bool = False) -> None:
+        """
+        Have everybody who waits for news look again.
+
+        ``renewed``: those alone to whom a renewal is news.
+        """
+        for waiter in self._renewal_waiters if renewed else self._waiters:
             waiter()
 
 

@@ -44,6 +44,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
+    SignalWakeUps,
     can_cancel,
     is_of_asyncio,
     running_loop,
@@ -143,23 +144,6 @@ TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
 """What follows, and what is done; a pair that is not here cannot be met."""
 
 
-def diagram() -> str:
-    """Draw the table in the Graphviz language, for the documentation."""
-    edges: dict[tuple[str, str, str], list[str]] = {}
-    for (state, fact), (target, action) in _CHANGES.items():
-        edge = state.value, target.value, action.value
-        edges.setdefault(edge, []).append(fact.value)
-    edges["any state", S.EXITING.value, ""] = [F.EXIT.value]
-    edges["any state", "any state", A.HAND_ON.value] = [
-        F.SIGNAL_WITH_EARLIER_HANDLER.value
-    ]
-    lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
-    for (start, end, done), facts in edges.items():
-        label = ", ".join([*facts, f"({done})"] if done else facts)
-        lines.append(f'  "{start}" -> "{end}" [label="{label}"];')
-    return "\n".join([*lines, "}", ""])
-
-
 class Watched(Protocol):
     """An elector, as far as signals are concerned."""
 
@@ -227,6 +211,8 @@ class AutoClose:
         """Seconds: the longest stop budget of those that were asked last. The thread."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
+        self._wake_ups = SignalWakeUps()
+        """What has that loop see a signal at once. The main thread."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
         self.endings = 0
@@ -257,8 +243,12 @@ class AutoClose:
         """
         self._watched.add(elector)
         if _is_main_thread():
-            self._loop = running_loop() or self._loop
             self._install()
+            loop = running_loop()
+            if loop is not None:
+                self._loop = loop
+                if self._earlier:
+                    self._wake_ups.begin(loop)
         return bool(self._earlier)
 
     def forget(self, elector: Watched) -> None:
@@ -267,17 +257,18 @@ class AutoClose:
         self._closing.discard(elector)
         self._inbox.put(None)
 
-    def wake_main_thread(self) -> None:
+    def longest_wait(self, *, stopped: bool = False) -> float:
         """
-        Have the event loop there look for signals.
+        Return how long to wait here for a signal that is about to end this thread.
 
-        Python sees a signal only between bytecodes: one that comes when the thread is
-        about to wait in the kernel is seen when that wait ends, and not before.
+        Args:
+            stopped: whether this is asked after a stop. The signal is then about to come
+                if all electors have stopped, and within a moment.
+
+        Returns:
+            Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
+
         """
-        wake(self._loop)
-
-    def longest_wait(self, *, stopped: bool) -> float:
-        """Return the seconds until a signal ends this thread at most; 0.0: it does not."""
         on_its_way = self.state not in {State.AT_REST, State.EXITING}
         if not on_its_way or not _is_main_thread():
             return 0.0
@@ -322,6 +313,7 @@ class AutoClose:
                 return  # a subinterpreter has a main thread, too, but no signals
 
     def _uninstall(self) -> None:
+        self._wake_ups.end()
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
                 over = is_of_asyncio(earlier) and not can_cancel(earlier)
@@ -495,7 +487,7 @@ class AutoClose:
             return
         # To the main thread itself: that interrupts whatever it waits in.
         signal.pthread_kill(main.ident, number)
-        self.wake_main_thread()  # or what it was just about to wait in
+        wake(self._loop)  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
 
@@ -516,26 +508,6 @@ def _is_main_thread() -> bool:
 
 shared_auto_close: Final = PerProcess(AutoClose)
 """Return the one of this process."""
-
-
-def longest_wait(*, stopped: bool = False) -> float:
-    """
-    Return how long to wait here for a signal that is about to end this thread.
-
-    Args:
-        stopped: whether this is asked after a stop. The signal is then about to come if
-            all electors have stopped, and within a moment.
-
-    Returns:
-        Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
-
-    """
-    return shared_auto_close().longest_wait(stopped=stopped)
-
-
-def take_back() -> None:
-    """Put the earlier handlers back if this is the main thread and nobody needs ours."""
-    shared_auto_close().take_back()
 
 
 def _after_fork_in_child(parent: Process) -> None:

@@ -1,5 +1,5 @@
 """
-A frozen copy of the core, of 72c7e8c29d90.
+A frozen copy of the core, of 883ce913046f.
 
 Made by ``python -m tests.versions.freeze``; never edit it.
 """

@@ -4,6 +4,13 @@ The events of an elector: their names, what they carry, and why terms end.
 Per term there is exactly one ``leadership_acquired`` and then exactly one
 ``leadership_lost`` (G4). Handlers always hear of the loss, and of the acquisition
 unless the Lease is lost before their turn comes (G2).
+
+The core makes them, and everything above passes on the very object, so a field that is
+added here has to be filled there and reaches the handlers. Two are made above it: errors
+from before there is a core, by the front, and what a core that failed can tell no more,
+its error and the loss of its term, by the engine's driver. What belongs to an event and only the front knows, such as
+the work that has to wait for its handlers, travels beside it: see
+:class:`~.event_queue.QueuedEvent`.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, TypedDict
 
 from tests.differential.frozen.errors import (
     LeaderElectionError,
@@ -72,6 +79,14 @@ class EVENTS(StrEnum):
     """The Lease names another holder, or none: also while this elector waits."""
     ERROR = "error"
     """Something failed and is tried again."""
+
+
+class Origin(TypedDict):
+    """The fields that every event has."""
+
+    lease: str
+    namespace: str
+    identity: str
 
 
 class _Payload(Value):

@@ -60,6 +60,8 @@ class _ValueType(type):
             fields = vars(inherited)["_fields"]
             defaults = dict(vars(inherited)["_defaults"])
             shown = vars(inherited)["_shown"]
+            # Not the base's, which may have been hastened: that knows its fields alone.
+            namespace.setdefault("__init__", Value.__init__)
         for field in own:
             default = namespace.pop(field, _REQUIRED)
             if isinstance(default, _Hidden):

@@ -522,6 +522,7 @@ class Process(Wire):
         witness = self.witness
         witness.asked_to_stop = True
         witness.causes.add("stopped")
+        witness.recreates = False
         self._troubled = False
         self.say(m.StopAsked())
 
@@ -552,6 +553,7 @@ class Process(Wire):
             out = settings.lease_duration if stay_out is None else stay_out
             boottime, monotonic, _ = self.node.clocks.read(self.world.time)
             witness.causes.add("stepped_down")
+            witness.recreates = False
             witness.wanted_since = monotonic
             seen = witness.last_seen
             if seen is None or seen.holder in ("", self.identity):
@@ -562,6 +564,8 @@ class Process(Wire):
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - called by the loop
         """Say whether the application is alive."""
+        if alive != self.witness.app_alive:
+            self.witness.recreates = False
         self.witness.app_alive = alive
         if not alive:
             self.witness.wanted_since = self.now_monotonic()
@@ -577,6 +581,7 @@ class Process(Wire):
         """Report an exception of the driver."""
         error = LeaderElectionError("an exception of the driver, simulated")
         self.witness.causes.add("failed")
+        self.witness.recreates = False
         self._hindered()
         self._troubled = True
         self.say(m.DriverFailed(error=error))

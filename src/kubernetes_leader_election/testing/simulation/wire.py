@@ -436,6 +436,7 @@ class Wire:
             self.world.polls = True
         error = None
         if answer is not None:
+            self.witness.recreates = False  # it may miss what came and went
             error = _error(answer)
             if answer in _RETRY_AFTER:
                 self._asked_to_wait(answer)

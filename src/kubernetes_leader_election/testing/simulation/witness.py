@@ -72,6 +72,7 @@ class Witness:
         "proved",
         "ran_out",
         "ready_at",
+        "recreates",
         "renew_deadline",
         "renew_interval",
         "request_timeout",
@@ -217,6 +218,8 @@ class Witness:
         """Somebody stepped its wall clock, so it cannot know how long it was paused."""
         self.suspended = False
         """Its CLOCK_MONOTONIC stood still once: no pause can be told by it."""
+        self.recreates = False
+        """The last it was shown is the deletion of the Lease that it led (rule 4)."""
         self.polite: bool | None = False
         """Its work just ended, and no other has led since; None: perhaps."""
         # What its application said.

@@ -214,8 +214,9 @@ def _of_acquire(
         yield "G7", "seeks a term though it was asked to stay out"
     if boottime < who.cut_off_until - TOLERANCE:
         yield "G9", "seeks a term though each of its writes is cut short (rule 14)"
+    recreates, who.recreates = who.recreates, False
     if base is None:
-        if not restored:
+        if not restored and not recreates:
             yield from _of_creation(who, monotonic)
         return
     if base.version in who.ambiguous:

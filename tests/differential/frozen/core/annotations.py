@@ -62,8 +62,6 @@ STEP_DOWN: Final = "kubernetes-leader-election/step-down"
 """Value: the ``acquireTime`` of the term that is asked to end."""
 SUCCESSOR: Final = "kubernetes-leader-election/successor"
 """Value: the identity that goes first when the Lease becomes free."""
-YIELD_AT_MOST: Final = 5.0
-"""Seconds, and half of D, at most, that others let a named successor go first."""
 
 
 def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
@@ -72,19 +70,19 @@ def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
     return asked is not None and asked == format_time(acquire_time)
 
 
-def yield_to_successor(snapshot: Snapshot, identity: str, duration: int) -> float:
-    """Return the seconds to let somebody else go first on a free Lease."""
+def names_another(snapshot: Snapshot, identity: str) -> bool:
+    """Return whether somebody else was named to go first when the Lease is free."""
     successor = snapshot.annotations.get(SUCCESSOR)
-    if not isinstance(successor, str) or successor in ("", identity):
-        return 0.0
-    return min(YIELD_AT_MOST, duration / 2)
+    return isinstance(successor, str) and successor not in ("", identity)
 
 
 def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:
     """Return the Lease without these wishes; the same object where it has none."""
     metadata = lease.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if not isinstance(metadata, dict):
+        return lease
+    annotations = metadata.get("annotations")
     if not isinstance(annotations, dict) or not any(w in annotations for w in wishes):
         return lease
     kept = {k: v for k, v in annotations.items() if k not in wishes}
-    return {**lease, "metadata": {**metadata, "annotations": kept}}  # type: ignore[dict-item]  # a dict, as checked above
+    return {**lease, "metadata": {**metadata, "annotations": kept}}

@@ -19,13 +19,13 @@ FOREVER = float("inf")
 class AssumedElection:
     """Lead at once and until stopped; same verbs and words as ``Election``."""
 
-    def __init__(self, settings: ElectionSettings) -> None:
+    def __init__(self, settings: ElectionSettings, *, terms: int = 0) -> None:
         self.settings = settings
         self.state = State.STOPPED
         self.snapshot: Snapshot | None = None
         self.expires_in: float | None = None
         self._out: list[m.Request | m.Event] = []
-        self._terms = 0
+        self._terms = terms
         self._stopping = False
         self._stay_out_until: float | None = None
         self._now = Now(0.0, 0.0, 0)
@@ -84,7 +84,7 @@ class AssumedElection:
                 self._change(Fact.WORK_ENDED)
                 self._change(Fact.RELEASE_OVER)
             case m.DriverFailed(error=error):
-                self._out.append(m.ErrorOccurred(error=error))
+                self._out.append(m.ErrorOccurred(**self.settings.origin, error=error))
             case _:
                 pass
         self._settle()
@@ -105,7 +105,11 @@ class AssumedElection:
 
     def _drain(self, reason: LossReason, fact: Fact) -> None:
         if self.state is State.LEADER:
-            self._out.append(m.LeadershipLost(term=self._terms, reason=reason))
+            self._out.append(
+                m.LeadershipLost(
+                    **self.settings.origin, term=self._terms, token=None, reason=reason
+                )
+            )
         self._change(fact)
 
     def _change(self, fact: Fact) -> None:
@@ -128,4 +132,11 @@ class AssumedElection:
             self._change(Fact.DELAY_OVER)
             self._change(Fact.ACQUIRE_PROVED)
             self._terms += 1
-            self._out.append(m.LeadershipAcquired(term=self._terms, token=None))
+            self._out.append(
+                m.LeadershipAcquired(
+                    **self.settings.origin,
+                    term=self._terms,
+                    token_if_any=None,
+                    assumed=True,
+                )
+            )

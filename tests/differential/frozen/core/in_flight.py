@@ -48,15 +48,19 @@ class PendingWrite(Value, kw_only=False):
 class InFlight:
     """Number requests, remember those under way, collect what goes out."""
 
-    __slots__ = ("_next_id", "out", "read", "watch_id", "watch_since", "write")
+    __slots__ = ("_next_id", "out", "read", "watch_id", "write")
 
     def __init__(self) -> None:
         self._next_id = 1
+        """The number of the next request: each has its own."""
         self.out: list[Request | Event] = []
+        """Requests and events since the last :meth:`drain`, in order."""
         self.read: PendingRead | None = None
+        """The read under way, if any."""
         self.write: PendingWrite | None = None
+        """The write under way, if any."""
         self.watch_id: int | None = None
-        self.watch_since = 0.0
+        """The number of the watch that is open, if any."""
 
     def _number(self) -> int:
         number = self._next_id
@@ -86,14 +90,39 @@ class InFlight:
         kind = CreateLease if creates else UpdateLease
         self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
 
-    def order_watch(self, resource_version: str, *, since: float) -> None:
+    def order_watch(self, resource_version: str) -> None:
         """Order a watch from just after ``resource_version``."""
         assert self.watch_id is None
         number = self._number()
-        self.watch_id, self.watch_since = number, since
+        self.watch_id = number
         self.out.append(
             WatchLease(request_id=number, resource_version=resource_version)
         )
+
+    def drain(self) -> list[Request | Event]:
+        """Return what goes out since the last call, in order."""
+        out, self.out = self.out, []
+        return out
+
+    def end_read(self, request_id: int) -> PendingRead | None:
+        """Take it that a read was answered; None: it is not the one under way."""
+        read = self.read
+        if read is None or read.request_id != request_id:
+            return None
+        self.read = None
+        return read
+
+    def end_write(self, request_id: int) -> PendingWrite | None:
+        """Take it that a write was answered; None: it is not the one under way."""
+        write = self.write
+        if write is None or write.request_id != request_id:
+            return None
+        self.write = None
+        return write
+
+    def end_watch(self) -> None:
+        """Take it that the watch under way is over."""
+        self.watch_id = None
 
     def abandon_read(self) -> None:
         """Drop the read under way, if any."""

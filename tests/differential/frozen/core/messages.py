@@ -4,8 +4,8 @@ What goes into the core and what comes out of it.
 Requests are orders to whoever drives the core; every one but :class:`AbandonRequest`
 is answered by at most one response with the same ``request_id`` (a watch by many
 :class:`WatchEvent` and one :class:`WatchEnded`). Responses are facts. Words of the
-application come in the same way. Events are in the past tense, and each has one
-reader: the driver, which hands them on.
+application come in the same way. Events are in the past tense, and are those of
+:mod:`..events`: the object that the core makes is the one that a handler gets.
 
 A driver never repeats, delays or drops a response on purpose, and never sends a
 request whose ``deadline`` has passed or which was abandoned: it answers such a one
@@ -18,7 +18,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.differential.frozen.errors import LeaderElectionError, LeaseApiError
-from tests.differential.frozen.events import LossReason
+from tests.differential.frozen.events import ErrorOccurred as ErrorOccurred
+from tests.differential.frozen.events import LeaderChanged as LeaderChanged
+from tests.differential.frozen.events import LeadershipAcquired as LeadershipAcquired
+from tests.differential.frozen.events import LeadershipLost as LeadershipLost
+from tests.differential.frozen.events import LeaseRenewed as LeaseRenewed
 from tests.differential.frozen.values import Value
 
 LeaseObject = Mapping[str, Any]
@@ -235,48 +239,7 @@ Message = Response | Command
 
 # Events -----------------------------------------------------------------------
 
-
-class LeadershipAcquired(Value):
-    """A term began. Exactly one a term, before its loss (G4)."""
-
-    term: int
-    """Counts this elector's terms from 1."""
-    token: int | None
-    """
-    The fencing token (G3): the resourceVersion of the acquiring write.
-
-    None where that is no number, which an :class:`ErrorOccurred` tells once.
-    """
-
-
-class LeadershipLost(Value):
-    """Belief in a term ended, for the reason named. Exactly one a term (G4)."""
-
-    term: int
-    reason: LossReason
-    detail: str = ""
-
-
-class LeaseRenewed(Value):
-    """A renewal is known to be applied."""
-
-    term: int
-    renew_time: int
-    """Microseconds since 1970, UTC: the stamp that was written."""
-
-
-class LeaderChanged(Value):
-    """The record names another holder than the last one seen (None: nobody)."""
-
-    holder_identity: str | None
-
-
-class ErrorOccurred(Value):
-    """Something failed and is tried again; for people to read."""
-
-    error: LeaderElectionError
-
-
 Event = (
     LeadershipAcquired | LeadershipLost | LeaseRenewed | LeaderChanged | ErrorOccurred
 )
+"""Those that handlers get, see :mod:`..events`: made here, and changed by nobody."""

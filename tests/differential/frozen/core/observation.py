@@ -31,16 +31,19 @@ class Observation:
 
     def __init__(self, own_duration: int) -> None:
         self._own_duration = own_duration
+        """Seconds that what says nothing of it is good for."""
         self._held_for = 0.0
         """What the last record was good for; kept when all else is forgotten."""
         self.seen_before = False
         """Whether this process ever saw the Lease (rule 4)."""
         self.snapshot: Snapshot | None = None
+        """The Lease as last seen; None where it is gone, or nothing is known."""
         self.holder = ""
         """Who holds the Lease by that snapshot; empty where nobody does."""
         self.since: Now | None = None
         """First receipt of what is known now."""
         self.missing = False
+        """Whether the Lease was last seen not to be there."""
         self.wait = float(own_duration)
         """Seconds that what is known now is good for."""
         self.resource_version = ""

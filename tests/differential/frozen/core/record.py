@@ -25,6 +25,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC: written three times faster
 
 
+def as_datetime(microseconds: int) -> datetime:
+    """Return a time as people's code takes it: aware, UTC, to the microsecond."""
+    # Not fromtimestamp: a float cannot hold every microsecond.
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
 @lru_cache(maxsize=64)
 def format_time(microseconds: int) -> str:
     """Write a time as the API server wants it: UTC, six digits, Z (rule 8)."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.differential.frozen.core.observation import Observation
 from tests.differential.frozen.core.record import LeaseRecord, Snapshot, Stamp
 from tests.differential.frozen.core.timing import (
     MICROSECONDS,
@@ -30,6 +31,18 @@ class Try(Value, kw_only=False):
     """The newest resourceVersion known when it was ordered; empty: none was."""
     base_version: int | None = None
     """The same as a number; None where there is none, or it is not comparable."""
+
+    @classmethod
+    def based_on(cls, observation: Observation, stamp: Stamp, sent: Now) -> Try:
+        """Return a write on the Lease as it is known."""
+        snapshot = observation.snapshot
+        return cls(
+            stamp,
+            sent,
+            None if snapshot is None else snapshot.uid,
+            observation.resource_version,
+            observation.version,
+        )
 
     def is_overtaken_by(self, snapshot: Snapshot) -> bool:
         """
@@ -125,6 +138,10 @@ class Term:
             return self.confirmed
         return find_try(self.pending, record)
 
+    def try_to_renew(self, attempt: Try) -> None:
+        """Remember a renewal that is ordered."""
+        self.pending.append(attempt)
+
     def confirm(self, proved: Try, settings: ElectionSettings) -> None:
         """Take it that ``proved`` was applied; earlier ones cannot land any more."""
         self.pending = [
@@ -140,6 +157,10 @@ class Term:
         self.belief = cut_short(
             self.belief, since=since, lasts=lasts, settings=settings
         )
+
+    def forget_unsent(self, stamp: Stamp) -> None:
+        """Forget a write of which not a byte was sent: it cannot land."""
+        self.pending = [t for t in self.pending if t.stamp is not stamp]
 
     def tries(self) -> list[Try]:
         """Return all writes of the term that the Lease may still come to carry."""

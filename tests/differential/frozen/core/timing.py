@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from tests.differential.frozen.events import Origin
 from tests.differential.frozen.values import Value
 
 MICROSECONDS = 1_000_000
@@ -52,6 +53,15 @@ class ElectionSettings(Value):
     """rho: how wrong the rate of a clock may be, as a share of 1."""
     observe: bool = False
     """Follow the Lease, never contend, never write."""
+
+    @property
+    def origin(self) -> Origin:
+        """What each event says of where it comes from."""
+        return {
+            "lease": self.lease_name,
+            "namespace": self.namespace,
+            "identity": self.identity,
+        }
 
 
 class Belief(NamedTuple):
@@ -116,8 +126,18 @@ def believe(
         wall + int(good_for * MICROSECONDS),
         # Rule 14: a jump by more than D - L ends the term at once.
         ahead + (lasts - good_for),
-        lasts * (1.0 - rho) / (1.0 + rho) - good_for,
+        hard_limit(lasts, rho) - good_for,
     )
+
+
+def hard_limit(lasts: float, rho: float) -> float:
+    """
+    Return when all work of a term has to be gone, on the leader's clock (G2).
+
+    Seconds after its last renewal: its clock may be slow by ``rho``, and that of a
+    rival, who waits ``lasts`` seconds, fast.
+    """
+    return lasts * (1.0 - rho) / (1.0 + rho)
 
 
 def longest_deadline(lasts: float, settings: ElectionSettings) -> float:
