@@ -161,33 +161,26 @@ def add_byte_code(tree: Tree, below: str) -> None:
     Add the byte code of the modules of a tree.
 
     A read-only file system cannot take it later, and each start would compile anew. It
-    names its source by nothing that changes: no time, no place of the build.
+    names its source by nothing that changes: no time, no place of the build. What is
+    marshalled depends on what the process has met before, and on its hashes of strings:
+    so it is done by a fresh one each time.
     """
-    import py_compile  # noqa: PLC0415 - only here
-
-    tag = sys.implementation.cache_tag
     with tempfile.TemporaryDirectory() as folder:
-        source, code = Path(folder) / "module.py", Path(folder) / "module.pyc"
-        for name in [x for x in tree.files if x.startswith(below) and x[-3:] == ".py"]:
-            content = tree.files[name]
-            source.write_bytes(
-                content if isinstance(content, bytes) else content.read_bytes()
-            )
-            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            try:
-                py_compile.compile(
-                    str(source),
-                    cfile=str(code),
-                    dfile=f"/{name}",
-                    doraise=True,
-                    invalidation_mode=mode,
-                )
-            except py_compile.PyCompileError:
-                continue  # a template of the standard library, which nobody imports
-            path = PurePosixPath(name)
-            tree.add(
-                f"{path.parent}/__pycache__/{path.stem}.{tag}.pyc", code.read_bytes()
-            )
+        home = Path(folder)
+        for name, content in tree.files.items():
+            if name.startswith(below) and name.endswith(".py"):
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                (home / name).parent.mkdir(parents=True, exist_ok=True)
+                (home / name).write_bytes(data)
+        named = ["-s", folder, "-p", "/", "--invalidation-mode", "unchecked-hash"]
+        # Templates of the standard library, which nobody imports, are no Python.
+        subprocess.run(
+            [sys.executable, "-m", "compileall", "-qq", *named, folder],
+            check=False,
+            env={"PYTHONHASHSEED": "0"},
+        )
+        for code in sorted(home.rglob("*.pyc")):
+            tree.add(str(code.relative_to(home)), code.read_bytes())
 
 
 def build_wheel(folder: Path) -> Path:

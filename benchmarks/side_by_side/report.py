@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.electors.figures import machine
-from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
+from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM, Contender
 from benchmarks.side_by_side.parts import HAND_OVERS
 from controlplane.binaries import kubernetes_version
 
@@ -54,6 +54,8 @@ class Report:
     where: Mapping[str, Any] = field(default_factory=machine)
     units: Mapping[str, str] = field(default_factory=lambda: UNITS)
     """Every line of the table, in order."""
+    contenders: Sequence[Contender] = CONTENDERS
+    """Every column, in order."""
 
     def shown(self, key: str, what: str) -> str:
         """Return one figure as text; what had no end when nobody looked any more."""
@@ -68,11 +70,11 @@ class Report:
 
     def rows(self) -> list[list[str]]:
         """Return the table, its head first."""
-        head = ["", *(one.name for one in CONTENDERS)]
+        head = ["", *(one.name for one in self.contenders)]
         return [
             head,
             *(
-                [what, *(self.shown(one.key, what) for one in CONTENDERS)]
+                [what, *(self.shown(one.key, what) for one in self.contenders)]
                 for what in self.units
             ),
         ]
@@ -129,10 +131,10 @@ Why the others work beside their successors: [Other libraries on the same Lease]
         parts: list[str] = []
         y = 44
         for what in self.units:
-            values = [self.results[one.key].get(what) for one in CONTENDERS]
+            values = [self.results[one.key].get(what) for one in self.contenders]
             most = max([value for value in values if value is not None] or [0.0])
             parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')
-            for one, value in zip(CONTENDERS, values, strict=True):
+            for one, value in zip(self.contenders, values, strict=True):
                 full = value is None
                 share = 1.0 if value is None else value / most if most else 0.0
                 dash = ' stroke="#b3261e" stroke-dasharray="4 3"' if full else ""
@@ -148,7 +150,7 @@ Why the others work beside their successors: [Other libraries on the same Lease]
             f'<rect x="{LABEL + i * 140}" y="14" width="14" height="14" rx="2"'
             f' fill="{COLOURS[one.key]}"/>'
             f'<text x="{LABEL + i * 140 + 20}" y="26">{escape(one.name)}</text>'
-            for i, one in enumerate(CONTENDERS)
+            for i, one in enumerate(self.contenders)
         )
         style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
         return (

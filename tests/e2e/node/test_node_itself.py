@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from controlplane.processes import wait_until
 
 from node import cgroups, up
+from node.images import oci_image
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -101,3 +103,18 @@ def test_machine_without_groups_or_root_is_told(monkeypatch):
     assert "control groups" in (up.lacking() or "")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert up.lacking() == "a node needs root"
+
+
+def test_image_is_small_and_the_same_each_time(tmp_path, capsys):
+    """`make image`: two builds have one digest; 60 MiB over the interpreter at most."""
+    told = []
+    for number in (1, 2):
+        output = tmp_path / f"{number}.tar"
+        assert oci_image.main([f"--output={output}"]) == 0
+        told.append(capsys.readouterr().out.splitlines()[1:])
+    assert told[0] == told[1]
+    digest, sizes = told[0]
+    assert re.fullmatch(r"  sha256:[0-9a-f]{64}", digest)
+    over = re.match(r"  ([\d.]+) MiB over the interpreter", sizes)
+    assert over is not None
+    assert 1 < float(over[1]) < 60
