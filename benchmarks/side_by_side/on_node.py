@@ -42,8 +42,6 @@ PAGE = "side-by-side-in-pods"
 EATER = """\
 import os, sys
 group, leader = sys.argv[1:]
-with open("/proc/self/oom_score_adj", "w") as mine:
-    mine.write("-900")  # the kernel is to choose the leader
 with open(group + "/cgroup.procs", "w") as members:
     members.write(str(os.getpid()))
 taken = []
@@ -129,6 +127,7 @@ class Stage:
             leader = self.leader()
             group = self.space.node.groups(self.space.container_id(leader.pod, "main"))
             first = min(self.space.processes(leader))
+            # So it is the one that the kernel chooses, not who takes the memory.
             Path(f"/proc/{first}/oom_score_adj").write_text("1000", encoding="ascii")
             began = time.monotonic()
             place = str(group.get("memory", group[min(group)]))
