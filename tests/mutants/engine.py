@@ -409,8 +409,8 @@ MISTAKES: Final = [
     Mistake(
         name="a request has no deadline on its way",
         file=ACCESS,
-        old="pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)",
-        new="pending = PendingCall(Call(), stuck=workers.note_stuck)",
+        old='call = Call(deadline=request.deadline, option="request_timeout_sec")',
+        new="call = Call()",
         tests=(f"{IN_DRIVER}test_driver_gives_each_request_the_deadline_of_the_core",),
     ),
     Mistake(

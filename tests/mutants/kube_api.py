@@ -237,9 +237,21 @@ MISTAKES: Final = [
     Mistake(
         name="a server error means that a write was not applied",
         file=FAILURES,
-        old='return Unknown, "" if request.reads else _DOUBT, "unknown"',
-        new='return Refused, "", "not done"',
+        old='return Unknown, advice, "unknown"\n\n\ndef _message',
+        new='return Refused, "", "not done"\n\n\ndef _message',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
+    ),
+    Mistake(
+        name="the conflict of an admission webhook is one of versions",
+        file=FAILURES,
+        old="if _WEBHOOK.match(status.message) and",
+        new="if status.code != 409 and _WEBHOOK.match(status.message) and",
+        tests=(
+            (
+                "tests/kube_api/test_refusals.py::"
+                "test_refusal_that_is_not_of_rbac_speaks_of_no_rule"
+            ),
+        ),
     ),
     Mistake(
         name="a redirect is followed",

@@ -480,7 +480,12 @@ class Lifecycle(Status[TermT]):
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
         work = None if current is None else current.work
-        self.notifier.deliver(event, work=work, hold=hold)
+        try:
+            self.notifier.deliver(event, work=work, hold=hold)
+        except BaseException:
+            if hold is not None:
+                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
+            raise
 
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
