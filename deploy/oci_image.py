@@ -50,6 +50,16 @@ TOOLS = ("sh", "cat", "cp", "sleep", "ls", "env", "true", "chmod")
 
 MAIN = "kubernetes_leader_election.__main__:main"
 
+UNNAMED = (
+    *("libgcc_s.so.1", "libstdc++.so.6"),
+    *("librt.so.1", "libpthread.so.0", "libdl.so.2", "libutil.so.1"),
+)
+"""
+Libraries that every base image has and the interpreter does not name. The C library
+loads the first when a thread ends early, and aborts without it; modules built of C++ or
+for an older C library name the others.
+"""
+
 LEFT_OUT = {
     "__pycache__", "site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo",
     "lib2to3", "ensurepip", "pydoc_data",
@@ -141,8 +151,10 @@ def interpreter() -> Tree:
             tree.add(f"usr/bin/{tool}", Path(found).resolve(), program=True)
             loaded.append(Path(found))
     libraries = shared_libraries(loaded)
-    # The C library loads it itself when a thread ends early, and aborts without it.
-    libraries["libgcc_s.so.1"] = libraries["libc.so.6"].with_name("libgcc_s.so.1")
+    for name in UNNAMED:
+        path = libraries["libc.so.6"].with_name(name)
+        if path.exists():
+            libraries[name] = path
     for name, path in libraries.items():
         if name.startswith("ld-"):
             tree.add(f"usr/lib64/{name}", path, program=True)
