@@ -68,6 +68,26 @@ def test_manifests_give_pods_longer_than_their_work_takes_to_stop(call, words):
     assert found["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
 
 
+def test_manifests_ask_for_no_more_than_the_level_restricted_allows(call):
+    """Pod Security: not root, no more rights, no capability, a filter for calls."""
+    found = documents(call("manifests", "billing"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"] == {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def test_manifests_say_what_a_program_has_to_give_its_elector(call):
+    """With the library's defaults it would ask for a Lease of another namespace."""
+    told = call("manifests", "billing", "-n", "shop").stdout
+    assert 'namespace=os.environ["POD_NAMESPACE"]' in told
+    told = call("manifests", "billing", "--", "true").stdout
+    assert "os.environ" not in told
+
+
 def test_manifests_start_the_command_under_run(call):
     """With COMMAND the container's command is `run` with the pod's name and the drain."""
     words = ("--preset", "steady", "--", "celery", "-A", "app", "beat")

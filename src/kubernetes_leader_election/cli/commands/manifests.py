@@ -54,6 +54,8 @@ def _container(
         # wait for ever.
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
         "securityContext": {
+            # All that the Pod Security level `restricted` asks for.
+            "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -131,18 +133,22 @@ def deployment(
 
 def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
     """Return what a person should know of a document, to stand above it."""
-    probes = (
-        "`run` answers the probes."
+    program = (
+        ["`run` answers the probes."]
         if runs
-        else f"The program answers /livez and /readyz on port {port}."
+        else [
+            f"The program answers /livez and /readyz on port {port}, and gives its elector",
+            'identity=os.environ["POD_NAME"], namespace=os.environ["POD_NAMESPACE"].',
+        ]
     )
     known = {
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
-            f"{probes} Ready is every replica in the race, not the",
-            "leader alone: else a rollout would wait for ever. The grace period is what the",
-            "work may take to end (grace_sec), three request timeouts for the release, a",
-            "second, and the preStop hook: what is killed cannot release its Lease.",
+            *program,
+            "Ready is every replica in the race, not the leader alone: else a rollout",
+            "would wait for ever. The grace period is what the work may take to end",
+            "(grace_sec), three request timeouts for the release, a second, and the",
+            "preStop hook: what is killed cannot release its Lease.",
         ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
