@@ -2,8 +2,8 @@
 A chat bot: two replicas are logged in, one answers.
 
 Both read every message, so a hand-over loses none that is still in the queue; only
-the leader answers. ``current_leader`` is computed from the clock at each look: it is
-right at that instant even after a pause of the whole process.
+the leader answers. An answer that was begun is part of the leader's work: the next
+leader answers nothing before it is sent.
 """
 
 import asyncio
@@ -24,6 +24,12 @@ def on_leader_changed(event: LeaderChanged) -> None:
     print(f"answered by {event.holder_identity!a}", flush=True)
 
 
+@elector.only_while_leading
+async def answer(message: str) -> None:
+    """Answer one message; the other replica skips this."""
+    print(f"you said {message!r}", flush=True)
+
+
 async def messages() -> asyncio.StreamReader:
     """Stand in for the chat: one message a line of standard input."""
     reader = asyncio.StreamReader()
@@ -39,8 +45,7 @@ async def main() -> None:
         chat = await messages()
         await elector.wait_for_leader()
         while message := await chat.readline():
-            if elector.current_leader:
-                print(f"you said {message.decode().strip()!r}", flush=True)
+            await answer(message.decode().strip())
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         ProtocolMisuseError,
     )
     from kubernetes_leader_election.events import EVENTS
-    from kubernetes_leader_election.leadership import ElectorState, Role
+    from kubernetes_leader_election.leadership import NOT_LEADER, ElectorState, Role
 
 _PLACES = {
     # The elector and what it gives
@@ -42,6 +42,7 @@ _PLACES = {
     "Term": "elector",
     "ElectorState": "leadership",
     "Role": "leadership",
+    "NOT_LEADER": "leadership",
     # Events
     "EVENTS": "events",
     # Errors
@@ -57,6 +58,7 @@ _PLACES = {
 
 __all__ = [
     "EVENTS",
+    "NOT_LEADER",
     "ConfigurationError",
     "CredentialsError",
     "Elector",

@@ -45,17 +45,18 @@ from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
 )
+from kubernetes_leader_election.lifecycle.task_guard import Guard, TaskJobs
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.signals import longest_wait, take_back
 from kubernetes_leader_election.settings.options import Duration, Settings
 
-__all__ = ["Elector", "Leadership", "Lost", "Term"]
+__all__ = ["Elector", "Guard", "Leadership", "Lost", "Term"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Elector(BaseElector["Term"]):
+class Elector(BaseElector["Term"], TaskJobs["Term"]):
     """
     Take part in the election on a Lease.
 

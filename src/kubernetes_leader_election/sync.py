@@ -40,6 +40,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
     is_inside_work,
 )
+from kubernetes_leader_election.lifecycle.guard import Guard, Jobs
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.held_work import ThreadCall
 from kubernetes_leader_election.lifecycle.leftover_threads import (
@@ -54,13 +55,13 @@ from kubernetes_leader_election.process.signals import longest_wait, take_back
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
-__all__ = ["Elector", "Leadership", "Lost", "Term"]
+__all__ = ["Elector", "Guard", "Leadership", "Lost", "Term"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Elector(BaseElector["Term"]):
+class Elector(BaseElector["Term"], Jobs["Term"]):
     """
     Take part in the election on a Lease.
 

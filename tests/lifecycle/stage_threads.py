@@ -28,12 +28,24 @@ def wait_for_ever(term):
     term.lost.wait()
 
 
+def job():
+    """Be a job of the leader."""
+    return 1.0
+
+
 def perform(elector, call):
     """Make a call and say how it ended."""
     try:
         if call == "leadership()":
             with elector.leadership() as term:
                 return returned(term)
+        if call == "guard()":
+            with elector.guard() as term:
+                return returned(term)
+        if call == "call_if_leading(job)":
+            return returned(elector.call_if_leading(job))
+        if call == "only_while_leading(job)()":
+            return returned(elector.only_while_leading(job)())
         if call == "run(main)":
             return returned(elector.run(wait_for_ever))
         return returned(SIMPLE[call](elector))
@@ -132,6 +144,32 @@ class Stage:
             assert term.lost.wait(PATIENCE)
             ending = perform(self.elector, call)
         return ending
+
+    def in_guarded(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        began = threading.Event()
+
+        def work():
+            with self.elector.guard():
+                began.set()
+                assert self.finish.wait(PATIENCE)
+
+        self.spawned.append(spawn(work))
+        assert began.wait(PATIENCE)
+        return self._watch(call)
+
+    def in_own_guard(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        with self.elector.guard():
+            return perform(self.elector, call)
+
+    def in_ended(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        self.elector.stop()
+        return self._watch(call)
 
     def in_own_handler(self, call):
         ended = Future()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.leadership import NOT_LEADER, Skipped
 
 PATIENCE = 30.0
 """Seconds until a test that should have gone on fails."""
@@ -41,6 +42,8 @@ class Ending:
         match expected:
             case "returns" | "waits" | "cancelled":
                 return self.how == expected
+            case "NOT_LEADER":
+                return self.how == "returns" and self.what is NOT_LEADER
             case "positive":
                 return self.how == "returns" and self.what > 0.0
             case "True" | "False" | "0.0":
@@ -52,7 +55,8 @@ class Ending:
 
 def returned(value):
     """Give the ending of a call that returned."""
-    return Ending("returns", value if isinstance(value, bool | float | str) else None)
+    told = isinstance(value, bool | float | str | Skipped)
+    return Ending("returns", value if told else None)
 
 
 def raised(error):

@@ -182,6 +182,11 @@ class BaseElector(Generic[TermT]):
 
         Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
+
+        Warning: for displays, probes and metrics. Nothing holds the Lease for what is
+        done after the look: ``if elector.current_leader: job()`` runs the job on two
+        replicas at once at a planned hand-over. A job needs ``guard()``,
+        ``call_if_leading()`` or ``only_while_leading``.
         """
         return self._lifecycle.current_leader()
 

@@ -21,6 +21,7 @@ from kubernetes_leader_election.errors import (
     CredentialsError,
     LeaderElectionError,
     LeadershipLostError,
+    NotLeaderError,
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
@@ -193,10 +194,16 @@ class Lifecycle(Status[TermT]):
             LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
 
         """
+        current = self._take(hold)
+        if current is None:
+            self.refuse_waiting("leadership()")
+        return current
+
+    def _take(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
+        """Take a hold on the present term if this elector leads."""
         current = self._current
         if current is not None and self.current_leader() and current.work.take(hold):
             return current
-        self.refuse_waiting("leadership()")
         return None
 
     def leave(self, hold: WorkItem) -> bool:
@@ -231,6 +238,27 @@ class Lifecycle(Status[TermT]):
             f"({REASONS[reason] if reason else 'given up, or at its end'}), and no new work begins under it.",
             reason=reason,
             term=None if self.is_over(number) or current is None else current.term,
+        )
+
+    def take_guard(self, hold: WorkItem) -> CurrentTerm[TermT]:
+        """
+        Take a hold on the present term, for work that is not to wait for one.
+
+        Raises:
+            NotLeaderError: this elector does not lead.
+            ProtocolMisuseError: a child process; never started; or it never leads.
+
+        """
+        if self._life.number == 0 or self.settings.observe:
+            self.refuse_unstarted("guard()", to_lead=True)
+        self.refuse_child()
+        taken = self._take(hold)
+        if taken is not None:
+            return taken
+        current = self._current
+        raise NotLeaderError(
+            f"{self.where}: {hold.what}: this elector does not lead.",
+            term=None if current is None else current.term,
         )
 
     def end_hold(self, hold: WorkItem) -> None:
