@@ -35,12 +35,18 @@ from kubernetes_leader_election.lifecycle.call_context import (
     is_inside_work,
 )
 from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.kinds_of_work import (
+    refuse_no_awaitable,
+    refuse_what_needs_a_loop,
+    refuse_what_would_block,
+)
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     Beginning,
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
@@ -67,8 +73,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         async def stop_billing(event): ...
 
-        async with elector:
-            await elector.run(bill)
+        await elector.run(bill)
 
     The options are those of ``__init__``.
     """
@@ -214,7 +219,13 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    async def run(self, main: Callable[[Term], Awaitable[_T]]) -> _T | None:
+    async def run(
+        self,
+        main: Callable[[Term], Awaitable[_T]],
+        *,
+        restart: Restart = "never",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -224,41 +235,30 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
 
         Args:
             main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure") or its error
+                raised ("never"). Each failure is logged with its traceback and ends the
+                term (reason ``work_failed``), so that another replica gets a try.
+            restart_max_delay_sec: The longest pause before the next try; it doubles from
+                1 s, and is 1 s again after work that ran for a minute.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_would_block(main, "run()")
         lifecycle = self._lifecycle
+        restarts = Restarts(
+            lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        lifecycle.refuse_started("run()")
         async with self:
-            while not lifecycle.stopping:
-                term, own = None, None
-                try:
-                    scope = self.leadership()
-                    async with scope as term:
-                        try:
-                            return await main(term)
-                        except (NotLeaderError, BaseExceptionGroup) as error:
-                            # Asked here: with its work, the term ends in any case.
-                            own = None if _is_of_loss(lifecycle, error, term) else error
-                            raise
-                except (LeadershipLostError, NotLeaderError) as error:
-                    if error is own or (term is not None and error.term is not term):
-                        raise
-                    if term is not None and scope.outside:
-                        raise  # others cancelled this task, too: the call is to end
-                except BaseExceptionGroup as error:
-                    if error is own or scope.outside:
-                        raise
-                except ProtocolMisuseError:
-                    # Stopped since the look above, and the stop is over already.
-                    if term is not None or not lifecycle.stopping:
-                        raise
-        return None
+            return await self._lead(main, restarts)
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -282,6 +282,47 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         return Lifecycle(
             settings=settings, credentials=credentials, log=log, make_term=Term
         )
+
+    async def _lead(
+        self, main: Callable[[Term], Awaitable[_T]], restarts: Restarts
+    ) -> _T | None:
+        """Call ``main`` with each term until it is done, or the elector is stopped."""
+        lifecycle = self._lifecycle
+        while not lifecycle.stopping:
+            term, own, again = None, None, False
+            try:
+                scope = self.leadership()
+                async with scope as term:
+                    restarts.begin()
+                    try:
+                        work = main(term)
+                        refuse_no_awaitable(work, main, "run()")
+                        result = await work
+                    except BaseException as error:
+                        # Asked here: with its work, the term ends in any case.
+                        if not _is_of_loss(lifecycle, error, term):
+                            own, again = error, restarts.fail(error, term.number)
+                        raise
+                    scope.then_stop = True
+                    return result
+            except (LeadershipLostError, NotLeaderError) as error:
+                if not again and (
+                    error is own or (term is not None and error.term is not term)
+                ):
+                    raise
+                if term is not None and scope.outside:
+                    raise  # others cancelled this task, too: the call is to end
+            except BaseExceptionGroup as error:
+                if (error is own and not again) or scope.outside:
+                    raise
+            except ProtocolMisuseError:
+                # Stopped since the look above, and the stop is over already.
+                if not again and (term is not None or not lifecycle.stopping):
+                    raise
+            except Exception:
+                if not again or scope.outside:
+                    raise
+        return None
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
@@ -325,6 +366,7 @@ class Leadership:
         self._timeout = timeout
         self._hold: WorkItem | None = None
         self._entered = threading.Lock()
+        self.then_stop = False  # the elector, when the body is done
         self.outside = False  # whether others cancelled the body, once it has ended
 
     async def __aenter__(self) -> Term:
@@ -376,6 +418,8 @@ class Leadership:
         lost = term.is_lost
         if not lifecycle.forked:
             keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
+        if self.then_stop and not lost:
+            lifecycle.end_for_good(term.number)
         last = lifecycle.leave(hold)
         self._entered.release()
         if not is_here and not self._task.done():
@@ -463,10 +507,12 @@ class Term(BaseTerm):
 
         Raises:
             LeadershipLostError: the term is over or about to be, and it was not called.
+            ConfigurationError: it is no callable, or a coroutine function.
             ProtocolMisuseError: in a child process.
             Exception: whatever it raises.
 
         """
+        refuse_what_needs_a_loop(function, "to_thread()")
         call = ThreadCall(
             self._clock, self, partial(function, *args, **kwargs), function
         )

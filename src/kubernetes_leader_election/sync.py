@@ -15,7 +15,6 @@ the lease duration nothing holds others back any more.
 
 from __future__ import annotations
 
-import inspect
 import queue
 import threading
 import time
@@ -43,12 +42,18 @@ from kubernetes_leader_election.lifecycle.call_context import (
 from kubernetes_leader_election.lifecycle.guard import Guard, Jobs
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.kinds_of_work import (
+    is_coroutine_function,
+    refuse_awaitable,
+    refuse_what_needs_a_loop,
+)
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     Beginning,
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
 from kubernetes_leader_election.process.signals import longest_wait, take_back
@@ -72,8 +77,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         def stop_billing(event): ...
 
-        with elector:
-            elector.run(bill)
+        elector.run(bill)
 
     The options are those of ``__init__``.
     """
@@ -219,7 +223,13 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    def run(self, main: Callable[[Term], _T]) -> _T | None:
+    def run(
+        self,
+        main: Callable[[Term], _T],
+        *,
+        restart: Restart = "never",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -229,38 +239,30 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         Args:
             main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure") or its error
+                raised ("never"). Each failure is logged with its traceback and ends the
+                term (reason ``work_failed``), so that another replica gets a try.
+            restart_max_delay_sec: The longest pause before the next try; it doubles from
+                1 s, and is 1 s again after work that ran for a minute.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_needs_a_loop(main, "run()")
         lifecycle = self._lifecycle
+        restarts = Restarts(
+            lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        lifecycle.refuse_started("run()")
         with self:
-            while not lifecycle.stopping:
-                term, own = None, None
-                try:
-                    with self.leadership() as term:
-                        try:
-                            return main(term)
-                        except (NotLeaderError, BaseExceptionGroup) as error:
-                            # Asked here: with its work, the term ends in any case.
-                            own = None if lifecycle.is_of_loss(error, term) else error
-                            raise
-                except (LeadershipLostError, NotLeaderError) as error:
-                    if error is own or (term is not None and error.term is not term):
-                        raise
-                except BaseExceptionGroup as error:
-                    if error is own:
-                        raise
-                except ProtocolMisuseError:
-                    # Stopped since the look above, and the stop is over already.
-                    if term is not None or not lifecycle.stopping:
-                        raise
-        return None
+            return self._lead(main, restarts)
 
     def __enter__(self) -> Self:
         self._begin()
@@ -292,12 +294,48 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         )
 
     def _check_handler(self, handler: Handler) -> None:
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine_function(handler):
             raise ConfigurationError(
                 f"{name_of(handler)} is a coroutine function, and this elector has no event "
                 "loop to run it on. Give a plain function, or use the elector for "
                 "asyncio: kubernetes_leader_election.Elector."
             )
+
+    def _lead(self, main: Callable[[Term], _T], restarts: Restarts) -> _T | None:
+        """Call ``main`` with each term until it is done, or the elector is stopped."""
+        lifecycle = self._lifecycle
+        while not lifecycle.stopping:
+            term, own, again = None, None, False
+            try:
+                scope = self.leadership()
+                with scope as term:
+                    restarts.begin()
+                    try:
+                        result = main(term)
+                        refuse_awaitable(result, main, "run()")
+                    except BaseException as error:
+                        # Asked here: with its work, the term ends in any case.
+                        if not lifecycle.is_of_loss(error, term):
+                            own, again = error, restarts.fail(error, term.number)
+                        raise
+                    scope.then_stop = True
+                    return result
+            except (LeadershipLostError, NotLeaderError) as error:
+                if not again and (
+                    error is own or (term is not None and error.term is not term)
+                ):
+                    raise
+            except BaseExceptionGroup as error:
+                if error is own and not again:
+                    raise
+            except ProtocolMisuseError:
+                # Stopped since the look above, and the stop is over already.
+                if not again and (term is not None or not lifecycle.stopping):
+                    raise
+            except Exception:
+                if not again:
+                    raise
+        return None
 
     def _begin(self) -> None:
         def attach(former: Dispatcher | None) -> Dispatcher:
@@ -343,6 +381,7 @@ class Leadership:
         self._hold: WorkItem | None = None
         self._call_context: CallContext | None = None
         self._entered = threading.Lock()
+        self.then_stop = False  # the elector, when the body is done
 
     def __enter__(self) -> Term:
         lifecycle = self._lifecycle
@@ -378,6 +417,8 @@ class Leadership:
         try:
             lost = term.is_lost
             self._keep(hold, error)
+            if self.then_stop and not lost:
+                self._lifecycle.end_for_good(term.number)
             last = self._leave(hold)
         except BaseException:
             self._keep(hold, error)
@@ -462,10 +503,12 @@ class Term(BaseTerm):
 
         Raises:
             LeadershipLostError: the term is over or about to be, and it was not called.
+            ConfigurationError: it is no callable, or a coroutine function.
             ProtocolMisuseError: in a child process.
             Exception: whatever it raises.
 
         """
+        refuse_what_needs_a_loop(function, "to_thread()")
         call = ThreadCall(
             self._clock, self, partial(function, *args, **kwargs), function
         )

@@ -260,7 +260,9 @@ def test_guard_of_a_task_ends_as_the_page_says(client, row, body):
 
     async def play():
         error = None
-        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+        # The clock would end it, too, but only after PATIENCE.
+        long = {"renew_interval_ms": 100, "lease_duration_sec": 300}
+        async with asyncio.timeout(PATIENCE), Elector(**options(**long)) as elector:
             await elector.wait_until_leading(PATIENCE)
             try:
                 async with elector.guard() as term:

@@ -8,6 +8,8 @@ from tests.mutants.mistakes import Mistake
 
 TASK_GUARD: Final = "lifecycle/task_guard.py"
 GUARD: Final = "lifecycle/guard.py"
+RESTARTS: Final = "lifecycle/restarts.py"
+IN_FAILING: Final = "tests/lifecycle/test_failing_work.py::"
 IN_GUARD: Final = "tests/lifecycle/test_guard.py::"
 
 MISTAKES: Final = [
@@ -38,6 +40,54 @@ MISTAKES: Final = [
         file=GUARD,
         old="            if error is not guard.refusal:",
         new="            if guard is None:",
-        tests=(f"{IN_GUARD}test_error_of_a_job_that_is_no_leader_elsewhere_is_its_own",),
+        tests=(
+            f"{IN_GUARD}test_error_of_a_job_that_is_no_leader_elsewhere_is_its_own",
+        ),
+    ),
+    # Work that fails -------------------------------------------------------------
+    Mistake(
+        name="work that fails is tried again in the same term",
+        file=RESTARTS,
+        old="        lifecycle.fail_term(number, detail=printable(said, longest=200), stay_out=pause)",
+        new="        printable(said)",
+        tests=(f"{IN_FAILING}test_error_is_raised_and_told_as_a_reason_of_its_own",),
+    ),
+    Mistake(
+        name="who failed comes back as soon as another one leads",
+        file="core/participation.py",
+        old="        if not self._whoever_leads:\n",
+        new="        if self.alive:\n",
+        tests=(
+            "tests/core/test_election_state.py::test_work_that_failed_stays_out_for_its_pause_whoever_leads",
+        ),
+    ),
+    Mistake(
+        name="work that fails while the elector stops is tried again",
+        file=RESTARTS,
+        old="            and not lifecycle.stopping\n",
+        new="",
+        tests=(f"{IN_FAILING}test_error_in_a_stop_is_raised_whatever_was_asked",),
+    ),
+    Mistake(
+        name="work of the wrong kind is tried again and again",
+        file=RESTARTS,
+        old="            and not isinstance(error, WrongWorkError)\n",
+        new="            and len(self._name) > 0\n",
+        tests=(f"{IN_FAILING}test_work_whose_result_is_a_coroutine_ends_its_term",),
+        slow=True,
+    ),
+    Mistake(
+        name="another term begins when the work is done",
+        file="sync.py",
+        old="                    scope.then_stop = True\n",
+        new="",
+        tests=(f"{IN_FAILING}test_no_other_term_begins_when_the_work_is_done",),
+    ),
+    Mistake(
+        name="a coroutine function counts as work of a thread",
+        file="lifecycle/kinds_of_work.py",
+        old="    if is_coroutine_function(work):\n",
+        new="    if work is None:\n",
+        tests=(f"{IN_FAILING}test_elector_for_threads_refuses_work_of_a_loop",),
     ),
 ]

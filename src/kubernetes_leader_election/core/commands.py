@@ -37,15 +37,21 @@ class Commands:
         """End the term, if there is one, and let others lead for so many seconds."""
         self._standing.step_down(stay_out)
 
-    def on_end(self, number: int) -> None:
+    def on_end(self, number: int, failure: m.WorkFailure | None) -> None:
         """End the term because its work returned; then others go first (rule 13)."""
         standing = self._standing
         if not standing.is_in_term(number):
             return  # the work ended of a term that is over, and said so too late
         if standing.state is LEADER:
             standing.contending.let_others_go_first()
-            standing.announce_loss("work_ended")
+            if failure is None:
+                standing.announce_loss("work_ended")
+            else:
+                standing.announce_loss("work_failed", failure.detail)
         standing.change(Fact.END_ASKED)
+        if failure is not None:
+            until = standing.now.boottime + failure.stay_out
+            standing.participation.stay_out(until, whoever_leads=True)
 
     def on_work_ended(self, number: int) -> None:
         """

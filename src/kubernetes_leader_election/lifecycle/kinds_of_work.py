@@ -20,6 +20,10 @@ _NO_LOOP: Final = (
 )
 
 
+class WrongWorkError(ConfigurationError):
+    """Say that work was of the wrong kind, as only its result shows."""
+
+
 def is_coroutine_function(work: object) -> bool:
     """Return whether a call gives a coroutine: also of a partial, or an ``__call__``."""
     return _is_kind(inspect.iscoroutinefunction, work)
@@ -101,7 +105,7 @@ def refuse_awaitable(result: object, work: object, where: str) -> None:
     """
     if inspect.isawaitable(result):
         _close(result)
-        raise ConfigurationError(
+        raise WrongWorkError(
             f"{where}: {name_of(work)} gave {_kind(result)}, which nothing awaits, so it "
             "has not run. Give a plain function; or, to the elector for asyncio "
             "(kubernetes_leader_election.Elector), the coroutine function itself."
@@ -117,7 +121,7 @@ def refuse_no_awaitable(result: object, work: object, where: str) -> None:
 
     """
     if not inspect.isawaitable(result):
-        raise ConfigurationError(
+        raise WrongWorkError(
             f"{where}: {name_of(work)} gave {_kind(result)}, nothing to await: it has run, "
             "and held up the event loop. Give a coroutine function, or use the elector "
             "for threads: kubernetes_leader_election.sync.Elector."

@@ -217,8 +217,29 @@ class Lifecycle(Status[TermT]):
 
     def end_term(self, number: int) -> None:
         """Give the term up, as its last scope has ended."""
-        self._given_up = max(self._given_up, number)
-        self._post(m.EndAsked(term=number))
+        self._end_term(m.EndAsked(term=number))
+
+    def end_for_good(self, number: int) -> None:
+        """Give the term up as its work is done, and stop: no other term begins here."""
+        self.end_term(number)
+        self.ask_to_stop()
+
+    def fail_term(self, number: int, *, detail: str, stay_out: float) -> None:
+        """
+        Give the term up as its work has failed.
+
+        Args:
+            number: of the term.
+            detail: what went wrong, for people.
+            stay_out: seconds not to contend, whoever leads meanwhile.
+
+        """
+        failure = m.WorkFailure(stay_out=stay_out, detail=detail)
+        self._end_term(m.EndAsked(term=number, failure=failure))
+
+    def _end_term(self, word: m.EndAsked) -> None:
+        self._given_up = max(self._given_up, word.term)
+        self._post(word)
         self._wake_waiters()
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:

@@ -362,6 +362,27 @@ def _requested(
     )
 
 
+def seconds_of(name: str, value: object) -> float:
+    """
+    Return a duration in seconds, given as a number of them or as a timedelta.
+
+    Args:
+        name: of what it was given as; one of those with an example here.
+        value: what was given.
+
+    Raises:
+        ConfigurationError: it is no duration, or out of range.
+
+    """
+    exact = _microseconds(name, {name: value})
+    if exact is None:
+        raise ConfigurationError(
+            f"{name} must be a duration, not None. Use {name}={_EXAMPLES[name]}.",
+            option=name,
+        )
+    return exact / 1e6
+
+
 def _milliseconds(
     name: str, options: Mapping[str, Any], *, up: bool = True
 ) -> int | None:
@@ -378,6 +399,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "stop_budget_sec": "1",
     "request_timeout_sec": "2.5",
     "liveness_timeout_sec": "20",
+    "restart_max_delay_sec": "60",
 }
 
 
