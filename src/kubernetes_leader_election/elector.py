@@ -92,6 +92,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         Raises:
             ProtocolMisuseError: started already, or inherited by a child process.
             ConfigurationError: no namespace is known.
+            CredentialsError: ``require_cluster``, and there is none.
             TimeoutError: no leader is known yet; the last error is its cause. The
                 elector goes on.
             NotLeaderError: stopped while waiting.

@@ -500,6 +500,14 @@ class Lifecycle(Status[TermT]):
             except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
+            if credentials is None and self.settings.require_cluster:
+                raise CredentialsError(
+                    f"{self.where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
+                    "service account is mounted), and require_cluster=True was given. "
+                    "Give credentials=, as kubernetes_leader_election.credentials."
+                    "kubeconfig(), or leave require_cluster out: leadership is then "
+                    "assumed."
+                )
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 

@@ -59,6 +59,7 @@ class Options(TypedDict, total=False):
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -93,6 +94,8 @@ class Settings(Value):
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
+    """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -174,6 +177,7 @@ def resolve_settings(**options: Any) -> Settings:
         wait_for_leadership=_flag("wait_for_leadership", options, default=False),
         auto_close=_flag("auto_close", options, default=True),
         observe=_flag("observe", options, default=False),
+        require_cluster=_flag("require_cluster", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
