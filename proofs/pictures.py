@@ -23,8 +23,6 @@ from kubernetes_leader_election.testing.simulation.trace import Recorder
 from kubernetes_leader_election.testing.simulation.world import run_plan
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-DIAGRAMS = {"states": states.diagram, "signals": signals.diagram}
-"""What draws a table of states, by the name of its files."""
 SEED = 11
 
 
@@ -60,6 +58,38 @@ def story() -> str:
     return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
 
 
+def diagram_of_election() -> str:
+    """Draw the states of an election in the Graphviz language."""
+    lines = ["digraph election {", "  rankdir=LR; node [shape=box, style=rounded];"]
+    edges: dict[tuple[str, str], list[str]] = {}
+    for (state, fact), target in states._CHANGES.items():  # noqa: SLF001 - those that change it
+        edges.setdefault((state.value, target.value), []).append(fact.value)
+    lines += [
+        f'  "{start}" -> "{end}" [label="{", ".join(facts)}"];'
+        for (start, end), facts in edges.items()
+    ]
+    return "\n".join([*lines, "}", ""])
+
+
+def diagram_of_signal() -> str:
+    """Draw the states of a signal on its way in the Graphviz language."""
+    edges: dict[tuple[str, str, str], list[str]] = {}
+    for (state, fact), (target, action) in signals._CHANGES.items():  # noqa: SLF001 - as above
+        edge = state.value, target.value, action.value
+        edges.setdefault(edge, []).append(fact.value)
+    edges["any state", signals.State.EXITING.value, ""] = [signals.Fact.EXIT.value]
+    edges["any state", "any state", signals.Action.HAND_ON.value] = [
+        signals.Fact.SIGNAL_WITH_EARLIER_HANDLER.value
+    ]
+    lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
+    for (start, end, done), facts in edges.items():
+        label = ", ".join([*facts, f"({done})"] if done else facts)
+        lines.append(f'  "{start}" -> "{end}" [label="{label}"];')
+    return "\n".join([*lines, "}", ""])
+
+
+DIAGRAMS = {"states": diagram_of_election, "signals": diagram_of_signal}
+"""What draws a table of states, by the name of its files."""
 TIMELINES = {"timeline-story": story, "timeline-world": lambda: seed_svg(SEED)}
 """What draws a time line, by the name of its file."""
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from kubernetes_leader_election import events
+from kubernetes_leader_election import Elector, events
 from kubernetes_leader_election.core import messages
 from kubernetes_leader_election.core.record import as_datetime
 from kubernetes_leader_election.errors import (
@@ -54,7 +54,7 @@ EVERY = (
 def test_handler_gets_the_very_event_of_the_core(event):
     """Nobody on the way makes another of it, so no field can be forgotten there."""
     notifier = Notifier(EventLog(logging.getLogger("test"), where=lambda: "here"))
-    notifier.handlers.on(event.name, print)
+    notifier.handlers.add(event.name, print)
     notifier.dispatcher = SimpleNamespace(wake=lambda: None)
     notifier.deliver(event, work=None)
     [queued] = notifier.event_queue.empty()
@@ -92,8 +92,8 @@ def test_elected_term_without_a_token_says_so_where_one_is_asked_for():
 def test_handlers_are_taken_in_the_order_of_registration():
     """on() adds, by name or by member, and take() gives the oldest first."""
     handlers, seen = Handlers(), []
-    handlers.on(EVENTS.ERROR, lambda _event: seen.append(1))
-    handlers.on("error", lambda _event: seen.append(2))
+    handlers.add(EVENTS.ERROR, lambda _event: seen.append(1))
+    handlers.add("error", lambda _event: seen.append(2))
     for _ in range(2):
         for handler in handlers.take("error"):
             handler(None)
@@ -103,16 +103,17 @@ def test_handlers_are_taken_in_the_order_of_registration():
 
 def test_on_decorates():
     """on() and once() without a handler decorate, and leave the function as it is."""
-    handlers = Handlers()
+    elector = Elector(lease_name="demo")
 
-    @handlers.on(EVENTS.LEADERSHIP_LOST)
+    @elector.on(EVENTS.LEADERSHIP_LOST)
     def lost(event):
         return event
 
-    @handlers.once("leadership_lost")
-    async def lost_once(event):
+    @elector.once("leadership_lost")
+    def lost_once(event):
         return event
 
+    handlers = elector._lifecycle.notifier.handlers
     assert handlers.take(EVENTS.LEADERSHIP_LOST) == (lost, lost_once)
     assert lost(3) == 3
     assert handlers.take(EVENTS.LEADERSHIP_LOST) == (lost,)
@@ -121,7 +122,7 @@ def test_on_decorates():
 def test_once_is_taken_once():
     """once() hears one event, also when many threads take at the same time."""
     handlers = Handlers()
-    handlers.once("error", print)
+    handlers.add("error", print, once=True)
     barrier = threading.Barrier(8)
     taken = []
 
@@ -140,8 +141,8 @@ def test_once_is_taken_once():
 def test_once_is_forgotten_when_it_is_claimed():
     """A snapshot takes nothing: whoever calls a handler claims it first, and one may."""
     handlers = Handlers()
-    handlers.on("error", print)
-    handlers.once("error", repr)
+    handlers.add("error", print)
+    handlers.add("error", repr, once=True)
     always, once = handlers.snapshot(EVENTS.ERROR)
     assert handlers.count("error") == 2
     assert [handlers.claim("error", always) for _ in range(2)] == [True, True]
@@ -152,7 +153,7 @@ def test_once_is_forgotten_when_it_is_claimed():
 def test_once_that_was_taken_off_is_claimed_by_nobody():
     """off() is heard until the very call."""
     handlers = Handlers()
-    handlers.once("error", repr)
+    handlers.add("error", repr, once=True)
     (once,) = handlers.snapshot("error")
     assert handlers.off("error", repr)
     assert not handlers.claim("error", once)
@@ -161,8 +162,8 @@ def test_once_that_was_taken_off_is_claimed_by_nobody():
 def test_off_forgets_the_newest_registration():
     """off() undoes one on() of the handler, the newest; twice registered needs two."""
     handlers = Handlers()
-    handlers.on("error", print)
-    handlers.once("error", print)
+    handlers.add("error", print)
+    handlers.add("error", print, once=True)
     assert handlers.off("error", print)
     assert handlers.count("error") == 1
     assert handlers.take("error") == (print,)
@@ -178,7 +179,7 @@ def test_off_knows_a_bound_method_again():
         def begin(self, event): ...
 
     work, handlers = Work(), Handlers()
-    handlers.on("error", work.begin)
+    handlers.add("error", work.begin)
     assert handlers.off("error", work.begin)
 
 
@@ -188,11 +189,11 @@ def test_taken_handlers_are_a_snapshot():
 
     def nosy(_event):
         seen.append("nosy")
-        handlers.on("error", nosy)
+        handlers.add("error", nosy)
         handlers.off("error", nosy)
-        handlers.on("error", nosy)
+        handlers.add("error", nosy)
 
-    handlers.on("error", nosy)
+    handlers.add("error", nosy)
     for handler in handlers.take("error"):
         handler(None)
     assert seen == ["nosy"]
@@ -233,7 +234,9 @@ class Callable1:
 )
 def test_handler_that_takes_one_argument_is_accepted(handler):
     """Whatever can be called with one event is a handler."""
-    assert Handlers().on("error", handler) is handler
+    handlers = Handlers()
+    handlers.add("error", handler)
+    assert handlers.take("error") == (handler,)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +252,7 @@ def test_handler_that_takes_one_argument_is_accepted(handler):
 )
 def test_handler_of_the_wrong_arity_is_refused(handler):
     """A handler that cannot take exactly the event is refused at once, by on()."""
-    for register in (Handlers().on, Handlers().once):
+    for register in (Handlers().add, functools.partial(Handlers().add, once=True)):
         with pytest.raises(ConfigurationError, match=r"\(event\): \.\.\."):
             register("error", handler)
 
@@ -257,7 +260,7 @@ def test_handler_of_the_wrong_arity_is_refused(handler):
 def test_what_cannot_be_called_is_refused():
     """A handler must be callable."""
     with pytest.raises(ConfigurationError, match="must be a function, not 'print'"):
-        Handlers().on("error", "print")
+        Handlers().add("error", "print")
 
 
 @pytest.mark.parametrize(
@@ -276,8 +279,8 @@ def test_unknown_event_is_refused_with_the_one_meant(name, hint):
     """A misspelt event name is refused everywhere, with a did-you-mean."""
     handlers = Handlers()
     for call in (
-        lambda: handlers.on(name, print),
-        lambda: handlers.on(name),
+        lambda: handlers.add(name, print),
+        lambda: handlers.add(name, print, once=True),
         lambda: handlers.off(name, print),
         lambda: handlers.take(name),
     ):

@@ -20,7 +20,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeadershipLostError,
     NotLeaderError,
@@ -53,8 +52,8 @@ from kubernetes_leader_election.lifecycle.task_cancellation import (
 )
 from kubernetes_leader_election.lifecycle.task_guard import Guard, TaskJobs
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
-from kubernetes_leader_election.process.signals import longest_wait, take_back
-from kubernetes_leader_election.settings.options import Duration, Settings
+from kubernetes_leader_election.process.signals import shared_auto_close
+from kubernetes_leader_election.settings.options import Duration
 
 __all__ = ["Elector", "Guard", "Leadership", "Lost", "Term"]
 
@@ -277,12 +276,8 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
 
     # Inside -------------------------------------------------------------------
 
-    def _make_lifecycle(
-        self, *, settings: Settings, credentials: Credentials | None, log: Any
-    ) -> Lifecycle[Term]:
-        return Lifecycle(
-            settings=settings, credentials=credentials, log=log, make_term=Term
-        )
+    def _kind_of_term(self) -> type[Term]:
+        return Term
 
     async def _lead(
         self, main: Callable[[Term], Awaitable[_T]], restarts: Restarts
@@ -346,7 +341,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
             try:
                 await _wait(
                     lifecycle,
-                    lambda: over() or lifecycle.is_left_to_exit(),
+                    lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
                     "",
                 )
@@ -618,14 +613,14 @@ def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) ->
 
 async def _let_signal_end(lifecycle: Lifecycle[Term]) -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else longest_wait()
-    if wait or lifecycle.signalled:
+    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
+    if wait or lifecycle.shutdown.signalled:
         await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
 
 
 async def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
-    wait = longest_wait(stopped=True)
+    wait = shared_auto_close().longest_wait(stopped=True)
     if wait:
         await asyncio.sleep(wait)
-    take_back()
+    shared_auto_close().take_back()

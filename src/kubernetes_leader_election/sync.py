@@ -24,7 +24,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     LeadershipLostError,
@@ -56,7 +55,7 @@ from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
-from kubernetes_leader_election.process.signals import longest_wait, take_back
+from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
@@ -281,18 +280,16 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
     # Inside -------------------------------------------------------------------
 
-    def _make_lifecycle(
-        self, *, settings: Settings, credentials: Credentials | None, log: Any
-    ) -> Lifecycle[Term]:
+    def _kind_of_term(self) -> type[Term]:
+        return Term
+
+    def _check_settings(self, settings: Settings) -> None:
         if settings.liveness == "loop":
             raise ConfigurationError(
                 'liveness="loop" asks an event loop, and this elector has none. Give a '
                 "callable that returns true while the application is well.",
                 option="liveness",
             )
-        return Lifecycle(
-            settings=settings, credentials=credentials, log=log, make_term=Term
-        )
 
     def _check_handler(self, handler: Handler) -> None:
         if is_coroutine_function(handler):
@@ -361,7 +358,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
             try:
                 _wait(
                     lifecycle,
-                    lambda: over() or lifecycle.is_left_to_exit(),
+                    lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
                     "",
                 )
@@ -597,14 +594,14 @@ def _wait(
 
 def _let_signal_end() -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else longest_wait()
+    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
     if wait:
         threading.Event().wait(wait)  # ended by it
 
 
 def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
-    wait = longest_wait(stopped=True)
+    wait = shared_auto_close().longest_wait(stopped=True)
     if wait:
         threading.Event().wait(wait)
-    take_back()
+    shared_auto_close().take_back()

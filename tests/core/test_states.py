@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from proofs.pictures import diagram_of_election
 
 from kubernetes_leader_election.core import states
 from kubernetes_leader_election.core.states import (
@@ -14,7 +15,6 @@ from kubernetes_leader_election.core.states import (
     Fact,
     Special,
     State,
-    diagram,
     next_state,
 )
 from kubernetes_leader_election.errors import ProtocolMisuseError
@@ -163,7 +163,7 @@ def test_groups_of_states_are_those_of_a_term():
 
 def test_diagram_shows_each_change_of_state_once():
     """The diagram of the documentation is drawn from the table."""
-    lines = diagram().splitlines()
+    lines = diagram_of_election().splitlines()
     assert lines[0] == "digraph election {"
     assert lines[-1] == "}"
     edges = [line for line in lines if "->" in line]

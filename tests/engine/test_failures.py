@@ -25,6 +25,7 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine import threaded_access
 from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.engine.threaded_access import ThreadedAccess
 from kubernetes_leader_election.kube_api import client as client_module
 from kubernetes_leader_election.kube_api.connection import Answer, Connection
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
@@ -159,6 +160,19 @@ def test_fault_07_terms_count_on_when_the_core_is_replaced_between_two_of_them(
     elector.driver.post(m.StopAsked())
     elector.wait_for(State.STOPPED)
     assert not client.lease["spec"]["holderIdentity"]
+    follows_the_rules(elector.events)
+
+
+def test_fault_07_loss_is_told_though_requests_cannot_be_given_up(elect, monkeypatch):
+    """G4: a core is replaced as a whole, or not yet: the loss is not lost between."""
+    elector = elect("a", **FAST)
+    elector.wait_for(m.LeaseRenewed)
+    refused = plant(monkeypatch, ThreadedAccess, "abandon_all")
+    plant(monkeypatch, Commands, "on_driver_failed")
+    plant(monkeypatch, Election, "handle_timer")
+    assert elector.wait_for(m.LeadershipLost).reason == "failed"
+    assert elector.wait_for(m.LeadershipAcquired).term == 2
+    assert refused.is_set()
     follows_the_rules(elector.events)
 
 

@@ -25,7 +25,7 @@ from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.driver import Driver
 from kubernetes_leader_election.engine.recovery import Recovery
-from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.status import ShownRole
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.test_failures import (
@@ -188,7 +188,7 @@ def test_fault_07_core_that_fails_as_it_begins_begins_later(elect, client, monke
 
 
 @pytest.mark.parametrize(
-    "site", [(Driver, "_look"), (Lifecycle, "_take_role")], ids=["driver", "front"]
+    "site", [(Driver, "_look"), (ShownRole, "take")], ids=["driver", "front"]
 )
 def test_fault_07_loss_is_told_once_though_the_clock_fails(monkeypatch, site):
     """G4: the loss is not lost itself, and is not told a second time."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from kubernetes_leader_election import credentials
 from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle import connect
+from kubernetes_leader_election.process.timers import shared_timers
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stages import PATIENCE, holder, options
 
@@ -55,7 +58,7 @@ def test_unforeseen_error_in_finding_credentials_is_told_and_tried_again(
             kind = type(error).__name__
             assert any(f"unexpected {kind}" in str(one) for one in told)
             text = log.wait_for(f"loading credentials raised {kind}")[1]
-            assert "in _find_credentials" in text
+            assert "in find" in text
     assert CANARY not in repr(log.lines) + repr(told)
     assert CANARY not in repr([error.__cause__ or error.__context__ for error in told])
 
@@ -74,6 +77,32 @@ def test_retry_that_meets_a_setting_that_cannot_work_is_not_the_last(
     monkeypatch.setattr(credentials, "discover", lambda: given)
     elector.wait_until_leading(PATIENCE)
     assert elector.namespace == "default"
+
+
+def test_stop_does_not_wait_for_a_look_for_credentials(front, found, monkeypatch):
+    """Whoever stops it may be an event loop; and the look must not start it again."""
+    found.append(CredentialsError("no token"))
+    looks, may_end, ended = threading.Event(), threading.Event(), threading.Event()
+    elector = front.elector(credentials=None)
+    elector.start()
+    lifecycle = elector._lifecycle
+
+    def look_long(*_, **__):
+        looks.set()
+        may_end.wait(PATIENCE)
+        ended.set()
+        return options()["credentials"]
+
+    monkeypatch.setattr(credentials, "discover", look_long)
+    assert looks.wait(PATIENCE)
+    lifecycle.ask_to_stop()
+    assert not may_end.is_set()
+    assert not lifecycle.running
+    may_end.set()
+    assert ended.wait(PATIENCE)
+    assert shared_timers().flush(PATIENCE)
+    assert lifecycle._driver is None
+    assert not lifecycle.running
 
 
 def test_retry_goes_on_after_thousands_of_them(front, client, found):

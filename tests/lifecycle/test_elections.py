@@ -618,7 +618,7 @@ def test_signal_releases_as_soon_as_scopes_have_ended(client):
         lambda: elector._lifecycle.current and elector._lifecycle.current.work.had_scope
     )
     began = time.monotonic()
-    elector._lifecycle.on_signal()
+    elector._lifecycle.shutdown.on_signal()
     working.result(PATIENCE)
     elector.stop(PATIENCE)
     assert time.monotonic() - began < 4.0

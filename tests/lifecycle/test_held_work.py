@@ -411,8 +411,8 @@ def test_hold_of_a_daemon_thread_keeps_the_lease_at_the_exit(client, job):
     term = elector.wait_until_leading(PATIENCE)
     threading.Thread(target=job.under, args=(term,), daemon=True).start()
     assert job.began.wait(PATIENCE)
-    assert not elector._lifecycle.on_exit()
-    assert elector._lifecycle.threads_at_work() == ()
+    assert not elector._lifecycle.shutdown.on_exit()
+    assert elector._lifecycle.shutdown.threads_at_work() == ()
     until(lambda: term.is_lost)
     assert holder(client) == "me"
     job.go.set()

@@ -194,8 +194,8 @@ def test_stop_at_the_first_instant_of_start_leaves_nothing_watched(
     monkeypatch.setattr(ExitHandler, "watch", interrupted)
     elector.start()
     until(lambda: elector.state.role == "stopped")
-    assert elector._lifecycle not in shared_exit()._running
-    assert elector._lifecycle not in shared_auto_close()._watched
+    assert elector._lifecycle.shutdown not in shared_exit()._running
+    assert elector._lifecycle.shutdown not in shared_auto_close()._watched
     shared_auto_close().take_back()
     assert actions() == before
 

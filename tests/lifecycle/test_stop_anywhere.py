@@ -57,7 +57,7 @@ def wait(elector):
 def listen(elector):
     """Change who hears of events; `on()` itself does far more before it does so."""
     handlers = elector._lifecycle.notifier.handlers
-    handlers._add(EVENTS.LEASE_RENEWED, print, once=False)
+    handlers.add(EVENTS.LEASE_RENEWED, print, once=False)
     assert handlers.off(EVENTS.LEASE_RENEWED, print)
 
 

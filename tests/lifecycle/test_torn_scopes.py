@@ -93,7 +93,7 @@ def stop(elector):
 
 def end(elector):
     """Let the interpreter exit."""
-    elector._lifecycle.on_exit()
+    elector._lifecycle.shutdown.on_exit()
     until(lambda: elector.state.role == "stopped")
 
 
@@ -152,7 +152,7 @@ def test_scope_that_the_main_thread_never_left_keeps_the_lease_at_the_exit(clien
     elector = leading()
     scope = elector.leadership(PATIENCE)
     term = scope.__enter__()
-    assert not elector._lifecycle.on_exit()
+    assert not elector._lifecycle.shutdown.on_exit()
     assert term.lost.wait(PATIENCE)
     assert holder(client) == "me"
     with pytest.raises(LeadershipLostError):
@@ -186,7 +186,7 @@ def test_scope_that_another_thread_enters_keeps_the_lease_at_the_exit(client):
     thread = threading.Thread(target=work)
     thread.start()
     assert asked.wait(PATIENCE)
-    assert not elector._lifecycle.on_exit()
+    assert not elector._lifecycle.shutdown.on_exit()
     assert holder(client) == "me"
     go.set()
     assert entered.wait(PATIENCE)

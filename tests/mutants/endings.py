@@ -76,7 +76,7 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a closed loop does not end its term",
         file=OVERDUE_WORK,
-        old="            self._elector.end_term(current.term.number)",
+        old="            self._end_term(current.term.number)",
         new="            pass",
         tests=(f"{IN_HOMES}test_scope_of_a_closed_loop_ends_its_term",),
         slow=True,

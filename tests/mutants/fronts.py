@@ -152,7 +152,7 @@ MISTAKES: Final = [
     Mistake(
         name="the Lease is released while lost handlers run",
         file="lifecycle/lifecycle.py",
-        old='lost = work.hold_late("a handler of leadership_lost", loop=self._loop)',
+        old='lost = work.hold_late("a handler of leadership_lost", loop=loop)',
         new="pass",
         tests=(f"{IN_HANDLERS}test_lost_handler_holds_up_the_release",),
         slow=True,
@@ -317,7 +317,7 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a term does not end it",
         file="lifecycle/lifecycle.py",
-        old="        self._post(word)\n        self._wake_waiters()",
+        old="        self._post(word)\n        self.wake_waiting()",
         new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
         slow=True,
@@ -353,20 +353,26 @@ MISTAKES: Final = [
         name="signals are caught only when the Lease may be held already",
         file="lifecycle/lifecycle.py",
         old=(
-            "                shared_exit().watch(self)\n"
-            "                deaf = self.settings.auto_close and not "
-            "shared_auto_close().watch(self)\n"
+            "                hears_signals = self.shutdown.watch()\n"
             "                self._connect()"
         ),
         new=(
-            "                shared_exit().watch(self)\n"
             "                self._connect()\n"
-            "                deaf = self.settings.auto_close and not "
-            "shared_auto_close().watch(self)"
+            "                hears_signals = self.shutdown.watch()"
         ),
         tests=(
             "tests/lifecycle/test_starting.py::test_signals_are_caught_before_the_lease_can_be_held",
         ),
+    ),
+    Mistake(
+        name="a look for credentials starts what was stopped meanwhile",
+        file="lifecycle/lifecycle.py",
+        old="            if self.has_ended(number) or self._life.stopping:\n",
+        new="            if False:\n",
+        tests=(
+            "tests/lifecycle/test_credentials.py::test_stop_does_not_wait_for_a_look_for_credentials",
+        ),
+        slow=True,
     ),
     Mistake(
         name="credentials that cannot be read are looked for once",
@@ -603,16 +609,16 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a program of events releases at once after a signal",
-        file="lifecycle/lifecycle.py",
-        old="            wait = work.hold_late(AFTER_SIGNAL)",
-        new='            wait = WorkItem("nothing")',
+        file="lifecycle/shutdown.py",
+        old="        wait = work.hold_late(AFTER_SIGNAL)",
+        new='        wait = WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),
     ),
     Mistake(
         name="the exit of the interpreter releases under work that runs",
-        file="lifecycle/lifecycle.py",
+        file="lifecycle/shutdown.py",
         old="return idle or cut or hold.what == AFTER_SIGNAL",
         new="return True",
         tests=(

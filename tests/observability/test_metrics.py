@@ -29,7 +29,7 @@ class FakeElector:
         self.identity, self.lease_name, self.namespace = identity, lease_name, "shop"
         self.role, self.left, self.transitions = Role.CANDIDATE, 0.0, None
         self.handlers = Handlers()
-        self.on, self.off = self.handlers.on, self.handlers.off
+        self.on, self.off = self.handlers.add, self.handlers.off
 
     @property
     def current_leader(self):

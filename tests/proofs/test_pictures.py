@@ -7,16 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from proofs.pictures import DIAGRAMS as DRAWN
 from proofs.pictures import TIMELINES
-
-from kubernetes_leader_election.core import states
-from kubernetes_leader_election.process import signals
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DIAGRAMS = pytest.mark.parametrize(
     ("name", "diagram"),
-    [("states", states.diagram), ("signals", signals.diagram)],
-    ids=["states", "signals"],
+    DRAWN.items(),
+    ids=DRAWN.keys(),
 )
 
 

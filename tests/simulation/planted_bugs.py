@@ -271,7 +271,7 @@ class UnknownOutcomeTakenAsDone(Outcomes):
         ):
             proved = find_try(term.pending, rec.read_record(_as_lease(write.stamp)))
             if proved is not None:
-                term.confirm(proved, self._settings)
+                term.confirm(proved, self._standing.settings)
         super().on_unknown(request_id, error)
 
 

@@ -27,7 +27,8 @@ class AssumedElection:
         self._out: list[m.Request | m.Event] = []
         self._terms = terms
         self._stopping = False
-        self._stay_out_until: float | None = None
+        self.stay_out_until: float | None = None
+        """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
         self._now = Now(0.0, 0.0, 0)
 
     @property
@@ -44,11 +45,6 @@ class AssumedElection:
     def last_deadline(self) -> Belief | None:
         """The same: nobody else may lead, whatever becomes of it."""
         return self.term_deadline
-
-    @property
-    def stay_out_until(self) -> float | None:
-        """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
-        return self._stay_out_until
 
     def _holds(self) -> bool:
         return self.state in (State.LEADER, State.DRAINING)
@@ -69,7 +65,7 @@ class AssumedElection:
         self._now = now
         match message:
             case m.StartAsked():
-                self._stopping, self._stay_out_until = False, None
+                self._stopping, self.stay_out_until = False, None
                 self._change(Fact.START_ASKED)
             case m.StopAsked():
                 self._stopping = True
@@ -77,7 +73,7 @@ class AssumedElection:
             case m.StepDownAsked(stay_out=stay_out):
                 self._drain("stepped_down", Fact.STEP_DOWN_ASKED)
                 seconds = self.settings.lease_duration if stay_out is None else stay_out
-                self._stay_out_until = now.boottime + seconds
+                self.stay_out_until = now.boottime + seconds
             case m.EndAsked(term=term) if term == self._terms and self._holds():
                 self._end(message.failure, now)
             case m.WorkEnded():
@@ -101,7 +97,7 @@ class AssumedElection:
 
     def next_deadline(self) -> float | None:
         """Return the CLOCK_BOOTTIME at which the staying out is over."""
-        return self._stay_out_until if self.state is State.STANDING_BY else None
+        return self.stay_out_until if self.state is State.STANDING_BY else None
 
     def _end(self, failure: m.WorkFailure | None, now: Now) -> None:
         if failure is None:
@@ -128,15 +124,15 @@ class AssumedElection:
             self.state,
             fact,
             stopping=self._stopping,
-            may_contend=self._stay_out_until is None,
+            may_contend=self.stay_out_until is None,
         )
 
     def _settle(self) -> None:
-        until = self._stay_out_until
+        until = self.stay_out_until
         if self.state is State.STANDING_BY and until is not None:
             if self._now.boottime < until:
                 return
-            self._stay_out_until = None
+            self.stay_out_until = None
             self._change(Fact.MAY_CONTEND)
         if self.state is State.LOOKING and not self.settings.observe:
             self._change(Fact.FREE)

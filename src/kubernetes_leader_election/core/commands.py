@@ -33,10 +33,6 @@ class Commands:
             standing.announce_loss("stopped")
         standing.change(Fact.STOP_ASKED)
 
-    def on_step_down(self, stay_out: float | None) -> None:
-        """End the term, if there is one, and let others lead for so many seconds."""
-        self._standing.step_down(stay_out)
-
     def on_end(self, number: int, failure: m.WorkFailure | None) -> None:
         """End the term because its work returned; then others go first (rule 13)."""
         standing = self._standing
@@ -91,8 +87,7 @@ class Commands:
     def on_driver_failed(self, error: LeaderElectionError) -> None:
         """End the term, if there is one: nobody knows what became of its requests."""
         standing = self._standing
-        retry = standing.retry
-        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
+        standing.tell_error(error)
         standing.in_flight.abandon_all()
         standing.contending.wait_in_full()
         if standing.state in HOLDING:
@@ -102,10 +97,7 @@ class Commands:
         else:
             standing.change(Fact.DRIVER_FAILED)
         standing.own_writes.end_doubt()
-        retry.count_failure(standing.now.boottime)
-        # Reads that work meanwhile are no reason to fail in a hot loop.
-        pause = standing.backoff(retry.write_failures)
-        retry.stay_away(standing.now.boottime + pause)
-        retry.count_write_failure()
+        standing.retry.count_failure(standing.now.boottime)
+        standing.put_writes_off()
         standing.watch_policy.close()
-        standing.want_read(standing.backoff(retry.failures))
+        standing.want_read(standing.backoff(standing.retry.failures))

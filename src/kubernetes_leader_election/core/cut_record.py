@@ -9,6 +9,7 @@ our writes comes out too short for any renewal to be in time, nobody can lead li
 
 from __future__ import annotations
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.core.record import ASSUMED_DURATION, Snapshot
 from kubernetes_leader_election.core.timing import ElectionSettings, longest_deadline
 
@@ -85,12 +86,10 @@ class CutRecord:
             self._edits += 1
         if self._edits < 2:
             return 0.0
-        settings = self._settings
-        first = min(0.1, settings.request_timeout / 8)
-        pause = first * 2.0 ** min(self._edits - 2, 16)
-        if left <= 0.0:
-            return min(pause, longest)
-        return min(pause, settings.renew_interval, max(left / 2, first))
+        first = self._settings.first_pause
+        if left > 0.0:
+            longest = min(self._settings.renew_interval, max(left / 2, first))
+        return pause_after(self._edits - 2, first=first, longest=longest)
 
     # Telling ------------------------------------------------------------------
 

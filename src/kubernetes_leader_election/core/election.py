@@ -195,7 +195,7 @@ class Election:
             case m.StopAsked():
                 self._commands.on_stop()
             case m.StepDownAsked():
-                self._commands.on_step_down(message.stay_out)
+                standing.step_down(message.stay_out)
             case m.EndAsked():
                 self._commands.on_end(message.term, message.failure)
             case m.WorkEnded():

@@ -4,7 +4,7 @@ What people are told of a Lease, once: who leads, who has our name, odd versions
 
 from __future__ import annotations
 
-from kubernetes_leader_election.core.messages import ErrorOccurred, LeaderChanged
+from kubernetes_leader_election.core.messages import LeaderChanged
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
@@ -26,7 +26,7 @@ class Notices:
         self._identity = settings.identity
         self._origin = settings.origin
         """What each event says of where it comes from."""
-        self._where = f"Lease {settings.namespace}/{settings.lease_name}"
+        self._where = settings.where
         """What errors are about."""
         self.leader: str | None = None
         """Who was last said to lead."""
@@ -50,29 +50,22 @@ class Notices:
         self.leader = holder
         return LeaderChanged(**self._origin, holder_identity=holder)
 
-    def tell_namesake(self, snapshot: Snapshot) -> ErrorOccurred | None:
+    def tell_namesake(self, snapshot: Snapshot) -> LeaderElectionError | None:
         """Return the warning that another process has our identity (rule 5)."""
         if self._namesake == snapshot.record.acquire_time:
             return None
         self._namesake = snapshot.record.acquire_time
-        return ErrorOccurred(
-            **self._origin,
-            error=LeaderElectionError(
-                f"another process holds {self._where} under the same identity "
-                f"{self._identity!r}; give each replica its own, such as "
-                "the name of its pod"
-            ),
+        return LeaderElectionError(
+            f"another process holds {self._where} under the same identity "
+            f"{self._identity!r}; give each replica its own, such as the name of its pod"
         )
 
-    def tell_odd_version(self, snapshot: Snapshot) -> ErrorOccurred | None:
+    def tell_odd_version(self, snapshot: Snapshot) -> LeaderElectionError | None:
         """Return the warning that a term has no token (G3)."""
         if self._odd_version:
             return None
         self._odd_version = True
-        return ErrorOccurred(
-            **self._origin,
-            error=self.error(
-                f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
-                "is not a number, so this term has no fencing token"
-            ),
+        return self.error(
+            f"the server's resourceVersion {snapshot.resource_version[:80]!r} "
+            "is not a number, so this term has no fencing token"
         )

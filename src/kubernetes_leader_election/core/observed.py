@@ -68,7 +68,7 @@ class Observed:
         was_free = state is CONTENDING and self._observation.is_free
         changed = self.observe(snapshot)
         if changed and namesake:
-            standing.emit(self._notices.tell_namesake(snapshot))
+            standing.tell_error(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
         if changed and self._retry.not_before:
@@ -153,7 +153,7 @@ class Observed:
             )
         )
         if term.token is None:
-            standing.emit(self._notices.tell_odd_version(snapshot))
+            standing.tell_error(self._notices.tell_odd_version(snapshot))
 
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)

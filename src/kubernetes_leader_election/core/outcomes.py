@@ -38,7 +38,6 @@ class Outcomes:
         "_own_writes",
         "_retry",
         "_schedule",
-        "_settings",
         "_standing",
         "_watch_policy",
     )
@@ -47,7 +46,6 @@ class Outcomes:
         self._standing = standing
         self._observed = observed
         # Parts by names of their own: they are asked at each input.
-        self._settings = standing.settings
         self._in_flight = standing.in_flight
         self._observation = standing.observation
         self._own_writes = standing.own_writes
@@ -68,15 +66,14 @@ class Outcomes:
         snapshot = rec.read_snapshot(message.lease)
         known = self._observation.version
         overtaken = known not in (pending.known, snapshot.version)
-        if overtaken and self._observation.is_news(snapshot) is False:
-            self._read_was_overtaken()
-            return
         went_back = (
             pending.known is not None
             and snapshot.version is not None
             and snapshot.version < pending.known
         )
-        if went_back and standing.term is not None and standing.state in HOLDING:
+        if overtaken and self._observation.is_news(snapshot) is False:
+            self._read_was_overtaken()
+        elif went_back and standing.state in HOLDING:
             self._observed.observe(snapshot)
             standing.lose(
                 "another_holder",
@@ -84,12 +81,11 @@ class Outcomes:
                 "the Lease went back to an earlier version, as after a restore",
             )
             self._own_writes.forget_undone(snapshot)
-            self._after_read()
-            return
-        if went_back:
-            self._own_writes.forget_undone(snapshot)
-        self._own_writes.end_doubt()
-        self._observed.take(snapshot)
+        else:
+            if went_back:
+                self._own_writes.forget_undone(snapshot)
+            self._own_writes.end_doubt()
+            self._observed.take(snapshot)
         self._after_read()
 
     def on_not_found(self, message: m.LeaseNotFound) -> None:
@@ -100,19 +96,18 @@ class Outcomes:
         self._retry.answered()
         if pending.known != self._observation.version:
             self._read_was_overtaken()
-            return
-        self._own_writes.end_doubt()
-        self._observed.gone()
-        # It may be gone by a restore, after which versions count from lower on: the
-        # answer to a creating write would else look like old news.
-        self._observation.hear("", None)
+        else:
+            self._own_writes.end_doubt()
+            self._observed.gone()
+            # It may be gone by a restore, after which versions count from lower on: the
+            # answer to a creating write would else look like old news.
+            self._observation.hear("", None)
         self._after_read()
 
     def _read_was_overtaken(self) -> None:
         """Rule 11: what was read before newer news came proves nothing."""
         if self._own_writes.in_doubt:
             self._standing.want_read(0.0)
-        self._after_read()
 
     def _after_read(self) -> None:
         """Open the watch that waited for a read, as soon as one may be opened."""
@@ -163,33 +158,32 @@ class Outcomes:
 
     def on_unknown(self, request_id: int, error: LeaseApiError) -> None:
         """Take it that nobody knows what became of a request."""
-        standing = self._standing
         if self._in_flight.end_read(request_id) is not None:
-            self._retry.count_failure(standing.now.boottime)
-            if error.status == 403:
-                self._watch_policy.reading_is_forbidden()
-            standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
-            delay = standing.backoff(self._retry.failures, error)
-            standing.want_read(delay)
-            if self._own_writes.refused and standing.state in WRITE_DECIDES:
-                # One look at what a refused write left behind is enough.
-                self._own_writes.end_doubt()
-                self._retry.stay_away(standing.now.boottime + delay)
+            self._read_failed(error)
         elif self._in_flight.end_write(request_id) is not None:
             self._in_doubt(error)
 
+    def _read_failed(self, error: LeaseApiError) -> None:
+        standing = self._standing
+        self._retry.count_failure(standing.now.boottime)
+        if error.status == 403:
+            self._watch_policy.reading_is_forbidden()
+        standing.tell_error(error)
+        delay = standing.backoff(self._retry.failures, error)
+        standing.want_read(delay)
+        if self._own_writes.refused and standing.state in WRITE_DECIDES:
+            # One look at what a refused write left behind is enough.
+            self._own_writes.end_doubt()
+            self._retry.stay_away(standing.now.boottime + delay)
+
     def _in_doubt(self, error: LeaseApiError) -> None:
         standing = self._standing
-        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
+        standing.tell_error(error)
         self._doubt_write()
         standing.want_read(standing.backoff(self._retry.failures, error))
         self._retry.count_failure(standing.now.boottime)
-        # Fault 24: reads that work meanwhile are no reason to write in a hot loop.
-        pause = standing.backoff(self._retry.write_failures)
-        # Rule 14: who cannot lead here stays out, whatever became of that write.
-        self._retry.stay_away(standing.now.boottime + pause)
+        standing.put_writes_off()
         self._schedule.write_not_before(self._retry.not_before)
-        self._retry.count_write_failure()
 
     def _doubt_write(self) -> None:
         """Take it that a write may have been applied, or may still be."""
@@ -202,21 +196,18 @@ class Outcomes:
         """
         Take it that a request was refused, or was never sent.
 
-        If it was sent, its stamp is not forgotten: who refused it need not be who applied it, as
-        behind a proxy that sends again, or gives up waiting. So a stamp that is seen
-        outweighs any status (rule 10).
+        If it was sent, its stamp is not forgotten: who refused it need not be who
+        applied it, as behind a proxy that sends again, or gives up waiting. So a stamp
+        that is seen outweighs any status (rule 10).
         """
         standing = self._standing
-        if (
-            self._in_flight.read is not None
-            and self._in_flight.read.request_id == request_id
-        ):
-            self.on_unknown(request_id, error)
+        if self._in_flight.end_read(request_id) is not None:
+            self._read_failed(error)
             return
         write = self._in_flight.end_write(request_id)
         if write is None:
             return
-        standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
+        standing.tell_error(error)
         self._retry.count_failure(standing.now.boottime)
         self._retry.count_write_failure()
         delay = standing.backoff(self._retry.write_failures, error)
@@ -232,11 +223,7 @@ class Outcomes:
         if sent:
             self._doubt_write()
             self._own_writes.doubt_refused()
-            standing.want_read(
-                self._retry.asked(
-                    error, state=standing.state, left=standing.time_left()
-                )
-            )
+            standing.want_read(standing.backoff(0, error))
         elif standing.state is State.ACQUIRING:
             standing.change(standing.verdict() or Fact.FREE)
 
@@ -288,6 +275,6 @@ class Outcomes:
         standing = self._standing
         standing.contending.wait_in_full()  # rule 4: it may miss what came and went
         watch = self._watch_policy
-        if watch.broke(error, standing.now.boottime) and error is not None:
-            standing.emit(m.ErrorOccurred(**standing.settings.origin, error=error))
+        if watch.broke(error, standing.now.boottime):
+            standing.tell_error(error)
         standing.want_read(standing.backoff(watch.failures - 1, error))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.core.states import HOLDING, State
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.errors import LeaseApiError
@@ -95,12 +96,7 @@ class Retry:
         return self.conflicts == MANY_CONFLICTS
 
     def count_write_failure(self) -> None:
-        """
-        Count a write that failed.
-
-        Apart from other requests: reads that work meanwhile are no reason to write in
-        a hot loop (fault 24).
-        """
+        """Count a write that failed; apart from other requests, which may work."""
         self.write_failures += 1
 
     def stay_away(self, until: float) -> None:
@@ -133,22 +129,21 @@ class Retry:
             left: seconds until the term, or the try to end it, is over.
 
         """
-        timeout = self._settings.request_timeout
-        first = min(0.1, timeout / 8)
+        first = self._settings.first_pause
         wait = 0.0
         if failures > 0:
-            cap = self._longest_pause(state, now)
-            wait = min(cap, first * 2.0 ** min(failures, 16))
+            longest = self._longest_pause(state, now)
+            wait = pause_after(failures, first=first, longest=longest)
             wait *= 0.5 + 0.5 * self._draw()
-        asked = 0.0 if error is None else self.asked(error, state=state, left=left)
+        asked = 0.0 if error is None else self._asked(error, state=state, left=left)
         if state in HOLDING:
             # Fault 32: honoured, but never past the renew deadline; and the last tries
             # of a term come closer together, but never as a burst (fault 24).
             wait = min(wait, max(left / 2, first))
-            asked = min(asked, left - timeout)
+            asked = min(asked, left - self._settings.request_timeout)
         return max(wait, asked)
 
-    def asked(self, error: LeaseApiError, *, state: State, left: float) -> float:
+    def _asked(self, error: LeaseApiError, *, state: State, left: float) -> float:
         """Return the seconds that the server asked to wait, as far as we honour it."""
         asked = error.retry_after
         if asked is None or not asked > 0.0:  # not a number, too

@@ -39,7 +39,7 @@ from kubernetes_leader_election.core.states import (
 from kubernetes_leader_election.core.term import Term
 from kubernetes_leader_election.core.timing import ElectionSettings, Now
 from kubernetes_leader_election.core.watch_policy import WatchPolicy
-from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
 
 GIVE_UP_AFTER: Final = 3
@@ -278,6 +278,17 @@ class Standing:
             left=self.time_left(),
         )
 
+    def put_writes_off(self) -> None:
+        """
+        Count a write that failed, or may have, and acquire or release after a pause.
+
+        Reads that work meanwhile are no reason to write in a hot loop (fault 24).
+        """
+        pause = self.backoff(self.retry.write_failures)
+        # Rule 14: who cannot lead here stays out, whatever became of that write.
+        self.retry.stay_away(self.now.boottime + pause)
+        self.retry.count_write_failure()
+
     def time_left(self) -> float:
         """Return the seconds until the term, or the try to end it, is over."""
         if self.term is not None and self.state in HOLDING:
@@ -292,6 +303,9 @@ class Standing:
     def report(self, what: str | None) -> None:
         """Tell people what is wrong with the Lease; None: nothing new."""
         if what is not None:
-            self.emit(
-                m.ErrorOccurred(**self.settings.origin, error=self.notices.error(what))
-            )
+            self.tell_error(self.notices.error(what))
+
+    def tell_error(self, error: LeaderElectionError | None) -> None:
+        """Tell the application what failed, or is wrong; None: nothing new."""
+        if error is not None:
+            self.emit(m.ErrorOccurred(**self.settings.origin, error=error))

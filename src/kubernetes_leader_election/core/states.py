@@ -206,16 +206,3 @@ def next_state(state: State, fact: Fact, *, stopping: bool, may_contend: bool) -
     if stopping:
         return S.STOPPED
     return S.LOOKING if may_contend else S.STANDING_BY
-
-
-def diagram() -> str:
-    """Draw the table in the Graphviz language, for the documentation."""
-    lines = ["digraph election {", "  rankdir=LR; node [shape=box, style=rounded];"]
-    edges: dict[tuple[str, str], list[str]] = {}
-    for (state, fact), target in _CHANGES.items():
-        edges.setdefault((state.value, target.value), []).append(fact.value)
-    lines += [
-        f'  "{start}" -> "{end}" [label="{", ".join(facts)}"];'
-        for (start, end), facts in edges.items()
-    ]
-    return "\n".join([*lines, "}", ""])

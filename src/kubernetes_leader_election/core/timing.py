@@ -63,6 +63,16 @@ class ElectionSettings(Value):
             "identity": self.identity,
         }
 
+    @property
+    def where(self) -> str:
+        """The Lease in words, for messages."""
+        return f"Lease {self.namespace}/{self.lease_name}"
+
+    @property
+    def first_pause(self) -> float:
+        """Seconds from which pauses double; a few of them fit into a term."""
+        return min(0.1, self.request_timeout / 8)
+
 
 class Belief(NamedTuple):
     """

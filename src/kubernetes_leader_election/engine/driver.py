@@ -303,9 +303,7 @@ class Driver:
 
     def _report(self, error: ProtocolMisuseError) -> None:
         """Say that the application said what cannot be, which ends nothing."""
-        self._recovery.say_error(
-            f"leader election of {self._recovery.where()}: {error}"
-        )
+        self._recovery.say_error(f"leader election of {self.settings.where}: {error}")
         self._drain()
         self._look(error)
 
@@ -380,7 +378,7 @@ class Driver:
         recovery.log_unexpected(error)
         if recovery.failure is None:
             wrapped = LeaderElectionError(
-                f"{recovery.where()}: unexpected error in the engine: {error!r}"
+                f"{self.settings.where}: unexpected error in the engine: {error!r}"
             )
             wrapped.__cause__ = error
             try:
@@ -395,15 +393,15 @@ class Driver:
 
     def _replace_core(self, error: LeaderElectionError) -> None:
         """End the term without the core, and have another one made in a while."""
-        # What may fail comes before anything is changed.
+        # What may fail comes before anything is changed: tried again, it loses no event.
+        if self._access is not None:
+            self._access.abandon_all()
         now, shown, terms = self.clock.now(), self._view.term_deadline, self._terms
         # A term that was begun, and shown already, may not have been told.
         numbered = max(terms.numbered, terms.begun, shown.term if shown else 0)
         core = self._recovery.new_core(numbered)
         self._due = self._recovery.begin(self._core, now)
         terms.numbered, self._core = numbered, core
-        if self._access is not None:
-            self._access.abandon_all()
         self._orders.clear()
         origin = self.settings.origin
         self._orders.append(m.ErrorOccurred(**origin, error=error))

@@ -102,14 +102,10 @@ class Recovery:
         import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
 
         text = "".join(traceback.format_exception(error))
-        self.say_error(f"leader election of {self.where()} failed:\n{text}")
+        self.say_error(f"leader election of {self._settings.where} failed:\n{text}")
 
     def say_error(self, text: str) -> None:
         """Write a line into the application's log. Any thread."""
         # Fault 07: a log that raises is the application's, and no reason to stop.
         with contextlib.suppress(Exception):
             self._log.error("%s", text)
-
-    def where(self) -> str:
-        """Return the Lease in words."""
-        return f"Lease {self._settings.namespace}/{self._settings.lease_name}"

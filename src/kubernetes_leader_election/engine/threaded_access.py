@@ -51,8 +51,7 @@ class ThreadedAccess:
         unexpected: Callable[[Exception], None],
     ) -> None:
         self.client = client
-        self._namespace = settings.namespace
-        self._name = settings.lease_name
+        self._settings = settings
         self._workers = workers
         self._post = post
         self._unexpected = unexpected
@@ -93,7 +92,8 @@ class ThreadedAccess:
         self._calls[request.request_id] = pending
         if not workers.submit(partial(self._make, request, pending)):
             error = LeaseApiError(
-                f"{self._where()}: not sent: no thread is free for it. {NO_THREAD}",
+                f"{self._settings.where}: not sent: no thread is free for it. "
+                f"{NO_THREAD}",
                 outcome="not done",
             )
             failed = m.RequestFailed(request_id=request.request_id, error=error)
@@ -104,7 +104,7 @@ class ThreadedAccess:
         pending = PendingCall(Call(), stuck=workers.note_stuck_watch)
         self._calls[request.request_id] = pending
         if not workers.spawn(partial(self._follow, request, pending)):
-            error = LeaseApiError(f"{self._where()}: not watched. {NO_THREAD}")
+            error = LeaseApiError(f"{self._settings.where}: not watched. {NO_THREAD}")
             ended = m.WatchEnded(request_id=request.request_id, error=error)
             self._answer(pending, ended)
 
@@ -120,7 +120,11 @@ class ThreadedAccess:
             return
         try:
             answer = carry_out(
-                self.client, self._namespace, self._name, request, pending.call
+                self.client,
+                self._settings.namespace,
+                self._settings.lease_name,
+                request,
+                pending.call,
             )
         except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
             self._unexpected(error)
@@ -141,8 +145,8 @@ class ThreadedAccess:
         error: LeaseApiError | None
         try:
             error = self.client.watch(
-                self._namespace,
-                self._name,
+                self._settings.namespace,
+                self._settings.lease_name,
                 request.resource_version,
                 call=pending.call,
                 on_event=on_event,
@@ -156,6 +160,3 @@ class ThreadedAccess:
 
     def _answer(self, pending: PendingCall, answer: m.Response) -> None:
         self._post(Completed(pending, answer))
-
-    def _where(self) -> str:
-        return f"Lease {self._namespace}/{self._name}"

@@ -23,6 +23,7 @@ from kubernetes_leader_election.settings.options import (
     OPTION_NAMES,
     Duration,
     Liveness,
+    Settings,
     refuse_unknown_options,
     resolve_settings,
 )
@@ -135,7 +136,8 @@ class BaseElector(Generic[TermT]):
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )
-        self._lifecycle = self._make_lifecycle(
+        self._check_settings(settings)
+        self._lifecycle = Lifecycle(
             settings=settings,
             credentials=_given_credentials(
                 credentials,
@@ -145,6 +147,7 @@ class BaseElector(Generic[TermT]):
                 ca_file=ca_file,
             ),
             log=_checked_log(log),
+            kind_of_term=self._kind_of_term(),
         )
 
     def __repr__(self) -> str:
@@ -152,10 +155,12 @@ class BaseElector(Generic[TermT]):
         role = lifecycle.state().role
         return f"<{type(self).__name__} {self.identity!r} of {lifecycle.where}: {role}>"
 
-    def _make_lifecycle(
-        self, *, settings: Any, credentials: Credentials | None, log: Any
-    ) -> Lifecycle[TermT]:
+    def _kind_of_term(self) -> type[TermT]:
+        """Return what this kind of elector calls a term."""
         raise NotImplementedError
+
+    def _check_settings(self, settings: Settings) -> None:
+        """Refuse what this kind of elector cannot do."""
 
     # Properties ---------------------------------------------------------------
 
@@ -277,10 +282,9 @@ class BaseElector(Generic[TermT]):
 
     def _add(self, event: str, handler: _H, *, once: bool) -> _H:
         self._check_handler(handler)
-        handlers = self._lifecycle.notifier.handlers
-        added = (handlers.once if once else handlers.on)(event, handler)
+        self._lifecycle.notifier.handlers.add(event, handler, once=once)
         self._lifecycle.expect_events()
-        return added
+        return handler
 
     def _check_handler(self, handler: Handler) -> None:
         """Refuse a handler that this kind of elector cannot call."""

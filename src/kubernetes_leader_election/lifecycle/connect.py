@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Final
 
 from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.errors import CredentialsError, LeaderElectionError
+from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.process.timers import Timer, shared_timers
 
 LONGEST_RETRY: Final = 30.0
@@ -21,15 +23,21 @@ class Connector:
     Args:
         given: as given by the user; None: to be found at each start.
         again: called on a thread of timers when the next look is due.
+        event_log: hears of what nobody foresaw.
 
     """
 
     def __init__(
-        self, given: Credentials | None, *, again: Callable[[], object]
+        self,
+        given: Credentials | None,
+        *,
+        again: Callable[[], object],
+        event_log: EventLog,
     ) -> None:
         self.given = given
         """What the user gave; None: to be found."""
         self._again = again
+        self._event_log = event_log
         self.error: LeaderElectionError | None = None
         """The newest trouble with them: there is no election yet that could report it."""
         self._retry: Timer | None = None
@@ -43,27 +51,36 @@ class Connector:
         return self._retry is not None
 
     def begin(self) -> None:
-        """Begin a life: pauses are short again."""
+        """Begin a life: pauses are short again, and no look of the last one is due."""
         self._retries = 0
+        self.give_up()
 
     def find(self) -> Credentials | None:
         """Return what was given, or is there to be found; None: not in a cluster."""
-        self.give_up()
-        return self._find_credentials()
-
-    def _find_credentials(self) -> Credentials | None:
         if self.given is not None:
             return self.given
         from kubernetes_leader_election.credentials import discover  # noqa: PLC0415 - tests replace it, a pod pays for what it uses
 
         return discover()
 
-    def try_later(self) -> None:
-        """Have the next look taken after a pause that grows."""
+    def failed(self, error: Exception, *, where: str) -> LeaderElectionError:
+        """Have the next look taken after a pause; return what to report of this one."""
+        # First of all: whatever becomes of the report, the next try is due (G8).
         pause = pause_after(self._retries, first=1.0, longest=LONGEST_RETRY)
         self._retries += 1
         self.give_up()
         self._retry = shared_timers().call_later(pause, self._again)
+        if not isinstance(error, LeaderElectionError):
+            # Of its kind only: the text may hold what was read, a token even (fault 50).
+            kind = type(error).__name__
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            self._event_log.trouble(f"loading credentials raised {kind}", trace)
+            error = CredentialsError(
+                f"{where}: unexpected {kind} while loading credentials; retrying. "
+                "See the log."
+            )
+        self.error = error
+        return error
 
     def give_up(self) -> None:
         """Take none of the looks that are to come."""

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
 from functools import partial
-from typing import TypeVar, overload
 
-from kubernetes_leader_election.errors import (
-    ConfigurationError,
-)
+from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.events import EVENTS, Handler
 from kubernetes_leader_election.text import did_you_mean, shown
 from kubernetes_leader_election.values import Value
-
-_H = TypeVar("_H", bound=Handler)
 
 
 class Registration(Value, kw_only=False):
@@ -36,47 +30,37 @@ class Handlers:
     .. code-block:: python
 
         handlers = Handlers()
-        handlers.on(EVENTS.LEADERSHIP_LOST, stop_work)
-
-        @handlers.on("leadership_acquired")
-        def begin(event): ...
-
+        handlers.add(EVENTS.LEADERSHIP_LOST, stop_work)
         for handler in handlers.take(EVENTS.LEADERSHIP_LOST):
             handler(event)
     """
 
     def __init__(self) -> None:
-        # Nothing is called where on() and off() have it: a signal handler that comes in
+        # Nothing is called where add() and off() have it: a signal handler that comes in
         # there and waits for a stop would wait for the thread that calls the handlers.
         self._lock = threading.RLock()
         # Tuples are replaced, never changed: who reads one has a snapshot.
         self._registered: dict[EVENTS, tuple[Registration, ...]]
         self._registered = dict.fromkeys(EVENTS, ())
 
-    @overload
-    def on(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def on(self, event: str) -> Callable[[_H], _H]: ...
-    def on(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
+    def add(self, event: str, handler: Handler, *, once: bool = False) -> None:
         """
-        Call ``handler`` with every such event; without one, decorate a function.
+        Call ``handler`` with every such event, or with the next one only.
 
-        A handler that is registered twice is called twice. Returns the handler.
+        A handler that is registered twice is called twice.
 
         Raises:
             ConfigurationError: no such event; not callable; or does not take exactly
                 one argument.
 
         """
-        return self._register(event, handler, once=False)
-
-    @overload
-    def once(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def once(self, event: str) -> Callable[[_H], _H]: ...
-    def once(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
-        """Call ``handler`` with the next such event only; else as :meth:`on`."""
-        return self._register(event, handler, once=True)
+        name = event_name(event)
+        _check_handler(name, handler)
+        added = Registration(handler, once)
+        changed = False
+        while not changed:
+            registered = self._registered[name]
+            changed = self._change(name, registered, (*registered, added))
 
     def off(self, event: str, handler: Handler) -> bool:
         """
@@ -101,7 +85,7 @@ class Handlers:
 
     def take(self, event: str) -> tuple[Handler, ...]:
         """
-        Return the handlers to call now, oldest first, and forget those of :meth:`once`.
+        Return the handlers to call now, oldest first, and forget those to call once.
 
         A snapshot: what is registered or forgotten afterwards changes nothing in it.
         """
@@ -114,7 +98,7 @@ class Handlers:
 
     def claim(self, event: str, entry: Registration) -> bool:
         """
-        Return whether to call the handler now, and forget it if it is one of :meth:`once`.
+        Return whether to call the handler now, and forget it if it is to be called once.
 
         So it waits on for an event that could not be told to it.
         """
@@ -135,28 +119,6 @@ class Handlers:
         """Return whether anybody waits for any event."""
         # Not all values at once: without a GIL, another event may be added meanwhile.
         return any(self._registered.get(event) for event in EVENTS)
-
-    def _register(
-        self, event: str, handler: _H | None, *, once: bool
-    ) -> _H | Callable[[_H], _H]:
-        name = event_name(event)
-        if handler is None:
-
-            def decorate(function: _H) -> _H:
-                self._add(name, function, once=once)
-                return function
-
-            return decorate
-        self._add(name, handler, once=once)
-        return handler
-
-    def _add(self, name: EVENTS, handler: Handler, *, once: bool) -> None:
-        _check_handler(name, handler)
-        added = Registration(handler, once)
-        changed = False
-        while not changed:
-            registered = self._registered[name]
-            changed = self._change(name, registered, (*registered, added))
 
     def _change(
         self,

@@ -2,17 +2,13 @@
 Start, stop, step down, and what news of the engine changes: the life of one elector.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
-The electors for asyncio and for threads add nothing but ways to wait and to call
-handlers.
+The electors for asyncio and for threads add but ways to wait and to call handlers.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
@@ -26,28 +22,21 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
-from kubernetes_leader_election.lifecycle.leftover_threads import (
-    is_main_thread,
-    threads_of,
-)
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
-    AFTER_SIGNAL,
     OverdueWork,
 )
+from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
 from kubernetes_leader_election.lifecycle.term_work import (
-    EventLoop,
     Phase,
     TermWork,
     WorkItem,
 )
-from kubernetes_leader_election.process.exit import shared_exit
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
@@ -61,18 +50,6 @@ _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
 
-TermOut = TypeVar("TermOut", bound=BaseTerm, covariant=True)
-
-
-class MakeTerm(Protocol[TermOut]):
-    """Makes the front's kind of term."""
-
-    def __call__(
-        self, lifecycle: Lifecycle[Any], /, *, number: int, fencing_token: int | None
-    ) -> TermOut:
-        """Make one."""
-        ...
-
 
 class Lifecycle(Status[TermT]):
     """
@@ -82,7 +59,7 @@ class Lifecycle(Status[TermT]):
         settings: checked settings.
         credentials: as given by the user; None: to be found when starting.
         log: the application's logger.
-        make_term: makes the front's kind of term.
+        kind_of_term: what the front calls a term.
 
     """
 
@@ -92,19 +69,27 @@ class Lifecycle(Status[TermT]):
         settings: Settings,
         credentials: Credentials | None,
         log: Any,
-        make_term: MakeTerm[TermT],
+        kind_of_term: type[TermT],
     ) -> None:
-        super().__init__(settings, Connector(credentials, again=self._connect_again))
+        event_log = EventLog(log, where=lambda: self.where)
+        connector = Connector(
+            credentials, again=self._connect_again, event_log=event_log
+        )
+        super().__init__(settings, connector)
         self.probe: Probe | None = None
         """Asks whether the application is stuck; None: nobody does. By ``begin``."""
-        self.overdue_work = OverdueWork(self)
-        """Looks after work that goes on though its term is over."""
-        self.event_log = EventLog(log, where=lambda: self.where)
+        self.event_log = event_log
         """Writes what people read."""
-        self.notifier = Notifier(self.event_log)
+        self.notifier = Notifier(event_log)
         """Sends events to the handlers."""
-        self._make_term = make_term
-        """Makes the front's kind of term."""
+        self.overdue_work = OverdueWork(
+            self, event_log, end_term=self.end_term, report=self.report
+        )
+        """Looks after work that goes on though its term is over."""
+        self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
+        """Stops it at a signal, and at the exit of the interpreter."""
+        self._kind_of_term = kind_of_term
+        """What the front calls a term."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -144,27 +129,26 @@ class Lifecycle(Status[TermT]):
             self._life.number += 1
             self._life.is_asked = False
             self._life.started, self._life.stopping = True, False
-            self._life.signalled_at = None
+            self.shutdown.begin()
             self._connector.begin()
             try:
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
-                shared_exit().watch(self)
-                deaf = self.settings.auto_close and not shared_auto_close().watch(self)
+                hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
                 self._life.started = False
-                self._unwatch()
+                self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
                 self._post(m.StopAsked())
                 raise
             if not self._life.started:
-                self._unwatch()  # it has ended, perhaps before it was watched
+                self.shutdown.unwatch()  # it has ended, perhaps before it was watched
         try:
             self.expect_events()
-            if deaf:
-                _say_no_signals(self.event_log.logger)
+            if not hears_signals:
+                self.shutdown.warn_of_no_signals()
             if probe is not None:
                 probe.start()
         except BaseException:
@@ -240,7 +224,7 @@ class Lifecycle(Status[TermT]):
     def _end_term(self, word: m.EndAsked) -> None:
         self._given_up = max(self._given_up, word.term)
         self._post(word)
-        self._wake_waiters()
+        self.wake_waiting()
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:
         """Take a hold on the numbered term; see :class:`~.held_work.WorkOwner`."""
@@ -287,10 +271,6 @@ class Lifecycle(Status[TermT]):
         if not self.forked:
             hold.end()
 
-    def wake_waiting(self) -> None:
-        """Have everybody who waits for news look again."""
-        self._wake_waiters()
-
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
@@ -320,86 +300,8 @@ class Lifecycle(Status[TermT]):
             under_way: what was being delivered, and will not be.
 
         """
-        vital = self.notifier.detach(dispatcher, under_way)
+        self.notifier.detach(dispatcher, under_way)
         self.overdue_work.drop_work_of_closed_loops()
-        if vital:
-            self._say_undelivered(dispatcher.loop)
-
-    def _say_undelivered(self, loop: EventLoop | None) -> None:
-        if loop is None:
-            self.event_log.trouble(
-                "events can no longer be delivered: no thread can be started while "
-                "the interpreter exits. Call stop() before the program ends."
-            )
-            return
-        end = "is closed" if loop.is_closed() else "has stopped"
-        self.event_log.trouble(
-            f"the event loop that called start() {end}, so handlers can no longer be called. "
-            "Call stop() before the loop ends."
-        )
-
-    # Signals and exit ---------------------------------------------------------
-
-    @property
-    def exiting(self) -> bool:
-        """Whether the interpreter is exiting."""
-        return self._life.exiting
-
-    @property
-    def signalled(self) -> bool:
-        """Whether a signal ends, or has ended, this life."""
-        return self._life.signalled_at is not None
-
-    def on_signal(self) -> None:
-        """Begin to stop because of a signal. The thread of the signals."""
-        self._life.signalled_at = time.monotonic()
-        self.event_log.say("info", "%s: stopping because of a signal", self.where)
-        self.ask_to_stop()
-
-    def works_in_main_thread(self) -> bool:
-        """Return whether a scope runs in the main thread, outside any event loop."""
-        current = self._current
-        main = threading.main_thread().ident
-        return current is not None and any(
-            hold.is_work and hold.thread == main for hold in current.work.alive
-        )
-
-    def on_exit(self) -> bool:
-        """Begin to stop because the interpreter exits; False if work still runs."""
-        # What may run on after a signal has ended by now, as without one.
-        self._life.exiting = True
-        dispatcher, loop, current = self.notifier.dispatcher, self._loop, self._current
-        if dispatcher is not None and loop is not None and not loop.is_running():
-            vital = self.notifier.detach(dispatcher)
-            self.notifier.dispatcher = None  # handlers can be called no more
-            if vital:
-                self._say_undelivered(loop)
-        if current is not None:
-            current.work.drop_if(_has_ended_at_exit)
-        self.ask_to_stop()
-        return current is None or not any(h.is_work for h in current.work.alive)
-
-    def threads_at_work(self) -> tuple[threading.Thread, ...]:
-        """Return the threads that are no daemons and run work which holds the term."""
-        current = self._current
-        return () if current is None else threads_of(current.work.alive)
-
-    def warn(self, text: str) -> None:
-        """Log what people should know of the exit."""
-        self.event_log.say("warning", "%s: %s", self.where, text)
-
-    def is_left_to_exit(self) -> bool:
-        """
-        Return whether the main thread asks, and only what it left behind is still alive.
-
-        It does not wait for that in ``stop()``: threads of a pool may only end at the
-        exit of the interpreter, which that wait would put off for ever.
-        """
-        current = self._current
-        if current is None or not is_main_thread():
-            return False
-        alive = current.work.alive
-        return bool(alive) and all(hold.left is not None for hold in alive)
 
     # The engine's thread ------------------------------------------------------
 
@@ -407,7 +309,7 @@ class Lifecycle(Status[TermT]):
         """Take an event; see :class:`~.engine.Listener`."""
         try:
             # Before anybody who waits for the event can ask for the state.
-            self._take_role(self._role_of(view))
+            self._shown.take(self._role_of(view))
         finally:
             match event:
                 case m.LeadershipAcquired():
@@ -426,7 +328,7 @@ class Lifecycle(Status[TermT]):
                     self._deliver(event)
                 case _:  # pragma: no cover
                     assert_never(event)
-            self._wake_waiters()
+            self.wake_waiting()
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
@@ -440,19 +342,21 @@ class Lifecycle(Status[TermT]):
             self._current = current = None
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
-        self._take_role(self._role_of(view))
-        self._wake_waiters()
+        self._shown.take(self._role_of(view))
+        self.wake_waiting()
         shared_auto_close().wake_main_thread()
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
-        term = self._make_term(
+        term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
         work = TermWork(event.term, ended=self._work_ended)
         self._current = CurrentTerm(term, work)
         hold = None
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
-            hold = work.begin("a handler of leadership_acquired", loop=self._loop)
+            hold = work.begin(
+                "a handler of leadership_acquired", loop=self.notifier.loop
+            )
         try:
             self.event_log.acquired(event.identity, _token_in_words(event))
         finally:
@@ -467,20 +371,10 @@ class Lifecycle(Status[TermT]):
             return
         term, work = current
         term.end(event.reason)
-        lost, wait = None, None
+        lost, loop = None, self.notifier.loop
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_LOST):
-            lost = work.hold_late("a handler of leadership_lost", loop=self._loop)
-        if (
-            self._life.signalled_at is not None
-            and not work.had_scope
-            and not self.assumed
-        ):
-            # Who uses events only may still be stopping what a handler began.
-            wait = work.hold_late(AFTER_SIGNAL)
-            left = self._life.signalled_at + self.stop_budget - time.monotonic()
-            if self._life.exiting:
-                left = 0.0
-            shared_timers().call_later(max(0.0, left), wait.end)
+            lost = work.hold_late("a handler of leadership_lost", loop=loop)
+        self.shutdown.hold_after_signal(work)
         work.lose()
         self.overdue_work.drop_work_of_closed_loops()
         try:
@@ -494,12 +388,18 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
+        found = None
         if self._driver is None:
             try:
-                credentials = self._connector.find()
+                found = self._connector.find()
             except Exception as error:  # noqa: BLE001 - G8: told, and tried again
                 self._connect_later(error)
                 return
+        self._join(found)
+
+    def _join(self, credentials: Credentials | None) -> None:
+        """Take part in the election from now on."""
+        if self._driver is None:
             if credentials is None and self.settings.require_cluster:
                 raise CredentialsError(
                     f"{self.where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
@@ -526,7 +426,7 @@ class Lifecycle(Status[TermT]):
                 "credentials: leadership is assumed, no API is called",
                 self.where,
             )
-        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
+        self._shown.take(self._role_outside)
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
@@ -541,39 +441,30 @@ class Lifecycle(Status[TermT]):
             self._driver.post(m.StopAsked())
 
     def _connect_later(self, error: Exception) -> None:
-        # First of all: whatever becomes of the report, the next try is due (G8).
-        self._connector.try_later()
-        self._take_role(Role.OBSERVER if self.settings.observe else Role.CANDIDATE)
-        if not isinstance(error, LeaderElectionError):
-            error = self._unforeseen(error)
-        self._connector.error = error
+        error = self._connector.failed(error, where=self.where)
+        self._shown.take(self._role_outside)
         self.report(error)
-
-    def _unforeseen(self, error: Exception) -> CredentialsError:
-        """Log where loading credentials failed unexpectedly; return the error to report."""
-        # Of its kind only: the text may hold what was read, a token even (fault 50).
-        kind = type(error).__name__
-        trace = "".join(traceback.format_tb(error.__traceback__))
-        self.event_log.trouble(f"loading credentials raised {kind}", trace)
-        return CredentialsError(
-            f"{self.where}: unexpected {kind} while loading credentials; retrying. "
-            "See the log."
-        )
 
     def _connect_again(self) -> None:
         with self._lock:
             if not self._connector.awaits_retry or self.stopping or self.forked:
                 return
+            self._connector.give_up()  # this is it
+            number, found, failure = self._life.number, None, None
+        try:
+            # Without the lock: it may take long, and stop() waits for nothing but work.
+            found = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            failure = error
+        with self._lock:
+            if self.has_ended(number) or self._life.stopping:
+                return
             try:
-                self._connect()
+                if failure is not None:
+                    raise failure
+                self._join(found)
             except Exception as error:  # noqa: BLE001 - G8: only stop() ends an elector
                 self._connect_later(error)
-
-    @property
-    def _loop(self) -> EventLoop | None:
-        """The event loop on which handlers run, where there is one."""
-        dispatcher = self.notifier.dispatcher
-        return None if dispatcher is None else dispatcher.loop
 
     def _give_up(self, word: m.Command) -> None:
         self.refuse_child()
@@ -583,7 +474,7 @@ class Lifecycle(Status[TermT]):
                 if self._driver is None and self._life.stopping:
                     self._connector.give_up()
                     self._end_life()
-                    self._wake_waiters()
+                    self.wake_waiting()
                     return
                 driver = self._driver
         if driver is None:
@@ -616,17 +507,15 @@ class Lifecycle(Status[TermT]):
         self._life.started = False
         if self.probe is not None:
             self.probe.stop()
-        self._unwatch()
-        self._take_role(Role.STOPPED)
+        self.shutdown.unwatch()
+        self._shown.take(Role.STOPPED)
         if self.notifier.dispatcher is not None:
             self.notifier.dispatcher.wake()  # a thread that waits for events may end
 
-    def _unwatch(self) -> None:
-        shared_auto_close().forget(self)
-        shared_exit().forget(self)
-
-    def _take_role(self, role: Role) -> None:
-        self._shown.take(role)
+    @property
+    def _role_outside(self) -> Role:
+        """The role while no term is held."""
+        return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
 
     def _role_of(self, view: View) -> Role:
         if not self._life.started:
@@ -639,17 +528,12 @@ class Lifecycle(Status[TermT]):
             case State.STANDING_BY if not self.settings.observe:
                 return Role.STANDING_BY
             case _:
-                return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
+                return self._role_outside
 
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
         work = None if current is None else current.work
-        try:
-            self.notifier.deliver(event, work=work, hold=hold)
-        except BaseException:
-            if hold is not None:
-                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
-            raise
+        self.notifier.deliver(event, work=work, hold=hold)
 
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
@@ -662,7 +546,7 @@ class Lifecycle(Status[TermT]):
                 error=error,
             )
         )
-        self._wake_waiters()
+        self.wake_waiting()
 
 
 def _token_in_words(event: m.LeadershipAcquired) -> str:
@@ -671,26 +555,3 @@ def _token_in_words(event: m.LeadershipAcquired) -> str:
     if event.assumed:
         return "none (assumed)"
     return "none (the resourceVersions of this server are not numbers)"
-
-
-_said_no_signals = False
-
-
-def _say_no_signals(log: Any) -> None:
-    """Say once a process that ``auto_close`` can do nothing here."""
-    global _said_no_signals
-    if not _said_no_signals:
-        _said_no_signals = True
-        log.warning(
-            "auto_close has no effect: only the main thread can catch signals, and no "
-            "elector was started there. Call stop() when the program is to end, or "
-            "pass auto_close=False."
-        )
-
-
-def _has_ended_at_exit(hold: WorkItem) -> bool:
-    idle = hold.loop is not None and not hold.loop.is_running()
-    # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
-    # scope that it did enter and never left may still be that of other threads (G5).
-    cut = not hold.may_work and hold.thread == threading.main_thread().ident
-    return idle or cut or hold.what == AFTER_SIGNAL

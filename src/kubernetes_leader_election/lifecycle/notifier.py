@@ -52,10 +52,15 @@ class Notifier:
         self.handlers = Handlers()
         self.event_queue = EventQueue()
         self.dispatcher: Dispatcher | None = None
-        self._event_log = event_log
+        self.event_log = event_log
         self._dropped = 0
         # A signal handler of the application may stop the elector inside of it.
         self._attaching = threading.RLock()
+
+    @property
+    def loop(self) -> EventLoop | None:
+        """The event loop on which handlers run, where there is one."""
+        return None if self.dispatcher is None else self.dispatcher.loop
 
     # Who calls the handlers ---------------------------------------------------
 
@@ -66,9 +71,9 @@ class Notifier:
 
     def detach(
         self, dispatcher: Dispatcher, under_way: QueuedEvent | None = None
-    ) -> int:
+    ) -> None:
         """
-        Drop what this dispatcher can deliver no more; tell how many events were vital.
+        Drop what this dispatcher can deliver no more; log it if any of that was vital.
 
         Of one that another one has followed only what was under way: what waits is
         delivered by that other one (G4).
@@ -77,7 +82,20 @@ class Notifier:
         with self._attaching:
             if self.dispatcher is dispatcher:
                 queued_events += self.event_queue.empty()
-        return drop(queued_events)
+        if not drop(queued_events):
+            return
+        loop = dispatcher.loop
+        if loop is None:
+            self.event_log.trouble(
+                "events can no longer be delivered: no thread can be started while "
+                "the interpreter exits. Call stop() before the program ends."
+            )
+            return
+        end = "is closed" if loop.is_closed() else "has stopped"
+        self.event_log.trouble(
+            f"the event loop that called start() {end}, so handlers can no longer be "
+            "called. Call stop() before the loop ends."
+        )
 
     # Events -------------------------------------------------------------------
 
@@ -97,22 +115,30 @@ class Notifier:
             hold: ended when the handlers have run, or when there are none.
 
         """
-        dispatcher = self.dispatcher
-        if dispatcher is None or not self.handlers.count(event.name):
+        try:
+            self._deliver(QueuedEvent(event, work, hold))
+        except BaseException:
             if hold is not None:
-                hold.end()
+                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
+            raise
+
+    def _deliver(self, queued: QueuedEvent) -> None:
+        dispatcher = self.dispatcher
+        if dispatcher is None or not self.handlers.count(queued.event.name):
+            if queued.hold is not None:
+                queued.hold.end()
             return
-        if not self.event_queue.put(QueuedEvent(event, work, hold)):
+        if not self.event_queue.put(queued):
             self._count_dropped()
         elif self._dropped and not self.event_queue.is_full:
             dropped, self._dropped = self._dropped, 0
-            self._event_log.trouble(f"{dropped} events were dropped: see above")
+            self.event_log.trouble(f"{dropped} events were dropped: see above")
         dispatcher.wake()
 
     def _count_dropped(self) -> None:
         self._dropped += 1
         if self._dropped == 1:
-            self._event_log.trouble(
+            self.event_log.trouble(
                 f"{ROOM} events wait for a handler that takes too long: further ones "
                 "are dropped, but none of leadership_acquired and leadership_lost"
             )

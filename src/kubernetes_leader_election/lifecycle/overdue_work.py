@@ -7,13 +7,14 @@ Everything else keeps its Lease (G5), whatever is said of it here.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import PLANNED, REASONS
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.event_log import EventLog
-from kubernetes_leader_election.lifecycle.status import CurrentTerm, names
+from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, names
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.timers import shared_timers
 
@@ -25,54 +26,30 @@ IDLE_LOOKS: Final = 3
 """Renewals in a row at which a loop stands still, so that a short pause is no news."""
 
 
-class Reporting(Protocol):
-    """An elector, as far as work that does not end is concerned."""
-
-    @property
-    def current(self) -> CurrentTerm[Any] | None:
-        """The term in progress, until it is released or forgotten."""
-        ...
-
-    @property
-    def event_log(self) -> EventLog:
-        """Where it is said what was ended without anybody's doing."""
-        ...
-
-    @property
-    def stop_budget(self) -> float:
-        """Seconds that work may need to stop."""
-        ...
-
-    @property
-    def forked(self) -> bool:
-        """Whether this is the copy that a child process inherited."""
-        ...
-
-    @property
-    def where(self) -> str:
-        """The Lease in words, for messages."""
-        ...
-
-    def end_term(self, number: int) -> None:
-        """Give the term up, as its last scope has ended."""
-        ...
-
-    def report(self, error: LeaderElectionError) -> None:
-        """Log an error and tell the handlers."""
-        ...
-
-
 class OverdueWork:
     """
     Report work that does not end. Any thread.
 
     Args:
         elector: whose work.
+        event_log: where it is said what was ended without anybody's doing.
+        end_term: gives a term up, as its last scope has ended.
+        report: logs an error and tells the handlers.
 
     """
 
-    def __init__(self, elector: Reporting) -> None:
+    def __init__(
+        self,
+        elector: Status[Any],
+        event_log: EventLog,
+        *,
+        end_term: Callable[[int], None],
+        report: Callable[[LeaderElectionError], None],
+    ) -> None:
         self._elector = elector
+        self._event_log = event_log
+        self._end_term = end_term
+        self._report = report
 
     # Loops and tasks ----------------------------------------------------------
 
@@ -87,7 +64,7 @@ class OverdueWork:
         if current is None:
             return
         if current.work.drop_if(self._is_loop_closed):
-            self._elector.end_term(current.term.number)
+            self._end_term(current.term.number)
         for hold in current.work.alive:
             loop = hold.loop
             idle = loop is not None and not loop.is_running() and not loop.is_closed()
@@ -102,7 +79,7 @@ class OverdueWork:
     def _is_loop_closed(self, hold: WorkItem) -> bool:
         closed = hold.loop is not None and hold.loop.is_closed()
         if closed:
-            self._elector.event_log.trouble(
+            self._event_log.trouble(
                 f"the event loop of {hold.what} was closed: it counts as ended"
             )
         return closed
@@ -145,13 +122,9 @@ class OverdueWork:
 
     def _look(self, current: CurrentTerm[Any], *, waited: float) -> None:
         """Fault 09: say loudly, again and again, that work outlives its term."""
-        elector, term, budget = (
-            self._elector,
-            current.term,
-            self._elector.stop_budget,
-        )
-        if elector.forked:
+        if self._elector.forked:
             return
+        term, budget = current.term, self._elector.stop_budget
         current.work.drop_if(self._is_loop_closed)
         alive = tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
         if not alive:
@@ -179,4 +152,4 @@ class OverdueWork:
         self._look_later(current, waited=waited, pause=pause)
 
     def _say(self, text: str) -> None:
-        self._elector.report(LeaderElectionError(f"{self._elector.where}: {text}"))
+        self._report(LeaderElectionError(f"{self._elector.where}: {text}"))

@@ -59,11 +59,9 @@ class Life:
     """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
 
     __slots__ = (
-        "exiting",
         "is_asked",
         "number",
         "process",
-        "signalled_at",
         "started",
         "stopping",
     )
@@ -77,10 +75,6 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
-        self.signalled_at: float | None = None
-        """The ``time.monotonic()`` of the signal that ends it. By ``on_signal``."""
-        self.exiting = False
-        """Whether the interpreter exits, and is never to run again. By ``on_exit``."""
         self.process: Process | None = None
         """The process in which it began; None before the first. By ``begin``."""
 
@@ -120,7 +114,10 @@ class Status(Generic[TermT]):
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
         self._lock = threading.RLock()
-        """Held while a life begins, and to change ``_waiters``; never to stop."""
+        """
+        Held while a life begins, and to change ``_waiters``. A stop waits for it only
+        while nothing has been found that could be stopped.
+        """
         self._life = Life()
         """The present life, or the last one."""
         self._connector = connector
@@ -470,7 +467,8 @@ class Status(Generic[TermT]):
         with self._lock:
             self._waiters = tuple(b for b in self._waiters if b is not waiter)
 
-    def _wake_waiters(self) -> None:
+    def wake_waiting(self) -> None:
+        """Have everybody who waits for news look again."""
         for waiter in self._waiters:
             waiter()
 

@@ -50,17 +50,17 @@ class ThreadDispatcher:
         context = contextvars.copy_context()
         context.run(leave_all_contexts)
         self._context = context
-        self._wake_waiters()
+        self._ring()
 
     def wake(self) -> None:
         """Say that there may be events, soon. Any thread; never blocks or raises."""
         if self._running:
-            self._wake_waiters()
+            self._ring()
         elif self._is_needed():
             # To start a thread is to wait for it, which the engine's thread must not.
             shared_timers().call(self._begin)
 
-    def _wake_waiters(self) -> None:
+    def _ring(self) -> None:
         if self._bell.empty():
             self._bell.put(None)
 
@@ -93,7 +93,7 @@ class ThreadDispatcher:
             self._failures = 0
 
     def _start_later(self, error: Exception) -> None:
-        if self._lifecycle.exiting or sys.is_finalizing():
+        if self._lifecycle.shutdown.exiting or sys.is_finalizing():
             self._running = False
             self._lifecycle.cannot_deliver(self)  # there will be no more threads
             return

@@ -143,23 +143,6 @@ TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
 """What follows, and what is done; a pair that is not here cannot be met."""
 
 
-def diagram() -> str:
-    """Draw the table in the Graphviz language, for the documentation."""
-    edges: dict[tuple[str, str, str], list[str]] = {}
-    for (state, fact), (target, action) in _CHANGES.items():
-        edge = state.value, target.value, action.value
-        edges.setdefault(edge, []).append(fact.value)
-    edges["any state", S.EXITING.value, ""] = [F.EXIT.value]
-    edges["any state", "any state", A.HAND_ON.value] = [
-        F.SIGNAL_WITH_EARLIER_HANDLER.value
-    ]
-    lines = ["digraph signals {", "  rankdir=LR; node [shape=box, style=rounded];"]
-    for (start, end, done), facts in edges.items():
-        label = ", ".join([*facts, f"({done})"] if done else facts)
-        lines.append(f'  "{start}" -> "{end}" [label="{label}"];')
-    return "\n".join([*lines, "}", ""])
-
-
 class Watched(Protocol):
     """An elector, as far as signals are concerned."""
 
@@ -276,8 +259,18 @@ class AutoClose:
         """
         wake(self._loop)
 
-    def longest_wait(self, *, stopped: bool) -> float:
-        """Return the seconds until a signal ends this thread at most; 0.0: it does not."""
+    def longest_wait(self, *, stopped: bool = False) -> float:
+        """
+        Return how long to wait here for a signal that is about to end this thread.
+
+        Args:
+            stopped: whether this is asked after a stop. The signal is then about to come
+                if all electors have stopped, and within a moment.
+
+        Returns:
+            Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
+
+        """
         on_its_way = self.state not in {State.AT_REST, State.EXITING}
         if not on_its_way or not _is_main_thread():
             return 0.0
@@ -516,26 +509,6 @@ def _is_main_thread() -> bool:
 
 shared_auto_close: Final = PerProcess(AutoClose)
 """Return the one of this process."""
-
-
-def longest_wait(*, stopped: bool = False) -> float:
-    """
-    Return how long to wait here for a signal that is about to end this thread.
-
-    Args:
-        stopped: whether this is asked after a stop. The signal is then about to come if
-            all electors have stopped, and within a moment.
-
-    Returns:
-        Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
-
-    """
-    return shared_auto_close().longest_wait(stopped=stopped)
-
-
-def take_back() -> None:
-    """Put the earlier handlers back if this is the main thread and nobody needs ours."""
-    shared_auto_close().take_back()
 
 
 def _after_fork_in_child(parent: Process) -> None:

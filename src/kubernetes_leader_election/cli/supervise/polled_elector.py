@@ -9,13 +9,12 @@ from its start until nothing of it is left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from kubernetes_leader_election.cli.supervise.linux import boottime
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
 from kubernetes_leader_election.cli.supervise.watchdog_link import Limits
+from kubernetes_leader_election.core.standing import GIVE_UP_AFTER
 from kubernetes_leader_election.core.timing import Belief
-from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
@@ -37,6 +36,9 @@ class PolledElector(BaseElector[BaseTerm]):
         if elector.current_leader and work is None:
             work = elector.join("the command")
     """
+
+    def _kind_of_term(self) -> type[BaseTerm]:
+        return BaseTerm
 
     def begin(self, wake: Callable[[], None]) -> None:
         """
@@ -75,7 +77,7 @@ class PolledElector(BaseElector[BaseTerm]):
     @property
     def release_time(self) -> float:
         """Seconds within which a release has succeeded or was given up (rule 12)."""
-        return 3 * self.settings.request_timeout_sec + 1.0
+        return GIVE_UP_AFTER * self.settings.request_timeout_sec + 1.0
 
     @property
     def settled(self) -> bool:
@@ -104,13 +106,6 @@ class PolledElector(BaseElector[BaseTerm]):
     def hold_back(self, *, held: bool) -> None:
         """Contend no more, or again. Never while a term is in progress."""
         self._lifecycle.report_fitness(fit=not held)
-
-    def _make_lifecycle(
-        self, *, settings: Settings, credentials: Credentials | None, log: Any
-    ) -> Lifecycle[BaseTerm]:
-        return Lifecycle(
-            settings=settings, credentials=credentials, log=log, make_term=BaseTerm
-        )
 
 
 class Work:
