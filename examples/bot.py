@@ -11,7 +11,7 @@ import os
 import sys
 
 from kubernetes_leader_election import EVENTS, Elector
-from kubernetes_leader_election.events import LeaderChanged
+from kubernetes_leader_election.events import LeaderChanged, LeadershipAcquired
 
 elector = Elector(
     lease_name="bot", identity=os.environ.get("POD_NAME"), preset="steady"
@@ -22,6 +22,12 @@ elector = Elector(
 def on_leader_changed(event: LeaderChanged) -> None:
     """Tell who answers from now on."""
     print(f"answered by {event.holder_identity!a}", flush=True)
+
+
+@elector.on(EVENTS.LEADERSHIP_ACQUIRED)
+def on_leadership_acquired(event: LeadershipAcquired) -> None:
+    """Tell that this replica answers whatever comes from now on."""
+    print(f"{event.identity!a} answers", flush=True)
 
 
 @elector.only_while_leading

@@ -13,7 +13,7 @@ from kubernetes_leader_election import elector as on_loop
 from kubernetes_leader_election import sync as on_threads
 from tests.lifecycle.life_cycle import table
 
-CLASSES = ["Elector", "Guard", "Leadership", "Lost", "Term"]
+CLASSES = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 WAITING = {
     ("Elector", "start"),
     ("Elector", "stop"),
@@ -23,6 +23,8 @@ WAITING = {
     ("Elector", "states"),
     ("Elector", "run"),
     ("Elector", "call_if_leading"),
+    ("Background", "start"),
+    ("Background", "stop"),
     ("Lost", "wait"),
     ("Term", "to_thread"),
 }

@@ -27,6 +27,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.leadership import ElectorState
 from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
+from kubernetes_leader_election.lifecycle.background import Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -46,6 +47,7 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
+from kubernetes_leader_election.lifecycle.task_background import Background
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
@@ -55,7 +57,7 @@ from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.settings.options import Duration
 
-__all__ = ["Elector", "Guard", "Leadership", "Lost", "Term"]
+__all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -260,6 +262,46 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         async with self:
             return await self._lead(main, restarts)
 
+    def background(
+        self,
+        main: Callable[[Term], Awaitable[object]],
+        *,
+        restart: Restart = "on-failure",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> Background:
+        """
+        Return a handle of work that goes on beside something else, such as a server.
+
+        Entering starts the elector, and calls ``main`` with each term as ``run()`` does:
+        asyncio in a task, else in a thread. Leaving stops it, waits for the work, and
+        raises again what the work raised. Work that is done, or fails for good, stops the
+        elector, which is logged: it does not lead on without its work. The handle has
+        ``running``, ``last_error``, and ``start()`` and ``stop()`` for hooks.
+
+        Args:
+            main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure"), or ends it
+                ("never"); see ``run()``.
+            restart_max_delay_sec: The longest pause before the next try.
+
+        Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
+            ProtocolMisuseError: on entering: started already, or inherited by a child
+                process.
+
+        """
+        refuse_what_would_block(main, "background()")
+        restarts = Restarts(
+            self._lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        return Background(
+            Progress(self._lifecycle, restarts),
+            start=self.__aenter__,
+            lead=partial(self._lead, main, restarts),
+            stop=self.stop,
+        )
+
     async def __aenter__(self) -> Self:
         self._begin()
         try:
@@ -299,7 +341,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
                         if not _is_of_loss(lifecycle, error, term):
                             own, again = error, restarts.fail(error, term.number)
                         raise
-                    scope.then_stop = True
+                    scope.then_stop = restarts.done = True
                     return result
             except (LeadershipLostError, NotLeaderError) as error:
                 if not again and (

@@ -32,6 +32,7 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.background import Background, Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -59,7 +60,7 @@ from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
-__all__ = ["Elector", "Guard", "Leadership", "Lost", "Term"]
+__all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -264,6 +265,46 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         with self:
             return self._lead(main, restarts)
 
+    def background(
+        self,
+        main: Callable[[Term], object],
+        *,
+        restart: Restart = "on-failure",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> Background:
+        """
+        Return a handle of work that goes on beside something else, such as a server.
+
+        Entering starts the elector, and calls ``main`` with each term as ``run()`` does:
+        asyncio in a task, else in a thread. Leaving stops it, waits for the work, and
+        raises again what the work raised. Work that is done, or fails for good, stops the
+        elector, which is logged: it does not lead on without its work. The handle has
+        ``running``, ``last_error``, and ``start()`` and ``stop()`` for hooks.
+
+        Args:
+            main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure"), or ends it
+                ("never"); see ``run()``.
+            restart_max_delay_sec: The longest pause before the next try.
+
+        Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
+            ProtocolMisuseError: on entering: started already, or inherited by a child
+                process.
+
+        """
+        refuse_what_needs_a_loop(main, "background()")
+        restarts = Restarts(
+            self._lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        return Background(
+            Progress(self._lifecycle, restarts),
+            start=self.__enter__,
+            lead=partial(self._lead, main, restarts),
+            stop=self.stop,
+        )
+
     def __enter__(self) -> Self:
         self._begin()
         try:
@@ -316,7 +357,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
                         if not lifecycle.is_of_loss(error, term):
                             own, again = error, restarts.fail(error, term.number)
                         raise
-                    scope.then_stop = True
+                    scope.then_stop = restarts.done = True
                     return result
             except (LeadershipLostError, NotLeaderError) as error:
                 if not again and (

@@ -12,6 +12,7 @@ from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
+    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -41,6 +42,9 @@ async def perform(elector, call):
         if call == "guard()":
             async with elector.guard() as term:
                 return returned(term)
+        if call == "background(main)":
+            async with elector.background(wait_for_ever) as leading:
+                return returned(leading)
         if call == "call_if_leading(job)":
             return returned(await elector.call_if_leading(job))
         if call == "only_while_leading(job)()":
@@ -189,7 +193,7 @@ class Stage:
         """Make a call, and see whether it waits."""
         task = asyncio.create_task(perform(self.elector, call))
         done, _ = await asyncio.wait({task}, timeout=GLANCE)
-        if done or call == "stop(timeout)":
+        if done or call in PATIENT:
             return await task
         if self.rival:
             hold(self.client, "")

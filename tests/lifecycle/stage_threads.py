@@ -13,6 +13,7 @@ from kubernetes_leader_election.sync import Elector
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
+    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -42,6 +43,9 @@ def perform(elector, call):
         if call == "guard()":
             with elector.guard() as term:
                 return returned(term)
+        if call == "background(main)":
+            with elector.background(wait_for_ever) as leading:
+                return returned(leading)
         if call == "call_if_leading(job)":
             return returned(elector.call_if_leading(job))
         if call == "only_while_leading(job)()":
@@ -189,7 +193,7 @@ class Stage:
         """Make a call, and see whether it waits."""
         future = spawn(lambda: perform(self.elector, call))
         with contextlib.suppress(TimeoutError):
-            return future.result(PATIENCE if call == "stop(timeout)" else GLANCE)
+            return future.result(PATIENCE if call in PATIENT else GLANCE)
         if self.rival:
             hold(self.client, "")
         self.finish.set()

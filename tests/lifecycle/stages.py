@@ -23,6 +23,15 @@ FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
 GLANCE = 0.15
 """Seconds without an end after which a call counts as waiting."""
 
+PATIENT = {
+    "stop(timeout)",
+    "guard()",
+    "call_if_leading(job)",
+    "only_while_leading(job)()",
+    "background(main)",
+}
+"""Calls that wait for nobody's work in any state: an end that comes late is an end."""
+
 
 @dataclass
 class Ending:

@@ -10,6 +10,8 @@ TASK_GUARD: Final = "lifecycle/task_guard.py"
 GUARD: Final = "lifecycle/guard.py"
 RESTARTS: Final = "lifecycle/restarts.py"
 IN_FAILING: Final = "tests/lifecycle/test_failing_work.py::"
+BACKGROUND: Final = "lifecycle/background.py"
+IN_BACKGROUND: Final = "tests/lifecycle/test_background.py::"
 IN_GUARD: Final = "tests/lifecycle/test_guard.py::"
 
 MISTAKES: Final = [
@@ -72,14 +74,14 @@ MISTAKES: Final = [
         name="work of the wrong kind is tried again and again",
         file=RESTARTS,
         old="            and not isinstance(error, WrongWorkError)\n",
-        new="            and len(self._name) > 0\n",
+        new="            and len(self.name) > 0\n",
         tests=(f"{IN_FAILING}test_work_whose_result_is_a_coroutine_ends_its_term",),
         slow=True,
     ),
     Mistake(
         name="another term begins when the work is done",
         file="sync.py",
-        old="                    scope.then_stop = True\n",
+        old="                    scope.then_stop = restarts.done = True\n",
         new="",
         tests=(f"{IN_FAILING}test_no_other_term_begins_when_the_work_is_done",),
     ),
@@ -89,5 +91,33 @@ MISTAKES: Final = [
         old="    if is_coroutine_function(work):\n",
         new="    if work is None:\n",
         tests=(f"{IN_FAILING}test_elector_for_threads_refuses_work_of_a_loop",),
+    ),
+    # In the background -----------------------------------------------------------
+    Mistake(
+        name="an elector leads on when its work in the background has failed",
+        file=BACKGROUND,
+        old="        lifecycle.ask_to_stop()\n        if error is not None:",
+        new="        if error is not None:",
+        tests=(
+            f"{IN_BACKGROUND}test_work_that_fails_for_good_stops_the_elector_and_is_raised_again",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the error of work in the background is lost",
+        file=BACKGROUND,
+        old="        if error is not None:\n            raise error",
+        new="        if error is None:\n            raise RuntimeError",
+        tests=(
+            f"{IN_BACKGROUND}test_work_that_fails_for_good_stops_the_elector_and_is_raised_again",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter waits for ever for work in the background",
+        file=BACKGROUND,
+        old="            shared_main_thread_end().watch(lifecycle.ask_to_stop)\n",
+        new="",
+        tests=(f"{IN_BACKGROUND}test_exit_of_a_program_without_a_block_ends_its_work",),
+        slow=True,
     ),
 ]

@@ -90,3 +90,25 @@ async def jobs_async(elector: AsyncElector) -> float:
     if decorated is NOT_LEADER or on_a_thread is NOT_LEADER:
         return 0.0
     return result + plain + decorated + on_a_thread
+
+
+def beside(elector: Elector) -> None:
+    """Work beside a server, in a thread."""
+    with elector.background(work, restart="never") as leading:
+        assert leading.running
+        error: Exception | None = leading.last_error
+        assert error is None
+
+
+async def work_async(term: AsyncTerm) -> int:
+    """Be the work of a term, on a loop."""
+    return term.number
+
+
+async def beside_async(elector: AsyncElector) -> None:
+    """Work beside a server, in a task."""
+    async with elector.background(work_async) as leading:
+        assert leading.running
+    elector.background(work)  # type: ignore[arg-type]
+    number: int | None = await elector.run(work_async, restart="on-failure")
+    assert number is None

@@ -53,15 +53,19 @@ class Restarts:
                 option="restart",
             )
         self._lifecycle = lifecycle
-        self._name = name_of(work)
+        self.name = name_of(work)
+        """What the work is called in messages."""
         self._wanted = restart == "on-failure"
         self._backoff = RestartBackoff(seconds_of("restart_max_delay_sec", longest))
         self._began = 0.0
-        self.last_error: BaseException | None = None
+        self.done = False
+        """Whether the work has returned."""
+        self.last_error: Exception | None = None
         """The newest error of the work; None: it has not failed."""
 
     def begin(self) -> None:
         """Take it that the work begins."""
+        self.done = False
         self._began = time.monotonic()
 
     def fail(self, error: BaseException, number: int) -> bool:
@@ -72,16 +76,15 @@ class Restarts:
         ``Exception``, as a cancellation or an exit.
         """
         lifecycle = self._lifecycle
+        if not isinstance(error, Exception):
+            return False
         self.last_error = error
         again = (
             self._wanted
-            and isinstance(error, Exception)
             and not isinstance(error, WrongWorkError)
             and not lifecycle.stopping
         )
-        if not isinstance(error, Exception):
-            return False
-        what = f"{self._name} raised {type(error).__name__}"
+        what = f"{self.name} raised {type(error).__name__}"
         said = f"{what}: {error}" if str(error) else what
         pause = self._backoff.after(time.monotonic() - self._began) if again else 0.0
         lifecycle.fail_term(number, detail=printable(said, longest=200), stay_out=pause)
