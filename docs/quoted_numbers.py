@@ -32,9 +32,31 @@ PLACES = (
         )
         for name in ("none", *PRESETS)
     ),
+    (
+        "README.md",
+        (
+            "seconds of each request: {none.request_timeout} by default, "
+            '{fast.request_timeout} with `"fast"`, {steady.request_timeout} with `"steady"`'
+        ),
+    ),
     ("docs/deploy.md", "an outage of {none.outage_survived} s can cost"),
     ("docs/deploy.md", "same lease duration and survives {steady.outage_survived} s;"),
     ("docs/deploy.md", '`"calm"` survives {calm.outage_survived} s.'),
+    (
+        "docs/deploy.md",
+        "by default {none.request_timeout} s, {fast.request_timeout} s with",
+    ),
+    (
+        "docs/deploy.md",
+        (
+            '`"steady"` allows {steady.request_timeout} s, `"client-go"` '
+            '{client-go.request_timeout} s, `"calm"` {calm.request_timeout} s'
+        ),
+    ),
+    (
+        "docs/reference/public.md",
+        "rides out an API outage of {steady.outage_survived} s; twice as many writes",
+    ),
     ("docs/getting-started.md", "up to {none.lease_duration} s later"),
     ("docs/guarantees.md", "a contending delay of at most {none.hand_over:ms} ms, one"),
     (
@@ -44,6 +66,10 @@ PLACES = (
     (_LIFE_CYCLE, "is stopped and its Lease released, within {EXIT} s;"),
     (f"{_SETTINGS}/__init__.py", "L - R - T = {none.outage_survived} s, no more"),
     (f"{_SETTINGS}/__init__.py", "survives {steady.outage_survived} s."),
+    (
+        f"{_SETTINGS}/options.py",
+        "timings(settings).outage_survived    # {steady.outage_survived}",
+    ),
     (f"{_SETTINGS}/presets.py", '"{steady.outage_survived} s; twice as many writes"'),
     (
         f"{_SETTINGS}/presets.py",
@@ -67,6 +93,8 @@ def value(name: str) -> str:
     preset, field = name.split(".")
     derived = timings(resolve_settings(preset=None if preset == "none" else preset))
     number = getattr(derived, field) * (1000 if unit == "ms" else 1)
+    if field == "request_timeout":
+        return f"{number:g}"  # it is compared with the time of a webhook: not rounded
     if field == "outage_survived":
         number -= 0.05 - 1e-9  # never rounded up: it is what may be relied on
     return f"{round(number, 1):g}"

@@ -31,6 +31,7 @@ FLOORS = (
     "process",
     "text.py",
     "backoff.py",
+    "rights.py",
     "errors.py",
     "values.py",
 )

@@ -26,7 +26,7 @@ from kubernetes_leader_election.credentials import explicit, kubeconfig
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.sync import Elector as SyncElector
 from kubernetes_leader_election.testing import LeaseServer
-from kubernetes_leader_election.testing.faults import Answer, Fault
+from kubernetes_leader_election.testing.faults import Answer, Delay, Fault
 from kubernetes_leader_election.testing.lease_server.api.access import User
 from kubernetes_leader_election.testing.tcp_proxy import TcpProxy
 
@@ -306,6 +306,35 @@ def sick_server(stack, _path, _monkeypatch):
     )
 
 
+def slow_webhook(stack, _path, _monkeypatch):
+    """Fault 27: an admission webhook that takes longer than a write may."""
+    server = stack.enter_context(LeaseServer())
+    server.faults.add(Fault(Delay(60.0), verb="update", times=None))
+    return Trouble(
+        {
+            "credentials": explicit(server=server.url),
+            "lease_duration_sec": 10,
+            "request_timeout_sec": 1.5,
+        },
+        ("request_timeout_sec", "1.5"),
+        server.faults.clear,
+        lambda: len(server.requests),
+    )
+
+
+def strict_webhook(stack, _path, _monkeypatch):
+    """Fault 34: a 403 that is no missing right."""
+    server = stack.enter_context(LeaseServer())
+    said = 'admission webhook "owners.example" denied the request: no owner'
+    server.faults.add(Fault(Answer(403, message=said), verb="update", times=None))
+    return Trouble(
+        {"credentials": explicit(server=server.url)},
+        (f"403 {said}", 'admission webhook "owners.example" refuses it'),
+        server.faults.clear,
+        lambda: len(server.requests),
+    )
+
+
 TROUBLES = {
     "unknown token": no_token,
     "no Role": no_rights,
@@ -321,6 +350,8 @@ TROUBLES = {
     "kubeconfig broken": broken_kubeconfig,
     "exec plugin fails": failing_plugin,
     "server error": sick_server,
+    "webhook slow": slow_webhook,
+    "webhook refuses": strict_webhook,
 }
 
 
@@ -418,6 +449,24 @@ def test_asyncio_start_raises_the_trouble_that_it_waited_with():
     with LeaseServer() as server:
         cause = asyncio.run(main(server))
     assert "Namespace nowhere does not exist" in str(cause)
+
+
+def test_observer_is_advised_the_rights_of_an_observer():
+    """Who never contends need not be let write."""
+    errors = queue.SimpleQueue()
+    with LeaseServer(users=[User("bob", token=TOKEN)]) as server:
+        elector = SyncElector(
+            lease_name="demo",
+            observe=True,
+            credentials=explicit(server=server.url, token=TOKEN),
+            auto_close=False,
+        )
+        elector.on(EVENTS.ERROR, lambda event: errors.put(event.error))
+        elector.start()
+        try:
+            assert "verbs: [get, watch]" in str(errors.get(timeout=PATIENCE))
+        finally:
+            elector.stop(PATIENCE)
 
 
 @pytest.mark.slow

@@ -1,18 +1,22 @@
 """
 Compare three libraries at the same work on one API server, in one run.
 
-Run on a quiet machine, from the folder of the project; it takes some six minutes and
-needs the real control plane (``make controlplane``)::
+Run on a quiet machine, from the folder of the project; it takes a quarter of an hour
+and needs the real control plane (``make controlplane``)::
 
     make side-by-side
     python -m benchmarks.side_by_side --output side-by-side.json
+    python -m benchmarks.side_by_side --part processor
 
-It prints a table, and writes JSON, a picture and the page of the documentation.
+It prints a table, and writes JSON, a picture and the page of the documentation; of
+some parts alone it prints each figure, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
 import sys
 import tempfile
 import time
@@ -91,33 +95,66 @@ def share_an_outage(control_plane: ControlPlane) -> dict[str, parts.Result]:
         }
 
 
+def several(
+    times: int, measure: Callable[[], dict[str, parts.Result]]
+) -> dict[str, parts.Result]:
+    """Measure several times, tell each figure, and give the medians."""
+    found = [measure() for _ in range(times)]
+    medians: dict[str, parts.Result] = {}
+    for key in found[0]:
+        for what in found[0][key]:
+            values = [one[key][what] for one in found]
+            print(f"{key}: {what}: {values}", file=sys.stderr, flush=True)
+            median = statistics.median(x for x in values if x is not None)
+            medians.setdefault(key, {})[what] = median
+    return medians
+
+
 def main() -> int:
     """Measure, and write everything down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--output", type=Path, default=None, help="JSON to write")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the page goes")
-    parser.add_argument("--quiet-seconds", type=float, default=60.0)
+    parser.add_argument("--quiet-seconds", type=float, default=70.0)
+    parser.add_argument("--part", action="append", help="measure these parts alone")
     options = parser.parse_args()
     results: dict[str, parts.Result] = {one.key: {} for one in CONTENDERS}
 
-    def add(title: str, found: dict[str, parts.Result]) -> None:
-        print(f"{title}: done", file=sys.stderr, flush=True)
-        for key, result in found.items():
+    def add(title: str, measure: Callable[[], dict[str, parts.Result]]) -> None:
+        if options.part and title not in options.part:
+            return
+        for key, result in measure().items():
             results[key].update(result)
+            if options.part:
+                print(f"{key}: {result}")
+        load = f"{os.getloadavg()[0]:.2f}"
+        print(f"{title}: done, at a load of {load}", file=sys.stderr, flush=True)
 
     with (
         tempfile.TemporaryDirectory(prefix="side-by-side-") as folder,
         start_server(Path(folder)) as server,
     ):
         audit = Path(folder) / "audit.log"
-        add("first acquisition", each(server, parts.first_acquisition))
-        add("hand-over", each(server, parts.hand_over))
-        add("crash", each(server, parts.crash))
         quiet = options.quiet_seconds
-        add("quiet", each(server, lambda s: parts.quiet(s, audit=audit, seconds=quiet)))
-        add("freeze", each(server, parts.freeze))
-        add("black hole", each(server, parts.black_hole))
-        add("outage", share_an_outage(server))
+
+        def together(
+            measure: Callable[[Stage], parts.Result],
+        ) -> Callable[[], dict[str, parts.Result]]:
+            return lambda: each(server, measure)
+
+        def processor() -> dict[str, parts.Result]:
+            return each(server, lambda s: parts.processor(s, seconds=quiet))
+
+        add("first acquisition", together(parts.first_acquisition))
+        add("hand-over", together(parts.hand_over))
+        add("crash", together(parts.crash))
+        add("quiet", together(lambda s: parts.quiet(s, audit=audit, seconds=quiet)))
+        add("processor", lambda: several(parts.SAMPLES, processor))
+        add("freeze", together(parts.freeze))
+        add("black hole", together(parts.black_hole))
+        add("outage", lambda: share_an_outage(server))
+    if options.part:
+        return 0
     report = Report(results=results, seconds=quiet)
     print(report.table())
     write_all(report, docs=options.docs, output=options.output)

@@ -1,4 +1,4 @@
-"""The three contenders, and a stage for each part of the comparison."""
+"""The contenders, and a stage for each part of the comparison."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from electors.fleet import Fleet
 __all__ = ["CONTENDERS", "RHYTHM", "Contender", "Stage", "stage"]
 
 RHYTHM = Rhythm(duration=15, interval=2, deadline=10, timeout=4, stop_budget=0.5)
-"""client-go's defaults, for all three."""
+"""client-go's defaults, for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,11 @@ class Contender:
 
 CONTENDERS = (
     Contender(key="ours", name="this package", make=lambda: {"kind": Ours}),
+    Contender(
+        key="asyncio",
+        name="the same, asyncio",
+        make=lambda: {"kind": Ours, "front": "asyncio"},
+    ),
     Contender(
         key="clientgo",
         name="client-go",
@@ -72,6 +77,7 @@ class Stage:
         server: str | None = None,
         work_period: float = 0.005,
         lease: str = "election",
+        notes_renewals: bool = True,
     ) -> Candidate:
         """Start one candidate of this contender."""
         config = self.control_plane.kubeconfig(user, server=server)
@@ -81,6 +87,7 @@ class Stage:
             lease=lease,
             rhythm=RHYTHM,
             work_period=work_period,
+            notes_renewals=notes_renewals,
         )
         return partial(self.fleet.start, setting, **self.contender.make())()
 

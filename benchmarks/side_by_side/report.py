@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.electors.figures import machine
 from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
+from benchmarks.side_by_side.parts import HAND_OVERS
 from controlplane.binaries import kubernetes_version
 
 __all__ = ["Report", "write_all"]
@@ -36,7 +37,12 @@ UNITS = {
 """Every line of the table, in order."""
 
 WIDTH, ROW, BAR, LABEL = 860, 22, 380, 290
-COLOURS = {"ours": "#2a78d6", "clientgo": "#8a8f98", "official": "#c9ccd1"}
+COLOURS = {
+    "ours": "#2a78d6",
+    "asyncio": "#7fb0ea",
+    "clientgo": "#8a8f98",
+    "official": "#c9ccd1",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +95,23 @@ class Report:
         return f"""\
 # Side by side
 
-This page is written by `make side-by-side`: the same work on one API server, in one run, for this package, for client-go and for the official `kubernetes` package.
-All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+This page is written by `make side-by-side`: the same work on one API server, in one run, for this package (its electors for threads and for asyncio), for client-go and for the official `kubernetes` package.
+All use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
 
 {drawn}
 
 ![The same figures as bars](side-by-side.svg)
 
 Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]} with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
-Times are medians of three (first acquisition: of five) and hold for that machine alone; compare the columns, not the digits.
+Figures are medians of three (first acquisition: of five; hand-over: of {HAND_OVERS}) and hold for that machine alone; compare the columns, not the digits.
 
 ## What the lines mean
 - **First acquisition**: from the elector's start, on a Lease that does not exist, to the first work.
-- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The official package cannot release: its successor waits.
+- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The signal comes at a moment drawn anew each time, as who polls (client-go, every 2 to 4.4 s) sees a release by chance soon or late. The official package cannot release: its successor waits.
 - **Crash fail-over**: from `kill -9` to the successor's first work.
 - **Requests a minute**: arrivals in the server's audit log over {self.seconds:g} s in which nothing happens.
-- **Memory, processor**: of the whole process, over the same time.
+- **Memory**: of the whole process, at the end of that time.
+- **Processor**: of the whole process over {self.seconds:g} s, by its own clock (`clock_getcpuclockid`), in which it does nothing but lead or wait: no work, and no handler of `lease_renewed`.
 - **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
 - **Black hole**: nothing reaches the leader any more; how long it works, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
 - **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it, and how long after that start anybody works again (the server itself takes some seconds).
@@ -133,9 +140,9 @@ Why the others work beside their successors: [Other libraries on the same Lease]
                 y += ROW
             y += 14
         legend = "".join(
-            f'<rect x="{LABEL + i * 150}" y="14" width="14" height="14" rx="2"'
+            f'<rect x="{LABEL + i * 140}" y="14" width="14" height="14" rx="2"'
             f' fill="{COLOURS[one.key]}"/>'
-            f'<text x="{LABEL + i * 150 + 20}" y="26">{escape(one.name)}</text>'
+            f'<text x="{LABEL + i * 140 + 20}" y="26">{escape(one.name)}</text>'
             for i, one in enumerate(CONTENDERS)
         )
         style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"

@@ -198,8 +198,8 @@ def hasten(*kinds: type[Value]) -> None:
     """
     Give classes constructors of their own: dearer to define, cheaper to call.
 
-    For programs that make millions of values, such as a simulator. Nothing else about
-    the classes changes.
+    For values that are made again and again: at each renewal, or by the million in a
+    simulator. Nothing else about the classes changes.
     """
     for kind in kinds:
         own = vars(kind)

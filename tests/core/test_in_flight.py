@@ -14,8 +14,8 @@ STAMP = Stamp(holder_identity="a", acquire_time=1, renew_time=1)
 def with_all_three():
     """Give orders with a read, a write and a watch under way."""
     orders = InFlight()
-    orders.order_read(deadline=5.0, known=7)
-    orders.order_write({"x": 1}, purpose="renew", stamp=STAMP, deadline=6.0)
+    orders.order_read(now=4.0, deadline=5.0, known=7)
+    orders.order_write({"x": 1}, purpose="renew", stamp=STAMP, now=4.0, deadline=6.0)
     orders.order_watch("7")
     return orders
 
@@ -32,7 +32,9 @@ def test_requests_are_numbered_from_one():
 def test_first_write_of_a_missing_lease_creates_it():
     """Rule 6: creating and updating are different orders."""
     orders = InFlight()
-    orders.order_write({}, purpose="acquire", stamp=STAMP, deadline=6.0, creates=True)
+    orders.order_write(
+        {}, purpose="acquire", stamp=STAMP, now=4.0, deadline=6.0, creates=True
+    )
     assert orders.out == [m.CreateLease(request_id=1, deadline=6.0, lease={})]
 
 
@@ -60,6 +62,6 @@ def test_no_two_writes_or_watches_are_under_way():
     """One write and one watch at a time: a second one is a defect."""
     orders = with_all_three()
     with pytest.raises(AssertionError):
-        orders.order_write({}, purpose="renew", stamp=STAMP, deadline=6.0)
+        orders.order_write({}, purpose="renew", stamp=STAMP, now=4.0, deadline=6.0)
     with pytest.raises(AssertionError):
         orders.order_watch("8")

@@ -119,6 +119,17 @@ def test_rule_09_every_request_has_a_total_deadline():
     assert hand.read.deadline == hand.clock.boottime + T
 
 
+def test_rule_09_request_that_took_too_long_is_told_with_its_time_and_the_option():
+    """Rule 9: whoever has a slow webhook learns which option to raise, and how far."""
+    hand = Hand()
+    hand.say(m.StartAsked())
+    hand.fetched()
+    hand.wait(T)
+    [error] = [o.error for o in hand.out if isinstance(o, m.ErrorOccurred)]
+    assert f"writing it took longer than {T:.2f} s" in str(error)
+    assert f"(request_timeout_sec={T:g})" in str(error)
+
+
 def test_rule_09_request_that_hangs_costs_a_leader_less_than_its_budget():
     """Rule 9, fault 27: "R + 2T is at most L": there is room for a second try."""
     hand = Hand().lead()

@@ -412,7 +412,6 @@ REFUSED = {
     "odd arguments": ({"args": [1]}, "args"),
     "odd variables": ({"env": [{"name": "A", "value": 1}]}, "env"),
     "variables that are text": ({"env": "A=1"}, "env"),
-    "an unknown setting": ({"shell": True}, "'shell'"),
 }
 
 

@@ -252,8 +252,6 @@ REFUSED = {
     "no such context": ({**config(), "current-context": "z"}, "no context 'z'"),
     "no current context": ({**config(), "current-context": ""}, "no current-context"),
     "auth-provider": (config(user={"auth-provider": {"name": "gcp"}}), "auth-provider"),
-    "an unknown user setting": (config(user={"tokenfile": "x"}), "'tokenfile'"),
-    "an unknown cluster setting": (config(cluster={"pin": "x"}), "'pin'"),
     "two ways to log in": (
         config(user={"token": CANARY, "username": "u"}),
         "contradict",
@@ -278,16 +276,17 @@ REFUSED = {
     "odd extras": (config(user={"as": "x", "as-user-extra": {"a": "b"}}), "extra"),
     "a list": ([1], "not a mapping"),
     "clusters that are text": ({**config(), "clusters": "x"}, "clusters is not a list"),
-    "an entry without name": ({**config(), "users": [{}]}, "no name"),
+    "a name that is a number": ({**config(), "users": [{"name": 5}]}, "no name"),
+    "an entry that is a list": ({**config(), "users": [[]]}, "no name"),
     "an entry that is text": (
         {**config(), "users": [{"name": "u", "user": "x"}]},
         "not a mapping",
     ),
     "not YAML": (f"users: [{CANARY}\n  : {{", "line"),
-    "a YAML object": ("!!python/object/apply:os.system ['true']", "line 1"),
+    "a YAML object": ("!!python/object/apply:os.system ['true']", "not a mapping"),
     "binary": ("\x00", "not YAML"),
     "empty": ("", "no current-context"),
-    "an odd date": ("a: 2026-99-99", "not YAML"),
+    "an odd number": ("a: !!int x", "not YAML"),
 }
 
 

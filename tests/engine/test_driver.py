@@ -96,7 +96,7 @@ def test_driver_gives_each_request_the_deadline_of_the_core(elect, client, monke
     for verb in ("get", "replace"):
         make = getattr(client, verb)
 
-        def noting(*args, call, make=make):
+        def noting(*args, call, needs, make=make):
             calls.append(call.remaining())
             return make(*args, call=call)
 
@@ -125,7 +125,7 @@ def test_driver_passes_on_no_answer_to_what_was_given_up(
     began, go_on = threading.Event(), threading.Event()
     replace, passed = client.replace, []
 
-    def hang(*args, call):
+    def hang(*args, call, needs):
         began.set()
         go_on.wait(PATIENCE)
         return replace(*args, call=call)
@@ -350,6 +350,8 @@ def test_driver_does_not_mind_who_else_shares_its_watch(elect, client):
         driver.post(m.StartAsked())
     until(lambda: len(shared.watching) == 2, "nobody watches")
     assert (shared.opened, client.watches) == (1, 0)
+    # Who is about to acquire watches already.
+    until(lambda: any(e.driver.current_leader() for e in electors), "nobody leads")
     leader = next(e for e in electors if e.driver.current_leader())
     rob(client, "robber")
     shared.bring(client.lease)

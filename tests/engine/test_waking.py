@@ -43,10 +43,26 @@ def clock():
     return Clock()
 
 
+class Alarm:
+    """An alarm for the clocks that are turned by hand: it rings where a test says so."""
+
+    rings, started = False, 0
+
+    def start(self):
+        """Count it."""
+        self.started += 1
+
+
 @pytest.fixture
-def engine(clock):
+def alarm():
+    """Give what tells the engine of jumps: at first it does not."""
+    return Alarm()
+
+
+@pytest.fixture
+def engine(clock, alarm):
     """Give an engine whose thread does not run: each turn is made by the test."""
-    return Engine(clock)
+    return Engine(clock, alarm)
 
 
 @pytest.fixture
@@ -58,11 +74,38 @@ def leader(engine, clock):
 
 
 def test_engine_of_a_leader_never_sleeps_for_long(engine, leader):
-    """Rule 14: a timed wait stands still in suspend, so half of S is the longest."""
+    """Rule 14: where nobody tells of a suspend, half of S is the longest wait."""
     assert 0.0 < engine._wait() <= STOP_BUDGET / 2
     leader.in_term = False
     engine._step(leader, "released")
     assert engine._wait() > FAR / 2
+
+
+def test_leader_sleeps_until_its_timer_where_jumps_are_told(engine, leader, alarm):
+    """G9: a leader wakes for its renewals, and not to look at clocks."""
+    assert alarm.started, "a leader wants to be told"
+    alarm.rings = True
+    assert engine._wait() == pytest.approx(FAR)
+    alarm.rings = False
+    assert engine._wait() <= STOP_BUDGET / 2, "from when nobody tells any more"
+
+
+def test_engine_is_woken_to_look_at_the_clocks(engine, leader, alarm, clock):
+    """Rule 14: a jump is something that comes in, so the wait is over."""
+    alarm.rings = True
+    clock.suspend(301)
+    engine.look()
+    assert not engine._inputs.empty(), "or this would wait for very long"
+    engine._turn()
+    assert leader.taken == ["acquired", None]
+
+
+def test_engine_that_does_not_lead_is_told_of_no_jumps(engine, clock, alarm):
+    """A candidate counts the shorter time: it has nothing to look for (rule 14)."""
+    candidate = Leading(clock)
+    candidate.in_term = False
+    engine._step(candidate, "started")
+    assert not alarm.started
 
 
 def test_engine_with_nothing_to_do_waits_no_longer_than_a_queue_can(engine):
@@ -83,9 +126,11 @@ def test_engine_looks_at_the_clocks_of_a_leader_at_each_waking(
     engine, leader, clock, turn
 ):
     """Rule 14, faults 03 and 04: no timer is due, and the term is over all the same."""
+    engine.look()
     engine._turn()
     assert leader.taken == ["acquired"], "nothing is due, and the term holds"
     turn(clock)
+    engine.look()
     engine._turn()
     assert leader.taken == ["acquired", None]
 

@@ -249,13 +249,15 @@ def test_403_names_the_verb_and_prints_the_rule(serve, connect, call, lease, sta
     }
 
 
-def test_403_for_a_verb_beside_the_election_names_that_verb_too(
-    serve, connect, call, status
-):
-    """The rule printed for a list has `list` in it and no name."""
-    server = serve(always(403, status(403, "Forbidden", "no", kind="leases")))
+def test_403_of_a_list_asks_for_the_rights_of_a_reader(serve, connect, call, status):
+    """The rule printed for a list has `list` in it, no name, and nothing that writes."""
+    text = (
+        'leases.coordination.k8s.io is forbidden: User "bob" cannot list resource '
+        '"leases" in API group "coordination.k8s.io" in the namespace "apps"'
+    )
+    server = serve(always(403, status(403, "Forbidden", text, kind="leases")))
     said = str(connect(server).list("apps", call=call()).error)
-    assert "verbs: [get, create, update, watch, list]" in said
+    assert "verbs: [get, list, watch]" in said
     assert "resourceNames" not in said
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import queue
 import signal
+import sys
 import threading
+from signal import pthread_kill
 
 import pytest
 
 from kubernetes_leader_election.process.signals import AutoClose, Delivery, State
 from tests.lifecycle.driven import until
+from tests.lifecycle.kernel_waits import settled
+
+PATIENCE = 20.0
 
 
 class Quick:
@@ -77,24 +82,98 @@ def auto_close():
     auto_close.take_back()
 
 
-def test_loop_that_does_not_run_is_not_woken():
-    """A loop that was stopped and kept would collect a callback with each renewal."""
+def test_loop_that_does_not_run_is_not_woken(sent):
+    """A loop that was stopped and kept would collect callbacks."""
 
     async def watch():
-        auto_close.watch(quick)
+        auto_close.watch(elector)
 
     auto_close = AutoClose()
-    quick = Quick(auto_close)
+    elector = Quick(auto_close)
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(watch())
-        auto_close.wake_main_thread()
+        signal.raise_signal(signal.SIGTERM)
+        assert sent.get(timeout=60) == signal.SIGTERM
+        until(auto_close._inbox.empty)
         assert not loop._ready
     finally:
         loop.close()
-        auto_close.forget(quick)
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def have_signal_taken_by_another_thread(elector):
+    """Wait in the loop; tell whether the elector was asked to stop meanwhile."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    main, seen = threading.get_native_id(), []
+
+    def take():
+        settled(main)  # or it would see the signal before it waits
+        # The interpreter is told in this thread, and acts in the main one.
+        pthread_kill(threading.get_ident(), signal.SIGTERM)
+        elector.was_asked.wait(PATIENCE)
+        seen.append(elector.was_asked.is_set())
+        loop.call_soon_threadsafe(over.set)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    await over.wait()
+    thread.join()
+    return seen == [True]
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="that the loop waits is seen in /proc"
+)
+@pytest.mark.parametrize("earlier", ["none", "of the program"])
+def test_signal_that_another_thread_takes_is_seen_at_once(sent, auto_close, earlier):
+    """Fault 13: the loop would wait on, with nothing else to wake it up."""
+    elector = Patient(auto_close)
+
+    async def lead():
+        if earlier != "none":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, print)
+        auto_close.watch(elector)
+        return await have_signal_taken_by_another_thread(elector)
+
+    assert asyncio.run(lead())
+    auto_close.forget(elector)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_what_wakes_the_loop_for_others_is_left_to_them(auto_close):
+    """A program whose own handlers asyncio calls goes on hearing of its signals."""
+    elector = Quick(auto_close)
+
+    async def lead():
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, heard.set)
+        auto_close.watch(elector)
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
+        heard.clear()
+        auto_close.forget(elector)
         auto_close.take_back()
-    auto_close.wake_main_thread()
+        signal.raise_signal(signal.SIGUSR1)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
+
+    asyncio.run(lead())
+
+
+def test_nothing_is_woken_any_more_when_handlers_are_taken_back(auto_close):
+    """What was there before is there again."""
+    elector = Quick(auto_close)
+
+    async def lead():
+        auto_close.watch(elector)
+        auto_close.forget(elector)
+        auto_close.take_back()
+
+    asyncio.run(lead())
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_signal_is_sent_once_more_and_only_once(sent, auto_close):

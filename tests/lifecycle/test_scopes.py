@@ -397,7 +397,7 @@ def test_run_survives_an_outage_in_which_too_little_time_is_left(front, client, 
         (term if asked == "the term" else elector).ensure(0.5)
         return None
 
-    def refuse(namespace, name, lease, *, call):
+    def refuse(namespace, name, lease, *, call, needs):
         return r.Unknown(error=LeaseApiError("planted"))
 
     async def need_on_a_loop(term):

@@ -10,10 +10,13 @@ ENGINE: Final = "engine/engine.py"
 DRIVER: Final = "engine/driver.py"
 DESIRED: Final = "engine/desired.py"
 ACCESS: Final = "engine/threaded_access.py"
+ALARM: Final = "engine/clock_alarm.py"
 CALLS: Final = "engine/calls.py"
 REQUESTS: Final = "engine/requests.py"
 IN_ENGINE: Final = "tests/engine/test_engine.py::"
 IN_WAKING: Final = "tests/engine/test_waking.py::"
+IN_ALARM: Final = "tests/engine/test_clock_alarm.py::"
+IN_VIEW: Final = "tests/engine/test_view.py::"
 IN_WORKERS: Final = "tests/engine/test_calls.py::"
 IN_DESIRED: Final = "tests/engine/test_desired.py::"
 IN_DRIVER: Final = "tests/engine/test_driver.py::"
@@ -23,8 +26,8 @@ MISTAKES: Final = [
     Mistake(
         name="the newest word is taken first",
         file=ENGINE,
-        old="queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()",
-        new="queue.LifoQueue[tuple[Driven, Input]] = queue.LifoQueue()",
+        old="            queue.SimpleQueue()\n",
+        new="            queue.LifoQueue()\n",
         tests=(
             f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",
         ),
@@ -46,6 +49,62 @@ MISTAKES: Final = [
         tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
     ),
     Mistake(
+        name="the engine of a leader sleeps on where nobody tells of a jump",
+        file=ENGINE,
+        old="if not self._alarm.rings:",
+        new="if False:",
+        tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
+    ),
+    Mistake(
+        name="a leader does not ask to be told of jumps, and wakes to look for them",
+        file=ENGINE,
+        old="                self._alarm.start()",
+        new="                pass",
+        tests=(f"{IN_WAKING}test_leader_sleeps_until_its_timer_where_jumps_are_told",),
+    ),
+    Mistake(
+        name="the engine sleeps on when a clock has jumped",
+        file=ENGINE,
+        old="        self._inputs.put(None)",
+        new="        pass",
+        tests=(f"{IN_WAKING}test_engine_is_woken_to_look_at_the_clocks",),
+    ),
+    Mistake(
+        name="a timer that is always ready keeps the processor busy",
+        file=ALARM,
+        old="MOST_IN_A_ROW: Final = 100",
+        new="MOST_IN_A_ROW: Final = 10**9",
+        tests=(f"{IN_ALARM}test_alarm_that_rings_without_end_is_not_heeded",),
+    ),
+    Mistake(
+        name="the engine is not told of a jump",
+        file=ALARM,
+        old="            alarm.clear()\n            self._on_jump()",
+        new="            alarm.clear()",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
+    ),
+    Mistake(
+        name="an alarm that works no more counts as one that does",
+        file=ALARM,
+        old="            self.rings = False\n            self._on_jump()",
+        new="            self._on_jump()",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
+    ),
+    Mistake(
+        name="an alarm that the system refuses counts as one that rings",
+        file="process/kernel_timers.py",
+        old="self.tells = error.errno == errno.ECANCELED",
+        new="self.tells = True",
+        tests=(f"{IN_ALARM}test_where_nobody_tells_of_jumps_that_is_known",),
+    ),
+    Mistake(
+        name="the engine is not told that its alarm works no more, and sleeps on",
+        file=ALARM,
+        old="            self.rings = False\n            self._on_jump()",
+        new="            self.rings = False",
+        tests=(f"{IN_ALARM}test_each_jump_is_told",),
+    ),
+    Mistake(
         name="nobody looks at the clocks of leaders when the engine wakes",
         file=ENGINE,
         old="and not belief.holds(now)",
@@ -57,8 +116,8 @@ MISTAKES: Final = [
     Mistake(
         name="the engine does not note who leads",
         file=ENGINE,
-        old="            self._in_term.add(driver)",
-        new="            pass",
+        old="                self._in_term.add(driver)",
+        new="                pass",
         tests=(f"{IN_WAKING}test_engine_of_a_leader_never_sleeps_for_long",),
     ),
     Mistake(
@@ -135,6 +194,35 @@ MISTAKES: Final = [
             "tests/engine/test_clocks.py::test_clocks_of_this_machine_are_all_read",
         ),
     ),
+    # Views -------------------------------------------------------------------------
+    Mistake(
+        name="the listener is shown each view at every step",
+        file=DRIVER,
+        old="if self.view is self._seen and not again:",
+        new="if False:",
+        tests=(f"{IN_VIEW}test_listener_is_shown_a_view_once",),
+    ),
+    Mistake(
+        name="the listener does not look again after a word of the application",
+        file=DRIVER,
+        old="show_again=isinstance(message, m.Command)",
+        new="show_again=False",
+        tests=(f"{IN_VIEW}test_listener_looks_again_after_a_word_of_the_application",),
+    ),
+    Mistake(
+        name="an earlier deadline counts as a renewal, and wakes nobody who waits",
+        file="engine/view.py",
+        old="and now.boottime_deadline >= before.boottime_deadline",
+        new="and True",
+        tests=(f"{IN_VIEW}test_whatever_else_differs_is_no_renewal",),
+    ),
+    Mistake(
+        name="another holder counts as a renewal, and wakes nobody who waits",
+        file="engine/view.py",
+        old="and _holder(self.snapshot) == _holder(before.snapshot)",
+        new="and True",
+        tests=(f"{IN_VIEW}test_whatever_else_differs_is_no_renewal",),
+    ),
     # The driver: questions ---------------------------------------------------------
     Mistake(
         name="a term that a clock has ended comes back when the clock steps back",
@@ -147,7 +235,7 @@ MISTAKES: Final = [
         name="questions are answered by the clock of the engine's last step",
         file=DRIVER,
         old="        left = belief.remaining(self.clock.now())",
-        new="        left = belief.remaining(self._view.changed_at)",
+        new="        left = belief.remaining(self.view.changed_at)",
         tests=(f"{IN_ENGINE}test_driver_belief_ends_by_the_clock_with_a_dead_engine",),
     ),
     Mistake(
@@ -321,8 +409,8 @@ MISTAKES: Final = [
     Mistake(
         name="a request has no deadline on its way",
         file=ACCESS,
-        old="pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)",
-        new="pending = PendingCall(Call(), stuck=workers.note_stuck)",
+        old='call = Call(deadline=request.deadline, option="request_timeout_sec")',
+        new="call = Call()",
         tests=(f"{IN_DRIVER}test_driver_gives_each_request_the_deadline_of_the_core",),
     ),
     Mistake(

@@ -15,12 +15,52 @@ IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
 IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
 IN_STOP_ANYWHERE: Final = "tests/lifecycle/test_stop_anywhere.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
+IN_QUIET: Final = "tests/lifecycle/test_quiet.py::"
 TASK_CANCELLATION: Final = "lifecycle/task_cancellation.py"
 BY_THE_CLOCK: Final = (
     f"{IN_ELECTIONS}test_waiting_for_the_loss_ends_by_the_clock_with_a_dead_engine"
 )
 
 MISTAKES: Final = [
+    Mistake(
+        name="every renewal wakes whoever waits for something else",
+        file="lifecycle/status.py",
+        old="for waiter in self._renewal_waiters if renewed else self._waiters:",
+        new="for waiter in self._waiters:",
+        tests=(f"{IN_QUIET}test_thread_that_waits_for_a_loss_sleeps_through_renewals",),
+    ),
+    Mistake(
+        name="a signal that another thread takes does not wake the event loop",
+        file="process/signals.py",
+        old="                    self._wake_ups.begin(loop)",
+        new="                    pass",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_that_another_thread_takes_is_seen_at_once",
+        ),
+    ),
+    Mistake(
+        name="asyncio hears of no signal any more that the program added there",
+        file="process/asyncio_here.py",
+        old="            if used not in (-1, writes):\n                signal.set_wakeup_fd(used)",
+        new="            if used not in (-1, writes):\n                pass",
+        tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+    ),
+    Mistake(
+        name="asyncio hears of no signal any more once the electors have stopped",
+        file="process/asyncio_here.py",
+        old="                if used not in (-1, self._pipe[1]):\n                    signal.set_wakeup_fd(used)",
+        new="                pass",
+        tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+    ),
+    Mistake(
+        name="what wakes the event loop stays when nobody needs it",
+        file="process/signals.py",
+        old="        self._wake_ups.end()\n",
+        new="",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_nothing_is_woken_any_more_when_handlers_are_taken_back",
+        ),
+    ),
     Mistake(
         name="whoever gives up in a scope goes on before the cancellation comes",
         file="elector.py",

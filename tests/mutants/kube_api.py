@@ -26,12 +26,8 @@ MISTAKES: Final = [
     Mistake(
         name="each wait on the socket has the whole time, so the deadline is not total",
         file=CALL,
-        old=(
-            "        self.check()\n"
-            "        # Never 0: that would make the socket non-blocking instead of timing out.\n"
-            "        left = self.remaining()"
-        ),
-        new="        left = 0.5",
+        old="        left = self.check()\n        # Never 0",
+        new="        left: float | None = 0.5\n        # Never 0",
         tests=(f"{IN_DEADLINE}test_deadline_covers_the_whole_answer",),
         slow=True,
     ),
@@ -176,22 +172,22 @@ MISTAKES: Final = [
     Mistake(
         name="the uid is not sent, so that another Lease of the name may be written",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in "
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in "
             "value['metadata'].items() if k != 'uid'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),
     Mistake(
         name="the resourceVersion is not sent, so that a write is not conditional",
         file=DECODING,
-        old="json.dumps(value, allow_nan=False",
+        old="_ENCODER.encode(value)",
         new=(
-            "json.dumps({**value, **({'metadata': {k: v for k, v in value['metadata']"
+            "_ENCODER.encode({**value, **({'metadata': {k: v for k, v in value['metadata']"
             ".items() if k != 'resourceVersion'}} if 'metadata' in value else {})}"
-            ", allow_nan=False"
+            ")"
         ),
         tests=(f"{IN_CLIENT}test_replace_sends_the_lease_as_it_is",),
     ),
@@ -241,9 +237,21 @@ MISTAKES: Final = [
     Mistake(
         name="a server error means that a write was not applied",
         file=FAILURES,
-        old='return Unknown, "" if request.reads else _DOUBT, "unknown"',
-        new='return Refused, "", "not done"',
+        old='return Unknown, advice, "unknown"\n\n\ndef _message',
+        new='return Refused, "", "not done"\n\n\ndef _message',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
+    ),
+    Mistake(
+        name="the conflict of an admission webhook is one of versions",
+        file=FAILURES,
+        old="if _WEBHOOK.match(status.message) and",
+        new="if status.code != 409 and _WEBHOOK.match(status.message) and",
+        tests=(
+            (
+                "tests/kube_api/test_refusals.py::"
+                "test_refusal_that_is_not_of_rbac_speaks_of_no_rule"
+            ),
+        ),
     ),
     Mistake(
         name="a redirect is followed",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubernetes_leader_election.rights import ELECTION
+
 
 def role_rule(lease_name: str) -> dict[str, Any]:
     """Return the one rule an election needs: four verbs on one name (rule 6)."""
@@ -11,5 +13,5 @@ def role_rule(lease_name: str) -> dict[str, Any]:
         "apiGroups": ["coordination.k8s.io"],
         "resources": ["leases"],
         "resourceNames": [lease_name],
-        "verbs": ["get", "create", "update", "watch"],
+        "verbs": list(ELECTION),
     }

@@ -8,6 +8,7 @@ never shows a secret: not in its ``repr``, not in an error, not in a log line.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import ssl
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 from kubernetes_leader_election.credentials.redaction import without_secrets
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.values import Value, hidden
+from kubernetes_leader_election.values import Value, hidden, replace
 
 __all__ = ["Credentials", "Headers", "Login", "Proxy", "Server", "StaticLogin"]
 
@@ -33,7 +34,7 @@ class Server(Value):
 
     scheme: str
     host: str
-    """A name or an address; IPv6 without brackets."""
+    """A name or an address; IPv6 without brackets, with its zone after a ``%``."""
     port: int
     path: str = ""
     """What goes before ``/apis`` in every path; no slash at its end."""
@@ -70,7 +71,7 @@ class Server(Value):
             )
         return cls(
             scheme=parts.scheme,
-            host=host,
+            host=host.replace("%25", "%", 1),
             port=port or (443 if parts.scheme == "https" else 80),
             path=parts.path.rstrip("/"),
         )
@@ -78,14 +79,23 @@ class Server(Value):
     @property
     def authority(self) -> str:
         """Host and port as a URL and a Host header have them (fault 47: brackets)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        host = self.host.replace("%", "%25")
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @property
     def host_header(self) -> str:
-        """Return the value of the Host header: no port where it is the usual one."""
+        """Return the value of the Host header: no usual port, and no zone."""
         usual = 443 if self.scheme == "https" else 80
-        return self.authority.removesuffix(f":{usual}")
+        without_zone = replace(self, host=self.host.partition("%")[0])
+        return without_zone.authority.removesuffix(f":{usual}")
+
+    @property
+    def certified_name(self) -> str:
+        """Return the host as certificates name it: no zone, and IPv4 as such."""
+        host = self.host.partition("%")[0]
+        with contextlib.suppress(ValueError):
+            return str(getattr(ipaddress.ip_address(host), "ipv4_mapped", None) or host)
+        return host
 
     @property
     def url(self) -> str:
@@ -306,7 +316,7 @@ class Credentials:
     @property
     def server_hostname(self) -> str:
         """The name that the server's certificate must carry."""
-        return self._trust.server_name or self.server.host
+        return self._trust.server_name or self.server.certified_name
 
     def redact(self, text: str, sent: Headers) -> str:
         """Take out of ``text`` whatever of ``sent`` a server may have echoed."""

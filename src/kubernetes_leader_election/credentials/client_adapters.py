@@ -33,7 +33,7 @@ from kubernetes_leader_election.credentials.proxies import (
     proxy_from_variables,
 )
 from kubernetes_leader_election.credentials.tokens import TokenFile
-from kubernetes_leader_election.credentials.trust import Trust, read_text
+from kubernetes_leader_election.credentials.trust import Trust, read_pem, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
 __all__ = ["adapt"]
@@ -344,7 +344,7 @@ class _Kr8sLogin(Login):
         if not all(files):
             return None
         try:
-            certificate, key = (read_text(str(file)) for file in files)
+            certificate, key = (read_pem(str(file)) for file in files)
         except OSError as error:
             raise _failed(self.description, error) from error
         return certificate, key

@@ -385,9 +385,6 @@ def parse_plugin(
 
     if not isinstance(values, dict):
         raise refuse("it is not a mapping.")
-    unknown = set(values) - _KEYS
-    if unknown:
-        raise refuse(f"{min(map(str, unknown))!r} is not supported.")
     version, command = values.get("apiVersion"), values.get("command")
     if version not in VERSIONS:
         raise refuse(
@@ -396,7 +393,8 @@ def parse_plugin(
         )
     if not isinstance(command, str) or not command:
         raise refuse("it names no command.")
-    mode = values.get("interactiveMode", "IfAvailable")
+    mode = values.get("interactiveMode")
+    mode = "IfAvailable" if mode is None else mode
     if mode not in {"Never", "IfAvailable", "Always"}:
         raise refuse(f"interactiveMode {mode!r} is none of those there are.")
     arguments = values.get("args") or []
@@ -418,7 +416,7 @@ def parse_plugin(
     )
 
 
-_KEYS = {
+KEYS = {
     "apiVersion",
     "command",
     "args",
@@ -427,6 +425,7 @@ _KEYS = {
     "interactiveMode",
     "provideClusterInfo",
 }
+"""What an exec entry may have."""
 
 
 def _parse_variables(
@@ -435,7 +434,8 @@ def _parse_variables(
     variables: dict[str, str] = {}
     for item in listed if isinstance(listed, list) else [None]:
         name = item.get("name") if isinstance(item, dict) else None
-        value = item.get("value", "") if isinstance(item, dict) else None
+        value = item.get("value") if isinstance(item, dict) else None
+        value = "" if value is None else value
         if not isinstance(name, str) or not name or not isinstance(value, str):
             raise refuse("env is not a list of names and values.")
         variables[name] = value
@@ -458,7 +458,7 @@ def cluster_info(values: Mapping[str, Any], ca_data: str | None) -> dict[str, An
         if values.get(key):
             info[key] = values[key]
     if ca_data:
-        encoded = base64.b64encode(ca_data.encode()).decode("ascii")
+        encoded = base64.b64encode(ca_data.encode("latin-1")).decode("ascii")
         info["certificate-authority-data"] = encoded
     extensions = values.get("extensions")
     for item in extensions if isinstance(extensions, list) else []:

@@ -1,16 +1,19 @@
 """
 Credentials of a kubeconfig: files merged, a context chosen, its parts put together.
 
-What is not supported is refused by name, in the entries that are used: a setting that
-was quietly left out would log in as somebody else, or trust somebody else.
+What is known and not supported is refused by name, in the entries that are used: a
+setting that was quietly left out would log in as somebody else, or trust somebody else.
+What kubectl does not know either is left out, as there, with a warning. Of several
+documents the first counts, and entries that are not used may be anything.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
+import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +36,9 @@ from kubernetes_leader_election.credentials.proxies import (
     proxy_from_variables,
 )
 from kubernetes_leader_election.credentials.tokens import TokenFile
-from kubernetes_leader_election.credentials.trust import Trust, read_text
+from kubernetes_leader_election.credentials.trust import Trust, read_pem
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.text import did_you_mean, shown
 
 __all__ = ["Entry", "list_contexts", "load", "login_of", "trust_of"]
 
@@ -61,9 +65,12 @@ _USER_KEYS = {
     "as-uid",
     "as-groups",
     "as-user-extra",
+    "auth-provider",
     "exec",
     "extensions",
 }
+_YAML_BOOLEANS = {"y": True, "Y": True, "n": False, "N": False}
+"""Words that kubectl's YAML takes for true or false, and PyYAML for text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,8 @@ class Entry:
     def flag(self, key: str) -> bool:
         """Return a setting that is true or false; absent is false."""
         value = self.values.get(key)
+        if isinstance(value, str):
+            value = _YAML_BOOLEANS.get(value, value)
         if value is not None and not isinstance(value, bool):
             raise self.refuse(f"{key} is neither true nor false.")
         return bool(value)
@@ -111,16 +120,15 @@ class Entry:
         value = self.text(key)
         if value is None:
             return None
-        with contextlib.suppress(binascii.Error, UnicodeError):
-            return base64.b64decode(value).decode("utf-8")
+        with contextlib.suppress(ValueError):
+            # PEM is ASCII; what stands beside it may be anything.
+            return base64.b64decode(value).decode("latin-1")
         # Not inside an except: the decoder's error would hold the key (fault 50).
         raise self.refuse(f"{key} is not PEM in base64.")
 
     def check_keys(self, known: set[str]) -> None:
-        """Refuse settings that would be left out otherwise."""
-        for key in self.values:
-            if key not in known:
-                raise self.refuse(f"{key!r} is not supported.")
+        """Warn of settings that nobody knows: they are left out, as by kubectl."""
+        _warn_of_unknown(self.place, self.values, known)
 
 
 def load(
@@ -142,7 +150,7 @@ def load(
     cluster = config.entry("cluster", chosen)
     user = config.entry("user", chosen)
     cluster.check_keys(_CLUSTER_KEYS)
-    if "auth-provider" in user.values:
+    if user.values.get("auth-provider") is not None:
         raise user.refuse(
             "auth-provider is not supported; Kubernetes took it out as well. Use an "
             "exec plugin of the provider."
@@ -152,7 +160,8 @@ def load(
     address = cluster.text("server")
     if address is None:
         raise cluster.refuse("it names no server.")
-    server = Server.parse(address, source=cluster.place)
+    # As kubectl: what stands behind the path is nothing to the server.
+    server = Server.parse(re.split("[?#]", address)[0], source=cluster.place)
     return Credentials(
         server=server,
         source=source,
@@ -235,14 +244,17 @@ class _Merged:
             if not isinstance(listed, list):
                 raise _broken(file, f"{kind}s is not a list")
             for item in listed:
-                if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-                    raise _broken(file, f"an entry of {kind}s has no name")
-                values = item.get(kind) or {}
+                # As kubectl: an entry without a name has the empty one.
+                entry = {} if item is None else item
+                name = entry.get("name") if isinstance(entry, dict) else 0
+                name = "" if name is None else name
+                if not isinstance(name, str):
+                    raise _broken(file, f"an entry of {kind}s has no name that is text")
+                values = entry.get(kind) or {}
                 if not isinstance(values, dict):
-                    raise _broken(file, f"{kind} {item['name']!r} is not a mapping")
+                    raise _broken(file, f"{kind} {name!r} is not a mapping")
                 self._entries.setdefault(
-                    (kind, item["name"]),
-                    Entry(kind=kind, name=item["name"], file=file, values=values),
+                    (kind, name), Entry(kind=kind, name=name, file=file, values=values)
                 )
 
 
@@ -263,7 +275,7 @@ def _files(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        text = read_text(str(file))
+        data = file.read_bytes()
     except OSError as error:
         raise CredentialsError(
             f"The kubeconfig {file} cannot be read: {error.strerror}.",
@@ -271,7 +283,8 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     at = ""
     try:
-        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+        # Bytes, so that their encoding is found out; of several documents the first.
+        config = next(yaml.load_all(data, Loader=_Loader), None)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f" (line {mark.line + 1})" if mark is not None else " (an odd value)"
@@ -283,6 +296,41 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise _broken(file, "it is not a mapping")
     return config
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # with or without C
+    """Make plain values as kubectl does: of any tag, and text of what looks like a date."""
+
+    def plain(self, node: yaml.Node) -> Any:
+        """Make what a node of an unknown tag holds."""
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return self.construct_scalar(node)
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [
+        one
+        for one in resolvers
+        if one[0] not in {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
+    ]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(None, _Loader.plain)
+
+
+def _warn_of_unknown(place: str, values: Mapping[str, Any], known: set[str]) -> None:
+    """Warn of each setting that is not known, by its name alone (fault 50)."""
+    for key in values:
+        if key not in known:
+            logging.getLogger("kubernetes_leader_election").warning(
+                "%s: the setting %s is not known and is left out, as kubectl does.%s",
+                place,
+                shown(key),
+                did_you_mean(str(key), sorted(known)),
+            )
 
 
 def _broken(file: Path, trouble: str) -> CredentialsError:
@@ -300,15 +348,23 @@ def trust_of(cluster: Entry, user: Entry) -> Trust:
         raise cluster.refuse(
             "insecure-skip-tls-verify and a certificate-authority contradict each other."
         )
+    certificate_file, key_file = (
+        user.path("client-certificate"),
+        user.path("client-key"),
+    )
+    certificate_data = user.data("client-certificate-data")
+    key_data = user.data("client-key-data")
+    # As kubectl: a key alone proves nothing to anybody, and does no harm.
+    has_certificate = bool(certificate_file or certificate_data)
     return Trust(
         ca_file=None if ca_data else ca_file,
         ca_data=ca_data,
         insecure=insecure,
         server_name=cluster.text("tls-server-name"),
-        certificate_file=user.path("client-certificate"),
-        key_file=user.path("client-key"),
-        certificate_data=user.data("client-certificate-data"),
-        key_data=user.data("client-key-data"),
+        certificate_file=certificate_file,
+        key_file=key_file if has_certificate else None,
+        certificate_data=certificate_data,
+        key_data=key_data if has_certificate else None,
     )
 
 
@@ -325,13 +381,17 @@ def login_of(user: Entry, cluster: Entry, environ: Mapping[str, str]) -> Login |
     name, password = user.text("username"), user.text("password")
     plugin = user.values.get("exec")
     ways = {
-        "exec": plugin is not None,
         "token": token is not None or token_file is not None,
         "username": name is not None or password is not None,
     }
     named = [way for way, there in ways.items() if there]
     if len(named) > 1:
         raise user.refuse(f"{' and '.join(named)} contradict each other: keep one.")
+    if named and plugin is not None:
+        # As kubectl: a plugin is asked where nothing else says who is asking.
+        logging.getLogger("kubernetes_leader_election").warning(
+            "%s: exec is not used, %s goes before it", user.place, named[0]
+        )
     if token_file is not None:
         return TokenFile(token_file, fallback=token)
     if token is not None:
@@ -364,7 +424,9 @@ def _plugin_login(
     )
     if ca_data is None and ca_file is not None:
         with contextlib.suppress(OSError):  # said when the file is used
-            ca_data = read_text(ca_file)
+            ca_data = read_pem(ca_file)
+    if isinstance(values, dict):
+        _warn_of_unknown(f"{user.place}: exec", values, exec_plugin.KEYS)
     plugin = exec_plugin.parse_plugin(
         values,
         place=user.place,

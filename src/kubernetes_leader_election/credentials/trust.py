@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import ssl
 from collections.abc import Iterator
 
 from kubernetes_leader_election.errors import CredentialsError
 
-__all__ = ["Trust", "read_text", "signature"]
+__all__ = ["Trust", "read_pem", "read_text", "signature"]
+
+_CERTIFICATE = re.compile(
+    "-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
+)
 
 Signature = tuple[int, int, int, int] | None
 
@@ -120,7 +125,7 @@ class Trust:
         if self.ca_data is not None or self.ca_file is None:
             return False
         try:
-            changed = read_text(self.ca_file) != self._ca_text
+            changed = read_pem(self.ca_file) != self._ca_text
         except OSError:
             return False
         if changed:
@@ -153,11 +158,8 @@ class Trust:
         try:
             text = self.ca_data
             if text is None:
-                text = read_text(self.ca_file or "")
-            # PEM is ASCII; what people write between certificates need not be.
-            context.load_verify_locations(
-                cadata=text.encode("ascii", "ignore").decode()
-            )
+                text = read_pem(self.ca_file or "")
+            _believe(context, text)
             self._ca_text = text
         except (OSError, ValueError) as error:
             where = "the CA data" if self.ca_data is not None else self.ca_file
@@ -182,10 +184,8 @@ class Trust:
                 source=source,
             )
         try:
-            certificate = self.certificate_data or read_text(
-                self.certificate_file or ""
-            )
-            key = self.key_data or read_text(self.key_file or "")
+            certificate = self.certificate_data or read_pem(self.certificate_file or "")
+            key = self.key_data or read_pem(self.key_file or "")
         except OSError as error:
             raise CredentialsError(
                 f"{source}: the client certificate cannot be read: "
@@ -208,6 +208,37 @@ def read_text(path: str) -> str:
     with contextlib.suppress(UnicodeError):
         return data.decode("utf-8")
     raise OSError(errno.EILSEQ, "it is not text", path)
+
+
+def read_pem(path: str) -> str:
+    """
+    Read a file of certificates or keys: PEM is ASCII, what stands beside may be anything.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123 - spares an import
+        return file.read().decode("latin-1")
+
+
+def _believe(context: ssl.SSLContext, text: str) -> None:
+    """
+    Believe all certificates of a text; as Go, those that can be read if some cannot.
+
+    Raises:
+        ssl.SSLError: it has none that can be read.
+    """
+    ascii_text = text.encode("ascii", "ignore").decode()
+    try:
+        context.load_verify_locations(cadata=ascii_text)
+    except ssl.SSLError:
+        good = 0
+        for block in _CERTIFICATE.findall(ascii_text):
+            with contextlib.suppress(ssl.SSLError):
+                context.load_verify_locations(cadata=block)
+                good += 1
+        if not good:
+            raise
 
 
 def _load_pair(

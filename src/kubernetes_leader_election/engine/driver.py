@@ -14,7 +14,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.in_flight import PendingWrite
 from kubernetes_leader_election.core.states import IN_TERM, State
+from kubernetes_leader_election.core.term import Try
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
 from kubernetes_leader_election.engine.access import LeaseAccess
 from kubernetes_leader_election.engine.calls import Completed
@@ -28,6 +30,7 @@ from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisus
 from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.values import hasten
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
@@ -113,10 +116,12 @@ class Driver:
         """What the core gave and was not carried out or told yet."""
         self._terms = ToldTerms()
         """What the listener has been told of terms."""
-        self._due: float | None = None
+        self.next_deadline: float | None = None
         """The CLOCK_BOOTTIME of the next step without an input."""
-        self._view = View(state=State.STOPPED, changed_at=self.clock.now())
+        self.view = View(state=State.STOPPED, changed_at=self.clock.now())
         """The election after the last step; replaced as a whole, read by any thread."""
+        self._seen: View | None = None
+        """The one that the listener was shown; None: it could not look."""
         # Written by whoever asks, on any thread, and only ever to more:
         self._ended_term = 0
         """The newest term that a clock showed to be over: that latches (rule 14)."""
@@ -127,11 +132,6 @@ class Driver:
     def client(self) -> LeaseClient | None:
         """What makes the requests; None: leadership is assumed."""
         return None if self._access is None else self._access.client
-
-    @property
-    def view(self) -> View:
-        """The election after the engine's last step."""
-        return self._view
 
     @property
     def forked(self) -> bool:
@@ -155,36 +155,36 @@ class Driver:
 
     def current_leader(self) -> bool:
         """Return whether this process leads now, by the clock, in its own process (rule 15)."""
-        belief = self._view.belief
+        belief = self.view.belief
         return belief is not None and self._left(belief) > 0.0
 
     def remaining(self) -> float:
         """Return the seconds provably left of the term, draining included; else 0."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         return 0.0 if deadline is None else self._left(deadline)
 
     def term_remaining(self, term: int) -> float:
         """Return the same for that term only: 0 once it is over."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         if deadline is None or deadline.term != term:
             return 0.0
         return self._left(deadline)
 
     def term_deadline(self, term: int) -> Belief | None:
         """Return until when that term holds, on every clock; None once it is over."""
-        deadline = self._view.term_deadline
+        deadline = self.view.term_deadline
         if deadline is None or deadline.term != term or self._left(deadline) <= 0.0:
             return None
         return deadline
 
     def last_deadline(self, term: int) -> Belief | None:
         """Return until when that term holds, or held; None once its work has ended."""
-        deadline = self._view.last_deadline
+        deadline = self.view.last_deadline
         return deadline if deadline is not None and deadline.term == term else None
 
     def term_reason(self, term: int) -> LossReason | None:
         """Tell why that term ended, if it is the newest one that did."""
-        lost = self._view.lost
+        lost = self.view.lost
         return lost[1] if lost is not None and lost[0] == term else None
 
     def _left(self, belief: Belief) -> float:
@@ -192,7 +192,7 @@ class Driver:
             return 0.0
         left = belief.remaining(self.clock.now())
         if left <= 0.0:
-            view = self._view
+            view = self.view
             newest = view.term_deadline
             if (
                 newest is not None
@@ -222,11 +222,6 @@ class Driver:
             self._fail(error)
 
     @property
-    def next_deadline(self) -> float | None:
-        """The CLOCK_BOOTTIME at which ``step(None)`` is due."""
-        return self._due
-
-    @property
     def in_term(self) -> bool:
         """Return whether the clocks have to be looked at often (rule 14)."""
         return self._core.state in IN_TERM
@@ -253,19 +248,21 @@ class Driver:
             self._core.receive(answer, now=now)
         elif message is None:
             self._core.handle_timer(now=now)
-        self._finish(now)
+        # The end of work is known to the listener, and changes what it makes of a view.
+        self._finish(now, show_again=isinstance(message, m.Command))
 
-    def _finish(self, now: Now) -> None:
+    def _finish(self, now: Now, *, show_again: bool = True) -> None:
         """Tell the core what it does not know, carry out what it gave, and show it."""
         if self._recovery.rebuild_at is None and self._told is not self._desired:
             self._tell_core(now)
         self._drain()
         # Whoever could not look at the view is to look again soon.
-        due = None if self._show() else now.boottime + REBUILD_AFTER
+        shown = self._show(again=show_again)
+        due = None if shown else now.boottime + REBUILD_AFTER
         core_due = self._recovery.rebuild_at or self._core.next_deadline()
         if due is None or (core_due is not None and core_due < due):
             due = core_due
-        self._due = due
+        self.next_deadline = due
 
     def _tell_core(self, now: Now) -> None:
         """Tell the core, word by word, in what it differs from what is wanted."""
@@ -339,35 +336,45 @@ class Driver:
             self._terms.begun = event.term
         elif isinstance(event, m.LeadershipLost):
             self._terms.open = None
-        self._listener.on_event(event, self._view)
+        self._listener.on_event(event, self.view)
 
     def _look(self, error: LeaderElectionError | None = None) -> None:
         """Show the core as it is now, and an error if there is one, to whoever asks."""
-        core, old = self._core, self._view
-        self._view = View(
-            state=core.state,
-            changed_at=(
-                old.changed_at if core.state is old.state else self.clock.now()
-            ),
+        core, old = self._core, self.view
+        state, deadline = core.state, core.term_deadline
+        view = View(
+            state=state,
+            changed_at=old.changed_at if state is old.state else self.clock.now(),
             life=self._desired.life,
             running=self._desired.running,
             belief=core.belief,
-            term_deadline=core.term_deadline,
+            term_deadline=deadline,
             last_deadline=core.last_deadline,
             snapshot=core.snapshot,
-            expires_in=core.expires_in,
+            # Of a record that others hold: it changes with each look.
+            expires_in=core.expires_in if deadline is None else None,
             last_error=error or old.last_error,
             lost=self._terms.lost,
         )
+        if view != old:
+            self.view = view
 
-    def _show(self) -> bool:
-        """Show the core, and have the listener look; False if it could not."""
+    def _show(self, *, again: bool = True) -> bool:
+        """
+        Show the core, and have the listener look; False if it could not.
+
+        ``again``: also where nothing has changed since it last looked.
+        """
         self._look()
+        if self.view is self._seen and not again:
+            return True
+        self._seen = None
         try:
-            self._listener.on_view(self._view)
+            self._listener.on_view(self.view)
         except Exception as error:  # noqa: BLE001 - fault 07: it is to look again
             self._recovery.log_unexpected(error)
             return False
+        self._seen = self.view
         return True
 
     # What nobody foresaw ------------------------------------------------------
@@ -396,11 +403,11 @@ class Driver:
         # What may fail comes before anything is changed: tried again, it loses no event.
         if self._access is not None:
             self._access.abandon_all()
-        now, shown, terms = self.clock.now(), self._view.term_deadline, self._terms
+        now, shown, terms = self.clock.now(), self.view.term_deadline, self._terms
         # A term that was begun, and shown already, may not have been told.
         numbered = max(terms.numbered, terms.begun, shown.term if shown else 0)
         core = self._recovery.new_core(numbered)
-        self._due = self._recovery.begin(self._core, now)
+        self.next_deadline = self._recovery.begin(self._core, now)
         terms.numbered, self._core = numbered, core
         self._orders.clear()
         origin = self.settings.origin
@@ -443,3 +450,9 @@ class Driver:
             self._core, self._told = before  # not half begun
             raise
         self._recovery.rebuild_at = None
+
+
+# What is made at each renewal.
+hasten(
+    m.LeaseRenewed, m.LeaseWritten, m.UpdateLease, m.WatchEvent, PendingWrite, Try, View
+)

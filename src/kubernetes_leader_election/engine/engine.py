@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary, finalize
 from kubernetes_leader_election.core.messages import Message
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.engine.calls import Completed, Workers
+from kubernetes_leader_election.engine.clock_alarm import Alarm, ClockAlarm
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
 from kubernetes_leader_election.engine.view import View
 from kubernetes_leader_election.kube_api.client import LeaseClient
@@ -79,11 +80,21 @@ class Driven(Protocol):
 
 
 class Engine:
-    """Drive any number of elections on one thread."""
+    """
+    Drive any number of elections on one thread.
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    Args:
+        clock: the clocks of this machine, unless a test brings its own.
+        alarm: tells when they jump; a test that brings the clocks brings it, too.
+
+    """
+
+    def __init__(self, clock: Clock | None = None, alarm: Alarm | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._inputs: queue.SimpleQueue[tuple[Driven, Input]] = queue.SimpleQueue()
+        self._alarm = alarm or ClockAlarm(self.look)
+        self._inputs: queue.SimpleQueue[tuple[Driven, Input] | None] = (
+            queue.SimpleQueue()
+        )
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._timers: list[tuple[float, int, Driven]] = []
@@ -113,6 +124,10 @@ class Engine:
         """Queue one input. Never blocks; safe in a signal handler."""
         self._inputs.put((driver, message))
 
+    def look(self) -> None:
+        """Have the clocks of leaders looked at: they may have jumped. Never blocks."""
+        self._inputs.put(None)
+
     def client_for(self, credentials: Credentials) -> LeaseClient:
         """Return the one client of these credentials: electors share connections."""
         self.start()
@@ -128,6 +143,7 @@ class Engine:
 
     def drop_after_fork(self) -> None:
         """In a child: close inherited descriptors without a word to anybody."""
+        self._alarm.drop_after_fork()
         for client in list(self._clients.values()):
             client.drop_after_fork()
 
@@ -154,13 +170,12 @@ class Engine:
     def _turn(self) -> None:
         """Take what comes before the next timer; then do what is due."""
         try:
-            driver, message = self._inputs.get(timeout=self._wait())
-            self._step(driver, message)
+            self._take(self._inputs.get(timeout=self._wait()))
             # News that is here already can make a candidate's write needless.
             for _ in range(MOST_NEWS):
                 if self._failed:
                     break  # what failed is the next in the queue: it rests first
-                self._step(*self._inputs.get_nowait())
+                self._take(self._inputs.get_nowait())
         except queue.Empty:
             pass
         self._step_due()
@@ -170,10 +185,15 @@ class Engine:
         wait = LONGEST_WAIT
         if self._timers:
             wait = max(0.0, self._timers[0][0] - self._clock.now().boottime)
-        for driver in self._in_term:
-            # Rule 14: timed waits stand still in suspend, so none is long.
-            wait = min(wait, driver.settings.stop_budget / 2)
+        if not self._alarm.rings:
+            for driver in self._in_term:
+                # Rule 14: timed waits stand still in suspend, so none is long.
+                wait = min(wait, driver.settings.stop_budget / 2)
         return min(wait, LONGEST_WAIT)
+
+    def _take(self, news: tuple[Driven, Input] | None) -> None:
+        if news is not None:
+            self._step(*news)  # else what is due is looked at anyway
 
     def _step(self, driver: Driven, message: Input) -> None:
         try:
@@ -183,7 +203,9 @@ class Engine:
             self._report(error)
             self.post(driver, None)  # or its timer would be lost
         if driver.in_term:
-            self._in_term.add(driver)
+            if driver not in self._in_term:
+                self._in_term.add(driver)
+                self._alarm.start()
         else:
             self._in_term.discard(driver)
         deadline = driver.next_deadline
@@ -213,7 +235,7 @@ class Engine:
             if self._due.get(driver) == deadline:
                 del self._due[driver]
                 due.append(driver)
-        # A jump of the wall clock has no timer: leaders look at each waking (rule 14).
+        # A jump of a clock has no timer: leaders look at each waking (rule 14).
         due += [
             driver
             for driver in self._in_term

@@ -7,17 +7,29 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api import results as r
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.rights import ELECTION
 
 ShortRequest = m.GetLease | m.CreateLease | m.UpdateLease
 
 
 def carry_out(
-    client: LeaseClient, namespace: str, name: str, request: ShortRequest, call: Call
+    client: LeaseClient,
+    namespace: str,
+    name: str,
+    request: ShortRequest,
+    call: Call,
+    *,
+    needs: tuple[str, ...] = ELECTION,
 ) -> m.Response:
-    """Make ``request`` and give the core's message for its result. Blocks; a worker's."""
+    """
+    Make ``request`` and give the core's message for its result. Blocks; a worker's.
+
+    ``needs`` are the rights to advise where one is missing.
+    """
     if isinstance(request, m.GetLease):
-        return _answer_read(request.request_id, client.get(namespace, name, call=call))
-    result = client.replace(namespace, name, request.lease, call=call)
+        read = client.get(namespace, name, call=call, needs=needs)
+        return _answer_read(request.request_id, read)
+    result = client.replace(namespace, name, request.lease, call=call, needs=needs)
     return _answer_write(request.request_id, result)
 
 

@@ -18,6 +18,7 @@ from kubernetes_leader_election.engine.requests import (
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.rights import ELECTION, OBSERVING
 
 EVENTS_AHEAD: Final = 1000
 """Watch events of one Lease that may wait for the engine; the reader then waits."""
@@ -52,6 +53,7 @@ class ThreadedAccess:
     ) -> None:
         self.client = client
         self._settings = settings
+        self._needs = OBSERVING if settings.observe else ELECTION
         self._workers = workers
         self._post = post
         self._unexpected = unexpected
@@ -88,7 +90,8 @@ class ThreadedAccess:
 
     def _request(self, request: ShortRequest) -> None:
         workers = self._workers
-        pending = PendingCall(Call(deadline=request.deadline), stuck=workers.note_stuck)
+        call = Call(deadline=request.deadline, option="request_timeout_sec")
+        pending = PendingCall(call, stuck=workers.note_stuck)
         self._calls[request.request_id] = pending
         if not workers.submit(partial(self._make, request, pending)):
             error = LeaseApiError(
@@ -125,6 +128,7 @@ class ThreadedAccess:
                 self._settings.lease_name,
                 request,
                 pending.call,
+                needs=self._needs,
             )
         except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
             self._unexpected(error)
@@ -150,6 +154,7 @@ class ThreadedAccess:
                 request.resource_version,
                 call=pending.call,
                 on_event=on_event,
+                needs=self._needs,
             )
         except Exception as unexpected:  # noqa: BLE001 - fault 07
             self._unexpected(unexpected)

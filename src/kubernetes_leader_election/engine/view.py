@@ -34,11 +34,47 @@ class View(Value):
     snapshot: Snapshot | None = None
     """The Lease as last seen; None when nothing is known or it is gone."""
     expires_in: float | None = None
-    """Seconds, at the time of the step, until the record counts as expired."""
+    """
+    Seconds, at the time of the step, until the record counts as expired.
+
+    None where none is known, and while we hold the Lease.
+    """
     last_error: LeaderElectionError | None = None
     """The newest error; kept when things go well again."""
     lost: tuple[int, LossReason] | None = None
     """The newest term that ended, and why: known as soon as the end is seen."""
+
+    def is_renewal_of(self, before: View) -> bool:
+        """Return whether all that differs is how long the Lease is held, and not less."""
+        return (
+            self.state is before.state
+            and self.life == before.life
+            and self.running is before.running
+            and self.last_error is before.last_error
+            and self.lost == before.lost
+            and _holder(self.snapshot) == _holder(before.snapshot)
+            and _lasts_as_long(self.term_deadline, before.term_deadline)
+            and _lasts_as_long(self.last_deadline, before.last_deadline)
+        )
+
+
+def _holder(snapshot: Snapshot | None) -> tuple[str, int | None] | None:
+    if snapshot is None:
+        return None
+    return snapshot.record.holder_identity, snapshot.record.lease_transitions
+
+
+def _lasts_as_long(now: Belief | None, before: Belief | None) -> bool:
+    if now is before:
+        return True
+    return (
+        now is not None
+        and before is not None
+        and now.term == before.term
+        and now.boottime_deadline >= before.boottime_deadline
+        and now.monotonic_deadline >= before.monotonic_deadline
+        and now.wall_deadline >= before.wall_deadline
+    )
 
 
 class Listener(Protocol):
@@ -51,5 +87,9 @@ class Listener(Protocol):
         ...
 
     def on_view(self, view: View) -> None:
-        """Take a new view; called after the events of a step, when anything changed."""
+        """
+        Take a new view; called after the events of a step, when anything changed.
+
+        Also after each word of the application, as that may know something new itself.
+        """
         ...

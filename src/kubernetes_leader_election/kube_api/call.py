@@ -42,20 +42,33 @@ class Call:
 
     Args:
         deadline: Seconds on ``clock``; None for a call without end (a watch).
+        option: The option that says how long it may last, to be named in errors.
         clock: What the deadline is measured on; CLOCK_BOOTTIME unless told.
     """
 
-    __slots__ = ("_abandoned", "_clock", "_deadline", "_limit", "_lock", "_sock")
+    __slots__ = (
+        "_abandoned",
+        "_began",
+        "_clock",
+        "_deadline",
+        "_limit",
+        "_lock",
+        "_option",
+        "_sock",
+    )
 
     def __init__(
         self,
         *,
         deadline: float | None = None,
+        option: str = "",
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._deadline = math.inf if deadline is None else deadline
         self._limit = math.inf
         self._clock = clock
+        self._option = option
+        self._began = clock()
         self._abandoned = False
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
@@ -69,6 +82,12 @@ class Call:
         """Return the seconds left, never below 0; None for a call without end."""
         deadline = min(self._deadline, self._limit)
         return None if deadline == math.inf else max(0.0, deadline - self._clock())
+
+    @property
+    def spent(self) -> str:
+        """Return how long it has lasted so far, in words, and by which option it may."""
+        seconds = f"{self._clock() - self._began:.2f} s"
+        return f"{seconds} ({self._option})" if self._option else seconds
 
     def limit(self, seconds: float | None) -> None:
         """Give what follows at most ``seconds`` from now; None takes that limit away."""
@@ -88,17 +107,19 @@ class Call:
 
     # For the worker -----------------------------------------------------------
 
-    def check(self) -> None:
+    def check(self) -> float | None:
         """
-        Go on only while the call lives.
+        Go on only while the call lives; return the seconds left, as :meth:`remaining`.
 
         Raises:
             CallOverError: it was abandoned, or its deadline has passed.
         """
         if self._abandoned:
             raise CallOverError("the request was abandoned")
-        if self.remaining() == 0.0:
-            raise CallOverError("the deadline of the request passed")
+        left = self.remaining()
+        if left == 0.0:
+            raise CallOverError(f"the deadline passed after {self.spent}")
+        return left
 
     def arm(self, sock: socket.socket) -> None:
         """
@@ -107,9 +128,8 @@ class Call:
         Raises:
             CallOverError: it was abandoned, or its deadline has passed.
         """
-        self.check()
+        left = self.check()
         # Never 0: that would make the socket non-blocking instead of timing out.
-        left = self.remaining()
         sock.settimeout(None if left is None else max(left, 0.001))
 
     def attach(self, sock: socket.socket) -> None:

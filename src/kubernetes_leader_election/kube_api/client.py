@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -41,8 +42,14 @@ from kubernetes_leader_election.kube_api.transport import (
     Wire,
     trouble_of,
 )
-from kubernetes_leader_election.kube_api.watch import StreamError, events_of
+from kubernetes_leader_election.kube_api.watch import (
+    StreamError,
+    StreamEvent,
+    events_of,
+)
 from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.rights import ELECTION, READING
+from kubernetes_leader_election.values import hasten
 
 _GROUP = "/apis/coordination.k8s.io/v1"
 
@@ -99,32 +106,55 @@ class LeaseClient:
 
     # The Lease -----------------------------------------------------------------
 
-    def get(self, namespace: str, name: str, *, call: Call) -> Ok | Failure:
-        """Read the Lease with quorum."""
-        request = Request(verb="get", namespace=namespace, name=name)
+    def get(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        call: Call,
+        needs: tuple[str, ...] = ELECTION,
+    ) -> Ok | Failure:
+        """
+        Read the Lease with quorum.
+
+        ``needs`` are the verbs that whoever asks needs in all: the advice where one of
+        them is missing.
+        """
+        request = Request(verb="get", namespace=namespace, name=name, needs=needs)
         wire = Wire(method="GET", path=_path(namespace, name))
         return self._ask_lease(request, wire, call)
 
     def replace(
-        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
+        self,
+        namespace: str,
+        name: str,
+        lease: LeaseObject,
+        *,
+        call: Call,
+        needs: tuple[str, ...] = ELECTION,
     ) -> Ok | Failure:
         """
         Replace the Lease by a PUT, or create it if ``lease`` has no resourceVersion.
 
         A creating PUT that comes too late is a
         :class:`~kubernetes_leader_election.kube_api.results.Conflict` (rule 6).
+        ``needs`` is that of :meth:`get`.
         """
         metadata = lease.get("metadata")
         creating = not (
             isinstance(metadata, Mapping) and metadata.get("resourceVersion")
         )
         request = Request(
-            verb="update", namespace=namespace, name=name, creating=creating
+            verb="update",
+            namespace=namespace,
+            name=name,
+            creating=creating,
+            needs=needs,
         )
         try:
             body = encode(lease)
         except Undecodable as error:
-            return not_sent(request, error, credentials=self._credentials)
+            return not_sent(request, error, credentials=self._credentials, call=call)
         wire = Wire(method="PUT", path=_path(namespace, name), body=body)
         return self._ask_lease(request, wire, call)
 
@@ -137,7 +167,7 @@ class LeaseClient:
         continue_token: str = "",
     ) -> Listed | Failure:
         """Return one page of the Leases of a namespace."""
-        request = Request(verb="list", namespace=namespace, name="")
+        request = Request(verb="list", namespace=namespace, name="", needs=READING)
         query = {"limit": str(limit)}
         if continue_token:
             query["continue"] = continue_token
@@ -163,6 +193,7 @@ class LeaseClient:
         call: Call,
         on_event: Callable[[str, LeaseObject], None],
         open_within: float = 30.0,
+        needs: tuple[str, ...] = ELECTION,
     ) -> LeaseApiError | None:
         """
         Watch the Lease from just after ``resource_version`` until the watch ends.
@@ -177,13 +208,14 @@ class LeaseClient:
             on_event: Called on this thread with type and object of each event. What it
                 raises ends the watch and is passed on.
             open_within: Seconds until the server must have begun to answer.
+            needs: As for :meth:`get`.
 
         Returns:
             None if the server ended the watch cleanly, else why it ended: ``status``
             403 says that watching is not permitted, 410 that ``resource_version`` is
             too old, be it in the answer or inside its stream.
         """
-        request = Request(verb="watch", namespace=namespace, name=name)
+        request = Request(verb="watch", namespace=namespace, name=name, needs=needs)
         wire = Wire(
             method="GET",
             path=_path(namespace),
@@ -200,7 +232,7 @@ class LeaseClient:
         stream = self._transport.open_stream(request, wire, call)
         call.limit(None)
         if isinstance(stream, Reply):
-            return self._judge(request, stream).error
+            return self._judge(request, stream, call).error
         if not isinstance(stream, Stream):
             return stream.error
         try:
@@ -209,6 +241,30 @@ class LeaseClient:
             stream.connection.close(call)
 
     # Anything else, for people's tools -------------------------------------------
+
+    def try_write(
+        self, namespace: str, name: str, lease: LeaseObject, *, call: Call
+    ) -> Answered | Failure:
+        """
+        Send a write through everything, admission too, that is not stored.
+
+        By a PUT, as :meth:`replace`; with an empty ``name`` by a POST, which creates.
+        """
+        metadata = lease.get("metadata")
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        request = Request(
+            verb="update" if name else "create",
+            namespace=namespace,
+            name=name or str(metadata.get("name") or ""),
+            creating=not metadata.get("resourceVersion"),
+        )
+        wire = Wire(
+            method="PUT" if name else "POST",
+            path=_path(namespace, name or None),
+            query={"dryRun": "All"},
+            body=encode(lease),
+        )
+        return self._ask(request, wire, call)
 
     def request(
         self,
@@ -277,7 +333,7 @@ class LeaseClient:
         if isinstance(reply, NotSent | Unknown):
             return reply
         if not 200 <= reply.status < 300:
-            return self._judge(request, reply)
+            return self._judge(request, reply, call)
         try:
             body = decode_object(reply.body)
         except Undecodable as error:
@@ -286,13 +342,14 @@ class LeaseClient:
             return self._unknown(request, "the answer is a failure that claims success")
         return Answered(body=body, date=reply.date)
 
-    def _judge(self, request: Request, reply: Reply) -> Failure:
+    def _judge(self, request: Request, reply: Reply, call: Call) -> Failure:
         failure = judge_failure(
             request,
             Status.read(reply.status, reply.body),
             retry_after=reply.retry_after,
             credentials=self._credentials,
             sent=reply.sent,
+            call=call,
         )
         if reply.cause is not None:
             failure.error.__cause__ = without_frames(reply.cause)
@@ -322,6 +379,7 @@ class LeaseClient:
                     Status.of(error.status),
                     credentials=self._credentials,
                     sent=stream.sent,
+                    call=call,
                 ).error
             except BROKEN as error:
                 return self._unknown(request, trouble_of(error, call)).error
@@ -332,6 +390,7 @@ class LeaseClient:
             on_event(event.type, event.object)
 
 
+@lru_cache(maxsize=64)
 def _path(namespace: str, name: str | None = None) -> str:
     for part in (namespace, name):
         if part in {"", ".", ".."}:
@@ -339,3 +398,7 @@ def _path(namespace: str, name: str | None = None) -> str:
             raise ValueError(f"{part!r} is not the name of a namespace or Lease")
     path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
     return path if name is None else f"{path}/{quote(name, safe='')}"
+
+
+# What is made at each renewal.
+hasten(Answered, Ok, Reply, Request, StreamEvent, Wire)

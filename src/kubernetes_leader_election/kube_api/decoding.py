@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 _DEEPEST = 64
 """A Lease with managed fields is six levels deep; anything deeper would overflow the
@@ -28,12 +28,8 @@ def decode_object(data: bytes) -> dict[str, Any]:
             Python reads and JSON does not have.
     """
     try:
-        value = json.loads(
-            data,
-            parse_constant=_refuse_constant,
-            parse_float=_finite_float,
-            parse_int=_short_integer,
-        )
+        text = data.decode(json.detect_encoding(data), "surrogatepass")
+        value = _DECODER.decode(text)
     except RecursionError:
         raise Undecodable("it is nested too deeply") from None
     except ValueError as error:
@@ -55,7 +51,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
         Undecodable: it holds what JSON does not have.
     """
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+        return _ENCODER.encode(value).encode("ascii")
     except (RecursionError, TypeError, ValueError) as error:
         raise Undecodable(f"the Lease to be written is no JSON: {error}") from error
 
@@ -115,3 +111,12 @@ def _too_deep(value: dict[str, Any]) -> bool:
             return False
         level = inner
     return True
+
+
+# Made once: json.loads() and json.dumps() make such a one at each call.
+_DECODER: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_float=_finite_float,
+    parse_int=_short_integer,
+)
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

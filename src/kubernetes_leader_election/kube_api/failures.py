@@ -8,6 +8,9 @@ The table of what each status means for a write:
     2xx with the Lease            done         2xx with anything else     unknown
     401 403 404 409 410 422 429   not done     other 4xx                  not done
     3xx (never followed)          unknown      5xx, 504, 1xx              unknown
+
+Whatever 4xx an admission webhook chose for its refusal, a 409 too: not done, and no
+conflict.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from typing import Any
 
 from kubernetes_leader_election.credentials.base import Credentials, Headers
 from kubernetes_leader_election.errors import CredentialsError, LeaseApiError, Outcome
-from kubernetes_leader_election.kube_api.call import CallOverError
+from kubernetes_leader_election.kube_api.call import Call, CallOverError
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
@@ -33,15 +36,32 @@ from kubernetes_leader_election.kube_api.results import (
     Refused,
     Unknown,
 )
+from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.text import printable
 from kubernetes_leader_election.values import Value, replace
 
-__all__ = ["Request", "Status", "answer_is_unknown", "judge_failure", "not_sent"]
+__all__ = [
+    "Request",
+    "Status",
+    "answer_is_unknown",
+    "judge_failure",
+    "not_sent",
+]
 
-_ELECTION_VERBS = ("get", "create", "update", "watch")
 _DOUBT = "Whether it was applied is not known."
 _ANONYMOUS = "system:anonymous"
-_VERB_IN_TEXT = re.compile(r'User "([^"]*)" cannot (\w+) resource')
+_NO_RIGHT = re.compile(
+    r'[^:]*forbidden: User "(?P<user>(?:[^"\\]|\\.)*)" cannot (?P<verb>\w+) '
+    r'(?P<kind>resource|path) "(?P<what>[^"]*)"(?: in API group "(?P<group>[^"]*)")?'
+)
+"""What the API server says where a right is missing, and nobody else does."""
+_POLICY = re.compile(
+    r"admission webhook \"[^\"]*\"(?= denied the request)"
+    r"|ValidatingAdmissionPolicy '[^']*'(?= with binding)"
+    r"|quota: [^\s,]+"
+)
+_RAN_OUT = re.compile(r"\btime(?:d )?-?out\b|deadline exceeded", re.IGNORECASE)
+_WEBHOOK = re.compile(r'admission webhook "[^"]*" denied the request')
 
 
 class Request(Value):
@@ -56,6 +76,8 @@ class Request(Value):
     """A PUT without resourceVersion, which is to create the Lease (rule 6)."""
     target: str = ""
     """The path, for a request about something else than Leases."""
+    needs: tuple[str, ...] = ELECTION
+    """The rights that whoever asks has to have, all in all, for the advice."""
 
     @property
     def reads(self) -> bool:
@@ -119,13 +141,14 @@ def judge_failure(
     *,
     credentials: Credentials,
     sent: Headers,
+    call: Call,
     retry_after: str = "",
 ) -> Failure:
     """
     Return the result that an answer other than 2xx means.
 
     ``sent`` are the headers of the request: a server that echoes them must not get a
-    token into our messages (fault 50).
+    token into our messages (fault 50). ``call`` knows how long the answer took.
     """
     status = replace(
         status,
@@ -133,8 +156,10 @@ def judge_failure(
         reason=credentials.redact(status.reason, sent),
     )
     judge = _JUDGES.get(status.code)
+    if _WEBHOOK.match(status.message) and 400 <= status.code < 500:
+        judge = _denied
     failure, advice, outcome = (
-        judge(request, status, credentials) if judge else _other(request, status)
+        judge(request, status, credentials) if judge else _other(request, status, call)
     )
     error = LeaseApiError(
         _message(request, status, advice, credentials),
@@ -205,23 +230,56 @@ def _forbidden(
     if "NamespaceTerminating" in status.causes:
         advice = f"Namespace {request.namespace} is being deleted: use another one."
         return Refused, advice, "not done"
-    found = _VERB_IN_TEXT.search(status.message)
-    verb = found[2] if found else request.verb
-    if found and found[1] == _ANONYMOUS:
+    missing = _NO_RIGHT.match(status.message)
+    if missing is None:
+        return _denied(request, status, credentials)
+    if missing["user"] == _ANONYMOUS:
         advice = (
             f"The request was sent with {credentials.login_description} (from "
             f"{credentials.source}), so the server does not know who asks. Give a token "
             "or a client certificate."
         )
         return Refused, advice, "not done"
-    verbs = [*_ELECTION_VERBS, *([] if verb in _ELECTION_VERBS else [verb])]
+    return Refused, _rule(request, missing), "not done"
+
+
+def _rule(request: Request, missing: re.Match[str]) -> str:
+    """Say which right is missing and, for Leases, the rule that gives all it takes."""
+    user, verb, what, group = missing.group("user", "verb", "what", "group")
+    if missing["kind"] == "path":
+        return f'{user} may not {verb} the path "{what}".'
+    if what.partition("/")[0] != "leases" or group not in {None, "coordination.k8s.io"}:
+        # Such as impersonating a user: no rule about Leases helps.
+        about = f"{what}.{group}" if group else what
+        return f'The verb "{verb}" on {about} is missing for {user}.'
+    verbs = [*request.needs, *([] if verb in request.needs else [verb])]
     names = f"resourceNames: [{request.name}], " if request.name else ""
-    advice = (
+    return (
         f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
-        f"{request.namespace or '*'} that is bound to {found[1] if found else 'the user'}: "
+        f"{request.namespace} that is bound to {user}: "
         f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )
+
+
+def policy_of(text: str) -> str:
+    """Return the webhook, policy or quota that refused a write; empty if none is named."""
+    found = _POLICY.search(text)
+    return found[0] if found else ""
+
+
+def _denied(_request: Request, status: Status, _c: Credentials) -> _Judgement:
+    """Refuse what is not a matter of rights: the server's own words tell the most."""
+    policy = policy_of(status.message)
+    if policy:
+        advice = (
+            f"That is no missing right: {policy} refuses it. Exempt the Lease there."
+        )
+    else:
+        advice = (
+            "The server names no missing right: an admission policy, or a proxy on the "
+            "way, may have refused it."
+        )
     return Refused, advice, "not done"
 
 
@@ -245,10 +303,14 @@ def _conflict(_r: Request, _s: Status, _c: Credentials) -> _Judgement:
     return Conflict, "", "not done"
 
 
-def _unprocessable(request: Request, status: Status, _c: Credentials) -> _Judgement:
+def _unprocessable(
+    request: Request, status: Status, credentials: Credentials
+) -> _Judgement:
     if request.creating and "must be specified for an update" in status.message:
         # Rule 6: somebody was faster, and the Lease to be created is there.
         return Conflict, "", "not done"
+    if policy_of(status.message):
+        return _denied(request, status, credentials)
     return Refused, "", "not done"
 
 
@@ -261,13 +323,17 @@ _JUDGES = {
 }
 
 
-def _other(request: Request, status: Status) -> _Judgement:
+def _other(request: Request, status: Status, call: Call) -> _Judgement:
     if 400 <= status.code < 500:
         return Refused, "", "not done"
     if 300 <= status.code < 400:
         advice = "It redirects, which an API server does not do; not followed."
         return Unknown, advice, "unknown"
-    return Unknown, "" if request.reads else _DOUBT, "unknown"
+    advice = "" if request.reads else _DOUBT
+    if _RAN_OUT.search(status.message):
+        # An admission webhook is what takes long, as a rule: it is on each write.
+        advice = f"It took {call.spent}. {advice}".rstrip()
+    return Unknown, advice, "unknown"
 
 
 def _message(
@@ -290,19 +356,19 @@ def _text(value: object) -> str:
 
 
 def not_sent(
-    request: Request, cause: Exception, *, credentials: Credentials
+    request: Request, cause: Exception, *, credentials: Credentials, call: Call
 ) -> NotSent:
     """Return the result of a request of which not a byte was sent."""
     error = LeaseApiError(
         f"Could not {request} at {credentials.server.url}: "
-        f"{_why(cause, credentials)} Nothing was sent.",
+        f"{_why(cause, credentials, call)} Nothing was sent.",
         outcome="not done",
     )
     error.__cause__ = without_frames(cause)
     return NotSent(error=error)
 
 
-def _why(cause: Exception, credentials: Credentials) -> str:
+def _why(cause: Exception, credentials: Credentials, call: Call) -> str:
     server, proxy = credentials.server, credentials.proxy
     host = server.host if proxy is None else f"{proxy.host} (the proxy)"
     way = server.authority if proxy is None else f"the proxy {proxy.authority}"
@@ -323,7 +389,7 @@ def _why(cause: Exception, credentials: Credentials) -> str:
         case socket.gaierror():
             return f"the name {host} cannot be looked up ({cause.strerror})."
         case TimeoutError():
-            return f"no connection to {way} within the time given. Is it firewalled?"
+            return f"no connection to {way} in {call.spent}. Is it firewalled?"
         case ConnectionRefusedError() if cause.errno is not None:
             return f"nothing listens at {way} (connection refused)."
         case OSError():

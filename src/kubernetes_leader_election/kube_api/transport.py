@@ -44,12 +44,12 @@ class Wire(Value):
 
     def target(self, prefix: str, call: Call) -> str:
         """Return the target of the request line, at the moment of sending."""
-        query = dict(self.query)
+        query = [urlencode(self.query)] if self.query else []
         left = call.remaining()
         if self.tell_timeout and left is not None:
             # A Go duration: a bare number would be refused.
-            query["timeout"] = f"{max(1, int(left * 1000))}ms"
-        return f"{prefix}{self.path}" + (f"?{urlencode(query)}" if query else "")
+            query.append(f"timeout={max(1, int(left * 1000))}ms")
+        return f"{prefix}{self.path}" + (f"?{'&'.join(query)}" if query else "")
 
 
 class Reply(Value):
@@ -142,12 +142,12 @@ class Transport:
                 connection = self._pool.open(context, call)
         except (*BROKEN, CredentialsError) as error:
             call.detach()
-            return not_sent(request, error, credentials=credentials)
+            return not_sent(request, error, credentials=credentials, call=call)
         keep = False
         try:
             answer = self._send(wire, sent, connection, call, streaming=streaming)
             if isinstance(answer, CallOverError):
-                return not_sent(request, answer, credentials=credentials)
+                return not_sent(request, answer, credentials=credentials, call=call)
             if streaming and answer.status == http.HTTPStatus.OK:
                 keep = True
                 return Stream(connection=connection, answer=answer, sent=sent)
@@ -204,7 +204,7 @@ class Transport:
 def trouble_of(error: Exception, call: Call) -> str:
     """Say in words why an answer could not be read; never with words of the server."""
     if call.abandoned or call.remaining() == 0.0:
-        return "no complete answer came in time"
+        return f"no complete answer came in {call.spent}"
     match error:
         case http.client.RemoteDisconnected():
             return "the connection was closed before an answer came"
@@ -213,7 +213,7 @@ def trouble_of(error: Exception, call: Call) -> str:
         case TooLargeError():
             return str(error)
         case TimeoutError():
-            return "no complete answer came in time"
+            return f"no complete answer came in {call.spent}"
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return "the connection was closed by the server"
         case ssl.SSLError():

@@ -90,6 +90,8 @@ class Lifecycle(Status[TermT]):
         """Stops it at a signal, and at the exit of the interpreter."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
+        self._last_view: View | None = None
+        """The last view that was taken. The engine's thread."""
 
     # The life: any thread -----------------------------------------------------
 
@@ -328,11 +330,13 @@ class Lifecycle(Status[TermT]):
                     self._deliver(event)
                 case _:  # pragma: no cover
                     assert_never(event)
-            self.wake_waiting()
+            self.wake_waiting(renewed=isinstance(event, m.LeaseRenewed))
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
         self._shown.seen_at = self._shown.clock.now().wall
+        before, self._last_view = self._last_view, view
+        renewed = before is not None and view.is_renewal_of(before)
         current = self._current
         if (
             current is not None
@@ -340,11 +344,12 @@ class Lifecycle(Status[TermT]):
             and view.state not in _IN_TERM
         ):
             self._current = current = None
+            renewed = False
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
+            renewed = False
         self._shown.take(self._role_of(view))
-        self.wake_waiting()
-        shared_auto_close().wake_main_thread()
+        self.wake_waiting(renewed=renewed)
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
         term = self._kind_of_term(
@@ -533,7 +538,12 @@ class Lifecycle(Status[TermT]):
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
         work = None if current is None else current.work
-        self.notifier.deliver(event, work=work, hold=hold)
+        try:
+            self.notifier.deliver(event, work=work, hold=hold)
+        except BaseException:
+            if hold is not None:
+                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
+            raise
 
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""

@@ -115,14 +115,7 @@ class Notifier:
             hold: ended when the handlers have run, or when there are none.
 
         """
-        try:
-            self._deliver(QueuedEvent(event, work, hold))
-        except BaseException:
-            if hold is not None:
-                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
-            raise
-
-    def _deliver(self, queued: QueuedEvent) -> None:
+        queued = QueuedEvent(event, work, hold)
         dispatcher = self.dispatcher
         if dispatcher is None or not self.handlers.count(queued.event.name):
             if queued.hold is not None:

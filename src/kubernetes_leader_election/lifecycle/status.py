@@ -130,6 +130,8 @@ class Status(Generic[TermT]):
         """The newest term given up here, which leads no more. Only ever to more."""
         self._waiters: tuple[Callable[[], object], ...] = ()
         """Who is called after every change; replaced as a whole."""
+        self._renewal_waiters: tuple[Callable[[], object], ...] = ()
+        """Those of them who are called after a renewal, too, which changes no more."""
         self._shown = ShownRole()
         """What :meth:`state` shows beside what the engine knows."""
 
@@ -457,19 +459,38 @@ class Status(Generic[TermT]):
 
     # Waiting for news ---------------------------------------------------------
 
-    def add_waiter(self, waiter: Callable[[], object]) -> None:
-        """Call ``waiter`` after every change, on any thread; it must not block."""
+    def add_waiter(
+        self, waiter: Callable[[], object], *, renewals: bool = False
+    ) -> None:
+        """
+        Call ``waiter`` after every change, on any thread; it must not block.
+
+        Args:
+            waiter: what to call.
+            renewals: whether a renewal counts, which puts off deadlines and no more. It
+                wakes nobody else: most renewals are no news to a program.
+
+        """
         with self._lock:
             self._waiters = (*self._waiters, waiter)
+            if renewals:
+                self._renewal_waiters = (*self._renewal_waiters, waiter)
 
     def remove_waiter(self, waiter: Callable[[], object]) -> None:
         """Call it no more."""
         with self._lock:
             self._waiters = tuple(b for b in self._waiters if b is not waiter)
+            self._renewal_waiters = tuple(
+                b for b in self._renewal_waiters if b is not waiter
+            )
 
-    def wake_waiting(self) -> None:
-        """Have everybody who waits for news look again."""
-        for waiter in self._waiters:
+    def wake_waiting(self, *, renewed: bool = False) -> None:
+        """
+        Have everybody who waits for news look again.
+
+        ``renewed``: those alone to whom a renewal is news.
+        """
+        for waiter in self._renewal_waiters if renewed else self._waiters:
             waiter()
 
 

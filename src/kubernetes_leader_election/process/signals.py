@@ -44,6 +44,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.process.asyncio_here import (
+    SignalWakeUps,
     can_cancel,
     is_of_asyncio,
     running_loop,
@@ -210,6 +211,8 @@ class AutoClose:
         """Seconds: the longest stop budget of those that were asked last. The thread."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
+        self._wake_ups = SignalWakeUps()
+        """What has that loop see a signal at once. The main thread."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
         self.endings = 0
@@ -240,8 +243,12 @@ class AutoClose:
         """
         self._watched.add(elector)
         if _is_main_thread():
-            self._loop = running_loop() or self._loop
             self._install()
+            loop = running_loop()
+            if loop is not None:
+                self._loop = loop
+                if self._earlier:
+                    self._wake_ups.begin(loop)
         return bool(self._earlier)
 
     def forget(self, elector: Watched) -> None:
@@ -249,15 +256,6 @@ class AutoClose:
         self._watched.discard(elector)
         self._closing.discard(elector)
         self._inbox.put(None)
-
-    def wake_main_thread(self) -> None:
-        """
-        Have the event loop there look for signals.
-
-        Python sees a signal only between bytecodes: one that comes when the thread is
-        about to wait in the kernel is seen when that wait ends, and not before.
-        """
-        wake(self._loop)
 
     def longest_wait(self, *, stopped: bool = False) -> float:
         """
@@ -315,6 +313,7 @@ class AutoClose:
                 return  # a subinterpreter has a main thread, too, but no signals
 
     def _uninstall(self) -> None:
+        self._wake_ups.end()
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
                 over = is_of_asyncio(earlier) and not can_cancel(earlier)
@@ -488,7 +487,7 @@ class AutoClose:
             return
         # To the main thread itself: that interrupts whatever it waits in.
         signal.pthread_kill(main.ident, number)
-        self.wake_main_thread()  # or what it was just about to wait in
+        wake(self._loop)  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
 

@@ -26,7 +26,7 @@ Every option of an elector, its checks, and what a choice of times means.
 The defaults give R = 10 s, D = 20 s, L = 15 s, S = 1 s, T = 2.5 s, which keep both
 rules: 15 s / 0.9 + 1 s = 17.667 s <= 20 s / 1.1 = 18.181 s, and 10 s + 2 x 2.5 s =
 15 s. They survive an API outage of L - R - T = 2.5 s, no more: ``preset="steady"``
-survives 7.5 s.
+survives 6.5 s.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Settings(Value):
         settings = resolve_settings(lease_name="billing", preset="steady")
         settings.lease_duration_sec     # 20
         settings.election(namespace="shop").renew_deadline    # 15.0
-        timings(settings).outage_survived    # 7.5
+        timings(settings).outage_survived    # 6.5
     """
 
     lease_name: str

@@ -7,6 +7,7 @@ from typing import Self
 
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine.clocks import SystemClock
+from kubernetes_leader_election.engine.engine import shared_engine
 from kubernetes_leader_election.errors import ProtocolMisuseError
 
 __all__ = ["ElectorClocks"]
@@ -17,8 +18,8 @@ class ElectorClocks:
     Let electors of this process, and nothing else, read clocks that were moved.
 
     The clocks go on by themselves; what is added to them stays until the block ends.
-    ``current_leader``, ``remaining()`` and ``ensure()`` know at once; a leader's events
-    follow within half its stop budget, which is as long as a leader ever sleeps.
+    ``current_leader``, ``remaining()`` and ``ensure()`` know at once, and a leader's
+    events follow: as after a real jump, the engine is woken to look at the clocks.
 
     .. code-block:: python
 
@@ -53,6 +54,7 @@ class ElectorClocks:
     def step_wall(self, seconds: float) -> None:
         """Step the wall clock, forward or back."""
         self._wall += round(seconds * 1_000_000)
+        shared_engine().look()  # the kernel, which tells of real jumps, knows nothing
 
     def __enter__(self) -> Self:
         """

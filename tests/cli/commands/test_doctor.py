@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kubernetes_leader_election.testing import LeaseServer
-from kubernetes_leader_election.testing.faults import Delay, Fault
+from kubernetes_leader_election.testing.faults import Answer, Delay, Fault
 from kubernetes_leader_election.testing.lease_server import User
 from tests.cli.observe.leases import write_lease
 
@@ -98,6 +98,73 @@ def test_doctor_holds_latency_against_the_request_timeout(call, server, kubeconf
     failed = call("doctor", "slow", *words, "--request-timeout-sec", "0.01")
     assert checks(warned)["latency"][0]["verdict"] in {"WARN", "FAIL"}
     assert checks(failed)["latency"][0]["verdict"] == "FAIL"
+
+
+DENIED = 'admission webhook "owners.example" denied the request: no owner'
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["update", "create"])
+def test_doctor_tries_a_write_and_names_the_policy_that_refuses_it(
+    call, server, kubeconfig, there
+):
+    """A right is not enough: admission is asked as well, and nothing is stored."""
+    name = "tried-by-an-update" if there else "tried-by-a-creation"
+    if there:
+        write_lease(server, name, holder="a", duration=20)
+    before = server.revision
+    server.faults.add(Fault(Answer(403, message=DENIED), verb="update", times=None))
+    failed = call("doctor", name, "--kubeconfig", kubeconfig, "-o", "json")
+    assert failed.exit_code == 1
+    found = checks(failed)
+    assert found["rights"][0]["verdict"] == "PASS"
+    assert found["writes"][0]["verdict"] == "FAIL"
+    assert f"403 {DENIED}" in found["writes"][0]["text"]
+    assert 'admission webhook "owners.example" refuses it' in found["writes"][0]["text"]
+    server.faults.clear()
+    passed = call("doctor", name, "--kubeconfig", kubeconfig, "-o", "json")
+    (writes,) = checks(passed)["writes"]
+    assert writes["verdict"] == "PASS"
+    assert ("update" in writes["text"].partition(";")[0]) == there
+    assert "creation" in writes["text"].partition(";")[0]
+    assert server.revision == before, "nothing was stored"
+
+
+def test_doctor_holds_the_time_of_a_write_against_the_request_timeout(
+    call, server, kubeconfig
+):
+    """A webhook that takes its time on each write: FAIL, and what would do."""
+    server.faults.add(Fault(Delay(0.3), verb="update", times=None))
+    words = ("--kubeconfig", kubeconfig, "-o", "json", "--renew-interval-ms", "500")
+    result = call("doctor", "slow", *words, "--request-timeout-sec", "0.25")
+    (writes,) = checks(result)["writes"]
+    assert writes["verdict"] == "FAIL"
+    assert "the request timeout is 250 ms" in writes["text"]
+    assert "--preset steady" in writes["fix"]
+
+
+def test_doctor_that_may_create_one_lease_only_says_what_it_did_not_try(call, tmp_path):
+    """Rule 6: a Role that names the Lease lets nobody POST; an update is tried."""
+    role = {
+        "kind": "Role",
+        "metadata": {"namespace": "default"},
+        "rules": [
+            {
+                "apiGroups": ["coordination.k8s.io"],
+                "resources": ["leases"],
+                "resourceNames": ["mine"],
+                "verbs": ["get", "create", "update", "watch"],
+            }
+        ],
+    }
+    with LeaseServer(users=[User("u", token="t", roles=(role,))]) as server:
+        # Who sets the stage sends no token, and may do the same.
+        server.add_user("system:anonymous", roles=(role,))
+        write_lease(server, "mine", holder="")
+        server.kubeconfig("u", path=tmp_path / "kubeconfig")
+        words = ("--kubeconfig", tmp_path / "kubeconfig", "-o", "json")
+        (writes,) = checks(call("doctor", "mine", *words))["writes"]
+    assert writes["verdict"] == "PASS"
+    assert "a creation cannot be tried" in writes["text"]
 
 
 @pytest.mark.parametrize(

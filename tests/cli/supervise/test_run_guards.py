@@ -32,6 +32,7 @@ from kubernetes_leader_election.cli.supervise.term_file import TermFacts
 from kubernetes_leader_election.cli.supervise.watchdog_link import Limits
 from kubernetes_leader_election.cli.supervise.wiring import problem_of
 from kubernetes_leader_election.core.timing import Now, believe, cut_short
+from kubernetes_leader_election.process import kernel_timers
 from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.belief_log import count_overlaps
@@ -158,7 +159,7 @@ def test_watchdog_ends_a_command_after_a_pause_of_the_guest(
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone may set the wall clock")
 def test_watchdog_wakes_when_the_wall_clock_is_set() -> None:
     """Rule 14, fault 04: it looks at the clocks at once, and not at its next timer."""
-    alarm, poll = linux.WallClockAlarm(), select.poll()
+    alarm, poll = kernel_timers.WallClockAlarm(), select.poll()
     poll.register(alarm.fd, select.POLLIN)
     for microseconds in (1, -1):
         assert poll.poll(0) == []
@@ -177,8 +178,8 @@ def test_watchdog_works_where_nobody_tells_of_the_wall_clock(
     def refuse(*_: object) -> None:
         raise OSError(errno.EINVAL, "timerfd_settime")
 
-    monkeypatch.setattr(linux, "_set_timer", refuse)
-    alarm, poll = linux.WallClockAlarm(), select.poll()
+    monkeypatch.setattr(kernel_timers, "_set_timer", refuse)
+    alarm, poll = kernel_timers.WallClockAlarm(), select.poll()
     poll.register(alarm.fd, select.POLLIN)
     assert poll.poll(0) == []
     os.close(alarm.fd)

@@ -65,6 +65,8 @@ class Setting:
     """Put before the command: another network namespace."""
     work_period: float = 0.005
     """Seconds between two pieces of work, and two lines in the log."""
+    notes_renewals: bool = True
+    """Whether candidates of this package listen to their renewals, which has its cost."""
 
 
 @dataclass(slots=True)
@@ -256,6 +258,8 @@ class Ours(Candidate):
             *("--stop-budget", f"{rhythm.stop_budget:g}"),
             *("--work-period", f"{self.setting.work_period:g}"),
         ]
+        if not self.setting.notes_renewals:
+            command.append("--no-renewals")
         for name, path in self.log_files.items():
             command += ["--identity", name, "--log", str(path)]
         return command

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from kubernetes_leader_election.cli.main import cli
 from kubernetes_leader_election.testing import LeaseServer, User
 
 pytestmark = pytest.mark.slow
@@ -126,10 +128,44 @@ def test_kubectl_validates(kubectl, payments):
 def test_kubectl_applies_on_the_server(kubectl, payments, server):
     """``apply --server-side`` meets conflicts and can force its way."""
     text = LEASE.replace("HOLDER", "c")
-    refusal = kubectl("apply", "--server-side", "-f", "-", text=text, fails=True)
+    words = "apply", "--server-side", "--field-manager=me", "-f", "-"
+    refusal = kubectl(*words, text=text, fails=True)
     assert "conflict" in refusal
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
+    kubectl(*words, "--force-conflicts", text=text)
     assert server.lease("payments")["spec"]["holderIdentity"] == "c"
+
+
+def test_kubectl_goes_over_to_applying_on_the_server(kubectl, payments, server):
+    """What a plain ``apply`` wrote is taken over, and its note follows."""
+    kubectl("apply", "-f", "-", text=LEASE.replace("HOLDER", "b"))
+    text = LEASE.replace("HOLDER", "c")
+    kubectl("apply", "--server-side", "-f", "-", text=text)
+    found = server.lease("payments")
+    assert found["spec"]["holderIdentity"] == "c"
+    noted = found["metadata"]["annotations"][
+        "kubectl.kubernetes.io/last-applied-configuration"
+    ]
+    assert '"holderIdentity":"c"' in noted
+    kubectl("apply", "-f", "-", text=LEASE.replace("HOLDER", "d"))
+    assert server.lease("payments")["spec"]["holderIdentity"] == "d"
+
+
+def test_kubectl_applies_all_that_a_program_needs(kubectl):
+    """``kle manifests`` prints five kinds; each is created, changed, shown, deleted."""
+    text = CliRunner().invoke(cli, ["manifests", "billing"]).stdout
+    assert "deployment.apps/billing created" in kubectl("apply", "-f", "-", text=text)
+    again = kubectl("apply", "-f", "-", text=text)
+    assert "deployment.apps/billing unchanged" in again
+    text = text.replace("replicas: 2", "replicas: 3")
+    assert "deployment.apps/billing configured" in kubectl(
+        "apply", "-f", "-", text=text
+    )
+    kubectl("apply", "--server-side", "-f", "-", text=text)
+    shown = kubectl("get", "deploy,sa,role,rolebinding,pdb")
+    assert shown.count("billing") == 5
+    path = "jsonpath={.spec.replicas} {.spec.template.spec.containers[*].name}"
+    assert kubectl("get", "deploy", "billing", "-o", path).startswith("3 main")
+    assert kubectl("delete", "-f", "-", text=text).count("deleted") == 5
 
 
 def test_kubectl_edits(kubectl, payments, server):

@@ -17,7 +17,7 @@ from kubernetes_leader_election.cli.options import (
 from kubernetes_leader_election.cli.output import emit, output_option, style
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.cli.observe.doctor_checks import Check
+    from kubernetes_leader_election.cli.observe.findings import Check
 
 COLOURS: Final = {"PASS": "green", "INFO": "cyan", "WARN": "yellow", "FAIL": "red"}
 CODES: Final = {
@@ -45,9 +45,10 @@ def command(
     Check, for an election on LEASE, all that can be wrong, and say how to put it right.
 
     Credentials and where they come from; server, TLS and version; latency against the
-    request timeout; each right that is needed, with the YAML for what is missing; the
-    clock's offset (for information: elections never compare clocks); the Lease itself;
-    and what the times mean. Writes nothing.
+    request timeout; each right that is needed, with the YAML for what is missing; how
+    long an update and a creation take, and which policy refuses them; the clock's
+    offset (for information: elections never compare clocks); the Lease itself; and what
+    the times mean. Writes nothing: those two are never stored (dryRun=All).
 
     LEASE is python-leader-election, the library's default, unless given. Ends in PASS
     (exit code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that

@@ -15,6 +15,7 @@ from kubernetes_leader_election.cli.options import (
     seconds_option,
 )
 from kubernetes_leader_election.cli.output import emit, note, output_option, seconds
+from kubernetes_leader_election.rights import ASKING
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def command(
     from kubernetes_leader_election.cli.observe.handover import read  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with open_target() as target:
+    with open_target(needs=ASKING) as target:
         note(target.describe(lease))
         if read(target, lease) is None:
             text = f"There is no Lease {target.namespace}/{lease}: nothing to release."
@@ -189,6 +190,7 @@ def _free(target: cluster.Target, tracker: Tracker, output: str) -> None:
         tracker.lease,
         without(released(snapshot, stamp=stamp), STEP_DOWN, TOKEN),
         call=cluster.call(),
+        needs=target.needs,
     ):
         case Ok():
             holder = printable(snapshot.record.holder_identity)

@@ -6,6 +6,7 @@ import click
 
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.command_options import handover_options
+from kubernetes_leader_election.rights import ASKING
 
 
 @click.command("step-down")
@@ -29,6 +30,6 @@ def command(
     """
     from kubernetes_leader_election.cli.observe import handover  # noqa: PLC0415 - help is quick
 
-    with open_target() as target:
+    with open_target(needs=ASKING) as target:
         answer = handover.ask(target, lease, successor=None, within=wait_sec)
     handover.show(answer, output)

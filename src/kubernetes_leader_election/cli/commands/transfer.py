@@ -8,6 +8,7 @@ from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.command_options import handover_options
 from kubernetes_leader_election.cli.options import option
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.rights import ASKING
 
 
 @click.command("transfer")
@@ -55,6 +56,6 @@ def command(
             f"{MAX_IDENTITY} characters that can be shown. `status` and the candidates' "
             "logs have theirs."
         ) from error
-    with open_target() as target:
+    with open_target(needs=ASKING) as target:
         answer = handover.ask(target, lease, successor=successor, within=wait_sec)
     handover.show(answer, output)

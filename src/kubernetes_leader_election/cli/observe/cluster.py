@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes_leader_election.cli.connection import Connection
+from kubernetes_leader_election.rights import READING
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.kube_api.client import LeaseClient
@@ -26,6 +27,8 @@ class Target:
     namespace: str
     why: str
     """Where the namespace comes from, in words."""
+    needs: tuple[str, ...]
+    """The rights that the command takes, to be advised where one is missing."""
 
     @property
     def server(self) -> str:
@@ -40,7 +43,7 @@ class Target:
 
     def get(self, lease: str) -> Any:
         """Read a Lease; give a result of :mod:`..kube_api.results`."""
-        return self.client.get(self.namespace, lease, call=call())
+        return self.client.get(self.namespace, lease, call=call(), needs=self.needs)
 
 
 def call(within: float = REQUEST_WITHIN) -> Any:
@@ -50,14 +53,18 @@ def call(within: float = REQUEST_WITHIN) -> Any:
     return Call(deadline=boottime() + within)
 
 
-Opening = Callable[[], contextlib.AbstractContextManager[Target]]
+Opening = Callable[..., contextlib.AbstractContextManager[Target]]
 """What a command opens its :class:`Target` with: credentials are looked for only then."""
 
 
 @contextlib.contextmanager
-def at(connection: Connection, namespace: str | None) -> Iterator[Target]:
+def at(
+    connection: Connection, namespace: str | None, *, needs: tuple[str, ...] = READING
+) -> Iterator[Target]:
     """
     Open a client, as kubectl would find the server and the namespace.
+
+    ``needs`` are the rights that the command takes, those of a reader unless given.
 
     Raises:
         CredentialsError: no server is known, or no way to log in to it.
@@ -78,4 +85,4 @@ def at(connection: Connection, namespace: str | None) -> Iterator[Target]:
         namespace, why = "default", "by default"
     client = LeaseClient(credentials, user_agent=USER_AGENT)
     with contextlib.closing(client):
-        yield Target(client=client, namespace=namespace, why=why)
+        yield Target(client=client, namespace=namespace, why=why, needs=needs)

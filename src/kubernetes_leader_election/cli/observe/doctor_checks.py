@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
+from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.cli.rights import role_rule
@@ -25,9 +27,9 @@ from kubernetes_leader_election.kube_api.results import (
     Ok,
     Unknown,
 )
+from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.text import printable
-from kubernetes_leader_election.values import Value
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
@@ -43,17 +45,6 @@ CLOCK_NOTICED: Final = 5.0
 """Seconds of clock offset that are worth a word."""
 
 
-class Check(Value):
-    """One thing looked at."""
-
-    name: str
-    verdict: str
-    """PASS, INFO, WARN or FAIL."""
-    text: str
-    fix: str = ""
-    """What to do, or the YAML to apply; may have several lines."""
-
-
 def examine(
     connection: Connection, namespace: str | None, settings: Settings
 ) -> Iterator[Check]:
@@ -67,7 +58,7 @@ def examine(
     else:
         yield from _credentials(credentials, in_cluster=found is not None)
     if credentials is not None:
-        with cluster.at(connection, namespace) as target:
+        with cluster.at(connection, namespace, needs=ELECTION) as target:
             yield from _server(target, settings)
     yield from _timings(settings)
 
@@ -86,7 +77,9 @@ def _server(target: cluster.Target, settings: Settings) -> Iterator[Check]:
         text=f"{target.server} answers, version {printable(str(name or 'unknown'))}",
     )
     yield from _latency(target, settings)
-    yield from _rights(target, settings.lease_name)
+    missing = yield from _rights(target, settings.lease_name)
+    if not {"create", "update"} & missing:
+        yield from try_writes(target, settings)
     if isinstance(version, Answered):
         yield from _clock(version.date, begin)
     yield from _lease(target, settings)
@@ -173,7 +166,7 @@ def _latency(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     yield Check(
         name="latency",
         verdict=verdict,
-        text=f"of {len(took)} reads: p50 {_precise(half)}, p99 {_precise(worst)}; "
+        text=f"of {len(took)} reads: p50 {precise(half)}, p99 {precise(worst)}; "
         f"the request timeout is {seconds(limit)}",
         fix=""
         if verdict == "PASS"
@@ -181,13 +174,12 @@ def _latency(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     )
 
 
-def _precise(value: float) -> str:
-    return f"{value * 1000:.1f} ms" if value < 0.1 else seconds(value)
-
-
-def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
+def _rights(
+    target: cluster.Target, lease: str
+) -> Generator[Check, None, frozenset[str]]:
+    """Ask for each right; return those that are known to be missing."""
     user = _user(target)
-    missing = []
+    missing: list[str] = []
     for verb in role_rule(lease)["verbs"]:
         review = target.client.request(
             "POST",
@@ -198,7 +190,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
         if not isinstance(review, Answered):
             text = f"the server does not tell which there are: {review.error}"
             yield Check(name="rights", verdict="WARN", text=text)
-            return
+            return frozenset(missing)
         status = review.body.get("status")
         if not (isinstance(status, dict) and status.get("allowed") is True):
             missing.append(verb)
@@ -206,7 +198,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
     if not missing:
         text = f"get, create, update and watch{who} on {target.namespace}/{lease}"
         yield Check(name="rights", verdict="PASS", text=text)
-        return
+        return frozenset()
     only_watch = missing == ["watch"]
     text = f"missing{who} on {target.namespace}/{lease}: {', '.join(missing)}"
     if only_watch:
@@ -217,6 +209,7 @@ def _rights(target: cluster.Target, lease: str) -> Iterator[Check]:
         text=text,
         fix=f"Let an administrator apply this:\n{_yaml(target, lease, user)}",
     )
+    return frozenset(missing)
 
 
 def _review(namespace: str, lease: str, verb: str) -> dict[str, Any]:

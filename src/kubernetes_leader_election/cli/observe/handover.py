@@ -96,7 +96,11 @@ def annotate(
         if all(snapshot.annotations.get(k) == v for k, v in changes.items()):
             return snapshot
         match target.client.replace(
-            target.namespace, lease, _with(snapshot, changes), call=call()
+            target.namespace,
+            lease,
+            _with(snapshot, changes),
+            call=call(),
+            needs=target.needs,
         ):
             case Ok(lease=written):
                 return read_snapshot(written)

@@ -142,7 +142,9 @@ class LeaseWatcher:
 
     def _read(self, lease: str) -> Any:
         call = self._begin(lease, Call(deadline=boottime() + REQUEST_WITHIN))
-        return self.target.client.get(self.target.namespace, lease, call=call)
+        return self.target.client.get(
+            self.target.namespace, lease, call=call, needs=self.target.needs
+        )
 
     def _watch(self, lease: str, snapshot: Snapshot | None) -> LeaseApiError | None:
         def on_event(kind: str, found: r.LeaseObject) -> None:
@@ -165,6 +167,7 @@ class LeaseWatcher:
             snapshot.resource_version if snapshot is not None else "",
             call=self._begin(lease, Call()),
             on_event=on_event,
+            needs=self.target.needs,
         )
 
     def _list_for_ever(self) -> None:

@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NoReturn
 
 from kubernetes_leader_election.cli.supervise.linux import (
-    BoottimeTimer,
     become_subreaper,
     boottime,
     descendants,
@@ -35,6 +34,7 @@ from kubernetes_leader_election.cli.supervise.linux import (
     set_name,
     signal_all,
 )
+from kubernetes_leader_election.process.kernel_timers import BoottimeTimer
 
 NAME: Final = b"leader-backstop"
 LOOK_AGAIN: Final = 0.01

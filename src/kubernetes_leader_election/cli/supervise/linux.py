@@ -13,16 +13,9 @@ from kubernetes_leader_election.core.timing import Now
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_CLOCK_REALTIME: Final = 0
-_CLOCK_BOOTTIME: Final = 7
-_TFD_TIMER_ABSTIME: Final = 1
-_TFD_TIMER_CANCEL_ON_SET: Final = 2
-_TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
 _WNOTHREAD: Final = 0x2000_0000
 """Wait for children of the calling thread alone (wait(2), ``__WNOTHREAD``)."""
 
-_NEVER: Final = 2.0**33
-"""A time of the wall clock that will not come: the year 2242."""
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -205,61 +198,3 @@ def remove_folder(name: str) -> None:
         for file in os.listdir(name):  # noqa: PTH208
             os.unlink(os.path.join(name, file))  # noqa: PTH108, PTH118
         os.rmdir(name)  # noqa: PTH106
-
-
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
-
-
-class BoottimeTimer:
-    """A kernel timer on CLOCK_BOOTTIME, to be polled: right after a suspend, too."""
-
-    def __init__(self) -> None:
-        self.fd: int = _make_timer(_CLOCK_BOOTTIME)
-
-    def arm(self, at: float | None) -> None:
-        """Fire at a CLOCK_BOOTTIME, or never."""
-        _set_timer(self.fd, 0.0 if at is None else max(at, 1e-9), _TFD_TIMER_ABSTIME)
-
-    def clear(self) -> None:
-        """Take note that it fired."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self.fd, 8)
-
-
-class WallClockAlarm:
-    """
-    Something to be polled that fires when the wall clock is set, by whomever.
-
-    Never where the system does not tell (gVisor): then it is seen at the next timer.
-    """
-
-    def __init__(self) -> None:
-        self.fd: int = _make_timer(_CLOCK_REALTIME)
-        self.clear()
-
-    def clear(self) -> None:
-        """Take note that it fired, and wait for the next time."""
-        with contextlib.suppress(OSError):  # ECANCELED: that is how it fires
-            os.read(self.fd, 8)
-        with contextlib.suppress(OSError):
-            flags = _TFD_TIMER_ABSTIME | _TFD_TIMER_CANCEL_ON_SET
-            _set_timer(self.fd, _NEVER, flags)
-
-
-def _make_timer(clock: int) -> int:
-    fd: int = _libc.timerfd_create(clock, _TFD_NONBLOCK_CLOEXEC)
-    if fd < 0:
-        raise OSError(ctypes.get_errno(), "timerfd_create")
-    return fd
-
-
-def _set_timer(fd: int, at: float, flags: int) -> None:
-    value = _TimeSpec(int(at), int(at % 1 * 1e9))
-    spec = _TimerSpec(_TimeSpec(0, 0), value)
-    if _libc.timerfd_settime(fd, flags, ctypes.byref(spec), None) != 0:
-        raise OSError(ctypes.get_errno(), "timerfd_settime")

@@ -48,7 +48,8 @@ class PolledElector(BaseElector[BaseTerm]):
             CredentialsError, ConfigurationError: it cannot.
 
         """
-        self._lifecycle.add_waiter(wake)
+        # The watchdog is given each new deadline.
+        self._lifecycle.add_waiter(wake, renewals=True)
         self._lifecycle.begin(lambda _: _Dispatcher(wake), probe=None)
 
     def deliver(self) -> None:

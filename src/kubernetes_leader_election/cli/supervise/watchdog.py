@@ -39,8 +39,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from kubernetes_leader_election.cli.supervise.linux import (
-    BoottimeTimer,
-    WallClockAlarm,
     become_subreaper,
     boottime,
     descendants,
@@ -51,6 +49,10 @@ from kubernetes_leader_election.cli.supervise.linux import (
     signal_all,
 )
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
+from kubernetes_leader_election.process.kernel_timers import (
+    BoottimeTimer,
+    WallClockAlarm,
+)
 
 LARGEST_MESSAGE: Final = 1 << 16
 TOO_LATE: Final = 1 << 16

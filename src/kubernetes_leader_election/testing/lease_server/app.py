@@ -63,6 +63,8 @@ __all__ = ["App"]
 
 Endpoint = Callable[[Exchange, Resource], Awaitable[Prepared]]
 
+AT_ONCE = 0.002
+"""Seconds; in less a real server hardly ever answers anything."""
 HEALTH_PATHS = ("/healthz", "/livez", "/readyz")
 _LOG = logging.getLogger("kubernetes_leader_election")
 _CHECKS = frozenset({"ping", "log", "etcd"})
@@ -175,6 +177,8 @@ class App:
         try:
             if info.verb != "watch":
                 exchange.limit = exchange.deadline(self.timings.read)
+                if exchange.limit is not None and exchange.limit < AT_ONCE:
+                    raise statuses.asked_timeout()
             authorization = exchange.request.headers.get("Authorization")
             exchange.user = self.access.authenticate(authorization)
             exchange.record.user = exchange.user.name

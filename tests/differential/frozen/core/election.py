@@ -217,9 +217,9 @@ class Election:
         orders = self._in_flight
         read, write, boottime = orders.read, orders.write, now.boottime
         if read is not None and boottime >= read.deadline:
-            self._timed_out(read.request_id, "reading")
+            self._timed_out(read, "reading")
         if write is not None and boottime >= write.deadline:
-            self._timed_out(write.request_id, "writing")
+            self._timed_out(write, "writing")
         if standing.state is RELEASING or standing.state is WITHDRAWING:
             if boottime >= self._schedule.give_up_at:
                 standing.give_up()
@@ -230,10 +230,14 @@ class Election:
             standing.want_read(0.0)
         self._settle()
 
-    def _timed_out(self, request_id: int, doing: str) -> None:
-        error = self._notices.error(f"{doing} it took longer than the request timeout")
-        self._outcomes.on_unknown(request_id, error)
-        self._in_flight.out.append(m.AbandonRequest(request_id=request_id))
+    def _timed_out(self, request: PendingRead | PendingWrite, doing: str) -> None:
+        waited = self._standing.now.boottime - request.ordered_at
+        error = self._notices.error(
+            f"{doing} it took longer than {waited:.2f} s "
+            f"(request_timeout_sec={self.settings.request_timeout:g})"
+        )
+        self._outcomes.on_unknown(request.request_id, error)
+        self._in_flight.out.append(m.AbandonRequest(request_id=request.request_id))
 
     def drain(self) -> list[m.Request | m.Event]:
         """Return the requests and events since the last call, in order."""
@@ -330,7 +334,9 @@ class Election:
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
-            orders.order_read(deadline=now + timeout, known=self._observation.version)
+            orders.order_read(
+                now=now, deadline=now + timeout, known=self._observation.version
+            )
         if (
             state in _WRITES
             and orders.write is None

@@ -29,6 +29,7 @@ class PendingRead(Value, kw_only=False):
     """A GET under way."""
 
     request_id: int
+    ordered_at: float
     deadline: float
     known: int | None
     """The newest version known when it was ordered: less than that is a restore."""
@@ -38,6 +39,7 @@ class PendingWrite(Value, kw_only=False):
     """A PUT under way."""
 
     request_id: int
+    ordered_at: float
     deadline: float
     purpose: Purpose
     stamp: Stamp
@@ -67,10 +69,10 @@ class InFlight:
         self._next_id = number + 1
         return number
 
-    def order_read(self, *, deadline: float, known: int | None) -> None:
+    def order_read(self, *, now: float, deadline: float, known: int | None) -> None:
         """Order a quorum read."""
         number = self._number()
-        self.read = PendingRead(number, deadline, known)
+        self.read = PendingRead(number, now, deadline, known)
         self.out.append(GetLease(request_id=number, deadline=deadline))
 
     def order_write(
@@ -79,6 +81,7 @@ class InFlight:
         *,
         purpose: Purpose,
         stamp: Stamp,
+        now: float,
         deadline: float,
         known: int | None = None,
         creates: bool = False,
@@ -86,7 +89,7 @@ class InFlight:
         """Order a write; the caller made sure that none is under way."""
         assert self.write is None
         number = self._number()
-        self.write = PendingWrite(number, deadline, purpose, stamp, known)
+        self.write = PendingWrite(number, now, deadline, purpose, stamp, known)
         kind = CreateLease if creates else UpdateLease
         self.out.append(kind(request_id=number, deadline=deadline, lease=lease))
 

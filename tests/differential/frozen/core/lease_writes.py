@@ -54,6 +54,7 @@ class LeaseWrites:
             purpose="acquire",
             stamp=stamp,
             known=observation.version,
+            now=now.boottime,
             deadline=now.boottime + settings.request_timeout,
             creates=snapshot is None,
         )
@@ -78,6 +79,7 @@ class LeaseWrites:
             purpose="renew",
             stamp=stamp,
             known=observation.version,
+            now=now.boottime,
             deadline=now.boottime + timeout,
         )
 
@@ -94,5 +96,6 @@ class LeaseWrites:
             purpose="release",
             stamp=stamp,
             known=self._observation.version,
+            now=now.boottime,
             deadline=min(self._standing.schedule.give_up_at, due),
         )

@@ -36,6 +36,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--stop-budget", type=float, required=True)
     parser.add_argument("--work-period", type=float, default=0.005)
+    parser.add_argument("--no-renewals", action="store_true")
     return parser.parse_args()
 
 
@@ -55,7 +56,8 @@ def build(options: argparse.Namespace, identity: str, log: BeliefLog) -> Any:
     )
     elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: log.note("acquired", str(e.token)))
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: log.note("lost", str(e.reason)))
-    elector.on(EVENTS.LEASE_RENEWED, lambda _: log.note("renewed"))
+    if not options.no_renewals:
+        elector.on(EVENTS.LEASE_RENEWED, lambda _: log.note("renewed"))
     elector.on(EVENTS.ERROR, lambda e: log.note("error", str(e.error)))
     return elector
 

@@ -3,6 +3,9 @@ Server-side apply: a client says which fields it wants, the server keeps the boo
 
 What a manager left out since its last apply is removed, unless another one owns it
 too. What another manager set to another value is a conflict, unless forced.
+
+Who went over from a plain `kubectl apply` has an annotation with what it last applied:
+what still stands there as applied is no conflict to kubectl, and the annotation follows.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from kubernetes_leader_election.testing.lease_server.api.decoding import Decoded
 from kubernetes_leader_election.testing.lease_server.api.managed_fields import (
     Managers,
     Path,
+    body_of,
     leaves,
 )
 from kubernetes_leader_election.testing.lease_server.api.registry import WriteOptions
@@ -25,9 +29,32 @@ from kubernetes_leader_election.testing.lease_server.kubectl.go_time import (
     write_seconds,
 )
 
-__all__ = ["applied", "read_configuration"]
+__all__ = ["applied", "last_applied", "read_configuration"]
 
 _BEFORE = "before-first-apply"
+_KUBECTL = "kubectl"
+"""The manager for whom plain and server-side apply are the same hand."""
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def last_applied(body: bytes) -> str:
+    """Return what a configuration is noted as, for the next plain `kubectl apply`."""
+    value = loading.load_yaml(body)
+    metadata = dict(value.get("metadata") or {})
+    if isinstance(metadata.get("annotations"), dict):
+        kept = metadata["annotations"].items()
+        metadata["annotations"] = {k: one for k, one in kept if k != _LAST_APPLIED}
+    document = {**value, "metadata": metadata}
+    text = json.dumps(
+        document,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        default=lambda literal: float(literal.text),
+    )
+    for character in "&<>":  # Go thinks of browsers
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f"{text}\n"
 
 
 def read_configuration(resource: Resource, body: bytes) -> Decoded:
@@ -50,6 +77,8 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
         )
     version = value.get("apiVersion", "")
     if version != resource.api_version or value.get("kind") != resource.kind:
+        if str(version).count("/") > 1:
+            raise statuses.bad_request("invalid object type: /, Kind=")
         group, slash, short = str(version).rpartition("/")
         raise statuses.bad_request(
             f"invalid object type: {group}{slash or '/'}{short}, "
@@ -84,7 +113,7 @@ def read_configuration(resource: Resource, body: bytes) -> Decoded:
             )
     if decoded.document["metadata"].pop("managedFields", None) is not None:
         raise statuses.bad_request("metadata.managedFields must be nil")
-    if "spec" not in value:
+    if "spec" not in value and "spec" in decoded.document:
         del decoded.document["spec"]
     for key in ("labels", "annotations", "finalizers", "ownerReferences"):
         if named.get(key) in ({}, []):
@@ -101,9 +130,12 @@ def applied(
     options: WriteOptions,
     *,
     force: bool,
+    note: str,
 ) -> dict[str, Any]:
     """
     Return the object an apply makes of the live one.
+
+    ``note`` is the configuration as :func:`last_applied` has it.
 
     Raises:
         ApiError: 409, other managers own fields this one sets otherwise.
@@ -128,7 +160,10 @@ def applied(
         for path, value in wanted.items()
         if path in present and present[path] != value
     }
-    _check_conflicts(managers, options.manager, taken, force=force)
+    own = set()
+    if options.manager == _KUBECTL and live is not None:
+        own = _applied_plainly(resource, live, present)
+    _check_conflicts(managers, options.manager, taken - own, force=force)
     before = managers.fields("Apply", options.manager, version)
     dropped = before - wanted.keys()
     for _, fields in managers.others("Apply", options.manager):
@@ -136,8 +171,26 @@ def applied(
     managers.drop(taken, but=("Apply", options.manager))
     managers.book("Apply", options.manager, version, set(wanted), now)
     document = _merged(resource, live, config, dropped)
+    annotations = document["metadata"].get("annotations", {})
+    if options.manager == _KUBECTL and annotations.get(_LAST_APPLIED):
+        annotations[_LAST_APPLIED] = note
     document["metadata"]["managedFields"] = managers.documents()
     return document
+
+
+def _applied_plainly(
+    resource: Resource, live: dict[str, Any], present: dict[Path, Any]
+) -> set[Path]:
+    """Return the fields that stand as a plain `kubectl apply` wrote them last."""
+    text = live["metadata"].get("annotations", {}).get(_LAST_APPLIED, "")
+    try:
+        value = loading.load_json(text.encode())
+        if value.get("apiVersion") != resource.api_version:
+            return set()
+        before = leaves(decoding.typed(resource, value).document, parents=False)
+    except (ValueError, AttributeError):
+        return set()  # people may write anything there
+    return {path for path, one in before.items() if present.get(path) == one}
 
 
 def _check_conflicts(
@@ -201,12 +254,18 @@ def _merged(
             metadata[key] = _merged_list(key, metadata.get(key, []), value)
         else:
             metadata[key] = value
-    spec = {**(live["spec"] if live else {}), **config.get("spec", {})}
+    body = body_of(live) if live else {}
+    for key, value in body_of(config).items():
+        present = body.get(key)
+        if isinstance(present, dict) and isinstance(value, dict):
+            body[key] = {**present, **value}
+        else:
+            body[key] = value
     document = {
         "kind": resource.kind,
         "apiVersion": resource.api_version,
         "metadata": metadata,
-        "spec": spec,
+        **body,
     }
     for path in dropped:
         _drop(document, path)
@@ -224,9 +283,12 @@ def _merged_list(key: str, present: list[Any], given: list[Any]) -> list[Any]:
 
 
 def _drop(document: dict[str, Any], path: Path) -> None:
+    top = path[0].removeprefix("f:")
     if len(path) < 2:
+        if not isinstance(document.get(top), dict):
+            document.pop(top, None)
         return
-    section = document["metadata" if path[0] == "f:metadata" else "spec"]
+    section = document.get(top, {})
     key = path[1].partition(":")[2]
     if len(path) == 2:
         held = section.get(key)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from kubernetes_leader_election.testing.lease_server.api.kinds import is_known
 from kubernetes_leader_election.testing.lease_server.api.loading import (
     DuplicateKeys,
     FloatLiteral,
@@ -22,6 +23,7 @@ from kubernetes_leader_election.testing.lease_server.api.loading import (
     load_yaml,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    KEPT,
     LEASES,
     NAMESPACES,
     Resource,
@@ -280,6 +282,7 @@ SCHEMAS: dict[Resource, Schema] = {
             ),
         },
     ),
+    **dict.fromkeys(KEPT, _object({})),
 }
 
 
@@ -305,14 +308,31 @@ def typed(resource: Resource, value: Any) -> Decoded:
         ValueError: A time is not of the accepted form.
     """
     findings = _Findings()
+    kept = {}
+    if resource.kept and isinstance(value, dict):
+        schema = SCHEMAS[resource]
+        kept = {key: one for key, one in value.items() if key not in schema}
+        value = {key: one for key, one in value.items() if key in schema}
     document = _READERS[resource](value, resource.kind, "", findings)
     if findings.mismatch is not None:
         raise TypeMismatchError(findings.mismatch)
     document.setdefault("metadata", {})
-    document.setdefault("spec", {})
+    if resource.kept:
+        document.update(_plain(kept))
+    else:
+        document.setdefault("spec", {})
     if resource is NAMESPACES:
         document.setdefault("status", {})
     return Decoded(document, tuple(findings.strict))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without the marks of its reading."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return float(value.text) if isinstance(value, FloatLiteral) else value
 
 
 def _summary(body: bytes) -> str:
@@ -369,7 +389,7 @@ def _unrecognized(resource: Resource, why: str, body: bytes) -> statuses.ApiErro
     )
 
 
-_OLD_VERSIONS = frozenset(
+OLD_VERSIONS = frozenset(
     f"coordination.k8s.io/{version}" for version in ("v1beta1", "v1alpha1", "v1alpha2")
 )
 
@@ -387,14 +407,27 @@ def _check_kind(resource: Resource, value: dict[str, Any], body: bytes) -> None:
     version = value.get("apiVersion") or resource.api_version
     if kind == resource.kind and version == resource.api_version:
         return
-    if kind == "Lease" and version in _OLD_VERSIONS:
+    if kind == "Lease" and version in OLD_VERSIONS:
         raise statuses.bad_request(
             f"the API version in the data ({version}) does not match the expected API "
             f"version ({resource.api_version})"
         )
-    why = f'no kind "{kind}" is registered for version "{version}"'
+    if version.count("/") > 1:
+        raise _unrecognized(
+            resource, f"unexpected GroupVersion string: {version}", body
+        )
     short = version.rpartition("/")[2]
+    if is_known(kind, version):
+        package = resource.group.partition(".")[0] or "core"
+        why = (
+            f"converting ({short}.{kind}) to ({package}.{resource.kind}): unknown "
+            "conversion"
+        )
+    else:
+        why = (
+            f'no kind "{kind}" is registered for version "{version}" in scheme '
+            '"pkg/runtime/scheme.go:111"'
+        )
     raise statuses.bad_request(
-        f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why} '
-        'in scheme "pkg/runtime/scheme.go:111"'
+        f'{kind} in version "{short}" cannot be handled as a {resource.kind}: {why}'
     )

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, Final
 
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    KEPT,
     LEASES,
     NAMESPACES,
     Resource,
@@ -70,7 +71,12 @@ REVIEWS = tuple(
         ("authentication.k8s.io", "SelfSubjectReview"),
     )
 )
-GROUPS = ("coordination.k8s.io", "authentication.k8s.io", "authorization.k8s.io")
+GROUPS = (
+    "coordination.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    *sorted({one.group for one in KEPT if one.group}),
+)
 
 
 def documents(address: str) -> dict[str, dict[str, Any]]:
@@ -90,11 +96,17 @@ def documents(address: str) -> dict[str, dict[str, Any]]:
             [
                 _served(EVENTS, ["get", "list", "watch"]),
                 _served(NAMESPACES, [one for one in _ALL_VERBS if "coll" not in one]),
+                *_kept("v1"),
             ],
         ),
         LEASES.root: _resources(LEASES.api_version, [_served(LEASES, _ALL_VERBS)]),
         "/version": version(),
     }
+    for resource in KEPT:
+        if resource.group:
+            found[resource.root] = _resources(
+                resource.api_version, _kept(resource.api_version)
+            )
     for review in REVIEWS:
         found[review.root] = _resources(
             review.api_version, [_served(review, ["create"])]
@@ -103,6 +115,11 @@ def documents(address: str) -> dict[str, dict[str, Any]]:
         path = f"/apis/{group['name']}"
         found[path] = {"kind": "APIGroup", "apiVersion": "v1", **group}
     return found
+
+
+def _kept(group_version: str) -> list[dict[str, Any]]:
+    kept = [one for one in KEPT if one.api_version == group_version]
+    return [_served(one, _ALL_VERBS) for one in kept]
 
 
 def version() -> dict[str, str]:

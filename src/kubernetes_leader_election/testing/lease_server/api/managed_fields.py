@@ -3,7 +3,7 @@ Who set which field: the ``managedFields`` of metadata.
 
 A field is a path such as ``("f:spec", "f:holderIdentity")``. Labels and annotations are
 owned key by key, finalizers value by value, owner references by uid; everything else
-in a Lease is a single value.
+in a Lease is a single value. Of kinds that are only kept, the books are as shallow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kubernetes_leader_election.testing.lease_server.kubectl.go_time import (
     write_seconds,
 )
 
-__all__ = ["Managers", "Path", "leaves", "track_update"]
+__all__ = ["Managers", "Path", "body_of", "leaves", "track_update"]
 
 Path = tuple[str, ...]
 
@@ -37,6 +37,7 @@ _UNTRACKED = frozenset(
     }
 )
 _META = "f:metadata"
+_HEAD = frozenset({"kind", "apiVersion", "metadata"})
 
 
 class UpdateOptions(Protocol):
@@ -70,13 +71,21 @@ def leaves(document: Mapping[str, Any], *, parents: bool = True) -> dict[Path, A
             found[root] = None
         for child, one in children.items():
             found[*root, child] = one
-    spec = document.get("spec")
-    if spec == {} and not parents:
-        # Whoever applies an empty spec owns that it is there.
-        found["f:spec",] = spec
-    for key, value in (spec or {}).items():
-        found["f:spec", f"f:{key}"] = value
+    for section, held in body_of(document).items():
+        if held == {} and not parents:
+            # Whoever applies an empty spec owns that it is there.
+            found[f"f:{section}",] = held
+        if not isinstance(held, dict):
+            found[f"f:{section}",] = held
+            continue
+        for key, value in held.items():
+            found[f"f:{section}", f"f:{key}"] = value
     return found
+
+
+def body_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an object has beside its type and its metadata: a spec, as a rule."""
+    return {key: one for key, one in document.items() if key not in _HEAD}
 
 
 def _children(key: str, value: Any) -> dict[str, Any] | None:
@@ -214,7 +223,7 @@ def _compared(
         return {}, leaves(new)
     old_meta, new_meta = live["metadata"], new["metadata"]
     if all(old_meta.get(key) == new_meta.get(key) for key in _TRACKED):
-        return leaves({"spec": live["spec"]}), leaves({"spec": new["spec"]})
+        return leaves(body_of(live)), leaves(body_of(new))
     return leaves(live), leaves(new)
 
 

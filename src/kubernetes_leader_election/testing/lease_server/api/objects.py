@@ -79,11 +79,14 @@ class Objects:
         if place is not None and asked:
             message = "specifying resource version is not allowed when using continue"
             raise statuses.bad_request(message)
-        if asked:
-            await self.wait_for_version(asked)
+        newest = place.version if place is not None else asked
+        if newest:
+            await self.wait_for_version(newest)
         if asked == 0 and place is None:
             limit = 0
-        exact = exchange.query.get("resourceVersionMatch") == "Exact"
+        match = exchange.query.get("resourceVersionMatch", "")
+        # The first page of a version that is named shows that very version.
+        exact = match == "Exact" or (not match and limit > 0)
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
@@ -94,7 +97,7 @@ class Objects:
                 selector,
                 place,
                 limit,
-                asked if exact else None,
+                asked if exact and asked else None,
             )
             return self._list(exchange, resource, *page)
 
@@ -122,13 +125,13 @@ class Objects:
             found = self._stale(found, resource, exchange.stale_versions)
         chosen = [one for one in found if selector.matches(one.document)]
         if place is not None:
-            chosen = [one for one in chosen if _place_of(one) > place.after]
+            chosen = [one for one in chosen if _place_of(one, namespace) >= place.start]
         metadata: dict[str, Any] = {"resourceVersion": str(version)}
         if limit > 0 and len(chosen) > limit:
             left = len(chosen) - limit
             chosen = chosen[:limit]
-            after = options.Continue(version, _place_of(chosen[-1]))
-            metadata["continue"] = after.write()
+            start = _place_of(chosen[-1], namespace) + "\0"
+            metadata["continue"] = options.Continue(version, start).write()
             if not selector:
                 metadata["remainingItemCount"] = left
         return chosen, metadata
@@ -143,12 +146,10 @@ class Objects:
         store = self.registry.store
         if version < store.oldest:
             if place is None:
-                oldest = store.oldest
                 raise statuses.expired(
-                    f"The resourceVersion for the provided list is too old: "
-                    f"{version} ({oldest})"
+                    "The resourceVersion for the provided list is too old."
                 )
-            anew = options.Continue(-1, place.after).write()
+            anew = options.Continue(-1, place.start).write()
             message = (
                 "The provided continue parameter is too old to display a consistent "
                 "list result. You can start a new list without the continue "
@@ -266,6 +267,7 @@ class Objects:
         force = exchange.query.get("force", "").lower() in {"true", "1"}
         strict = exchange.strictness
         config = apply.read_configuration(resource, body)
+        note = apply.last_applied(body)
         if config.strict and strict == "Strict":
             why = "error strict decoding patch: " + ", ".join(config.strict)
             raise statuses.bad_request(why)
@@ -275,7 +277,7 @@ class Objects:
         def make(existing: Stored | None) -> dict[str, Any]:
             live = existing.document if existing is not None else None
             document = apply.applied(
-                resource, name, live, config.document, write, force=force
+                resource, name, live, config.document, write, force=force, note=note
             )
             _check_name(document["metadata"], name, namespace)
             return document
@@ -327,6 +329,8 @@ class Objects:
         exchange.negotiate()
         order = await options.delete_options(exchange)
         selector, limit, place = _pages(exchange, resource)
+        if place is not None:
+            await self.wait_for_version(place.version)
         namespace = self._namespace(exchange, resource)
 
         def run() -> Reply:
@@ -422,9 +426,12 @@ def _pages(
     return selector, limit, options.Continue.read(query.get("continue", ""))
 
 
-def _place_of(stored: Stored) -> tuple[str, str]:
+def _place_of(stored: Stored, namespace: str) -> str:
+    """Return the key below a collection: of one namespace if that is named."""
     metadata = stored.document["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
+    name: str = metadata["name"]
+    space = metadata.get("namespace")
+    return name if namespace or not space else f"{space}/{name}"
 
 
 def _without_duplicate_owners(exchange: Exchange, metadata: dict[str, Any]) -> None:

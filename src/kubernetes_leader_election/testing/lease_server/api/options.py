@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
+import posixpath
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -110,15 +110,21 @@ def check_list_options(exchange: Exchange) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """The token of a list in pages: the version it shows, and where it stopped."""
+    """
+    The token of a list in pages: the version it shows, and the key it goes on from.
+
+    Keys are those of etcd below the collection: ``name``, or ``namespace/name`` where
+    the list is of all namespaces. A version of -1 stands for the present one.
+    """
 
     version: int
-    after: tuple[str, str]
+    start: str
 
     def write(self) -> str:
         """Return the opaque text for the client."""
-        content = {"v": "meta.k8s.io/v1", "rv": self.version, "start": self.after}
-        return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+        content = {"v": _ENCODING, "rv": self.version, "start": f"/{self.start}"}
+        encoded = base64.urlsafe_b64encode(statuses.encode(content).rstrip())
+        return encoded.decode().rstrip("=")
 
     @classmethod
     def read(cls, token: str) -> Continue | None:
@@ -126,17 +132,57 @@ class Continue:
         Read a token; None if there is none.
 
         Raises:
-            ApiError: 400.
+            ApiError: 400, with the real server's text.
         """
         if not token:
             return None
         try:
-            content = json.loads(base64.urlsafe_b64decode(token))
-            namespace, name = content["start"]
-            return cls(int(content["rv"]), (str(namespace), str(name)))
-        except (ValueError, KeyError, TypeError, binascii.Error) as error:
+            return cls(*_read_token(token))
+        except ValueError as error:
             message = f"invalid continue token: continue key is not valid: {error}"
             raise statuses.bad_request(message) from error
+
+
+_ENCODING = "meta.k8s.io/v1"
+_NO_BASE64 = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def _read_token(token: str) -> tuple[int, str]:
+    """Take a token apart; ValueError says what Go says."""
+    wrong = _NO_BASE64.search(token)
+    if wrong is not None or len(token) % 4 == 1:
+        place = len(token[: wrong.start()].encode()) if wrong else len(token) - 1
+        raise ValueError(f"illegal base64 data at input byte {place}")
+    content = loading.load_json(
+        base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    )
+    if content is not None and not isinstance(content, dict):
+        raise ValueError(
+            f"json: cannot unmarshal {loading.json_kind(content)} into Go value of type "
+            "storage.continueToken"
+        )
+    given = {key: one for key, one in (content or {}).items() if one is not None}
+    kinds = (("v", str, "string"), ("rv", int, "int64"), ("start", str, "string"))
+    for key, kind, name in kinds:
+        if key in given and type(given[key]) is not kind:
+            raise ValueError(
+                f"json: cannot unmarshal {loading.json_kind(given[key])} into Go struct "
+                f"field continueToken.{key} of type {name}"
+            )
+    encoded = given.get("v", "")
+    if encoded != _ENCODING:
+        raise ValueError(f"server does not recognize this encoded version {encoded}")
+    version, start = given.get("rv", 0), given.get("start", "")
+    if version == 0:
+        raise ValueError(
+            f"incorrect encoded start resourceVersion (version {_ENCODING})"
+        )
+    if not start:
+        raise ValueError(f"encoded start key empty (version {_ENCODING})")
+    key = start if start.startswith("/") else f"/{start}"
+    if posixpath.normpath(key) != key:
+        raise ValueError(start)
+    return version, key[1:]
 
 
 def write_options(exchange: Exchange, kind: str, *, form: str = "") -> WriteOptions:

@@ -78,6 +78,10 @@ def read_patch(resource: Resource, form: str, body: bytes, strict: str) -> Chang
             patched = _json_patched(current, patch)
         elif form == "strategic":
             patched = _strategic(current, patch)
+            # Made in the type of the object, which no patch can change.
+            for key in ("kind", "apiVersion"):
+                if isinstance(patched.get(key), str):
+                    patched[key] = current[key]
         else:
             patched = _merged(current, patch)
 
@@ -109,7 +113,10 @@ def _typed(resource: Resource, patched: Any) -> Decoded:
             f"the patch made {loading.json_kind(patched)} of the object"
         )
     kind, version = patched.get("kind"), patched.get("apiVersion")
-    if (kind, version) != (resource.kind, resource.api_version):
+    if kind == resource.kind and version in decoding.OLD_VERSIONS:
+        # Known in that version as well: read, and kept in the present one.
+        patched = {**patched, "apiVersion": resource.api_version}
+    elif (kind, version) != (resource.kind, resource.api_version):
         raise decoding.TypeMismatchError(
             f'no kind "{kind}" is registered for version "{version}" in scheme '
             '"pkg/api/legacyscheme/scheme.go:30"'
@@ -167,7 +174,18 @@ def _merged(current: Any, patch: Any) -> Any:
     return result
 
 
-_MERGED_BY: Final = {"ownerReferences": "uid"}
+_MERGED_BY: Final = {
+    "ownerReferences": "uid",
+    # Of kinds that are only kept:
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ports": "containerPort",
+    "topologySpreadConstraints": "topologyKey",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
 _SETS: Final = frozenset({"finalizers"})
 
 

@@ -21,9 +21,11 @@ from kubernetes_leader_election.testing.lease_server.api.deletion import (
     marked,
 )
 from kubernetes_leader_election.testing.lease_server.api.managed_fields import (
+    body_of,
     track_update,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    KEPT,
     LEASES,
     NAMESPACES,
     Resource,
@@ -243,8 +245,10 @@ class Registry:
 
     def remove_namespace(self, name: str) -> None:
         """Do what the namespace controller does in the end: take all of it away."""
-        for stored in self.store.objects(LEASES, name):
-            self.store.remove((LEASES, name, stored.document["metadata"]["name"]))
+        for resource in (LEASES, *KEPT):
+            for stored in self.store.objects(resource, name):
+                own = stored.document["metadata"]["name"]
+                self.store.remove((resource, name, own))
         if self.store.get((NAMESPACES, "", name)) is not None:
             self.store.remove((NAMESPACES, "", name))
 
@@ -288,15 +292,15 @@ class Registry:
             "kind": resource.kind,
             "apiVersion": resource.api_version,
             "metadata": {**metadata, **given},
-            "spec": document["spec"],
+            **body_of(document),
         }
         if resource is NAMESPACES:
             _prepare_namespace(fresh)
-        else:
+        elif not resource.kept:
             fresh["spec"] = self._allowed_spec(document["spec"], {})
         if options.track:
             # Judged by what was sent: dropped fields appear in the books, as there.
-            books = {**fresh, "spec": document["spec"]}
+            books = {**fresh, **body_of(document)}
             _set_managers(fresh, track_update(None, books, options))
         return fresh
 
@@ -377,14 +381,14 @@ class Registry:
             "kind": resource.kind,
             "apiVersion": resource.api_version,
             "metadata": metadata,
-            "spec": document["spec"],
+            **body_of(document),
         }
         if resource is NAMESPACES:
             updated.update(spec=old["spec"], status=old["status"])
-        else:
+        elif not resource.kept:
             updated["spec"] = self._allowed_spec(document["spec"], old["spec"])
         if options.track:
-            books = {**updated, "spec": document["spec"]}
+            books = {**updated, **body_of(document)}
             _set_managers(updated, track_update(old, books, options))
         elif not metadata.get("managedFields"):
             metadata.pop("managedFields", None)
@@ -448,9 +452,7 @@ def _prepare_namespace(fresh: dict[str, Any]) -> None:
 
 def _same(document: dict[str, Any], stored: dict[str, Any]) -> bool:
     """Would this write change a byte? A manager's new time alone does not count."""
-    if document["spec"] != stored["spec"]:
-        return False
-    if document.get("status") != stored.get("status"):
+    if body_of(document) != body_of(stored):
         return False
     new, old = document["metadata"], stored["metadata"]
     if new == old:

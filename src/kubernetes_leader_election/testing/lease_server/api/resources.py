@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LEASES", "NAMESPACES", "RESOURCES", "Resource"]
+__all__ = ["KEPT", "LEASES", "NAMESPACES", "RESOURCES", "Resource"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,6 +21,8 @@ class Resource:
     kind: str
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
+    kept: bool = False
+    """Whether it is kept as it was sent: nothing in it is judged, and nobody acts on it."""
 
     @property
     def qualified(self) -> str:
@@ -51,4 +53,22 @@ NAMESPACES = Resource(
     namespaced=False,
     short_names=("ns",),
 )
-RESOURCES = (LEASES, NAMESPACES)
+KEPT = tuple(
+    Resource(
+        group=group,
+        version="v1",
+        plural=f"{kind.lower()}s",
+        kind=kind,
+        short_names=short_names,
+        kept=True,
+    )
+    for group, kind, short_names in (
+        ("", "ServiceAccount", ("sa",)),
+        ("apps", "Deployment", ("deploy",)),
+        ("policy", "PodDisruptionBudget", ("pdb",)),
+        ("rbac.authorization.k8s.io", "Role", ()),
+        ("rbac.authorization.k8s.io", "RoleBinding", ()),
+    )
+)
+"""What `kle manifests` prints beside a Lease, so that kubectl can apply it here, too."""
+RESOURCES = (LEASES, NAMESPACES, *KEPT)

@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes_leader_election.testing.lease_server.api.label_selectors import (
+    read_label_selector,
+)
 from kubernetes_leader_election.testing.lease_server.api.resources import Resource
 from kubernetes_leader_election.testing.lease_server.http.statuses import bad_request
 
@@ -37,15 +40,38 @@ class Selector:
 
 def _terms(text: str) -> list[tuple[str, str, str]]:
     found = []
-    for term in re.split(r"(?<!\\),", text):
+    for term in _split(text):
         if not term:
             continue
-        parts = re.fullmatch(r"([^=!]*)(==|!=|=)(.*)", term, re.DOTALL)
+        parts = re.fullmatch(r"(.*?)(!=|==|=)(.*)", term, re.DOTALL)
         if parts is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         field, operator, value = parts.groups()
-        found.append((field, operator, re.sub(r"\\([,=\\])", r"\1", value)))
+        found.append((field, operator, _unescaped(value)))
     return found
+
+
+def _split(text: str) -> list[str]:
+    """Cut at the commas that no backslash stands before."""
+    return [found[0] for found in re.finditer(r"(?:\\.|[^\\,]|\\$)*", text, re.DOTALL)]
+
+
+def _unescaped(value: str) -> str:
+    text, rest = "", iter(value)
+    for character in rest:
+        if character in {",", "="}:
+            raise bad_request(
+                "invalid field selector: unescaped character in value: "
+                f"{ord(character)}"
+            )
+        if character == "\\":
+            character = next(rest, "")  # noqa: PLW2901 - what it stands for
+            if character not in {"\\", ",", "="}:
+                raise bad_request(
+                    f"invalid field selector: invalid escape sequence: \\{character}"
+                )
+        text += character
+    return text
 
 
 def exact_name(text: str) -> str:
@@ -68,7 +94,9 @@ def read_selectors(resource: Resource, fields: str, labels: str) -> Selector:
     name = ""
     for field, operator, value in _terms(fields):
         if field not in _FIELDS or (field == _FIELDS[1] and not resource.namespaced):
-            if resource.kind == "Namespace" and field == "status.phase":
+            if resource.kind == "Namespace":
+                if field != "status.phase":
+                    raise bad_request(f"field label not supported: {field}")
                 predicates.append(_phase(value, wanted=operator != "!="))
                 continue
             known = ", ".join(f'"{one}"' for one in _FIELDS)
@@ -77,7 +105,7 @@ def read_selectors(resource: Resource, fields: str, labels: str) -> Selector:
         predicates.append(_field(key, value, wanted=operator != "!="))
         if key == "name" and operator != "!=":
             name = value
-    predicates += _labels(labels)
+    predicates += read_label_selector(labels)
     return Selector(predicates, name)
 
 
@@ -87,47 +115,3 @@ def _field(key: str, value: str, *, wanted: bool) -> Predicate:
 
 def _phase(value: str, *, wanted: bool) -> Predicate:
     return lambda document: (document["status"].get("phase") == value) == wanted
-
-
-_KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
-_SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
-_EQUAL = re.compile(rf"({_KEY})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)")
-_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
-
-
-def _labels(text: str) -> list[Predicate]:
-    found: list[Predicate] = []
-    for term in re.split(r",(?![^(]*\))", text):
-        stripped = term.strip()
-        if not stripped:
-            continue
-        predicate = _label(stripped)
-        if predicate is None:
-            raise bad_request(
-                f"unable to parse requirement: found '{stripped}', expected: "
-                "in, notin, =, ==, !=, gt, lt"
-            )
-        found.append(predicate)
-    return found
-
-
-def _label(term: str) -> Predicate | None:
-    if in_set := _SET.fullmatch(term):
-        key, operator, listed = in_set.groups()
-        values = {value.strip() for value in listed.split(",")}
-        if operator == "in":
-            return lambda document: _label_of(document, key) in values
-        return lambda document: _label_of(document, key) not in values
-    if equal := _EQUAL.fullmatch(term):
-        key, operator, value = equal.groups()
-        wanted = operator != "!="
-        return lambda document: (_label_of(document, key) == value) == wanted
-    if exists := _EXISTS.fullmatch(term):
-        present, key = not exists.group(1), exists.group(2)
-        return lambda document: (_label_of(document, key) is not None) == present
-    return None
-
-
-def _label_of(document: dict[str, Any], key: str) -> str | None:
-    value: str | None = document["metadata"].get("labels", {}).get(key)
-    return value

@@ -16,7 +16,7 @@ from kubernetes_leader_election.testing.lease_server.api.resources import (
 )
 from kubernetes_leader_election.testing.lease_server.http.statuses import FieldError
 
-__all__ = ["validate_create", "validate_update"]
+__all__ = ["label_value", "qualified_name", "validate_create", "validate_update"]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*", re.ASCII)
@@ -206,13 +206,18 @@ def labels(given: dict[str, str], path: str) -> list[FieldError]:
     found = []
     for key, value in given.items():
         found += [FieldError.invalid(path, key, text) for text in qualified_name(key)]
-        texts = []
-        if len(value.encode()) > 63:
-            texts.append("must be no more than 63 bytes")
-        if value and not _NAME_PART.fullmatch(value):
-            texts.append(VALUE_RULE)
-        found += [FieldError.invalid(path, value, text) for text in texts]
+        found += [FieldError.invalid(path, value, text) for text in label_value(value)]
     return found
+
+
+def label_value(value: str) -> list[str]:
+    """Say what is wrong with the value of a label."""
+    texts = []
+    if len(value.encode()) > 63:
+        texts.append("must be no more than 63 bytes")
+    if value and not _NAME_PART.fullmatch(value):
+        texts.append(VALUE_RULE)
+    return texts
 
 
 def _annotations(given: dict[str, str]) -> list[FieldError]:

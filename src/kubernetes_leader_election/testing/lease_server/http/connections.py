@@ -113,11 +113,19 @@ def _abort(web_server: web.Server) -> None:
             transport.abort()
 
 
+class _Request(web.BaseRequest):
+    """A request whose answer has the headers of a real server."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        # A real server does not name itself; aiohttp leaves no other way to take it out.
+        response.headers.popall("Server", None)
+
+
 def _make_request(
     message: Any, payload: Any, protocol: Any, writer: Any, task: Any
 ) -> web.BaseRequest:
     """Build requests that may be as large as the real server allows."""
-    return web.BaseRequest(
+    return _Request(
         message,
         payload,
         protocol,

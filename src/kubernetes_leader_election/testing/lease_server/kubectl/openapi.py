@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kubernetes_leader_election.testing.lease_server.api.resources import KEPT
 from kubernetes_leader_election.testing.lease_server.http import statuses
 from kubernetes_leader_election.testing.lease_server.http.exchange import (
     Prepared,
@@ -132,12 +133,20 @@ def _documents() -> dict[str, dict[str, Any]]:
     leases = f"/apis/{group}/v1/namespaces/{{namespace}}/leases/{{name}}"
     spaces = "/api/v1/namespaces/{name}"
     space = {"type": "object"}
-    return {
+    documents = {
         f"apis/{group}/v1": _document(
             leases, group, "coordination", "Lease", _LEASE_SPEC
         ),
         "api/v1": _document(spaces, "", "core", "Namespace", space),
     }
+    for one in KEPT:
+        path = f"{one.root}/namespaces/{{namespace}}/{one.plural}/{{name}}"
+        package = one.group.partition(".")[0] or "core"
+        made = _document(path, one.group, package, one.kind, space)
+        there = documents.setdefault(one.root.removeprefix("/"), made)
+        there["paths"].update(made["paths"])
+        there["components"]["schemas"].update(made["components"]["schemas"])
+    return documents
 
 
 def _document(

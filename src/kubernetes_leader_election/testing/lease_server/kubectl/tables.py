@@ -83,6 +83,8 @@ def _table(
     headed: bool,
 ) -> dict[str, Any]:
     columns = _LEASE_COLUMNS if resource is LEASES else _NAMESPACE_COLUMNS
+    if resource.kept:
+        columns = [_NAME, _AGE]
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
@@ -96,11 +98,13 @@ def _row(
     resource: Resource, document: dict[str, Any], version: str, include: str
 ) -> dict[str, Any]:
     metadata = document["metadata"]
-    if resource is LEASES:
-        second = document["spec"].get("holderIdentity", "")
+    if resource.kept:
+        second = []
+    elif resource is LEASES:
+        second = [document["spec"].get("holderIdentity", "")]
     else:
-        second = document["status"].get("phase", "")
-    cells = [metadata.get("name", ""), second, _age(metadata)]
+        second = [document["status"].get("phase", "")]
+    cells = [metadata.get("name", ""), *second, _age(metadata)]
     row: dict[str, Any] = {"cells": cells, "object": None}
     if include == "Object":
         row["object"] = document

@@ -154,7 +154,11 @@ class Store:
             place = self._by_place.get((resource, namespace), {})
             return [place[name] for name in sorted(place)]
         found: list[Stored] = []
-        spaces = sorted(space for kind, space in self._by_place if kind == resource)
+        # By whole keys: a hyphen in a namespace comes before the slash behind another.
+        spaces = sorted(
+            (space for kind, space in self._by_place if kind == resource),
+            key=lambda space: f"{space}/",
+        )
         for space in spaces:
             place = self._by_place[resource, space]
             found += [place[name] for name in sorted(place)]
@@ -239,7 +243,8 @@ class Store:
                 state.pop(change.key, None)
             else:
                 state[change.key] = change.previous
-        return [state[key] for key in sorted(state, key=lambda one: one[1:])]
+        ordered = sorted(state, key=lambda one: f"{one[1]}/{one[2]}")
+        return [state[key] for key in ordered]
 
     def compact(self) -> None:
         """Forget the history: a watch from any earlier version is answered 410."""

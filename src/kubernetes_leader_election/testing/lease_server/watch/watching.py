@@ -335,8 +335,10 @@ def _check_watch_options(exchange: Exchange, *, send: bool | None) -> None:
             found.append(FieldError.forbidden(path, text))
         if match != "NotOlderThan":
             found.append(FieldError.unsupported(path, match, ["NotOlderThan"]))
-        if query.get("continue"):
-            text = "resourceVersionMatch is forbidden when continue is provided"
-            found.append(FieldError.forbidden(path, text))
+    newest = query.get("resourceVersion", "") in {"", "0"}
+    if query.get("continue") and (match or (send is None and newest)):
+        # Without a version the server means "not older than", as if it were sent.
+        text = "resourceVersionMatch is forbidden when continue is provided"
+        found.append(FieldError.forbidden(path, text))
     if found:
         raise statuses.invalid_options("ListOptions", found)
