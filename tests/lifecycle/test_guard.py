@@ -568,3 +568,12 @@ def test_guards_of_many_threads_are_counted_one_by_one(client):
         assert all(each.result(PATIENCE) is True for each in running)
         stopping.join(PATIENCE)
     assert holder(client) == ""
+
+
+def test_guard_of_asyncio_says_under_trio_what_to_use_there(client):
+    """Its task is the one that a loss cancels, and trio has none."""
+    elector = Elector(**options())
+    entering = elector.guard().__aenter__()
+    with pytest.raises(ProtocolMisuseError, match=r"sync\.Elector in threads"):
+        entering.send(None)
+    entering.close()
