@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         ProtocolMisuseError,
     )
     from kubernetes_leader_election.events import EVENTS
-    from kubernetes_leader_election.leadership import ElectorState, Role
+    from kubernetes_leader_election.leadership import NOT_LEADER, ElectorState, Role
 
 # Here, as what is packed into one file (zipapp) has no metadata of an installation.
 __version__ = "0.1.0"
@@ -45,6 +45,7 @@ _PLACES = {
     "Term": "elector",
     "ElectorState": "leadership",
     "Role": "leadership",
+    "NOT_LEADER": "leadership",
     # Events
     "EVENTS": "events",
     # Errors
@@ -60,6 +61,7 @@ _PLACES = {
 
 __all__ = [
     "EVENTS",
+    "NOT_LEADER",
     "ConfigurationError",
     "CredentialsError",
     "Elector",

@@ -71,6 +71,11 @@ def test_beginning_of_a_term_is_a_line(log, lines):
         ("stopped", "", "a gave up leadership: it was stopped"),
         ("work_ended", "", "a gave up leadership: its work ended"),
         (
+            "work_failed",
+            "bill raised ValueError",
+            "a gave up leadership: its work failed (bill raised ValueError)",
+        ),
+        (
             "another_holder",
             "held by b",
             "a lost leadership: another holder has the Lease (held by b)",

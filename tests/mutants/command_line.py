@@ -37,17 +37,21 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the delay before a restart does not grow",
-        file=POLICY,
+        file="backoff.py",
         old="        self._restarts += 1\n",
         new="        self._restarts = 1\n",
-        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+        tests=(
+            "tests/test_backoff.py::test_delays_grow_and_begin_anew_after_a_good_run",
+        ),
     ),
     Mistake(
         name="the delay before a restart grows over all bounds",
-        file=POLICY,
+        file="backoff.py",
         old="longest=self._longest)",
         new="longest=1e9)",
-        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+        tests=(
+            "tests/test_backoff.py::test_delays_grow_and_begin_anew_after_a_good_run",
+        ),
     ),
     Mistake(
         name="a signal reaches the command and not its group",

@@ -357,7 +357,7 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a term does not end it",
         file="lifecycle/lifecycle.py",
-        old="        self._post(m.EndAsked(term=number))",
+        old="        self._post(word)\n        self.wake_waiting()",
         new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
         slow=True,

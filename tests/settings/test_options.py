@@ -78,6 +78,7 @@ def test_defaults_are_the_documented_ones():
     assert found.wait_for_leadership is False
     assert found.auto_close is True
     assert found.observe is False
+    assert found.require_cluster is False
     assert found.liveness is None
     assert keeps_the_rules(found)
 
@@ -281,6 +282,7 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"wait_for_leadership": None},
         {"auto_close": None},
         {"observe": None},
+        {"require_cluster": 1},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
         {"clock_rate_error": math.nan},
@@ -370,7 +372,7 @@ def test_liveness_timeout_needs_liveness():
 def test_none_is_the_same_as_leaving_out():
     """None leaves an option to its default, but for namespace, grace, and yes or no."""
     left_out = resolve_settings(namespace=None, grace_sec=None)
-    flags = {"wait_for_leadership", "auto_close", "observe"}
+    flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 

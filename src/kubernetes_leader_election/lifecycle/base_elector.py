@@ -68,6 +68,7 @@ class BaseElector(Generic[TermT]):
         wait_for_leadership: bool = False,
         auto_close: bool = True,
         observe: bool = False,
+        require_cluster: bool = False,
         liveness: Liveness | None = None,
         liveness_timeout_sec: Duration | None = None,
         credentials: Credentials | Any = None,
@@ -102,6 +103,8 @@ class BaseElector(Generic[TermT]):
             wait_for_leadership: Let ``start()`` wait until a leader is known.
             auto_close: Stop on SIGINT and SIGTERM.
             observe: Follow the Lease and never contend.
+            require_cluster: Where there is no cluster, refuse to start; else leadership
+                is assumed there.
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
@@ -143,6 +146,7 @@ class BaseElector(Generic[TermT]):
             wait_for_leadership=wait_for_leadership,
             auto_close=auto_close,
             observe=observe,
+            require_cluster=require_cluster,
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )
@@ -201,6 +205,11 @@ class BaseElector(Generic[TermT]):
 
         Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
+
+        Warning: for displays, probes and metrics. Nothing holds the Lease for what is
+        done after the look: ``if elector.current_leader: job()`` runs the job on two
+        replicas at once at a planned hand-over. A job needs ``guard()``,
+        ``call_if_leading()`` or ``only_while_leading``.
         """
         return self._lifecycle.tell_leader()
 

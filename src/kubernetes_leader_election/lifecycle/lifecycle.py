@@ -14,8 +14,10 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
+    CredentialsError,
     LeaderElectionError,
     LeadershipLostError,
+    NotLeaderError,
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
@@ -188,10 +190,16 @@ class Lifecycle(Status[TermT]):
             LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
 
         """
+        current = self._take(hold)
+        if current is None:
+            self.refuse_waiting("leadership()")
+        return current
+
+    def _take(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
+        """Take a hold on the present term if this elector leads."""
         current = self._current
         if current is not None and self.current_leader() and current.work.take(hold):
             return current
-        self.refuse_waiting("leadership()")
         return None
 
     def leave(self, hold: WorkItem) -> bool:
@@ -205,8 +213,29 @@ class Lifecycle(Status[TermT]):
 
     def end_term(self, number: int) -> None:
         """Give the term up, as its last scope has ended."""
-        self._given_up = max(self._given_up, number)
-        self._post(m.EndAsked(term=number))
+        self._end_term(m.EndAsked(term=number))
+
+    def end_for_good(self, number: int) -> None:
+        """Give the term up as its work is done, and stop: no other term begins here."""
+        self.end_term(number)
+        self.ask_to_stop()
+
+    def fail_term(self, number: int, *, detail: str, stay_out: float) -> None:
+        """
+        Give the term up as its work has failed.
+
+        Args:
+            number: of the term.
+            detail: what went wrong, for people.
+            stay_out: seconds not to contend, whoever leads meanwhile.
+
+        """
+        failure = m.WorkFailure(stay_out=stay_out, detail=detail)
+        self._end_term(m.EndAsked(term=number, failure=failure))
+
+    def _end_term(self, word: m.EndAsked) -> None:
+        self._given_up = max(self._given_up, word.term)
+        self._post(word)
         self.wake_waiting()
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:
@@ -226,6 +255,27 @@ class Lifecycle(Status[TermT]):
             f"({REASONS[reason] if reason else 'given up, or at its end'}), and no new work begins under it.",
             reason=reason,
             term=None if self.is_over(number) or current is None else current.term,
+        )
+
+    def take_guard(self, hold: WorkItem) -> CurrentTerm[TermT]:
+        """
+        Take a hold on the present term, for work that is not to wait for one.
+
+        Raises:
+            NotLeaderError: this elector does not lead.
+            ProtocolMisuseError: a child process; never started; or it never leads.
+
+        """
+        if self._life.number == 0 or self.settings.observe:
+            self.refuse_unstarted("guard()", to_lead=True)
+        self.refuse_child()
+        taken = self._take(hold)
+        if taken is not None:
+            return taken
+        current = self._current
+        raise NotLeaderError(
+            f"{self.where}: {hold.what}: this elector does not lead.",
+            term=None if current is None else current.term,
         )
 
     def end_hold(self, hold: WorkItem) -> None:
@@ -374,6 +424,14 @@ class Lifecycle(Status[TermT]):
         driver = self._driver
         if driver is None or driver.credentials is not credentials:
             # Looked for at each start: a later life may be in another environment.
+            if credentials is None and self.settings.require_cluster:
+                raise CredentialsError(
+                    f"{self.where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
+                    "service account is mounted), and require_cluster=True was given. "
+                    "Give credentials=, as kubernetes_leader_election.credentials."
+                    "kubeconfig(), or leave require_cluster out: leadership is then "
+                    "assumed."
+                )
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 

@@ -479,6 +479,23 @@ class Status(Generic[TermT]):
                 "observe=True keeps this one from it."
             )
 
+    def refuse_started(self, call: str) -> None:
+        """
+        Refuse a call that starts the elector, where that has been started.
+
+        Raises:
+            ProtocolMisuseError: it runs, or is still stopping; or a child process.
+
+        """
+        self.refuse_child()
+        if self._life.started:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} starts the elector itself, which "
+                + ("is still stopping" if self._life.stopping else "runs already")
+                + ": leave start(), or the `with` around it, out. Work beside that has "
+                "leadership()."
+            )
+
     def entered_twice(self) -> ProtocolMisuseError:
         """Return the error to raise where one scope object is entered twice at once."""
         return ProtocolMisuseError(

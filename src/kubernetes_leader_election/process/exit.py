@@ -13,6 +13,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from kubernetes_leader_election.process import limits, native
@@ -126,5 +127,44 @@ def _warn(leaving: tuple[Leaving, ...], text: str) -> None:
             elector.warn(text)
 
 
+class MainThreadEnd:
+    """
+    Tell when the main thread has ended, before the exit waits for other threads.
+
+    The handlers of ``atexit`` come after that wait: a thread that is no daemon, and is
+    asked to end by one of them only, would hold up the exit for ever.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: set[Callable[[], object]] = set()
+        self._process: Process | None = None
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """
+        Call this when the main thread has ended; never in a child process.
+
+        Raises:
+            RuntimeError: the interpreter exits already.
+
+        """
+        if self._process is None:
+            # Private, and the only hook there is at that time: that of the standard
+            # library's own pools of threads.
+            threading._register_atexit(self._ended)  # type: ignore[attr-defined] # noqa: SLF001
+            self._process = this_process()
+        self._callbacks.add(callback)
+
+    def forget(self, callback: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._callbacks.discard(callback)
+
+    def _ended(self) -> None:
+        if self._process is not None and not self._process.is_copy:
+            for callback in tuple(self._callbacks):
+                callback()
+
+
 shared_exit: Final = PerProcess(ExitHandler)
+"""Return the one of this process."""
+shared_main_thread_end: Final = PerProcess(MainThreadEnd)
 """Return the one of this process."""

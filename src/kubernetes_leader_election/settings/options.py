@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -99,6 +100,8 @@ class Settings(Value):
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
+    """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -183,6 +186,7 @@ def resolve_settings(**options: Any) -> Settings:
         wait_for_leadership=_flag("wait_for_leadership", options, default=False),
         auto_close=_flag("auto_close", options, default=True),
         observe=_flag("observe", options, default=False),
+        require_cluster=_flag("require_cluster", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
@@ -395,6 +399,27 @@ def _requested(
     )
 
 
+def seconds_of(name: str, value: object) -> float:
+    """
+    Return a duration in seconds, given as a number of them or as a timedelta.
+
+    Args:
+        name: of what it was given as; one of those with an example here.
+        value: what was given.
+
+    Raises:
+        ConfigurationError: it is no duration, or out of range.
+
+    """
+    exact = _microseconds(name, {name: value})
+    if exact is None:
+        raise ConfigurationError(
+            f"{name} must be a duration, not None. Use {name}={_EXAMPLES[name]}.",
+            option=name,
+        )
+    return exact / 1e6
+
+
 def _milliseconds(
     name: str, options: Mapping[str, Any], *, up: bool = True
 ) -> int | None:
@@ -412,6 +437,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "request_timeout_sec": "2.5",
     "liveness_timeout_sec": "20",
     "grace_sec": "20",
+    "restart_max_delay_sec": "60",
 }
 
 

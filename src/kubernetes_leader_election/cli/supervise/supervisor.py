@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from kubernetes_leader_election.backoff import RestartBackoff
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.supervise import restart_policy
 from kubernetes_leader_election.cli.supervise.health import Health
@@ -88,7 +89,7 @@ class Supervisor:
         self._terminal = terminal
         self._term_file = term_file
         self._say = say
-        self._backoff = restart_policy.Backoff(plan.restart_max_delay)
+        self._backoff = RestartBackoff(plan.restart_max_delay)
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         """What lets the loop turn, from any thread."""
         self.turned_at = time.monotonic()
