@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))
 
 import oci_image
 
+from kubernetes_leader_election import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "Containerfile").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
@@ -38,8 +40,8 @@ def test_image_has_the_labels_of_the_project():
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == PROJECT["name"]
     assert labels[f"{prefix}licenses"] == PROJECT["license"]
-    assert labels[f"{prefix}version"] == PROJECT["version"]
-    assert f":{PROJECT['version']}" in oci_image.NAME
+    assert labels[f"{prefix}version"] == __version__
+    assert f":{__version__}" in oci_image.NAME
 
 
 def test_containerfile_builds_of_a_slim_python_by_hashes():

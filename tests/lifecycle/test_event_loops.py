@@ -140,7 +140,7 @@ def test_scope_of_a_closed_loop_ends_its_term(elector, client, leave):
         assert reasons == ["work_ended"]
         elector.told.wait_for("was closed: it counts as ended")
         del kept
-    hold(client, "")
+    # Released by the other one at its end.
     assert elector.wait_until_leading(PATIENCE).number == 2
 
 

@@ -125,11 +125,11 @@ def dated(client):
     """Let the Lease in memory note when each write came in."""
     replace = client.replace
 
-    def replace_dated(namespace, name, lease, *, call):
+    def replace_dated(namespace, name, lease, *, call, needs=None):
         at = time.monotonic()
         with client.changed:
             count = len(client.writes)
-            result = replace(namespace, name, lease, call=call)
+            result = replace(namespace, name, lease, call=call, needs=needs)
             if len(client.writes) > count:
                 client.writes[-1] = {**client.writes[-1], "at": at}
         return result

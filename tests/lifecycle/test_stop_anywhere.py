@@ -26,7 +26,7 @@ from tests.lifecycle.instants import Instant
 from tests.lifecycle.stages import PATIENCE, holder, options
 
 pytestmark = pytest.mark.slow
-ENOUGH = 1000
+ENOUGH = 6000
 """Instants; there are far fewer."""
 
 

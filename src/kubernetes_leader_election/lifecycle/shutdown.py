@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from kubernetes_leader_election.events import EVENTS
@@ -244,7 +244,7 @@ def _running_threads() -> frozenset[int]:
     an elector in there waits for the engine, and that for the lock to start a thread.
     """
     with suppress(OSError):  # no Linux, or no /proc
-        return frozenset(int(task.name) for task in Path("/proc/self/task").iterdir())
+        return frozenset(int(name) for name in os.listdir("/proc/self/task"))  # noqa: PTH208 - pathlib costs each pod 2 ms
     return frozenset()
 
 

@@ -38,14 +38,14 @@ class ShownChecks(TermChecks):
             if stored.mark > who.newest_mark:
                 who.newest_mark = stored.mark
                 who.rivals += 1
-        who.recreates = (
-            deleted
-            and stored is not None
-            and stored.held
-            and who.open_term != 0
-            and stored.uid == who.term_uid
-            and stored.key[3] == who.term_acquire
-        )
+        if stored is not None:  # a read that finds nothing may have left before
+            who.recreates = (
+                deleted
+                and stored.held
+                and who.open_term != 0
+                and stored.uid == who.term_uid
+                and stored.key[3] == who.term_acquire
+            )
         who.heard_at = monotonic
         who.doubtful = False
         if stored is None or deleted:
