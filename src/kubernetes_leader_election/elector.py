@@ -65,8 +65,7 @@ class Elector(BaseElector["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         async def stop_billing(event): ...
 
-        async with elector:
-            await elector.run(bill)
+        await elector.run(bill)    # starts it, and stops it at the end
 
     The options are those of ``__init__``.
     """

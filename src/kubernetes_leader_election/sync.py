@@ -70,8 +70,7 @@ class Elector(BaseElector["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         def stop_billing(event): ...
 
-        with elector:
-            elector.run(bill)
+        elector.run(bill)    # starts it, and stops it at the end
 
     The options are those of ``__init__``.
     """

@@ -115,11 +115,13 @@ class Lifecycle(Status[TermT]):
             self.refuse_child()
             if self._life.started:
                 raise ProtocolMisuseError(
-                    f"{self.where}: start() was called, and the elector "
+                    f"{self.where}: the elector "
                     + (
                         "is still stopping: wait for stop() first."
                         if self._life.stopping
-                        else "runs already."
+                        else "runs already. run() starts the elector itself, and so do "
+                        "`with` and start(): use one of the three. In a `with` block, "
+                        "or after start(), work in leadership() instead of run()."
                     )
                 )
             self._life.process = this_process()
