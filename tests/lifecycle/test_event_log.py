@@ -172,3 +172,20 @@ def test_log_of_an_elector_escapes_what_others_wrote(event, lines):
         assert line.isprintable()
         assert len(line) < 2200
     assert any("\\r\\n" in line for _, line in found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "level"), [("/etc/config", "WARNING"), ("", "INFO")]
+)
+def test_leadership_that_is_assumed_beside_a_kubeconfig_is_a_warning(
+    log, lines, monkeypatch, variable, level
+):
+    """An election may have been meant: the line names the variable, and what to pass."""
+    monkeypatch.setenv("KUBECONFIG", variable)
+    log.assumed()
+    ((said, text),) = lines()
+    assert said == level
+    assert "leadership is assumed" in text
+    assert ("KUBECONFIG" in text and "credentials.kubeconfig()" in text) == bool(
+        variable
+    )

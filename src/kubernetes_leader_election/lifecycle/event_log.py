@@ -8,6 +8,7 @@ Whatever others may have written is escaped and cut before it is logged (fault 5
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -71,6 +72,24 @@ class EventLog:
             self._where(),
             identity,
             token,
+        )
+
+    def assumed(self) -> None:
+        """Log that there is no election; a warning where one may have been meant."""
+        level, more = "info", ""
+        if os.environ.get("KUBECONFIG"):
+            level = "warning"
+            more = (
+                ". KUBECONFIG is set, and is not used outside a cluster unless asked "
+                "for: every replica works. To take part in the election there, pass "
+                "credentials=kubernetes_leader_election.credentials.kubeconfig()"
+            )
+        self.say(
+            level,
+            "%s: this program does not run in a cluster and was given no credentials: "
+            "leadership is assumed, no API is called%s",
+            self._where(),
+            more,
         )
 
     def renewed(self) -> None:

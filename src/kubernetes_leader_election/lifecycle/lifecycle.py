@@ -369,12 +369,7 @@ class Lifecycle(Status[TermT]):
                 log=self.event_log,
             )
         if self.assumed:
-            self.event_log.say(
-                "info",
-                "%s: this program does not run in a cluster and was given no "
-                "credentials: leadership is assumed, no API is called",
-                self.where,
-            )
+            self.event_log.assumed()
         self._shown.take(self._role_outside)
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
