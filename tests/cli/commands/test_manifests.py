@@ -61,8 +61,6 @@ def test_manifests_give_pods_longer_than_their_work_takes_to_stop(call, words):
     )
     (container,) = pod["containers"]
     assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert found["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
 
 
@@ -128,3 +126,46 @@ def test_manifests_refuse_what_is_no_image(call, image):
     result = call("manifests", "billing", "--image", image)
     assert result.exit_code == 2
     assert "Give one as in registry.example/app:1.0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        (["--", "celery", "beat"], 8080),
+        (["--port", "9000", "--", "celery", "beat"], 9000),
+        (["--port", "9000"], 9000),
+        ([], None),
+    ],
+    ids=["run", "run elsewhere", "a program that answers", "the library alone"],
+)
+def test_manifests_have_probes_only_where_somebody_answers(call, words, port):
+    """The library serves no HTTP: pods with probes would be killed again and again."""
+    found = documents(call("manifests", "billing", *words))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    if port is None:
+        assert not {"ports", "livenessProbe", "readinessProbe"} & set(container)
+    else:
+        assert container["ports"] == [{"name": "health", "containerPort": port}]
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_manifests_pass_pod_security_at_its_strictest_level(call):
+    """What a namespace enforces that is labelled `restricted`, of every container."""
+    found = documents(call("manifests", "billing"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"] == {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+@pytest.mark.parametrize("name", ["ba.ing", "Billing", "x" * 64])
+def test_manifests_blame_the_name_that_is_wrong(call, name):
+    """NAME goes into a label; nobody gave a --namespace."""
+    result = call("manifests", name)
+    assert result.exit_code == 2
+    assert f"NAME {name!r}" in result.stderr
+    assert "namespace" not in result.stderr

@@ -13,6 +13,9 @@ from kubernetes_leader_election.cli.rights import role_rule
 RELEASE_WITHIN: Final = 15
 """Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
 
+RUN_PORT: Final = 8080
+"""Where `run` answers the probes, unless said otherwise."""
+
 
 def _document(
     version: str, kind: str, metadata: dict[str, Any], **more: Any
@@ -38,23 +41,28 @@ def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
 
 
 def _container(
-    image: str, lease_name: str, command: tuple[str, ...], port: int, drain: int
+    image: str, lease_name: str, command: tuple[str, ...], port: int | None, drain: int
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
         "env": [_from_pod("POD_NAME", "name"), _from_pod("POD_NAMESPACE", "namespace")],
-        "ports": [{"name": "health", "containerPort": port}],
-        "livenessProbe": {"httpGet": {"path": "/livez", "port": "health"}},
-        # Every replica in the race is ready; were only the leader, rollouts would
-        # wait for ever.
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+        # What Pod Security asks for at its level "restricted".
         "securityContext": {
+            "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+    if port is not None:
+        container |= {
+            "ports": [{"name": "health", "containerPort": port}],
+            "livenessProbe": {"httpGet": {"path": "/livez", "port": "health"}},
+            # Every replica in the race is ready; were only the leader, rollouts would
+            # wait for ever.
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+        }
     if command:
         container["command"] = [
             "kubernetes-leader-election",
@@ -86,9 +94,13 @@ def deployment(
     image: str,
     command: tuple[str, ...],
     drain: int,
-    port: int = 8080,
+    port: int | None,
 ) -> list[dict[str, Any]]:
-    """Return a Deployment of two replicas and its PodDisruptionBudget."""
+    """
+    Return a Deployment of two replicas and its PodDisruptionBudget.
+
+    Without a ``port`` there are no probes.
+    """
     labels = {"app.kubernetes.io/name": name}
     spread = {
         "maxSkew": 1,
@@ -117,19 +129,25 @@ def deployment(
     ]
 
 
-def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
+def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
     """Return what a person should know of a document, to stand above it."""
-    probes = (
-        "`run` answers the probes."
-        if runs
-        else f"The program answers /livez and /readyz on port {port}."
-    )
+    ready = [
+        "Ready is every replica in the race, not the leader alone: else a rollout would",
+        "wait for ever.",
+    ]
+    if port is None:
+        probes = ["There are no probes: --port adds them, for a program that answers."]
+    elif runs:
+        probes = ["`run` answers the probes.", *ready]
+    else:
+        probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
     known = {
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
-            f"{probes} Ready is every replica in the race, not the",
-            "leader alone: else a rollout would wait for ever. The grace period is longer",
-            "than the work takes to stop, so that the Lease is released, not left to expire.",
+            *probes,
+            "The grace period is longer than the work takes to stop, so that the Lease is",
+            "released, not left to expire. The image must name a user by a number that is",
+            "not 0 (runAsNonRoot).",
         ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
@@ -142,13 +160,22 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
 
     Raises:
         ConfigurationError: one of them is no such name.
+        click.UsageError: NAME is none.
 
     """
+    from kubernetes_leader_election.errors import ConfigurationError  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
 
+    try:
+        # A Deployment's name is written into a label too, which has a namespace's rules.
+        resolve_settings(namespace=name)
+    except ConfigurationError as error:
+        raise click.UsageError(
+            f"NAME {name!r} is not a valid name for a Deployment and its label: use at "
+            "most 63 characters, only a-z, 0-9 and '-', which starts and ends with a "
+            "letter or digit. The Lease may have another name: --lease-name."
+        ) from error
     resolve_settings(lease_name=lease_name, namespace=namespace)
-    # A Deployment's name is written into a label too, which is as short as this.
-    resolve_settings(namespace=name)
 
 
 @click.command("manifests")
@@ -180,9 +207,8 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
 @option(
     "--port",
     type=click.IntRange(min=1, max=65535),
-    default=8080,
-    show_default=True,
-    help="Where the probes are answered.",
+    help="Where the probes are answered; 8080 under `run`. A program that uses the "
+    "library has probes only if this is given: it answers /livez and /readyz itself.",
 )
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
@@ -202,12 +228,12 @@ def command(
     lease_name: str | None,
     image: str,
     drain_sec: int,
-    port: int,
+    port: int | None,
     rbac_only: bool,
     output: str,
 ) -> None:
     """
-    Print the YAML for NAME: rights on one Lease, two replicas, probes, spreading.
+    Print the YAML for NAME: rights on one Lease, two replicas, spreading, and probes.
 
     ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
     `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
@@ -227,6 +253,8 @@ def command(
     runs = program == "run" if program else bool(command_line)
     if command_line and not runs:
         raise click.UsageError("COMMAND is for --for run: the library needs none.")
+    if port is None and runs:
+        port = RUN_PORT
     documents = rbac(name, namespace, lease)
     if not rbac_only:
         documents += deployment(
@@ -244,7 +272,7 @@ def command(
     click.echo(_yaml(documents, runs=runs, port=port), nl=False)
 
 
-def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int) -> str:
+def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
     import yaml  # noqa: PLC0415 - only here
 
     class Plain(yaml.SafeDumper):
