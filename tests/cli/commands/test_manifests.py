@@ -150,6 +150,13 @@ def test_manifests_have_probes_only_where_somebody_answers(call, words, port):
         assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
+def test_manifests_say_how_the_library_finds_the_namespace_of_the_role(call):
+    """An elector contends in `default` unless told: there the account has no right."""
+    said = call("manifests", "billing", "-n", "shop").stdout
+    assert 'namespace=os.environ["POD_NAMESPACE"]' in said
+    assert "os.environ" not in call("manifests", "billing", "--", "true").stdout
+
+
 def test_manifests_pass_pod_security_at_its_strictest_level(call):
     """What a namespace enforces that is labelled `restricted`, of every container."""
     found = documents(call("manifests", "billing"))

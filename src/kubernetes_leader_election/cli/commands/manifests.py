@@ -141,6 +141,13 @@ def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
         probes = ["`run` answers the probes.", *ready]
     else:
         probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
+    if not runs:
+        probes = [
+            "The program gives its elector what the pod is called and where it is, as",
+            'identity=os.environ["POD_NAME"], namespace=os.environ["POD_NAMESPACE"]: the',
+            "Role is for the Lease in this namespace alone.",
+            *probes,
+        ]
     known = {
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
