@@ -189,3 +189,20 @@ def test_leadership_that_is_assumed_beside_a_kubeconfig_is_a_warning(
     assert ("KUBECONFIG" in text and "credentials.kubeconfig()" in text) == bool(
         variable
     )
+
+
+@pytest.mark.parametrize(
+    ("pod", "given", "warned"),
+    [("shop", {}, True), ("default", {}, False), ("shop", {"namespace": "n"}, False)],
+    ids=["elsewhere", "there", "said"],
+)
+def test_pod_in_another_namespace_than_its_lease_is_warned_of(
+    front, log, lines, monkeypatch, pod, given, warned
+):
+    """Unless the program said where: its rights are likely where the pod is."""
+    monkeypatch.setenv("POD_NAMESPACE", pod)
+    elector = front.elector(log=log.logger, **given)
+    elector.start()
+    elector.stop(timeout=30.0)
+    said = [text for level, text in lines() if "POD_NAMESPACE is" in text]
+    assert bool(said) == warned

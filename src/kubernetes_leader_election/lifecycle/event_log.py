@@ -92,6 +92,20 @@ class EventLog:
             more,
         )
 
+    def unsaid_namespace(self, namespace: str) -> None:
+        """Log where the pod is, if that is not where the Lease is and nobody said so."""
+        pod = os.environ.get("POD_NAMESPACE")
+        if pod and pod != namespace:
+            self.say(
+                "warning",
+                "%s: POD_NAMESPACE is %s, and the Lease is in the namespace %s, as none "
+                "was given. Give namespace=, or set KLE_NAMESPACE; for all replicas at "
+                "once, as replicas in two namespaces have two leaders",
+                self._where(),
+                shown(pod),
+                namespace,
+            )
+
     def renewed(self) -> None:
         """Note that the Lease is held; log that errors are over, if there were any."""
         with self._lock:

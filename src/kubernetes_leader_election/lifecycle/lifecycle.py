@@ -86,6 +86,8 @@ class Lifecycle(Status[TermT]):
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
+        self.namespace_is_unsaid = False
+        """Whether neither the program nor a variable named the namespace."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
         self._last_view: View | None = None
@@ -370,6 +372,8 @@ class Lifecycle(Status[TermT]):
             )
         if self.assumed:
             self.event_log.assumed()
+        elif self.namespace_is_unsaid:
+            self.event_log.unsaid_namespace(self.settings.namespace or "")
         self._shown.take(self._role_outside)
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard

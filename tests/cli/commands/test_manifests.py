@@ -150,11 +150,17 @@ def test_manifests_have_probes_only_where_somebody_answers(call, words, port):
         assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
-def test_manifests_say_how_the_library_finds_the_namespace_of_the_role(call):
+def test_manifests_lead_the_library_to_the_namespace_of_the_role(call, monkeypatch):
     """An elector contends in `default` unless told: there the account has no right."""
-    said = call("manifests", "billing", "-n", "shop").stdout
-    assert 'namespace=os.environ["POD_NAMESPACE"]' in said
-    assert "os.environ" not in call("manifests", "billing", "--", "true").stdout
+    found = documents(call("manifests", "billing", "-n", "shop"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    fields = {
+        one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"]
+        for one in container["env"]
+    }
+    assert fields["KLE_NAMESPACE"] == "metadata.namespace"
+    monkeypatch.setenv("KLE_NAMESPACE", found["Role"]["metadata"]["namespace"])
+    assert Elector(lease_name="billing").namespace == "shop"
 
 
 def test_manifests_pass_pod_security_at_its_strictest_level(call):

@@ -46,7 +46,12 @@ def _container(
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
-        "env": [_from_pod("POD_NAME", "name"), _from_pod("POD_NAMESPACE", "namespace")],
+        "env": [
+            _from_pod("POD_NAME", "name"),
+            _from_pod("POD_NAMESPACE", "namespace"),
+            # Where the library looks for the Lease, unless the program says otherwise.
+            _from_pod("KLE_NAMESPACE", "namespace"),
+        ],
         # What Pod Security asks for at its level "restricted".
         "securityContext": {
             "runAsNonRoot": True,
@@ -143,9 +148,8 @@ def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
         probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
     if not runs:
         probes = [
-            "The program gives its elector what the pod is called and where it is, as",
-            'identity=os.environ["POD_NAME"], namespace=os.environ["POD_NAMESPACE"]: the',
-            "Role is for the Lease in this namespace alone.",
+            'The program gives its elector identity=os.environ["POD_NAME"], and finds the',
+            "namespace of the Role in KLE_NAMESPACE, unless it gives another one.",
             *probes,
         ]
     known = {
