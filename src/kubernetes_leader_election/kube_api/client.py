@@ -219,16 +219,16 @@ class LeaseClient:
             too old, be it in the answer or inside its stream.
         """
         request = Request(verb="watch", namespace=namespace, name=name, needs=needs)
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "fieldSelector": f"metadata.name={name}",
-            "resourceVersion": resource_version,
-        }
-        if not name:
-            del query["fieldSelector"]
         wire = Wire(
-            method="GET", path=_path(namespace), query=query, tell_timeout=False
+            method="GET",
+            path=_path(namespace),
+            query={
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                **({"fieldSelector": f"metadata.name={name}"} if name else {}),
+                "resourceVersion": resource_version,
+            },
+            tell_timeout=False,
         )
         self._notice_fork()
         call.limit(open_within)
