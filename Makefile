@@ -10,7 +10,7 @@ SEEDS ?= 10000
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
@@ -96,17 +96,25 @@ test-pythons:
 	  $$other/bin/python -m pytest -n $(JOBS) $(if $(QUICK),-m "not slow"); \
 	done
 
-# etcd, kube-apiserver and kubectl, compiled once into a cache outside the tree.
+# etcd, kube-apiserver, kubelet and the rest, compiled once into a cache outside the tree.
 controlplane: | check-python
 	@$(PYTHON) tests/e2e/controlplane/build.py
 
+# gevent, uWSGI and others, which patch and fork what they run in: the programs of some
+# end-to-end tests, apart from all that the other tests need.
+$(VENV)-servers/.done: requirements/servers.txt pyproject.toml | check-python
+	@test -x $(VENV)-servers/bin/python || $(PYTHON) -m venv $(VENV)-servers
+	@$(VENV)-servers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/servers.txt
+	@touch $@
+
 # Everything that needs the real control plane; builds what is missing of it.
-e2e: $(VENV)/.dev
+e2e: $(VENV)/.dev $(VENV)-servers/.done
 	@$(BIN)/python tests/e2e/run.py
 
-# This package, client-go and the official package on one real API server.
+# This package, client-go and the official package on one real API server; NODE=1: in
+# pods on a real node, as root.
 side-by-side: $(VENV)/.dev controlplane
-	@$(BIN)/python -m benchmarks.side_by_side
+	@$(BIN)/python -m benchmarks.side_by_side$(if $(NODE),.on_node)
 
 # The formal model, checked by TLC; needs Java (11 or newer). QUICK=1: its short form.
 model: $(VENV)/.dev
@@ -139,6 +147,14 @@ differential: $(VENV)/.dev
 torture: $(VENV)/.dev
 	@$(BIN)/python tests/e2e/torture --seconds $(SECONDS) $(ARGS)
 
+# An OCI archive of the Containerfile's image, from the running interpreter.
+image: $(VENV)/.dev
+	@$(BIN)/python deploy/oci_image.py
+
+# A node of Kubernetes with real pods, as root and with containerd; Ctrl-C ends it.
+node: $(VENV)/.dev
+	@$(BIN)/python tests/e2e/node
+
 lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:dev pyproject.toml -o requirements/dev.txt
@@ -147,6 +163,11 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:mutation pyproject.toml \
 	  -o requirements/mutation.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:servers pyproject.toml \
+	  -o requirements/servers.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from kubernetes_leader_election import __version__
+
 _PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
     "project"
 ]
 
 project = _PROJECT["name"]
 author = "the maintainers"
-release = version = _PROJECT["version"]
+release = version = __version__
 
 extensions = [
     "myst_parser",

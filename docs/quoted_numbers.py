@@ -61,9 +61,9 @@ PLACES = (
     ("docs/guarantees.md", "a contending delay of at most {none.hand_over:ms} ms, one"),
     (
         _LIFE_CYCLE,
-        "that end of the main thread, the stop budget and {MOMENT} s at most",
+        "that end of the main thread, the grace and {MOMENT} s at most",
     ),
-    (_LIFE_CYCLE, "is stopped and its Lease released, within {EXIT} s;"),
+    (_LIFE_CYCLE, "is stopped and its Lease released, within {EXIT} s or one"),
     (f"{_SETTINGS}/__init__.py", "L - R - T = {none.outage_survived} s, no more"),
     (f"{_SETTINGS}/__init__.py", "survives {steady.outage_survived} s."),
     (

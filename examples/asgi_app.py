@@ -3,14 +3,14 @@ A web application of which every replica answers, and one does a job beside.
 
 Run it under any ASGI server, for instance ``uvicorn examples.asgi_app:app``. The
 elector lives in the application's lifespan: the server owns the signals, so
-``auto_close`` is off and the end of the lifespan stops the elector. With FastAPI or
-Starlette the body of ``lifespan`` is what you pass as ``lifespan=``.
+``auto_close`` is off and the end of the lifespan stops the elector. A job that fails is
+logged and tried again, here or on another replica. With FastAPI or Starlette the body
+of ``lifespan`` is what you pass as ``lifespan=``.
 """
 
 import asyncio
 import contextlib
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -19,9 +19,8 @@ from kubernetes_leader_election import Elector, Term
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-elector = Elector(
-    lease_name="asgi-app", identity=os.environ.get("POD_NAME"), auto_close=False
-)
+# No identity: each worker has one of its own, with the pod's name and its process id.
+elector = Elector(lease_name="asgi-app", auto_close=False)
 
 
 async def tidy_up(term: Term) -> None:
@@ -34,12 +33,8 @@ async def tidy_up(term: Term) -> None:
 @contextlib.asynccontextmanager
 async def lifespan() -> AsyncIterator[None]:
     """Contend as long as the application lives."""
-    job = asyncio.create_task(elector.run(tidy_up))
-    try:
+    async with elector.background(tidy_up):
         yield
-    finally:
-        await elector.stop()
-        await job
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -2,8 +2,8 @@
 A chat bot: two replicas are logged in, one answers.
 
 Both read every message, so a hand-over loses none that is still in the queue; only
-the leader answers. ``current_leader`` is computed from the clock at each look: it is
-right at that instant even after a pause of the whole process.
+the leader answers. An answer that was begun is part of the leader's work: the next
+leader answers nothing before it is sent.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 import sys
 
 from kubernetes_leader_election import EVENTS, Elector
-from kubernetes_leader_election.events import LeaderChanged
+from kubernetes_leader_election.events import LeaderChanged, LeadershipAcquired
 
 elector = Elector(
     lease_name="bot", identity=os.environ.get("POD_NAME"), preset="steady"
@@ -22,6 +22,18 @@ elector = Elector(
 def on_leader_changed(event: LeaderChanged) -> None:
     """Tell who answers from now on."""
     print(f"answered by {event.holder_identity!a}", flush=True)
+
+
+@elector.on(EVENTS.LEADERSHIP_ACQUIRED)
+def on_leadership_acquired(event: LeadershipAcquired) -> None:
+    """Tell that this replica answers whatever comes from now on."""
+    print(f"{event.identity!a} answers", flush=True)
+
+
+@elector.only_while_leading
+async def answer(message: str) -> None:
+    """Answer one message; the other replica skips this."""
+    print(f"you said {message!r}", flush=True)
 
 
 async def messages() -> asyncio.StreamReader:
@@ -39,8 +51,7 @@ async def main() -> None:
         chat = await messages()
         await elector.wait_for_leader()
         while message := await chat.readline():
-            if elector.current_leader:
-                print(f"you said {message.decode().strip()!r}", flush=True)
+            await answer(message.decode().strip())
 
 
 if __name__ == "__main__":

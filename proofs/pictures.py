@@ -1,18 +1,22 @@
 """
 Draw the pictures of the documentation: ``python proofs/pictures.py``.
 
-One story with three faults, one random world, and the diagrams of the states of an
-election and of a signal, which need Graphviz (Debian and Ubuntu: ``apt-get install
-graphviz``).
+One story with three faults, one random world, how work stops, and the diagrams of the
+states of an election and of a signal, which need Graphviz (Debian and Ubuntu: ``apt-get
+install graphviz``).
 """
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+from xml.sax.saxutils import escape
 
 from kubernetes_leader_election.core import states
-from kubernetes_leader_election.process import signals
+from kubernetes_leader_election.process import signal_table as signals
+from kubernetes_leader_election.settings import resolve_settings, timings
 from kubernetes_leader_election.testing.simulation.drawn_nodes import settings_for
 from kubernetes_leader_election.testing.simulation.plan import Fault, NodePlan, Plan
 from kubernetes_leader_election.testing.simulation.timeline import (
@@ -58,6 +62,183 @@ def story() -> str:
     return timeline_svg(recorder, title="D = 20 s: cut off, frozen, stopped", end=150.0)
 
 
+# How work stops ---------------------------------------------------------------
+
+WIDTH: Final = 1000
+LEFT: Final = 150
+RIGHT: Final = 30
+ROW: Final = 30
+END: Final = 26.0
+"""Seconds that are drawn."""
+STYLE: Final = """
+svg { font-family: Inter, Helvetica, Arial, sans-serif; font-size: 13px; }
+.paper { fill: #ffffff; } text { fill: #1f2937; } .pale { fill: #4b5563; font-size: 12px; }
+.head { font-weight: 600; font-size: 15px; } .grid { stroke: #e5e7eb; }
+.lease { fill: #9ca3af; } .work { fill: #2563eb; } .ends { fill: #93c5fd; }
+.next { fill: #059669; } .mark { stroke: #b45309; stroke-width: 1.5; }
+.word { fill: #b45309; font-size: 12px; } .on { fill: #ffffff; font-size: 12px; }
+.dark { fill: #111827; font-size: 12px; }
+@media (prefers-color-scheme: dark) {
+.paper { fill: #111827; } text { fill: #e5e7eb; } .pale { fill: #9ca3af; }
+.grid { stroke: #374151; } .mark { stroke: #fbbf24; } .word { fill: #fbbf24; }
+.on { fill: #ffffff; } .dark { fill: #111827; }
+}
+"""
+"""Colours for paper and for the dark: a browser chooses by what its user asked for."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What goes on from one second to another."""
+
+    begin: float
+    end: float
+    kind: str
+    """lease, work, ends or next."""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One story: rows of bars, and instants that have a name."""
+
+    title: str
+    rows: dict[str, list[Bar]]
+    marks: list[tuple[float, str]] = field(default_factory=list)
+
+
+def panels() -> list[Panel]:
+    """Tell the three stories, in seconds of the default times."""
+    settings = resolve_settings()
+    means = timings(settings)
+    grace, budget = means.grace or 0.0, means.stop_budget
+    lost, gone = means.renew_deadline, means.renew_deadline + budget
+    others, latest = means.others_start_after, means.crash_fail_over
+    ended, killed = 8.0, 3.0
+    return [
+        Panel(
+            "SIGTERM, stop(), step_down(), a transfer: nothing hurries",
+            {
+                "Lease": [
+                    Bar(0, ended, "lease", "renewed while the work ends"),
+                    Bar(ended, END, "next", "released: the next one leads"),
+                ],
+                "asyncio": [
+                    Bar(0, ended, "ends", "cancelled, and cleans up"),
+                ],
+                "on_stop=": [
+                    Bar(0, ended, "ends", "asked to end, not cancelled"),
+                ],
+                "threads": [
+                    Bar(0, ended, "ends", "sees term.lost"),
+                ],
+            },
+            [
+                (0, "asked"),
+                (ended, "the work has ended"),
+                (grace, f"grace_sec, {grace:g} s: else cancelled (again), SystemExit"),
+            ],
+        ),
+        Panel(
+            "A loss: the network goes, also after SIGTERM",
+            {
+                "Lease": [
+                    Bar(0, others, "lease", "not renewed any more"),
+                    Bar(others, latest, "ends", "runs out"),
+                    Bar(latest, END, "next", "the next one"),
+                ],
+                "work": [
+                    Bar(0, lost, "work", "goes on, until the renew deadline"),
+                    Bar(lost, gone, "ends"),
+                ],
+            },
+            [
+                (0, "last renewal"),
+                (lost, f"L, {lost:g} s: cancelled, SystemExit; then S, {budget:g} s"),
+            ],
+        ),
+        Panel(
+            "A crash: the process is killed",
+            {
+                "Lease": [
+                    Bar(0, killed, "lease"),
+                    Bar(killed, others, "lease", "nobody leads, until it runs out"),
+                    Bar(others, latest, "ends", "runs out"),
+                    Bar(latest, END, "next", "the next one"),
+                ],
+                "work": [Bar(0, killed, "work", "goes on")],
+            },
+            [(0, "last renewal"), (killed, "killed"), (others, "others start")],
+        ),
+    ]
+
+
+def stops() -> str:
+    """Draw how work stops: a planned stop, a loss, a crash, by the default times."""
+    body: list[str] = []
+    top = 16.0
+    for panel in panels():
+        top = _panel(panel, top, body)
+    height = round(top + 28)
+    for second in range(0, int(END), 5):
+        x = _x(second)
+        body.insert(0, f'<path class="grid" d="M{x:.1f} 12V{top:.1f}"/>')
+        body.append(_text(x, top + 18, f"{second} s", "pale", anchor="middle"))
+    size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>',
+            "<title>How work stops: a planned stop, a loss, a crash</title>",
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
+            *body,
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _panel(panel: Panel, top: float, body: list[str]) -> float:
+    """Draw a panel below ``top``; give where it ends."""
+    body.append(_text(16, top + 16, panel.title, "head"))
+    names = top + 38
+    rows = names + 8
+    end = rows + ROW * len(panel.rows)
+    for number, (name, bars) in enumerate(panel.rows.items()):
+        y = rows + ROW * number
+        body.append(_text(16, y + 19, name))
+        for bar in bars:
+            x, width = _x(bar.begin), _x(bar.end) - _x(bar.begin)
+            body.append(
+                f'<rect class="{bar.kind}" x="{x:.1f}" y="{y + 4:.1f}" '
+                f'width="{width:.1f}" height="{ROW - 8}" rx="3"/>'
+            )
+            ink = "dark" if bar.kind in {"ends", "lease"} else "on"
+            body.append(_text(x + 6, y + 19, bar.text, ink))
+    for at, word in panel.marks:
+        x = _x(at)
+        body.append(f'<path class="mark" d="M{x:.1f} {names + 2:.1f}V{end:.1f}"/>')
+        far = x > WIDTH / 2
+        body.append(
+            _text(
+                x + (4 if far else -2), names, word, "word", anchor="end" if far else ""
+            )
+        )
+    return end + 22
+
+
+def _x(second: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * second / END
+
+
+def _text(x: float, y: float, text: str, kind: str = "", *, anchor: str = "") -> str:
+    if not text:
+        return ""
+    look = f' class="{kind}"' if kind else ""
+    place = f' text-anchor="{anchor}"' if anchor else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{look}{place}>{escape(text)}</text>'
+
+
 def diagram_of_election() -> str:
     """Draw the states of an election in the Graphviz language."""
     lines = ["digraph election {", "  rankdir=LR; node [shape=box, style=rounded];"]
@@ -74,7 +255,7 @@ def diagram_of_election() -> str:
 def diagram_of_signal() -> str:
     """Draw the states of a signal on its way in the Graphviz language."""
     edges: dict[tuple[str, str, str], list[str]] = {}
-    for (state, fact), (target, action) in signals._CHANGES.items():  # noqa: SLF001 - as above
+    for (state, fact), (target, action) in signals.CHANGES.items():
         edge = state.value, target.value, action.value
         edges.setdefault(edge, []).append(fact.value)
     edges["any state", signals.State.EXITING.value, ""] = [signals.Fact.EXIT.value]
@@ -90,7 +271,11 @@ def diagram_of_signal() -> str:
 
 DIAGRAMS = {"states": diagram_of_election, "signals": diagram_of_signal}
 """What draws a table of states, by the name of its files."""
-TIMELINES = {"timeline-story": story, "timeline-world": lambda: seed_svg(SEED)}
+TIMELINES = {
+    "timeline-story": story,
+    "timeline-world": lambda: seed_svg(SEED),
+    "how-work-stops": stops,
+}
 """What draws a time line, by the name of its file."""
 
 

@@ -59,6 +59,8 @@ def assets(folder: Path, *names: str) -> str:
         ("kube-apiserver", "TEST_ASSET_KUBE_APISERVER"),
         ("kubectl", "TEST_ASSET_KUBECTL"),
         ("clientgo-elector", "TEST_ASSET_CLIENTGO_ELECTOR"),
+        ("kubelet", "TEST_ASSET_KUBELET"),
+        ("kube-scheduler", "TEST_ASSET_KUBE_SCHEDULER"),
     ],
 )
 def test_variable_names_one_program(tmp_path, name, variable):
@@ -194,7 +196,7 @@ def test_e2e_on_a_cluster_leaves_conformance_out(
         " install Go 1.26 or set KUBEBUILDER_ASSETS.\n"
     )
     assert f"conformance {word}" in out
-    assert [str(run.CONFORMANCE) in one for one in commands] == [False, False]
+    assert not any(str(run.CONFORMANCE) in one for one in commands)
 
 
 def test_e2e_runs_conformance_on_a_fresh_server(machine, monkeypatch):
@@ -203,9 +205,53 @@ def test_e2e_runs_conformance_on_a_fresh_server(machine, monkeypatch):
     monkeypatch.setenv("KUBEBUILDER_ASSETS", folder)
     commands = runs(monkeypatch)
     assert run.main(["-x"]) == 0
-    assert [str(run.CONFORMANCE) in one for one in commands] == [False, False, True]
-    assert str(run.HERE / "controlplane") in commands[-1]
-    assert all(one[-1] == "-x" for one in commands)
+    assert [str(run.CONFORMANCE) in one for one in commands] == [
+        *[False] * 2,
+        True,
+        False,
+    ]
+    assert str(run.HERE / "controlplane") in commands[2]
+    assert all(one[-1] == "-x" for one in commands[:3])
+
+
+@pytest.mark.parametrize("passed", [True, False], ids=["passed", "failed"])
+def test_e2e_runs_the_tests_on_a_node_side_by_side_and_then_alone(
+    machine, monkeypatch, tmp_path, passed
+):
+    """One node for both runs of pytest; either that fails is a failure."""
+    folder = assets(machine / "assets", "etcd", "kube-apiserver", "kubectl")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", folder)
+    commands = runs(monkeypatch)
+    assert run.main(["-x"]) == 0
+    *command, shell = commands[-1]
+    assert command == [sys.executable, str(run.NODE), "--", "sh", "-c"]
+    noted = tmp_path / "noted"
+    python = program(
+        tmp_path / "python", f'echo "$@" >> {noted}; {str(passed).lower()}'
+    )
+    shell = shell.replace(sys.executable, str(python))
+    monkeypatch.undo()
+    done = subprocess.run(["/bin/sh", "-c", shell], check=False)  # noqa: S603 - our own
+    assert (done.returncode == 0) is passed
+    first, second = noted.read_text().splitlines()
+    assert "-n 6 -m not alone and not nightly" in first
+    assert second.endswith("-x -m alone and not nightly")
+
+
+@pytest.mark.parametrize(("ci", "code"), [(None, 0), ("true", 1)])
+def test_e2e_says_what_a_machine_lacks_for_a_node(
+    machine, monkeypatch, capsys, ci, code
+):
+    """One line, which is no failure on a laptop, and is one in CI."""
+    folder = assets(machine / "assets", "etcd", "kube-apiserver", "kubectl")
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", folder)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    commands = runs(monkeypatch)
+    monkeypatch.setattr(run.up, "lacking", lambda: "a node needs root")
+    assert run.main([]) == code
+    assert capsys.readouterr().err == "node left out: a node needs root.\n"
+    assert not any(str(run.NODE) in one for one in commands)
 
 
 def runs(monkeypatch) -> list[list[str]]:
@@ -217,4 +263,5 @@ def runs(monkeypatch) -> list[list[str]]:
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(run.subprocess, "run", done)
+    monkeypatch.setattr(run.up, "lacking", lambda: None)
     return noted

@@ -24,9 +24,6 @@ MAKERS = {
     "LeaderChanged": {"core/notices.py"},
     "ErrorOccurred": {
         "core/assumed.py",
-        "core/commands.py",
-        "core/notices.py",
-        "core/outcomes.py",
         "core/standing.py",
         "engine/driver.py",
         "lifecycle/lifecycle.py",

@@ -214,7 +214,7 @@ class Lines:
         self.lines = []
 
     def _take(self, text, *args):
-        self.lines.append(text % args)
+        self.lines.append(text % args if args else text)
 
     debug = info = warning = error = _take
 

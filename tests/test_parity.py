@@ -13,7 +13,7 @@ from kubernetes_leader_election import elector as on_loop
 from kubernetes_leader_election import sync as on_threads
 from tests.lifecycle.life_cycle import table
 
-CLASSES = ["Elector", "Leadership", "Lost", "Term"]
+CLASSES = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 WAITING = {
     ("Elector", "start"),
     ("Elector", "stop"),
@@ -22,6 +22,9 @@ WAITING = {
     ("Elector", "wait_for_leader"),
     ("Elector", "states"),
     ("Elector", "run"),
+    ("Elector", "call_if_leading"),
+    ("Background", "start"),
+    ("Background", "stop"),
     ("Lost", "wait"),
     ("Term", "to_thread"),
 }
@@ -39,7 +42,7 @@ def members(cls):
     for name, member in inspect.getmembers(cls):
         shared = ENTER_AND_LEAVE.get(name, name)
         if not name.startswith("_") or shared in ENTER_AND_LEAVE.values():
-            found[shared] = member
+            found.setdefault(shared, member)  # of both ways to enter, that of a loop
     return found
 
 

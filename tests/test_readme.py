@@ -270,7 +270,7 @@ def test_console_blocks_of_the_readme_are_ours():
 
 TYPED = {
     "kubernetes-leader-election run billing -- celery -A shop beat": "-A shop beat",
-    "kle run beat --grace 30 -- celery -A shop beat": "-A shop beat",
+    "kle run beat --grace-sec 30 -- celery -A shop beat": "-A shop beat",
     "kubernetes-leader-election timings --preset steady": "6.5 s",
 }
 """What is not `make`, and a part of what it prints."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.electors.figures import machine
-from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
+from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM, Contender
 from benchmarks.side_by_side.parts import HAND_OVERS
 from controlplane.binaries import kubernetes_version
 
@@ -52,26 +52,30 @@ class Report:
     results: Mapping[str, Mapping[str, float | None]]
     seconds: float
     where: Mapping[str, Any] = field(default_factory=machine)
+    units: Mapping[str, str] = field(default_factory=lambda: UNITS)
+    """Every line of the table, in order."""
+    contenders: Sequence[Contender] = CONTENDERS
+    """Every column, in order."""
 
     def shown(self, key: str, what: str) -> str:
         """Return one figure as text; what had no end when nobody looked any more."""
         value = self.results[key].get(what)
         if value is None:
             return "no end"
-        if UNITS[what] == "ms":
+        if self.units[what] == "ms":
             return f"{value * 1000:.0f} ms"
-        if UNITS[what] == "s":
+        if self.units[what] == "s":
             return f"{value:.3f} s" if value < 1 else f"{value:.1f} s"
-        return f"{value:.0f} {UNITS[what]}".strip()
+        return f"{value:.0f} {self.units[what]}".strip()
 
     def rows(self) -> list[list[str]]:
         """Return the table, its head first."""
-        head = ["", *(one.name for one in CONTENDERS)]
+        head = ["", *(one.name for one in self.contenders)]
         return [
             head,
             *(
-                [what, *(self.shown(one.key, what) for one in CONTENDERS)]
-                for what in UNITS
+                [what, *(self.shown(one.key, what) for one in self.contenders)]
+                for what in self.units
             ),
         ]
 
@@ -86,12 +90,15 @@ class Report:
             for row in rows
         )
 
-    def markdown(self) -> str:
-        """Write the page of the documentation."""
+    def drawn(self) -> str:
+        """Draw the table for a page."""
         head, *body = self.rows()
         lines = [head, ["---"] * len(head), *body]
-        drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        where = self.where
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def markdown(self) -> str:
+        """Write the page of the documentation."""
+        drawn, where = self.drawn(), self.where
         return f"""\
 # Side by side
 
@@ -123,11 +130,11 @@ Why the others work beside their successors: [Other libraries on the same Lease]
         """Draw every line of the table as bars, longer is worse."""
         parts: list[str] = []
         y = 44
-        for what in UNITS:
-            values = [self.results[one.key].get(what) for one in CONTENDERS]
+        for what in self.units:
+            values = [self.results[one.key].get(what) for one in self.contenders]
             most = max([value for value in values if value is not None] or [0.0])
             parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')
-            for one, value in zip(CONTENDERS, values, strict=True):
+            for one, value in zip(self.contenders, values, strict=True):
                 full = value is None
                 share = 1.0 if value is None else value / most if most else 0.0
                 dash = ' stroke="#b3261e" stroke-dasharray="4 3"' if full else ""
@@ -143,7 +150,7 @@ Why the others work beside their successors: [Other libraries on the same Lease]
             f'<rect x="{LABEL + i * 140}" y="14" width="14" height="14" rx="2"'
             f' fill="{COLOURS[one.key]}"/>'
             f'<text x="{LABEL + i * 140 + 20}" y="26">{escape(one.name)}</text>'
-            for i, one in enumerate(CONTENDERS)
+            for i, one in enumerate(self.contenders)
         )
         style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
         return (

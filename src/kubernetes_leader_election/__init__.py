@@ -34,7 +34,10 @@ if TYPE_CHECKING:
         ProtocolMisuseError,
     )
     from kubernetes_leader_election.events import EVENTS
-    from kubernetes_leader_election.leadership import ElectorState, Role
+    from kubernetes_leader_election.leadership import NOT_LEADER, ElectorState, Role
+
+# Here, as what is packed into one file (zipapp) has no metadata of an installation.
+__version__ = "0.1.0"
 
 _PLACES = {
     # The elector and what it gives
@@ -42,6 +45,7 @@ _PLACES = {
     "Term": "elector",
     "ElectorState": "leadership",
     "Role": "leadership",
+    "NOT_LEADER": "leadership",
     # Events
     "EVENTS": "events",
     # Errors
@@ -57,6 +61,7 @@ _PLACES = {
 
 __all__ = [
     "EVENTS",
+    "NOT_LEADER",
     "ConfigurationError",
     "CredentialsError",
     "Elector",

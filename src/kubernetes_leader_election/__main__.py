@@ -14,11 +14,12 @@ _NAMES = {"kle": "kle", "kubectl-leader": "kubectl leader"}
 def main() -> None:
     """Run the command line and exit with its code."""
     _hold_standard_descriptors()
+    _escape_what_cannot_be_encoded()
     _end_at_sigterm_as_process_1()
     try:
         from kubernetes_leader_election.cli.main import cli  # noqa: PLC0415 - the package itself needs no click
 
-        called = sys.argv[0].rpartition("/")[2]
+        called = sys.argv[0].rpartition("/")[2].removesuffix(".pyz")  # of zipapp
         name = _NAMES.get(called, "kubernetes-leader-election")
         # kubectl starts its plugin by the file's name, which is what shells complete.
         variable = f"_{name.replace(' ', '-').replace('-', '_').upper()}_COMPLETE"
@@ -63,6 +64,14 @@ def _hold_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _escape_what_cannot_be_encoded() -> None:
+    """Write letters that the encoding of stdout does not have as their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        # Who asked for another way to do so (PYTHONIOENCODING=latin-1:replace) gets it.
+        if getattr(stream, "errors", "") in {"strict", "surrogateescape"}:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _end_at_sigterm_as_process_1() -> None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+FIRST_DELAY: Final = 1.0
+"""Seconds before the first restart; doubled with each. The kubelet begins with 10 s."""
+GOOD_RUN: Final = 60.0
+"""Seconds that work has to run for the next delay to be the first one again."""
+
 
 def pause_after(failures: int, *, first: float, longest: float) -> float:
     """
@@ -14,3 +21,18 @@ def pause_after(failures: int, *, first: float, longest: float) -> float:
 
     """
     return min(longest, first * 2.0 ** min(failures, 64))
+
+
+class RestartBackoff:
+    """Give the delay before each restart of work that ends, or fails, too soon."""
+
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+        self._restarts = 0
+
+    def after(self, ran: float) -> float:
+        """Return the seconds to wait after work that ran for so long."""
+        if ran >= GOOD_RUN:
+            self._restarts = 0
+        self._restarts += 1
+        return pause_after(self._restarts - 1, first=FIRST_DELAY, longest=self._longest)

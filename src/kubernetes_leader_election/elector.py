@@ -26,7 +26,12 @@ from kubernetes_leader_election.errors import (
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asking import (
+    OnStop,
+    refuse_what_cannot_ask,
+)
 from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
+from kubernetes_leader_election.lifecycle.background import Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -34,27 +39,36 @@ from kubernetes_leader_election.lifecycle.call_context import (
     is_inside_work,
 )
 from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.kinds_of_work import (
+    refuse_no_awaitable,
+    refuse_what_needs_a_loop,
+    refuse_what_would_block,
+)
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     Beginning,
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
+from kubernetes_leader_election.lifecycle.task_background import Background
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
+    way_to_ask,
 )
+from kubernetes_leader_election.lifecycle.task_guard import Guard, TaskJobs
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.settings.options import Duration
 
-__all__ = ["Elector", "Leadership", "Lost", "Term"]
+__all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Elector(BaseElector["Term"]):
+class Elector(BaseElector["Term"], TaskJobs["Term"]):
     """
     Take part in the election on a Lease.
 
@@ -65,7 +79,7 @@ class Elector(BaseElector["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         async def stop_billing(event): ...
 
-        await elector.run(bill)    # starts it, and stops it at the end
+        await elector.run(bill)
 
     The options are those of ``__init__``.
     """
@@ -84,6 +98,7 @@ class Elector(BaseElector["Term"]):
         Raises:
             ProtocolMisuseError: started already, or inherited by a child process.
             ConfigurationError: no namespace is known.
+            CredentialsError: ``require_cluster``, and there is none.
             TimeoutError: no leader is known yet; the last error is its cause. The
                 elector goes on.
             NotLeaderError: stopped while waiting.
@@ -112,7 +127,7 @@ class Elector(BaseElector["Term"]):
         lifecycle.refuse_child()
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
-            lifecycle.ask_to_stop()
+            lifecycle.stop_called()
             await self._await_end(lambda: lifecycle.has_ended(number), timeout)
         await _end_with_signal()
 
@@ -211,7 +226,14 @@ class Elector(BaseElector["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    async def run(self, main: Callable[[Term], Awaitable[_T]]) -> _T | None:
+    async def run(
+        self,
+        main: Callable[[Term], Awaitable[_T]],
+        *,
+        on_stop: OnStop | None = None,
+        restart: Restart = "never",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -221,41 +243,76 @@ class Elector(BaseElector["Term"]):
 
         Args:
             main: The leader's work.
+            on_stop: Asks ``main`` to end, in a planned stop: called without arguments,
+                where an asyncio task would else be cancelled, which comes at the end of
+                the grace then; threads: on a thread of its own. For work that ignores a
+                cancellation, or has to be asked in its own way. With asyncio it may be
+                a coroutine function. At a loss it is not called.
+            restart: Whether work that fails is tried again ("on-failure") or its error
+                raised ("never"). Each failure is logged with its traceback and ends the
+                term (reason ``work_failed``), so that another replica gets a try.
+            restart_max_delay_sec: The longest pause before the next try; it doubles from
+                1 s, and is 1 s again after work that ran for a minute.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; ``on_stop``
+                is no call; or there is no such policy or duration.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_cannot_ask(on_stop, on_loop=True)
+        refuse_what_would_block(main, "run()")
         lifecycle = self._lifecycle
+        restarts = Restarts(
+            lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        lifecycle.refuse_started("run()")
         async with self:
-            while not lifecycle.stopping:
-                term, own = None, None
-                try:
-                    scope = self.leadership()
-                    async with scope as term:
-                        try:
-                            return await main(term)
-                        except (NotLeaderError, BaseExceptionGroup) as error:
-                            # Asked here: with its work, the term ends in any case.
-                            own = None if _is_of_loss(lifecycle, error, term) else error
-                            raise
-                except (LeadershipLostError, NotLeaderError) as error:
-                    if error is own or (term is not None and error.term is not term):
-                        raise
-                    if term is not None and scope.outside:
-                        raise  # others cancelled this task, too: the call is to end
-                except BaseExceptionGroup as error:
-                    if error is own or scope.outside:
-                        raise
-                except ProtocolMisuseError:
-                    # Stopped since the look above, and the stop is over already.
-                    if term is not None or not lifecycle.stopping:
-                        raise
-        return None
+            return await self._lead(main, restarts, on_stop)
+
+    def background(
+        self,
+        main: Callable[[Term], Awaitable[object]],
+        *,
+        restart: Restart = "on-failure",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> Background:
+        """
+        Return a handle of work that goes on beside something else, such as a server.
+
+        Entering starts the elector, and calls ``main`` with each term as ``run()`` does:
+        asyncio in a task, else in a thread. Leaving stops it, waits for the work, and
+        raises again what the work raised. Work that is done, or fails for good, stops the
+        elector, which is logged: it does not lead on without its work. The handle has
+        ``running``, ``last_error``, and ``start()`` and ``stop()`` for hooks.
+
+        Args:
+            main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure"), or ends it
+                ("never"); see ``run()``.
+            restart_max_delay_sec: The longest pause before the next try.
+
+        Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
+            ProtocolMisuseError: on entering: started already, or inherited by a child
+                process.
+
+        """
+        refuse_what_would_block(main, "background()")
+        restarts = Restarts(
+            self._lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        return Background(
+            Progress(self._lifecycle, restarts),
+            start=self.__aenter__,
+            lead=partial(self._lead, main, restarts),
+            stop=self.stop,
+        )
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -276,8 +333,53 @@ class Elector(BaseElector["Term"]):
     def _kind_of_term(self) -> type[Term]:
         return Term
 
+    async def _lead(
+        self,
+        main: Callable[[Term], Awaitable[_T]],
+        restarts: Restarts,
+        on_stop: OnStop | None = None,
+    ) -> _T | None:
+        """Call ``main`` with each term until it is done, or the elector is stopped."""
+        lifecycle = self._lifecycle
+        while not lifecycle.stopping:
+            term, own, again = None, None, False
+            try:
+                scope = Leadership(lifecycle, None, on_stop)
+                async with scope as term:
+                    restarts.begin()
+                    try:
+                        with shared_auto_close().handlers_kept():
+                            work = main(term)
+                            refuse_no_awaitable(work, main, "run()")
+                            result = await work
+                    except BaseException as error:
+                        # Asked here: with its work, the term ends in any case.
+                        if not _is_of_loss(lifecycle, error, term):
+                            own, again = error, restarts.fail(error, term.number)
+                        raise
+                    scope.then_stop = restarts.done = True
+                    return result
+            except (LeadershipLostError, NotLeaderError) as error:
+                if not again and (
+                    error is own or (term is not None and error.term is not term)
+                ):
+                    raise
+                if term is not None and scope.outside:
+                    raise  # others cancelled this task, too: the call is to end
+            except BaseExceptionGroup as error:
+                if (error is own and not again) or scope.outside:
+                    raise
+            except ProtocolMisuseError:
+                # Stopped since the look above, and the stop is over already.
+                if not again and (term is not None or not lifecycle.stopping):
+                    raise
+            except Exception:
+                if not again or scope.outside:
+                    raise
+        return None
+
     def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = _running_loop()
 
         def ask_loop(alive: Callable[[], None]) -> None:
             call_on_loop(loop, alive)
@@ -313,11 +415,18 @@ class Elector(BaseElector["Term"]):
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle[Term],
+        timeout: float | None,
+        on_stop: OnStop | None = None,
+    ) -> None:
         self._lifecycle = lifecycle
         self._timeout = timeout
+        self._on_stop = on_stop
         self._hold: WorkItem | None = None
         self._entered = threading.Lock()
+        self.then_stop = False  # the elector, when the body is done
         self.outside = False  # whether others cancelled the body, once it has ended
 
     async def __aenter__(self) -> Term:
@@ -330,7 +439,7 @@ class Leadership:
             raise
 
     async def _enter(self) -> Term:
-        lifecycle, loop = self._lifecycle, asyncio.get_running_loop()
+        lifecycle, loop = self._lifecycle, _running_loop()
         lifecycle.refuse_unstarted("leadership()", to_lead=True)
         self._task = task = _present_task()
         cancelling = task.cancelling()
@@ -349,7 +458,10 @@ class Leadership:
         self._beginning = Beginning()
         self._call_context = CallContext(lifecycle, work=current.work, is_scope=True)
         self._call_context.enter()
-        self._end = TaskCancellation(lifecycle, current.term, task, before=cancelling)
+        ask = way_to_ask(lifecycle, self._on_stop)
+        self._end = TaskCancellation(
+            lifecycle, current.term, task, before=cancelling, ask=ask
+        )
         task.add_done_callback(self._abandon)
         return current.term
 
@@ -369,6 +481,8 @@ class Leadership:
         lost = term.is_lost
         if not lifecycle.forked:
             keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
+        if self.then_stop and not lost:
+            lifecycle.end_for_good(term.number)
         last = lifecycle.leave(hold)
         self._entered.release()
         if not is_here and not self._task.done():
@@ -456,15 +570,17 @@ class Term(BaseTerm):
 
         Raises:
             LeadershipLostError: the term is over or about to be, and it was not called.
+            ConfigurationError: it is no callable, or a coroutine function.
             ProtocolMisuseError: in a child process.
             Exception: whatever it raises.
 
         """
+        refuse_what_needs_a_loop(function, "to_thread()")
         call = ThreadCall(
             self._clock, self, partial(function, *args, **kwargs), function
         )
         try:
-            return await asyncio.get_running_loop().run_in_executor(None, call.run)
+            return await _running_loop().run_in_executor(None, call.run)
         finally:
             call.give_up()
 
@@ -510,7 +626,7 @@ async def _wait(
 
     It looks after every change, and after the seconds that ``recheck_after`` says.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    loop, changed = _running_loop(), asyncio.Event()
     waiter = partial(call_on_loop, loop, changed.set)
     lifecycle.add_waiter(waiter)
     try:
@@ -540,10 +656,40 @@ async def _wait(
     raise stopped
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """
+    Return the event loop that runs here.
+
+    Raises:
+        ProtocolMisuseError: none does, as under trio.
+
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise _not_of_asyncio("no event loop of asyncio runs here") from None
+
+
 def _present_task() -> asyncio.Task[Any]:
+    """
+    Return the task that runs here, which a loss cancels.
+
+    Raises:
+        ProtocolMisuseError: none does, as where trio runs a coroutine for asyncio.
+
+    """
     task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - coroutines run in tasks
+    if task is None:
+        raise _not_of_asyncio("this coroutine runs in no task of asyncio")
     return task
+
+
+def _not_of_asyncio(why: str) -> ProtocolMisuseError:
+    return ProtocolMisuseError(
+        f"this Elector is the one for asyncio, and {why}. Elsewhere, as under trio, use "
+        "kubernetes_leader_election.sync.Elector in threads, such as those of "
+        "trio.to_thread.run_sync: its calls block."
+    )
 
 
 def _is_present(task: asyncio.Task[Any]) -> bool:

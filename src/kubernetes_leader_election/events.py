@@ -47,10 +47,13 @@ LossReason = Literal[
     "deleted",  # the Lease is gone, or is another object of the same name
     "stopped",  # stop() or a signal
     "stepped_down",  # step_down(), or asked for through the Lease
-    "work_ended",  # the work of the term returned or raised
+    "work_ended",  # the scopes of the term have ended
+    "work_failed",  # the work of run() or background() raised an error
     "failed",  # an unexpected exception in the engine
 ]
-PLANNED: Final = frozenset[LossReason]({"stopped", "stepped_down", "work_ended"})
+PLANNED: Final = frozenset[LossReason](
+    {"stopped", "stepped_down", "work_ended", "work_failed"}
+)
 """Reasons that somebody asked for: such a loss is no trouble."""
 REASONS: Final[Mapping[LossReason, str]] = MappingProxyType(
     {
@@ -60,6 +63,7 @@ REASONS: Final[Mapping[LossReason, str]] = MappingProxyType(
         "stopped": "it was stopped",
         "stepped_down": "it stepped down",
         "work_ended": "its work ended",
+        "work_failed": "its work failed",
         "failed": "the election itself failed",
     }
 )

@@ -7,7 +7,8 @@ For people and for displays: values, which were true when they were made.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Final
 
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
@@ -56,3 +57,16 @@ class ElectorState(Value):
     def is_leader(self) -> bool:
         """Whether the role was that of the leader."""
         return self.role is Role.LEADER
+
+
+class Skipped(Enum):
+    """What a job that was skipped gives in place of its result; it is false."""
+
+    NOT_LEADER = "not leader"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+NOT_LEADER: Final = Skipped.NOT_LEADER
+"""The job was skipped, as this elector does not lead."""

@@ -15,15 +15,12 @@ the lease duration nothing holds others back any more.
 
 from __future__ import annotations
 
-import inspect
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from kubernetes_leader_election.errors import (
     ConfigurationError,
@@ -33,33 +30,49 @@ from kubernetes_leader_election.errors import (
 )
 from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.lifecycle.asking import (
+    OnStop,
+    ask_on_a_thread,
+    refuse_what_cannot_ask,
+)
+from kubernetes_leader_election.lifecycle.background import Background, Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
     is_inside_work,
 )
+from kubernetes_leader_election.lifecycle.guard import Guard, Jobs
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.held_work import ThreadCall
+from kubernetes_leader_election.lifecycle.kinds_of_work import (
+    is_coroutine_function,
+    refuse_awaitable,
+    refuse_what_needs_a_loop,
+)
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     Beginning,
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
-__all__ = ["Elector", "Leadership", "Lost", "Term"]
+__all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
+_GLANCE: Final = 0.05
+"""Seconds after which a signal that came at the wrong instant is seen."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Elector(BaseElector["Term"]):
+class Elector(BaseElector["Term"], Jobs["Term"]):
     """
     Take part in the election on a Lease.
 
@@ -70,7 +83,7 @@ class Elector(BaseElector["Term"]):
         @elector.on(elector.EVENTS.LEADERSHIP_LOST)
         def stop_billing(event): ...
 
-        elector.run(bill)    # starts it, and stops it at the end
+        elector.run(bill)
 
     The options are those of ``__init__``.
     """
@@ -89,6 +102,7 @@ class Elector(BaseElector["Term"]):
         Raises:
             ProtocolMisuseError: started already, or inherited by a child process.
             ConfigurationError: no namespace is known.
+            CredentialsError: ``require_cluster``, and there is none.
             TimeoutError: no leader is known yet; the last error is its cause. The
                 elector goes on.
             NotLeaderError: stopped while waiting.
@@ -117,7 +131,7 @@ class Elector(BaseElector["Term"]):
         lifecycle.refuse_child()
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
-            lifecycle.ask_to_stop()
+            lifecycle.stop_called()
             self._await_end(lambda: lifecycle.has_ended(number), timeout)
         _end_with_signal()
 
@@ -216,7 +230,14 @@ class Elector(BaseElector["Term"]):
         self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
-    def run(self, main: Callable[[Term], _T]) -> _T | None:
+    def run(
+        self,
+        main: Callable[[Term], _T],
+        *,
+        on_stop: OnStop | None = None,
+        restart: Restart = "never",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> _T | None:
         """
         Start, call ``main`` with each term until it is done, and stop.
 
@@ -226,38 +247,76 @@ class Elector(BaseElector["Term"]):
 
         Args:
             main: The leader's work.
+            on_stop: Asks ``main`` to end, in a planned stop: called without arguments,
+                where an asyncio task would else be cancelled, which comes at the end of
+                the grace then; threads: on a thread of its own. For work that ignores a
+                cancellation, or has to be asked in its own way. With asyncio it may be
+                a coroutine function. At a loss it is not called.
+            restart: Whether work that fails is tried again ("on-failure") or its error
+                raised ("never"). Each failure is logged with its traceback and ends the
+                term (reason ``work_failed``), so that another replica gets a try.
+            restart_max_delay_sec: The longest pause before the next try; it doubles from
+                1 s, and is 1 s again after work that ran for a minute.
 
         Returns:
             What ``main`` returns; None after ``stop()``.
 
         Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; ``on_stop``
+                is no call; or there is no such policy or duration.
             ProtocolMisuseError: started already, or inherited by a child process.
             Exception: whatever ``main`` raises of its own.
 
         """
+        refuse_what_cannot_ask(on_stop, on_loop=False)
+        refuse_what_needs_a_loop(main, "run()")
         lifecycle = self._lifecycle
+        restarts = Restarts(
+            lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        lifecycle.refuse_started("run()")
         with self:
-            while not lifecycle.stopping:
-                term, own = None, None
-                try:
-                    with self.leadership() as term:
-                        try:
-                            return main(term)
-                        except (NotLeaderError, BaseExceptionGroup) as error:
-                            # Asked here: with its work, the term ends in any case.
-                            own = None if lifecycle.is_of_loss(error, term) else error
-                            raise
-                except (LeadershipLostError, NotLeaderError) as error:
-                    if error is own or (term is not None and error.term is not term):
-                        raise
-                except BaseExceptionGroup as error:
-                    if error is own:
-                        raise
-                except ProtocolMisuseError:
-                    # Stopped since the look above, and the stop is over already.
-                    if term is not None or not lifecycle.stopping:
-                        raise
-        return None
+            return self._lead(main, restarts, on_stop)
+
+    def background(
+        self,
+        main: Callable[[Term], object],
+        *,
+        restart: Restart = "on-failure",
+        restart_max_delay_sec: Duration = 60.0,
+    ) -> Background:
+        """
+        Return a handle of work that goes on beside something else, such as a server.
+
+        Entering starts the elector, and calls ``main`` with each term as ``run()`` does:
+        asyncio in a task, else in a thread. Leaving stops it, waits for the work, and
+        raises again what the work raised. Work that is done, or fails for good, stops the
+        elector, which is logged: it does not lead on without its work. The handle has
+        ``running``, ``last_error``, and ``start()`` and ``stop()`` for hooks.
+
+        Args:
+            main: The leader's work.
+            restart: Whether work that fails is tried again ("on-failure"), or ends it
+                ("never"); see ``run()``.
+            restart_max_delay_sec: The longest pause before the next try.
+
+        Raises:
+            ConfigurationError: ``main`` is work for the other elector, or none; or there
+                is no such policy or duration.
+            ProtocolMisuseError: on entering: started already, or inherited by a child
+                process.
+
+        """
+        refuse_what_needs_a_loop(main, "background()")
+        restarts = Restarts(
+            self._lifecycle, main, restart=restart, longest=restart_max_delay_sec
+        )
+        return Background(
+            Progress(self._lifecycle, restarts),
+            start=self.__enter__,
+            lead=partial(self._lead, main, restarts),
+            stop=self.stop,
+        )
 
     def __enter__(self) -> Self:
         self._begin()
@@ -287,12 +346,54 @@ class Elector(BaseElector["Term"]):
             )
 
     def _check_handler(self, handler: Handler) -> None:
-        if inspect.iscoroutinefunction(handler):
+        if is_coroutine_function(handler):
             raise ConfigurationError(
                 f"{name_of(handler)} is a coroutine function, and this elector has no event "
                 "loop to run it on. Give a plain function, or use the elector for "
                 "asyncio: kubernetes_leader_election.Elector."
             )
+
+    def _lead(
+        self,
+        main: Callable[[Term], _T],
+        restarts: Restarts,
+        on_stop: OnStop | None = None,
+    ) -> _T | None:
+        """Call ``main`` with each term until it is done, or the elector is stopped."""
+        lifecycle = self._lifecycle
+        while not lifecycle.stopping:
+            term, own, again = None, None, False
+            try:
+                scope = Leadership(lifecycle, None, on_stop)
+                with scope as term:
+                    restarts.begin()
+                    try:
+                        with shared_auto_close().handlers_kept():
+                            result = main(term)
+                        refuse_awaitable(result, main, "run()")
+                    except BaseException as error:
+                        # Asked here: with its work, the term ends in any case.
+                        if not lifecycle.is_of_loss(error, term):
+                            own, again = error, restarts.fail(error, term.number)
+                        raise
+                    scope.then_stop = restarts.done = True
+                    return result
+            except (LeadershipLostError, NotLeaderError) as error:
+                if not again and (
+                    error is own or (term is not None and error.term is not term)
+                ):
+                    raise
+            except BaseExceptionGroup as error:
+                if error is own and not again:
+                    raise
+            except ProtocolMisuseError:
+                # Stopped since the look above, and the stop is over already.
+                if not again and (term is not None or not lifecycle.stopping):
+                    raise
+            except Exception:
+                if not again:
+                    raise
+        return None
 
     def _begin(self) -> None:
         def attach(former: Dispatcher | None) -> Dispatcher:
@@ -332,19 +433,28 @@ class Elector(BaseElector["Term"]):
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
-    def __init__(self, lifecycle: Lifecycle[Term], timeout: float | None) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle[Term],
+        timeout: float | None,
+        on_stop: OnStop | None = None,
+    ) -> None:
         self._lifecycle = lifecycle
         self._timeout = timeout
+        self._ask = on_stop and partial(ask_on_a_thread, lifecycle, on_stop)
         self._hold: WorkItem | None = None
         self._call_context: CallContext | None = None
         self._entered = threading.Lock()
+        self.then_stop = False  # the elector, when the body is done
 
     def __enter__(self) -> Term:
         lifecycle = self._lifecycle
         if not self._entered.acquire(blocking=False):
             raise lifecycle.entered_twice()
         what = f"leadership() in thread {threading.current_thread().name!r}"
-        self._hold = hold = WorkItem(what, is_scope=True, may_work=False)
+        self._hold = hold = WorkItem(
+            what, cancel=self._ask, is_scope=True, may_work=False
+        )
         try:
             lifecycle.refuse_unstarted("leadership()", to_lead=True)
             join = partial(lifecycle.join, hold)
@@ -373,6 +483,8 @@ class Leadership:
         try:
             lost = term.is_lost
             self._keep(hold, error)
+            if self.then_stop and not lost:
+                self._lifecycle.end_for_good(term.number)
             last = self._leave(hold)
         except BaseException:
             self._keep(hold, error)
@@ -457,10 +569,12 @@ class Term(BaseTerm):
 
         Raises:
             LeadershipLostError: the term is over or about to be, and it was not called.
+            ConfigurationError: it is no callable, or a coroutine function.
             ProtocolMisuseError: in a child process.
             Exception: whatever it raises.
 
         """
+        refuse_what_needs_a_loop(function, "to_thread()")
         call = ThreadCall(
             self._clock, self, partial(function, *args, **kwargs), function
         )
@@ -511,9 +625,7 @@ def _wait(
 
     It looks after every change, and after the seconds that ``recheck_after`` says.
     """
-    # No Event: whoever sets one waits for its lock, which a signal handler can find with
-    # the thread that it interrupts, or Ctrl-C leave locked. The engine must not wait.
-    wake_ups: queue.SimpleQueue[None] = queue.SimpleQueue()
+    wake_ups = native.wake_ups()
     until = None if timeout is None else time.monotonic() + timeout
     waiter = partial(wake_ups.put, None)
     lifecycle.add_waiter(waiter)
@@ -534,28 +646,38 @@ def _wait(
                         f"{call} did not return", timeout or 0.0
                     )
                 pause = min(pause, left)
-            with suppress(queue.Empty):
-                wake_ups.get(timeout=max(0.0, pause))
-                while True:
-                    wake_ups.get_nowait()
+            wake_ups.wait(max(0.0, pause))
     except NotLeaderError as error:
         stopped = error
     finally:
         lifecycle.remove_waiter(waiter)
+        wake_ups.close()
     _let_signal_end()
     raise stopped
+
+
+def _wait_for_signal(seconds: float) -> None:
+    """
+    Wait until a signal ends this thread, so many seconds at most.
+
+    A little at a time: Python acts on a signal that comes when a thread is about to wait
+    in the kernel only when that wait is over.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0.0:
+        threading.Event().wait(min(left, _GLANCE))
 
 
 def _let_signal_end() -> None:
     """Let a signal that is to end this thread do so, rather than an error of the stop."""
     wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
     if wait:
-        threading.Event().wait(wait)  # ended by it
+        _wait_for_signal(wait)  # ended by it
 
 
 def _end_with_signal() -> None:
     """Give signals back; let one that is about to end this thread do so here."""
     wait = shared_auto_close().longest_wait(stopped=True)
     if wait:
-        threading.Event().wait(wait)
+        _wait_for_signal(wait)
     shared_auto_close().take_back()

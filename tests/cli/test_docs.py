@@ -62,7 +62,10 @@ def test_help_describes_every_option_and_gives_each_a_variable():
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 assert parameter.help, (name, parameter.name)
-                assert str(parameter.envvar).startswith("KLE_"), (name, parameter.name)
+                assert all(v.startswith("KLE_") for v in parameter.envvar), (
+                    name,
+                    parameter.name,
+                )
 
 
 def test_docs_name_every_exit_code_of_run():

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import zipapp
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from click.shell_completion import BashComplete
 
+import kubernetes_leader_election
 from kubernetes_leader_election.cli import exit_codes, main, shell_completion
 from kubernetes_leader_election.cli.commands import timings
 from kubernetes_leader_election.cli.output import style
@@ -293,3 +298,26 @@ def test_main_colours_nothing_where_that_is_not_wanted(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, value)
     assert ("\x1b" in style("x", fg="red")) is coloured
+
+
+@pytest.mark.slow
+def test_main_packed_into_one_file_says_its_version(tmp_path):
+    """A zipapp has no metadata of an installation; its name is that of the program."""
+    packed = tmp_path / "packed"
+    for package in (kubernetes_leader_election, click, yaml):
+        folder = Path(package.__file__).parent
+        shutil.copytree(folder, packed / folder.name)
+    file = tmp_path / "kle.pyz"
+    zipapp.create_archive(packed, file, main="kubernetes_leader_election.__main__:main")
+
+    def kle(*words: str) -> str:
+        # Isolated and without site-packages, where this is installed.
+        return subprocess.run(
+            [sys.executable, "-I", "-S", file, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    assert kle("--version") == f"{version('kubernetes-leader-election')}\n"
+    assert kle("status", "--help").startswith("Usage: kle status")

@@ -90,6 +90,23 @@ def test_assumed_leader_that_only_observes_never_leads():
     assert hand.core.state is State.LOOKING
 
 
+def test_assumed_leader_whose_work_failed_stays_out_for_the_pause():
+    """The reason says so, with what went wrong; then it leads again."""
+    hand = Assumed()
+    hand.say(m.StartAsked())
+    failure = m.WorkFailure(stay_out=4.0, detail="planted")
+    assert hand.say(m.EndAsked(term=1, failure=failure)) == [
+        m.LeadershipLost(
+            **ORIGIN, term=1, token=None, reason="work_failed", detail="planted"
+        )
+    ]
+    hand.say(m.WorkEnded(term=1))
+    assert hand.core.state is State.STANDING_BY
+    hand.clock.advance(4.0)
+    hand.core.handle_timer(now=hand.clock.now())
+    assert hand.core.drain() == [acquired(term=2)]
+
+
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "leads again"])
 def test_assumed_leader_hears_nothing_of_a_term_that_is_over(stops):
     """G4: that the work returned may be said too late, and changes nothing then."""

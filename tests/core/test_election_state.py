@@ -445,3 +445,23 @@ def test_own_leadership_is_told_by_name_as_anybodys():
     hand = Hand().start()
     hand.written()
     assert [e.holder_identity for e in hand.events(m.LeaderChanged)] == ["a"]
+
+
+def test_work_that_failed_stays_out_for_its_pause_whoever_leads():
+    """Else two replicas whose work fails would go round in a hot loop."""
+    hand = Hand().lead()
+    failure = m.WorkFailure(stay_out=4.0, detail="planted")
+    hand.say(m.EndAsked(term=hand.term, failure=failure))
+    lost = hand.told[-1]
+    assert (lost.reason, lost.detail) == ("work_failed", "planted")
+    hand.work_ends()
+    hand.written()
+    assert hand.state is State.STANDING_BY
+    hand.rival_holds()
+    hand.bring_all()
+    hand.store.edit(holderIdentity="")
+    hand.bring_all()
+    hand.wait(3.9)
+    assert hand.state is State.STANDING_BY
+    hand.wait(0.2)
+    assert hand.state in {State.CONTENDING, State.ACQUIRING}

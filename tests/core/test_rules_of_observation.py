@@ -337,6 +337,8 @@ def test_rule_05_namesake_that_changes_is_reported_loudly_and_once():
         hand.bring_all()
     (told,) = hand.events(m.ErrorOccurred)
     assert "same identity" in str(told.error)
+    # Not the pod's name alone: several processes of one pod may contend.
+    assert "name of its pod with its process id" in str(told.error)
     assert hand.state is State.WAITING
     assert not hand.leads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 
 import pytest
@@ -205,6 +206,8 @@ PROXIED = [
     ({"server": "https://11.1.2.3"}, {"HTTPS_PROXY": "p:1", "NO_PROXY": "10.0.0.0/8"}, "p:1"),
     ({"server": "https://[fd00::1]"}, {"HTTPS_PROXY": "p:1", "NO_PROXY": "fd00::/8"}, None),
     ({"server": "https://127.0.0.1"}, {"HTTPS_PROXY": "p:1"}, None),
+    ({"server": "https://localhost."}, {"HTTPS_PROXY": "p:1"}, None),
+    ({"server": "https://a.b.c."}, {"HTTPS_PROXY": "p:1", "NO_PROXY": ".b.c"}, None),
 ]  # fmt: skip
 
 
@@ -311,6 +314,15 @@ def test_missing_kubeconfig_is_named(tmp_path):
         kubeconfig(environ={"HOME": str(tmp_path)})
     with pytest.raises(CredentialsError, match="gone"):
         kubeconfig(environ={"KUBECONFIG": str(tmp_path / "gone")})
+
+
+@pytest.mark.parametrize("path", [None, "~/kubeconfig", "~nobody-of-that-name/config"])
+def test_user_without_a_home_is_told_what_to_set(monkeypatch, path):
+    """A container's uid often has no entry in passwd, and no HOME."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as with no entry
+    with pytest.raises(CredentialsError, match=rf"(?s)uid {os.getuid()}.*KUBECONFIG"):
+        kubeconfig(path, environ={})
 
 
 def test_unused_entries_may_be_anything(write):

@@ -11,6 +11,7 @@ success on a developer's machine and a failure in CI (``CI`` set).
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -20,15 +21,20 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from controlplane import binaries, build
+from node import up
 
 IN_PARALLEL = ("-n", "2", "--dist", "loadfile")
 """Most tests wait; those of one file share servers. (Conformance freezes the only one.)"""
+
+SIDE_BY_SIDE = ("-n", "6")
+"""On a node nearly all is waiting for leases and for pods."""
 
 SERVER = ("etcd", "kube-apiserver", "kubectl")
 """The programs without which no control plane starts."""
 
 KUBECTL = HERE.parent / "testing" / "lease_server" / "test_kubectl.py"
 CONFORMANCE = HERE.parent / "conformance"
+NODE = HERE / "node"
 
 
 def missing() -> str | None:
@@ -58,6 +64,23 @@ def no_server() -> str | None:
     return None
 
 
+def on_a_node(arguments: list[str]) -> int:
+    """
+    Run the tests that need a kubelet, on one node: most side by side, some alone.
+
+    Where a node cannot be had, one line says so; that is a failure in CI.
+    """
+    if lacking := up.lacking():
+        print(f"node left out: {lacking}.", file=sys.stderr)
+        return int(binaries.in_ci())
+    pytest = [sys.executable, "-m", "pytest", str(NODE), *arguments]
+    shared = [*pytest, *SIDE_BY_SIDE, "-m", "not alone and not nightly"]
+    alone = [*pytest, "-m", "alone and not nightly"]
+    commands = f"{shlex.join(shared)}; shared=$?; {shlex.join(alone)} && exit $shared"
+    with_node = [sys.executable, str(NODE), "--", "sh", "-c", commands]
+    return subprocess.run(with_node, check=False).returncode
+
+
 def main(arguments: list[str]) -> int:
     """Run both suites; return 0 if both passed."""
     if reason := missing():
@@ -67,7 +90,7 @@ def main(arguments: list[str]) -> int:
     results: dict[str, int] = {}
     began = time.monotonic()
     results["e2e"] = subprocess.run(
-        [*pytest, str(HERE), *IN_PARALLEL, *arguments], check=False
+        [*pytest, str(HERE), f"--ignore={NODE}", *IN_PARALLEL, *arguments], check=False
     ).returncode
     # Without kubectl these are skipped; here it is there, and named.
     kubectl = binaries.find(["kubectl"])["kubectl"]
@@ -85,6 +108,7 @@ def main(arguments: list[str]) -> int:
         results["conformance"] = subprocess.run(
             [*with_server, *pytest, str(CONFORMANCE), *arguments], check=False
         ).returncode
+    results["node"] = on_a_node(arguments)
     spent = time.monotonic() - began
     said = ", ".join(f"{k} {'failed' if v else 'passed'}" for k, v in results.items())
     print(f"On the real control plane: {said}; {spent:.0f} s.")

@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.side_by_side import on_node
 from benchmarks.side_by_side.contenders import CONTENDERS
 from benchmarks.side_by_side.report import UNITS, Report, write_all
 
@@ -36,3 +37,17 @@ def test_report_writes_page_picture_and_figures(tmp_path: Path) -> None:
     assert (
         json.loads((tmp_path / "side-by-side.json").read_text())["results"] == results
     )
+
+
+def test_page_of_the_comparison_in_pods_shows_every_figure() -> None:
+    """The same table and bars, with lines of its own."""
+    columns = on_node.IN_PODS
+    assert on_node.commands("shop").keys() == {one.key for one in columns}
+    results = {one.key: dict.fromkeys(on_node.UNITS, 0.033) for one in columns}
+    report = Report(results=results, seconds=0, units=on_node.UNITS, contenders=columns)
+    page = on_node.page(report, 20)
+    assert "| rollout | 0.033 s | 0.033 s | 0.033 s |" in page
+    assert all(f"| {line} |" in page for line in on_node.UNITS)
+    bars = ET.fromstring(report.picture()).iter()  # noqa: S314 - our own
+    rectangles = [x for x in bars if x.tag.endswith("rect")]
+    assert len(rectangles) == 1 + len(columns) * (1 + len(on_node.UNITS))

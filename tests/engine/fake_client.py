@@ -26,14 +26,14 @@ class FakeClient:
         if error is not None:
             raise error
 
-    def get(self, namespace, name, *, call):
+    def get(self, namespace, name, *, call, needs=()):
         self._trouble("get")
         with self.changed:
             if self.lease is None:
                 return r.NotFound(error=LeaseApiError("gone", status=404))
             return r.Ok(lease=self.lease)
 
-    def replace(self, namespace, name, lease, *, call):
+    def replace(self, namespace, name, lease, *, call, needs=()):
         self._trouble("replace")
         with self.changed:
             metadata = lease["metadata"]
@@ -53,7 +53,7 @@ class FakeClient:
             self.changed.notify_all()
             return r.Ok(lease=stored)
 
-    def watch(self, namespace, name, resource_version, *, call, on_event):
+    def watch(self, namespace, name, resource_version, *, call, on_event, needs=()):
         self._trouble("watch")
         with self.changed:
             self.watches += 1

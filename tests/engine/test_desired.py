@@ -76,6 +76,18 @@ def test_nothing_is_told_twice():
     assert core.look(desired) == []
 
 
+def test_work_that_failed_is_told_so_whatever_is_said_of_its_term_later():
+    """The scope that it ran in says, after it, that the term ends."""
+    core, desired = started()
+    failed = m.EndAsked(term=1, failure=m.WorkFailure(stay_out=4.0, detail="planted"))
+    for more in ((), (m.EndAsked(term=1),)):
+        assert Core().look(after(START, failed, *more)) == [failed, START]
+    assert core.look(after(failed, desired=desired)) == [failed]
+    assert core.look(after(failed, m.EndAsked(term=1), desired=desired)) == []
+    ended = m.EndAsked(term=2)
+    assert core.look(after(failed, ended, desired=desired)) == [ended]
+
+
 def test_stop_and_start_between_two_looks_are_both_told():
     """G8: one who runs is stopped, and started when that is over."""
     core, desired = started()

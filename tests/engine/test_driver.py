@@ -96,7 +96,7 @@ def test_driver_gives_each_request_the_deadline_of_the_core(elect, client, monke
     for verb in ("get", "replace"):
         make = getattr(client, verb)
 
-        def noting(*args, call, make=make):
+        def noting(*args, call, needs, make=make):
             calls.append(call.remaining())
             return make(*args, call=call)
 
@@ -125,7 +125,7 @@ def test_driver_passes_on_no_answer_to_what_was_given_up(
     began, go_on = threading.Event(), threading.Event()
     replace, passed = client.replace, []
 
-    def hang(*args, call):
+    def hang(*args, call, needs):
         began.set()
         go_on.wait(PATIENCE)
         return replace(*args, call=call)

@@ -239,7 +239,7 @@ def test_fault_07_log_that_raises_costs_the_line_only(elect, monkeypatch):
     elector.wait_for(m.LeaseRenewed)
 
     class Broken:
-        def error(self, *_):
+        def error(self, *_, **__):
             raise PlantedError("the log is full")
 
     monkeypatch.setattr(elector.driver._recovery, "_log", Broken())

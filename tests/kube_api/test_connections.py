@@ -247,6 +247,69 @@ def test_certificate_of_another_name_is_refused(serve, connect, call, lease, aut
     assert isinstance(named.get("apps", "demo", call=call()), Ok)
 
 
+@pytest.mark.parametrize(
+    ("host", "name"), [("api.internal.", None), ("127.0.0.1", "api.internal.")]
+)
+def test_dot_that_ends_a_full_name_is_not_looked_for_in_the_certificate(
+    serve, connect, call, lease, authority, monkeypatch, host, name
+):
+    """Such a name skips the resolver's search list; certificates are without it."""
+    server = serve(answering(lease()), tls=authority.server_context("api.internal"))
+    port = server.url.rpartition(":")[2]
+    here, looked_up = socket.getaddrinfo("127.0.0.1", port), []
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda name, *_, **__: looked_up.append(name) or here
+    )
+    client = connect(
+        explicit(
+            server=f"https://{host}:{port}",
+            ca_file=authority.ca_file,
+            tls_server_name=name,
+        )
+    )
+    assert isinstance(client.get("apps", "demo", call=call()), Ok)
+    assert looked_up == [host.encode()]  # with the dot: that is what it is for
+
+
+def test_large_bodies_pass_through_tls_both_ways(
+    serve, connect, call, lease, authority
+):
+    """Many records of TLS each, and more than the kernel takes at once."""
+    large = lease(holderIdentity="x" * 900_000)
+    server = serve(answering(large), tls=authority.server_context())
+    client = connect(explicit(server=server.url, ca_file=authority.ca_file))
+    for _ in range(2):
+        result = client.replace("apps", "demo", large, call=call())
+        assert isinstance(result, Ok)
+        assert result.lease == large
+    assert [len(got.body) > 900_000 for got in server.requests] == [True, True]
+    assert server.connections == 1
+
+
+def test_server_is_told_why_its_certificate_is_refused(
+    serve, connect, call, other_authority, authority, eventually
+):
+    """An alert reaches it, where a mere end would say nothing."""
+    context, told = authority.server_context(), []
+
+    def shake_hands(peer):
+        with context.wrap_socket(
+            peer.sock, server_side=True, do_handshake_on_connect=False
+        ) as secured:
+            try:
+                secured.do_handshake()
+                secured.recv(1)  # TLS 1.3: the alert comes after the server's part
+            except ssl.SSLError as error:
+                told.append(error.reason)
+
+    server = serve(shake_hands)
+    url = server.url.replace("http:", "https:")
+    client = connect(explicit(server=url, ca_file=other_authority.ca_file))
+    assert isinstance(client.get("apps", "demo", call=call()), NotSent)
+    eventually(lambda: told)
+    assert "UNKNOWN_CA" in told[0]
+
+
 def test_insecure_believes_any_server(serve, connect, call, lease, authority):
     """insecure_skip_tls_verify does what it says, and only when asked for."""
     server = serve(answering(lease()), tls=authority.server_context("api.internal"))

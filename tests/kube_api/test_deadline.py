@@ -141,6 +141,28 @@ def test_deadline_covers_the_handshake(serve, connect, authority, lease):
     assert isinstance(result, NotSent)
 
 
+def drip_handshake(peer):
+    """Send a TLS record byte by byte, which has no end for long."""
+    peer.send(b"\x16\x03\x03\x40\x00")
+    while True:
+        peer.send(b"\x02")
+        time.sleep(0.01)  # the time between two bytes
+
+
+def test_deadline_covers_a_handshake_that_drips(serve, connect, authority, lease):
+    """Rule 9: all waits of a handshake share the time there is."""
+    server = serve(drip_handshake)
+    url = server.url.replace("http:", "https:")
+    client = connect(explicit(server=url, ca_file=authority.ca_file))
+    began = time.monotonic()
+    result = client.replace(
+        "apps", "demo", lease(), call=Call(deadline=boottime() + 0.3)
+    )
+    assert isinstance(result, NotSent)
+    # The server would go on for minutes.
+    assert time.monotonic() - began < 30.0
+
+
 @pytest.fixture
 def full_listener():
     """Give the port of a listener that lets nobody in any more."""

@@ -95,7 +95,7 @@ class Log:
 
     def _keep(self, level, text, args):
         with self.changed:
-            self.lines.append((level, text % args))
+            self.lines.append((level, text % args if args else text))
             self.changed.notify_all()
 
     def debug(self, text, *args):

@@ -12,6 +12,7 @@ from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
+    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -27,12 +28,27 @@ async def wait_for_ever(term):
     await asyncio.Event().wait()
 
 
+async def job():
+    """Be a job of the leader."""
+    return 1.0
+
+
 async def perform(elector, call):
     """Make a call and say how it ended, unless it is cancelled."""
     try:
         if call == "leadership()":
             async with elector.leadership() as term:
                 return returned(term)
+        if call == "guard()":
+            async with elector.guard() as term:
+                return returned(term)
+        if call == "background(main)":
+            async with elector.background(wait_for_ever) as leading:
+                return returned(leading)
+        if call == "call_if_leading(job)":
+            return returned(await elector.call_if_leading(job))
+        if call == "only_while_leading(job)()":
+            return returned(await elector.only_while_leading(job)())
         if call == "run(main)":
             return returned(await elector.run(wait_for_ever))
         result = SIMPLE[call](elector)
@@ -105,6 +121,31 @@ class Stage:
         await self.term.lost.wait()
         return await self._watch(call)
 
+    async def in_asked(self, call):
+        began, asked = asyncio.Event(), asyncio.Event()
+
+        async def work(_):
+            began.set()
+            await self.finish.wait()
+
+        self._spawn(self.elector.run(work, on_stop=asked.set))
+        await began.wait()
+        self._spawn(self.elector.step_down(stay_out=0))
+        await asked.wait()
+        return await self._watch(call)
+
+    async def in_own_asked_scope(self, call):
+        asked, endings = asyncio.Event(), []
+
+        async def work(_):
+            if not endings:
+                endings.append(await perform(self.elector, call))
+                await asked.wait()
+            await self.elector.stop()
+
+        await self.elector.run(work, on_stop=asked.set)
+        return endings[0]
+
     async def in_own_scope(self, call):
         await self.elector.start()
         ending = Ending("cancelled")
@@ -127,6 +168,32 @@ class Stage:
                     ending = await perform(self.elector, call)
                     raise
         return ending
+
+    async def in_guarded(self, call):
+        await self.elector.start()
+        await self.elector.wait_until_leading(PATIENCE)
+        began = asyncio.Event()
+
+        async def work():
+            async with self.elector.guard():
+                began.set()
+                await self.finish.wait()
+
+        self._spawn(work())
+        await began.wait()
+        return await self._watch(call)
+
+    async def in_own_guard(self, call):
+        await self.elector.start()
+        await self.elector.wait_until_leading(PATIENCE)
+        async with self.elector.guard():
+            return await perform(self.elector, call)
+
+    async def in_ended(self, call):
+        await self.elector.start()
+        await self.elector.wait_until_leading(PATIENCE)
+        await self.elector.stop()
+        return await self._watch(call)
 
     async def in_own_handler(self, call):
         ended = asyncio.get_running_loop().create_future()
@@ -151,7 +218,7 @@ class Stage:
         """Make a call, and see whether it waits."""
         task = asyncio.create_task(perform(self.elector, call))
         done, _ = await asyncio.wait({task}, timeout=GLANCE)
-        if done or call == "stop(timeout)":
+        if done or call in PATIENT:
             return await task
         if self.rival:
             hold(self.client, "")

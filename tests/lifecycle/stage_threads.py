@@ -13,6 +13,7 @@ from kubernetes_leader_election.sync import Elector
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
+    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -28,12 +29,27 @@ def wait_for_ever(term):
     term.lost.wait()
 
 
+def job():
+    """Be a job of the leader."""
+    return 1.0
+
+
 def perform(elector, call):
     """Make a call and say how it ended."""
     try:
         if call == "leadership()":
             with elector.leadership() as term:
                 return returned(term)
+        if call == "guard()":
+            with elector.guard() as term:
+                return returned(term)
+        if call == "background(main)":
+            with elector.background(wait_for_ever) as leading:
+                return returned(leading)
+        if call == "call_if_leading(job)":
+            return returned(elector.call_if_leading(job))
+        if call == "only_while_leading(job)()":
+            return returned(elector.only_while_leading(job)())
         if call == "run(main)":
             return returned(elector.run(wait_for_ever))
         return returned(SIMPLE[call](elector))
@@ -110,6 +126,31 @@ class Stage:
             time.sleep(0.001)
         return self._watch(call)
 
+    def in_asked(self, call):
+        began, asked = threading.Event(), threading.Event()
+
+        def work(_):
+            began.set()
+            self.finish.wait(PATIENCE)
+
+        self.spawned.append(spawn(lambda: self.elector.run(work, on_stop=asked.set)))
+        assert began.wait(PATIENCE)
+        self.spawned.append(spawn(lambda: self.elector.step_down(stay_out=0)))
+        assert asked.wait(PATIENCE)
+        return self._watch(call)
+
+    def in_own_asked_scope(self, call):
+        asked, endings = threading.Event(), []
+
+        def work(_):
+            if not endings:
+                endings.append(perform(self.elector, call))
+                assert asked.wait(PATIENCE)
+            self.elector.stop()
+
+        self.elector.run(work, on_stop=asked.set)
+        return endings[0]
+
     def in_own_scope(self, call):
         self.elector.start()
         ending = None
@@ -133,6 +174,32 @@ class Stage:
             ending = perform(self.elector, call)
         return ending
 
+    def in_guarded(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        began = threading.Event()
+
+        def work():
+            with self.elector.guard():
+                began.set()
+                assert self.finish.wait(PATIENCE)
+
+        self.spawned.append(spawn(work))
+        assert began.wait(PATIENCE)
+        return self._watch(call)
+
+    def in_own_guard(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        with self.elector.guard():
+            return perform(self.elector, call)
+
+    def in_ended(self, call):
+        self.elector.start()
+        self.elector.wait_until_leading(PATIENCE)
+        self.elector.stop()
+        return self._watch(call)
+
     def in_own_handler(self, call):
         ended = Future()
         self.elector.once(
@@ -151,7 +218,7 @@ class Stage:
         """Make a call, and see whether it waits."""
         future = spawn(lambda: perform(self.elector, call))
         with contextlib.suppress(TimeoutError):
-            return future.result(PATIENCE if call == "stop(timeout)" else GLANCE)
+            return future.result(PATIENCE if call in PATIENT else GLANCE)
         if self.rival:
             hold(self.client, "")
         self.finish.set()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.leadership import NOT_LEADER, Skipped
 
 PATIENCE = 30.0
 """Seconds until a test that should have gone on fails."""
@@ -21,6 +22,15 @@ FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
 """Renewals that a test can wait for; a healthy term has L - R - T = 0.58 s left."""
 GLANCE = 0.15
 """Seconds without an end after which a call counts as waiting."""
+
+PATIENT = {
+    "stop(timeout)",
+    "guard()",
+    "call_if_leading(job)",
+    "only_while_leading(job)()",
+    "background(main)",
+}
+"""Calls that wait for nobody's work in any state: an end that comes late is an end."""
 
 
 @dataclass
@@ -41,6 +51,8 @@ class Ending:
         match expected:
             case "returns" | "waits" | "cancelled":
                 return self.how == expected
+            case "NOT_LEADER":
+                return self.how == "returns" and self.what is NOT_LEADER
             case "positive":
                 return self.how == "returns" and self.what > 0.0
             case "True" | "False" | "0.0":
@@ -52,7 +64,8 @@ class Ending:
 
 def returned(value):
     """Give the ending of a call that returned."""
-    return Ending("returns", value if isinstance(value, bool | float | str) else None)
+    told = isinstance(value, bool | float | str | Skipped)
+    return Ending("returns", value if told else None)
 
 
 def raised(error):

@@ -7,6 +7,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from signal import pthread_kill
 
 import pytest
@@ -21,14 +22,24 @@ PATIENCE = 20.0
 class Quick:
     """An elector that has nothing to do but to stop."""
 
-    stop_budget = 0.5
+    grace = 0.5
+    asked_at = None
 
     def __init__(self, auto_close):
         self.auto_close = auto_close
 
-    def on_signal(self):
+    def on_signal(self, *, ends_main_thread):
         """Stop at once."""
         self.auto_close.forget(self)
+
+    def time_left(self):
+        """Give what is left of the grace."""
+        gone = 0.0 if self.asked_at is None else time.monotonic() - self.asked_at
+        return self.grace - gone
+
+    def is_of_main_thread_alone(self):
+        """Say that others may be at work."""
+        return False
 
     def works_in_main_thread(self):
         """Say that nothing does."""
@@ -38,12 +49,13 @@ class Quick:
 class Slow(Quick):
     """An elector whose work in the main thread does not end by itself."""
 
-    stop_budget = 0.1
+    grace = 0.1
     asked = 0
 
-    def on_signal(self):
+    def on_signal(self, *, ends_main_thread):
         """Begin to stop."""
         self.asked += 1
+        self.asked_at = time.monotonic()
 
     def works_in_main_thread(self):
         """Say that it does."""
@@ -53,15 +65,23 @@ class Slow(Quick):
 class Patient(Slow):
     """An elector whose work in the main thread has a minute to end."""
 
-    stop_budget = 60.0
+    grace = 60.0
 
     def __init__(self, auto_close):
         super().__init__(auto_close)
         self.was_asked = threading.Event()
 
-    def on_signal(self):
+    def on_signal(self, *, ends_main_thread):
         """Begin to stop."""
         self.was_asked.set()
+
+
+class Alone(Patient):
+    """An elector under which nobody but the main thread can be at work."""
+
+    def is_of_main_thread_alone(self):
+        """Say so."""
+        return True
 
 
 @pytest.fixture
@@ -256,6 +276,47 @@ def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_
     assert elector.asked == 1
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_signal_waits_for_no_end_of_the_grace_where_the_lease_is_lost(sent, auto_close):
+    """G2: work in the main thread has the stop budget left, and hears of it at once."""
+    elector = Patient(auto_close)
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert elector.was_asked.wait(60)
+    elector.time_left = lambda: 0.0
+    auto_close.look_again()
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_looks_again_when_the_lease_runs_out(sent, auto_close):
+    """G2, fault 07: by the clock, with an engine that says nothing."""
+    elector = Patient(auto_close)
+    elector.time_left = iter((0.2, 0.0)).__next__
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread(
+    sent, auto_close
+):
+    """G5: one elector with work elsewhere is enough to wait for it."""
+    alone, other = Alone(auto_close), Patient(auto_close)
+    auto_close.watch(alone)
+    auto_close.watch(other)
+    signal.raise_signal(signal.SIGTERM)
+    assert other.was_asked.wait(60)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=0.1)
+    auto_close.forget(other)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_signal_waits_for_work_elsewhere_that_takes_too_long(sent, auto_close):

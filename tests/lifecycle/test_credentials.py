@@ -11,7 +11,8 @@ from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle import connect
 from kubernetes_leader_election.process.timers import shared_timers
-from tests.lifecycle.driven import Log, until
+from kubernetes_leader_election.testing import LeaseServer
+from tests.lifecycle.driven import Log, OnLoop, OnThreads, until
 from tests.lifecycle.stages import PATIENCE, holder, options
 
 CANARY = "canary-that-nobody-may-see"
@@ -30,6 +31,14 @@ def found(monkeypatch):
     monkeypatch.setattr(credentials, "discover", discover)
     monkeypatch.setattr(connect, "LONGEST_RETRY", 0.05)
     return left
+
+
+@pytest.fixture(params=[OnLoop, OnThreads], ids=["asyncio", "threads"])
+def front_of_servers(request):
+    """Give one front after the other, whose electors ask real servers."""
+    front = request.param()
+    yield front
+    front.close()
 
 
 @pytest.mark.parametrize(
@@ -119,3 +128,47 @@ def test_retry_goes_on_after_thousands_of_them(front, client, found):
     elector.start()
     elector.wait_until_leading(PATIENCE)
     assert holder(client) == "me"
+
+
+@pytest.mark.slow
+def test_credentials_are_looked_for_at_each_start(
+    front_of_servers, tmp_path, monkeypatch
+):
+    """An elector of a module, started in each test anew, finds the server of that test."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")  # in a cluster
+    elector, seen = front_of_servers.elector(credentials=None, namespace=None), []
+    for number, namespace in enumerate(["shop", "depot", "shop"], start=1):
+        with LeaseServer() as server:
+            server.add_namespace(namespace)
+            path = tmp_path / f"config-{number}"
+            server.kubeconfig(path=path, namespace=namespace)
+            monkeypatch.setenv("KUBECONFIG", str(path))
+            elector.start()
+            term = elector.wait_until_leading(PATIENCE)
+            spec = server.lease("front", namespace)["spec"]
+            assert spec["holderIdentity"] == "me"
+            assert elector.namespace == namespace
+            seen.append((term.number, elector.current_leader, term.remaining() > 0))
+            elector.stop(timeout=PATIENCE)
+            assert server.lease("front", namespace)["spec"]["holderIdentity"] == ""
+            assert term.is_lost
+    assert seen == [(1, True, True), (2, True, True), (3, True, True)]
+
+
+@pytest.mark.slow
+def test_elector_that_assumed_leadership_takes_part_once_it_is_in_a_cluster(
+    front_of_servers, tmp_path, monkeypatch
+):
+    """And the other way round: what is there at the start of a life counts for it."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    elector = front_of_servers.elector(credentials=None)
+    with LeaseServer() as server:
+        server.kubeconfig(path=tmp_path / "config")
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        tokens = []
+        for host in ("", "127.0.0.1", ""):
+            monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+            elector.start()
+            tokens.append(elector.wait_until_leading(PATIENCE).fencing_token)
+            elector.stop(timeout=PATIENCE)
+        assert [token is None for token in tokens] == [True, False, True]

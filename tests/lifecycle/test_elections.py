@@ -82,6 +82,37 @@ def test_start_waits_for_any_leader_when_asked(front, client):
     assert not elector.current_leader
 
 
+@pytest.mark.parametrize("edited", [False, True], ids=["at first", "by an edit"])
+def test_holder_whose_death_would_cost_years_is_warned_of(front, client, edited):
+    """2^31-1 seconds are 68 years, in which nobody leads if it is dead."""
+    log = Log()
+    if edited:
+        hold(client, "rival")
+    else:
+        hold(client, "rival", duration=2**31 - 1)
+    elector = front.elector(log=log)
+    elector.start()
+    elector.wait_for_leader(PATIENCE)
+    if edited:
+        hold(client, "rival", duration=2**31 - 1)
+    level, line = log.wait_for("a duration of 2147483647 s (24855 days)")
+    assert level == "warning"
+    assert "'rival'" in line
+    assert "release --force" in line
+
+
+def test_durations_that_some_want_are_not_warned_of(front, client):
+    """Up to ten minutes, or as long as this elector's own."""
+    log = Log()
+    hold(client, "rival", duration=3600)
+    elector = front.elector(log=log, lease_duration_sec=3600)
+    elector.start()
+    elector.wait_for_leader(PATIENCE)
+    hold(client, "other", duration=600)
+    log.wait_for("held by 'other'")
+    assert not any("a duration of" in line for _, line in log.lines)
+
+
 # States -------------------------------------------------------------------------
 
 
@@ -418,7 +449,7 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
     log = Log()
 
     async def main():
-        elector = Elector(**options(log=log, **FAST))
+        elector = Elector(**options(log=log, grace_sec=0.5, **FAST))
         reports = []
         elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
         began, go_on = asyncio.Event(), asyncio.Event()
@@ -457,7 +488,7 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
 def test_thread_that_ignores_its_loss_keeps_the_lease(client):
     """Fault 09: renewed as long as it lives (G5), and reported again and again."""
     log = Log()
-    elector = sync.Elector(**options(log=log, **FAST))
+    elector = sync.Elector(**options(log=log, grace_sec=0.5, **FAST))
     began, go_on = threading.Event(), threading.Event()
     reports = []
     elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
@@ -618,7 +649,7 @@ def test_signal_releases_as_soon_as_scopes_have_ended(client):
         lambda: elector._lifecycle.current and elector._lifecycle.current.work.had_scope
     )
     began = time.monotonic()
-    elector._lifecycle.shutdown.on_signal()
+    elector._lifecycle.shutdown.on_signal(ends_main_thread=False)
     working.result(PATIENCE)
     elector.stop(PATIENCE)
     assert time.monotonic() - began < 4.0

@@ -59,7 +59,7 @@ def lines(caplog):
 
 def test_beginning_of_a_term_is_a_line(log, lines):
     """Who leads, and with which token."""
-    log.acquired("a", "41")
+    log.acquired("a", 41)
     assert lines() == [
         ("INFO", "Lease shop/billing: a is the leader, fencing token 41")
     ]
@@ -70,6 +70,11 @@ def test_beginning_of_a_term_is_a_line(log, lines):
     [
         ("stopped", "", "a gave up leadership: it was stopped"),
         ("work_ended", "", "a gave up leadership: its work ended"),
+        (
+            "work_failed",
+            "bill raised ValueError",
+            "a gave up leadership: its work failed (bill raised ValueError)",
+        ),
         (
             "another_holder",
             "held by b",
@@ -89,13 +94,113 @@ def test_loss_is_a_line_with_its_reason_in_words(
     log, lines, clock, reason, detail, line
 ):
     """A loss that nobody asked for is a warning."""
-    log.acquired("a", "41")
+    log.acquired("a", 41)
     clock.now = 5.0
     log.renewed()
     clock.now = 14.2
     log.lost("a", reason, detail)
     level = "INFO" if reason in events.PLANNED else "WARNING"
     assert lines()[-1] == (level, f"Lease shop/billing: {line}")
+
+
+ABOUT = {"lease": "billing", "namespace": "shop", "identity": "a"}
+
+
+def test_record_carries_the_facts_for_logs_that_programs_read(caplog):
+    """Lease, namespace and identity always; the token in its term; the reason of a loss."""
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("billing")
+    log = EventLog(logger, where=lambda: "here", about=lambda: ABOUT)
+    error = ZeroDivisionError("a hundred % of it")
+    log.leader_changed("b")
+    log.acquired("a", 41)
+    log.trouble("a handler raised", error=error)
+    log.lost("a", "deleted", "")
+    log.say("info", "the last word")
+    assert shared_log_thread().flush(30.0)
+    records = [record for record in caplog.records if record.name == "billing"]
+    for record in records:
+        assert {name: getattr(record, name) for name in ABOUT} == ABOUT
+    assert [record.token for record in records] == [None, 41, 41, 41, None]
+    assert [record.reason for record in records] == [None, None, None, "deleted", None]
+    assert [record.exc_info and record.exc_info[1] for record in records] == [
+        *(None, None, error, None, None)
+    ]
+
+
+def test_record_of_an_application_that_has_such_names_itself_is_written(caplog):
+    """The standard library refuses to overwrite what a record factory has set."""
+    factory = logging.getLogRecordFactory()
+
+    def with_namespace(*args, **named):
+        record = factory(*args, **named)
+        record.namespace = "of the application"
+        return record
+
+    logging.setLogRecordFactory(with_namespace)
+    try:
+        logger = logging.getLogger("billing")
+        log = EventLog(logger, where=lambda: "here", about=lambda: ABOUT)
+        log.trouble("a handler raised", error=ZeroDivisionError("oh"))
+        assert shared_log_thread().flush(30.0)
+    finally:
+        logging.setLogRecordFactory(factory)
+    (record,) = [record for record in caplog.records if record.name == "billing"]
+    assert record.namespace == "of the application"
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+class Braces:
+    """A logger that fills in {}, as loguru does, and only where there is something."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _take(self, text, *args, **named):
+        self.lines.append(text.format(*args, **named) if args or named else text)
+
+    debug = info = warning = error = _take
+
+
+def test_logger_with_a_format_of_its_own_gets_whole_lines():
+    """It would have written %s: the whole line is one that nobody fills in any more."""
+    logger = Braces()
+    log = EventLog(logger, where=lambda: "Lease shop/billing", about=lambda: ABOUT)
+    log.acquired("a", 41)
+    log.lost("a", "deleted", "by {b}, a 100 % sure")
+    log.trouble("the handler raised", error=ZeroDivisionError("of {c}"))
+    assert shared_log_thread().flush(30.0)
+    acquired, lost, trouble = logger.lines
+    assert acquired == "Lease shop/billing: a is the leader, fencing token 41"
+    assert lost.endswith("(by {b}, a 100 % sure)")
+    first, *_, last = trouble.splitlines()
+    assert first == "Lease shop/billing: the handler raised"
+    assert last == "ZeroDivisionError: of {c}"
+
+
+class Bound(Braces):
+    """A logger that facts can be bound to, as those of loguru and structlog."""
+
+    def bind(self, **facts):
+        """Give a logger that writes them to each line."""
+        bound = type(self)()
+        bound.lines = self.lines
+        bound._take = None
+        for level in ("debug", "info", "warning", "error"):
+            setattr(bound, level, lambda text: self.lines.append((text, facts)))
+        return bound
+
+
+def test_logger_that_takes_facts_gets_them_by_bind():
+    """The packages that are known to; others have a bind() that means something else."""
+    logger = type("Logger", (Bound,), {"__module__": "loguru._logger"})()
+    for one in (logger, other := Bound()):
+        log = EventLog(one, where=lambda: "here", about=lambda: ABOUT)
+        log.lost("a", "deleted", "")
+    assert shared_log_thread().flush(30.0)
+    ((_, facts),) = logger.lines
+    assert facts == {**ABOUT, "token": None, "reason": "deleted"}
+    assert isinstance(other.lines[0], str)
 
 
 def test_every_reason_of_a_loss_has_words():
@@ -107,7 +212,7 @@ def test_every_reason_of_a_loss_has_words():
 
 def test_time_without_a_renewal_is_that_of_the_term_alone(log, lines, clock):
     """What a term before had is nothing that this one lost."""
-    log.acquired("a", "41")
+    log.acquired("a", 41)
     log.lost("a", "stopped", "")
     clock.now = 100.0
     log.lost("a", "renew_deadline", "")

@@ -8,7 +8,12 @@ import threading
 
 import pytest
 
-from kubernetes_leader_election import Elector, LeadershipLostError, sync
+from kubernetes_leader_election import (
+    Elector,
+    LeadershipLostError,
+    ProtocolMisuseError,
+    sync,
+)
 from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.driven import Log, OnLoop, until
 from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
@@ -323,3 +328,52 @@ def test_scope_that_is_left_where_it_was_entered_reports_nothing(client):
         assert reports == []
 
     play(client, work)
+
+
+def by_hand(coroutine):
+    """Run a coroutine as other libraries than asyncio do: with no loop of asyncio."""
+    try:
+        coroutine.send(None)
+    finally:
+        coroutine.close()
+
+
+async def in_no_task(coroutine):
+    """Run a coroutine on a loop of asyncio, in no task of it."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Future()
+
+    def step():
+        try:
+            by_hand(coroutine)
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            ended.set_exception(error)
+
+    loop.call_soon(step)
+    await ended
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda elector: elector.start(),
+        lambda elector: elector.__aenter__(),
+        lambda elector: elector.run(print),
+    ],
+    ids=["start()", "async with", "run()"],
+)
+def test_elector_for_asyncio_says_under_trio_what_to_use_there(call):
+    """Nothing is begun, and the error names the elector for threads."""
+    elector = Elector(**options())
+    with pytest.raises(ProtocolMisuseError, match=r"sync\.Elector in threads"):
+        by_hand(call(elector))
+    assert elector.state.role == "stopped"
+
+
+def test_scope_for_asyncio_says_under_trio_what_to_use_there(elector):
+    """Also where an elector runs on a loop elsewhere: a scope is a task's own."""
+    scope = elector.leadership()
+    with pytest.raises(ProtocolMisuseError, match=r"sync\.Elector in threads"):
+        by_hand(scope.__aenter__())
+    with pytest.raises(ProtocolMisuseError, match="no task of asyncio"):
+        elector.front.call(in_no_task(elector.leadership().__aenter__()))
+    assert elector.current_leader

@@ -113,7 +113,7 @@ def test_asyncio_run_contends_again_after_an_outage_in_a_group(client, group):
     """G8: a renewal that is overdue is the API's doing, in a task of a group, too."""
     terms = []
 
-    def refuse(namespace, name, lease, *, call):
+    def refuse(namespace, name, lease, *, call, needs):
         return r.Unknown(error=LeaseApiError("planted"))
 
     async def main(term):

@@ -35,7 +35,7 @@ def job(seconds=2.5):
 """
 
 THREADS = """
-elector = sync.Elector(**options(**FAST))
+elector = sync.Elector(**options(grace_sec=0.5, **FAST))
 shared = ThreadPoolExecutor()
 
 def pool(term):
@@ -306,7 +306,7 @@ def test_scope_of_a_thread_whose_join_was_torn_goes_to_its_end(program, rival):
 
 
 LOOP = """
-elector = Elector(**options(**FAST))
+elector = Elector(**options(grace_sec=0.5, **FAST))
 
 async def pool(term):
     with ThreadPoolExecutor() as pool:

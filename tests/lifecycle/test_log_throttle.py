@@ -53,6 +53,44 @@ def test_end_of_the_errors_is_counted_once_and_the_next_one_is_news():
     assert throttle.over(now=6.5) == "1 error in 0.5 s"
 
 
+def test_error_that_keeps_coming_back_does_not_alternate_with_its_end():
+    """As where no descriptor is left for a watch, and renewals go on as before."""
+    throttle, lines = LogThrottle(), []
+    for half in range(2 * 3600):
+        now = half / 2
+        lines.append(throttle.line("no watch: too many open files", now=now))
+        lines.append(throttle.over(now=now + 0.25))
+    said = [line for line in lines if line is not None]
+    first, after, second, later = said[:4]
+    assert first == second == "no watch: too many open files"
+    assert after == later == "1 error in 0.2 s"
+    assert said[4].endswith("(again, 20 times in 10 s)")
+    assert said[5] == "20 errors in 9.8 s"
+    assert len(said) == 24  # 2, and then a pair at each of the growing intervals
+
+
+def test_error_that_comes_back_after_long_is_news_once_more():
+    """Ten minutes without it: another trouble of the same kind."""
+    throttle = LogThrottle()
+    for now in (0.0, 1.0, 2.0, 3.0):
+        throttle.line("connection refused", now=now)
+        throttle.over(now=now + 0.5)
+    assert throttle.line("connection refused", now=4.0) is None
+    throttle.over(now=4.5)
+    later = 4.0 + LONGEST_SILENCE
+    assert throttle.line("connection refused", now=later) == "connection refused"
+
+
+def test_other_error_is_logged_at_once_while_one_keeps_coming_back():
+    """What is left out is that one alone."""
+    throttle = LogThrottle()
+    for now in (0.0, 1.0, 2.0):
+        throttle.line("no watch", now=now)
+        throttle.over(now=now + 0.5)
+    assert throttle.line("certificate expired", now=3.0) == "certificate expired"
+    assert throttle.over(now=3.5) is not None
+
+
 def test_memory_of_errors_is_bounded():
     """Errors that are all different do not fill the memory (fault 18)."""
     throttle = LogThrottle()

@@ -320,9 +320,10 @@ MAINS = {
         (loop_checks, "returns 7"),
         (loop_ensures, "returns 7"),
     ],
+    'raises an `Exception` of its own, `restart="on-failure"`': [],
     "is stopped by `stop()` or a signal": [],
 }
-"""The last row has tests of its own: below, and in test_signals.py."""
+"""The last rows have tests of their own: test_failing_work.py; below, test_signals.py."""
 RUNS = [
     pytest.param(main, expected, id=main.__name__.replace("_", " "))
     for row, _ in table("How `run(main)` ends")
@@ -396,7 +397,7 @@ def test_run_survives_an_outage_in_which_too_little_time_is_left(front, client, 
         (term if asked == "the term" else elector).ensure(0.5)
         return None
 
-    def refuse(namespace, name, lease, *, call):
+    def refuse(namespace, name, lease, *, call, needs):
         return r.Unknown(error=LeaseApiError("planted"))
 
     async def need_on_a_loop(term):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 
 import pytest
 
+from kubernetes_leader_election.testing import DropBefore, Fault
+from tests.cli.observe.leases import edit_lease
 from tests.lifecycle.driven import until
 
 pytestmark = pytest.mark.slow
@@ -180,29 +183,66 @@ def test_signal_to_a_program_of_events_releases_after_the_stop_budget(program):
 
 @pytest.mark.row(
     "Signals, exit, fork",
-    "the same, and a scope in the main thread has not ended after the stop budget",
+    "the same, and a scope in the main thread has not ended after the grace",
 )
 def test_signal_ends_a_main_thread_that_does_not_look(program):
-    """Work in the main thread is ended by the exception itself after S."""
+    """Work in the main thread is ended by the exception itself after the grace."""
     running = program(
         """
-        elector = sync.Elector(**options())
+        elector = sync.Elector(grace_sec=1, **options())
         try:
             with elector, elector.leadership():
                 say("leads")
                 try:
                     time.sleep(600)
                 finally:
-                    say("body ends")
+                    say("body ends", elector.leader_identity == elector.identity)
         finally:
             say("finally")
         """
     )
     running.wait_for("leads")
+    sent = time.monotonic()
     running.send()
+    running.wait_for("body ends")
+    assert time.monotonic() - sent >= 1.0
     assert running.finish() == 143
-    assert running.said == ["leads", "body ends", "finally"]
+    assert running.said == ["leads", "body ends True", "finally"]
     assert running.holder == ""
+
+
+DOES_NOT_LOOK = """
+    elector = sync.Elector(grace_sec=None, **options(**FAST))
+    try:
+        with elector, elector.leadership() as term:
+            say("leads")
+            term.lost.wait()
+            say("told", term.remaining() > 0.0)
+            time.sleep(600)
+    finally:
+        say("finally", term.remaining() > 0.0)
+"""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "the same, and a scope in the main thread has not ended after the grace",
+)
+@pytest.mark.parametrize("how", ["a rival takes the Lease", "the network goes"])
+def test_signal_ends_a_main_thread_whose_lease_is_lost_while_it_drains(program, how):
+    """G2: the grace may be endless, what is left after a loss is the stop budget."""
+    running = program(DOES_NOT_LOOK)
+    running.wait_for("leads")
+    running.send()
+    running.wait_for("told True")
+    if how == "the network goes":
+        gone = Fault(DropBefore(), name=running.lease, times=None)
+        running.server.faults.add(gone)
+        running.server.end_watches()
+    else:
+        edit_lease(running.server, running.lease, holderIdentity="rival")
+    assert running.finish() == 143
+    assert running.said[-1] == "finally False"
 
 
 @SIGNALS
@@ -229,6 +269,7 @@ def test_second_signal_does_not_wait(program, number):
     running.wait_for("leads")
     running.send(number)
     until(lambda: "stopping because of a signal" in running.errors)
+    assert "the work has 20 s to end, and a second signal does not" in running.errors
     running.send(number)
     assert running.finish() == ENDS[number]
     assert running.said[-1] == "finally"

@@ -249,3 +249,22 @@ def test_lives_without_credentials_leave_no_look_for_them_behind(monkeypatch):
         timer.run()
     assert len(looks) == 5, "of former lives, too"
     elector.stop(PATIENCE)
+
+
+def test_elector_that_requires_a_cluster_does_not_start_without_one(
+    front, client, monkeypatch
+):
+    """Nobody leads by mistake where a cluster was forgotten; it may be started later."""
+    monkeypatch.setattr(credentials, "discover", lambda: None)
+    elector = front.elector(credentials=None, require_cluster=True)
+    acquired = []
+    elector.on(elector.EVENTS.LEADERSHIP_ACQUIRED, acquired.append)
+    for _ in range(2):
+        with pytest.raises(CredentialsError, match="require_cluster=True"):
+            elector.start()
+        assert elector.state.role == "stopped"
+    assert acquired == []
+    found = credentials.explicit(server="http://127.0.0.1:1")
+    monkeypatch.setattr(credentials, "discover", lambda: found)
+    elector.start()
+    elector.wait_until_leading(timeout=PATIENCE)

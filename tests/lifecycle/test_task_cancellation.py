@@ -63,7 +63,7 @@ def test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up(client, 
     assert holder(client) == ""
 
 
-def test_body_that_works_on_is_cancelled_within_the_stop_budget(client):
+def test_body_that_works_on_is_cancelled_when_the_grace_is_over(client):
     """G2, fault 09: who swallows the cancellation of others is cancelled once more."""
     instants = []
 
@@ -77,7 +77,7 @@ def test_body_that_works_on_is_cancelled_within_the_stop_budget(client):
         finally:
             instants.append(time.monotonic())
 
-    play(body, Elector.stop, stop_budget_sec=0.5)
+    play(body, Elector.stop, grace_sec=0.5)
     first, second = instants
     assert second - first >= 0.4
     assert holder(client) == ""

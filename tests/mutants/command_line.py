@@ -37,17 +37,21 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the delay before a restart does not grow",
-        file=POLICY,
+        file="backoff.py",
         old="        self._restarts += 1\n",
         new="        self._restarts = 1\n",
-        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+        tests=(
+            "tests/test_backoff.py::test_delays_grow_and_begin_anew_after_a_good_run",
+        ),
     ),
     Mistake(
         name="the delay before a restart grows over all bounds",
-        file=POLICY,
+        file="backoff.py",
         old="longest=self._longest)",
         new="longest=1e9)",
-        tests=(f"{IN_DECISIONS}test_delays_grow_and_begin_anew_after_a_good_run",),
+        tests=(
+            "tests/test_backoff.py::test_delays_grow_and_begin_anew_after_a_good_run",
+        ),
     ),
     Mistake(
         name="a signal reaches the command and not its group",
@@ -68,7 +72,7 @@ MISTAKES: Final = [
     Mistake(
         name="the command is killed when it is told to end",
         file=SUPERVISOR,
-        old='self._ask_to_end("signal", number, boottime() + self._plan.grace)',
+        old='self._ask_to_end("signal", number, self._grace_ends())',
         new='self._ask_to_end("signal", number, boottime())',
         tests=(f"{IN_COMMAND}test_run_kills_after_the_grace_period",),
         slow=True,

@@ -17,6 +17,8 @@ ASYNCIO_DISPATCHER: Final = "lifecycle/asyncio_dispatcher.py"
 THREAD_DISPATCHER: Final = "lifecycle/thread_dispatcher.py"
 IN_CANCELLATION: Final = "tests/lifecycle/test_task_cancellation.py::"
 IN_RESISTING: Final = "tests/lifecycle/test_resisting.py::"
+IN_GRACE: Final = "tests/lifecycle/test_grace.py::"
+IN_ON_STOP: Final = "tests/lifecycle/test_on_stop.py::"
 IN_HOMES: Final = "tests/lifecycle/test_event_loops.py::"
 IN_HOLDING: Final = "tests/lifecycle/test_held_work.py::"
 IN_LEFTOVERS: Final = "tests/lifecycle/test_leftover_threads.py::"
@@ -30,7 +32,7 @@ MISTAKES: Final = [
     Mistake(
         name="a body is cancelled again at once, in the middle of its cleanup",
         file=TASK_CANCELLATION,
-        old="        return budget / 2 - passed if told else 0.0",
+        old="        return 0.0 if self._told_at is None else self._told_at + budget / 2 - now",
         new="        return 0.0",
         tests=(f"{IN_RESISTING}test_cleanup_within_its_time_is_not_cut",),
         slow=True,
@@ -48,11 +50,11 @@ MISTAKES: Final = [
     Mistake(
         name="a planned stop cuts cleanup after half of the stop budget",
         file=TASK_CANCELLATION,
-        old="        if self._is_planned() and held > 0.0:",
-        new="        if False:",
+        old="        if self._is_held():\n            end =",
+        new="        if False:\n            end =",
         tests=(
             f"{IN_RESISTING}test_cleanup_within_its_time_is_not_cut",
-            f"{IN_RESISTING}test_planned_stop_that_takes_longer_than_its_budget_is_no_loss",
+            f"{IN_RESISTING}test_planned_stop_that_takes_longer_than_its_grace_is_no_loss",
         ),
         slow=True,
     ),
@@ -67,10 +69,48 @@ MISTAKES: Final = [
     Mistake(
         name="each scope in a scope cancels the body, and so cuts its cleanup",
         file=TASK_CANCELLATION,
-        old="if not self._is_ending() and _told.get(self._task) is not self._term:",
-        new="if not self._is_ending():",
+        old="        if _told.get(self._task) is not self._term:",
+        new="        if True:",
         tests=(f"{IN_CANCELLATION}test_scope_in_a_scope_is_cancelled_once",),
         slow=True,
+    ),
+    # The grace of a planned stop -----------------------------------------------------
+    Mistake(
+        name="work has its grace though the Lease is lost meanwhile",
+        file=TASK_CANCELLATION,
+        old="            return min(end - now, self._term.remaining())",
+        new="            return end - now",
+        tests=(f"{IN_GRACE}test_planned_stop_lets_work_have_its_grace",),
+    ),
+    Mistake(
+        name="work that was asked to end is cancelled all the same",
+        file=TASK_CANCELLATION,
+        old="        self._ask(self._asked_in_vain)\n        return True",
+        new="        self._ask(self._asked_in_vain)\n        return False",
+        tests=(f"{IN_GRACE}test_planned_stop_lets_work_have_its_grace",),
+    ),
+    Mistake(
+        name="work that could not be asked waits for the end of its grace",
+        file=TASK_CANCELLATION,
+        old="        if not self._over and self._told_at is None and not self._task.done():",
+        new="        if False:",
+        tests=(f"{IN_GRACE}test_planned_stop_lets_work_have_its_grace",),
+    ),
+    Mistake(
+        name="the Lease is released while what asks the work still runs",
+        file="lifecycle/asking.py",
+        old="        self._hold: WorkItem = work.hold_late(self.name, loop=loop, is_work=True)",
+        new="        self._hold = WorkItem(self.name, loop=loop, is_work=True)",
+        tests=(
+            f"{IN_ON_STOP}test_release_waits_for_what_asks_and_a_stop_in_there_does_not",
+        ),
+    ),
+    Mistake(
+        name="a planned stop that takes longer than the stop budget is told as trouble",
+        file=OVERDUE_WORK,
+        old="        elif left <= 0.0:",
+        new="        elif waited > 0.0:",
+        tests=(f"{IN_ON_STOP}test_planned_stop_within_its_grace_is_no_trouble",),
     ),
     # Work that does not end ---------------------------------------------------------
     Mistake(
@@ -94,8 +134,8 @@ MISTAKES: Final = [
     Mistake(
         name="nobody is told which task ignores its cancellation",
         file=OVERDUE_WORK,
-        old="            if tasks:",
-        new="            if False:",
+        old="        if tasks:  # a thread",
+        new="        if False:  # a thread",
         tests=(
             f"{IN_RESISTING}test_body_that_swallows_at_every_await_is_named_at_half_of_the_budget",
         ),

@@ -26,7 +26,7 @@ MISTAKES: Final = [
     Mistake(
         name="the newest word is taken first",
         file=ENGINE,
-        old="            queue.SimpleQueue()\n",
+        old="            native.SimpleQueue()\n",
         new="            queue.LifoQueue()\n",
         tests=(
             f"{IN_ENGINE}test_engine_takes_the_news_that_is_there_before_what_is_due",

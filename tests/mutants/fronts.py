@@ -82,8 +82,8 @@ MISTAKES: Final = [
     Mistake(
         name="a body that was spared has half of the stop budget after a loss",
         file=TASK_CANCELLATION,
-        old="        return budget / 2 - passed if told else 0.0",
-        new="        return budget / 2 - passed",
+        old="        return 0.0 if self._told_at is None else self._told_at + budget / 2 - now",
+        new="        return (self._told_at or self._asked_at) + budget / 2 - now",
         tests=(
             f"{IN_CANCELLATION}test_lease_lost_under_a_planned_stop_cancels_who_was_spared_at_once",
         ),
@@ -92,8 +92,8 @@ MISTAKES: Final = [
     Mistake(
         name="garbage that is collected in the middle of a step waits for that step",
         file="lifecycle/term_work.py",
-        old="        self._lock = threading.RLock()",
-        new="        self._lock = threading.Lock()",
+        old="        self._lock = native.RLock()",
+        new="        self._lock = native.Lock()",
         tests=(
             f"{IN_WORK}test_hold_ends_where_garbage_is_collected_in_the_middle_of_another_step",
         ),
@@ -338,8 +338,8 @@ MISTAKES: Final = [
     Mistake(
         name="the cleanup of a cancelled body is cut when leadership is given up",
         file=TASK_CANCELLATION,
-        old="if not self._is_ending() and _told.get(self._task) is not self._term:",
-        new="if _told.get(self._task) is not self._term:",
+        old="        if not self._is_held() or not (self._is_ending() or self._has_asked()):",
+        new="        if not self._is_held() or not self._has_asked():",
         tests=(
             f"{IN_CANCELLATION}test_cleanup_of_a_cancelled_body_is_not_cut_by_giving_leadership_up",
         ),
@@ -350,14 +350,14 @@ MISTAKES: Final = [
         old="        else:\n            self._repeat()",
         new="        else:\n            pass",
         tests=(
-            f"{IN_CANCELLATION}test_body_that_works_on_is_cancelled_within_the_stop_budget",
+            "tests/lifecycle/test_grace.py::test_planned_stop_lets_work_have_its_grace",
         ),
         slow=True,
     ),
     Mistake(
         name="the last scope of a term does not end it",
         file="lifecycle/lifecycle.py",
-        old="        self._post(m.EndAsked(term=number))",
+        old="        self._post(word)\n        self.wake_waiting()",
         new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
         slow=True,
@@ -430,7 +430,7 @@ MISTAKES: Final = [
     Mistake(
         name="an election that was stuck in an earlier life is so in the next one",
         file="lifecycle/lifecycle.py",
-        old="            self._driver.post(m.LivenessReported(alive=True))",
+        old="            driver.post(m.LivenessReported(alive=True))",
         new="            pass",
         tests=(
             f"{IN_FAULTS}test_elector_contends_in_a_new_life_though_the_application_was_stuck",
@@ -583,8 +583,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal is passed on while electors still stop",
         file="process/signals.py",
-        old="        if not self._closing:\n            return Fact.STOPPED",
-        new="        if self._closing is not None:\n            return Fact.STOPPED",
+        old="        if not closing:\n            return Fact.STOPPED",
+        new="        if closing is not None:\n            return Fact.STOPPED",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",
         ),
@@ -600,7 +600,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on twice",
-        file="process/signals.py",
+        file="process/signal_table.py",
         old="    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),",
         new="    (S.STOPPING, F.STOPPED): (S.STOPPING, A.SEND),",
         tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
@@ -608,11 +608,50 @@ MISTAKES: Final = [
     Mistake(
         name="a signal ends the main thread while work elsewhere takes too long",
         file="process/signals.py",
-        old="        return Fact.MAIN_THREAD_LATE if working else Fact.OTHERS_LATE",
-        new="        return Fact.MAIN_THREAD_LATE",
+        old="            return Fact.OTHERS_LATE",
+        new="            return Fact.MAIN_THREAD_LATE",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_waits_for_work_elsewhere_that_takes_too_long",
         ),
+    ),
+    Mistake(
+        name="a main thread has its grace though the Lease is lost meanwhile",
+        file="lifecycle/shutdown.py",
+        old="        return min(left, self._elector.remaining())",
+        new="        return left",
+        tests=(
+            f"{IN_SIGNALS}test_signal_ends_a_main_thread_whose_lease_is_lost_while_it_drains",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal ends the main thread at once where another thread was told",
+        file="lifecycle/status.py",
+        old="        if is_elsewhere and self.is_untold:",
+        new="        if False:",
+        tests=(
+            "tests/lifecycle/test_polling.py::test_signal_waits_for_the_stop_budget_where_others_may_be_at_work",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="one elector whose work is of the main thread alone speaks for all",
+        file="process/signals.py",
+        old="        if all(elector.is_of_main_thread_alone() for elector in closing):",
+        new="        if any(elector.is_of_main_thread_alone() for elector in closing):",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread",
+        ),
+    ),
+    Mistake(
+        name="a handler of signals that the work installed stays",
+        file="process/signals.py",
+        old="            signal.signal(number, self._on_signal)\n            if (loop",
+        new="            pass\n            if (loop",
+        tests=(
+            "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
+        ),
+        slow=True,
     ),
     Mistake(
         name="a signal is sent once more when another one has ended the main thread",
@@ -650,8 +689,8 @@ MISTAKES: Final = [
     Mistake(
         name="a program of events releases at once after a signal",
         file="lifecycle/shutdown.py",
-        old="        wait = work.hold_late(AFTER_SIGNAL)",
-        new='        wait = WorkItem("nothing")',
+        old="        self._wait = wait = work.hold_late(AFTER_SIGNAL)",
+        new='        self._wait = wait = WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),

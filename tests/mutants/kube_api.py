@@ -50,10 +50,8 @@ MISTAKES: Final = [
     Mistake(
         name="a handshake cannot be given up",
         file=CONNECTION,
-        old=(
-            "        call.attach(sock)\n        call.arm(sock)\n        sock.do_handshake()"
-        ),
-        new="        call.arm(sock)\n        sock.do_handshake()",
+        old="        call.arm(sock)\n        sock.do_handshake()",
+        new="        call.detach()\n        call.arm(sock)\n        sock.do_handshake()",
         tests=(f"{IN_DEADLINE}test_abandon_ends_a_handshake_that_hangs",),
     ),
     Mistake(

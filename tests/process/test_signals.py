@@ -23,7 +23,12 @@ def test_main_thread_knows_in_each_state_what_to_do():
 def test_thread_of_the_signals_knows_in_each_state_what_to_do():
     """Asked are electors by any signal; what they do about it is looked at when asked."""
     met = {(state, fact) for state, fact in TABLE if fact not in IN_THE_MAIN_THREAD}
-    late = {Fact.STOPPED, Fact.MAIN_THREAD_LATE, Fact.OTHERS_LATE}
+    late = {
+        Fact.STOPPED,
+        Fact.MAIN_THREAD_ALONE,
+        Fact.MAIN_THREAD_LATE,
+        Fact.OTHERS_LATE,
+    }
     assert met == {
         *((state, Fact.ASKED) for state in ON_ITS_WAY),
         *((State.STOPPING, fact) for fact in late),

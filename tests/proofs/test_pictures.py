@@ -38,6 +38,19 @@ def test_picture_of_the_states_shows_every_change(name, diagram):
     assert drawn == {(f"{start}->{end}", facts) for start, end, facts in table}
 
 
+def test_picture_of_how_work_stops_tells_three_stories():
+    """A planned stop, a loss, a crash; it is well-formed, and knows the grace."""
+    drawn = TIMELINES["how-work-stops"]()
+    assert "grace_sec, 20 s" in drawn
+    root = ET.fromstring(drawn)  # noqa: S314 - our own
+    titles = [t.text for t in root.iter() if t.get("class") == "head"]
+    assert [re.split("[:,]", title)[0] for title in titles] == [
+        "SIGTERM",
+        "A loss",
+        "A crash",
+    ]
+
+
 @pytest.mark.parametrize(("name", "drawn"), TIMELINES.items(), ids=TIMELINES)
 def test_time_line_is_current(name, drawn):
     """The world that is shown is the one of today; `proofs/pictures.py` draws it anew."""
@@ -47,5 +60,7 @@ def test_time_line_is_current(name, drawn):
 
 def test_documentation_shows_the_diagrams():
     """Where each belongs."""
+    page = (DOCS / "how-work-stops.md").read_text(encoding="utf-8")
+    assert "](how-work-stops.svg)" in page
     assert "](states.svg)" in (DOCS / "design.md").read_text(encoding="utf-8")
     assert "](signals.svg)" in (DOCS / "life-cycle.md").read_text(encoding="utf-8")

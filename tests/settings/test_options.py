@@ -68,7 +68,9 @@ def test_defaults_are_the_documented_ones():
     found = resolve_settings()
     assert found.lease_name == "python-leader-election"
     assert found.namespace == "default"
-    assert found.identity == f"elector-{socket.gethostname()}-{os.getpid()}"
+    assert found.identity is None  # made when it starts, perhaps by another process
+    here = f"elector-{socket.gethostname()}-{os.getpid()}"
+    assert found.election().identity == here
     assert found.renew_interval_ms == 10_000
     assert found.lease_duration_sec == 20
     assert found.renew_deadline_sec == 15.0
@@ -77,6 +79,7 @@ def test_defaults_are_the_documented_ones():
     assert found.wait_for_leadership is False
     assert found.auto_close is True
     assert found.observe is False
+    assert found.require_cluster is False
     assert found.liveness is None
     assert keeps_the_rules(found)
 
@@ -201,6 +204,21 @@ def test_durations_are_rounded_to_the_safe_side(options, field, expected):
     assert getattr(resolve_settings(**options), field) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, None), (7, 7.0), (timedelta(minutes=2), 120.0), (0.25, 0.25)],
+    ids=str,
+)
+def test_grace_is_seconds_or_has_no_end(given, found):
+    """Twenty seconds unless given; None is an answer of its own: for ever."""
+    assert resolve_settings().grace_sec == 20.0
+    settings = resolve_settings(grace_sec=given)
+    assert settings.grace_sec == found
+    means = timings(settings)
+    assert means.after_signal == (None if found is None else found + 1.0)
+    assert means.pod_needs == (None if found is None else found + 3 * 2.5 + 1.0)
+
+
 DURATIONS = [n for n in OPTION_NAMES if n.endswith(("_ms", "_sec"))]
 
 
@@ -224,6 +242,9 @@ DURATIONS = [n for n in OPTION_NAMES if n.endswith(("_ms", "_sec"))]
 )
 def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
     """Every bad number is refused by name, and the suggestion is accepted."""
+    if name == "grace_sec" and type(value) is not bool and value in (0, timedelta(0)):
+        assert resolve_settings(grace_sec=value).grace_sec == 0.0  # end it at once
+        return
     options = {"liveness": lambda: True} if name == "liveness_timeout_sec" else {}
     message = refusal(**options, **{name: value})
     assert name in message
@@ -262,6 +283,7 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"wait_for_leadership": None},
         {"auto_close": None},
         {"observe": None},
+        {"require_cluster": 1},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
         {"clock_rate_error": math.nan},
@@ -349,9 +371,9 @@ def test_liveness_timeout_needs_liveness():
 
 
 def test_none_is_the_same_as_leaving_out():
-    """None leaves an option to its default, but for the namespace and yes or no."""
-    left_out = resolve_settings(namespace=None)
-    flags = {"wait_for_leadership", "auto_close", "observe"}
+    """None leaves an option to its default, but for namespace, grace, and yes or no."""
+    left_out = resolve_settings(namespace=None, grace_sec=None)
+    flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 
@@ -420,6 +442,17 @@ def test_timings_follow_from_the_guarantees():
     assert derived.hand_over == 0.025
     assert derived.outage_survived == 2.5
     assert derived.writes_per_minute == 6.0
+
+
+def test_identity_of_a_pod_on_the_network_of_its_node_has_the_name_of_the_pod(
+    monkeypatch,
+):
+    """With hostNetwork all pods of a node have its name, and a process 1 each."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setenv("POD_NAME", "billing-5c9f-x2x7k")
+    assert default_identity() == "elector-billing-5c9f-x2x7k-1"
+    monkeypatch.setenv("POD_NAME", " ")
+    assert default_identity() == f"elector-{socket.gethostname()}-1"
 
 
 def test_identity_of_a_long_host_name_is_cut(monkeypatch):

@@ -92,12 +92,12 @@ def test_limits_of_the_wait_after_a_signal_have_one_home(monkeypatch):
     """Fault 13: what a front waits, what `timings` prints, and what the page says."""
     auto_close = signals.AutoClose()
     auto_close._delivery = signals.Delivery(15)
-    auto_close._budget = 4.0
+    auto_close._grace = 4.0
     assert auto_close.longest_wait(stopped=False) == 5.0
     monkeypatch.setattr(limits, "MOMENT", 3.0)
     assert auto_close.longest_wait(stopped=False) == 7.0
     assert auto_close.longest_wait(stopped=True) == 3.0
-    shown = json.loads(call("timings", "--stop-budget-sec", "2", "-o", "json").stdout)
+    shown = json.loads(call("timings", "--grace-sec", "2", "-o", "json").stdout)
     assert shown["after_signal"] == 5.0
     assert stale() == {"docs/life-cycle.md"}
 
@@ -106,6 +106,6 @@ def test_limit_of_the_exit_has_one_home(monkeypatch):
     """Fault 16: the page says what the exit waits."""
     monkeypatch.setattr(limits, "EXIT", 2.5)
     assert stale() == {"docs/life-cycle.md"}
-    assert "its Lease released, within 2.5 s" in quoted_numbers.page(
+    assert "its Lease released, within 2.5 s or one" in quoted_numbers.page(
         "docs/life-cycle.md"
     )

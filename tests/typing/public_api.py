@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubernetes_leader_election import NOT_LEADER
 from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.elector import Elector as AsyncElector
 from kubernetes_leader_election.elector import Term as AsyncTerm
@@ -49,3 +50,65 @@ def misuse(term: Term) -> None:
     """See that a call in a thread is checked as a plain one is."""
     term.to_thread(upload, 7)  # type: ignore[arg-type]
     term.hold(7)  # type: ignore[arg-type]
+
+
+def charge(amount: int, *, currency: str = "EUR") -> float:
+    """Be a job of the leader."""
+    return amount + len(currency)
+
+
+def jobs(elector: Elector) -> float:
+    """Run jobs only while leading."""
+    result = elector.call_if_leading(charge, 1, currency="SEK")
+    decorated = elector.only_while_leading(charge)
+    other = decorated(1, currency="SEK")
+    elector.call_if_leading(charge, "a")  # type: ignore[arg-type]
+    decorated("a")  # type: ignore[arg-type]
+    with elector.guard() as term:
+        term.check()
+    if result is NOT_LEADER or other is NOT_LEADER:
+        return 0.0
+    return result + other
+
+
+async def charge_later(amount: int) -> float:
+    """Be a job of an event loop."""
+    return float(amount)
+
+
+async def jobs_async(elector: AsyncElector) -> float:
+    """Do the same with asyncio: a plain job is called in a thread."""
+    result = await elector.call_if_leading(charge_later, 1)
+    plain = await elector.call_if_leading(charge, 1)
+    decorated = await elector.only_while_leading(charge_later)(1)
+    on_a_thread = elector.only_while_leading(charge)(1)
+    await elector.only_while_leading(charge_later)("a")  # type: ignore[arg-type]
+    async with elector.guard() as term:
+        term.check()
+    if result is NOT_LEADER or plain is NOT_LEADER:
+        return 0.0
+    if decorated is NOT_LEADER or on_a_thread is NOT_LEADER:
+        return 0.0
+    return result + plain + decorated + on_a_thread
+
+
+def beside(elector: Elector) -> None:
+    """Work beside a server, in a thread."""
+    with elector.background(work, restart="never") as leading:
+        assert leading.running
+        error: Exception | None = leading.last_error
+        assert error is None
+
+
+async def work_async(term: AsyncTerm) -> int:
+    """Be the work of a term, on a loop."""
+    return term.number
+
+
+async def beside_async(elector: AsyncElector) -> None:
+    """Work beside a server, in a task."""
+    async with elector.background(work_async) as leading:
+        assert leading.running
+    elector.background(work)  # type: ignore[arg-type]
+    number: int | None = await elector.run(work_async, restart="on-failure")
+    assert number is None

@@ -22,7 +22,7 @@ from typing import Final
 from tests.versions import Version
 from tests.versions.freeze import ROOT, archive
 
-__all__ = ["Installed", "install"]
+__all__ = ["Installed", "build_wheel", "install"]
 
 DEPENDENCIES: Final = ("click", "PyYAML")
 """What the package itself needs, in each version that is tested here."""
@@ -38,6 +38,25 @@ class Installed:
     """The whole tree at its commit: its tests have programs that know its names."""
 
 
+def build_wheel(version: Version, to: Path, *, root: Path = ROOT) -> Path:
+    """
+    Build the wheel of a version into a folder, with its source, and return the wheel.
+
+    Raises:
+        FreezeError: the commit is not in this clone; says how to get it.
+
+    """
+    source = to / "source"
+    with tarfile.open(fileobj=io.BytesIO(archive(version.commit, root=root))) as tar:
+        tar.extractall(source, filter="data")
+    _call(
+        *(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", to),
+        cwd=source,
+    )
+    (wheel,) = to.glob("*.whl")
+    return wheel
+
+
 def install(version: Version, to: Path, *, root: Path = ROOT) -> Installed:
     """
     Build the wheel of a version, and install it.
@@ -51,14 +70,7 @@ def install(version: Version, to: Path, *, root: Path = ROOT) -> Installed:
         FreezeError: the commit is not in this clone; says how to get it.
 
     """
-    source, venv = to / "source", to / "venv"
-    with tarfile.open(fileobj=io.BytesIO(archive(version.commit, root=root))) as tar:
-        tar.extractall(source, filter="data")
-    _call(
-        *(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", to),
-        cwd=source,
-    )
-    (wheel,) = to.glob("*.whl")
+    wheel, venv = build_wheel(version, to, root=root), to / "venv"
     _call(sys.executable, "-m", "venv", venv, cwd=to)
     paths = {"base": str(venv), "platbase": str(venv)}
     for name in DEPENDENCIES:
@@ -66,7 +78,7 @@ def install(version: Version, to: Path, *, root: Path = ROOT) -> Installed:
     python = venv / "bin" / "python"
     pip = (python, "-m", "pip", "--disable-pip-version-check")
     _call(*pip, "install", "--no-index", "--no-deps", wheel, cwd=to)
-    return Installed(python=python, source=source)
+    return Installed(python=python, source=to / "source")
 
 
 def _call(*words: object, cwd: Path) -> None:

@@ -6,10 +6,26 @@ import os
 from pathlib import Path
 from typing import Final
 
+from kubernetes_leader_election.errors import ConfigurationError
+
 
 def default_kubeconfig() -> Path:
-    """Return the file that ``dev`` writes and ``dev fault`` reads."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """
+    Return the file that ``dev`` writes and ``dev fault`` reads.
+
+    Raises:
+        ConfigurationError: this user has no home, and no variable names a folder.
+
+    """
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise ConfigurationError(
+            "There is no folder for the kubeconfig of `dev`: HOME is not set, and the "
+            f"user (uid {os.getuid()}) has no home directory. Set HOME or "
+            "XDG_CACHE_HOME, or name the file: --write-kubeconfig for `dev`, "
+            "--kubeconfig for `dev fault`."
+        ) from None
     return Path(cache) / "kubernetes-leader-election" / "dev-kubeconfig"
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from kubernetes_leader_election import __version__
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.errors import (
@@ -103,9 +104,7 @@ def _fail(error: Exception | str, code: int) -> NoReturn:
 
 def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import
-
-        click.echo(version("kubernetes-leader-election"))
+        click.echo(__version__)
         ctx.exit()
 
 

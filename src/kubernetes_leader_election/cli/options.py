@@ -20,7 +20,8 @@ command's name between them, for one: ``KLE_RUN_NAMESPACE`` before ``KLE_NAMESPA
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,21 +43,24 @@ class Option(click.Option):
     """An option that takes ``KLE_COMMAND_NAME`` before ``KLE_NAME``."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """Look at the variable of this command first, then at the common one."""
-        common = self.envvar
-        try:
-            self.envvar = None
-            value = super().resolve_envvar_value(ctx)
-        finally:
-            self.envvar = common
-        return value if value is not None else super().resolve_envvar_value(ctx)
+        """Look at the variables of this command first, then at the common ones."""
+        for name in _variables(self.opts) if ctx.auto_envvar_prefix else ():
+            value = os.environ.get(f"{ctx.auto_envvar_prefix}_{name}")
+            if value:
+                return value
+        return super().resolve_envvar_value(ctx)
+
+
+def _variables(names: Iterable[str]) -> list[str]:
+    """Return what the variables of an option are called, less their prefix."""
+    long = (name.split("/")[0] for name in names if name.startswith("--"))
+    return [name.lstrip("-").replace("-", "_").upper() for name in long]
 
 
 def option(*names: str, **attributes: Any) -> Callable[[Any], Any]:
     """Declare an option with its environment variables."""
-    long = next(name for name in names if name.startswith("--")).split("/")[0]
-    variable = f"{PREFIX}_{long.lstrip('-').replace('-', '_').upper()}"
-    attributes.setdefault("envvar", variable)
+    variables = [f"{PREFIX}_{name}" for name in _variables(names)]
+    attributes.setdefault("envvar", variables)
     return click.option(*names, cls=Option, **attributes)
 
 
@@ -84,6 +88,20 @@ class Seconds(_Type):
                 ctx,
             )
         return number
+
+
+class Grace(Seconds):
+    """A length of time, or ``none``: for ever, which is given as infinity."""
+
+    name = "seconds|none"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read and check it."""
+        if value in ("none", float("inf")):
+            return float("inf")
+        return super().convert(value, param, ctx)
 
 
 def seconds_option(
@@ -184,14 +202,42 @@ TIMES: Final = {
 """The times among the options of :func:`resolve_settings`, and the help of each."""
 
 
-def timing_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --lease-duration-sec and its like; pass those given as ``timing``."""
+def grace_option(*aliases: str, what: str = "the work") -> Callable[[Any], Any]:
+    """Declare --grace-sec, perhaps under further names; `none` is passed as infinity."""
+    return option(
+        "--grace-sec",
+        *aliases,
+        type=Grace(),
+        help=f"How long {what} may take to end after SIGTERM or SIGINT, or to hand over; "
+        "`none`: for ever. The Lease is kept meanwhile. With the release it has to fit "
+        "into the pod's terminationGracePeriodSeconds. 20 unless given.",
+    )
 
-    @functools.wraps(function)
+
+def timing_options(
+    function: Callable[..., Any] | None = None,
+    *,
+    grace: Callable[[Any], Any] | None = None,
+) -> Callable[..., Any]:
+    """
+    Add --lease-duration-sec and its like; pass those given as ``timing``.
+
+    Args:
+        function: the command; None: a decorator is returned.
+        grace: the option --grace-sec, where it is another one than the common one.
+
+    """
+    if function is None:
+        return functools.partial(timing_options, grace=grace)
+    decorated = function
+
+    @functools.wraps(decorated)
     def gathered(**values: Any) -> Any:
-        given = {name: values.pop(name) for name in TIMES}
+        given = {name: values.pop(name) for name in (*TIMES, "grace_sec")}
         timing = {name: value for name, value in given.items() if value is not None}
-        return function(timing=timing, **values)
+        if timing.get("grace_sec") == float("inf"):
+            timing["grace_sec"] = None
+        return decorated(timing=timing, **values)
 
     times = (
         option(
@@ -201,12 +247,13 @@ def timing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         )
         for name, about in TIMES.items()
     )
-    return _with(tuple(times), gathered)
+    return _with((*times, grace or grace_option()), gathered)
 
 
 identity_option = option(
     "--identity",
-    help="The name of this candidate, its own for each: the pod's name is good.",
+    help="The name of this candidate, its own for each: the pod's name is good. "
+    "elector-{hostname}-{pid} unless given.",
 )
 """Add --identity; passed as ``identity``, None where not given."""
 

@@ -37,7 +37,12 @@ def emit(value: Any, output: str) -> None:
         return
     import yaml  # noqa: PLC0415 - only for this format
 
-    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:  # stdout has no such letters, and YAML can escape them
+        text = yaml.safe_dump(value, sort_keys=False)
+    click.echo(text, nl=False)
 
 
 def style(text: str, **how: Any) -> str:

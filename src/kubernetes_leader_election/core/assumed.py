@@ -75,7 +75,7 @@ class AssumedElection:
                 seconds = self.settings.lease_duration if stay_out is None else stay_out
                 self.stay_out_until = now.boottime + seconds
             case m.EndAsked(term=term) if term == self._terms and self._holds():
-                self._drain("work_ended", Fact.END_ASKED)
+                self._end(message.failure, now)
             case m.WorkEnded():
                 self._change(Fact.WORK_ENDED)
                 self._change(Fact.RELEASE_OVER)
@@ -99,11 +99,22 @@ class AssumedElection:
         """Return the CLOCK_BOOTTIME at which the staying out is over."""
         return self.stay_out_until if self.state is State.STANDING_BY else None
 
-    def _drain(self, reason: LossReason, fact: Fact) -> None:
+    def _end(self, failure: m.WorkFailure | None, now: Now) -> None:
+        if failure is None:
+            self._drain("work_ended", Fact.END_ASKED)
+            return
+        self._drain("work_failed", Fact.END_ASKED, failure.detail)
+        self._stay_out_until = now.boottime + failure.stay_out
+
+    def _drain(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         if self.state is State.LEADER:
             self._out.append(
                 m.LeadershipLost(
-                    **self.settings.origin, term=self._terms, token=None, reason=reason
+                    **self.settings.origin,
+                    term=self._terms,
+                    token=None,
+                    reason=reason,
+                    detail=detail,
                 )
             )
         self._change(fact)

@@ -4,6 +4,7 @@ What the application says: begin, stop, step down, the work has ended.
 
 from __future__ import annotations
 
+from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import HOLDING, LEADER, RELEASING, Fact
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
@@ -32,15 +33,21 @@ class Commands:
             standing.announce_loss("stopped")
         standing.change(Fact.STOP_ASKED)
 
-    def on_end(self, number: int) -> None:
+    def on_end(self, number: int, failure: m.WorkFailure | None) -> None:
         """End the term because its work returned; then others go first (rule 13)."""
         standing = self._standing
         if not standing.is_in_term(number):
             return  # the work ended of a term that is over, and said so too late
         if standing.state is LEADER:
             standing.contending.let_others_go_first()
-            standing.announce_loss("work_ended")
+            if failure is None:
+                standing.announce_loss("work_ended")
+            else:
+                standing.announce_loss("work_failed", failure.detail)
         standing.change(Fact.END_ASKED)
+        if failure is not None:
+            until = standing.now.boottime + failure.stay_out
+            standing.participation.stay_out(until, whoever_leads=True)
 
     def on_work_ended(self, number: int) -> None:
         """

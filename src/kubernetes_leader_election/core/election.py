@@ -198,7 +198,7 @@ class Election:
             case m.StepDownAsked():
                 standing.step_down(message.stay_out)
             case m.EndAsked():
-                self._commands.on_end(message.term)
+                self._commands.on_end(message.term, message.failure)
             case m.WorkEnded():
                 self._commands.on_work_ended(message.term)
             case m.LossSeen():
@@ -335,9 +335,8 @@ class Election:
             if state in HOLDING:
                 # G8: two reads that hang must not cost what one write may.
                 timeout /= 2
-            orders.order_read(
-                now=now, deadline=now + timeout, known=self._observation.version
-            )
+            known = self._observation.version
+            orders.order_read(now=now, deadline=now + timeout, known=known)
         if (
             state in _WRITES
             and orders.write is None
@@ -414,8 +413,9 @@ class Election:
         standing = self._standing
         until = self._participation.stay_out_until
         if until is not None:
-            another = self._observation.holder not in ("", self.settings.identity)
-            if another or standing.now.boottime >= until:
+            if standing.now.boottime >= until:
                 self._participation.come_back()
+            elif self._observation.holder not in ("", self.settings.identity):
+                self._participation.see_another()
         if self._participation.may_contend():
             standing.change(Fact.MAY_CONTEND)

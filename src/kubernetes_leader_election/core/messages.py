@@ -184,10 +184,20 @@ class StepDownAsked(Value):
     stay_out: float | None = None
 
 
+class WorkFailure(Value):
+    """What became of work that failed, and is to be tried again, here or elsewhere."""
+
+    stay_out: float
+    """Seconds not to contend, whoever leads meanwhile."""
+    detail: str
+    """What went wrong, in a few words for people."""
+
+
 class EndAsked(Value):
-    """Say that the work of the numbered term returned or raised: end the term."""
+    """Say that the work of the numbered term ended or failed: end the term."""
 
     term: int
+    failure: WorkFailure | None = None
 
 
 class WorkEnded(Value):

@@ -57,7 +57,8 @@ class Notices:
         self._namesake = snapshot.record.acquire_time
         return LeaderElectionError(
             f"another process holds {self._where} under the same identity "
-            f"{self._identity!r}; give each replica its own, such as the name of its pod"
+            f"{self._identity!r}; give each process its own, such as the "
+            "name of its pod with its process id"
         )
 
     def tell_odd_version(self, snapshot: Snapshot) -> LeaderElectionError | None:

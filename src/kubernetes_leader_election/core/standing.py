@@ -15,7 +15,6 @@ Each part keeps its own fields: others read them, and change them by its methods
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.contending import Contending
@@ -37,13 +36,14 @@ from kubernetes_leader_election.core.states import (
     next_state,
 )
 from kubernetes_leader_election.core.term import Term
-from kubernetes_leader_election.core.timing import ElectionSettings, Now
+from kubernetes_leader_election.core.timing import (
+    GIVE_UP_AFTER,
+    ElectionSettings,
+    Now,
+)
 from kubernetes_leader_election.core.watch_policy import WatchPolicy
 from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
-
-GIVE_UP_AFTER: Final = 3
-"""Request timeouts that a release, or the end of an acquire, may take (rule 12)."""
 
 
 class Standing:

@@ -8,12 +8,14 @@ later and the candidate starts no earlier than it should.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kubernetes_leader_election.events import Origin
 from kubernetes_leader_election.values import Value
 
 MICROSECONDS = 1_000_000
+GIVE_UP_AFTER: Final = 3
+"""Request timeouts that a release, or the end of an acquire, may take (rule 12)."""
 
 
 class Now(NamedTuple):

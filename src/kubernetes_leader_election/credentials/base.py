@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from kubernetes_leader_election.credentials.redaction import without_secrets
 from kubernetes_leader_election.credentials.trust import Trust
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.values import Value, hidden, replace
 
 __all__ = ["Credentials", "Headers", "Login", "Proxy", "Server", "StaticLogin"]
@@ -220,7 +221,7 @@ class Credentials:
         self._login = login or Login()
         self._trust = trust or Trust()
         self._impersonation = _checked(tuple(impersonation), source)
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         if server.scheme == "http":
             self._check_plain_http()
 
@@ -316,7 +317,9 @@ class Credentials:
     @property
     def server_hostname(self) -> str:
         """The name that the server's certificate must carry."""
-        return self._trust.server_name or self.server.certified_name
+        # The dot at the end of a full name is for the resolver; no certificate has it.
+        named = self._trust.server_name or self.server.certified_name
+        return named.removesuffix(".")
 
     def redact(self, text: str, sent: Headers) -> str:
         """Take out of ``text`` whatever of ``sent`` a server may have echoed."""
@@ -330,7 +333,7 @@ class Credentials:
 
     def drop_after_fork(self) -> None:
         """In a child process: take a new lock, the old one may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._login.drop_after_fork()
 
     def _current(self, timeout: float | None) -> Headers:
@@ -375,7 +378,7 @@ class _Held:
 
 def is_loopback(host: str) -> bool:
     """Return whether ``host`` can only be this very machine."""
-    if host == "localhost":
+    if host.removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from kubernetes_leader_election.credentials.proxies import (
 from kubernetes_leader_election.credentials.tokens import TokenFile
 from kubernetes_leader_election.credentials.trust import Trust, read_pem, read_text
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.process import native
 
 __all__ = ["adapt"]
 
@@ -385,6 +385,7 @@ def _run_apart(
 ) -> None:
     """Run a coroutine of a client on a loop of its own, wherever this is called."""
     errors: list[BaseException] = []
+    over = native.Gate()
     limit = _LONGEST_RENEWAL if timeout is None else timeout
 
     async def run() -> None:
@@ -396,11 +397,11 @@ def _run_apart(
             asyncio.run(run())
         except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
             errors.append(error)
+        finally:
+            over.open()
 
-    thread = threading.Thread(target=work, name="leader-election-login", daemon=True)
-    thread.start()
-    thread.join(limit + 1)
-    if thread.is_alive():
+    native.start_thread(work, name="leader-election-login")
+    if not over.wait(limit + 1):
         errors.append(TimeoutError())
     if errors:
         raise _failed(source, errors[0]) from errors[0]

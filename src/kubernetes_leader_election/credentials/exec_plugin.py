@@ -20,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from kubernetes_leader_election.credentials.redaction import (
     without_secrets,
 )
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.text import printable
 
 __all__ = ["ExecLogin", "Plugin"]
@@ -96,13 +96,11 @@ class _Run:
         unexpected: Callable[[str], CredentialsError],
     ) -> None:
         self._ask = ask
-        self._over = threading.Event()
+        self._over = native.Gate()
         self.answer: _Answer | None = None
         self.error: CredentialsError | None = None
         self._unexpected = unexpected
-        threading.Thread(
-            target=self._work, name="leader-election-exec", daemon=True
-        ).start()
+        native.start_thread(self._work, name="leader-election-exec")
 
     def wait(self, timeout: float) -> bool:
         """Wait for the end; False when it has not come in time."""
@@ -119,7 +117,7 @@ class _Run:
                 f"could not be run: {type(error).__name__} inside this package."
             )
         finally:
-            self._over.set()
+            self._over.open()
 
 
 class ExecLogin(Login):
@@ -225,8 +223,9 @@ class ExecLogin(Login):
         plugin, limit = self._plugin, self._longest_run
         interactive = self._is_interactive()
         command = self._find()
+        run = native.subprocesses()
         try:
-            process = subprocess.Popen(  # noqa: S603 - the kubeconfig says what to run
+            process: subprocess.Popen[bytes] = run.Popen(
                 [command, *plugin.arguments],
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -244,7 +243,7 @@ class ExecLogin(Login):
             except BaseException as error:
                 # Not after a good answer: what it left running may be wanted.
                 _end(process, group=not interactive)
-                if not isinstance(error, subprocess.TimeoutExpired):
+                if not isinstance(error, run.TimeoutExpired):
                     raise
                 answer = None
         if answer is None:

@@ -262,15 +262,27 @@ def _files(
     path: str | os.PathLike[str] | None, environ: Mapping[str, str]
 ) -> list[Path]:
     if path is not None:
-        return [Path(path).expanduser().absolute()]
+        return [_expanded(path).absolute()]
     listed = [p for p in environ.get("KUBECONFIG", "").split(os.pathsep) if p]
     if not listed:
-        home = Path(environ.get("HOME") or Path.home())
-        return [home / ".kube" / "config"]
+        return [Path(environ.get("HOME") or _expanded("~")) / ".kube" / "config"]
     files = [Path(p).absolute() for p in dict.fromkeys(listed)]
     # As kubectl: of several files some may be missing.
     present = [file for file in files if file.exists()]
     return present or files[:1]
+
+
+def _expanded(path: str | os.PathLike[str]) -> Path:
+    """Return the path with its ``~`` replaced; containers often have no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise CredentialsError(
+            f"No kubeconfig is known: {Path(path).parts[0]} is no folder here, as HOME "
+            f"is not set and the user (uid {os.getuid()}) has no home directory. Set "
+            "KUBECONFIG or HOME, or name the file.",
+            source="kubeconfig",
+        ) from None
 
 
 def _read(file: Path) -> dict[str, Any]:

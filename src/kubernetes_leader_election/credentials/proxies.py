@@ -78,7 +78,7 @@ def _matches(server: Server, entry: str) -> bool:
     """Compare as Go does: names with their subdomains, addresses, networks, ``*``."""
     if entry == "*":
         return True
-    host = server.host.lower()
+    host = server.host.lower().removesuffix(".")  # as curl: the same name
     if "/" in entry:
         try:
             return ip_address(host) in ip_network(entry, strict=False)

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterator
 
 from kubernetes_leader_election.errors import CredentialsError
+from kubernetes_leader_election.process import native
 
 __all__ = ["Trust", "read_pem", "read_text", "signature"]
 
@@ -274,7 +275,7 @@ def _private_file(text: str) -> Iterator[str]:
             os.write(descriptor, text.encode())
             yield f"/proc/self/fd/{descriptor}"
         finally:
-            os.close(descriptor)
+            native.original("os", "close")(descriptor)
         return
     import tempfile  # noqa: PLC0415 - a pod on Linux never needs it
 

@@ -8,13 +8,13 @@ them is needed for the truth about leadership.
 from __future__ import annotations
 
 import enum
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kubernetes_leader_election.core.messages import Response
 from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.process import native
 
 LIMIT: Final = 8
 """Threads for short requests: a process has few Leases, and each one request at a time."""
@@ -45,7 +45,7 @@ class PendingCall:
     def __init__(self, call: Call, *, stuck: Callable[[int], None]) -> None:
         self.call = call
         self._stuck = stuck
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._phase = _Phase.WAITING
 
     def begin(self) -> bool:
@@ -85,7 +85,7 @@ class Workers:
     """Run jobs off the engine's thread. Jobs never raise."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changed = native.Condition()
         self._jobs: deque[Job] = deque()
         self._waiting = 0
         self._threads = 0
@@ -152,7 +152,7 @@ class Workers:
 
 def _start(job: Job, name: str) -> bool:
     try:
-        threading.Thread(target=job, name=name, daemon=True).start()
+        native.start_thread(job, name=name)
     except (RuntimeError, MemoryError):
         return False  # no thread to be had: a limit, or the interpreter is exiting
     return True

@@ -9,12 +9,12 @@ makes CLOCK_BOOTTIME go ahead of CLOCK_MONOTONIC moves the wall clock by the sam
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import sys
-import threading
 from collections.abc import Callable
 from typing import Final, Protocol
+
+from kubernetes_leader_election.process import native
 
 MOST_IN_A_ROW: Final = 100
 """Jumps without a pause that are told: a timer that is always ready tells nothing."""
@@ -60,9 +60,7 @@ class ClockAlarm:
             return
         # Nobody to start is no trouble: the clocks are looked at often, then.
         with contextlib.suppress(RuntimeError, MemoryError):
-            threading.Thread(
-                target=self._run, name="leader-election-clocks", daemon=True
-            ).start()
+            native.start_thread(self._run, name="leader-election-clocks")
 
     def drop_after_fork(self) -> None:
         """In a child: close the descriptor that is a copy of the parent's."""
@@ -70,7 +68,7 @@ class ClockAlarm:
         descriptor, self._fd = self._fd, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
-                os.close(descriptor)
+                native.original("os", "close")(descriptor)
 
     # Its thread ---------------------------------------------------------------
 
@@ -90,7 +88,7 @@ class ClockAlarm:
 
         alarm = WallClockAlarm()
         self._fd = alarm.fd
-        poll = select.poll()
+        poll = native.original("select", "poll")()
         poll.register(alarm.fd, select.POLLIN)
         in_a_row = 0
         while alarm.tells and in_a_row < MOST_IN_A_ROW:

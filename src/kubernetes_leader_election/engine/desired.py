@@ -38,7 +38,9 @@ class Desired(Value):
     stay_out: float | None = None
     """Seconds to stay out after the newest step-down; None for one lease duration."""
     given_up: int = 0
-    """The newest term whose work returned or raised, so that it is to end."""
+    """The newest term whose work ended or failed, so that it is to end."""
+    failure: m.WorkFailure | None = None
+    """How the work of that term failed; None: it did not."""
     ended: int = 0
     """The newest term of whose work nothing runs any more."""
     seen_lost: int = 0
@@ -60,8 +62,10 @@ class Desired(Value):
                 return replace(self, running=False)
             case m.StepDownAsked(stay_out=stay_out):
                 return replace(self, step_downs=self.step_downs + 1, stay_out=stay_out)
-            case m.EndAsked(term=term):
-                return replace(self, given_up=max(self.given_up, term))
+            case m.EndAsked(term=term, failure=failure) if term > self.given_up:
+                return replace(self, given_up=term, failure=failure)
+            case m.EndAsked():
+                return self  # said already, perhaps with how it failed
             case m.WorkEnded(term=term):
                 return replace(self, ended=max(self.ended, term))
             case m.LossSeen(term=term):
@@ -91,8 +95,8 @@ class Desired(Value):
             word: m.Command = m.LossSeen(term=self.seen_lost)
             return word, replace(told, seen_lost=self.seen_lost)
         if told.given_up < self.given_up:
-            word = m.EndAsked(term=self.given_up)
-            return word, replace(told, given_up=self.given_up)
+            word = m.EndAsked(term=self.given_up, failure=self.failure)
+            return word, replace(told, given_up=self.given_up, failure=self.failure)
         if told.alive is not self.alive:
             word = m.LivenessReported(alive=self.alive)
             return word, replace(told, alive=self.alive)

@@ -41,12 +41,12 @@ class ToldTerms:
 
     __slots__ = ("begun", "lost", "numbered", "open")
 
-    def __init__(self) -> None:
+    def __init__(self, former: int) -> None:
         self.open: m.LeadershipAcquired | None = None
         """The term whose beginning was told, and whose end was not."""
-        self.begun = 0
+        self.begun = former
         """The newest term whose beginning was told: only such a one has work."""
-        self.numbered = 0
+        self.numbered = former
         """The newest term of a former core: the next one's terms are numbered after it."""
         self.lost: tuple[int, LossReason] | None = None
         """The newest term that ended, and why: known before any view shows it."""
@@ -61,6 +61,7 @@ class Driver:
         credentials: how to reach the API server; None assumes leadership.
         listener: hears of events and views, on the engine's thread.
         log: gets the traceback of what nobody foresaw.
+        terms: how many terms of this front are over, from which these are numbered.
         clock: the clocks of this machine, unless a test brings its own.
         engine: the engine of the process, unless a test brings its own.
 
@@ -73,12 +74,15 @@ class Driver:
         credentials: Credentials | None,
         listener: Listener,
         log: Log,
+        terms: int = 0,
         clock: Clock | None = None,
         engine: Engine | None = None,
     ) -> None:
         # What stays as it is:
         self.settings = settings
         """Checked settings."""
+        self.credentials = credentials
+        """How the API server is reached; None: leadership is assumed."""
         self.clock = clock or SystemClock()
         """The clocks of this machine."""
         self._listener = listener
@@ -106,15 +110,15 @@ class Driver:
                 unexpected=self._recovery.log_unexpected,
             )
         # Written on the engine's thread alone:
-        self._core = self._recovery.new_core(0)
+        self._core = self._recovery.new_core(terms)
         """The present core; while there is none, one that takes no part."""
-        self._desired = Desired()
+        self._desired = Desired(given_up=terms, ended=terms, seen_lost=terms)
         """What the application wants, all words counted in that were taken."""
-        self._told = Desired()
+        self._told = self._desired
         """The same, as far as the present core has been told of it."""
         self._orders: deque[m.Request | m.Event] = deque()
         """What the core gave and was not carried out or told yet."""
-        self._terms = ToldTerms()
+        self._terms = ToldTerms(terms)
         """What the listener has been told of terms."""
         self.next_deadline: float | None = None
         """The CLOCK_BOOTTIME of the next step without an input."""
@@ -123,7 +127,7 @@ class Driver:
         self._seen: View | None = None
         """The one that the listener was shown; None: it could not look."""
         # Written by whoever asks, on any thread, and only ever to more:
-        self._ended_term = 0
+        self._ended_term = terms
         """The newest term that a clock showed to be over: that latches (rule 14)."""
 
     # Any thread ---------------------------------------------------------------
@@ -132,6 +136,11 @@ class Driver:
     def client(self) -> LeaseClient | None:
         """What makes the requests; None: leadership is assumed."""
         return None if self._access is None else self._access.client
+
+    @property
+    def terms(self) -> int:
+        """The number of the newest term, as far as it was told."""
+        return max(self._terms.numbered, self._terms.begun)
 
     @property
     def forked(self) -> bool:

@@ -13,7 +13,6 @@ import contextlib
 import heapq
 import logging
 import queue
-import threading
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary, finalize
@@ -25,6 +24,7 @@ from kubernetes_leader_election.engine.clock_alarm import Alarm, ClockAlarm
 from kubernetes_leader_election.engine.clocks import Clock, SystemClock
 from kubernetes_leader_election.engine.view import View
 from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import PerProcess, Process, on_child
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ class Engine:
         self._clock = clock or SystemClock()
         self._alarm = alarm or ClockAlarm(self.look)
         self._inputs: queue.SimpleQueue[tuple[Driven, Input] | None] = (
-            queue.SimpleQueue()
+            native.SimpleQueue()
         )
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._starting = native.Lock()
+        self._thread: object = None
         self._timers: list[tuple[float, int, Driven]] = []
         self._due: dict[Driven, float] = {}
         self._numbers = count()
@@ -114,11 +114,7 @@ class Engine:
             return
         with self._starting:
             if self._thread is None:
-                thread = threading.Thread(
-                    target=self._run, name="leader-election", daemon=True
-                )
-                thread.start()
-                self._thread = thread
+                self._thread = native.start_thread(self._run, name="leader-election")
 
     def post(self, driver: Driven, message: Input) -> None:
         """Queue one input. Never blocks; safe in a signal handler."""
@@ -157,7 +153,7 @@ class Engine:
                 self._report(error)
             if self._failed:
                 self._failed = False
-                threading.Event().wait(AFTER_FAILURE)
+                native.sleep(AFTER_FAILURE)
 
     def _report(self, error: Exception) -> None:
         """Fault 07: drivers keep their own troubles, so this is the clock or memory."""

@@ -22,7 +22,9 @@ Core = Election | AssumedElection
 class Log(Protocol):
     """The part of a logger that is used here."""
 
-    def error(self, msg: str, /, *args: object) -> object:
+    def error(
+        self, msg: str, /, *args: object, exc_info: BaseException | None = None
+    ) -> object:
         """Write a line for people."""
         ...
 
@@ -99,13 +101,10 @@ class Recovery:
 
     def log_unexpected(self, error: Exception) -> None:
         """Log what nobody foresaw, with its traceback. Any thread."""
-        import traceback  # noqa: PLC0415 - costs a megabyte that a healthy leader never needs
+        self.say_error(f"leader election of {self._settings.where} failed", error)
 
-        text = "".join(traceback.format_exception(error))
-        self.say_error(f"leader election of {self._settings.where} failed:\n{text}")
-
-    def say_error(self, text: str) -> None:
+    def say_error(self, text: str, error: Exception | None = None) -> None:
         """Write a line into the application's log. Any thread."""
         # Fault 07: a log that raises is the application's, and no reason to stop.
         with contextlib.suppress(Exception):
-            self._log.error("%s", text)
+            self._log.error("%s", text, exc_info=error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -18,6 +17,7 @@ from kubernetes_leader_election.engine.requests import (
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.rights import ELECTION, OBSERVING
 
 EVENTS_AHEAD: Final = 1000
@@ -58,7 +58,7 @@ class ThreadedAccess:
         self._post = post
         self._unexpected = unexpected
         self._calls: dict[int, PendingCall] = {}
-        self._ahead = threading.Semaphore(EVENTS_AHEAD)
+        self._ahead = native.Semaphore(EVENTS_AHEAD)
 
     # The engine's thread ------------------------------------------------------
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-import threading
 import time
 from collections.abc import Callable
+
+from kubernetes_leader_election.kube_api.tls import Socket
+from kubernetes_leader_election.process import native
 
 _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -70,8 +72,8 @@ class Call:
         self._option = option
         self._began = clock()
         self._abandoned = False
-        self._lock = threading.Lock()
-        self._sock: socket.socket | None = None
+        self._lock = native.Lock()
+        self._sock: Socket | None = None
 
     @property
     def abandoned(self) -> bool:
@@ -121,7 +123,7 @@ class Call:
             raise CallOverError(f"the deadline passed after {self.spent}")
         return left
 
-    def arm(self, sock: socket.socket) -> None:
+    def arm(self, sock: Socket) -> None:
         """
         Let the next wait on ``sock`` last no longer than the call.
 
@@ -132,7 +134,7 @@ class Call:
         # Never 0: that would make the socket non-blocking instead of timing out.
         sock.settimeout(None if left is None else max(left, 0.001))
 
-    def attach(self, sock: socket.socket) -> None:
+    def attach(self, sock: Socket) -> None:
         """
         Name the socket that :meth:`abandon` shuts down.
 
@@ -149,9 +151,7 @@ class Call:
             self._sock = None
 
 
-def _shut_down(sock: socket.socket) -> None:
-    # The method of the plain socket, also for TLS: ``SSLSocket.shutdown`` would take
-    # the TLS state away under the thread that is using it.
+def _shut_down(sock: Socket) -> None:
     # Not connected (yet, or any more) is no error: the wait has ended all the same.
     with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)

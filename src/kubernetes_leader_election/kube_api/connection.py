@@ -24,6 +24,8 @@ from kubernetes_leader_election.credentials.base import (
     is_loopback,
 )
 from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.tls import Socket, TlsSocket
+from kubernetes_leader_election.process import native
 
 LARGEST_BODY = 1 << 20
 """A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
@@ -51,21 +53,25 @@ class SocketRegistry:
     """
 
     def __init__(self) -> None:
-        self._sockets: set[socket.socket] = set()
+        self._sockets: set[Socket] = set()
 
     def __len__(self) -> int:
         return len(self._sockets)
 
-    def add(self, sock: socket.socket) -> None:
+    def add(self, sock: Socket) -> None:
         """Remember an open socket."""
         self._sockets.add(sock)
 
-    def close(self, sock: socket.socket) -> None:
+    def forget(self, sock: Socket) -> None:
+        """Forget a socket that is part of another one now."""
+        self._sockets.discard(sock)
+
+    def close(self, sock: Socket) -> None:
         """Close a socket and forget it."""
         self._sockets.discard(sock)
         sock.close()
 
-    def take_all(self) -> list[socket.socket]:
+    def take_all(self) -> list[Socket]:
         """Return all sockets and forget them."""
         sockets = list(self._sockets)
         self._sockets = set()
@@ -82,7 +88,7 @@ class _Reader:
 
     closed = False
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Socket) -> None:
         self._sock = sock
         self._data = bytearray()
         self._at_end = False
@@ -221,7 +227,7 @@ class Connection:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Socket,
         *,
         context: ssl.SSLContext | None,
         registry: SocketRegistry,
@@ -290,11 +296,11 @@ class Connection:
         A close, a reset, a goodbye or an answer to nothing: none of them leaves a
         connection that a write may be risked on.
         """
-        poll = select.poll()
+        poll = native.original("select", "poll")()
         poll.register(self._sock, select.POLLIN | select.POLLPRI)
         if poll.poll(0):
             return False
-        return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
+        return not (isinstance(self._sock, TlsSocket) and self._sock.has_unread)
 
     def close(self, call: Call | None = None) -> None:
         """Close the connection; first take it out of the reach of ``call``."""
@@ -322,18 +328,19 @@ def open_connection(
     """
     server, proxy = credentials.server, credentials.proxy
     target = (server.host, server.port) if proxy is None else (proxy.host, proxy.port)
-    sock = _connect(*target, registry, call, loopback_only=context is None)
-    with _closed_on_failure(sock, registry, call):
+    plain = _connect(*target, registry, call, loopback_only=context is None)
+    sock: Socket = plain
+    with _closed_on_failure(plain, registry, call):
         if proxy is not None:
-            _go_through(proxy, sock, server.authority, call)
+            _go_through(proxy, plain, server.authority, call)
         if context is not None:
-            sock = _secure(sock, context, credentials.server_hostname, registry, call)
+            sock = _secure(plain, context, credentials.server_hostname, registry, call)
     return Connection(sock, context=context, registry=registry)
 
 
 @contextlib.contextmanager
 def _closed_on_failure(
-    sock: socket.socket, registry: SocketRegistry, call: Call
+    sock: Socket, registry: SocketRegistry, call: Call
 ) -> Iterator[None]:
     try:
         yield
@@ -348,7 +355,8 @@ def _connect(
 ) -> socket.socket:
     call.check()
     # As bytes: text would load the tables of internationalised names, for nothing.
-    found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    look_up = native.original("socket", "getaddrinfo")
+    found = look_up(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     if loopback_only and is_loopback(host):
         # "localhost" is whatever the resolver says; plain http trusts the kernel only.
         found = [entry for entry in found if is_loopback(str(entry[4][0]))]
@@ -356,7 +364,9 @@ def _connect(
     for left, (family, kind, protocol, _, address) in zip(
         range(len(found), 0, -1), found, strict=True
     ):
-        sock = socket.socket(family, kind, protocol)
+        sock: socket.socket = native.original("socket", "socket")(
+            family, kind, protocol
+        )
         registry.add(sock)
         try:
             with _closed_on_failure(sock, registry, call):
@@ -397,19 +407,12 @@ def _secure(
     hostname: str,
     registry: SocketRegistry,
     call: Call,
-) -> ssl.SSLSocket:
-    # A name in bytes for the same reason as above.
-    sock = context.wrap_socket(
-        plain,
-        server_hostname=hostname.encode("ascii"),
-        do_handshake_on_connect=False,
-        suppress_ragged_eofs=False,
-    )
+) -> TlsSocket:
+    sock = TlsSocket(plain, context, hostname)
     registry.add(sock)
-    registry.close(plain)  # its descriptor has moved into the new one
+    registry.forget(plain)
     with _closed_on_failure(sock, registry, call):
-        # From here on abandon() reaches it, so a handshake that hangs can be ended.
-        call.attach(sock)
+        # abandon() goes on reaching the plain one, so a handshake that hangs can be ended.
         call.arm(sock)
         sock.do_handshake()
     return sock

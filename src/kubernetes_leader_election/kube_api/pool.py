@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
-import threading
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.kube_api.call import Call, boottime
@@ -14,6 +12,7 @@ from kubernetes_leader_election.kube_api.connection import (
     SocketRegistry,
     open_connection,
 )
+from kubernetes_leader_election.process import native
 
 _LONGEST_IDLE = 60.0
 """kube-apiserver closes idle connections after 90 s; a write must not meet that."""
@@ -32,7 +31,7 @@ class ConnectionPool:
         self._credentials = credentials
         self._most_idle = most_idle
         self._idle: list[Connection] = []
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._closed = False
         self._resting = False
         self._registry = SocketRegistry()
@@ -113,10 +112,10 @@ class ConnectionPool:
         No TLS goodbye and no shutdown: either would reach the server over the
         connection that the parent goes on using (fault 15).
         """
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._idle = []
         for sock in self._registry.take_all():
             descriptor = sock.detach()
             if descriptor >= 0:
                 with contextlib.suppress(OSError):
-                    os.close(descriptor)
+                    native.original("os", "close")(descriptor)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import Any, Final
@@ -17,6 +16,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.handlers import Registration, name_of
+from kubernetes_leader_election.lifecycle.leftover_threads import OURS
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
@@ -67,7 +67,9 @@ class AsyncioDispatcher:
 
     def _begin(self) -> None:
         if self._task is None and self._timer is None and self._has_events():
-            self._task = self.loop.create_task(self._deliver_all())
+            self._task = self.loop.create_task(
+                self._deliver_all(), name=f"{OURS} events"
+            )
             self._task.add_done_callback(self._done)
 
     def _has_events(self) -> bool:
@@ -78,8 +80,8 @@ class AsyncioDispatcher:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
             # Of a handler that was being cancelled, or of ours.
-            trace = "".join(traceback.format_exception(error))
-            self._lifecycle.event_log.trouble("the delivery of an event raised", trace)
+            text = "the delivery of an event raised"
+            self._lifecycle.event_log.trouble(text, error=error)
         if error is None and not task.cancelled():
             self._begin()  # an event may have come while the task ended
         elif self._has_events():

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Generic, Literal, Never, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Never, TypeVar
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
@@ -18,6 +18,7 @@ from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.settings.options import (
+    DEFAULT_GRACE,
     DEFAULT_LEASE_NAME,
     DEFAULT_NAMESPACE,
     OPTION_NAMES,
@@ -30,6 +31,9 @@ from kubernetes_leader_election.settings.options import (
     resolve_settings,
 )
 from kubernetes_leader_election.text import shown_seconds
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.lifecycle.subscribe import Subscribe
 
 _OWN_OPTIONS: Final = ("credentials", "server", "token", "token_file", "ca_file", "log")
 _LEVELS: Final = ("debug", "info", "warning", "error")
@@ -60,11 +64,13 @@ class BaseElector(Generic[TermT]):
         renew_deadline_sec: Duration | None = None,
         stop_budget_sec: Duration | None = None,
         request_timeout_sec: Duration | None = None,
+        grace_sec: Duration | None = DEFAULT_GRACE,
         clock_rate_error: float | None = None,
         preset: str | None = None,
         wait_for_leadership: bool = False,
         auto_close: bool = True,
         observe: bool = False,
+        require_cluster: bool = False,
         liveness: Liveness | None = None,
         liveness_timeout_sec: Duration | None = None,
         credentials: Credentials | Any = None,
@@ -82,19 +88,26 @@ class BaseElector(Generic[TermT]):
             lease_name: The Lease that the candidates share.
             namespace: Where it is; None: the pod's own, or that of the kubeconfig. Unless
                 given: that of the variable ``KLE_NAMESPACE``, else ``default``.
-            identity: The name of this candidate, its own for each: the pod's name is good.
-                ``elector-{hostname}-{pid}`` unless given.
+            identity: The name of this candidate, its own for each process.
+                ``elector-{hostname}-{pid}`` of the process that starts unless given,
+                with the variable POD_NAME in the place of the host name where it is set.
             renew_interval_ms: How often the leader renews. Milliseconds, or a timedelta.
             lease_duration_sec: How long others wait after the last renewal. Seconds,
                 whole, or a timedelta. Derived from the renew interval unless given.
             renew_deadline_sec: How long a leader trusts itself after its last renewal.
             stop_budget_sec: How long the work may need to stop.
             request_timeout_sec: How long one request may take in all.
+            grace_sec: How long the work may take to end in a planned stop: a signal,
+                ``stop()``, ``step_down()``, a transfer. The Lease is renewed meanwhile;
+                where it is lost all the same, the stop budget is what is left. None:
+                for ever.
             clock_rate_error: How far clocks may run fast or slow, as a share of 1.
             preset: Named times instead: "steady", "client-go", "fast" or "calm".
             wait_for_leadership: Let ``start()`` wait until a leader is known.
             auto_close: Stop on SIGINT and SIGTERM.
             observe: Follow the Lease and never contend.
+            require_cluster: Where there is no cluster, refuse to start; else leadership
+                is assumed there.
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
@@ -109,7 +122,10 @@ class BaseElector(Generic[TermT]):
             token: A bearer token for ``server``.
             token_file: A file with one, read again when it changes.
             ca_file: The CA of the server's certificate.
-            log: A logger, or anything with its methods debug, info, warning and error.
+            log: A logger of the standard library, whose records carry lease, namespace,
+                identity, token and reason as well, and exceptions; or anything with its
+                methods debug, info, warning and error, such as loguru's, which are
+                called with the whole line.
 
         Raises:
             ConfigurationError: an option is unknown, of the wrong type or out of range, or
@@ -128,11 +144,13 @@ class BaseElector(Generic[TermT]):
             renew_deadline_sec=renew_deadline_sec,
             stop_budget_sec=stop_budget_sec,
             request_timeout_sec=request_timeout_sec,
+            grace_sec=grace_sec,
             clock_rate_error=clock_rate_error,
             preset=preset,
             wait_for_leadership=wait_for_leadership,
             auto_close=auto_close,
             observe=observe,
+            require_cluster=require_cluster,
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )
@@ -178,7 +196,7 @@ class BaseElector(Generic[TermT]):
     @property
     def identity(self) -> str:
         """The name of this candidate, as it is written in the Lease."""
-        return self._lifecycle.settings.identity
+        return self._lifecycle.identity
 
     @property
     def log(self) -> Any:
@@ -192,17 +210,24 @@ class BaseElector(Generic[TermT]):
 
         Computed from the clocks at each look, in this very process, so it is right after
         a pause, a fork or with a dead thread, with nothing else running. Never blocks.
+
+        Warning: for displays, probes and metrics. Nothing holds the Lease for what is
+        done after the look: ``if elector.current_leader: job()`` runs the job on two
+        replicas at once at a planned hand-over. A job needs ``guard()``,
+        ``call_if_leading()`` or ``only_while_leading``.
         """
-        return self._lifecycle.current_leader()
+        return self._lifecycle.tell_leader()
 
     @property
     def leader_identity(self) -> str | None:
         """Who holds the Lease as last seen; None: nobody, or nothing is known."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.leader_identity()
 
     @property
     def state(self) -> ElectorState:
         """The state at this instant, for people and displays. Never blocks."""
+        self._lifecycle.tell_leader()
         return self._lifecycle.state()
 
     def remaining(self) -> float:
@@ -211,7 +236,7 @@ class BaseElector(Generic[TermT]):
 
         Also while the work of the term drains, when ``current_leader`` is false.
         """
-        return self._lifecycle.remaining()
+        return self._lifecycle.tell_remaining()
 
     def ensure(self, seconds: float) -> None:
         """
@@ -223,7 +248,7 @@ class BaseElector(Generic[TermT]):
             ConfigurationError: ``seconds`` is not a number.
 
         """
-        current, left = self._lifecycle.current, self._lifecycle.remaining()
+        current, left = self._lifecycle.current, self._lifecycle.tell_remaining()
         if not is_enough(left, seconds):
             raise NotLeaderError(
                 f"{self._lifecycle.where}: held for {left:.3f} s more, "
@@ -234,37 +259,34 @@ class BaseElector(Generic[TermT]):
 
     # Handlers -----------------------------------------------------------------
 
-    @overload
-    def on(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def on(self, event: str) -> Callable[[_H], _H]: ...
-    def on(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
-        """
-        Call ``handler`` with every such event, in order; without one: a decorator.
+    if TYPE_CHECKING:
+        on: Subscribe
+        once: Subscribe
+    else:
 
-        The handler takes one argument, the event, and returns as soon as it can: later
-        events wait. A handler of ``leadership_lost`` holds up the release of the
-        Lease. Whoever comes late asks ``state`` for what was missed.
+        def on(self, event: str, handler: _H | None = None) -> Any:
+            """
+            Call ``handler`` with every such event, in order; without one: a decorator.
 
-        Returns the handler.
+            The handler takes one argument, the event, and returns as soon as it can:
+            later events wait. A handler of ``leadership_lost`` holds up the release of
+            the Lease. Whoever comes late asks ``state`` for what was missed.
 
-        Raises:
-            ConfigurationError: no such event, or nothing that can be called so.
+            Returns the handler.
 
-        """
-        if handler is None:
-            return lambda function: self._add(event, function, once=False)
-        return self._add(event, handler, once=False)
+            Raises:
+                ConfigurationError: no such event, or nothing that can be called so.
 
-    @overload
-    def once(self, event: str, handler: _H) -> _H: ...
-    @overload
-    def once(self, event: str) -> Callable[[_H], _H]: ...
-    def once(self, event: str, handler: _H | None = None) -> _H | Callable[[_H], _H]:
-        """Call ``handler`` with the next such event only; else as :meth:`on`."""
-        if handler is None:
-            return lambda function: self._add(event, function, once=True)
-        return self._add(event, handler, once=True)
+            """
+            if handler is None:
+                return lambda function: self._add(event, function, once=False)
+            return self._add(event, handler, once=False)
+
+        def once(self, event: str, handler: _H | None = None) -> Any:
+            """Call ``handler`` with the next such event only; else as :meth:`on`."""
+            if handler is None:
+                return lambda function: self._add(event, function, once=True)
+            return self._add(event, handler, once=True)
 
     def off(self, event: str, handler: Handler) -> bool:
         """
@@ -306,7 +328,8 @@ class BaseElector(Generic[TermT]):
         )
 
     def _probe_failed(self, error: Exception) -> None:
-        self._lifecycle.event_log.trouble(f"the liveness probe raised {error!r}")
+        text = f"the liveness probe raised {error!r}"
+        self._lifecycle.event_log.trouble(text, error=error)
 
 
 def seconds_of(stay_out: Duration | None) -> float | None:

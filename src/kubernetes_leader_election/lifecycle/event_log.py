@@ -2,18 +2,20 @@
 The log lines of one elector: one a change, reasons in words, a repeated error once.
 
 What is said in one place alone stands there, and is written by :meth:`EventLog.say`.
+Each record of the standard library carries the facts as well, for logs that programs
+read: lease, namespace, identity, token and reason, and the exception, if there is one.
 Nothing here waits: lines are written on a thread of their own, as a log can stand still.
 Whatever others may have written is escaped and cut before it is logged (fault 51).
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import (
@@ -25,8 +27,12 @@ from kubernetes_leader_election.events import (
 )
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
+
+_KNOWN_TO_BIND: Final = ("loguru", "structlog")
+"""Packages whose loggers take facts by `bind()`."""
 
 
 def _elapsed() -> float:
@@ -41,6 +47,7 @@ class EventLog:
     Args:
         logger: the application's logger.
         where: returns the Lease in words, as far as it is known.
+        about: returns lease, namespace and identity; must neither block nor raise.
         clock: returns seconds, of which differences are taken.
 
     """
@@ -50,28 +57,35 @@ class EventLog:
         logger: Any,
         *,
         where: Callable[[], str],
+        about: Callable[[], Mapping[str, object]] = dict,
         clock: Callable[[], float] = _elapsed,
     ) -> None:
         self.logger = logger
         self._where = where
+        self._about = about
         self._clock = clock
         self._throttle = LogThrottle()
         # Reentrant: the collector of garbage may close a scope here, which is reported.
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._renewed_at: float | None = None
         """When it was last known that the Lease is held; None: not in this term."""
+        self._long_holder: str | None = None
+        """Whose duration was warned of last; None: nobody's."""
+        self._token: int | None = None
+        """The fencing token of the term in progress, if it has one."""
 
     # The election -------------------------------------------------------------
 
-    def acquired(self, identity: str, token: str) -> None:
-        """Log that a term began; ``token`` is the fencing token, or why there is none."""
+    def acquired(self, identity: str, token: int | None, *, without: str = "") -> None:
+        """Log that a term began; ``without`` says why it has no fencing token."""
         self.renewed()
+        self._token = token
         self.say(
             "info",
             "%s: %s is the leader, fencing token %s",
             self._where(),
             identity,
-            token,
+            without if token is None else token,
         )
 
     def assumed(self) -> None:
@@ -129,12 +143,31 @@ class EventLog:
             "gave up leadership" if reason in PLANNED else "lost leadership",
             REASONS.get(reason, reason),
             f" ({printable(detail, longest=LONGEST_LINE)})" if detail else "",
+            reason=reason,
         )
+        self._token = None
 
     def leader_changed(self, holder: str | None) -> None:
         """Log who holds the Lease now: written by anybody, so escaped and cut."""
         held = "held by nobody" if holder is None else f"held by {shown(holder)}"
         self.say("info", "%s: %s", self._where(), held)
+
+    def held_for_long(self, holder: str, duration: int) -> None:
+        """Warn, once a holder, that nobody takes over for ``duration`` s if it is dead."""
+        if holder == self._long_holder:
+            return
+        self._long_holder = holder
+        days = f" ({duration // 86_400} days)" if duration >= 172_800 else ""
+        self.say(
+            "warning",
+            "%s: its holder %s wrote a duration of %s s%s: if it is dead, nobody leads "
+            "for so long. To free the Lease then: kubernetes-leader-election release "
+            "--force",
+            self._where(),
+            shown(holder),
+            duration,
+            days,
+        )
 
     def failed(self, error: LeaderElectionError) -> None:
         """Log an error that is tried again: at once, then at growing intervals."""
@@ -145,17 +178,19 @@ class EventLog:
 
     # Code of the application --------------------------------------------------
 
-    def trouble(self, text: str, trace: str = "") -> None:
+    def trouble(
+        self, text: str, trace: str = "", *, error: BaseException | None = None
+    ) -> None:
         """Log what went wrong in code of the application; the election goes on."""
-        self.say("error", "%s: %s%s", self._where(), text, trace and f"\n{trace}")
+        text += trace and f"\n{trace}"
+        self.say("error", "%s: %s", self._where(), text, error=error)
 
     def handler_raised(
         self, handler: Handler, event: ElectorEvent, error: BaseException
     ) -> None:
         """Log what a handler raised; the election and the other handlers go on."""
-        name = name_of(handler)
-        trace = "".join(traceback.format_exception(error))
-        self.trouble(f"the handler {name} of {event.name} raised", trace)
+        text = f"the handler {name_of(handler)} of {event.name} raised"
+        self.trouble(text, error=error)
 
     def too_late(self, event: ElectorEvent) -> None:
         """Log that handlers of an acquisition are not called: its term is over (G2)."""
@@ -170,12 +205,49 @@ class EventLog:
 
     # Writing ------------------------------------------------------------------
 
-    def error(self, msg: str, /, *args: object) -> None:
+    def error(
+        self, msg: str, /, *args: object, exc_info: BaseException | None = None
+    ) -> None:
         """Log what nobody foresaw; for the engine, which must not wait for a log."""
-        self.say("error", msg, *args)
+        self.say("error", msg, *args, error=exc_info)
 
-    def say(self, level: str, text: str, *args: object) -> None:
+    def say(
+        self,
+        level: str,
+        text: str,
+        *args: object,
+        error: BaseException | None = None,
+        reason: LossReason | None = None,
+    ) -> None:
         """Log on a thread that may wait: a log handler can block."""
+        facts = {**self._about(), "token": self._token, "reason": reason}
         shared_log_thread().call(
-            lambda: getattr(self.logger, level)(text, *args), may_drop=True
+            lambda: _write(self.logger, level, text, args, facts=facts, error=error),
+            may_drop=True,
         )
+
+
+def _write(
+    logger: Any,
+    level: str,
+    text: str,
+    args: tuple[object, ...],
+    *,
+    facts: Mapping[str, object],
+    error: BaseException | None,
+) -> None:
+    """Write a line as this kind of logger takes it."""
+    if isinstance(logger, logging.Logger | logging.LoggerAdapter):
+        write = getattr(logger, level)
+        try:
+            write(text, *args, exc_info=error, extra=facts)
+        except KeyError:  # a record factory of the application has such a name itself
+            write(text, *args, exc_info=error)
+        return
+    # As a whole: loguru and others would fill in {} where the standard library has %s.
+    line = text % args if args else text
+    if error is not None:
+        line += "\n" + "".join(traceback.format_exception(error))
+    if type(logger).__module__.partition(".")[0] in _KNOWN_TO_BIND:
+        logger = logger.bind(**facts)
+    getattr(logger, level)(line)

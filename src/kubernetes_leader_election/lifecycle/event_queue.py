@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -13,6 +12,7 @@ from kubernetes_leader_election.events import (
     LeadershipLost,
 )
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process import native
 
 ROOM: Final = 256
 """Events that may wait; an elector sees a few in a minute, so this is a stuck handler."""
@@ -32,7 +32,7 @@ class EventQueue:
     """Keep events in their order. Any thread; never blocks."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # reentrant, as that of the work
+        self._lock = native.RLock()  # reentrant, as that of the work
         self._queued: deque[QueuedEvent] = deque()
 
     def __bool__(self) -> bool:

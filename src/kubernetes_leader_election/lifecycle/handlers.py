@@ -7,11 +7,11 @@ Nothing here calls a handler: the dispatchers do, in order.
 from __future__ import annotations
 
 import inspect
-import threading
 from functools import partial
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.events import EVENTS, Handler
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.text import did_you_mean, shown
 from kubernetes_leader_election.values import Value
 
@@ -38,7 +38,7 @@ class Handlers:
     def __init__(self) -> None:
         # Nothing is called where add() and off() have it: a signal handler that comes in
         # there and waits for a stop would wait for the thread that calls the handlers.
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         # Tuples are replaced, never changed: who reads one has a snapshot.
         self._registered: dict[EVENTS, tuple[Registration, ...]]
         self._registered = dict.fromkeys(EVENTS, ())

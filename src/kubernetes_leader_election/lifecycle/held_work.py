@@ -24,6 +24,7 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process import native
 
 _T = TypeVar("_T")
 
@@ -61,39 +62,41 @@ class Held(Protocol):
         ...
 
 
-class TermHold:
+class Hold:
     """
-    Keep a term from being released while the body runs; see ``Term.hold()``.
+    Keep a term from being released while the body of a ``with`` runs.
 
     Usable in any thread; it may be left in another one than it was entered in.
+
+    Args:
+        owner: whose term.
+        what: what is held, for messages.
+
     """
 
-    def __init__(self, owner: WorkOwner, number: int, what: str) -> None:
-        if not isinstance(what, str) or not what.strip():
-            raise ConfigurationError(
-                f"hold({what!r}): say in a word or two what is held, for messages.",
-                option="what",
-            )
+    def __init__(self, owner: WorkOwner, what: str) -> None:
         self._owner = owner
-        self._number = number
         self._what = what
         self._hold: WorkItem | None = None
         self._call_context: CallContext | None = None
         self._entered = threading.Lock()
 
-    def __enter__(self) -> None:
+    def _take(self, hold: WorkItem) -> TermWork:
+        """Take the hold; raises where no work may begin."""
+        raise NotImplementedError
+
+    def _begin(self) -> None:
         if not self._entered.acquire(blocking=False):
             raise ProtocolMisuseError(
-                f"hold({self._what!r}) has already been entered. Call hold() once for each "
-                "block."
+                f"{self._what} has already been entered. Call "
+                f"{self._what.partition('(')[0]}() once for each block."
             )
-        name = threading.current_thread().name
-        what = f"hold({self._what!r}) in thread {name!r}"
+        what = f"{self._what} in thread {threading.current_thread().name!r}"
         self._hold = hold = WorkItem(what, is_work=True, may_work=False)
         if _is_on_loop():
             hold.thread = None  # no exception of a signal ends it alone
         try:
-            work = self._owner.take_hold(hold, self._number)
+            work = self._take(hold)
             self._beginning = Beginning()
             self._call_context = CallContext(self._owner, work=work, is_scope=True)
             self._call_context.enter()
@@ -125,6 +128,25 @@ class TermHold:
         if self._call_context is not None:
             self._call_context.leave()
         self._owner.end_hold(hold)
+
+
+class TermHold(Hold):
+    """Keep a term from being released while the body runs; see ``Term.hold()``."""
+
+    def __init__(self, owner: WorkOwner, number: int, what: str) -> None:
+        if not isinstance(what, str) or not what.strip():
+            raise ConfigurationError(
+                f"hold({what!r}): say in a word or two what is held, for messages.",
+                option="what",
+            )
+        super().__init__(owner, f"hold({what!r})")
+        self._number = number
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def _take(self, hold: WorkItem) -> TermWork:
+        return self._owner.take_hold(hold, self._number)
 
 
 class ThreadCall(Generic[_T]):
@@ -173,7 +195,7 @@ class ThreadCall(Generic[_T]):
             except BaseException as error:  # noqa: BLE001 - raised again by the future
                 result.set_exception(error)
 
-        threading.Thread(target=run, name=self._hold.what, daemon=False).start()
+        native.start_thread(run, name=self._hold.what, daemon=False)
         return result.result()
 
     def give_up(self) -> None:

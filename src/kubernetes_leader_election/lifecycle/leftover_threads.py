@@ -23,7 +23,8 @@ from kubernetes_leader_election.process.exit import PAUSE
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 
-_OURS: Final = "leader-election"
+OURS: Final = "leader-election"
+"""What the names of our own threads and tasks begin with."""
 _MOST_CAUSES: Final = 100
 
 
@@ -50,7 +51,7 @@ class Beginning:
             thread
             for thread in living()
             if thread is not threading.main_thread()
-            and not thread.name.startswith(_OURS)
+            and not thread.name.startswith(OURS)
             and (not thread.daemon or thread not in self._threads)
         )
 
@@ -116,6 +117,11 @@ def threads_of(holds: Collection[WorkItem]) -> tuple[threading.Thread, ...]:
         found.update(() if hold.left is None else hold.left())
     found.discard(threading.main_thread())
     return tuple(thread for thread in found if not thread.daemon)
+
+
+def main_thread() -> int | None:
+    """Return the identifier of the thread that signals come to."""
+    return threading.main_thread().ident
 
 
 def is_main_thread() -> bool:

@@ -14,8 +14,10 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
+    CredentialsError,
     LeaderElectionError,
     LeadershipLostError,
+    NotLeaderError,
     ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import EVENTS, REASONS
@@ -23,6 +25,7 @@ from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
@@ -35,11 +38,13 @@ from kubernetes_leader_election.lifecycle.term_work import (
     TermWork,
     WorkItem,
 )
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.view import View
@@ -69,7 +74,7 @@ class Lifecycle(Status[TermT]):
         log: Any,
         kind_of_term: type[TermT],
     ) -> None:
-        event_log = EventLog(log, where=lambda: self.where)
+        event_log = EventLog(log, where=lambda: self.where, about=lambda: self.about)
         connector = Connector(
             credentials, again=self._connect_again, event_log=event_log
         )
@@ -107,10 +112,11 @@ class Lifecycle(Status[TermT]):
 
         Raises:
             ProtocolMisuseError: it has begun already, or this is a child process.
-            ConfigurationError: no namespace is known.
+            ConfigurationError: no namespace is known, or eventlet has patched all.
 
         """
         self.refuse_child()  # before anything is started there
+        native.refuse_eventlet()
         shared_timers().start()
         shared_log_thread().start()
         with self._lock:
@@ -127,6 +133,7 @@ class Lifecycle(Status[TermT]):
                     )
                 )
             self._life.process = this_process()
+            self._life.main_thread = main_thread()
             self.notifier.attach(attach)
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
@@ -165,6 +172,11 @@ class Lifecycle(Status[TermT]):
         if dispatcher is not None and self._life.started and not self.forked:
             dispatcher.wake()
 
+    def stop_called(self) -> None:
+        """Stop, as the application says; see :meth:`ask_to_stop`."""
+        self.shutdown.on_stop_called()
+        self.ask_to_stop()
+
     def ask_to_stop(self) -> None:
         """Give up the term, if any, and end this life when its work has ended."""
         self._life.stopping = True
@@ -182,10 +194,16 @@ class Lifecycle(Status[TermT]):
             LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
 
         """
+        current = self._take(hold)
+        if current is None:
+            self.refuse_waiting("leadership()")
+        return current
+
+    def _take(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
+        """Take a hold on the present term if this elector leads."""
         current = self._current
         if current is not None and self.current_leader() and current.work.take(hold):
             return current
-        self.refuse_waiting("leadership()")
         return None
 
     def leave(self, hold: WorkItem) -> bool:
@@ -199,8 +217,29 @@ class Lifecycle(Status[TermT]):
 
     def end_term(self, number: int) -> None:
         """Give the term up, as its last scope has ended."""
-        self._given_up = max(self._given_up, number)
-        self._post(m.EndAsked(term=number))
+        self._end_term(m.EndAsked(term=number))
+
+    def end_for_good(self, number: int) -> None:
+        """Give the term up as its work is done, and stop: no other term begins here."""
+        self.end_term(number)
+        self.ask_to_stop()
+
+    def fail_term(self, number: int, *, detail: str, stay_out: float) -> None:
+        """
+        Give the term up as its work has failed.
+
+        Args:
+            number: of the term.
+            detail: what went wrong, for people.
+            stay_out: seconds not to contend, whoever leads meanwhile.
+
+        """
+        failure = m.WorkFailure(stay_out=stay_out, detail=detail)
+        self._end_term(m.EndAsked(term=number, failure=failure))
+
+    def _end_term(self, word: m.EndAsked) -> None:
+        self._given_up = max(self._given_up, word.term)
+        self._post(word)
         self.wake_waiting()
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:
@@ -220,6 +259,27 @@ class Lifecycle(Status[TermT]):
             f"({REASONS[reason] if reason else 'given up, or at its end'}), and no new work begins under it.",
             reason=reason,
             term=None if self.is_over(number) or current is None else current.term,
+        )
+
+    def take_guard(self, hold: WorkItem) -> CurrentTerm[TermT]:
+        """
+        Take a hold on the present term, for work that is not to wait for one.
+
+        Raises:
+            NotLeaderError: this elector does not lead.
+            ProtocolMisuseError: a child process; never started; or it never leads.
+
+        """
+        if self._life.number == 0 or self.settings.observe:
+            self.refuse_unstarted("guard()", to_lead=True)
+        self.refuse_child()
+        taken = self._take(hold)
+        if taken is not None:
+            return taken
+        current = self._current
+        raise NotLeaderError(
+            f"{self.where}: {hold.what}: this elector does not lead.",
+            term=None if current is None else current.term,
         )
 
     def end_hold(self, hold: WorkItem) -> None:
@@ -274,6 +334,7 @@ class Lifecycle(Status[TermT]):
                     self._on_lost(event)
                 case m.LeaseRenewed():
                     self.event_log.renewed()
+                    self.shutdown.look_at_signals()
                     self._deliver(event)
                     self.overdue_work.drop_work_of_closed_loops()
                 case m.LeaderChanged():
@@ -288,6 +349,8 @@ class Lifecycle(Status[TermT]):
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
+        if self._driver is None or self._driver.view is not view:
+            return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
         before, self._last_view = self._last_view, view
         renewed = before is not None and view.is_renewal_of(before)
@@ -303,6 +366,9 @@ class Lifecycle(Status[TermT]):
             self._end_life()
             renewed = False
         self._shown.take(self._role_of(view))
+        self._warn_of_duration(view)
+        if view.state is State.FENCED:
+            shared_auto_close().look_again()  # work has the stop budget left
         self.wake_waiting(renewed=renewed)
 
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
@@ -316,8 +382,11 @@ class Lifecycle(Status[TermT]):
             hold = work.begin(
                 "a handler of leadership_acquired", loop=self.notifier.loop
             )
+        self.shutdown.look_at_signals()
         try:
-            self.event_log.acquired(event.identity, _token_in_words(event))
+            self.event_log.acquired(
+                event.identity, event.token_if_any, without=_why_no_token(event)
+            )
         finally:
             self._deliver(event, hold=hold)
 
@@ -337,7 +406,7 @@ class Lifecycle(Status[TermT]):
         work.lose()
         self.overdue_work.drop_work_of_closed_loops()
         try:
-            self.event_log.lost(self.settings.identity, event.reason, event.detail)
+            self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
         if work.phase is not Phase.ENDED:
@@ -347,28 +416,37 @@ class Lifecycle(Status[TermT]):
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
-        found = None
-        if self._driver is None:
-            try:
-                found = self._connector.find()
-            except Exception as error:  # noqa: BLE001 - G8: told, and tried again
-                self._connect_later(error)
-                return
+        try:
+            found = self._connector.find()
+        except Exception as error:  # noqa: BLE001 - G8: told, and tried again
+            self._connect_later(error)
+            return
         self._join(found)
 
     def _join(self, credentials: Credentials | None) -> None:
         """Take part in the election from now on."""
-        if self._driver is None:
+        driver = self._driver
+        if driver is None or driver.credentials is not credentials:
+            # Looked for at each start: a later life may be in another environment.
+            if credentials is None and self.settings.require_cluster:
+                raise CredentialsError(
+                    f"{self.where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
+                    "service account is mounted), and require_cluster=True was given. "
+                    "Give credentials=, as kubernetes_leader_election.credentials."
+                    "kubeconfig(), or leave require_cluster out: leadership is then "
+                    "assumed."
+                )
             self.assumed = credentials is None
             from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
 
-            self._driver = Driver(
+            self._driver = driver = Driver(
                 settings=self.settings.election(
                     namespace=credentials.namespace if credentials else "default"
                 ),
                 credentials=credentials,
                 listener=self,
                 log=self.event_log,
+                terms=0 if driver is None else driver.terms,
             )
         if self.assumed:
             self.event_log.assumed()
@@ -378,15 +456,15 @@ class Lifecycle(Status[TermT]):
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
-            self._driver.post(m.LivenessReported(alive=True))
+            driver.post(m.LivenessReported(alive=True))
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
-        self._driver.post(Start(life=self._life.number))
+        driver.post(Start(life=self._life.number))
         # Not before: a signal handler that stops it there waits for its end.
         self._life.is_asked = True
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
-            self._driver.post(m.StopAsked())
+            driver.post(m.StopAsked())
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
@@ -478,6 +556,15 @@ class Lifecycle(Status[TermT]):
             case _:
                 return self._role_outside
 
+    def _warn_of_duration(self, view: View) -> None:
+        """Warn of a holder whose death would leave the election without a leader."""
+        snapshot = view.snapshot
+        if snapshot is None or view.state in _IN_TERM or snapshot.record.is_free:
+            return
+        own, duration = self.settings.lease_duration_sec, snapshot.record.lease_duration
+        if duration is not None and duration > max(ODD_DURATION, own):
+            self.event_log.held_for_long(snapshot.record.holder_identity, duration)
+
     def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
         current = self._current
         work = None if current is None else current.work
@@ -491,20 +578,11 @@ class Lifecycle(Status[TermT]):
     def report(self, error: LeaderElectionError) -> None:
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
-        self._deliver(
-            m.ErrorOccurred(
-                lease=self.settings.lease_name,
-                namespace=self.namespace or "",
-                identity=self.settings.identity,
-                error=error,
-            )
-        )
+        self._deliver(m.ErrorOccurred(**self.about, error=error))
         self.wake_waiting()
 
 
-def _token_in_words(event: m.LeadershipAcquired) -> str:
-    if event.token_if_any is not None:
-        return str(event.token_if_any)
+def _why_no_token(event: m.LeadershipAcquired) -> str:
     if event.assumed:
         return "none (assumed)"
     return "none (the resourceVersions of this server are not numbers)"

@@ -8,11 +8,11 @@ checks the fencing token. So use it with a token, or where stuck work is harmles
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Final
 
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.timers import Timer, shared_timers
 
 LOOKS: Final = 4
@@ -43,7 +43,7 @@ class Probe:
         self._ask = ask
         self._limit = limit
         self._report = report
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
         self._alive_at = time.monotonic()
         self._alive = True
         self._over = False
@@ -99,20 +99,14 @@ class AskCallable:
     ) -> None:
         self._probe = probe
         self._failed = failed
-        self._asking = threading.Lock()
+        self._asking = native.Lock()
 
     def __call__(self, alive: Callable[[], None]) -> None:
         """Start one question, unless the last one is still open."""
         if not self._asking.acquire(blocking=False):
             return
-        thread = threading.Thread(
-            target=self._run,
-            args=(alive,),
-            name="leader-election-liveness",
-            daemon=True,
-        )
         try:
-            thread.start()
+            native.start_thread(self._run, alive, name="leader-election-liveness")
         except RuntimeError:
             self._asking.release()  # no more threads: no answer, as from one stuck
 

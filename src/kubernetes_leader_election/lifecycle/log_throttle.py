@@ -2,7 +2,9 @@
 Log a recurring error once, then at growing intervals.
 
 The first is told at once; the same error again only after 10 s, 20 s, 40 s and so on
-up to 10 minutes, with a count of what was left out.
+up to 10 minutes, with a count of what was left out. One that comes back after its end
+is news; one that keeps doing so is not, as where a leader renews by the connection that
+it has and no other can be opened: else two lines would alternate for ever.
 """
 
 from __future__ import annotations
@@ -24,13 +26,27 @@ KINDS: Final = 32
 class _Kind:
     """One error that keeps occurring."""
 
-    __slots__ = ("said_at", "times_said", "unsaid")
+    __slots__ = ("came_back", "last_at", "over", "said_at", "times_said", "unsaid")
 
     def __init__(self, *, said_at: float) -> None:
-        self.said_at = said_at
+        self.said_at = self.last_at = said_at
+        """When it was told last, and when it occurred last."""
         self.times_said = 0
         """How often it was said again."""
         self.unsaid = 0
+        """How often it occurred since then."""
+        self.over = False
+        """Whether things have gone well since it occurred last."""
+        self.came_back = False
+        """Whether it has been news again after that."""
+
+    def is_old(self, now: float) -> bool:
+        """Return whether it ended so long ago that the next one is another trouble."""
+        return self.over and now - self.last_at >= LONGEST_SILENCE
+
+    def is_news(self, now: float) -> bool:
+        """Return whether it is told at once."""
+        return self.over and (self.is_old(now) or not self.came_back)
 
 
 class LogThrottle:
@@ -40,6 +56,8 @@ class LogThrottle:
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
         self._first_at = 0.0
         self._count = 0
+        self._told = False
+        """Whether a line was written of which no end was told yet."""
 
     def line(self, text: str, *, now: float) -> str | None:
         """Return the line to write for an error that occurred, or None for none."""
@@ -49,12 +67,15 @@ class LogThrottle:
         # Ports, request ids and durations differ from try to try.
         key = re.sub(r"\d+", "0", text)
         kind = self._kinds.pop(key, None)
-        if kind is None:
+        if kind is None or kind.is_news(now):
             while len(self._kinds) >= KINDS:
                 self._kinds.popitem(last=False)
-            self._kinds[key] = _Kind(said_at=now)
+            news = self._kinds[key] = _Kind(said_at=now)
+            news.came_back = kind is not None and not kind.is_old(now)
+            self._told = True
             return text
         self._kinds[key] = kind
+        kind.last_at, kind.over = now, False
         waited = now - kind.said_at
         if waited < pause_after(
             kind.times_said, first=FIRST_SILENCE, longest=LONGEST_SILENCE
@@ -67,13 +88,19 @@ class LogThrottle:
         )
         kind.said_at, kind.unsaid = now, 0
         kind.times_said += 1
+        self._told = True
         return text + again
 
     def over(self, *, now: float) -> str | None:
-        """Forget all; give how many errors there were and for how long, if any."""
-        if not self._count:
+        """
+        Note that things go well; give how many errors there were and for how long, if any.
+
+        None where the last line told of that already: errors since were not worth one.
+        """
+        for kind in self._kinds.values():
+            kind.over = True
+        if not self._told:
             return None
         count, lasted = self._count, now - self._first_at
-        self._kinds.clear()
-        self._count = 0
+        self._told, self._count = False, 0
         return f"{count} error{'s' if count > 1 else ''} in {lasted:.1f} s"

@@ -6,7 +6,6 @@ Nothing here waits: a handler that blocks holds up neither the engine nor the si
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from kubernetes_leader_election.lifecycle.event_queue import (
 )
 from kubernetes_leader_election.lifecycle.handlers import Handlers
 from kubernetes_leader_election.lifecycle.term_work import EventLoop, TermWork, WorkItem
+from kubernetes_leader_election.process import native
 
 
 class Dispatcher(Protocol):
@@ -55,7 +55,7 @@ class Notifier:
         self.event_log = event_log
         self._dropped = 0
         # A signal handler of the application may stop the elector inside of it.
-        self._attaching = threading.RLock()
+        self._attaching = native.RLock()
 
     @property
     def loop(self) -> EventLoop | None:

@@ -8,6 +8,7 @@ Everything else keeps its Lease (G5), whatever is said of it here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
@@ -108,48 +109,78 @@ class OverdueWork:
         if current is None or current.term is not term or current.work.expected_to_end:
             return
         current.work.expected_to_end = True
-        # Half of the stop budget is for work that does not resist. In a planned stop
-        # nobody waits for it, and it may take all of it.
-        share = 1.0 if term.reason in PLANNED else 0.5
-        self._look_later(current, waited=0.0, pause=share * self._elector.stop_budget)
+        if term.reason in PLANNED:
+            self._look_at_planned(current, waited=0.0)
+        else:
+            self._expect_end_of_lost(current, waited=0.0)
 
-    def _look_later(
-        self, current: CurrentTerm[Any], *, waited: float, pause: float
-    ) -> None:
-        shared_timers().call_later(
-            pause, lambda: self._look(current, waited=waited + pause)
-        )
-
-    def _look(self, current: CurrentTerm[Any], *, waited: float) -> None:
-        """Fault 09: say loudly, again and again, that work outlives its term."""
-        if self._elector.forked:
+    def _look_at_planned(self, current: CurrentTerm[Any], *, waited: float) -> None:
+        """Say nothing while the Lease is held and the grace is not over."""
+        elector = self._elector
+        if elector.forked or not self._alive(current):
             return
-        term, budget = current.term, self._elector.stop_budget
-        current.work.drop_if(self._is_loop_closed)
-        alive = tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
+        held, left = current.term.remaining(), elector.grace - waited
+        if held <= 0.0:
+            self._expect_end_of_lost(current, waited=waited)
+        elif left <= 0.0:
+            self._say_running(current, waited=waited, option="grace_sec")
+        else:
+            # Often enough to see a loss, of which work has its stop budget left.
+            pause = min(left, elector.stop_budget)
+            again = partial(self._look_at_planned, current, waited=waited + pause)
+            shared_timers().call_later(pause, again)
+
+    def _expect_end_of_lost(self, current: CurrentTerm[Any], *, waited: float) -> None:
+        # Half of the stop budget is for work that does not resist.
+        half = self._elector.stop_budget / 2
+        look = partial(self._look_at_half, current, waited=waited + half)
+        shared_timers().call_later(half, look)
+
+    def _look_at_half(self, current: CurrentTerm[Any], *, waited: float) -> None:
+        """Fault 09: name the tasks that were cancelled half a stop budget ago, and go on."""
+        alive = () if self._elector.forked else self._alive(current)
         if not alive:
             return
-        why = "" if term.reason is None else REASONS[term.reason]
-        over = f"{round(waited, 2):g} s after term {term.number} ended ({why}), "
+        half = self._elector.stop_budget / 2
         tasks = tuple(h for h in alive if h.is_task)
-        if waited < budget:
-            # A thread may take its whole budget. A task was cancelled, and goes on.
-            self._look_later(current, waited=waited, pause=budget - waited)
-            if tasks:
-                self._say(
-                    f"{over}half of the stop budget, this ignores its "
-                    f"cancellation: {names(tasks)}. It is cancelled again wherever it "
-                    "waits, until it has ended. Let CancelledError pass."
-                )
+        if tasks:  # a thread may take its whole budget
+            self._say(
+                f"{_over(current.term, waited)}half of the stop budget, this ignores "
+                f"its cancellation: {names(tasks)}. It is cancelled again wherever it "
+                "waits, until it has ended. Let CancelledError pass."
+            )
+        option = "stop_budget_sec"
+        look = partial(self._say_running, current, waited=waited + half, option=option)
+        shared_timers().call_later(half, look)
+
+    def _say_running(
+        self, current: CurrentTerm[Any], *, waited: float, option: str
+    ) -> None:
+        """Fault 09: say loudly, again and again, that work outlives its term."""
+        alive = () if self._elector.forked else self._alive(current)
+        if not alive:
             return
+        budget, tasks = self._elector.stop_budget, any(h.is_task for h in alive)
+        given = budget if option == "stop_budget_sec" else self._elector.grace
         self._say(
-            f"{over}this is still running: {names(alive)}. The Lease is not released "
-            "before it has ended. Let it stop sooner, or raise stop_budget_sec (now "
-            f"{budget:g} s)."
+            f"{_over(current.term, waited)}this is still running: {names(alive)}. The "
+            "Lease is not released before it has ended. Let it stop sooner, or raise "
+            f"{option} (now {given:g} s)."
             + (" Tasks are cancelled again wherever they wait." if tasks else "")
         )
         pause = min(waited + budget, max(LONGEST_SILENCE, budget))
-        self._look_later(current, waited=waited, pause=pause)
+        look = partial(self._say_running, current, waited=waited + pause, option=option)
+        shared_timers().call_later(pause, look)
+
+    def _alive(self, current: CurrentTerm[Any]) -> tuple[WorkItem, ...]:
+        """Return what still runs of a term, less what can be seen to be over."""
+        current.work.drop_if(self._is_loop_closed)
+        return tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
 
     def _say(self, text: str) -> None:
         self._report(LeaderElectionError(f"{self._elector.where}: {text}"))
+
+
+def _over(term: BaseTerm, waited: float) -> str:
+    why = "" if term.reason is None else REASONS[term.reason]
+    return f"{round(waited, 2):g} s after term {term.number} ended ({why}), "

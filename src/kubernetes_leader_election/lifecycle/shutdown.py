@@ -5,16 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle.leftover_threads import (
+    OURS,
     is_main_thread,
+    living,
     threads_of,
 )
 from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import AFTER_SIGNAL
 from kubernetes_leader_election.lifecycle.status import Status
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process.asyncio_here import other_tasks
 from kubernetes_leader_election.process.exit import shared_exit
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
@@ -39,12 +45,22 @@ class Shutdown:
         self._stop = stop
         self._signalled_at: float | None = None
         """The ``time.monotonic()`` of the signal that ends this life, or the last one."""
+        self._alone = False
+        """Whether only the main thread may work, which that signal ends at once."""
+        self._stop_called = False
+        """Whether the main thread said since that nothing of it goes on."""
+        self._wait: WorkItem | None = None
+        """What holds the term after that signal."""
+        self._threads: frozenset[int] = frozenset()
+        """The native identifiers of the threads that ran when this life began."""
         self.exiting = False
         """Whether the interpreter exits, and is never to run again."""
 
     def begin(self) -> None:
         """Forget the signal that ended the last life."""
-        self._signalled_at = None
+        self._signalled_at = self._wait = None
+        self._alone = self._stop_called = False
+        self._threads = _running_threads()
 
     def watch(self) -> bool:
         """Stop the elector at a signal and at exit; False if no signals can be caught."""
@@ -61,41 +77,116 @@ class Shutdown:
         global _said_no_signals
         if not _said_no_signals:
             _said_no_signals = True
-            self._notifier.event_log.logger.warning(
+            self._notifier.event_log.say(
+                "warning",
                 "auto_close has no effect: only the main thread can catch signals, and "
                 "no elector was started there. Call stop() when the program is to end, "
-                "or pass auto_close=False."
+                "or pass auto_close=False.",
             )
 
     # A signal -----------------------------------------------------------------
 
     @property
-    def stop_budget(self) -> float:
-        """Seconds that work may need to stop."""
-        return self._elector.stop_budget
+    def grace(self) -> float:
+        """Seconds that work may take to end in a planned stop; infinite: for ever."""
+        return self._elector.grace
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one request may take, that of the release as well."""
+        return self._elector.settings.request_timeout_sec
 
     @property
     def signalled(self) -> bool:
         """Whether a signal ends, or has ended, this life."""
         return self._signalled_at is not None
 
-    def on_signal(self) -> None:
+    def on_signal(self, *, ends_main_thread: bool) -> None:
         """Begin to stop because of a signal. The thread of the signals."""
         self._signalled_at = time.monotonic()
-        where = self._elector.where
-        self._notifier.event_log.say("info", "%s: stopping because of a signal", where)
+        if ends_main_thread:
+            count = self._notifier.handlers.count
+            self._alone = (
+                self._elector.give_up_untold()
+                and not count(EVENTS.LEADERSHIP_ACQUIRED)
+                and not count(EVENTS.LEADERSHIP_LOST)
+                and not self._began_since()
+            )
+        text, grace = "%s: stopping because of a signal", self.grace
+        if any(hold.is_work for hold in self._alive):
+            given = "as long as it likes" if grace == float("inf") else f"{grace:g} s"
+            text += f"; the work has {given} to end, and a second signal does not wait"
+        self._notifier.event_log.say("info", text, self._elector.where)
         self._stop()
 
+    def time_left(self) -> float:
+        """Return the seconds until work is to be ended: never past what is held (G2)."""
+        if self._signalled_at is None:
+            return self.grace
+        left = self.grace - (time.monotonic() - self._signalled_at)
+        if self._elector.current is None:
+            return left
+        return min(left, self._elector.remaining())
+
+    def is_of_main_thread_alone(self) -> bool:
+        """Return whether the signal may end the main thread at once: no other works."""
+        return self._alone
+
+    def _began_since(self) -> bool:
+        """Return whether a thread runs that was started in this life, and is not ours."""
+        main = threading.main_thread()
+        return any(
+            thread.native_id not in self._threads
+            for thread in threading.enumerate()
+            if thread is not main and not thread.name.startswith(OURS)
+        )
+
     def hold_after_signal(self, work: TermWork) -> None:
-        """Hold a term that a signal ended for the rest of the stop budget, if need be."""
+        """Hold a term that a signal ended, for what may go on and nobody knows of."""
         if self._signalled_at is None or work.had_scope or self._elector.assumed:
             return
-        # Who uses events only may still be stopping what a handler began.
-        wait = work.hold_late(AFTER_SIGNAL)
-        left = self._signalled_at + self.stop_budget - time.monotonic()
-        if self.exiting:
-            left = 0.0
-        shared_timers().call_later(max(0.0, left), wait.end)
+        if self.exiting or self._stop_called:
+            return
+        # Who uses events only may still be stopping what a handler began. And what the
+        # signal ends in the main thread has the grace for that, until the exit.
+        self._wait = wait = work.hold_late(AFTER_SIGNAL)
+        self._end_after(wait, self.grace if self._alone else self._elector.stop_budget)
+        if self._stop_called:
+            wait.end()  # said meanwhile, in another thread than this one
+
+    def _end_after(self, wait: WorkItem, seconds: float) -> None:
+        """End a hold so many seconds after the signal."""
+        assert self._signalled_at is not None  # noqa: S101 - nothing else makes one
+        left = self._signalled_at + seconds - time.monotonic()
+        if left != float("inf"):
+            shared_timers().call_later(max(0.0, left), wait.end)
+
+    def on_stop_called(self) -> None:
+        """Note that the application calls ``stop()``: the main thread works no more."""
+        if not self._alone:
+            return
+        untold = self._elector.is_untold
+        if untold and is_main_thread() and not self._goes_on_beside():
+            self._stop_called = True
+            if self._wait is not None:
+                self._wait.end()
+        elif self._wait is not None:
+            self._end_after(self._wait, self._elector.stop_budget)
+
+    def _goes_on_beside(self) -> bool:
+        """Return whether a thread or task goes on that the main thread may have begun."""
+        main = threading.main_thread()
+        return any(not name.startswith(OURS) for name in other_tasks()) or any(
+            not thread.daemon and thread is not main for thread in living()
+        )
+
+    # Handlers of signals ------------------------------------------------------
+
+    def look_at_signals(self) -> None:
+        """Tell of signals that others handle now. The engine's thread."""
+        if self._elector.settings.auto_close:
+            for text in shared_auto_close().new_owners():
+                self.warn(text)
 
     def works_in_main_thread(self) -> bool:
         """Return whether a scope runs in the main thread, outside any event loop."""
@@ -123,7 +214,7 @@ class Shutdown:
         return threads_of(self._alive)
 
     def warn(self, text: str) -> None:
-        """Log what people should know of the exit."""
+        """Log what people should know."""
         self._notifier.event_log.say("warning", "%s: %s", self._elector.where, text)
 
     def is_left_to_exit(self) -> bool:
@@ -143,6 +234,18 @@ class Shutdown:
 
 
 _said_no_signals = False
+
+
+def _running_threads() -> frozenset[int]:
+    """
+    Return the native identifiers of the threads of this process; empty: not known.
+
+    Not by ``threading.enumerate()``, which takes a lock: a handler of signals that stops
+    an elector in there waits for the engine, and that for the lock to start a thread.
+    """
+    with suppress(OSError):  # no Linux, or no /proc
+        return frozenset(int(task.name) for task in Path("/proc/self/task").iterdir())
+    return frozenset()
 
 
 def _has_ended_at_exit(hold: WorkItem) -> bool:

@@ -24,6 +24,7 @@ from kubernetes_leader_election.events import (
     ElectorEvent,
     LeadershipAcquired,
     LossReason,
+    Origin,
 )
 from kubernetes_leader_election.leadership import ElectorState, Role
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
@@ -33,9 +34,10 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.connect import Connector
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
-from kubernetes_leader_election.settings.options import Settings
+from kubernetes_leader_election.settings.options import Settings, default_identity
 from kubernetes_leader_election.values import replace
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Life:
 
     __slots__ = (
         "is_asked",
+        "main_thread",
         "number",
         "process",
         "started",
@@ -75,6 +78,8 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
+        self.main_thread = threading.main_thread().ident
+        """The main thread of the process in which it began. By ``begin``."""
         self.process: Process | None = None
         """The process in which it began; None before the first. By ``begin``."""
 
@@ -113,7 +118,7 @@ class Status(Generic[TermT]):
         """Checked settings."""
         self.assumed = False
         """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         """
         Held while a life begins, and to change ``_waiters``. A stop waits for it only
         while nothing has been found that could be stopped.
@@ -128,6 +133,8 @@ class Status(Generic[TermT]):
         """The term in progress, until it is released. The engine's thread alone."""
         self._given_up = 0
         """The newest term given up here, which leads no more. Only ever to more."""
+        self._handed_out = 0
+        """The newest term of which others than the main thread know. Only ever to more."""
         self._waiters: tuple[Callable[[], object], ...] = ()
         """Who is called after every change; replaced as a whole."""
         self._renewal_waiters: tuple[Callable[[], object], ...] = ()
@@ -136,6 +143,63 @@ class Status(Generic[TermT]):
         """What :meth:`state` shows beside what the engine knows."""
 
     # Asking -------------------------------------------------------------------
+
+    def tell_leader(self) -> bool:
+        """Return whether this elector leads, to code that may work by it."""
+        leads = self.current_leader()
+        is_elsewhere = leads and threading.get_ident() != self._life.main_thread
+        if is_elsewhere and self.is_untold:
+            self.hand_out()
+            # Once more: a signal that ends the main thread at once gives the term up,
+            # and looks then whether another thread was told.
+            leads = self.current_leader()
+        return leads
+
+    @property
+    def _newest_term(self) -> int:
+        belief = None if self._driver is None else self._driver.view.belief
+        current = self._current
+        shown = 0 if belief is None else belief.term
+        return max(shown, 0 if current is None else current.term.number)
+
+    def give_up_untold(self) -> bool:
+        """
+        Give the term up; tell whether nobody but the main thread can work by it.
+
+        True only where no scope, hold or handler of the term runs, and no other thread
+        was told that this elector leads.
+        """
+        current, term = self._current, self._newest_term
+        if term <= self._given_up or self.assumed:
+            return False
+        # First: whoever asks from here on is told that it leads no more.
+        self._given_up = term
+        if current is None:
+            return self.is_untold  # it has just begun: no work could enter it yet
+        work = current.work
+        return (
+            self.is_untold
+            and current.term.number == term
+            and work.phase is Phase.OPEN
+            and not work.had_scope
+            and not work.alive
+        )
+
+    def tell_remaining(self) -> float:
+        """Return the seconds provably left, to code that may work by it."""
+        left = self.remaining()
+        if left > 0.0 and threading.get_ident() != self._life.main_thread:
+            self.hand_out()
+        return left
+
+    def hand_out(self) -> None:
+        """Note that a term was given away: who works by it cannot be known."""
+        self._handed_out = max(self._handed_out, self._newest_term)
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether only the main thread was told of the newest term."""
+        return self._newest_term > self._handed_out
 
     @property
     def namespace(self) -> str | None:
@@ -147,14 +211,36 @@ class Status(Generic[TermT]):
         return self.settings.namespace
 
     @property
+    def identity(self) -> str:
+        """The name of this candidate: that of the process which started it, if any."""
+        if self._driver is not None:
+            return self._driver.settings.identity
+        return self.settings.identity or default_identity()
+
+    @property
     def where(self) -> str:
         """The Lease in words, for messages."""
         return f"Lease {self.namespace or '?'}/{self.settings.lease_name}"
 
     @property
+    def about(self) -> Origin:
+        """Which elector this is, as its events say it."""
+        return Origin(
+            lease=self.settings.lease_name,
+            namespace=self.namespace or "",
+            identity=self.identity,
+        )
+
+    @property
     def stop_budget(self) -> float:
         """Seconds that work may need to stop."""
         return self.settings.stop_budget_sec
+
+    @property
+    def grace(self) -> float:
+        """Seconds that work may take to end in a planned stop; infinite: for ever."""
+        grace = self.settings.grace_sec
+        return float("inf") if grace is None else grace
 
     @property
     def running(self) -> bool:
@@ -216,7 +302,7 @@ class Status(Generic[TermT]):
     def leader_identity(self) -> str | None:
         """Return the holder of the Lease as last seen."""
         if self.assumed and self.current_leader():
-            return self.settings.identity
+            return self.identity
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
 
@@ -224,14 +310,16 @@ class Status(Generic[TermT]):
         """Return the present term if this elector leads; for those who wait."""
         current = self._current
         if current is not None and self.current_leader():
-            return current.term
+            self.hand_out()
+            if self.current_leader():
+                return current.term
         self.refuse_waiting(call)
         return None
 
     def leader(self, call: str) -> str | None:
         """Return the leader, if this elector leads or sees that another one does."""
-        if self.current_leader():
-            return self.settings.identity
+        if self.tell_leader():
+            return self.identity
         driver = self._driver
         if driver is not None:
             view = driver.view
@@ -339,6 +427,7 @@ class Status(Generic[TermT]):
     def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
         """Return the state if it differs from ``seen`` in more than its deadline."""
         self.refuse_child()
+        self.tell_leader()
         state = self.state()
         if seen is not None and replace(seen, deadline=None) == (
             replace(state, deadline=None)
@@ -388,6 +477,23 @@ class Status(Generic[TermT]):
             raise ProtocolMisuseError(
                 f"{self.where}: {call} needs an elector that contends, and "
                 "observe=True keeps this one from it."
+            )
+
+    def refuse_started(self, call: str) -> None:
+        """
+        Refuse a call that starts the elector, where that has been started.
+
+        Raises:
+            ProtocolMisuseError: it runs, or is still stopping; or a child process.
+
+        """
+        self.refuse_child()
+        if self._life.started:
+            raise ProtocolMisuseError(
+                f"{self.where}: {call} starts the elector itself, which "
+                + ("is still stopping" if self._life.stopping else "runs already")
+                + ": leave start(), or the `with` around it, out. Work beside that has "
+                "leadership()."
             )
 
     def entered_twice(self) -> ProtocolMisuseError:

@@ -3,20 +3,27 @@ Cancel a task of asyncio when its term ends, and again when it goes on all the s
 
 The first cancellation is one like any other: ``finally: await close()`` runs under it
 undisturbed. A task that has not left when its time for that is over is cancelled again,
-wherever it waits, until it has left. Everything here runs by the loop's own timers: a
+wherever it waits, until it has left. In a planned stop the Lease is renewed meanwhile, so
+that time is the grace; and work that has a way of its own to be asked (``on_stop``) is
+asked first, and cancelled when the grace is over. Everything here runs by the loop's own timers: a
 dead engine holds up none of it (fault 07).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.events import PLANNED
+from kubernetes_leader_election.lifecycle.asking import Asking, OnStop
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 
@@ -46,6 +53,9 @@ Whether a count of cancellations may be too high.
 Before Python 3.13 an ``asyncio.TaskGroup`` whose task fails while the group waits for
 its end counts a cancellation of its parent task, and never takes it back.
 """
+Ask = Callable[[Callable[[], None]], object]
+"""Asks work to end, without waiting; is given what to call where that has failed."""
+
 _OURS: Final = "leadership lost: "
 _told: Final[WeakKeyDictionary[asyncio.Task[Any], BaseTerm]] = WeakKeyDictionary()
 """
@@ -53,6 +63,8 @@ Whose loss a task was cancelled for last, of the terms that it is still in.
 
 A scope in a scope shares its term: two cancellations, a turn apart, would cut cleanup.
 """
+_asked: Final[WeakKeyDictionary[asyncio.Task[Any], BaseTerm]] = WeakKeyDictionary()
+"""For whose end a task was asked by ``on_stop``: a scope in that scope waits as well."""
 
 
 class TaskCancellation:
@@ -64,6 +76,7 @@ class TaskCancellation:
         term: whose end ends the task.
         task: the task.
         before: how many cancellations of others it has had before; they are not ours.
+        ask: asks it to end where leadership is given up; None: it is cancelled.
 
     """
 
@@ -74,13 +87,18 @@ class TaskCancellation:
         task: asyncio.Task[Any],
         *,
         before: int,
+        ask: Ask | None = None,
     ) -> None:
         self._lifecycle = lifecycle
+        self._ask = ask
         self._term = term
         self._task = task
         self._before = before
         self._loop = task.get_loop()
         self._asked_at: float | None = None
+        """When its end was begun: by asking, by others, or with a cancellation."""
+        self._told_at: float | None = None
+        """When it was cancelled from here, or by a scope in which it is as well."""
         self._delivered = False
         self._over = False
         self._ours = 0
@@ -96,15 +114,35 @@ class TaskCancellation:
         return self._delivered
 
     def begin(self) -> None:
-        """Cancel the task, as its term has ended. Harmless when said twice."""
+        """End the task, as its term has ended. Harmless when said twice."""
         if self._over or self._asked_at is not None or self._task.done():
             return
         self._asked_at = self._loop.time()
         self._lifecycle.overdue_work.expect_end(self._term)
-        if not self._is_ending() and _told.get(self._task) is not self._term:
+        if not self._is_held() or not (self._is_ending() or self._has_asked()):
+            self._tell()
+        self._wait()
+
+    def _has_asked(self) -> bool:
+        """Ask the task to end where there is a way to; tell whether it was asked."""
+        if self._ask is None:
+            return _asked.get(self._task) is self._term
+        _asked[self._task] = self._term
+        self._ask(self._asked_in_vain)
+        return True
+
+    def _asked_in_vain(self) -> None:
+        """Cancel a task that could not be asked: it would wait for nothing."""
+        if not self._over and self._told_at is None and not self._task.done():
+            self._tell()
+            self._wait()
+
+    def _tell(self) -> None:
+        """Cancel the task once, unless a scope in which it is as well has done so."""
+        self._told_at = self._loop.time()
+        if _told.get(self._task) is not self._term:
             _told[self._task] = self._term
             self._cancel()
-        self._wait()
 
     def end(self, error: BaseException | None = None) -> bool:
         """
@@ -117,6 +155,8 @@ class TaskCancellation:
         self._cancel_timer()
         if self._delivered:
             _told.pop(self._task, None)
+        if self._ask is not None:
+            _asked.pop(self._task, None)
         self._forget_undone()
         for _ in range(self._ours):
             self._task.uncancel()
@@ -141,15 +181,16 @@ class TaskCancellation:
 
     def _is_ending(self) -> bool:
         """
-        Return whether others cancelled the task, and leadership was given up.
+        Return whether others cancelled the task, where leadership was given up.
 
         A second cancellation would cut its cleanup. If it goes on all the same, it is
         cancelled before its deadline (G2); the Lease is held until then.
         """
-        return self._task.cancelling() > self._before and self._is_planned()
+        return self._task.cancelling() > self._before
 
-    def _is_planned(self) -> bool:
-        return self._term.reason in PLANNED
+    def _is_held(self) -> bool:
+        """Return whether leadership was given up, and the Lease is renewed meanwhile."""
+        return self._term.reason in PLANNED and self._term.remaining() > 0.0
 
     def _cancel(self) -> None:
         self._forget_undone()
@@ -167,30 +208,34 @@ class TaskCancellation:
     # Again ----------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait until the task has had its time, then cancel it again and again."""
+        """Wait until the task has had its time, then cancel it, again and again."""
         left = self._time_left()
         if left > 0.0:
             self._forget_undone()
             self._cancel_timer()
             self._timer = self._loop.call_later(min(left, UNDONE), self._wait)
+        elif self._told_at is None:
+            self._tell()
+            self._wait()
         else:
             self._repeat()
 
     def _time_left(self) -> float:
         """
-        Return the seconds until the task is cancelled again; or until another look.
+        Return the seconds until the task is cancelled, or again; or until another look.
 
-        Half of the stop budget: the other half is for a task that resists. In a planned
-        stop all of it, for the Lease is held meanwhile, unless it is lost after all.
+        While the Lease is held, the rest of the grace; never less for its cleanup than
+        the stop budget. Where it is lost, at once, and again after half of the stop
+        budget: the other half is for a task that resists.
         """
         assert self._asked_at is not None  # noqa: S101 - begin() came first
-        passed = self._loop.time() - self._asked_at
-        budget = self._lifecycle.stop_budget
-        held = self._term.remaining()
-        if self._is_planned() and held > 0.0:
-            return min(budget - passed, held)
-        told = self._delivered or _told.get(self._task) is self._term
-        return budget / 2 - passed if told else 0.0
+        now, budget = self._loop.time(), self._lifecycle.stop_budget
+        if self._is_held():
+            end = self._asked_at + self._lifecycle.grace
+            if self._told_at is not None:
+                end = max(end, self._told_at + budget)
+            return min(end - now, self._term.remaining())
+        return 0.0 if self._told_at is None else self._told_at + budget / 2 - now
 
     def _repeat(self) -> None:
         self._turns = TURNS
@@ -214,6 +259,57 @@ class TaskCancellation:
             self._timer.cancel()
 
 
+def ask_on_loop(
+    lifecycle: Lifecycle[Any],
+    on_stop: OnStop,
+    context: contextvars.Context,
+    failed: Callable[[], None],
+) -> None:
+    """
+    Call ``on_stop`` in a task of its own, which is cancelled when its grace is over.
+
+    Args:
+        lifecycle: of the elector.
+        on_stop: what asks the work of the present term to end.
+        context: what it is called in.
+        failed: called if it raises.
+
+    """
+    current = lifecycle.current
+    if current is None:
+        return  # nothing of the term runs any more
+    loop = asyncio.get_running_loop()
+    asking = Asking(lifecycle, current.work, on_stop, loop=loop)
+
+    async def call() -> None:
+        result = asking.call()
+        if inspect.isawaitable(result):
+            await result
+
+    task = loop.create_task(call(), name=asking.name, context=context)
+    # Asked by nothing: this is what asks.
+    end = TaskCancellation(
+        lifecycle, current.term, task, before=0, ask=lambda _failed: None
+    )
+    end.begin()
+
+    def done(task: asyncio.Task[None]) -> None:
+        end.end()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            failed()
+        asking.end(error)
+
+    task.add_done_callback(done)
+
+
+def way_to_ask(lifecycle: Lifecycle[Any], on_stop: OnStop | None) -> Ask | None:
+    """Return what asks the work of this task by ``on_stop``, where there is one."""
+    if on_stop is None:
+        return None
+    return partial(ask_on_loop, lifecycle, on_stop, contextvars.copy_context())
+
+
 def _shows_others(error: BaseException | None) -> bool:
     """Return whether an error is, or came in the cleanup after, a cancellation not ours."""
     seen: set[int] = set()
@@ -225,6 +321,26 @@ def _shows_others(error: BaseException | None) -> bool:
         # Also where that is not to be shown, as in the group that a TaskGroup raises.
         error = error.__cause__ or error.__context__
     return False
+
+
+def present_task() -> asyncio.Task[Any]:
+    """
+    Return the task that runs here, which a loss cancels.
+
+    Raises:
+        ProtocolMisuseError: none does, as under trio.
+
+    """
+    task = None
+    with contextlib.suppress(RuntimeError):  # no loop of asyncio runs here
+        task = asyncio.current_task()
+    if task is None:
+        raise ProtocolMisuseError(
+            "this Elector is the one for asyncio, and no task of asyncio runs here. "
+            "Elsewhere, as under trio, use kubernetes_leader_election.sync.Elector in "
+            "threads, such as those of trio.to_thread.run_sync: its calls block."
+        )
+    return task
 
 
 def call_on_loop(

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
 
+from kubernetes_leader_election.process import native
+
 
 class Phase(Enum):
     """How far the end of a term's work has come."""
@@ -135,7 +137,7 @@ class TermWork:
         self.is_told = False
         """Whether the term is lost, and all of its work has been asked to end."""
         self._ended = ended
-        self._lock = threading.RLock()
+        self._lock = native.RLock()
         self._holds: dict[WorkItem, None] = {}
         self._scopes = 0
         self._phase = _OPEN
@@ -182,9 +184,11 @@ class TermWork:
             hold.work = None
         return taken
 
-    def hold_late(self, what: str, *, loop: EventLoop | None = None) -> WorkItem:
+    def hold_late(
+        self, what: str, *, loop: EventLoop | None = None, is_work: bool = False
+    ) -> WorkItem:
         """Take a hold that is part of the term's end: a lost handler, a wait."""
-        hold = WorkItem(what, loop=loop)
+        hold = WorkItem(what, loop=loop, is_work=is_work)
         hold.work = self
         with self._lock:
             self._holds[hold] = None

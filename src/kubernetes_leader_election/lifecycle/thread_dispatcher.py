@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import queue
 import sys
-import threading
 from typing import Any, Final
 
 from kubernetes_leader_election.backoff import pause_after
@@ -17,6 +16,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
 )
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.timers import LONGEST_WAIT, shared_timers
 
 FIRST_RETRY: Final = 0.1
@@ -39,7 +39,7 @@ class ThreadDispatcher:
     def __init__(self, lifecycle: Lifecycle[Any]) -> None:
         self._lifecycle = lifecycle
         # No lock, as for timers: the engine's thread comes here.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._bell: queue.SimpleQueue[None] = native.SimpleQueue()
         self._running = False
         """Whether there is a thread, or is to be one; set on the thread of the callbacks."""
         self._failures = 0
@@ -78,15 +78,14 @@ class ThreadDispatcher:
 
     def _start(self) -> None:
         context = self._context
-        thread = threading.Thread(
-            # A copy: the last thread may not have left the context yet.
-            target=context.copy().run,
-            args=(self._deliver_all, context),
-            name="leader-election-handlers",
-            daemon=True,
-        )
         try:
-            thread.start()
+            native.start_thread(
+                # A copy: the last thread may not have left the context yet.
+                context.copy().run,
+                self._deliver_all,
+                context,
+                name="leader-election-handlers",
+            )
         except (RuntimeError, MemoryError) as error:
             self._start_later(error)
         else:

@@ -8,7 +8,6 @@ instant, also of a process that was frozen; counters count its events.
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +20,7 @@ from kubernetes_leader_election.events import (
     LeadershipLost,
 )
 from kubernetes_leader_election.leadership import ElectorState, Role
+from kubernetes_leader_election.process import native
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """The Content-Type to serve :meth:`Metrics.text` with."""
@@ -89,7 +89,7 @@ class _Tally:
 
     def __init__(self, elector: Watched) -> None:
         self.elector = elector
-        self.lock = threading.Lock()
+        self.lock = native.Lock()
         self.events: Counter[EVENTS] = Counter()
         self.losses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -126,7 +126,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._tallies: tuple[_Tally, ...] = ()
-        self._lock = threading.Lock()
+        self._lock = native.Lock()
 
     def watch(self, elector: Watched) -> None:
         """Begin to count the events of ``elector``; before its start none is missed."""

@@ -51,6 +51,39 @@ def running_loop() -> Any:
         return None
 
 
+def other_tasks() -> list[str]:
+    """Return the names of what goes on beside the calling task, on this thread's loop."""
+    loop, asyncio = running_loop(), sys.modules.get("asyncio")
+    if loop is None or asyncio is None:
+        return []
+    others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+    return [task.get_name() for task in others]
+
+
+def remove_from_loop(number: int) -> None:
+    """Forget what was added to the loop of this thread for a signal, if anything was."""
+    loop = running_loop()
+    if loop is not None:
+        with suppress(NotImplementedError):  # a loop that handles no signals
+            loop.remove_signal_handler(number)
+
+
+def owner_of(action: Any) -> str:
+    """Say in words whose the handler of a signal is."""
+    if action is signal.SIG_DFL:
+        return "nobody (the default action)"
+    if action is signal.SIG_IGN:
+        return "nobody (it is ignored)"
+    if action is None:
+        return "code that was not written in Python"
+    added = ""
+    if action is getattr(sys.modules.get("asyncio.unix_events"), "_sighandler_noop", 0):
+        added = "what was added to an event loop (loop.add_signal_handler)"
+    module = getattr(action, "__module__", None) or type(action).__module__
+    name = getattr(action, "__qualname__", None) or type(action).__qualname__
+    return added or f"{module}.{name}"
+
+
 def wake(loop: Any) -> None:
     """
     Wake an event loop: a Python handler does not do that.

@@ -13,9 +13,10 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
-from kubernetes_leader_election.process import limits
+from kubernetes_leader_election.process import limits, native
 from kubernetes_leader_election.process.fork import PerProcess, Process, this_process
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
@@ -35,8 +36,13 @@ class Leaving(Protocol):
         """Return the threads that are no daemons and run work which holds the term."""
         ...
 
+    @property
+    def request_timeout(self) -> float:
+        """Seconds that one request may take, that of the release as well."""
+        ...
+
     def warn(self, text: str) -> None:
-        """Log what people should know of the exit."""
+        """Log what people should know."""
         ...
 
 
@@ -69,14 +75,15 @@ class ExitHandler:
         if self._process is None or self._process.is_copy:
             return  # a child process that leaves by sys.exit()
         shared_auto_close().retire()
-        gone: queue.SimpleQueue[None] = queue.SimpleQueue()
+        gone: queue.SimpleQueue[None] = native.SimpleQueue()
         self._gone = gone
         leaving = tuple(self._running)
         waited_for = {elector for elector in leaving if elector.on_exit()}
         if _wait_for_threads(leaving):
             waited_for = {elector for elector in leaving if elector.on_exit()}
             waited_for -= {e for e in leaving if e.threads_at_work()}
-        until = time.monotonic() + limits.EXIT
+        longest = max((e.request_timeout for e in waited_for), default=0.0)
+        until = time.monotonic() + limits.of_exit(longest)
         while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
             with contextlib.suppress(queue.Empty):
                 gone.get(timeout=left)
@@ -104,7 +111,7 @@ def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
                     "ends them",
                 )
             waited = True
-            time.sleep(PAUSE)
+            native.sleep(PAUSE)
     except (KeyboardInterrupt, SystemExit):
         _warn(
             leaving,
@@ -120,5 +127,44 @@ def _warn(leaving: tuple[Leaving, ...], text: str) -> None:
             elector.warn(text)
 
 
+class MainThreadEnd:
+    """
+    Tell when the main thread has ended, before the exit waits for other threads.
+
+    The handlers of ``atexit`` come after that wait: a thread that is no daemon, and is
+    asked to end by one of them only, would hold up the exit for ever.
+    """
+
+    def __init__(self) -> None:
+        self._callbacks: set[Callable[[], object]] = set()
+        self._process: Process | None = None
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """
+        Call this when the main thread has ended; never in a child process.
+
+        Raises:
+            RuntimeError: the interpreter exits already.
+
+        """
+        if self._process is None:
+            # Private, and the only hook there is at that time: that of the standard
+            # library's own pools of threads.
+            threading._register_atexit(self._ended)  # type: ignore[attr-defined] # noqa: SLF001
+            self._process = this_process()
+        self._callbacks.add(callback)
+
+    def forget(self, callback: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._callbacks.discard(callback)
+
+    def _ended(self) -> None:
+        if self._process is not None and not self._process.is_copy:
+            for callback in tuple(self._callbacks):
+                callback()
+
+
 shared_exit: Final = PerProcess(ExitHandler)
+"""Return the one of this process."""
+shared_main_thread_end: Final = PerProcess(MainThreadEnd)
 """Return the one of this process."""

@@ -10,6 +10,11 @@ EXIT: Final = 1.0
 """Seconds that the exit may take longer for a release: many round trips."""
 
 
-def after_signal(stop_budget: float) -> float:
+def of_exit(request_timeout: float) -> float:
+    """Return the seconds that the exit may take longer: one request may take that."""
+    return max(EXIT, request_timeout)
+
+
+def after_signal(grace: float) -> float:
     """Return the seconds from a signal until it ends the main thread at most."""
-    return stop_budget + MOMENT
+    return grace + MOMENT

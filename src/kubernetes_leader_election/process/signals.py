@@ -6,9 +6,9 @@ Theory of operation
 One handler for the process, and one table of states for the signal that is on its way.
 A signal whose action was the default one is CAUGHT; a thread asks the electors to stop
 (STOPPING), and when they have stopped it is SENT once more, so that it ends the main
-thread. When the stop budget is over first, it is SENT where work in the main thread is
-what does not end, as only the exception ends that; else it is OVERDUE, and waits. A
-signal that comes while one is on its way does not wait: it ends the main thread, by an
+thread. It is SENT at once where nobody but the main thread may work: the exception is
+what ends that. When the grace is over first, or the Lease is lost, it is SENT where work
+in the main thread is what does not end; else it is OVERDUE, and waits. A signal that comes while one is on its way does not wait: it ends the main thread, by an
 exception, so that ``finally`` and exit handlers run (also as process 1, whom the
 kernel's own default action does not end). EXITING: the interpreter exits by itself.
 
@@ -31,22 +31,23 @@ are atomic, and the handler tells the thread by a queue that may be entered anew
 
 from __future__ import annotations
 
-import enum
 import os
 import queue
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
-from kubernetes_leader_election.process import limits
+from kubernetes_leader_election.process import limits, native
 from kubernetes_leader_election.process.asyncio_here import (
     SignalWakeUps,
     can_cancel,
     is_of_asyncio,
+    owner_of,
+    remove_from_loop,
     running_loop,
     wake,
 )
@@ -56,6 +57,13 @@ from kubernetes_leader_election.process.fork import (
     on_child,
     this_process,
 )
+from kubernetes_leader_election.process.signal_table import (
+    TABLE,
+    Action,
+    Fact,
+    State,
+)
+from kubernetes_leader_election.process.timers import LONGEST_WAIT
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
@@ -69,91 +77,32 @@ _MARK: Final = "_ends_main_thread"
 _Action = Callable[[int, FrameType | None], Any] | int | None
 
 
-class State(enum.Enum):
-    """How far a signal is on its way; one at a time in a process."""
-
-    AT_REST = "at rest"
-    CAUGHT = "caught"
-    STOPPING = "stopping"
-    OVERDUE = "overdue"
-    SENT = "sent once more"
-    EXITING = "exiting"
-
-
-class Fact(enum.Enum):
-    """What has happened."""
-
-    SIGNAL = "signal"
-    SIGNAL_FOR_NOBODY = "signal while no elector runs"
-    SIGNAL_WITH_EARLIER_HANDLER = "signal with a Python handler from before"
-    ASKED = "electors were asked"
-    STOPPED = "electors have stopped"
-    MAIN_THREAD_LATE = "stop budget over in the main thread"
-    OTHERS_LATE = "stop budget over elsewhere"
-    EXIT = "the interpreter exits"
-
-
-class Action(enum.Enum):
-    """What is done about it."""
-
-    NONE = ""
-    ASK = "ask the electors to stop"
-    HAND_ON = "ask the electors to stop and call that handler"
-    END_MAIN_THREAD = "end the main thread"
-    SEND = "send it once more"
-    END_PROCESS = "end the process"
-
-
-S, F, A = State, Fact, Action
-
-_CHANGES: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
-    (S.AT_REST, F.SIGNAL): (S.CAUGHT, A.ASK),
-    (S.AT_REST, F.SIGNAL_FOR_NOBODY): (S.AT_REST, A.END_MAIN_THREAD),
-    # Before this, the end of one elector could be taken for the end of all.
-    (S.CAUGHT, F.ASKED): (S.STOPPING, A.NONE),
-    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),
-    # Work there that does not look at `term.lost` is ended by the exception alone.
-    (S.STOPPING, F.MAIN_THREAD_LATE): (S.SENT, A.SEND),
-    (S.STOPPING, F.OTHERS_LATE): (S.OVERDUE, A.NONE),
-    (S.OVERDUE, F.ASKED): (S.STOPPING, A.NONE),
-    (S.OVERDUE, F.STOPPED): (S.SENT, A.SEND),
-    (S.EXITING, F.SIGNAL): (S.EXITING, A.END_PROCESS),
-    (S.EXITING, F.SIGNAL_FOR_NOBODY): (S.EXITING, A.END_PROCESS),
-    # The one that was sent once more, or another: neither waits.
-    **{
-        (state, fact): (S.AT_REST, A.END_MAIN_THREAD)
-        for state in (S.CAUGHT, S.STOPPING, S.OVERDUE, S.SENT)
-        for fact in (F.SIGNAL, F.SIGNAL_FOR_NOBODY)
-    },
-}
-
-_STAYS: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
-    # By a signal with a handler from before, which comes beside this one.
-    (S.STOPPING, F.ASKED): (S.STOPPING, A.NONE),
-    # Not once more again: that would come to what was there before our handler.
-    (S.SENT, F.ASKED): (S.SENT, A.NONE),
-}
-
-TABLE: Final[dict[tuple[State, Fact], tuple[State, Action]]] = {
-    **_CHANGES,
-    **_STAYS,
-    # What the program installed itself is never kept from it.
-    **{(state, F.SIGNAL_WITH_EARLIER_HANDLER): (state, A.HAND_ON) for state in S},
-    **{(state, F.EXIT): (S.EXITING, A.NONE) for state in S},
-}
-"""What follows, and what is done; a pair that is not here cannot be met."""
-
-
 class Watched(Protocol):
     """An elector, as far as signals are concerned."""
 
     @property
-    def stop_budget(self) -> float:
-        """Seconds that work may need to stop."""
+    def grace(self) -> float:
+        """Seconds that work may take to end in a planned stop; infinite: for ever."""
         ...
 
-    def on_signal(self) -> None:
-        """Begin to stop; called on a thread that may wait a little."""
+    def on_signal(self, *, ends_main_thread: bool) -> None:
+        """
+        Begin to stop; called on a thread that may wait a little.
+
+        ``ends_main_thread``: this signal does so in the end, and nothing else decides.
+        """
+        ...
+
+    def time_left(self) -> float:
+        """Return the seconds until its work is to be ended; what is not held is late."""
+        ...
+
+    def is_of_main_thread_alone(self) -> bool:
+        """Return whether the signal may end the main thread at once: no other works."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Log what people should know."""
         ...
 
     def works_in_main_thread(self) -> bool:
@@ -164,15 +113,15 @@ class Watched(Protocol):
 class Delivery:
     """A signal on its way: made and dropped in the main thread, moved on by another."""
 
-    __slots__ = ("give_up_at", "number", "state")
+    __slots__ = ("look_after", "number", "state")
 
     def __init__(self, number: int) -> None:
         self.number = number
         """Which signal. Never changes."""
         self.state = State.CAUGHT
         """How far it is. Written by the thread of the signals alone."""
-        self.give_up_at = 0.0
-        """When the stop budget is over (CLOCK_MONOTONIC). That thread, too."""
+        self.look_after: float | None = None
+        """Seconds after which to look again, if nothing is heard. That thread, too."""
 
 
 class Ending(NamedTuple):
@@ -196,25 +145,31 @@ class AutoClose:
         """Those that were asked to stop and have not. The thread; any takes out its own."""
         self._earlier: dict[int, _Action] = {}
         """What each signal did before our handler. The main thread."""
-        self._inbox: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[int | None] = native.SimpleQueue()
         """
         Signals for the thread; one less than 0 is to be sent once more. None: look again.
         Any thread.
         """
-        self._thread: threading.Thread | None = None
+        self._thread: object = None
         """What reads that. The main thread."""
+        self._main: int | None = None
+        """The number by which signals are sent to it: gevent gives it another one."""
         self._handing_on: set[int] = set()
         """Signals whose handler from before is being called. The main thread."""
         self._delivery: Delivery | None = None
         """The signal that is on its way, if one is. The main thread."""
-        self._budget = 0.0
-        """Seconds: the longest stop budget of those that were asked last. The thread."""
+        self._grace = 0.0
+        """Seconds: the longest grace of those that were asked last. The thread."""
+        self._owners: dict[int, str] = {}
+        """Who has the signals that others took, as was told. The engine's thread."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
         self._wake_ups = SignalWakeUps()
         """What has that loop see a signal at once. The main thread."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
+        self._giving_back = False
+        """Whether ours are being replaced by the earlier ones. The main thread."""
         self.endings = 0
         """How often an exception of ours has ended the main thread. The main thread."""
         self._ending: Ending | None = None
@@ -257,6 +212,25 @@ class AutoClose:
         self._closing.discard(elector)
         self._inbox.put(None)
 
+    def look_again(self) -> None:
+        """Have the thread look whether an elector's time is over: its Lease is lost."""
+        self._inbox.put(None)
+
+    def new_owners(self) -> list[str]:
+        """Say which of the signals others own that were ours, as far as that is news."""
+        news = []
+        for number in tuple(self._earlier):
+            action = signal.getsignal(number)
+            owner = "" if action == self._on_signal else owner_of(action)
+            if owner and owner != self._owners.get(number):
+                news.append(
+                    f"{signal.Signals(number).name} is handled by {owner} now, and not "
+                    "by the leader election any more: it does not stop the elector. "
+                    "Call stop() there, or start the elector after that"
+                )
+            self._owners[number] = owner
+        return [] if self._giving_back or not self._earlier else news
+
     def longest_wait(self, *, stopped: bool = False) -> float:
         """
         Return how long to wait here for a signal that is about to end this thread.
@@ -266,14 +240,14 @@ class AutoClose:
                 if all electors have stopped, and within a moment.
 
         Returns:
-            Seconds at most: the stop budget and a moment; 0.0: no signal ends this thread.
+            Seconds at most: the grace and a moment; 0.0: no signal ends this thread.
 
         """
         on_its_way = self.state not in {State.AT_REST, State.EXITING}
         if not on_its_way or not _is_main_thread():
             return 0.0
         if not stopped:
-            return limits.after_signal(self._budget)
+            return min(limits.after_signal(self._grace), LONGEST_WAIT)
         return 0.0 if self._closing else limits.MOMENT
 
     # The main thread ----------------------------------------------------------
@@ -285,11 +259,45 @@ class AutoClose:
         if not self._watched and self._delivery is None:
             self._uninstall()
 
+    @contextmanager
+    def handlers_kept(self) -> Iterator[None]:
+        """
+        Put our handlers back after work that replaced them, as programs of others do.
+
+        Without effect outside the main thread, and where ours did not stand before.
+        """
+        numbers = tuple(self._earlier) if _is_main_thread() else ()
+        stood = [n for n in numbers if signal.getsignal(n) == self._on_signal]
+        try:
+            yield
+        finally:
+            for number in stood:
+                self._put_back(number)
+
+    def _put_back(self, number: int) -> None:
+        if (
+            number not in self._earlier  # nobody needs ours any more
+            or self._process.is_copy
+            or signal.getsignal(number) == self._on_signal
+        ):
+            return
+        # Between two handlers a signal would end the process with the Lease held.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+        try:
+            if not _is_of_the_program(self._earlier[number]):
+                remove_from_loop(number)  # else it holds what was there before
+            signal.signal(number, self._on_signal)
+            if (loop := running_loop()) is not None:
+                self._wake_ups.begin(loop)  # its place was taken, and is free now
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
     def retire(self) -> None:
         """Stop ending the main thread: the interpreter is exiting by itself."""
         self._exiting = True  # from any state, as the table says
 
     def _install(self) -> None:
+        self._main = native.get_ident()
         for number in SIGNALS:
             earlier = signal.getsignal(number)
             if earlier is _end_process:
@@ -299,11 +307,10 @@ class AutoClose:
             if earlier in (self._on_signal, signal.SIG_IGN, None):
                 continue
             if self._thread is None:
-                thread = threading.Thread(
-                    target=self._serve, name="leader-election-signals", daemon=True
+                # Not kept if it could not be started.
+                self._thread = native.start_thread(
+                    self._serve, name="leader-election-signals"
                 )
-                thread.start()
-                self._thread = thread  # not one that could not be started
             # First, as the signal may come at once.
             self._earlier[number] = earlier
             try:
@@ -313,7 +320,14 @@ class AutoClose:
                 return  # a subinterpreter has a main thread, too, but no signals
 
     def _uninstall(self) -> None:
+        self._giving_back = True
         self._wake_ups.end()
+        try:
+            self._give_back()
+        finally:
+            self._giving_back = False
+
+    def _give_back(self) -> None:
         for number, earlier in tuple(self._earlier.items()):
             if signal.getsignal(number) == self._on_signal:
                 over = is_of_asyncio(earlier) and not can_cancel(earlier)
@@ -336,11 +350,7 @@ class AutoClose:
         if number in self._handing_on:
             return  # the earlier handler calls the one before it, and that is ours
         earlier = self._earlier.get(number, signal.SIG_DFL)
-        if (
-            callable(earlier)
-            and earlier is not signal.default_int_handler
-            and not is_of_asyncio(earlier)
-        ):
+        if _is_of_the_program(earlier):
             fact = Fact.SIGNAL_WITH_EARLIER_HANDLER
         else:
             fact = Fact.SIGNAL if self._watched else Fact.SIGNAL_FOR_NOBODY
@@ -418,15 +428,13 @@ class AutoClose:
         while True:
             number = self._next()
             if number is not None and number < 0:
-                time.sleep(PAUSE)  # by then it may be in other code
+                native.sleep(PAUSE)  # by then it may be in other code
                 self._send(-number)
                 continue
             delivery = self._delivery
             if number is not None:
-                anew = self._close_all()
+                self._close_all(ends_main_thread=delivery is not None)
                 if delivery is not None:
-                    if anew or delivery.state is not State.STOPPING:
-                        delivery.give_up_at = time.monotonic() + self._budget
                     self._move(delivery, Fact.ASKED)
             if delivery is None:
                 continue
@@ -438,7 +446,7 @@ class AutoClose:
         """Wait for a signal, or for a reason to look again."""
         delivery, wait = self._delivery, None
         if delivery is not None and delivery.state is State.STOPPING:
-            wait = max(0.0, delivery.give_up_at - time.monotonic())
+            wait = delivery.look_after
         try:
             return self._inbox.get(timeout=wait)
         except queue.Empty:
@@ -448,45 +456,49 @@ class AutoClose:
         """Return what the electors do about a signal that they were asked by, if new."""
         if delivery.state not in {State.STOPPING, State.OVERDUE}:
             return None
-        if not self._closing:
+        closing = tuple(self._closing)
+        if not closing:
             return Fact.STOPPED
-        if delivery.state is State.OVERDUE or time.monotonic() < delivery.give_up_at:
+        if delivery.state is State.OVERDUE:
             return None
-        working = self._is_main_thread_working()
-        return Fact.MAIN_THREAD_LATE if working else Fact.OTHERS_LATE
+        if all(elector.is_of_main_thread_alone() for elector in closing):
+            return Fact.MAIN_THREAD_ALONE
+        left = {elector: elector.time_left() for elector in closing}
+        if any(left[e] <= 0.0 and e.works_in_main_thread() for e in closing):
+            return Fact.MAIN_THREAD_LATE
+        later = [seconds for seconds in left.values() if seconds > 0.0]
+        if not later:
+            return Fact.OTHERS_LATE
+        delivery.look_after = min(*later, LONGEST_WAIT)
+        return None
 
     @staticmethod
     def _move(delivery: Delivery, fact: Fact) -> Action:
         delivery.state, action = TABLE[delivery.state, fact]
         return action
 
-    def _close_all(self) -> bool:
-        """Ask all electors to stop that were not asked yet; tell whether there were any."""
+    def _close_all(self, *, ends_main_thread: bool) -> None:
+        """Ask all electors to stop that were not asked yet."""
         # Older ones may still be stopping: since an earlier signal, which the
         # program has met by going on.
         asked = tuple(self._watched - self._closing)
         self._closing = closing = set(self._watched)
         # Less those that ended since, and will not say so again.
         closing &= self._watched
-        self._budget = max((e.stop_budget for e in tuple(closing)), default=0.0)
+        self._grace = max((e.grace for e in tuple(closing)), default=0.0)
         for elector in asked:
-            elector.on_signal()
-        return bool(asked)
-
-    def _is_main_thread_working(self) -> bool:
-        closing = tuple(self._closing)
-        return any(elector.works_in_main_thread() for elector in closing)
+            elector.on_signal(ends_main_thread=ends_main_thread)
 
     def _send_again(self, delivery: Delivery) -> None:
         if self._delivery is delivery:
             self._send(delivery.number)  # else another one has ended the main thread
 
     def _send(self, number: int) -> None:
-        main = threading.main_thread()
-        if self._exiting or main.ident is None or not main.is_alive():
+        main = self._main
+        if self._exiting or main is None or not threading.main_thread().is_alive():
             return
         # To the main thread itself: that interrupts whatever it waits in.
-        signal.pthread_kill(main.ident, number)
+        signal.pthread_kill(main, number)
         wake(self._loop)  # or what it was just about to wait in
 
     # A child process ----------------------------------------------------------
@@ -495,6 +507,15 @@ class AutoClose:
         """Fault 15: in a child, signals do again what they did before."""
         if _is_main_thread():
             self._uninstall()
+
+
+def _is_of_the_program(action: Any) -> TypeGuard[Callable[..., Any]]:
+    """Return whether this is a Python handler that the program itself installed."""
+    return (
+        callable(action)
+        and action is not signal.default_int_handler
+        and not is_of_asyncio(action)
+    )
 
 
 def _end_process(number: int, _frame: FrameType | None) -> None:

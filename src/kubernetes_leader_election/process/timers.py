@@ -12,13 +12,13 @@ import contextlib
 import heapq
 import logging
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from typing import Final
 
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import PerProcess
 
 Callback = Callable[[], object]
@@ -63,11 +63,11 @@ class TimerThread:
 
     def __init__(self, name: str = "leader-election-timers") -> None:
         self._name = name
-        self._inbox: queue.SimpleQueue[tuple[float, Timer]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[float, Timer]] = native.SimpleQueue()
         self._kept = 0
         """Timers that the thread has taken out of the inbox, and that are not due yet."""
-        self._starting = threading.RLock()
-        self._thread: threading.Thread | None = None
+        self._starting = native.RLock()
+        self._thread: object = None
 
     def start(self) -> None:
         """Start the thread, so that nobody else has to wait for its start."""
@@ -76,12 +76,10 @@ class TimerThread:
         with self._starting:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
-                thread.start()
+                self._thread = native.start_thread(self._run, name=self._name)
             except RuntimeError:
                 return  # the interpreter is exiting: nobody waits for callbacks any more
-            self._thread = thread
 
     def call(self, callback: Callback, *, may_drop: bool = False) -> None:
         """
@@ -106,7 +104,7 @@ class TimerThread:
         """Wait for what is due now; False if that took longer than ``timeout``."""
         if self._thread is None:
             return self._inbox.empty()
-        done: queue.SimpleQueue[None] = queue.SimpleQueue()
+        done: queue.SimpleQueue[None] = native.SimpleQueue()
         self._inbox.put((time.monotonic(), Timer(partial(done.put, None))))
         try:
             done.get(timeout=timeout)

@@ -41,6 +41,8 @@ NAMESPACE_VARIABLE: Final = "KLE_NAMESPACE"
 """Names the namespace where the program does not, as for the command line."""
 DEFAULT_RENEW_INTERVAL: Final = 10_000
 """Milliseconds. Node package: 10 s."""
+DEFAULT_GRACE: Final = 20.0
+"""Seconds: with the release it fits into the 30 s that Kubernetes gives a pod to end."""
 DEFAULT_CLOCK_RATE_ERROR: Final = 0.10
 """chrony slews a clock by up to 8.4 %, ntpd by 0.05 %; crystals are far better."""
 MIN_CLOCK_RATE_ERROR: Final = 0.0005
@@ -65,10 +67,12 @@ class Options(TypedDict, total=False):
     renew_deadline_sec: Duration | None
     stop_budget_sec: Duration | None
     request_timeout_sec: Duration | None
+    grace_sec: Duration | None
     clock_rate_error: float
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -93,16 +97,21 @@ class Settings(Value):
     lease_name: str
     namespace: str | None
     """None: the namespace of the pod or of the kubeconfig's context."""
-    identity: str
+    identity: str | None
+    """None: :func:`default_identity` of the process that starts."""
     renew_interval_ms: int
     lease_duration_sec: int
     renew_deadline_sec: float
     stop_budget_sec: float
     request_timeout_sec: float
+    grace_sec: float | None
+    """How long work may take to end in a planned stop; None: for ever."""
     clock_rate_error: float
     wait_for_leadership: bool
     auto_close: bool
     observe: bool
+    require_cluster: bool
+    """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -111,7 +120,9 @@ class Settings(Value):
 
     def election(self, *, namespace: str | None = None) -> ElectionSettings:
         """
-        Return the settings of the core; ``namespace`` counts where the option is None.
+        Return the settings of the core, for an election by this very process.
+
+        ``namespace`` counts where the option is None.
 
         Raises:
             ConfigurationError: neither names a namespace, or it is not a valid one.
@@ -128,7 +139,7 @@ class Settings(Value):
         return ElectionSettings(
             lease_name=self.lease_name,
             namespace=_namespace(chosen),
-            identity=self.identity,
+            identity=self.identity or default_identity(),
             lease_duration=self.lease_duration_sec,
             renew_interval=self.renew_interval_ms / 1000,
             renew_deadline=self.renew_deadline_sec,
@@ -141,7 +152,7 @@ class Settings(Value):
 
 def timings(settings: Settings) -> Timings:
     """Derive everything that the settings promise: fail-over, outage, writes, ..."""
-    return timings_of(settings.timing)
+    return timings_of(settings.timing, grace=settings.grace_sec)
 
 
 def resolve_settings(**options: Any) -> Settings:
@@ -149,7 +160,7 @@ def resolve_settings(**options: Any) -> Settings:
     Check the options of an elector and derive those that are left out.
 
     A preset fills in the times that are not given; None is the same as leaving an
-    option out, but for ``namespace``. Durations are numbers in the unit that the
+    option out, but for ``namespace`` and ``grace_sec``. Durations are numbers in the unit that the
     option's name ends in, or a ``timedelta``. The renew deadline is rounded down to a
     millisecond, the lease duration up to a second, other times up to a millisecond.
     Does no I/O.
@@ -180,10 +191,12 @@ def resolve_settings(**options: Any) -> Settings:
         renew_deadline_sec=timing.renew_deadline / 1000,
         stop_budget_sec=timing.stop_budget / 1000,
         request_timeout_sec=timing.request_timeout / 1000,
+        grace_sec=_grace(options.get("grace_sec", DEFAULT_GRACE)),
         clock_rate_error=rate,
         wait_for_leadership=_flag("wait_for_leadership", options, default=False),
         auto_close=_flag("auto_close", options, default=True),
         observe=_flag("observe", options, default=False),
+        require_cluster=_flag("require_cluster", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
@@ -291,9 +304,9 @@ def _repaired(name: str, limit: int, default: str) -> str:
     return ".".join(part for part in kept if part) or default
 
 
-def _identity(value: object) -> str:
+def _identity(value: object) -> str | None:
     if value is None:
-        return default_identity()
+        return None
     name, better = _text("identity", value, example="my-app-0"), default_identity()
     if not name.strip():
         wrong = (
@@ -312,8 +325,14 @@ def _identity(value: object) -> str:
 
 
 def default_identity() -> str:
-    """Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity."""
-    host = "".join(c for c in os.uname().nodename if c.isprintable())
+    """
+    Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity.
+
+    ``POD_NAME`` stands in for the host name: pods with ``hostNetwork`` share that of
+    their node, and each of them has a process 1.
+    """
+    name = os.environ.get("POD_NAME", "").strip() or os.uname().nodename
+    host = "".join(c for c in name if c.isprintable())
     pid = str(os.getpid())
     return f"elector-{host[: MAX_IDENTITY - len(pid) - len('elector--')]}-{pid}"
 
@@ -368,6 +387,24 @@ def _clock_rate_error(value: object) -> float:
     return float(rate)
 
 
+def _grace(value: object) -> float | None:
+    """Read the grace: seconds or a timedelta, 0 included; None: for ever."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    else:
+        seconds = _number("grace_sec", value, example="20", unit="in seconds")
+    if not 0 <= seconds <= MAX_DURATION:
+        raise ConfigurationError(
+            f"grace_sec={shown(value)} is out of range: it is at least 0 s and at most "
+            f"{MAX_DURATION} s. Use grace_sec={DEFAULT_GRACE:g}, or grace_sec=None for "
+            "work that may take as long as it likes.",
+            option="grace_sec",
+        )
+    return float(seconds)
+
+
 def _requested(
     options: Mapping[str, Any], preset: str | None, rate: float
 ) -> RequestedTiming:
@@ -392,6 +429,27 @@ def _requested(
     )
 
 
+def seconds_of(name: str, value: object) -> float:
+    """
+    Return a duration in seconds, given as a number of them or as a timedelta.
+
+    Args:
+        name: of what it was given as; one of those with an example here.
+        value: what was given.
+
+    Raises:
+        ConfigurationError: it is no duration, or out of range.
+
+    """
+    exact = _microseconds(name, {name: value})
+    if exact is None:
+        raise ConfigurationError(
+            f"{name} must be a duration, not None. Use {name}={_EXAMPLES[name]}.",
+            option=name,
+        )
+    return exact / 1e6
+
+
 def _milliseconds(
     name: str, options: Mapping[str, Any], *, up: bool = True
 ) -> int | None:
@@ -408,6 +466,8 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "stop_budget_sec": "1",
     "request_timeout_sec": "2.5",
     "liveness_timeout_sec": "20",
+    "grace_sec": "20",
+    "restart_max_delay_sec": "60",
 }
 
 

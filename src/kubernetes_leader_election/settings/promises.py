@@ -6,7 +6,7 @@ from typing import Final
 
 from kubernetes_leader_election.core import contending
 from kubernetes_leader_election.core import timing as core_timing
-from kubernetes_leader_election.process.limits import after_signal
+from kubernetes_leader_election.process.limits import MOMENT, after_signal
 from kubernetes_leader_election.settings.timing import (
     PARTS,
     Timing,
@@ -57,8 +57,14 @@ class Timings(Value):
     """G2, on the leader's own clock: its work has to be gone by then, D(1-rho)/(1+rho)."""
     run_kills_after: float
     """From the last renewal until `run` kills a command that has not ended."""
-    after_signal: float
+    grace: float | None
+    """How long work may take to end in a planned stop; None: for ever."""
+    after_signal: float | None
     """From SIGTERM until it ends the main thread at most, whose work does not stop."""
+    release_within: float
+    """From the end of the work until the Lease is released, or that was given up."""
+    pod_needs: float | None
+    """What a pod needs to end: the grace, the release, a moment; None: no time is enough."""
     crash_fail_over: float
     """G6, worst: from the last renewal to the take-over, the network's time aside."""
     crash_fail_over_best: float
@@ -73,8 +79,9 @@ class Timings(Value):
     """G9: whether a candidate sends nothing while it waits (R <= D / 2)."""
 
 
-def timings_of(timing: Timing) -> Timings:
-    """Derive everything that these times promise."""
+def timings_of(timing: Timing, *, grace: float | None) -> Timings:
+    """Derive everything that these times promise; a grace of None has no end."""
+    release = core_timing.GIVE_UP_AFTER * timing.request_timeout / 1000
     duration = float(timing.lease_duration)
     interval = timing.renew_interval / 1000
     rho = timing.clock_rate_error / PARTS
@@ -90,7 +97,10 @@ def timings_of(timing: Timing) -> Timings:
         others_start_after=_candidate_waits(timing) / 1000,
         hard_limit=limit,
         run_kills_after=limit - kill_margin(spare),
-        after_signal=after_signal(timing.stop_budget / 1000),
+        grace=grace,
+        after_signal=None if grace is None else after_signal(grace),
+        release_within=release,
+        pod_needs=None if grace is None else grace + release + MOMENT,
         crash_fail_over=duration / (1 - rho)
         + contending.longest_after_expiry(duration),
         crash_fail_over_best=duration - interval,

@@ -275,3 +275,14 @@ def test_commands_name_the_extra_they_need(command):
     assert done.returncode == 2
     assert "(aiohttp is missing): pip install" in done.stderr
     assert "'kubernetes-leader-election[testing]'" in done.stderr
+
+
+def test_user_without_a_home_is_told_what_to_set(call, monkeypatch):
+    """A container's uid often has no entry in passwd, and no HOME."""
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as with no entry
+    result = call("dev", "fault", "clear")
+    assert result.exit_code == 2
+    assert f"uid {os.getuid()}" in result.output
+    assert "XDG_CACHE_HOME" in result.output

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from kubernetes_leader_election.cli.observe import pod_period
+from kubernetes_leader_election.kube_api.results import Answered
+from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.faults import Answer, Delay, Fault
 from kubernetes_leader_election.testing.lease_server import User
@@ -186,6 +190,57 @@ def test_doctor_names_oddities_of_the_lease(call, server, kubeconfig, lease, say
     result = call("doctor", "odd", "--kubeconfig", kubeconfig)
     assert result.exit_code == 5, result.output
     assert says in result.stdout
+
+
+def pod(period, *hooks):
+    """Give the `spec` of a pod whose containers have these preStop hooks."""
+    containers = [{"lifecycle": {"preStop": hook}} for hook in hooks] or [{}]
+    return {"terminationGracePeriodSeconds": period, "containers": containers}
+
+
+@pytest.mark.parametrize(
+    ("spec", "grace", "verdict", "says"),
+    [
+        (pod(29), 20, "PASS", "29 s to end, and 29 s are needed: 20 s of grace"),
+        (pod(28), 20, "WARN", "Set terminationGracePeriodSeconds to 29 at least"),
+        (pod(30, {"sleep": {"seconds": 5}}), 20, "WARN", "to 34 at least"),
+        (pod(34, {"sleep": {"seconds": 5}}), 20, "PASS", "5 s of the preStop hook"),
+        (pod(60, {"exec": {"command": ["x"]}}), 20, "INFO", "comes on top"),
+        (pod(60), None, "WARN", "grace_sec has no end"),
+        ({"containers": [{}]}, 20, "PASS", "30 s to end"),
+    ],
+)
+def test_doctor_holds_the_grace_period_of_the_pod_against_the_grace(
+    spec, grace, verdict, says
+):
+    """Grace, release, a second and the preStop hook have to fit into it."""
+    found = pod_period.judge(spec, resolve_settings(grace_sec=grace))
+    assert found.verdict == verdict
+    assert says in f"{found.text} {found.fix}"
+
+
+def test_doctor_says_what_a_pod_needs_that_it_cannot_look_at(call, server, kubeconfig):
+    """Outside a pod, and where the account may not read it, the number is told."""
+    result = call("doctor", "x", "--kubeconfig", kubeconfig, "-o", "json")
+    (check,) = checks(result)["pod"]
+    assert check["verdict"] == "INFO"
+    assert "terminationGracePeriodSeconds has to be 29 at least" in check["text"]
+
+
+def test_doctor_asks_for_its_own_pod(server, monkeypatch):
+    """By the name in POD_NAME, else that of the host."""
+    monkeypatch.setenv("POD_NAME", "billing-0")
+    asked = []
+    client = SimpleNamespace(
+        credentials=SimpleNamespace(namespace="shop"),
+        request=lambda verb, path, call: (
+            asked.append((verb, path)) or Answered(body={"spec": pod(28)})
+        ),
+    )
+    target = SimpleNamespace(client=client, namespace="other")
+    found = pod_period.look_at_pod(target, resolve_settings())
+    assert found.verdict == "WARN"
+    assert asked == [("GET", "/api/v1/namespaces/shop/pods/billing-0")]
 
 
 def test_doctor_fails_without_a_server(call, tmp_path: Path):

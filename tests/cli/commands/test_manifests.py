@@ -52,27 +52,71 @@ def test_manifests_limit_rights_to_four_verbs_on_one_name(call):
 @pytest.mark.parametrize("words", [["--for", "run"], ["--", "celery", "beat"], []])
 def test_manifests_give_pods_longer_than_their_work_takes_to_stop(call, words):
     """Two spread replicas with probes, their own name, and a longer grace period."""
-    found = documents(call("manifests", "billing", "--drain-sec", "40", *words))
+    times = ("--drain-sec", "40", "--pre-stop-sec", "5", "--request-timeout-sec", "2")
+    found = documents(call("manifests", "billing", *times, *words))
     assert found["Deployment"]["spec"]["replicas"] == 2
     pod = found["Deployment"]["spec"]["template"]["spec"]
-    assert pod["terminationGracePeriodSeconds"] > 40
+    assert pod["terminationGracePeriodSeconds"] == 40 + 3 * 2 + 1 + 5
     assert (
         pod["topologySpreadConstraints"][0]["topologyKey"] == "kubernetes.io/hostname"
     )
     (container,) = pod["containers"]
+    assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
     assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert found["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
 
 
+def test_manifests_ask_for_no_more_than_the_level_restricted_allows(call):
+    """Pod Security: not root, no more rights, no capability, a filter for calls."""
+    found = documents(call("manifests", "billing"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"] == {
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def test_manifests_say_what_a_program_has_to_give_its_elector(call):
+    """Nothing: where its elector finds name and namespace is said, for the library."""
+    told = call("manifests", "billing", "-n", "shop").stdout
+    assert "The elector finds its name in POD_NAME" in told
+    told = call("manifests", "billing", "--", "true").stdout
+    assert "The elector finds" not in told
+
+
 def test_manifests_start_the_command_under_run(call):
     """With COMMAND the container's command is `run` with the pod's name and the drain."""
-    found = documents(call("manifests", "beat", "--", "celery", "-A", "app", "beat"))
+    words = ("--preset", "steady", "--", "celery", "-A", "app", "beat")
+    found = documents(call("manifests", "beat", *words))
     (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     command = container["command"]
     assert command[:3] == ["kubernetes-leader-election", "run", "beat"]
     assert command[command.index("--") + 1 :] == ["celery", "-A", "app", "beat"]
     assert "--identity=$(POD_NAME)" in command
-    assert "--grace=30" in command
+    # By IPv6, too: that is how the probes of an IPv6 cluster come.
+    assert "--http=:8080" in command
+    assert {"--grace-sec=20", "--preset=steady"} <= set(command)
+    assert "lifecycle" not in container
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["KLE_MANIFESTS_DRAIN_SEC", "KLE_MANIFESTS_GRACE_SEC", "KLE_DRAIN_SEC"],
+)
+def test_manifests_take_the_grace_by_its_earlier_name(call, variable):
+    """An option that has two names has their variables, too."""
+    found = documents(call("manifests", "beat", "--", "beat", **{variable: "41"}))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert "--grace-sec=41" in container["command"]
+
+
+def test_manifests_refuse_a_grace_without_an_end(call):
+    """A pod is killed some time: nobody could say when it has released its Lease."""
+    result = call("manifests", "billing", "--grace-sec", "none")
+    assert result.exit_code == 2
+    assert "--grace-sec none has no end" in result.stderr
 
 
 def test_manifests_rights_suffice_for_an_election_and_nothing_else(call):
@@ -161,18 +205,6 @@ def test_manifests_lead_the_library_to_the_namespace_of_the_role(call, monkeypat
     assert fields["KLE_NAMESPACE"] == "metadata.namespace"
     monkeypatch.setenv("KLE_NAMESPACE", found["Role"]["metadata"]["namespace"])
     assert Elector(lease_name="billing").namespace == "shop"
-
-
-def test_manifests_pass_pod_security_at_its_strictest_level(call):
-    """What a namespace enforces that is labelled `restricted`, of every container."""
-    found = documents(call("manifests", "billing"))
-    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
-    assert container["securityContext"] == {
-        "runAsNonRoot": True,
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
 
 
 @pytest.mark.parametrize("name", ["ba.ing", "Billing", "x" * 64])

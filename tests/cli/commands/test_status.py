@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+import yaml
 
 from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import electors, write_lease
@@ -165,3 +169,28 @@ def test_status_says_why_candidates_are_not_known(
     assert found["candidates"] == (
         ["ada-1", "cyd-1"] if says == "ada-1, cyd-1" else None
     )
+
+
+@pytest.mark.parametrize("output", ["text", "json", "yaml"])
+@pytest.mark.parametrize("encoding", ["latin-1", "latin-1:surrogateescape"])
+@pytest.mark.slow
+def test_status_escapes_what_stdout_has_no_letters_for(
+    server, kubeconfig, output, encoding
+):
+    """A holder may have any name; JSON and YAML still say which."""
+    write_lease(server, "kana", holder="リーダー", duration=3600)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "kubernetes_leader_election", "status", "kana"),
+            *("--kubeconfig", kubeconfig, "--observe-sec", "0", "-o", output),
+        ],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode("ascii")
+    if output == "text":
+        assert r"\u30ea\u30fc" in shown
+    else:
+        assert yaml.safe_load(shown)["holder"] == "リーダー"

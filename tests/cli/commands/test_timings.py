@@ -66,6 +66,14 @@ def test_timings_compare_all_presets(call):
     assert "steady" in call("timings", "--presets").stdout
 
 
+def test_timings_say_what_a_grace_without_an_end_means(call):
+    """Nothing can be promised of the pod: null for programs, words for people."""
+    words = ("timings", "--grace-sec", "none")
+    found = json.loads(call(*words, "-o", "json").stdout)
+    assert (found["grace"], found["after_signal"], found["pod_needs"]) == (None,) * 3
+    assert call(*words).stdout.count("no end") == 3
+
+
 @pytest.mark.parametrize(
     "variable", ["KLE_TIMINGS_LEASE_DURATION_SEC", "KLE_LEASE_DURATION_SEC"]
 )

@@ -162,8 +162,8 @@ def test_run_stops_and_continues_its_command(start):
 
 
 def test_run_kills_after_the_grace_period(start):
-    """A command that ignores TERM is killed when --grace is over, not before."""
-    replica = start("--grace=0.7", child=("--ignore-term",))
+    """A command that ignores TERM is killed when --grace-sec is over, not before."""
+    replica = start("--grace-sec=0.7", child=("--ignore-term",))
     replica.wait_for_work()
     before = replica.signal(signal.SIGTERM)
     assert replica.wait() == 137
@@ -171,9 +171,10 @@ def test_run_kills_after_the_grace_period(start):
     replica.assert_nothing_is_left()
 
 
-def test_run_kills_at_a_second_signal(start):
-    """A second signal does not wait for --grace."""
-    replica = start("--grace=100", child=("--ignore-term",))
+@pytest.mark.parametrize("grace", ["--grace=100", "--grace-sec=none"])
+def test_run_kills_at_a_second_signal(start, grace):
+    """A second signal does not wait for the grace, also for one without an end."""
+    replica = start(grace, child=("--ignore-term",))
     replica.wait_for_work()
     replica.signal(signal.SIGTERM)
     eventually(lambda: "SIGTERM" in replica.noted("signal"), "TERM was passed on")

@@ -37,7 +37,10 @@ __all__ = [
 MODULE = Path(__file__).resolve().parent
 """The Go module that names every version."""
 
-PROGRAMS = ("etcd", "kube-apiserver", "kubectl", "clientgo-elector")
+NODE = ("kubelet", "kube-scheduler", "kube-controller-manager", "pause")
+"""What a control plane needs beside itself to run pods, on a machine with containerd."""
+
+PROGRAMS = ("etcd", "kube-apiserver", "kubectl", "clientgo-elector", *NODE)
 
 OLDEST_GO = (1, 26)
 """k8s.io/kubernetes 1.37 says `go 1.26.0`."""

@@ -1,5 +1,5 @@
 """
-Build etcd, kube-apiserver, kubectl and the client-go rival into the cache.
+Build etcd, Kubernetes' own programs and the client-go rival into the cache.
 
 Run by ``make controlplane``. Nothing is built that is there already, or that the
 environment names (see `binaries`). A first build takes minutes and a few GiB of
@@ -96,7 +96,7 @@ def compile_into(folder: Path, programs: list[str], *, jobs: int) -> bool:
     if listed.returncode != 0:
         return False
     progress = Progress(len(listed.stdout.split()))
-    say(f"Compiling, on {jobs} cores (6 minutes on 2 cores the first time) ...")
+    say(f"Compiling, on {jobs} cores (10 minutes on 2 cores the first time) ...")
     flags = ["-trimpath", "-buildvcs=false", f"-ldflags={binaries.linker_flags()}"]
     with subprocess.Popen(
         ["go", "build", "-v", f"-p={jobs}", *flags, "-o", f"{folder}/", *commands],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import trustme
@@ -11,15 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 __all__ = ["serving_certificate", "write_key_pair"]
 
 
-def serving_certificate(name: str) -> tuple[bytes, bytes, bytes]:
+def serving_certificate(
+    name: str, identities: Sequence[str]
+) -> tuple[bytes, bytes, bytes]:
     """
-    Return certificate, key and authority, as PEM, of a server on this machine.
+    Return certificate, key and authority, as PEM, of a server under some names.
 
     The authority is a new one with a name of its own: OpenSSL picks the issuer by name,
     so two of one name would be reported as a bad signature, not as an unknown issuer.
     """
     authority = trustme.CA(organization_name=f"authority of {name}")
-    issued = authority.issue_cert("localhost", "127.0.0.1", "::1", common_name=name)
+    issued = authority.issue_cert(*identities, common_name=name)
     return (
         issued.cert_chain_pems[0].bytes(),
         issued.private_key_pem.bytes(),

@@ -70,6 +70,9 @@ class ControlPlane(Cluster):
     living: ClassVar[set[ControlPlane]] = set()
     """Those not closed yet: whose logs are shown when a test fails."""
 
+    names: ClassVar[Sequence[str]] = ("localhost", "127.0.0.1", "::1")
+    """Names and addresses that the serving certificate is good for."""
+
     def __init__(
         self,
         *,
@@ -248,7 +251,7 @@ class ControlPlane(Cluster):
         tokens.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _write_certificates(self) -> None:
-        certificate, key, authority = serving_certificate("kube-apiserver")
+        certificate, key, authority = serving_certificate("kube-apiserver", self.names)
         for name, content in (
             # Certificate and key come at once: the server takes no pair that does
             # not fit, and looks again.
@@ -261,20 +264,19 @@ class ControlPlane(Cluster):
             fresh.rename(self.folder / name)
 
     def _assign_ports(self) -> None:
-        self.port = free_port()
+        self.port = self._choose_port()
         self.etcd_port = free_port()
-        self.etcd = ServerProcess(
-            "etcd",
-            self._etcd_command(),
-            log=self.folder / "etcd.log",
-            guard=self._guard,
-        )
-        self.apiserver = ServerProcess(
-            "kube-apiserver",
-            self._apiserver_command(),
-            log=self.folder / "kube-apiserver.log",
-            guard=self._guard,
-        )
+        self.etcd = self._server("etcd", self._etcd_command())
+        self.apiserver = self._server("kube-apiserver", self._apiserver_command())
+
+    def _choose_port(self) -> int:
+        """Return the port of the API server."""
+        return free_port()
+
+    def _server(self, name: str, command: list[str]) -> ServerProcess:
+        """Return a server that is not started yet; its log is named after it."""
+        log = self.folder / f"{name}.log"
+        return ServerProcess(name, command, log=log, guard=self._guard)
 
     @property
     def _data(self) -> Path:
@@ -306,23 +308,30 @@ class ControlPlane(Cluster):
         return [
             str(self._programs["kube-apiserver"]),
             f"--etcd-servers={self._etcd_url}",
-            "--bind-address=127.0.0.1",
-            # Else it looks for a default route, which an offline machine lacks.
-            "--advertise-address=127.0.0.1",
             f"--secure-port={self.port}",
             f"--tls-cert-file={self.folder}/serving.crt",
             f"--tls-private-key-file={self.folder}/serving.key",
             f"--cert-dir={self.folder}",
             f"--token-auth-file={self.folder}/tokens.csv",
-            "--authorization-mode=RBAC",
-            "--disable-admission-plugins=ServiceAccount",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.folder}/accounts.pub",
             f"--service-account-signing-key-file={self.folder}/accounts.key",
             "--service-cluster-ip-range=10.0.0.0/24",
+            *self._alone(),
+            *self._apiserver_flags,
+        ]
+
+    def _alone(self) -> list[str]:
+        """Return the flags of an API server without the rest of a cluster."""
+        return [
+            "--bind-address=127.0.0.1",
+            # Else it looks for a default route, which an offline machine lacks.
+            "--advertise-address=127.0.0.1",
+            "--authorization-mode=RBAC",
+            # Nobody here makes the accounts that it wants for pods.
+            "--disable-admission-plugins=ServiceAccount",
             # There is no service to publish, and a loopback address is refused.
             "--endpoint-reconciler-type=none",
-            *self._apiserver_flags,
         ]
 
     def _is_ready(self) -> bool:

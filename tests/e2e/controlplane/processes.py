@@ -81,9 +81,11 @@ class Guard:
 
     def watch(self, pid: int) -> None:
         """Have a process killed when this one is gone."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{pid}\n")
-        self._process.stdin.flush()
+        self._tell(str(pid))
+
+    def remove_group(self, group: Path) -> None:
+        """Have a control group removed when this process is gone."""
+        self._tell(str(group))
 
     def close(self) -> None:
         """Kill what is still watched, remove the folder, end the guard."""
@@ -95,6 +97,11 @@ class Guard:
             # A child forked by a test may still hold the pipe open.
             self._process.kill()
             self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
 
 class ServerProcess:
@@ -210,11 +217,12 @@ class ServerProcess:
     def _end(self, number: signal.Signals, *, within: float) -> None:
         if self._process is None:
             return
-        self._process.send_signal(number)
+        if self.alive:
+            os.kill(self.pid, number)
         try:
             self._process.wait(within)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.kill(self.pid, signal.SIGKILL)
             self._process.wait(10)
 
     def _stands_still(self) -> bool:

@@ -47,8 +47,9 @@ def command(
     Credentials and where they come from; server, TLS and version; latency against the
     request timeout; each right that is needed, with the YAML for what is missing; how
     long an update and a creation take, and which policy refuses them; the clock's
-    offset (for information: elections never compare clocks); the Lease itself; and what
-    the times mean. Writes nothing: those two are never stored (dryRun=All).
+    offset (for information: elections never compare clocks); the Lease itself; the
+    pod's terminationGracePeriodSeconds; and what the times mean. Writes nothing: those
+    two are never stored (dryRun=All).
 
     LEASE is python-leader-election, the library's default, unless given. Ends in PASS
     (exit code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import click
 
-from kubernetes_leader_election.cli.options import option
+from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit
 from kubernetes_leader_election.cli.rights import role_rule
-
-RELEASE_WITHIN: Final = 15
-"""Seconds a pod gets after its work has stopped: to release the Lease, and to end."""
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
@@ -41,7 +39,13 @@ def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
 
 
 def _container(
-    image: str, lease_name: str, command: tuple[str, ...], port: int | None, drain: int
+    image: str,
+    lease_name: str,
+    command: tuple[str, ...],
+    *,
+    port: int | None,
+    pre_stop: int,
+    times: dict[str, Any],
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
@@ -68,6 +72,8 @@ def _container(
             # wait for ever.
             "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
         }
+    if pre_stop:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     if command:
         container["command"] = [
             "kubernetes-leader-election",
@@ -75,8 +81,8 @@ def _container(
             lease_name,
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
-            f"--grace={drain}",
-            f"--http=0.0.0.0:{port}",
+            *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
+            f"--http=:{port}",
             "--",
             *command,
         ]
@@ -98,8 +104,10 @@ def deployment(
     lease_name: str,
     image: str,
     command: tuple[str, ...],
-    drain: int,
+    times: dict[str, Any],
+    ends_within: int,
     port: int | None,
+    pre_stop: int = 0,
 ) -> list[dict[str, Any]]:
     """
     Return a Deployment of two replicas and its PodDisruptionBudget.
@@ -116,9 +124,13 @@ def deployment(
     pod = {
         "serviceAccountName": name,
         # Longer than work takes to stop, so that the Lease is released, not left.
-        "terminationGracePeriodSeconds": drain + RELEASE_WITHIN,
+        "terminationGracePeriodSeconds": ends_within,
         "topologySpreadConstraints": [spread],
-        "containers": [_container(image, lease_name, command, port, drain)],
+        "containers": [
+            _container(
+                image, lease_name, command, port=port, pre_stop=pre_stop, times=times
+            )
+        ],
     }
     metadata = {"name": name, "namespace": namespace}
     selector = {"matchLabels": labels}
@@ -148,17 +160,18 @@ def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
         probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
     if not runs:
         probes = [
-            'The program gives its elector identity=os.environ["POD_NAME"], and finds the',
-            "namespace of the Role in KLE_NAMESPACE, unless it gives another one.",
+            "The elector finds its name in POD_NAME, and the namespace of the Role in",
+            "KLE_NAMESPACE, unless the program gives others.",
             *probes,
         ]
     known = {
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
             *probes,
-            "The grace period is longer than the work takes to stop, so that the Lease is",
-            "released, not left to expire. The image must name a user by a number that is",
-            "not 0 (runAsNonRoot).",
+            "The grace period is what the work may take to end (grace_sec), three request",
+            "timeouts for the release, a second, and the preStop hook: what is killed",
+            "cannot release its Lease. The image must name a user by a number that is not",
+            "0 (runAsNonRoot).",
         ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
@@ -189,6 +202,31 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     resolve_settings(lease_name=lease_name, namespace=namespace)
 
 
+def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
+    """
+    Return the grace period of the pod, and the times that `run` is started with.
+
+    Raises:
+        ConfigurationError: the times cannot work together.
+
+    """
+    from kubernetes_leader_election.settings.options import resolve_settings, timings  # noqa: PLC0415 - help is quick
+
+    settings = resolve_settings(lease_name="manifests", **timing)
+    needs = timings(settings).pod_needs
+    if needs is None:
+        raise click.UsageError(
+            "--grace-sec none has no end, and a pod is killed at the end of its grace "
+            "period: give the seconds that the work takes at most."
+        )
+    given = {**timing, "grace_sec": settings.grace_sec}
+    shown = {
+        name: f"{value:.12g}" if isinstance(value, float) else value
+        for name, value in given.items()
+    }
+    return math.ceil(needs) + pre_stop, shown
+
+
 @click.command("manifests")
 @click.argument("name")
 @click.argument("command_line", nargs=-1, metavar="[-- COMMAND...]")
@@ -208,12 +246,11 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     help="The container's image.",
 )
 @option(
-    "--drain-sec",
-    type=click.IntRange(min=1),
-    default=30,
+    "--pre-stop-sec",
+    type=click.IntRange(min=0),
+    default=0,
     show_default=True,
-    help="How long the work may take to stop; "
-    f"the pod gets {RELEASE_WITHIN} s more to end.",
+    help="How long the pod waits before SIGTERM, as a preStop hook that sleeps.",
 )
 @option(
     "--port",
@@ -221,6 +258,7 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
     help="Where the probes are answered; 8080 under `run`. A program that uses the "
     "library has probes only if this is given: it answers /livez and /readyz itself.",
 )
+@timing_options(grace=grace_option("--drain-sec"))
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
     "-o",
@@ -238,7 +276,8 @@ def command(
     namespace: str,
     lease_name: str | None,
     image: str,
-    drain_sec: int,
+    pre_stop_sec: int,
+    timing: dict[str, Any],
     port: int | None,
     rbac_only: bool,
     output: str,
@@ -248,7 +287,7 @@ def command(
 
     ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
     `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
-    image is expected to use the library.
+    image is expected to use the library, with the times that are given here.
 
     \b
     kle manifests billing --image registry.example/billing:3.1
@@ -264,6 +303,7 @@ def command(
     runs = program == "run" if program else bool(command_line)
     if command_line and not runs:
         raise click.UsageError("COMMAND is for --for run: the library needs none.")
+    ends_within, times = _times(timing, pre_stop_sec)
     if port is None and runs:
         port = RUN_PORT
     documents = rbac(name, namespace, lease)
@@ -274,7 +314,9 @@ def command(
             lease_name=lease,
             image=image,
             command=(command_line or ("your-program",)) if runs else (),
-            drain=drain_sec,
+            times=times,
+            ends_within=ends_within,
+            pre_stop=pre_stop_sec,
             port=port,
         )
     if output == "json":

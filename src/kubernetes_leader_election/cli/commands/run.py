@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
     connection_options,
+    grace_option,
     identity_option,
     lease_argument,
     namespace_option,
@@ -48,12 +49,6 @@ _POSITIVE: Final = 0.001
 @lease_argument()
 @click.argument(
     "command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND..."
-)
-@seconds_option(
-    "--grace",
-    25.0,
-    "Seconds that COMMAND may take to end after SIGTERM or SIGINT, or to hand over; "
-    "less than the pod's terminationGracePeriodSeconds.",
 )
 @option(
     "--on-loss",
@@ -122,7 +117,7 @@ _POSITIVE: Final = 0.001
     "--http",
     metavar="ADDRESS",
     help="Serve /livez, /readyz, /leaderz, /metrics and / (the leader's name as JSON) "
-    "there, as in 0.0.0.0:8080.",
+    "there, as in :8080 (all interfaces, IPv6 and IPv4).",
 )
 @option(
     "--require-cluster",
@@ -133,7 +128,7 @@ _POSITIVE: Final = 0.001
 @identity_option
 @namespace_option
 @connection_options
-@timing_options
+@timing_options(grace=grace_option("--grace", what="COMMAND"))
 def command(
     *,
     lease: str,
@@ -151,7 +146,7 @@ def command(
     this process is killed or frozen. When COMMAND ends, the Lease is released at once.
 
     SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,
-    which may take --grace; a second one kills. Other signals go through. As process 1
+    which may take --grace-sec; a second one kills. Other signals go through. As process 1
     of a container, orphans are reaped.
 
     COMMAND finds LEADER_ELECTION_TOKEN, _LEASE, _NAMESPACE, _IDENTITY and _DEADLINE in

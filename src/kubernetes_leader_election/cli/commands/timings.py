@@ -70,6 +70,7 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
         ("renew interval", t.renew_interval, "R, the leader writes this often"),
         ("renew deadline", t.renew_deadline, "L, a leader that cannot renew stops"),
         ("stop budget", t.stop_budget, "S, time for the work to stop then"),
+        ("grace", _or_never(t.grace), "for the work to end in a planned stop"),
         ("request timeout", t.request_timeout, "T, for one request in all"),
         ("", "", ""),
         (
@@ -89,8 +90,13 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
         ),
         (
             "signal ends it",
-            t.after_signal,
+            _or_never(t.after_signal),
             "after SIGTERM at the latest, if work in the main thread goes on",
+        ),
+        (
+            "pod needs",
+            _or_never(t.pod_needs),
+            "of terminationGracePeriodSeconds: grace, release, a moment",
         ),
         (
             "crash fail-over",
@@ -119,6 +125,10 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
 def _line(name: str, value: float | str, meaning: str) -> str:
     shown = value if isinstance(value, str) else seconds(value)
     return f"{style(f'{name:19}', bold=True)} {shown:>9}  {meaning}"
+
+
+def _or_never(value: float | None) -> str:
+    return "no end" if value is None else seconds(value)
 
 
 def picture(derived: Timings, rho: float) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -91,6 +92,8 @@ class Crew:
                 ],
                 stderr=error_log,
                 stdin=subprocess.DEVNULL,
+                # It may be packed into one file, which is only on the path here.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         self.conditions[name] = "runs"
 

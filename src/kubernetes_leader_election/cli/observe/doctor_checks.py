@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe import cluster, pod_period
 from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
@@ -29,6 +29,7 @@ from kubernetes_leader_election.kube_api.results import (
 )
 from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
+from kubernetes_leader_election.settings.timing import ODD_DURATION
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ SAMPLES: Final = 25
 """Reads whose time is taken: enough to see a slow one, few enough for any server."""
 EXPIRES_SOON: Final = 14
 """Days before a certificate runs out at which people want to know."""
-ODD_DURATION: Final = 600
-"""Seconds: with a longer lease nobody takes over in a time that people wait."""
 CLOCK_NOTICED: Final = 5.0
 """Seconds of clock offset that are worth a word."""
 
@@ -49,7 +48,7 @@ def examine(
     connection: Connection, namespace: str | None, settings: Settings
 ) -> Iterator[Check]:
     """Look at everything, in the order in which one needs the other."""
-    credentials = None
+    credentials = found = None
     try:
         found = connection.as_library()
         credentials = found or connection.as_kubectl()
@@ -60,6 +59,10 @@ def examine(
     if credentials is not None:
         with cluster.at(connection, namespace, needs=ELECTION) as target:
             yield from _server(target, settings)
+            if found is not None:
+                yield pod_period.look_at_pod(target, settings)
+    if found is None:
+        yield pod_period.without_pod(settings)
     yield from _timings(settings)
 
 

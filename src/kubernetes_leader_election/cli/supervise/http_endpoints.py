@@ -95,9 +95,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    dual_stack: ClassVar = False
+    """Whether an IPv6 socket takes IPv4, too, whatever the system's default is."""
+
     def server_bind(self) -> None:
         """Bind; the lookup of the own name that the standard library does may hang."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.dual_stack:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
@@ -121,8 +126,14 @@ def serve(address: str, endpoints: Endpoints) -> tuple[str, int]:
 
     Handler.endpoints = endpoints
 
+    everywhere = not host
+    if everywhere:
+        # Probes and scrapers come from outside, by whichever protocol the cluster has.
+        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - as said
+
     class Server(_Server):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        dual_stack = everywhere and ":" in host
 
     try:
         server = Server((host, port), Handler)
@@ -141,7 +152,9 @@ def serve(address: str, endpoints: Endpoints) -> tuple[str, int]:
 
 def parse_address(address: str) -> tuple[str, int]:
     """
-    Take HOST:PORT, [IPv6]:PORT, :PORT or PORT; without a host, all interfaces.
+    Take HOST:PORT, [IPv6]:PORT, :PORT or PORT.
+
+    The host is empty where none is named: all interfaces, IPv6 and IPv4.
 
     Raises:
         ConfigurationError: it is none of these.
@@ -150,8 +163,8 @@ def parse_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) < 65536):
         raise ConfigurationError(
-            f"--http={address} is no address. Use for example --http=0.0.0.0:8080, "
-            "--http=:8080 or --http='[::1]:8080'.",
+            f"--http={address} is no address. Use for example --http=:8080, "
+            "--http=127.0.0.1:8080 or --http='[::1]:8080'.",
             option="http",
         )
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - probes come from outside
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from kubernetes_leader_election.cli.supervise.linux import boottime
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
 from kubernetes_leader_election.cli.supervise.watchdog_link import Limits
-from kubernetes_leader_election.core.standing import GIVE_UP_AFTER
-from kubernetes_leader_election.core.timing import Belief
+from kubernetes_leader_election.core.timing import GIVE_UP_AFTER, Belief
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle

@@ -6,33 +6,12 @@ import errno
 import os
 import signal
 import stat
-from typing import Final, Literal
+from typing import Literal
 
-from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.cli import exit_codes
 
 Restart = Literal["never", "on-failure", "always"]
 OnLoss = Literal["recontend", "exit"]
-
-FIRST_DELAY: Final = 1.0
-"""Seconds; doubled with each restart. The kubelet begins with 10 s."""
-GOOD_RUN: Final = 60.0
-"""Seconds that a command has to run for the next delay to be the first one again."""
-
-
-class Backoff:
-    """Give the delay before each restart."""
-
-    def __init__(self, longest: float) -> None:
-        self._longest = longest
-        self._restarts = 0
-
-    def after(self, ran: float) -> float:
-        """Return the seconds to wait after a command that ran for so long."""
-        if ran >= GOOD_RUN:
-            self._restarts = 0
-        self._restarts += 1
-        return pause_after(self._restarts - 1, first=FIRST_DELAY, longest=self._longest)
 
 
 def restarts(policy: Restart, code: int) -> bool:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from kubernetes_leader_election.backoff import RestartBackoff
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.supervise import restart_policy
 from kubernetes_leader_election.cli.supervise.health import Health
@@ -60,7 +61,8 @@ class Plan:
     """What was asked for. Seconds."""
 
     command: list[str]
-    grace: float
+    grace: float | None
+    """For the command to end in a planned stop; None: for ever."""
     on_loss: OnLoss
     restart: Restart
     restart_max_delay: float
@@ -87,7 +89,7 @@ class Supervisor:
         self._terminal = terminal
         self._term_file = term_file
         self._say = say
-        self._backoff = restart_policy.Backoff(plan.restart_max_delay)
+        self._backoff = RestartBackoff(plan.restart_max_delay)
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         """What lets the loop turn, from any thread."""
         self.turned_at = time.monotonic()
@@ -220,7 +222,7 @@ class Supervisor:
     def _on_ending_signal(self, number: int) -> None:
         if self._signalled is None:
             self._signalled = number
-            self._ask_to_end("signal", number, boottime() + self._plan.grace)
+            self._ask_to_end("signal", number, self._grace_ends())
             if self._verdict is None:  # or the command's own end has decided already
                 self._leave(128 + number)
         elif self._command is not None:
@@ -352,11 +354,15 @@ class Supervisor:
             self._say(f"leadership is over ({term.reason}): ending the command")
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
 
-    def _kill_after(self, work: Work) -> float:
+    def _grace_ends(self) -> float | None:
+        """Return the CLOCK_BOOTTIME of the KILL in a planned stop; None: never."""
+        return None if self._plan.grace is None else boottime() + self._plan.grace
+
+    def _kill_after(self, work: Work) -> float | None:
         """Return the CLOCK_BOOTTIME of the KILL for a term that is over now."""
         # Still ours while it drains: asked to hand over. Else another may lead.
         ours = work.term.remaining() > 0.0
-        return boottime() + self._plan.grace if ours else work.last_instant()
+        return self._grace_ends() if ours else work.last_instant()
 
     def _begin_work(self) -> None:
         if self._wants_out():
@@ -512,13 +518,14 @@ class Supervisor:
 
     # Ending -------------------------------------------------------------------
 
-    def _ask_to_end(self, why: str, number: int, kill_at: float) -> None:
-        """End the command: a signal now, KILL at ``kill_at`` (CLOCK_BOOTTIME)."""
+    def _ask_to_end(self, why: str, number: int, kill_at: float | None) -> None:
+        """End the command: a signal now, KILL at ``kill_at`` (CLOCK_BOOTTIME), if ever."""
         command = self._command
         if command is None:
             return
         command.ending = why
-        command.kill_at = min(kill_at, command.kill_at or kill_at)
+        if kill_at is not None:
+            command.kill_at = min(kill_at, command.kill_at or kill_at)
         self._link.end(number, kill_at)
 
     def _leave(self, code: int) -> None:

@@ -80,8 +80,8 @@ class Errand:
     command: list[str]
     ignored: frozenset[int]
     """Signals that were ignored when ``run`` was started, as by nohup."""
-    grace: float
-    """Seconds for the command to stop when ``run`` is gone and no limit is set."""
+    grace: float | None
+    """Seconds for the command to stop when ``run`` is gone and no limit is set; no end."""
     scratch: str | None
     """A folder to remove when ``run`` did not come to it."""
 
@@ -237,7 +237,8 @@ class Watchdog:
         self._parent_lives = False
         self._poll.unregister(self._link.fileno())
         if self._command is not None:
-            kill_at = boottime() + self._errand.grace
+            grace = self._errand.grace
+            kill_at = None if grace is None else boottime() + grace
             self._end(self._command, signal.SIGTERM, kill_at)
 
     def _obey(self, message: dict[str, Any]) -> None:

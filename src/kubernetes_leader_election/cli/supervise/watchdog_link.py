@@ -115,8 +115,8 @@ class Link:
         """Send a signal to the command's process group."""
         self._send(do="signal", number=number)
 
-    def end(self, number: int, kill_at: float) -> None:
-        """End the command: a signal now, KILL at ``kill_at`` (CLOCK_BOOTTIME)."""
+    def end(self, number: int, kill_at: float | None) -> None:
+        """End the command: a signal now, KILL at ``kill_at`` (CLOCK_BOOTTIME), if ever."""
         self._send(do="end", number=number, kill_at=kill_at)
 
     def receive(self) -> list[dict[str, Any]] | None:

@@ -80,7 +80,8 @@ def run(
         "identity": options["identity"],
         **timing,
     }
-    resolve_settings(**settings)  # a mistake is said before anything is started
+    # A mistake is said before anything is started.
+    grace = resolve_settings(**settings).grace_sec
     credentials = _credentials(connection, required=options["require_cluster"])
     log = StderrLog(quiet=options["quiet"])
     ignored = ignored_signals()
@@ -96,7 +97,7 @@ def run(
             Errand(
                 command=command,
                 ignored=ignored,
-                grace=options["grace"],
+                grace=grace,
                 scratch=None if term_file is None else str(term_file.folder),
             )
         )
@@ -180,7 +181,7 @@ def _supervisor(
 
     plan = Plan(
         command=command,
-        grace=options["grace"],
+        grace=elector.settings.grace_sec,
         on_loss=options["on_loss"],
         restart=options["restart"],
         restart_max_delay=options["restart_max_delay_sec"],

@@ -273,7 +273,7 @@ class LeaseServer(LoopThread):
         if path is not None:
             file = Path(path)
             file.touch(mode=0o600)
-            file.write_text(text)
+            file.write_text(text, encoding="utf-8")
         return text
 
     # Who may do what

@@ -33,6 +33,7 @@ class Machine:
         self.link = Link(delay=plan.delay, jitter=plan.jitter, draw=self.draw)
         self.lateness = plan.lateness
         self.stop_share = plan.stop_share
+        self.grace = plan.grace
         self.asks = plan.asks
         self.answers_first = False
         """At its next thaw answers are looked at before the timer (rule 15)."""

@@ -63,6 +63,8 @@ class NodePlan:
     """Its application asks all the time whether it leads, and says what it saw."""
     stop_share: float = 0.0
     """Share of the stop budget S its work takes to stop, at most."""
+    grace: float = 0.0
+    """Seconds its work takes in a planned stop while the Lease is held; 0: as at a loss."""
 
     @property
     def timing(self) -> str:

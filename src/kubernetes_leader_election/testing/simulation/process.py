@@ -8,6 +8,7 @@ runs again it looks at its clock first and then at what has piled up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from heapq import heappush
 from typing import Any
 
@@ -478,6 +479,9 @@ class Process(Wire):
             text = f"LeadershipLost term={event.term} reason={event.reason}"
             world.recorder.event(world.time, self.name, text)
         wait = 1e-6
+        if self.work_runs and node.grace and event.reason in DRAINING_REASONS:
+            self._in_grace((event.term, world.time + node.grace))
+            return
         if self.work_runs:
             budget = self.settings.stop_budget - node.lateness - 1e-3
             wait += max(0.0, node.stop_share * budget) * node.draw()
@@ -485,6 +489,24 @@ class Process(Wire):
                 world.checks.work_outlives_budget(self.witness)
                 wait += node.hangs_until - world.time
         world.after(wait, self._work_over, event.term)
+
+    def _in_grace(self, at: tuple[int, float]) -> None:
+        """Let work go on to the end of its grace, and no longer than the Lease is held."""
+        term, until = at
+        world, node = self.world, self.node
+        belief, budget = self.core.term_deadline, self.settings.stop_budget
+        held = world.time
+        if belief is not None:
+            held = node.clocks.when_belief_ends(belief, world.time)
+        if until <= world.time:
+            self._work_over(term)
+        elif held <= world.time:
+            # Told at this instant, by a clock or a proof: the stop budget is left.
+            world.after(budget - node.lateness - 1e-3, self._work_over, term)
+        else:
+            # A proof of loss comes at any time, and nobody tells of it here.
+            look = min(until, held, world.time + budget / 20)
+            world.at(look, partial(self.do, self._in_grace), at)
 
     def _work_over(self, term: int) -> None:
         if self.alive and self.node.hangs_until > self.world.time:

@@ -29,6 +29,7 @@ PLAIN: Final[tuple[tuple[str, float], ...]] = (
     ("jitter", 0.0),
     ("lateness", 0.0),
     ("stop_share", 0.0),
+    ("grace", 0.0),
     ("delay", 0.002),
     ("starts", 0.0),
 )

@@ -59,8 +59,8 @@ class Notices:
             **self._origin,
             error=LeaderElectionError(
                 f"another process holds {self._where} under the same identity "
-                f"{self._identity!r}; give each replica its own, such as "
-                "the name of its pod"
+                f"{self._identity!r}; give each process its own, such as the "
+                "name of its pod with its process id"
             ),
         )
 

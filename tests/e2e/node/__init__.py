@@ -1,0 +1,1 @@
+"""A node of Kubernetes in namespaces of its own: kubelet, containerd, real pods."""

@@ -1,0 +1,181 @@
+"""
+The program of the pods: it works only while it leads, and writes down when.
+
+Each line on standard output is one of the testing kit's log of beliefs, with the
+instant taken before the question, on the monotonic clock that all pods of a machine
+share. ``--command`` is the form that `kle run` starts: it works from start to end, and
+knows nothing of elections; ``--ask`` is the form that asks a side-car.
+
+Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/livez` fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+PERIOD = 0.005
+"""Seconds between two looks: the error of what is measured."""
+
+
+class Log:
+    """Write down what is believed: every line is out when the call returns."""
+
+    def __init__(self) -> None:
+        self._last = False
+
+    def note(self, what: str, detail: str = "-") -> None:
+        """Note that something happened now."""
+        self._write(time.monotonic(), what, detail)
+
+    def work(self, ask: Callable[[], bool]) -> bool:
+        """Ask whether to work, and note the answer with the instant before."""
+        before = time.monotonic()
+        answer = ask()
+        if answer or self._last:
+            self._write(before, "work", "yes" if answer else "no")
+        self._last = answer
+        return answer
+
+    def _write(self, instant: float, what: str, detail: str) -> None:
+        text = detail.replace("\n", " ")
+        os.write(1, f"{instant:.6f} {what} {text}\n".encode())
+
+
+LOG = Log()
+
+
+class Health:
+    """What the probes and the signals of tests act on."""
+
+    def __init__(self) -> None:
+        self.live = True
+        self.taken: list[bytes] = []
+        signal.signal(signal.SIGUSR1, lambda *_: self._act("memory", self._take))
+        signal.signal(signal.SIGUSR2, lambda *_: self._act("not-live", self._die))
+
+    def _act(self, what: str, act: Callable[[], None]) -> None:
+        LOG.note(what)
+        threading.Thread(target=act, daemon=True).start()
+
+    def _take(self) -> None:
+        while True:
+            self.taken.append(os.urandom(1 << 20))
+
+    def _die(self) -> None:
+        self.live = False
+
+
+def answer_probes(health: Health, port: int) -> None:
+    """Answer /livez and /readyz from a thread."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status = {"/livez": 200 if health.live else 500, "/readyz": 200}
+            self.send_response(status.get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Keep the log to what is measured."""
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def lead(options: argparse.Namespace, health: Health) -> None:
+    """Take part until a signal ends the program."""
+    # Not for the other forms, which are to start as quickly as any program.
+    from kubernetes_leader_election import EVENTS
+    from kubernetes_leader_election.sync import Elector, Term
+
+    answer_probes(health, options.port)
+    elector = Elector(
+        lease_name=options.lease,
+        identity=os.environ.get("POD_NAME"),
+        namespace=os.environ.get("POD_NAMESPACE"),  # else the pod's own
+        **({"preset": options.preset} if options.preset else {}),
+    )
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: LOG.note("acquired", str(e.token)))
+    elector.on(EVENTS.LEADERSHIP_LOST, lambda e: LOG.note("lost", str(e.reason)))
+    elector.on(EVENTS.LEASE_RENEWED, lambda _: LOG.note("renewed"))
+    elector.on(EVENTS.ERROR, lambda e: LOG.note("error", str(e.error)))
+    elector.on(
+        EVENTS.LEADER_CHANGED, lambda e: LOG.note("leader", str(e.holder_identity))
+    )
+
+    def work(term: Term) -> None:
+        while LOG.work(lambda: not term.lost.is_set()):
+            time.sleep(PERIOD)
+
+    elector.run(work)
+
+
+def obey(options: argparse.Namespace) -> None:
+    """Work from start to end: `kle run` says when that is."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    deadline = time.monotonic() + options.seconds if options.seconds else float("inf")
+    while not ended.is_set() and time.monotonic() < deadline:
+        LOG.work(lambda: True)
+        time.sleep(PERIOD)
+    slow = time.monotonic() + options.slow_stop
+    while time.monotonic() < slow:
+        LOG.work(lambda: True)
+        time.sleep(PERIOD)
+    LOG.work(lambda: False)
+    LOG.note("stopped")
+    sys.exit(options.exit)
+
+
+def ask(options: argparse.Namespace) -> None:
+    """Work while the side-car beside it says that this pod leads."""
+    import http.client
+
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+
+    def leads() -> bool:
+        try:
+            connection = http.client.HTTPConnection(options.ask, timeout=1)
+            connection.request("GET", "/leaderz")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False  # nobody says so
+
+    while not ended.is_set():
+        LOG.work(leads)
+        time.sleep(PERIOD)
+    LOG.work(lambda: False)
+    LOG.note("stopped")
+
+
+def main() -> None:
+    """Lead, obey or ask."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lease", default="billing")
+    parser.add_argument("--preset", default=os.environ.get("PRESET"))
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--command", action="store_true")
+    parser.add_argument("--ask", help="host and port of the side-car")
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--exit", type=int, default=0)
+    parser.add_argument("--slow-stop", type=float, default=0)
+    options = parser.parse_args()
+    LOG.note("began", os.uname().nodename)
+    health = Health()
+    if options.ask:
+        ask(options)
+    elif options.command:
+        obey(options)
+    else:
+        lead(options, health)
+
+
+if __name__ == "__main__":
+    main()

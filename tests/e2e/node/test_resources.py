@@ -1,0 +1,140 @@
+"""A leader that is short of something: processor, time, room, the network."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from node.workloads import WORKER, pair
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_frozen_container_finds_its_term_over(space, measured):
+    """Fault 2: the freezer of control groups, as `docker pause` uses it."""
+    leader, other = pair(space, preset="fast")
+    groups = space.node.groups(space.container_id(leader.pod, "main"))
+    one, stop, go = (
+        (groups["freezer"] / "freezer.state", "FROZEN", "THAWED")
+        if "freezer" in groups
+        else (groups["cgroup"] / "cgroup.freeze", "1", "0")
+    )
+    frozen = time.monotonic()
+    one.write_text(stop)
+    try:
+        assert space.wait_leader(after=frozen).pod == other
+        measured("the leader's container frozen (preset fast)", space.gap(frozen))
+    finally:
+        one.write_text(go)
+    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=frozen)
+    assert space.overlaps() == 0
+
+
+def test_leader_with_a_twentieth_of_a_processor_keeps_its_lease(space, measured):
+    """
+    Fault 64: 5 ms of every 100 for half a minute, with the default times.
+
+    It renews in time: what is late by tenths of a second costs nothing.
+    """
+    leader, _ = pair(space)
+    groups = space.node.groups(space.container_id(leader.pod, "main"))
+    if "cpu" in groups:
+        quota, value = groups["cpu"] / "cpu.cfs_quota_us", "5000"
+    else:
+        quota, value = groups["cgroup"] / "cpu.max", "5000 100000"
+    before = space.lease()
+    began = time.monotonic()
+    quota.write_text(value)
+    renewed: set[str] = set()
+
+    def three_renewals() -> bool:
+        renewed.add(space.lease()["renewTime"])
+        return len(renewed) > 3
+
+    space.node.wait(three_renewals, "three renewals")
+    measured("5 % of a processor: three renewals", time.monotonic() - began)
+    after = space.lease()
+    assert after["holderIdentity"] == leader.pod
+    assert after["leaseTransitions"] == before["leaseTransitions"]
+    assert len(space.runs()) == 1
+    assert not leader.noted("error")
+    assert space.overlaps() == 0
+
+
+def test_leader_without_room_for_its_files_goes_on(space):
+    """Fault 65: every folder that `run` may write to is full."""
+
+    def small(pod):
+        memory = {"medium": "Memory", "sizeLimit": "1Mi"}
+        pod["volumes"] = [{"name": "tmp", "emptyDir": memory}]
+        container = pod["containers"][0]
+        container["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}]
+        container["securityContext"]["readOnlyRootFilesystem"] = True
+
+    leader, _ = pair(space, "--", *WORKER, preset="fast", change=small)
+    full = "cat /dev/zero > /tmp/full; cat /dev/zero > /dev/shm/full"
+    pod = f"pod/{leader.pod}"
+    done = space.node.kubectl(f"-n{space.name}", "exec", pod, "--", "sh", "-c", full)
+    assert "No space left on device" in done.stderr
+    filled = time.monotonic()
+    seen: set[str] = set()
+
+    def renewals() -> bool:
+        seen.add(space.lease()["renewTime"])
+        return len(seen) > 3
+
+    space.node.wait(renewals, "it renews with full disks")
+    assert space.lease()["holderIdentity"] == leader.pod
+    successor_since = time.monotonic()
+    space.kubectl("delete", "pod", leader.pod, "--wait=false")
+    space.wait_leader(after=successor_since)
+    assert min(first for first, _, _ in space.runs()) < filled
+    assert space.overlaps() == 0
+
+
+def test_pod_that_is_cut_off_stops_before_another_starts(space, measured):
+    """Fault 22: the wire of one pod is cut; the node and its probes go on."""
+    leader, other = pair(space, preset="fast")
+    pid = min(space.processes(leader))
+    wire = space.node.inside.must(
+        "nsenter", f"--net=/proc/{_inner(pid)}/ns/net", "--", "ip", "-o", "link", "show", "eth0"
+    )  # fmt: skip
+    number = re.search(r"eth0@if(\d+)", wire)
+    assert number is not None, wire
+    links = space.node.inside.must("ip", "-o", "link")
+    found = re.search(rf"^{number[1]}: (\w+)@", links, re.MULTILINE)
+    assert found is not None, links
+    cut = time.monotonic()
+    space.node.inside.must("ip", "link", "set", found[1], "down")
+    try:
+        assert space.wait_leader(after=cut).pod == other
+        measured("the leader's pod cut off (preset fast)", space.gap(cut))
+    finally:
+        space.node.inside.must("ip", "link", "set", found[1], "up")
+    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=cut)
+    assert space.overlaps() == 0
+
+
+def test_stopped_process_finds_its_term_over(space):
+    """Fault 2: SIGSTOP from the node, with nobody to send SIGCONT until another leads."""
+    leader, other = pair(space, preset="fast")
+    stopped = time.monotonic()
+    space.signal(leader, signal.SIGSTOP)
+    try:
+        assert space.wait_leader(after=stopped).pod == other
+    finally:
+        space.signal(leader, signal.SIGCONT)
+    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=stopped)
+    assert space.overlaps() == 0
+
+
+def _inner(pid: int) -> int:
+    """Return the number that a process has on the node."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"^NSpid:\s+\d+\s+(\d+)", status, re.MULTILINE)
+    assert found is not None, status
+    return int(found[1])

@@ -1,0 +1,123 @@
+"""Mistakes in guards, jobs, work that fails, and work in the background."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+TASK_GUARD: Final = "lifecycle/task_guard.py"
+GUARD: Final = "lifecycle/guard.py"
+RESTARTS: Final = "lifecycle/restarts.py"
+IN_FAILING: Final = "tests/lifecycle/test_failing_work.py::"
+BACKGROUND: Final = "lifecycle/background.py"
+IN_BACKGROUND: Final = "tests/lifecycle/test_background.py::"
+IN_GUARD: Final = "tests/lifecycle/test_guard.py::"
+
+MISTAKES: Final = [
+    Mistake(
+        name="a planned stop cuts the body of a guard",
+        file=TASK_GUARD,
+        old="        if self._hold is not None and not (planned and self._term.remaining() > 0.0):",
+        new="        if self._hold is not None:",
+        tests=(f"{IN_GUARD}test_guard_of_a_task_ends_as_the_page_says",),
+    ),
+    Mistake(
+        name="a guard does not hear of a loss in the middle of a planned stop",
+        file=TASK_GUARD,
+        old="            self._lifecycle.add_waiter(self._changed)",
+        new="            pass",
+        tests=(f"{IN_GUARD}test_guard_of_a_task_ends_as_the_page_says",),
+        slow=True,
+    ),
+    Mistake(
+        name="a guard whose Lease was lost says nothing of it",
+        file=GUARD,
+        old="        lost = term.remaining() <= 0.0  # before",
+        new="        lost = False  # before",
+        tests=(f"{IN_GUARD}test_guard_of_a_thread_ends_as_the_page_says",),
+    ),
+    Mistake(
+        name="a job that fails with NotLeaderError counts as skipped",
+        file=GUARD,
+        old="            if error is not guard.refusal:",
+        new="            if guard is None:",
+        tests=(
+            f"{IN_GUARD}test_error_of_a_job_that_is_no_leader_elsewhere_is_its_own",
+        ),
+    ),
+    # Work that fails -------------------------------------------------------------
+    Mistake(
+        name="work that fails is tried again in the same term",
+        file=RESTARTS,
+        old="        lifecycle.fail_term(number, detail=printable(said, longest=200), stay_out=pause)",
+        new="        printable(said)",
+        tests=(f"{IN_FAILING}test_error_is_raised_and_told_as_a_reason_of_its_own",),
+    ),
+    Mistake(
+        name="who failed comes back as soon as another one leads",
+        file="core/participation.py",
+        old="        if not self._whoever_leads:\n",
+        new="        if self.alive:\n",
+        tests=(
+            "tests/core/test_election_state.py::test_work_that_failed_stays_out_for_its_pause_whoever_leads",
+        ),
+    ),
+    Mistake(
+        name="work that fails while the elector stops is tried again",
+        file=RESTARTS,
+        old="            and not lifecycle.stopping\n",
+        new="",
+        tests=(f"{IN_FAILING}test_error_in_a_stop_is_raised_whatever_was_asked",),
+    ),
+    Mistake(
+        name="work of the wrong kind is tried again and again",
+        file=RESTARTS,
+        old="            and not isinstance(error, WrongWorkError)\n",
+        new="            and len(self.name) > 0\n",
+        tests=(f"{IN_FAILING}test_work_whose_result_is_a_coroutine_ends_its_term",),
+        slow=True,
+    ),
+    Mistake(
+        name="another term begins when the work is done",
+        file="sync.py",
+        old="                    scope.then_stop = restarts.done = True\n",
+        new="",
+        tests=(f"{IN_FAILING}test_no_other_term_begins_when_the_work_is_done",),
+    ),
+    Mistake(
+        name="a coroutine function counts as work of a thread",
+        file="lifecycle/kinds_of_work.py",
+        old="    if is_coroutine_function(work):\n",
+        new="    if work is None:\n",
+        tests=(f"{IN_FAILING}test_elector_for_threads_refuses_work_of_a_loop",),
+    ),
+    # In the background -----------------------------------------------------------
+    Mistake(
+        name="an elector leads on when its work in the background has failed",
+        file=BACKGROUND,
+        old="        lifecycle.ask_to_stop()\n        if error is not None:",
+        new="        if error is not None:",
+        tests=(
+            f"{IN_BACKGROUND}test_work_that_fails_for_good_stops_the_elector_and_is_raised_again",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the error of work in the background is lost",
+        file=BACKGROUND,
+        old="        if error is not None:\n            raise error",
+        new="        if error is None:\n            raise RuntimeError",
+        tests=(
+            f"{IN_BACKGROUND}test_work_that_fails_for_good_stops_the_elector_and_is_raised_again",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter waits for ever for work in the background",
+        file=BACKGROUND,
+        old="            shared_main_thread_end().watch(lifecycle.ask_to_stop)\n",
+        new="",
+        tests=(f"{IN_BACKGROUND}test_exit_of_a_program_without_a_block_ends_its_work",),
+        slow=True,
+    ),
+]
