@@ -10,12 +10,11 @@ import struct
 
 import pytest
 
-from kubernetes_leader_election.engine import clock_alarm
 from kubernetes_leader_election.engine.clock_alarm import (
     MOST_IN_A_ROW,
     ClockAlarm,
 )
-from kubernetes_leader_election.process import kernel_timers
+from kubernetes_leader_election.process import kernel_timers, native
 from tests.lifecycle.driven import until
 
 PATIENCE = 20.0
@@ -117,7 +116,7 @@ def test_no_thread_to_be_had_is_no_trouble(monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(clock_alarm.threading, "Thread", refuse)
+    monkeypatch.setattr(native, "start_thread", refuse)
     alarm = ClockAlarm(lambda: None)
     alarm.start()
     assert not alarm.rings

@@ -104,7 +104,7 @@ class AssumedElection:
             self._drain("work_ended", Fact.END_ASKED)
             return
         self._drain("work_failed", Fact.END_ASKED, failure.detail)
-        self._stay_out_until = now.boottime + failure.stay_out
+        self.stay_out_until = now.boottime + failure.stay_out
 
     def _drain(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         if self.state is State.LEADER:

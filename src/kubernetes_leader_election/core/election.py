@@ -321,11 +321,8 @@ class Election:
                 self._conclude()
         elif standing.state in _LEADS_ON:
             self._conclude()
-        state, now, orders = (
-            standing.state,
-            standing.now.boottime,
-            self._in_flight,
-        )
+        state, now = standing.state, standing.now.boottime
+        orders = self._in_flight
         if state is STOPPED:
             return
         schedule = self._schedule
