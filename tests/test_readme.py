@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import signal
@@ -81,6 +82,33 @@ def test_python_block_leads_until_it_is_stopped(text, lease_server, tmp_path):
         _, errors, code = end(process, signal.SIGTERM)
     assert (code, errors) == (128 + signal.SIGTERM, "")
     assert holder(lease_server, "billing") == ""
+
+
+@pytest.mark.slow
+def test_fencing_block_works_outside_a_cluster_too(tmp_path):
+    """There is no token, and the first thing that a newcomer runs must not raise."""
+    (text,) = [text for text in PYTHON if "sqlite3" in text]
+    outside = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"KUBERNETES_SERVICE_HOST", "KUBECONFIG"}
+    }
+    script = tmp_path / "block.py"
+    script.write_text(text)
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-u", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=outside,
+    ) as process:
+        try:
+            first = process.stdout.readline()  # nothing but the end, where it raised
+            assert first == "written with token 0\n", process.communicate()
+            _, errors, code = end(process, signal.SIGTERM)
+        finally:
+            process.kill()
+    assert (code, errors) == (128 + signal.SIGTERM, "")
 
 
 def documents(*texts):

@@ -278,6 +278,18 @@ def test_error_text_of_a_server_is_data(serve, connect, call, status):
     assert len(said) < 1000
 
 
+def test_list_says_where_a_watch_goes_on_from_it(serve, connect, call, lease):
+    """The version of the list; a watch without a name is of all Leases."""
+    page = {"items": [lease()], "metadata": {"resourceVersion": "7"}}
+    server = serve(always(200, page))
+    client = connect(server)
+    assert client.list("apps", call=call()).resource_version == "7"
+    client.watch("apps", "", "7", call=call(), on_event=lambda *_: None)
+    watched = server.requests[-1].target
+    assert "resourceVersion=7" in watched
+    assert "fieldSelector" not in watched
+
+
 def test_list_gives_pages(serve, connect, call, lease):
     """A list comes page by page."""
     page = {"items": [lease()], "metadata": {"continue": "tok"}}

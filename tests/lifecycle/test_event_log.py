@@ -277,3 +277,37 @@ def test_log_of_an_elector_escapes_what_others_wrote(event, lines):
         assert line.isprintable()
         assert len(line) < 2200
     assert any("\\r\\n" in line for _, line in found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "level"), [("/etc/config", "WARNING"), ("", "INFO")]
+)
+def test_leadership_that_is_assumed_beside_a_kubeconfig_is_a_warning(
+    log, lines, monkeypatch, variable, level
+):
+    """An election may have been meant: the line names the variable, and what to pass."""
+    monkeypatch.setenv("KUBECONFIG", variable)
+    log.assumed()
+    ((said, text),) = lines()
+    assert said == level
+    assert "leadership is assumed" in text
+    assert ("KUBECONFIG" in text and "credentials.kubeconfig()" in text) == bool(
+        variable
+    )
+
+
+@pytest.mark.parametrize(
+    ("pod", "given", "warned"),
+    [("shop", {}, True), ("default", {}, False), ("shop", {"namespace": "n"}, False)],
+    ids=["elsewhere", "there", "said"],
+)
+def test_pod_in_another_namespace_than_its_lease_is_warned_of(
+    front, log, lines, monkeypatch, pod, given, warned
+):
+    """Unless the program said where: its rights are likely where the pod is."""
+    monkeypatch.setenv("POD_NAMESPACE", pod)
+    elector = front.elector(log=log.logger, **given)
+    elector.start()
+    elector.stop(timeout=30.0)
+    said = [text for level, text in lines() if "POD_NAMESPACE is" in text]
+    assert bool(said) == warned

@@ -21,6 +21,7 @@ from kubernetes_leader_election.settings import (
     timings,
 )
 from kubernetes_leader_election.settings.options import default_identity
+from kubernetes_leader_election.sync import Elector
 
 ASSIGNMENT = re.compile(
     r"""([a-z_]+)=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|True|False|[0-9.]+(?<!\.))"""
@@ -461,3 +462,30 @@ def test_identity_of_a_long_host_name_is_cut(monkeypatch):
     identity = default_identity()
     assert identity.endswith(f"h-{os.getpid()}")
     assert resolve_settings(identity=identity).identity == identity
+
+
+@pytest.mark.parametrize(
+    ("variable", "named", "namespace"),
+    [
+        ("shop", {}, "shop"),
+        ("", {}, "default"),
+        ("shop", {"namespace": "default"}, "default"),
+        ("shop", {"namespace": "till"}, "till"),
+    ],
+    ids=["the variable", "empty", "the default by name", "another one"],
+)
+def test_namespace_that_nobody_named_is_that_of_the_variable(
+    monkeypatch, variable, named, namespace
+):
+    """KLE_NAMESPACE counts where the program says nothing, POD_NAMESPACE never."""
+    monkeypatch.setenv("KLE_NAMESPACE", variable)
+    monkeypatch.setenv("POD_NAMESPACE", "pod")
+    found = Elector(lease_name="billing", **named).namespace
+    assert (found, type(found)) == (namespace, str)
+
+
+def test_namespace_of_the_variable_is_checked(monkeypatch):
+    """The error says that it came from there."""
+    monkeypatch.setenv("KLE_NAMESPACE", "a_b")
+    with pytest.raises(ConfigurationError, match="variable KLE_NAMESPACE"):
+        Elector(lease_name="billing")

@@ -66,11 +66,14 @@ def _quietly(ask: Callable[[], Iterable[str]], incomplete: str) -> list[str]:
 
 def _leases(params: dict[str, Any]) -> Iterable[str]:
     from kubernetes_leader_election.cli.observe import cluster  # noqa: PLC0415 - completion of options is quick
-    from kubernetes_leader_election.cli.observe.lease_watcher import list_all  # noqa: PLC0415
+    from kubernetes_leader_election.cli.observe.lease_watcher import (  # noqa: PLC0415 - as above
+        Leases,
+        list_all,
+    )
 
     with cluster.at(Connection.take({**params}), params.get("namespace")) as target:
         found = list_all(target, cluster.call(PATIENCE))
-    return found if isinstance(found, dict) else ()
+    return found.snapshots if isinstance(found, Leases) else ()
 
 
 def _namespaces(params: dict[str, Any]) -> Iterable[str]:

@@ -182,6 +182,7 @@ class LeaseClient:
         return Listed(
             items=items,
             continue_token=str(metadata.get("continue") or ""),
+            resource_version=str(metadata.get("resourceVersion") or ""),
         )
 
     def watch(
@@ -198,12 +199,14 @@ class LeaseClient:
         """
         Watch the Lease from just after ``resource_version`` until the watch ends.
 
+        With an empty ``name``: all Leases of the namespace.
+
         Bookmarks are passed on as they come. After ``call.abandon()`` no event is.
 
         Args:
             namespace: Of the Lease.
-            name: Of the Lease.
-            resource_version: Where to begin.
+            name: Of the Lease; empty for all.
+            resource_version: Where to begin: that of the Lease, or of a list of all.
             call: Ends the watch; without a deadline it goes on as long as it can.
             on_event: Called on this thread with type and object of each event. What it
                 raises ends the watch and is passed on.
@@ -222,7 +225,7 @@ class LeaseClient:
             query={
                 "watch": "true",
                 "allowWatchBookmarks": "true",
-                "fieldSelector": f"metadata.name={name}",
+                **({"fieldSelector": f"metadata.name={name}"} if name else {}),
                 "resourceVersion": resource_version,
             },
             tell_timeout=False,

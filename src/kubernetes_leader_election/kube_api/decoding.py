@@ -60,6 +60,8 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     """
     Say why ``value`` cannot be the Lease asked for; None when it can.
 
+    With an empty ``name`` any Lease of the namespace is asked for.
+
     Only what identifies an object is looked at. The spec is data: whoever reads it
     takes every field of it as optional and untrusted (rule 3).
     """
@@ -68,10 +70,10 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
         return "it has no metadata"
-    if (
-        metadata.get("name") != name
-        or metadata.get("namespace", namespace) != namespace
-    ):
+    found = metadata.get("name")
+    if not isinstance(found, str) or not found:
+        return "it has no name"
+    if (name and found != name) or metadata.get("namespace", namespace) != namespace:
         return "it is another object"
     version = metadata.get("resourceVersion")
     if not isinstance(version, str) or not version:

@@ -39,6 +39,8 @@ class Listed(Value):
     items: Sequence[LeaseObject]
     continue_token: str
     """Asks for the next page; empty on the last one."""
+    resource_version: str = ""
+    """Of the list: where a watch goes on from it; empty where the server says none."""
 
 
 class Failed(Value):

@@ -25,6 +25,8 @@ from kubernetes_leader_election.settings.options import (
     Duration,
     Liveness,
     Settings,
+    UnsaidNamespace,
+    namespace_of_environment,
     refuse_unknown_options,
     resolve_settings,
 )
@@ -84,7 +86,8 @@ class BaseElector(Generic[TermT]):
 
         Args:
             lease_name: The Lease that the candidates share.
-            namespace: Where it is; None: the pod's own, or that of the kubeconfig.
+            namespace: Where it is; None: the pod's own, or that of the kubeconfig. Unless
+                given: that of the variable ``KLE_NAMESPACE``, else ``default``.
             identity: The name of this candidate, its own for each process.
                 ``elector-{hostname}-{pid}`` of the process that starts unless given,
                 with the variable POD_NAME in the place of the host name where it is set.
@@ -131,9 +134,10 @@ class BaseElector(Generic[TermT]):
 
         """
         refuse_unknown_options(unknown, known=(*OPTION_NAMES, *_OWN_OPTIONS))
+        chosen = namespace_of_environment(namespace)
         settings = resolve_settings(
             lease_name=lease_name,
-            namespace=namespace,
+            namespace=chosen,
             identity=identity,
             renew_interval_ms=renew_interval_ms,
             lease_duration_sec=lease_duration_sec,
@@ -163,6 +167,7 @@ class BaseElector(Generic[TermT]):
             log=_checked_log(log),
             kind_of_term=self._kind_of_term(),
         )
+        self._lifecycle.namespace_is_unsaid = isinstance(chosen, UnsaidNamespace)
 
     def __repr__(self) -> str:
         lifecycle = self._lifecycle

@@ -11,6 +11,7 @@ Whatever others may have written is escaped and cut before it is logged (fault 5
 from __future__ import annotations
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -86,6 +87,38 @@ class EventLog:
             identity,
             without if token is None else token,
         )
+
+    def assumed(self) -> None:
+        """Log that there is no election; a warning where one may have been meant."""
+        level, more = "info", ""
+        if os.environ.get("KUBECONFIG"):
+            level = "warning"
+            more = (
+                ". KUBECONFIG is set, and is not used outside a cluster unless asked "
+                "for: every replica works. To take part in the election there, pass "
+                "credentials=kubernetes_leader_election.credentials.kubeconfig()"
+            )
+        self.say(
+            level,
+            "%s: this program does not run in a cluster and was given no credentials: "
+            "leadership is assumed, no API is called%s",
+            self._where(),
+            more,
+        )
+
+    def unsaid_namespace(self, namespace: str) -> None:
+        """Log where the pod is, if that is not where the Lease is and nobody said so."""
+        pod = os.environ.get("POD_NAMESPACE")
+        if pod and pod != namespace:
+            self.say(
+                "warning",
+                "%s: POD_NAMESPACE is %s, and the Lease is in the namespace %s, as none "
+                "was given. Give namespace=, or set KLE_NAMESPACE; for all replicas at "
+                "once, as replicas in two namespaces have two leaders",
+                self._where(),
+                shown(pod),
+                namespace,
+            )
 
     def renewed(self) -> None:
         """Note that the Lease is held; log that errors are over, if there were any."""

@@ -91,6 +91,8 @@ class Lifecycle(Status[TermT]):
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
+        self.namespace_is_unsaid = False
+        """Whether neither the program nor a variable named the namespace."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
         self._last_view: View | None = None
@@ -121,11 +123,13 @@ class Lifecycle(Status[TermT]):
             self.refuse_child()
             if self._life.started:
                 raise ProtocolMisuseError(
-                    f"{self.where}: start() was called, and the elector "
+                    f"{self.where}: the elector "
                     + (
                         "is still stopping: wait for stop() first."
                         if self._life.stopping
-                        else "runs already."
+                        else "runs already. run() starts the elector itself, and so do "
+                        "`with` and start(): use one of the three. In a `with` block, "
+                        "or after start(), work in leadership() instead of run()."
                     )
                 )
             self._life.process = this_process()
@@ -445,12 +449,9 @@ class Lifecycle(Status[TermT]):
                 terms=0 if driver is None else driver.terms,
             )
         if self.assumed:
-            self.event_log.say(
-                "info",
-                "%s: this program does not run in a cluster and was given no "
-                "credentials: leadership is assumed, no API is called",
-                self.where,
-            )
+            self.event_log.assumed()
+        elif self.namespace_is_unsaid:
+            self.event_log.unsaid_namespace(self.settings.namespace or "")
         self._shown.take(self._role_outside)
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard

@@ -27,8 +27,18 @@ from kubernetes_leader_election.values import Value
 
 DEFAULT_LEASE_NAME: Final = "python-leader-election"
 """Node package: nodejs-leader-election."""
-DEFAULT_NAMESPACE: Final = "default"
+
+
+class UnsaidNamespace(str):
+    """A namespace that nobody named: a variable may name one, and a doubt be said."""
+
+    __slots__ = ()
+
+
+DEFAULT_NAMESPACE: Final = UnsaidNamespace("default")
 """Node package: default."""
+NAMESPACE_VARIABLE: Final = "KLE_NAMESPACE"
+"""Names the namespace where the program does not, as for the command line."""
 DEFAULT_RENEW_INTERVAL: Final = 10_000
 """Milliseconds. Node package: 10 s."""
 DEFAULT_GRACE: Final = 20.0
@@ -250,8 +260,28 @@ def _lease_name(value: object) -> str:
     return name
 
 
+def namespace_of_environment(given: str | None) -> str | None:
+    """
+    Return the namespace that was given; else that of ``KLE_NAMESPACE``, if it is set.
+
+    Raises:
+        ConfigurationError: the variable's is no name of a namespace.
+
+    """
+    variable = os.environ.get(NAMESPACE_VARIABLE)
+    if not isinstance(given, UnsaidNamespace) or not variable:
+        return given
+    try:
+        return _namespace(variable)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"The variable {NAMESPACE_VARIABLE}: {error}", option="namespace"
+        ) from error
+
+
 def _optional_namespace(value: object) -> str | None:
-    return None if value is None else _namespace(value)
+    # A plain one from here on: serializers refuse what only inherits from a text.
+    return None if value is None else str(_namespace(value))
 
 
 def _namespace(value: object) -> str:

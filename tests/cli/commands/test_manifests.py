@@ -63,8 +63,6 @@ def test_manifests_give_pods_longer_than_their_work_takes_to_stop(call, words):
     (container,) = pod["containers"]
     assert container["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
     assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
     assert found["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
 
 
@@ -81,11 +79,11 @@ def test_manifests_ask_for_no_more_than_the_level_restricted_allows(call):
 
 
 def test_manifests_say_what_a_program_has_to_give_its_elector(call):
-    """With the library's defaults it would ask for a Lease of another namespace."""
+    """Nothing: where its elector finds name and namespace is said, for the library."""
     told = call("manifests", "billing", "-n", "shop").stdout
-    assert 'namespace=os.environ["POD_NAMESPACE"]' in told
+    assert "The elector finds its name in POD_NAME" in told
     told = call("manifests", "billing", "--", "true").stdout
-    assert "os.environ" not in told
+    assert "The elector finds" not in told
 
 
 def test_manifests_start_the_command_under_run(call):
@@ -172,3 +170,47 @@ def test_manifests_refuse_what_is_no_image(call, image):
     result = call("manifests", "billing", "--image", image)
     assert result.exit_code == 2
     assert "Give one as in registry.example/app:1.0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        (["--", "celery", "beat"], 8080),
+        (["--port", "9000", "--", "celery", "beat"], 9000),
+        (["--port", "9000"], 9000),
+        ([], None),
+    ],
+    ids=["run", "run elsewhere", "a program that answers", "the library alone"],
+)
+def test_manifests_have_probes_only_where_somebody_answers(call, words, port):
+    """The library serves no HTTP: pods with probes would be killed again and again."""
+    found = documents(call("manifests", "billing", *words))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    if port is None:
+        assert not {"ports", "livenessProbe", "readinessProbe"} & set(container)
+    else:
+        assert container["ports"] == [{"name": "health", "containerPort": port}]
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_manifests_lead_the_library_to_the_namespace_of_the_role(call, monkeypatch):
+    """An elector contends in `default` unless told: there the account has no right."""
+    found = documents(call("manifests", "billing", "-n", "shop"))
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    fields = {
+        one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"]
+        for one in container["env"]
+    }
+    assert fields["KLE_NAMESPACE"] == "metadata.namespace"
+    monkeypatch.setenv("KLE_NAMESPACE", found["Role"]["metadata"]["namespace"])
+    assert Elector(lease_name="billing").namespace == "shop"
+
+
+@pytest.mark.parametrize("name", ["ba.ing", "Billing", "x" * 64])
+def test_manifests_blame_the_name_that_is_wrong(call, name):
+    """NAME goes into a label; nobody gave a --namespace."""
+    result = call("manifests", name)
+    assert result.exit_code == 2
+    assert f"NAME {name!r}" in result.stderr
+    assert "namespace" not in result.stderr

@@ -104,7 +104,7 @@ def test_watch_tells_of_an_expiry_and_a_deletion(server, kubeconfig):
 
 
 @pytest.mark.slow
-def test_watch_follows_a_namespace_by_listing_it(server, kubeconfig):
+def test_watch_follows_a_namespace_without_names(server, kubeconfig):
     """Without names all Leases of the namespace are followed."""
     write_lease(server, "one", holder="ada", duration=3600)
     write_lease(server, "two", holder="bob", duration=3600)

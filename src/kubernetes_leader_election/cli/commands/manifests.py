@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit
 from kubernetes_leader_election.cli.rights import role_rule
+
+RUN_PORT: Final = 8080
+"""Where `run` answers the probes, unless said otherwise."""
 
 
 def _document(
@@ -40,27 +43,35 @@ def _container(
     lease_name: str,
     command: tuple[str, ...],
     *,
-    port: int,
+    port: int | None,
     pre_stop: int,
     times: dict[str, Any],
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
-        "env": [_from_pod("POD_NAME", "name"), _from_pod("POD_NAMESPACE", "namespace")],
-        "ports": [{"name": "health", "containerPort": port}],
-        "livenessProbe": {"httpGet": {"path": "/livez", "port": "health"}},
-        # Every replica in the race is ready; were only the leader, rollouts would
-        # wait for ever.
-        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+        "env": [
+            _from_pod("POD_NAME", "name"),
+            _from_pod("POD_NAMESPACE", "namespace"),
+            # Where the library looks for the Lease, unless the program says otherwise.
+            _from_pod("KLE_NAMESPACE", "namespace"),
+        ],
+        # What Pod Security asks for at its level "restricted".
         "securityContext": {
-            # All that the Pod Security level `restricted` asks for.
             "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+    if port is not None:
+        container |= {
+            "ports": [{"name": "health", "containerPort": port}],
+            "livenessProbe": {"httpGet": {"path": "/livez", "port": "health"}},
+            # Every replica in the race is ready; were only the leader, rollouts would
+            # wait for ever.
+            "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+        }
     if pre_stop:
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     if command:
@@ -95,10 +106,14 @@ def deployment(
     command: tuple[str, ...],
     times: dict[str, Any],
     ends_within: int,
+    port: int | None,
     pre_stop: int = 0,
-    port: int = 8080,
 ) -> list[dict[str, Any]]:
-    """Return a Deployment of two replicas and its PodDisruptionBudget."""
+    """
+    Return a Deployment of two replicas and its PodDisruptionBudget.
+
+    Without a ``port`` there are no probes.
+    """
     labels = {"app.kubernetes.io/name": name}
     spread = {
         "maxSkew": 1,
@@ -131,24 +146,32 @@ def deployment(
     ]
 
 
-def remarks(kind: str, *, runs: bool, port: int) -> list[str]:
+def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
     """Return what a person should know of a document, to stand above it."""
-    program = (
-        ["`run` answers the probes."]
-        if runs
-        else [
-            f"The program answers /livez and /readyz on port {port}, and gives its elector",
-            'identity=os.environ["POD_NAME"], namespace=os.environ["POD_NAMESPACE"].',
+    ready = [
+        "Ready is every replica in the race, not the leader alone: else a rollout would",
+        "wait for ever.",
+    ]
+    if port is None:
+        probes = ["There are no probes: --port adds them, for a program that answers."]
+    elif runs:
+        probes = ["`run` answers the probes.", *ready]
+    else:
+        probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
+    if not runs:
+        probes = [
+            "The elector finds its name in POD_NAME, and the namespace of the Role in",
+            "KLE_NAMESPACE, unless the program gives others.",
+            *probes,
         ]
-    )
     known = {
         "Role": ["All that an election needs: four verbs on the one Lease."],
         "Deployment": [
-            *program,
-            "Ready is every replica in the race, not the leader alone: else a rollout",
-            "would wait for ever. The grace period is what the work may take to end",
-            "(grace_sec), three request timeouts for the release, a second, and the",
-            "preStop hook: what is killed cannot release its Lease.",
+            *probes,
+            "The grace period is what the work may take to end (grace_sec), three request",
+            "timeouts for the release, a second, and the preStop hook: what is killed",
+            "cannot release its Lease. The image must name a user by a number that is not",
+            "0 (runAsNonRoot).",
         ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
@@ -161,13 +184,22 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
 
     Raises:
         ConfigurationError: one of them is no such name.
+        click.UsageError: NAME is none.
 
     """
+    from kubernetes_leader_election.errors import ConfigurationError  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
 
+    try:
+        # A Deployment's name is written into a label too, which has a namespace's rules.
+        resolve_settings(namespace=name)
+    except ConfigurationError as error:
+        raise click.UsageError(
+            f"NAME {name!r} is not a valid name for a Deployment and its label: use at "
+            "most 63 characters, only a-z, 0-9 and '-', which starts and ends with a "
+            "letter or digit. The Lease may have another name: --lease-name."
+        ) from error
     resolve_settings(lease_name=lease_name, namespace=namespace)
-    # A Deployment's name is written into a label too, which is as short as this.
-    resolve_settings(namespace=name)
 
 
 def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
@@ -223,9 +255,8 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
 @option(
     "--port",
     type=click.IntRange(min=1, max=65535),
-    default=8080,
-    show_default=True,
-    help="Where the probes are answered.",
+    help="Where the probes are answered; 8080 under `run`. A program that uses the "
+    "library has probes only if this is given: it answers /livez and /readyz itself.",
 )
 @timing_options(grace=grace_option("--drain-sec"))
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
@@ -247,12 +278,12 @@ def command(
     image: str,
     pre_stop_sec: int,
     timing: dict[str, Any],
-    port: int,
+    port: int | None,
     rbac_only: bool,
     output: str,
 ) -> None:
     """
-    Print the YAML for NAME: rights on one Lease, two replicas, probes, spreading.
+    Print the YAML for NAME: rights on one Lease, two replicas, spreading, and probes.
 
     ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
     `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
@@ -273,6 +304,8 @@ def command(
     if command_line and not runs:
         raise click.UsageError("COMMAND is for --for run: the library needs none.")
     ends_within, times = _times(timing, pre_stop_sec)
+    if port is None and runs:
+        port = RUN_PORT
     documents = rbac(name, namespace, lease)
     if not rbac_only:
         documents += deployment(
@@ -292,7 +325,7 @@ def command(
     click.echo(_yaml(documents, runs=runs, port=port), nl=False)
 
 
-def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int) -> str:
+def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
     import yaml  # noqa: PLC0415 - only here
 
     class Plain(yaml.SafeDumper):

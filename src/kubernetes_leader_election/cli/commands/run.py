@@ -154,7 +154,8 @@ def command(
     to date: `kubernetes-leader-election check --seconds 5` inside COMMAND tells whether
     so much time is left.
 
-    Outside a cluster COMMAND is run at once, without any election.
+    Outside a cluster COMMAND is run at once, without any election. With KUBECONFIG set
+    it is refused there: say --kubeconfig to take part, or unset KUBECONFIG.
 
     \b
     Examples:

@@ -54,7 +54,8 @@ def command(
     The time without a leader is counted here, from the release, or from the last
     renewal that was seen of a leader that went silent.
 
-    Needs the rights to get and watch the LEASEs; without names, to list.
+    Needs the rights to get and watch the LEASEs; without names, to list and watch all.
+    Where watching is not permitted it looks once a second, and says so.
 
     \b
     kle watch billing -n shop

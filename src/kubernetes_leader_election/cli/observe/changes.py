@@ -33,7 +33,12 @@ def changes(
 
     Beside each change come the trackers of all Leases seen.
     """
-    from kubernetes_leader_election.cli.observe.lease_watcher import Sighting, Trouble  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.observe.lease_watcher import (  # noqa: PLC0415 - help is quick
+        POLL_EVERY,
+        Coarse,
+        Sighting,
+        Trouble,
+    )
     from kubernetes_leader_election.cli.observe.tracker import Change, Tracker  # noqa: PLC0415 - help is quick
 
     began = watcher.now()
@@ -49,13 +54,26 @@ def changes(
                 continue
             failing.discard(seen.lease)
             failing.discard("")
-            tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
+            if seen.lease not in trackers:
+                trackers[seen.lease] = Tracker(seen.lease, began)
+                if seen.in_order:
+                    # It was not there before: who holds it now has just acquired it.
+                    trackers[seen.lease].see(None, seen.at)
+            tracker = trackers[seen.lease]
             for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
                 yield change, trackers
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
             failing.add(seen.lease)
             text = f"{seen.error} Trying again."
+            lease = seen.lease or "*"
+            yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
+        elif isinstance(seen, Coarse):
+            text = (
+                f"watching is not permitted: read every {POLL_EVERY:g} s instead, so "
+                "times are wrong by as much, and changes between two looks are not "
+                f"seen. {seen.error}"
+            )
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
         for tracker in trackers.values():

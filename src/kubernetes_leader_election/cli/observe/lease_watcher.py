@@ -1,8 +1,8 @@
 """
 Follow Leases without ever writing: what commands that show and wait are built on.
 
-One thread for each Lease reads and watches it, or one thread lists a namespace. What
-they see arrives in one queue, with the clocks read at its receipt; judging is left to
+One thread for each Lease reads and watches it, or one thread does so for a namespace:
+a watch tells each change as it happens, a look now and then misses some. What they see arrives in one queue, with the clocks read at its receipt; judging is left to
 :class:`..core.observation.Observation`, as for any candidate (rules 1 and 2).
 """
 
@@ -26,7 +26,7 @@ from kubernetes_leader_election.kube_api import results as r
 from kubernetes_leader_election.kube_api.call import Call, boottime
 
 POLL_EVERY: Final = 1.0
-"""Seconds between two looks where watching is not permitted, or at a namespace."""
+"""Seconds between two looks where watching is not permitted."""
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 5.0
 """Seconds before trying again after an error: doubled from the one to the other."""
@@ -60,7 +60,17 @@ class AllListed:
     at: Now
 
 
-Seen = Sighting | Trouble | AllListed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coarse:
+    """Watching is not permitted: what is seen is up to ``POLL_EVERY`` old. Said once."""
+
+    lease: str
+    """Empty for all of them."""
+    error: LeaseApiError
+    at: Now
+
+
+Seen = Sighting | Trouble | AllListed | Coarse
 
 
 class LeaseWatcher:
@@ -125,11 +135,14 @@ class LeaseWatcher:
             if not may_watch:
                 self._stopping.wait(POLL_EVERY)
                 continue
-            error = self._watch(lease, found.snapshot)
+            # Without a version a watch begins with what is there.
+            version = "" if found.snapshot is None else found.snapshot.resource_version
+            error = self._watch(lease, version)
             if error is None or error.status == 410:
                 failures = 0
             elif error.status == 403:
                 may_watch = False
+                self._seen.put(Coarse(lease=lease, error=error, at=self.now()))
             else:
                 failures = self._wait_after(failures)
 
@@ -146,25 +159,29 @@ class LeaseWatcher:
             self.target.namespace, lease, call=call, needs=self.target.needs
         )
 
-    def _watch(self, lease: str, snapshot: Snapshot | None) -> LeaseApiError | None:
+    def _watch(
+        self, lease: str, version: str, known: dict[str, str] | None = None
+    ) -> LeaseApiError | None:
+        """Watch a Lease, or all; keep in ``known`` which version of each was seen."""
+
         def on_event(kind: str, found: r.LeaseObject) -> None:
             if kind == "BOOKMARK":
                 return
             gone = kind == "DELETED"
+            snapshot = None if gone else read_snapshot(found)
+            name = str(found["metadata"]["name"])
+            if known is not None:
+                known.pop(name, None)
+                if snapshot is not None:
+                    known[name] = snapshot.resource_version
             self._seen.put(
-                Sighting(
-                    lease=lease,
-                    snapshot=None if gone else read_snapshot(found),
-                    at=self.now(),
-                    in_order=True,
-                )
+                Sighting(lease=name, snapshot=snapshot, at=self.now(), in_order=True)
             )
 
         return self.target.client.watch(
             self.target.namespace,
             lease,
-            # Without a version a watch begins with what is there.
-            snapshot.resource_version if snapshot is not None else "",
+            version,
             call=self._begin(lease, Call()),
             on_event=on_event,
             needs=self.target.needs,
@@ -172,24 +189,40 @@ class LeaseWatcher:
 
     def _list_for_ever(self) -> None:
         known: dict[str, str] = {}
-        failures = 0
+        failures, may_watch = 0, True
         while not self._stopping.is_set():
             found = self._list()
             if isinstance(found, LeaseApiError):
                 self._seen.put(Trouble(lease="", error=found, at=self.now()))
                 failures = self._wait_after(failures)
                 continue
-            failures, at = 0, self.now()
-            for name, snapshot in found.items():
-                if known.get(name) != snapshot.resource_version:
-                    self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
-            for name in known.keys() - found.keys():
-                self._seen.put(Sighting(lease=name, snapshot=None, at=at))
-            self._seen.put(AllListed(at=at))
-            known = {name: one.resource_version for name, one in found.items()}
-            self._stopping.wait(POLL_EVERY)
+            self._listed(found, known)
+            if not may_watch:
+                failures = 0
+                self._stopping.wait(POLL_EVERY)
+                continue
+            error = self._watch("", found.resource_version, known)
+            if error is None or error.status == 410:
+                failures = 0
+            elif error.status == 403:
+                may_watch = False
+                self._seen.put(Coarse(lease="", error=error, at=self.now()))
+            else:
+                failures = self._wait_after(failures)
 
-    def _list(self) -> dict[str, Snapshot] | LeaseApiError:
+    def _listed(self, found: Leases, known: dict[str, str]) -> None:
+        """Tell what a list has that was not known."""
+        at = self.now()
+        for name, snapshot in found.snapshots.items():
+            if known.get(name) != snapshot.resource_version:
+                self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
+        for name in known.keys() - found.snapshots.keys():
+            self._seen.put(Sighting(lease=name, snapshot=None, at=at))
+        self._seen.put(AllListed(at=at))
+        known.clear()
+        known |= {name: one.resource_version for name, one in found.snapshots.items()}
+
+    def _list(self) -> Leases | LeaseApiError:
         call = self._begin("", Call(deadline=boottime() + REQUEST_WITHIN))
         return list_all(self.target, call)
 
@@ -211,14 +244,25 @@ class LeaseWatcher:
                 return Trouble(lease=lease, error=result.error, at=at)
 
 
-def list_all(target: Target, call: Call) -> dict[str, Snapshot] | LeaseApiError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leases:
+    """All Leases of a namespace."""
+
+    snapshots: dict[str, Snapshot]
+    resource_version: str
+    """Where a watch goes on from them."""
+
+
+def list_all(target: Target, call: Call) -> Leases | LeaseApiError:
     """Read all Leases of the namespace, page by page."""
     found: dict[str, Snapshot] = {}
-    token = ""
+    token, version = "", ""
     while True:
         page = target.client.list(target.namespace, call=call, continue_token=token)
         if not isinstance(page, r.Listed):
             return page.error
+        # The first page's: a later one may be newer, and its news would be missed.
+        version = version or page.resource_version
         for item in page.items:
             metadata = item.get("metadata")
             name = metadata.get("name") if isinstance(metadata, dict) else None
@@ -226,4 +270,4 @@ def list_all(target: Target, call: Call) -> dict[str, Snapshot] | LeaseApiError:
                 found[name] = read_snapshot(item)
         token = page.continue_token
         if not token:
-            return found
+            return Leases(snapshots=found, resource_version=version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import threading
 import time
@@ -124,7 +125,9 @@ def _credentials(connection: Connection, *, required: bool) -> Credentials | Non
         return connection.as_library()
     from kubernetes_leader_election.credentials import is_in_cluster  # noqa: PLC0415 - not for --help
 
-    if required and not is_in_cluster():
+    if is_in_cluster():
+        return None
+    if required:
         click.echo(
             "Error: this is no cluster (no KUBERNETES_SERVICE_HOST, no service account "
             "is mounted), and --require-cluster was given. Name a cluster with "
@@ -132,6 +135,18 @@ def _credentials(connection: Connection, *, required: bool) -> Credentials | Non
             err=True,
         )
         raise SystemExit(exit_codes.NO_CLUSTER)
+    path = os.environ.get("KUBECONFIG")
+    if path:
+        # `status` goes there: two replicas would both work, and nobody would see why.
+        named = f"--kubeconfig={shlex.quote(path)}"
+        if os.pathsep in path:
+            named = "--context=NAME, a context of these files,"
+        raise click.UsageError(
+            "KUBECONFIG is set, and `run` does not use it outside a pod unless told to, "
+            f"since a shell often has one for production. Say {named} to take part in the "
+            "election of that cluster, or unset KUBECONFIG (env -u KUBECONFIG) to run "
+            "COMMAND at once, without any election."
+        )
     return None
 
 
