@@ -184,8 +184,14 @@ def test_gevent_lets_a_signal_end_the_program_and_release(
     program = run("python", "patched.py", moment, "ends")
     program.wait_for("leads")
     program.process.send_signal(signal.SIGTERM)
-    assert program.finish() == 128 + signal.SIGTERM, program.errors
+    ended = program.finish()
     assert holder(server, "patched") == ""
+    if moment == "started":
+        # Python complains at the end of threads from before the patch, and may abort
+        # where that comes while it shuts down: see the page about deployment.
+        assert ended in (128 + signal.SIGTERM, -signal.SIGABRT), program.errors
+    else:
+        assert ended == 128 + signal.SIGTERM, program.errors
 
 
 def test_gevent_lets_an_exec_plugin_be_asked(
