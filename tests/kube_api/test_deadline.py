@@ -122,10 +122,17 @@ def test_abandon_ends_a_handshake_that_hangs(
     serve, connect, authority, lease, eventually
 ):
     """Proves fault 26: TLS with a server that accepts and stays silent."""
-    server = serve(lambda peer: peer.wait_until_gone())
+    greeted = threading.Event()
+
+    def be_silent(peer):
+        peer.sock.recv(1)
+        greeted.set()  # from here on the handshake waits for an answer
+        peer.wait_until_gone()
+
+    server = serve(be_silent)
     url = server.url.replace("http:", "https:")
     client = connect(explicit(server=url, ca_file=authority.ca_file))
-    result = abandon_a_write(client, lease, eventually, lambda: server.peers)
+    result = abandon_a_write(client, lease, eventually, greeted.is_set)
     assert isinstance(result, NotSent)
     assert result.error.outcome == "not done"
 

@@ -157,11 +157,12 @@ def test_signal_that_another_thread_takes_is_seen_at_once(sent, auto_close, earl
         auto_close.watch(elector)
         return await have_signal_taken_by_another_thread(elector)
 
-    assert asyncio.run(lead())
+    seen = asyncio.run(lead())
     auto_close.forget(elector)
     assert sent.get(timeout=60) == signal.SIGTERM
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
+    assert seen  # last, so that no signal is left to come up in pytest itself
 
 
 def test_what_wakes_the_loop_for_others_is_left_to_them(auto_close):
