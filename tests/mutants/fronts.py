@@ -37,6 +37,7 @@ MISTAKES: Final = [
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_that_another_thread_takes_is_seen_at_once",
         ),
+        slow=True,  # by a time limit, and its signal may come up in pytest itself then
     ),
     Mistake(
         name="asyncio hears of no signal any more that the program added there",
