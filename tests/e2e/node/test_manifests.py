@@ -76,7 +76,7 @@ def test_rollout_that_never_gets_ready_leaves_the_leader_alone(space):
     space.kubectl("patch", "deployment/billing", "--type=json", f"-p={json.dumps(bad)}")
     space.node.wait(lambda: len(space.pods()) == 3, "the new version was started")
     newcomer = (space.pods().keys() - space.pods(ready=True).keys()).pop()
-    space.wait_noted("leader", where=lambda life: life.pod == newcomer)
+    space.wait_noted("leader", pod=newcomer)
     assert space.wait_leader().pod == leader.pod
     space.kubectl("rollout", "undo", "deployment/billing")
     space.wait_pods(2)
@@ -104,7 +104,7 @@ def test_failing_liveness_probe_restarts_the_leader_and_it_releases(space, measu
     space.signal(leader, signal.SIGUSR2)
     successor = space.wait_leader(after=began)
     assert successor.pod == other
-    space.wait_noted("began", where=lambda x: (x.pod, x.number) == (leader.pod, 1))
+    space.wait_noted("began", pod=leader.pod, after=began)
     measured("liveness probe failed", space.gap(began))
     assert [x.detail for x in leader.noted("lost")] == ["stopped"]
     assert space.overlaps() == 0

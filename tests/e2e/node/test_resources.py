@@ -30,7 +30,7 @@ def test_frozen_container_finds_its_term_over(space, measured):
         measured("the leader's container frozen (preset fast)", space.gap(frozen))
     finally:
         one.write_text(go)
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=frozen)
+    space.wait_noted("lost", pod=leader.pod, after=frozen)
     assert space.overlaps() == 0
 
 
@@ -115,7 +115,7 @@ def test_pod_that_is_cut_off_stops_before_another_starts(space, measured):
         measured("the leader's pod cut off (preset fast)", space.gap(cut))
     finally:
         space.node.inside.must("ip", "link", "set", found[1], "up")
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=cut)
+    space.wait_noted("lost", pod=leader.pod, after=cut)
     assert space.overlaps() == 0
 
 
@@ -128,7 +128,7 @@ def test_stopped_process_finds_its_term_over(space):
         assert space.wait_leader(after=stopped).pod == other
     finally:
         space.signal(leader, signal.SIGCONT)
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=stopped)
+    space.wait_noted("lost", pod=leader.pod, after=stopped)
     assert space.overlaps() == 0
 
 
