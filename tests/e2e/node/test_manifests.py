@@ -16,13 +16,21 @@ from tests.versions import EARLIER
 from tests.versions.wheels import build_wheel
 
 from node import images
-from node.workloads import WORKER, deploy, pair
+from node.workloads import FORMS, deploy, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
-FORMS = pytest.mark.parametrize(
-    "words", [(), ("--", *WORKER)], ids=["library", "under run"]
-)
+
+def replace_pods(space, *words):
+    """Do what replaces the pods, wait until a new one leads; give when that began."""
+    old, began = set(space.pods()), time.monotonic()
+    space.kubectl(*words)
+    space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
+    space.node.wait(
+        lambda: not old & space.pods().keys() and space.leader(after=began),
+        "a new pod leads",
+    )
+    return began
 
 
 @FORMS
@@ -42,14 +50,7 @@ def test_manifests_elect_and_survive_a_day(space, measured, words):
     measured("a pod deleted", space.gap(deleted))
     space.wait_pods(2)
 
-    began = time.monotonic()
-    space.kubectl("rollout", "restart", "deployment/billing")
-    space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
-    old = {leader.pod}
-    space.node.wait(
-        lambda: not old & space.pods().keys() and space.leader(after=began),
-        "a new pod leads",
-    )
+    began = replace_pods(space, "rollout", "restart", "deployment/billing")
     measured("a rollout", space.gap(began))
 
     space.kubectl("scale", "deployment/billing", "--replicas=0")
@@ -127,15 +128,6 @@ def test_rollout_and_undo_between_two_versions_of_the_package(
         ("set", "image", "deployment/billing", f"main={images.BILLING}"),
         ("rollout", "undo", "deployment/billing"),
     ):
-        old = set(space.pods())
-        began = time.monotonic()
-        space.kubectl(*words)
-        space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
-        space.node.wait(
-            lambda old=old, began=began: (
-                not old & space.pods().keys() and space.leader(after=began)
-            ),
-            "a pod of the other version leads",
-        )
+        began = replace_pods(space, *words)
         measured("a rollout between two versions of the package", space.gap(began))
     assert space.overlaps() == 0

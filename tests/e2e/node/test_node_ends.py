@@ -7,7 +7,7 @@ import time
 import pytest
 
 from node.handle import NODE_NAME
-from node.workloads import WORKER, pair
+from node.workloads import FORMS, pair
 
 pytestmark = [
     pytest.mark.e2e,
@@ -79,7 +79,7 @@ def test_restarted_daemon_costs_no_leader_its_term(space, daemon):
     assert space.overlaps() == 0
 
 
-@pytest.mark.parametrize("words", [(), ("--", *WORKER)], ids=["library", "under run"])
+@FORMS
 def test_pod_on_a_silent_node_leads_until_its_kubelet_can_end_it(
     space, measured, words
 ):
