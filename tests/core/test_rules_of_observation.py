@@ -171,7 +171,9 @@ def test_rule_04_deletion_after_a_write_in_doubt_is_of_its_own_lease():
 
 def _read_finds_nothing():
     hand = Hand().lead()
-    hand.wait(R)
+    keep_watching(hand, R)
+    hand.written()  # a term that never renewed has no such right anyway
+    keep_watching(hand, R)
     hand.unknown()
     hand.store.delete()
     hand.fetched()
