@@ -141,7 +141,7 @@ soak: $(VENV)/.dev
 # The core beside that of a commit: `make differential SEEDS=10000 SINCE=main`.
 differential: $(VENV)/.dev
 	@$(BIN)/python -m tests.differential --seeds $(SEEDS) --since "$(SINCE)"
-	@SINCE="$(SINCE)" EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
+	@DIFFERENTIAL_SINCE="$(SINCE)" EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
 
 # Real processes through lying proxies, frozen, killed, forked: `make torture SECONDS=3600`.
 # ARGS are more options: `make torture ARGS="--seed 7 --server embedded --without forks"`.

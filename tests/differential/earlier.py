@@ -1,10 +1,10 @@
 """
 The core that the working one is compared with: a copy, made when it is needed.
 
-It is that of the commit in the environment variable ``SINCE``, so that every process
-of a comparison, and pytest, compares with the same one. Without it the working tree's
-own core is copied: nothing has changed then, and what differs is a defect of the
-comparison or chance that has crept into the core.
+It is that of the commit in the environment variable ``DIFFERENTIAL_SINCE``, so that
+every process of a comparison, and pytest, compares with the same one. Without it the
+working tree's own core is copied: nothing has changed then, and what differs is a defect
+of the comparison or chance that has crept into the core.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 from tests.versions.families import Family, family
 from tests.versions.freeze import ROOT, freeze, of_commit, of_tree
 
-SINCE: Final = "SINCE"
+SINCE: Final = "DIFFERENTIAL_SINCE"
 PACKAGE: Final = "earlier_core"
 
 
