@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 600
 SEEDS ?= 10000
+SINCE ?= HEAD
 # Processes that run the tests; most of them wait more than they compute.
 JOBS ?= 4
 
@@ -137,10 +138,10 @@ soak: $(VENV)/.dev
 	  --seconds $(SECONDS) --regressions tests/simulation/regressions.txt \
 	  --earlier tests.versions.cores
 
-# The core beside a frozen copy of itself: `make differential SEEDS=10000`.
+# The core beside that of a commit: `make differential SEEDS=10000 SINCE=main`.
 differential: $(VENV)/.dev
-	@$(BIN)/python -m tests.differential --seeds $(SEEDS)
-	@EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
+	@$(BIN)/python -m tests.differential --seeds $(SEEDS) --since "$(SINCE)"
+	@DIFFERENTIAL_SINCE="$(SINCE)" EXAMPLES=$$(($(SEEDS) / 10 + 1)) $(BIN)/python -m pytest -q -p no:xdist tests/differential/test_machine.py
 
 # Real processes through lying proxies, frozen, killed, forked: `make torture SECONDS=3600`.
 # ARGS are more options: `make torture ARGS="--seed 7 --server embedded --without forks"`.

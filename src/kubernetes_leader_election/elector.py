@@ -14,11 +14,9 @@ while neither loses the Lease nor keeps anybody from asking ``current_leader``.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Self, TypeVar
 
 from kubernetes_leader_election.errors import (
     LeadershipLostError,
@@ -33,38 +31,33 @@ from kubernetes_leader_election.lifecycle.asking import (
 from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
 from kubernetes_leader_election.lifecycle.background import Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm
-from kubernetes_leader_election.lifecycle.call_context import (
-    CallContext,
-    is_inside_work,
-)
-from kubernetes_leader_election.lifecycle.held_work import ThreadCall
 from kubernetes_leader_election.lifecycle.kinds_of_work import (
     refuse_no_awaitable,
-    refuse_what_needs_a_loop,
     refuse_what_would_block,
 )
-from kubernetes_leader_election.lifecycle.leftover_threads import (
-    Beginning,
-    keep_if_torn,
-)
-from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.task_background import Background
 from kubernetes_leader_election.lifecycle.task_cancellation import (
-    TaskCancellation,
     call_on_loop,
-    way_to_ask,
 )
 from kubernetes_leader_election.lifecycle.task_guard import Guard, TaskJobs
-from kubernetes_leader_election.lifecycle.term_work import WorkItem
+from kubernetes_leader_election.lifecycle.task_scope import (
+    Leadership,
+    Lost,
+    Term,
+    is_of_loss,
+)
+from kubernetes_leader_election.lifecycle.task_waits import (
+    end_with_signal,
+    running_loop,
+    wait_for,
+)
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.settings.options import Duration
 
 __all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -129,7 +122,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         if lifecycle.running:
             lifecycle.stop_called()
             await self._await_end(lambda: lifecycle.has_ended(number), timeout)
-        await _end_with_signal()
+        await end_with_signal()
 
     async def step_down(self, stay_out: Duration | None = None) -> None:
         """
@@ -170,7 +163,9 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         """
         lifecycle, call = self._lifecycle, "wait_until_leading()"
         lifecycle.refuse_unstarted(call, to_lead=True)
-        return await _wait(lifecycle, partial(lifecycle.leading, call), timeout, call)
+        return await wait_for(
+            lifecycle, partial(lifecycle.leading, call), timeout, call
+        )
 
     async def wait_for_leader(self, timeout: float | None = None) -> str:
         """
@@ -187,7 +182,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         """
         lifecycle, call = self._lifecycle, "wait_for_leader()"
         lifecycle.refuse_unstarted(call, to_lead=False)
-        return await _wait(lifecycle, partial(lifecycle.leader, call), timeout, call)
+        return await wait_for(lifecycle, partial(lifecycle.leader, call), timeout, call)
 
     async def states(self) -> AsyncIterator[ElectorState]:
         """
@@ -197,7 +192,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         """
         lifecycle, seen = self._lifecycle, None
         while seen is None or not lifecycle.was_last(seen):
-            seen = await _wait(
+            seen = await wait_for(
                 lifecycle, partial(lifecycle.fresh_state, seen), None, "states()"
             )
             yield seen
@@ -354,7 +349,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
                             result = await work
                     except BaseException as error:
                         # Asked here: with its work, the term ends in any case.
-                        if not _is_of_loss(lifecycle, error, term):
+                        if not is_of_loss(lifecycle, error, term):
                             own, again = error, restarts.fail(error, term.number)
                         raise
                     scope.then_stop = restarts.done = True
@@ -379,7 +374,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         return None
 
     def _begin(self) -> None:
-        loop = _running_loop()
+        loop = running_loop()
 
         def ask_loop(alive: Callable[[], None]) -> None:
             call_on_loop(loop, alive)
@@ -397,7 +392,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         lifecycle, call_context = self._lifecycle, self._lifecycle.call_context()
         if call_context is None:
             try:
-                await _wait(
+                await wait_for(
                     lifecycle,
                     lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
@@ -408,316 +403,5 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
                 raise error from error.__cause__
         elif call_context.is_scope:
             # The loss cancels the body, and so whoever waits here.
-            await _wait(lifecycle, lambda: call_context.is_over or over(), None, "")
+            await wait_for(lifecycle, lambda: call_context.is_over or over(), None, "")
             await asyncio.sleep(0)  # it was told so: on the loop, that comes first
-
-
-class Leadership:
-    """A scope whose body runs only while the elector leads; see ``leadership()``."""
-
-    def __init__(
-        self,
-        lifecycle: Lifecycle[Term],
-        timeout: float | None,
-        on_stop: OnStop | None = None,
-    ) -> None:
-        self._lifecycle = lifecycle
-        self._timeout = timeout
-        self._on_stop = on_stop
-        self._hold: WorkItem | None = None
-        self._entered = threading.Lock()
-        self.then_stop = False  # the elector, when the body is done
-        self.outside = False  # whether others cancelled the body, once it has ended
-
-    async def __aenter__(self) -> Term:
-        if not self._entered.acquire(blocking=False):
-            raise self._lifecycle.entered_twice()
-        try:
-            return await self._enter()
-        except BaseException:
-            self._entered.release()
-            raise
-
-    async def _enter(self) -> Term:
-        lifecycle, loop = self._lifecycle, _running_loop()
-        lifecycle.refuse_unstarted("leadership()", to_lead=True)
-        self._task = task = _present_task()
-        cancelling = task.cancelling()
-        # A cancellation that was asked for and not met yet is met here: counted as an
-        # old one, it could be taken for that of a loss, and be lost with it.
-        await asyncio.sleep(0)
-        hold = WorkItem(
-            f"leadership() in task {task.get_name()!r}",
-            cancel=partial(call_on_loop, loop, self._cancel),
-            loop=loop,
-            is_scope=True,
-        )
-        join = partial(lifecycle.join, hold)
-        current = await _wait(lifecycle, join, self._timeout, "leadership()")
-        self._term, self._hold = current.term, hold
-        self._beginning = Beginning()
-        self._call_context = CallContext(lifecycle, work=current.work, is_scope=True)
-        self._call_context.enter()
-        ask = way_to_ask(lifecycle, self._on_stop)
-        self._end = TaskCancellation(
-            lifecycle, current.term, task, before=cancelling, ask=ask
-        )
-        task.add_done_callback(self._abandon)
-        return current.term
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        hold, self._hold = self._hold, None
-        assert hold is not None  # noqa: S101 - __aenter__ came first
-        self._call_context.leave()
-        self._task.remove_done_callback(self._abandon)
-        is_here = _is_present(self._task)
-        self.outside = self._end.end(error) and is_here
-        lifecycle, term = self._lifecycle, self._term
-        lost = term.is_lost
-        if not lifecycle.forked:
-            keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
-        if self.then_stop and not lost:
-            lifecycle.end_for_good(term.number)
-        last = lifecycle.leave(hold)
-        self._entered.release()
-        if not is_here and not self._task.done():
-            lifecycle.overdue_work.report_elsewhere(hold)
-        loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
-        if loss or isinstance(error, LeadershipLostError | NotLeaderError):
-            await _let_signal_end(lifecycle)
-        if loss:
-            raise term.loss() from error
-        if last and (error is None or isinstance(error, Exception)):
-            await self._wait_for_release(term.number)
-
-    def _is_loss(self, error: BaseException | None, *, ours: bool) -> bool:
-        """Return whether a scope whose term is lost raises that, whatever the body did."""
-        match error:
-            case None:
-                return not (ours and self.outside)
-            case asyncio.CancelledError():
-                return ours and not self.outside
-            case BaseExceptionGroup() if not self.outside:
-                return _is_of_loss(self._lifecycle, error, self._term)
-            case _:
-                return False
-
-    def _cancel(self) -> None:
-        """Cancel the body. On its loop."""
-        if self._hold is not None:
-            self._end.begin()
-
-    def _abandon(self, _task: asyncio.Task[Any]) -> None:
-        """Tell that the task which entered has ended, and cannot be cancelled any more."""
-        if self._hold is not None:
-            self._lifecycle.overdue_work.report_abandoned(self._hold)
-
-    async def _wait_for_release(self, number: int) -> None:
-        lifecycle = self._lifecycle
-        if lifecycle.call_context() is not None or lifecycle.forked:
-            return  # something around this scope holds up the release
-        try:
-            await _wait(
-                lifecycle, lambda: lifecycle.is_over(number), lifecycle.stop_budget, ""
-            )
-        except TimeoutError:
-            return  # stop() waits for as long as it takes
-
-
-class Term(BaseTerm):
-    """
-    One uninterrupted leadership of one elector. It never comes back to life (G4).
-
-    .. code-block:: python
-
-        async with elector.leadership() as term:
-            term.ensure(2.0)
-            await write(row, fencing_token=term.fencing_token)
-    """
-
-    __slots__ = ("lost",)
-
-    def __init__(
-        self, lifecycle: Lifecycle[Any], *, number: int, fencing_token: int | None
-    ) -> None:
-        super().__init__(lifecycle, number=number, fencing_token=fencing_token)
-        self.lost = Lost(lifecycle, self)
-        """Set when the term ends."""
-
-    async def to_thread(
-        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """
-        Call ``function`` in a thread, as work of the term until it has ended *there*.
-
-        The Lease is not released before, also when whoever waits for it is cancelled or
-        torn by a signal; it is renewed meanwhile. Nothing tells a thread to end but
-        ``term.lost``. Context variables are carried. asyncio: on the default executor
-        of the loop; threads: on a thread of its own, which the exit waits for.
-
-        Args:
-            function: What to call.
-            *args: Its arguments.
-            **kwargs: Its arguments by name.
-
-        Returns:
-            What it returns.
-
-        Raises:
-            LeadershipLostError: the term is over or about to be, and it was not called.
-            ConfigurationError: it is no callable, or a coroutine function.
-            ProtocolMisuseError: in a child process.
-            Exception: whatever it raises.
-
-        """
-        refuse_what_needs_a_loop(function, "to_thread()")
-        call = ThreadCall(
-            self._clock, self, partial(function, *args, **kwargs), function
-        )
-        try:
-            return await _running_loop().run_in_executor(None, call.run)
-        finally:
-            call.give_up()
-
-
-class Lost:
-    """
-    Tell when a term has ended: an event that only the loss sets.
-
-    It counts by the clock, too, so it is right with nothing else running.
-    """
-
-    __slots__ = ("_lifecycle", "_term")
-
-    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
-        self._lifecycle = lifecycle
-        self._term = term
-
-    def is_set(self) -> bool:
-        """Return whether the term has ended."""
-        return self._term.is_lost
-
-    async def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
-        recheck_after = self._term.remaining
-        try:
-            return await _wait(
-                self._lifecycle, self.is_set, timeout, "", recheck_after=recheck_after
-            )
-        except TimeoutError:
-            return self.is_set()
-
-
-async def _wait(
-    lifecycle: Lifecycle[Term],
-    check: Callable[[], _T | None],
-    timeout: float | None,
-    call: str,
-    *,
-    recheck_after: Callable[[], float] | None = None,
-) -> _T:
-    """
-    Wait until ``check`` gives something true, and give that.
-
-    It looks after every change, and after the seconds that ``recheck_after`` says.
-    """
-    loop, changed = _running_loop(), asyncio.Event()
-    waiter = partial(call_on_loop, loop, changed.set)
-    lifecycle.add_waiter(waiter)
-    try:
-        async with asyncio.timeout(timeout):
-            while True:
-                changed.clear()
-                found = check()
-                if found:
-                    return found
-                left = float("inf") if recheck_after is None else recheck_after()
-                timer = None
-                if left != float("inf"):
-                    timer = loop.call_later(left, changed.set)
-                try:
-                    await changed.wait()
-                finally:
-                    if timer is not None:
-                        timer.cancel()
-    except TimeoutError:
-        error = lifecycle.no_time_left(f"{call} did not return", timeout or 0.0)
-        raise error from error.__cause__
-    except NotLeaderError as error:
-        stopped = error
-    finally:
-        lifecycle.remove_waiter(waiter)
-    await _let_signal_end(lifecycle)
-    raise stopped
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    """
-    Return the event loop that runs here.
-
-    Raises:
-        ProtocolMisuseError: none does, as under trio.
-
-    """
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise _not_of_asyncio("no event loop of asyncio runs here") from None
-
-
-def _present_task() -> asyncio.Task[Any]:
-    """
-    Return the task that runs here, which a loss cancels.
-
-    Raises:
-        ProtocolMisuseError: none does, as where trio runs a coroutine for asyncio.
-
-    """
-    task = asyncio.current_task()
-    if task is None:
-        raise _not_of_asyncio("this coroutine runs in no task of asyncio")
-    return task
-
-
-def _not_of_asyncio(why: str) -> ProtocolMisuseError:
-    return ProtocolMisuseError(
-        f"this Elector is the one for asyncio, and {why}. Elsewhere, as under trio, use "
-        "kubernetes_leader_election.sync.Elector in threads, such as those of "
-        "trio.to_thread.run_sync: its calls block."
-    )
-
-
-def _is_present(task: asyncio.Task[Any]) -> bool:
-    """Return whether this task runs now; none does where Python frees a generator."""
-    try:
-        return asyncio.current_task() is task
-    except RuntimeError:
-        return False
-
-
-def _is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) -> bool:
-    """Return whether work failed for nothing but the loss of its term."""
-    # Where nobody else cancelled the task, which is asked elsewhere, a task of the
-    # body that was cancelled is one more that the loss has ended.
-    ended = (asyncio.CancelledError,) if term.is_lost else ()
-    return lifecycle.is_of_loss(error, term, ended=ended)
-
-
-async def _let_signal_end(lifecycle: Lifecycle[Term]) -> None:
-    """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
-    if wait or lifecycle.shutdown.signalled:
-        await asyncio.sleep(wait)  # ended by it; also by what asyncio has sent already
-
-
-async def _end_with_signal() -> None:
-    """Give signals back; let one that is about to end this thread do so here."""
-    wait = shared_auto_close().longest_wait(stopped=True)
-    if wait:
-        await asyncio.sleep(wait)
-    shared_auto_close().take_back()

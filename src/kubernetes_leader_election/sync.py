@@ -15,12 +15,9 @@ the lease duration nothing holds others back any more.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Self, TypeVar
 
 from kubernetes_leader_election.errors import (
     ConfigurationError,
@@ -32,43 +29,37 @@ from kubernetes_leader_election.events import Handler
 from kubernetes_leader_election.leadership import ElectorState
 from kubernetes_leader_election.lifecycle.asking import (
     OnStop,
-    ask_on_a_thread,
     refuse_what_cannot_ask,
 )
 from kubernetes_leader_election.lifecycle.background import Background, Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
-from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
-    is_inside_work,
 )
 from kubernetes_leader_election.lifecycle.guard import Guard, Jobs
 from kubernetes_leader_election.lifecycle.handlers import name_of
-from kubernetes_leader_election.lifecycle.held_work import ThreadCall
 from kubernetes_leader_election.lifecycle.kinds_of_work import (
     is_coroutine_function,
     refuse_awaitable,
     refuse_what_needs_a_loop,
 )
-from kubernetes_leader_election.lifecycle.leftover_threads import (
-    Beginning,
-    keep_if_torn,
-)
-from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
 from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
-from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
-from kubernetes_leader_election.process import native
+from kubernetes_leader_election.lifecycle.thread_scope import (
+    Leadership,
+    Lost,
+    Term,
+)
+from kubernetes_leader_election.lifecycle.thread_waits import (
+    end_with_signal,
+    wait_for,
+)
 from kubernetes_leader_election.process.signals import shared_auto_close
-from kubernetes_leader_election.process.timers import LONGEST_WAIT
 from kubernetes_leader_election.settings.options import Duration, Settings
 
 __all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 
-_GLANCE: Final = 0.05
-"""Seconds after which a signal that came at the wrong instant is seen."""
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -133,7 +124,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         if lifecycle.running:
             lifecycle.stop_called()
             self._await_end(lambda: lifecycle.has_ended(number), timeout)
-        _end_with_signal()
+        end_with_signal()
 
     def step_down(self, stay_out: Duration | None = None) -> None:
         """
@@ -174,7 +165,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         """
         lifecycle, call = self._lifecycle, "wait_until_leading()"
         lifecycle.refuse_unstarted(call, to_lead=True)
-        return _wait(lifecycle, partial(lifecycle.leading, call), timeout, call)
+        return wait_for(lifecycle, partial(lifecycle.leading, call), timeout, call)
 
     def wait_for_leader(self, timeout: float | None = None) -> str:
         """
@@ -191,7 +182,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         """
         lifecycle, call = self._lifecycle, "wait_for_leader()"
         lifecycle.refuse_unstarted(call, to_lead=False)
-        return _wait(lifecycle, partial(lifecycle.leader, call), timeout, call)
+        return wait_for(lifecycle, partial(lifecycle.leader, call), timeout, call)
 
     def states(self) -> Iterator[ElectorState]:
         """
@@ -201,7 +192,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         """
         lifecycle, seen = self._lifecycle, None
         while seen is None or not lifecycle.was_last(seen):
-            seen = _wait(
+            seen = wait_for(
                 lifecycle, partial(lifecycle.fresh_state, seen), None, "states()"
             )
             yield seen
@@ -416,7 +407,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
             call_context = CallContext(lifecycle, work=current.work, is_scope=True)
         if call_context is None:
             try:
-                _wait(
+                wait_for(
                     lifecycle,
                     lambda: over() or lifecycle.shutdown.is_left_to_exit(),
                     timeout,
@@ -427,257 +418,4 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
                 raise error from error.__cause__
         elif call_context.is_scope:
             # Only until `term.lost` is set: the body goes on from here.
-            _wait(lifecycle, lambda: call_context.is_over or over(), None, "")
-
-
-class Leadership:
-    """A scope whose body runs only while the elector leads; see ``leadership()``."""
-
-    def __init__(
-        self,
-        lifecycle: Lifecycle[Term],
-        timeout: float | None,
-        on_stop: OnStop | None = None,
-    ) -> None:
-        self._lifecycle = lifecycle
-        self._timeout = timeout
-        self._ask = on_stop and partial(ask_on_a_thread, lifecycle, on_stop)
-        self._hold: WorkItem | None = None
-        self._call_context: CallContext | None = None
-        self._entered = threading.Lock()
-        self.then_stop = False  # the elector, when the body is done
-
-    def __enter__(self) -> Term:
-        lifecycle = self._lifecycle
-        if not self._entered.acquire(blocking=False):
-            raise lifecycle.entered_twice()
-        what = f"leadership() in thread {threading.current_thread().name!r}"
-        self._hold = hold = WorkItem(
-            what, cancel=self._ask, is_scope=True, may_work=False
-        )
-        try:
-            lifecycle.refuse_unstarted("leadership()", to_lead=True)
-            join = partial(lifecycle.join, hold)
-            current = _wait(lifecycle, join, self._timeout, "leadership()")
-            self._term, self._beginning = current.term, Beginning()
-            self._call_context = CallContext(
-                lifecycle, work=current.work, is_scope=True
-            )
-            self._call_context.enter()
-        except BaseException:
-            self._leave(hold)  # Ctrl-C may come between any two calls
-            self._entered.release()
-            raise
-        hold.may_work = True  # no call from here on, and so no Ctrl-C
-        return current.term
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        hold, term = self._hold, self._term
-        assert hold is not None  # noqa: S101 - __enter__ came first
-        hold.may_work = False  # before any call, and so before any Ctrl-C
-        try:
-            lost = term.is_lost
-            self._keep(hold, error)
-            if self.then_stop and not lost:
-                self._lifecycle.end_for_good(term.number)
-            last = self._leave(hold)
-        except BaseException:
-            self._keep(hold, error)
-            self._leave(hold)  # once more, for what Ctrl-C has left undone
-            raise
-        self._entered.release()
-        loss = lost and (
-            error is None
-            or (
-                isinstance(error, BaseExceptionGroup)
-                and self._lifecycle.is_of_loss(error, term)
-            )
-        )
-        if loss or isinstance(error, LeadershipLostError | NotLeaderError):
-            _let_signal_end()
-        if loss:
-            raise term.loss() from error
-        if last and (error is None or isinstance(error, Exception)):
-            self._wait_for_release(term.number)
-
-    def _keep(self, hold: WorkItem, error: BaseException | None) -> None:
-        """Hold the term for the threads that an interrupted body has left behind."""
-        if not self._lifecycle.forked:
-            keep_if_torn(hold, self._beginning, error, self._lifecycle.wake_waiting)
-
-    def _leave(self, hold: WorkItem) -> bool:
-        if self._call_context is not None:
-            self._call_context.leave()
-        return self._lifecycle.leave(hold)
-
-    def _wait_for_release(self, number: int) -> None:
-        lifecycle = self._lifecycle
-        if lifecycle.call_context() is not None or lifecycle.forked:
-            return  # something around this scope holds up the release
-        try:
-            _wait(
-                lifecycle, lambda: lifecycle.is_over(number), lifecycle.stop_budget, ""
-            )
-        except TimeoutError:
-            return  # stop() waits for as long as it takes
-
-
-class Term(BaseTerm):
-    """
-    One uninterrupted leadership of one elector. It never comes back to life (G4).
-
-    .. code-block:: python
-
-        with elector.leadership() as term:
-            while not term.lost.wait(timeout=1.0):
-                term.ensure(2.0)
-                write(row, fencing_token=term.fencing_token)
-    """
-
-    __slots__ = ("lost",)
-
-    def __init__(
-        self, lifecycle: Lifecycle[Any], *, number: int, fencing_token: int | None
-    ) -> None:
-        super().__init__(lifecycle, number=number, fencing_token=fencing_token)
-        self.lost = Lost(lifecycle, self)
-        """Set when the term ends."""
-
-    def to_thread(
-        self, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        """
-        Call ``function`` in a thread, as work of the term until it has ended *there*.
-
-        The Lease is not released before, also when whoever waits for it is cancelled or
-        torn by a signal; it is renewed meanwhile. Nothing tells a thread to end but
-        ``term.lost``. Context variables are carried. asyncio: on the default executor
-        of the loop; threads: on a thread of its own, which the exit waits for.
-
-        Args:
-            function: What to call.
-            *args: Its arguments.
-            **kwargs: Its arguments by name.
-
-        Returns:
-            What it returns.
-
-        Raises:
-            LeadershipLostError: the term is over or about to be, and it was not called.
-            ConfigurationError: it is no callable, or a coroutine function.
-            ProtocolMisuseError: in a child process.
-            Exception: whatever it raises.
-
-        """
-        refuse_what_needs_a_loop(function, "to_thread()")
-        call = ThreadCall(
-            self._clock, self, partial(function, *args, **kwargs), function
-        )
-        try:
-            return call.run_on_a_thread()
-        finally:
-            call.give_up()
-
-
-class Lost:
-    """
-    Tell when a term has ended: an event that only the loss sets.
-
-    It counts by the clock, too, so it is right with nothing else running.
-    """
-
-    __slots__ = ("_lifecycle", "_term")
-
-    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
-        self._lifecycle = lifecycle
-        self._term = term
-
-    def is_set(self) -> bool:
-        """Return whether the term has ended."""
-        return self._term.is_lost
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
-        recheck_after = self._term.remaining
-        try:
-            return _wait(
-                self._lifecycle, self.is_set, timeout, "", recheck_after=recheck_after
-            )
-        except TimeoutError:
-            return self.is_set()
-
-
-def _wait(
-    lifecycle: Lifecycle[Term],
-    check: Callable[[], _T | None],
-    timeout: float | None,
-    call: str,
-    *,
-    recheck_after: Callable[[], float] | None = None,
-) -> _T:
-    """
-    Wait until ``check`` gives something true, and give that.
-
-    It looks after every change, and after the seconds that ``recheck_after`` says.
-    """
-    wake_ups = native.wake_ups()
-    until = None if timeout is None else time.monotonic() + timeout
-    waiter = partial(wake_ups.put, None)
-    lifecycle.add_waiter(waiter)
-    try:
-        while True:
-            found = check()
-            if found:
-                return found
-            pause = (
-                LONGEST_WAIT
-                if recheck_after is None
-                else min(LONGEST_WAIT, recheck_after())
-            )
-            if until is not None:
-                left = until - time.monotonic()
-                if left <= 0.0:
-                    raise lifecycle.no_time_left(
-                        f"{call} did not return", timeout or 0.0
-                    )
-                pause = min(pause, left)
-            wake_ups.wait(max(0.0, pause))
-    except NotLeaderError as error:
-        stopped = error
-    finally:
-        lifecycle.remove_waiter(waiter)
-        wake_ups.close()
-    _let_signal_end()
-    raise stopped
-
-
-def _wait_for_signal(seconds: float) -> None:
-    """
-    Wait until a signal ends this thread, so many seconds at most.
-
-    A little at a time: Python acts on a signal that comes when a thread is about to wait
-    in the kernel only when that wait is over.
-    """
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0.0:
-        threading.Event().wait(min(left, _GLANCE))
-
-
-def _let_signal_end() -> None:
-    """Let a signal that is to end this thread do so, rather than an error of the stop."""
-    wait = 0.0 if is_inside_work() else shared_auto_close().longest_wait()
-    if wait:
-        _wait_for_signal(wait)  # ended by it
-
-
-def _end_with_signal() -> None:
-    """Give signals back; let one that is about to end this thread do so here."""
-    wait = shared_auto_close().longest_wait(stopped=True)
-    if wait:
-        _wait_for_signal(wait)
-    shared_auto_close().take_back()
+            wait_for(lifecycle, lambda: call_context.is_over or over(), None, "")

@@ -1,1 +1,1 @@
-"""The core beside a frozen copy of itself: same inputs, same outputs."""
+"""The core beside that of an earlier commit: same inputs, same outputs."""

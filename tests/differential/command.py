@@ -1,9 +1,9 @@
 """
-Compare the working core with the frozen one in many worlds, on all cores.
+Compare the working core with that of a commit in many worlds, on all processors.
 
 .. code-block:: shell
 
-    make differential SEEDS=10000
+    make differential SEEDS=10000 SINCE=main
 
 Each seed is a world of the simulator and a play of odd inputs. Progress is shown while
 it runs, a summary at the end. The exit code is 1 where the cores differ.
@@ -25,8 +25,8 @@ from typing import Final
 from kubernetes_leader_election.testing.simulation.failures import describe
 from kubernetes_leader_election.testing.simulation.plan import Plan
 from kubernetes_leader_election.testing.simulation.shrink import shrink
-from tests.differential import frozen
 from tests.differential.direct import Play
+from tests.differential.earlier import SINCE, sources
 from tests.differential.pair import DifferenceError, Make, Pair
 from tests.differential.worlds import (
     Compared,
@@ -35,6 +35,7 @@ from tests.differential.worlds import (
     run_world,
 )
 from tests.versions.cores import mixed
+from tests.versions.freeze import FreezeError, core_of, of_tree
 
 CHUNK: Final = 25
 """Seeds that a process takes at a time."""
@@ -93,9 +94,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes"
     )
+    parser.add_argument(
+        "--since",
+        default="HEAD",
+        help="the commit whose core is the other one; empty: the working tree itself",
+    )
     asked = parser.parse_args(arguments)
-    origin = (frozen.__doc__ or "").strip().splitlines()[0]
-    sys.stdout.write(f"The working core beside: {origin}\n")
+    try:
+        same = core_of(sources(asked.since)) == core_of(of_tree())
+    except FreezeError as problem:
+        parser.error(str(problem))
+    os.environ[SINCE] = asked.since  # the processes of the pool read it
+    sys.stdout.write(
+        f"The working core beside that of {asked.since or 'the working tree'}"
+        + (
+            ", which is the same: name an earlier commit to see a change"
+            if same
+            else ""
+        )
+        + "\n"
+    )
     begun = shown = time.perf_counter()
     whole = Found()
     context = multiprocessing.get_context("spawn")

@@ -1,7 +1,7 @@
 """
 Two cores as one: given the same inputs and draws, compared after each.
 
-Whoever drives the pair sees the working core; the frozen one gets what it gets. The
+Whoever drives the pair sees the working core; the earlier one gets what it gets. The
 pair uses the four verbs and the public properties, nothing else.
 """
 
@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.differential.freeze import PACKAGE
-from tests.versions.families import EventsOfNow, Family, family, plain, this_version
+from tests.differential.earlier import earlier_core
+from tests.versions.families import EventsOfNow, Family, plain, this_version
 
 PROPERTIES: Final = (
     "state",
@@ -68,7 +68,7 @@ class Draws:
 
 class Pair:
     """
-    The working core, with the frozen one in its shadow.
+    The working core, with the earlier one in its shadow.
 
     Args:
         settings: of the working core's family.
@@ -87,33 +87,33 @@ class Pair:
         working: Make | None = None,
         assumed: bool = False,
     ) -> None:
-        ours, frozen = this_version(), family(PACKAGE)
+        ours, earlier = this_version(), earlier_core()
         self.inputs = 0
         self.outputs = 0
         self._identity = settings.identity
-        self._frozen_family: Family = frozen
-        self._frozen_events = EventsOfNow(settings, assumed=assumed)
+        self._earlier_family: Family = earlier
+        self._earlier_events = EventsOfNow(settings, assumed=assumed)
         self._draws = Draws(draw)
         self._out: list[Any] = []
         self._before: deque[tuple[Any, Any]] = deque(maxlen=REMEMBERED)
         self._last: dict[str, tuple[Any, Any]] = {}
         self._properties = ("state",) if assumed else PROPERTIES
         make = working or (ours.assumed if assumed else ours.election)
-        frozen_make = frozen.assumed if assumed else frozen.election
+        earlier_make = earlier.assumed if assumed else earlier.election
         self.working = make(settings, draw=self._draws.first)
-        self.frozen = frozen_make(settings, draw=self._draws.second)
+        self.earlier = earlier_make(settings, draw=self._draws.second)
         self._compare("the constructor", None)
 
     # The four verbs -----------------------------------------------------------
 
     def receive(self, message: Any, *, now: Any) -> None:
         """Give both cores one message; raise what both raise."""
-        theirs = self._frozen_family.take(message)
+        theirs = self._earlier_family.take(message)
         self._run(
             message,
             now,
             lambda: self.working.receive(message, now=now),
-            lambda clocks: self.frozen.receive(theirs, now=clocks),
+            lambda clocks: self.earlier.receive(theirs, now=clocks),
         )
 
     def handle_timer(self, *, now: Any) -> None:
@@ -122,16 +122,16 @@ class Pair:
             "the timer",
             now,
             lambda: self.working.handle_timer(now=now),
-            lambda clocks: self.frozen.handle_timer(now=clocks),
+            lambda clocks: self.earlier.handle_timer(now=clocks),
         )
 
     def drain(self) -> list[Any]:
-        """Return what the working core gave; the frozen one gave the same."""
+        """Return what the working core gave; the earlier one gave the same."""
         out, self._out = self._out, []
         return out
 
     def next_deadline(self) -> float | None:
-        """Return what the working core says; the frozen one says the same."""
+        """Return what the working core says; the earlier one says the same."""
         due: float | None = self.working.next_deadline()
         return due
 
@@ -145,12 +145,12 @@ class Pair:
         said: Any,
         now: Any,
         working: Callable[[], None],
-        frozen: Callable[[Any], None],
+        earlier: Callable[[Any], None],
     ) -> None:
         self.inputs += 1
         raised = _raised(working)
-        clocks = self._frozen_family.take(now)
-        raised_there = _raised(lambda: frozen(clocks))
+        clocks = self._earlier_family.take(now)
+        raised_there = _raised(lambda: earlier(clocks))
         if raised is not None or raised_there is not None:
             shown = [
                 None if error is None else f"{type(error).__name__}: {error}"
@@ -164,21 +164,21 @@ class Pair:
         self._before.append((said, now))
 
     def _compare(self, said: Any, now: Any) -> None:
-        working, frozen = self.working, self.frozen
+        working, earlier = self.working, self.earlier
         found: dict[str, tuple[Any, Any]] = {}
-        out, there = working.drain(), frozen.drain()
+        out, there = working.drain(), earlier.drain()
         if out or there:
             self.outputs += len(out)
             self._out += out
-            there = [self._frozen_events.take(item) for item in there]
+            there = [self._earlier_events.take(item) for item in there]
             pair = ([plain(item) for item in out], [plain(item) for item in there])
             if pair[0] != pair[1]:
                 found["requests and events"] = pair
-        due, due_there = working.next_deadline(), frozen.next_deadline()
+        due, due_there = working.next_deadline(), earlier.next_deadline()
         if due != due_there:
             found["next_deadline"] = (due, due_there)
         for name in self._properties:
-            one, other = getattr(working, name), getattr(frozen, name)
+            one, other = getattr(working, name), getattr(earlier, name)
             if one is other:
                 continue
             last = self._last.get(name)
@@ -191,7 +191,7 @@ class Pair:
                 self._last[name] = (one, other)
         if now is not None and "belief" in self._properties:
             leads = working.current_leader(now)
-            leads_there = frozen.current_leader(self._frozen_family.take(now))
+            leads_there = earlier.current_leader(self._earlier_family.take(now))
             if leads != leads_there:
                 found["current_leader"] = (leads, leads_there)
         drawn, drawn_there = self._draws.take_counts()
@@ -203,12 +203,12 @@ class Pair:
     def _differ(self, said: Any, now: Any, found: dict[str, tuple[Any, Any]]) -> None:
         where = f"at input {self.inputs} of {self._identity!r}"
         lines = [
-            f"The working core and the frozen one differ in {', '.join(found)}, {where}:",
+            f"The working core and the earlier one differ in {', '.join(found)}, {where}:",
             f"  input   {said!r}",
             f"  clocks  {now}",
         ]
         for name, (one, other) in found.items():
-            lines += [f"  {name} (- frozen, + working):", *_lines(other, one)]
+            lines += [f"  {name} (- earlier, + working):", *_lines(other, one)]
         if self._before:
             lines += ["  inputs before, oldest first:"]
             lines += [
@@ -225,10 +225,10 @@ def _raised(call: Callable[[], None]) -> Exception | None:
     return None
 
 
-def _lines(frozen: Any, working: Any) -> list[str]:
+def _lines(earlier: Any, working: Any) -> list[str]:
     """Return the difference between two plain values, line by line."""
     texts = [
         pprint.pformat(value, width=76, sort_dicts=False).splitlines()
-        for value in (frozen, working)
+        for value in (earlier, working)
     ]
     return [f"    {line}" for line in difflib.ndiff(*texts) if not line.startswith("?")]

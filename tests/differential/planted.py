@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.values import replace
+from tests.simulation.planted_bugs import in_words
 from tests.versions.families import this_version
 
 
@@ -38,8 +39,7 @@ def change(
     """Register a changed core under the name of its class, in words."""
 
     def register(core: type[Unchanged]) -> type[Unchanged]:
-        name = "".join(f" {c.lower()}" if c.isupper() else c for c in core.__name__)
-        CHANGES[name.strip()] = PlantedChange(
+        CHANGES[in_words(core)] = PlantedChange(
             core=core, shown=shown, by=by, seeds=seeds
         )
         return core

@@ -1,4 +1,4 @@
-"""The working core does what the frozen one does; and where it does not, this shows."""
+"""A core does what a copy of it does; and where it does something else, this shows."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import sys
 import pytest
 
 from kubernetes_leader_election.testing.simulation.generate import make_plan
-from tests.core.harness import Clock, settings
-from tests.differential import command
+from tests.differential import command, pair
 from tests.differential.direct import Play
-from tests.differential.freeze import FROZEN, PACKAGE
+from tests.differential.earlier import load, sources
 from tests.differential.pair import Draws
 from tests.differential.planted import CHANGES
 from tests.differential.worlds import (
@@ -22,10 +21,10 @@ from tests.differential.worlds import (
     run_world,
 )
 from tests.simulation.planted_bugs import BUGS
-from tests.versions.families import family
-from tests.versions.freeze import MARK, ROOT, FreezeError, freeze, of_tree
+from tests.versions.families import HERE
+from tests.versions.freeze import ROOT, of_tree
 
-SEEDS = 150
+SEEDS = 50
 CHUNK = 25
 PLAYS = 300
 
@@ -101,7 +100,7 @@ def test_a_small_change_is_found(name):
 def test_a_planted_bug_is_found_as_fast_as_by_the_checkers(name):
     """Each mistake that the simulator has to find, in as many worlds at most."""
     bug = BUGS[name]
-    with pytest.raises(AssertionError, match="working core and the frozen one differ"):
+    with pytest.raises(AssertionError, match="working core and the earlier one differ"):
         run_until_found(bug)
 
 
@@ -134,11 +133,13 @@ def test_draws_are_repeated_and_counted():
 @pytest.mark.slow
 def test_command_tells_what_it_compared():
     """Both cores in a few worlds, in processes: a summary, and exit code 0."""
-    words = ("-m", "tests.differential", "--seeds", "8", "--workers", "2")
+    options = ("--seeds", "8", "--workers", "2", "--since", "")
+    words = ("-m", "tests.differential", *options)
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+    assert "beside that of the working tree, which is the same" in done.stdout
     assert "The same: 8 worlds and 8 plays" in done.stdout
 
 
@@ -154,13 +155,14 @@ def test_command_shows_a_difference_and_makes_it_small(monkeypatch):
     assert "differ in next_deadline" in story
 
 
-# The frozen copy ------------------------------------------------------------------
+# The earlier core -----------------------------------------------------------------
 
 
-def test_frozen_core_stands_alone():
+def test_earlier_core_stands_alone():
     """It loads nothing of the package whose core it is compared with."""
     code = (
-        f"import sys, {PACKAGE}.core.election; "
+        "import sys; from tests.differential.earlier import earlier_core; "
+        "earlier_core(); "
         "print([n for n in sys.modules if n.startswith('kubernetes_leader')])"
     )
     done = subprocess.run(  # noqa: S603 - our own code
@@ -173,44 +175,28 @@ def test_frozen_core_stands_alone():
     assert done.stdout.strip() == "[]"
 
 
-def test_working_tree_can_be_frozen(tmp_path, monkeypatch):
-    """Anew, over an older copy, without what is no longer there."""
-    to = tmp_path / "frozen_anew"
-    for _ in range(2):
-        freeze(of_tree(), to, package="frozen_anew", origin="the working tree")
-        (to / "core" / "gone.py").write_text("")
-    assert (to / "core" / "gone.py").exists()
-    freeze(of_tree(), to, package="frozen_anew", origin="the working tree")
-    assert not (to / "core" / "gone.py").exists()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    core = family("frozen_anew").election(settings(), draw=lambda: 0.0)
-    core.handle_timer(now=Clock().now())
-    assert core.state.name == "STOPPED"
+def test_change_since_a_commit_is_found(tmp_path, monkeypatch):
+    """The other core is of the commit that is named, whatever the tree has now."""
+    then = of_tree()
+    name, now = "core/timing.py", "settings.renew_deadline"
+    assert now in then[name]
+    then[name] = then[name].replace(now, "settings.lease_duration")
+    for path, text in then.items():
+        file = tmp_path / "src" / HERE / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
+    for command_line in (("init", "-q"), ("add", "."), ("commit", "-qm", "then")):
+        subprocess.run([*git, *command_line], cwd=tmp_path, check=True)  # noqa: S603
+    then_core = load(sources("HEAD", root=tmp_path), package="core_of_a_commit")
+    monkeypatch.setattr(pair, "earlier_core", lambda: then_core)
+    with pytest.raises(AssertionError, match=r"earlier one differ in .*belief"):
+        run_world(make_plan(0))
 
 
-def test_freezing_overwrites_no_other_folder(tmp_path):
-    """A folder that holds something else is left alone, and named."""
-    (tmp_path / "precious").write_text("x")
-    with pytest.raises(FreezeError, match=f"{tmp_path} holds no frozen core"):
-        freeze(of_tree(), tmp_path, package="x", origin="x")
-    assert (tmp_path / "precious").exists()
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("from . import states", "core/election.py:1: a relative import"),
-        ("from kubernetes_leader_election import Elector", "core/election.py:1: kuber"),
-    ],
-)
-def test_core_that_cannot_stand_alone_is_not_frozen(line, problem, tmp_path):
-    """What a copy would lack, and where it is imported."""
-    sources = {"core/__init__.py": "", "core/election.py": line}
-    with pytest.raises(FreezeError, match=problem):
-        freeze(sources, tmp_path / "new", package="x", origin="x")
-    assert not (tmp_path / "new").exists()
-
-
-def test_frozen_copy_says_where_it_comes_from():
-    """The first line names the commit, and the mark by which it may be replaced."""
-    assert (FROZEN / "__init__.py").read_text("utf-8").splitlines()[1].startswith(MARK)
+def test_commit_that_is_not_there_is_refused(capsys):
+    """Before any world is run, with what git says of it."""
+    with pytest.raises(SystemExit) as exit_:
+        command.main(["--since", "no-such-commit"])
+    assert exit_.value.code == 2
+    assert "no-such-commit" in capsys.readouterr().err

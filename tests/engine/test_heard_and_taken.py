@@ -91,7 +91,7 @@ def test_fault_07_timer_that_a_defect_refuses_is_no_hot_loop(elect, monkeypatch)
 
     monkeypatch.setattr(Election, "handle_timer", refuse)
     until(lambda: calls)
-    time.sleep(0.3)  # without a pause between two failures there would be thousands
+    time.sleep(0.3)  # in which a hot loop makes thousands of calls
     failing.clear()
     assert len(calls) < 50
     elector.heard = queue.SimpleQueue()

@@ -143,7 +143,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="nobody is told of a scope whose task ended without leaving it",
-        file="elector.py",
+        file="lifecycle/task_scope.py",
         old="            self._lifecycle.overdue_work.report_abandoned(self._hold)",
         new="            pass",
         tests=(

@@ -301,7 +301,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who waits for the loss on an event loop needs the engine",
-        file="elector.py",
+        file="lifecycle/task_scope.py",
         old='self.is_set, timeout, "", recheck_after=recheck_after',
         new='self.is_set, timeout, ""',
         tests=(f"{BY_THE_CLOCK}[asyncio]",),
@@ -309,7 +309,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who waits for the loss on a thread needs the engine",
-        file="sync.py",
+        file="lifecycle/thread_scope.py",
         old='self.is_set, timeout, "", recheck_after=recheck_after',
         new='self.is_set, timeout, ""',
         tests=(f"{BY_THE_CLOCK}[threads]",),
@@ -317,14 +317,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an asyncio scope whose term is lost ends as if nothing had been",
-        file="elector.py",
+        file="lifecycle/task_scope.py",
         old="            raise term.loss() from error",
         new="            pass",
         tests=(f"{IN_SCOPES}test_asyncio_scope_ends_as_the_page_says",),
     ),
     Mistake(
         name="a thread's scope whose term is lost ends as if nothing had been",
-        file="sync.py",
+        file="lifecycle/thread_scope.py",
         old="            raise term.loss() from error",
         new="            pass",
         tests=(f"{IN_SCOPES}test_thread_scope_ends_as_the_page_says",),
@@ -467,7 +467,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an asyncio block is left before the Lease is released",
-        file="elector.py",
+        file="lifecycle/task_scope.py",
         old="        if last and (error is None or isinstance(error, Exception)):",
         new="        if False:",
         tests=(
@@ -476,7 +476,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a thread's block is left before the Lease is released",
-        file="sync.py",
+        file="lifecycle/thread_scope.py",
         old="        if last and (error is None or isinstance(error, Exception)):",
         new="        if False:",
         tests=(
@@ -485,7 +485,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who waited on a loop is told of every change for ever",
-        file="elector.py",
+        file="lifecycle/task_waits.py",
         old="        lifecycle.remove_waiter(waiter)",
         new="        pass",
         tests=(
@@ -494,7 +494,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="who waited in a thread is told of every change for ever",
-        file="sync.py",
+        file="lifecycle/thread_waits.py",
         old="        lifecycle.remove_waiter(waiter)",
         new="        pass",
         tests=(
@@ -503,7 +503,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="timers of who waited on a loop pile up",
-        file="elector.py",
+        file="lifecycle/task_waits.py",
         old="                        timer.cancel()",
         new="                        pass",
         tests=(

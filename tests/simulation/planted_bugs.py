@@ -59,6 +59,12 @@ class PlantedBug:
 BUGS: dict[str, PlantedBug] = {}
 
 
+def in_words(mistaken: type[Any]) -> str:
+    """Return the name of a class as words."""
+    letters = (f" {c.lower()}" if c.isupper() else c for c in mistaken.__name__)
+    return "".join(letters).strip()
+
+
 class Assembled(Election):
     """A core of which some parts are others, by the way to them."""
 
@@ -84,9 +90,7 @@ def planted(
     """
 
     def register(mistaken: type[Any]) -> type[Any]:
-        name = "".join(
-            f" {c.lower()}" if c.isupper() else c for c in mistaken.__name__
-        ).strip()
+        name = in_words(mistaken)
         election = mistaken
         if part:
             parts = {"parts": {part: mistaken}}

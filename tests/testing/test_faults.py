@@ -48,6 +48,8 @@ DROP = DropBefore()
         (Fault(DROP), Request(), True),
         (Fault(DROP), Request(path="/readyz"), False),
         (Fault(DROP, path="/readyz"), Request(path="/readyz"), True),
+        (Fault(DROP, path="/readyz"), Request(), False),
+        (Fault(DROP, path="/readyz", verb="get"), Request(verb="get"), False),
         (Fault(DROP, verb="update"), Request(), True),
         (Fault(DROP, verb="get"), Request(), False),
         (Fault(DROP, verb=("get", "update")), Request(), True),

@@ -99,13 +99,13 @@ def freeze(sources: Mapping[str, str], to: Path, *, package: str, origin: str) -
     first = to / "__init__.py"
     if to.exists() and (not first.exists() or MARK not in first.read_text("utf-8")):
         raise FreezeError(f"{to} holds no frozen core: remove it, or name another one.")
-    needed = _needed(sources)
+    core = core_of(sources)
     if to.exists():
         shutil.rmtree(to)
-    for name in sorted(needed):
+    for name, source in core.items():
         path = to / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = _IMPORT.sub(rf"\g<1>{package}", sources[name])
+        text = _IMPORT.sub(rf"\g<1>{package}", source)
         path.write_text(text, encoding="utf-8")
     first.write_text(
         f'"""\n{MARK}, of {origin}.\n\n'
@@ -115,8 +115,14 @@ def freeze(sources: Mapping[str, str], to: Path, *, package: str, origin: str) -
     )
 
 
-def _needed(sources: Mapping[str, str]) -> set[str]:
-    """Return the modules of the core, and what they import, however far down."""
+def core_of(sources: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the modules of the core, and what they import, however far down.
+
+    Raises:
+        FreezeError: the core imports what is not there.
+
+    """
     waiting = [name for name in sources if name.startswith("core/")]
     if not waiting:
         raise FreezeError("There is no core: the package has no folder `core`.")
@@ -137,7 +143,7 @@ def _needed(sources: Mapping[str, str]) -> set[str]:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     waiting += _modules(alias.name, sources)
-    return needed
+    return {name: sources[name] for name in sorted(needed)}
 
 
 def _imported_from(

@@ -14,7 +14,7 @@ from kubernetes_leader_election.errors import (
     LeaseApiError,
     ProtocolMisuseError,
 )
-from tests.core.harness import Hand
+from tests.core.harness import Clock, Hand, settings
 from tests.versions import EARLIER
 from tests.versions.cores import core_of
 from tests.versions.families import family, plain, this_version
@@ -25,6 +25,7 @@ from tests.versions.freeze import (
     archive,
     freeze,
     of_commit,
+    of_tree,
 )
 
 each_version = pytest.mark.parametrize("version", EARLIER, ids=str)
@@ -82,6 +83,44 @@ def test_commit_that_is_not_there_is_explained(tmp_path):
         archive(EARLIER[0].commit, root=tmp_path)
     assert "d0d2bc781854 is not in this clone" in str(failed.value)
     assert "fetch-depth: 0" in str(failed.value)
+
+
+def test_working_tree_can_be_frozen(tmp_path, monkeypatch):
+    """Anew, over an older copy, without what is no longer there."""
+    to = tmp_path / "frozen_anew"
+    for _ in range(2):
+        freeze(of_tree(), to, package="frozen_anew", origin="the working tree")
+        (to / "core" / "gone.py").write_text("")
+    assert (to / "core" / "gone.py").exists()
+    freeze(of_tree(), to, package="frozen_anew", origin="the working tree")
+    assert not (to / "core" / "gone.py").exists()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    core = family("frozen_anew").election(settings(), draw=lambda: 0.0)
+    core.handle_timer(now=Clock().now())
+    assert core.state.name == "STOPPED"
+
+
+def test_freezing_overwrites_no_other_folder(tmp_path):
+    """A folder that holds something else is left alone, and named."""
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(FreezeError, match=f"{tmp_path} holds no frozen core"):
+        freeze(of_tree(), tmp_path, package="x", origin="x")
+    assert (tmp_path / "precious").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("from . import states", "core/election.py:1: a relative import"),
+        ("from kubernetes_leader_election import Elector", "core/election.py:1: kuber"),
+    ],
+)
+def test_core_that_cannot_stand_alone_is_not_frozen(line, problem, tmp_path):
+    """What a copy would lack, and where it is imported."""
+    sources = {"core/__init__.py": "", "core/election.py": line}
+    with pytest.raises(FreezeError, match=problem):
+        freeze(sources, tmp_path / "new", package="x", origin="x")
+    assert not (tmp_path / "new").exists()
 
 
 # Speaking to another family -------------------------------------------------------

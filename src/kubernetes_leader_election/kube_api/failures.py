@@ -55,13 +55,13 @@ _NO_RIGHT = re.compile(
     r'(?P<kind>resource|path) "(?P<what>[^"]*)"(?: in API group "(?P<group>[^"]*)")?'
 )
 """What the API server says where a right is missing, and nobody else does."""
+_WEBHOOK = re.compile(r'admission webhook "[^"]*"(?= denied the request)')
 _POLICY = re.compile(
-    r"admission webhook \"[^\"]*\"(?= denied the request)"
+    rf"{_WEBHOOK.pattern}"
     r"|ValidatingAdmissionPolicy '[^']*'(?= with binding)"
     r"|quota: [^\s,]+"
 )
 _RAN_OUT = re.compile(r"\btime(?:d )?-?out\b|deadline exceeded", re.IGNORECASE)
-_WEBHOOK = re.compile(r'admission webhook "[^"]*" denied the request')
 
 
 class Request(Value):

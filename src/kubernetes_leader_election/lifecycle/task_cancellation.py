@@ -12,7 +12,6 @@ dead engine holds up none of it (fault 07).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
 import sys
@@ -21,7 +20,6 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.events import PLANNED
 from kubernetes_leader_election.lifecycle.asking import Asking, OnStop
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
@@ -321,26 +319,6 @@ def _shows_others(error: BaseException | None) -> bool:
         # Also where that is not to be shown, as in the group that a TaskGroup raises.
         error = error.__cause__ or error.__context__
     return False
-
-
-def present_task() -> asyncio.Task[Any]:
-    """
-    Return the task that runs here, which a loss cancels.
-
-    Raises:
-        ProtocolMisuseError: none does, as under trio.
-
-    """
-    task = None
-    with contextlib.suppress(RuntimeError):  # no loop of asyncio runs here
-        task = asyncio.current_task()
-    if task is None:
-        raise ProtocolMisuseError(
-            "this Elector is the one for asyncio, and no task of asyncio runs here. "
-            "Elsewhere, as under trio, use kubernetes_leader_election.sync.Elector in "
-            "threads, such as those of trio.to_thread.run_sync: its calls block."
-        )
-    return task
 
 
 def call_on_loop(

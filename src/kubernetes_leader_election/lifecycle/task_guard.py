@@ -34,8 +34,8 @@ from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
-    present_task,
 )
+from kubernetes_leader_election.lifecycle.task_waits import present_task
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 
 _P = ParamSpec("_P")

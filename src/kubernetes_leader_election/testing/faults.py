@@ -23,15 +23,14 @@ from typing import Any, Protocol
 
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.testing.rules import (
-    OBJECT_PATHS,
     READS,
     VERBS,
     ActiveRule,
     Rules,
-    as_tuple,
     check_count,
     check_rule,
     check_seconds,
+    is_about,
 )
 
 __all__ = [
@@ -226,7 +225,7 @@ class Fault:
             fitting = ("watch",)
         elif isinstance(self.action, _READ_ACTIONS):
             fitting = READS
-        check_rule(self, type(self.action).__name__, self.verb, fitting)
+        check_rule(self, type(self.action).__name__, fitting)
         _check_action(self.action)
 
     def matches(self, request: RequestFacts) -> bool:
@@ -235,12 +234,7 @@ class Fault:
             return False
         if isinstance(self.action, _READ_ACTIONS) and request.verb not in READS:
             return False
-        if self.verb is None:
-            if self.path is None and not request.path.startswith(OBJECT_PATHS):
-                return False
-        elif request.verb not in as_tuple(self.verb):
-            return False
-        if self.path is not None and not request.path.startswith(self.path):
+        if not is_about(self, verb=request.verb, path=request.path):
             return False
         if self.user_agent is not None and not request.user_agent.startswith(
             self.user_agent

@@ -25,9 +25,9 @@ from kubernetes_leader_election.testing.rules import (
     VERBS,
     ActiveRule,
     Rules,
-    as_tuple,
     check_rule,
     check_seconds,
+    is_about,
 )
 
 __all__ = ["Mutate", "Mutated", "Mutation", "MutationPlan", "Occasion"]
@@ -175,7 +175,7 @@ class Mutate:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutation", _known(self.mutation))
-        check_rule(self, self.mutation, self.verb, fitting_verbs(self.mutation))
+        check_rule(self, self.mutation, fitting_verbs(self.mutation))
         check_seconds(self.seconds)
         if self.status is not None and not 400 <= self.status <= 599:
             raise ConfigurationError(
@@ -195,11 +195,7 @@ class Mutate:
         """Return whether the rule is about this request or event."""
         if not fits(self.mutation, occasion):
             return False
-        if self.verb is None and self.path is None and not occasion.is_for_objects:
-            return False
-        if self.verb is not None and occasion.verb not in as_tuple(self.verb):
-            return False
-        if self.path is not None and not occasion.path.startswith(self.path):
+        if not is_about(self, verb=occasion.verb, path=occasion.path):
             return False
         if self.lane is not None and occasion.lane != self.lane:
             return False

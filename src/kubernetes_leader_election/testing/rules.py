@@ -19,7 +19,19 @@ OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
 
 
 class Rule(Protocol):
-    """How often a rule acts: ``times``, after ``skip``, on a ``share`` of what matches."""
+    """
+    For which requests a rule is, and how often it acts.
+
+    That is ``times``, after ``skip``, on a ``share`` of what matches.
+    """
+
+    @property
+    def verb(self) -> str | tuple[str, ...] | None:
+        """Return the verbs that it is for; None for all."""
+
+    @property
+    def path(self) -> str | None:
+        """Return how the paths begin that it is for; None for all."""
 
     @property
     def times(self) -> int | None:
@@ -37,26 +49,27 @@ class Rule(Protocol):
 RuleT = TypeVar("RuleT", bound=Rule)
 
 
-def as_tuple(verb: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the verbs that a rule names, be it one, several, or none."""
-    if verb is None:
-        return ()
+def is_about(rule: Rule, *, verb: str, path: str) -> bool:
+    """Return whether a rule is for such a request; for objects, if it names none."""
+    if rule.verb is None:
+        if rule.path is None and not path.startswith(OBJECT_PATHS):
+            return False
+    elif verb not in _as_tuple(rule.verb):
+        return False
+    return rule.path is None or path.startswith(rule.path)
+
+
+def _as_tuple(verb: str | tuple[str, ...]) -> tuple[str, ...]:
     return (verb,) if isinstance(verb, str) else verb
 
 
-def check_rule(
-    rule: Rule,
-    what: object,
-    verb: str | tuple[str, ...] | None,
-    fitting: tuple[str, ...],
-) -> None:
+def check_rule(rule: Rule, what: object, fitting: tuple[str, ...]) -> None:
     """
     Refuse a rule that would never act, or on nothing that there is.
 
     Args:
-        rule: how often it acts.
+        rule: for which verbs it is, and how often it acts.
         what: what it does, as messages name it.
-        verb: the verbs that it is for; None for all.
         fitting: those on which it can act.
 
     Raises:
@@ -74,9 +87,9 @@ def check_rule(
             option="times",
         )
     check_count("skip", rule.skip)
-    if verb is None:
+    if rule.verb is None:
         return
-    verbs = as_tuple(verb)
+    verbs = _as_tuple(rule.verb)
     unknown = [one for one in verbs if one not in VERBS]
     if unknown or not verbs:
         raise ConfigurationError(

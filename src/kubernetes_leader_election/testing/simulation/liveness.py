@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kubernetes_leader_election.testing.simulation.scene import Scene
 from kubernetes_leader_election.testing.simulation.store import SUCCESSOR, Change
+from kubernetes_leader_election.testing.simulation.writes import AFTER_RELEASE
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing.simulation.plan import Probe
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 CROWD = 20
 """Candidates from which on it is checked that few of them write at a change."""
-AFTER_RELEASE = 0.025
-"""Seconds at most that rule 13 delays a write on a released Lease; not the core's word."""
 AFTER_EXPIRY = 0.4
-"""Seconds at most that it does on an expired one, or 5 % of D; not the core's word."""
+"""Seconds at most that rule 13 delays a write on an expired Lease, or 5 % of D."""
 SLACK = 0.005
 """Seconds for wake-ups and for the order of things at one instant."""
 GENTLE_OUTAGES = ("refused", "503", "black hole", "504 after commit", "429")
