@@ -48,14 +48,14 @@ PROGRAMS: Final[Mapping[str, str]] = {
         elector.start()
         while True:
             elector.current_leader
-            time.sleep(0.05)
+            time.sleep(0.05)  # polling is one way to use it
     """,
     "polling on a loop": """
         async def main():
             async with Elector(**options()) as elector:
                 while True:
                     elector.current_leader
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # likewise
         asyncio.run(main())
     """,
     "scope in a thread": """
@@ -79,7 +79,7 @@ PROGRAMS: Final[Mapping[str, str]] = {
         elector.on(EVENTS.LEADERSHIP_LOST, lambda event: None)
         elector.start()
         while True:
-            time.sleep(1)
+            time.sleep(1)  # until the signal ends it
     """,
     "kle run": "",
 }
@@ -133,7 +133,7 @@ def wait_until_held(
     while not ((server.lease(lease) or {}).get("spec") or {}).get("holderIdentity"):
         if program.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"the program does not lead: {program.args!r}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks, at the server and at the program
 
 
 def main() -> None:

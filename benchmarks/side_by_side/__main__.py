@@ -157,7 +157,9 @@ def main() -> int:
         return 0
     report = Report(results=results, seconds=quiet)
     print(report.table())
-    write_all(report, docs=options.docs, output=options.output)
+    write_all(report, report.markdown(), docs=options.docs, name="side-by-side")
+    if options.output is not None:
+        options.output.write_text(report.json(), encoding="utf-8")
     return 0
 
 

@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 from benchmarks.side_by_side.contenders import CONTENDERS, RHYTHM
-from benchmarks.side_by_side.report import Report
+from benchmarks.side_by_side.report import Report, write_all
 from controlplane import binaries
 from node import images
 from node.space import Life, Space
@@ -97,17 +97,8 @@ class Stage:
         times = []
         for _ in range(self.times):
             self.leader()
-            old, began = set(self.space.pods()), time.monotonic()
-            self.space.kubectl("rollout", "restart", "deployment/billing")
-            self.space.kubectl("rollout", "status", "deployment/billing")
-            self.space.node.wait(
-                lambda old=old, began=began: (  # type: ignore[misc] # of this round
-                    not old & self.space.pods().keys()
-                    and self.space.leader(after=began)
-                ),
-                "a new pod leads",
-                within=180,
-            )
+            began = time.monotonic()
+            self.fresh()
             times.append(self.idle(began))
         return times
 
@@ -320,12 +311,7 @@ def main() -> int:
             results = dict(zip(keys, found, strict=True))
     report = Report(results=results, seconds=0, units=UNITS, contenders=IN_PODS)
     print(report.table())
-    for suffix, text in (
-        ("md", page(report, options.times)),
-        ("svg", report.picture()),
-        ("json", report.json()),
-    ):
-        (options.docs / f"{PAGE}.{suffix}").write_text(text, encoding="utf-8")
+    write_all(report, page(report, options.times), docs=options.docs, name=PAGE)
     return 0
 
 

@@ -194,9 +194,9 @@ def quiet(stage: Stage, *, audit: Path, seconds: float) -> Result:
     stage.fleet.wait_leader(leader, within=60)
     waiting = stage.start(user=names[1], work_period=0.25)
     ready(stage, waiting)
-    time.sleep(RHYTHM.interval)
+    time.sleep(RHYTHM.interval)  # a renewal beside the other one
     before = counted(audit)
-    time.sleep(seconds)
+    time.sleep(seconds)  # in which nothing happens: that is measured
     after = counted(audit)
     minutes = seconds / 60
     return {
@@ -215,7 +215,7 @@ def processor(stage: Stage, *, seconds: float) -> Result:
     ready(stage, waiting)
     time.sleep(2 * RHYTHM.interval)  # the first renewals are about the take-over
     before = [spent(each) for each in (leader, waiting)]
-    time.sleep(seconds)
+    time.sleep(seconds)  # in which nothing happens: that is measured
     used = [spent(x) - y for x, y in zip((leader, waiting), before, strict=True)]
     return {
         "processor, leader": used[0] / seconds * 60 * 1000,

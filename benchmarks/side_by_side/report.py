@@ -177,10 +177,8 @@ Why the others work beside their successors: [Other libraries on the same Lease]
         return json.dumps(document, indent=2) + "\n"
 
 
-def write_all(report: Report, *, docs: Path, output: Path | None) -> None:
-    """Write the page, its picture and its figures."""
-    (docs / "side-by-side.md").write_text(report.markdown(), encoding="utf-8")
-    (docs / "side-by-side.svg").write_text(report.picture(), encoding="utf-8")
-    for path in (docs / "side-by-side.json", output):
-        if path is not None:
-            path.write_text(report.json(), encoding="utf-8")
+def write_all(report: Report, page: str, *, docs: Path, name: str) -> None:
+    """Write a page, its picture and its figures into a folder."""
+    written = {"md": page, "svg": report.picture(), "json": report.json()}
+    for suffix, text in written.items():
+        (docs / f"{name}.{suffix}").write_text(text, encoding="utf-8")

@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 from controlplane import binaries
+from controlplane.processes import free_port, wait_until
+from tests.programs import holder
 
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.faults import Fault, Hang
@@ -56,43 +55,48 @@ def server() -> Iterator[LeaseServer]:
 
 
 class Running:
-    """A program that runs; what it writes goes to files."""
+    """
+    A program that runs.
 
-    def __init__(self, command: list[str], variables: dict[str, str]) -> None:
-        self._out, self._errors = (
-            tempfile.TemporaryFile(),  # noqa: SIM115 - closed in close()
-            tempfile.TemporaryFile(),  # noqa: SIM115 - likewise
-        )
-        self.process = subprocess.Popen(
-            command,
-            cwd=PROGRAMS,
-            stdout=self._out,
-            stderr=self._errors,
-            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{PROGRAMS}", **variables},
-            start_new_session=True,
-        )
+    Args:
+        command: of it.
+        variables: of its environment, beside those of the tests.
+        folder: of its own, where what it writes goes.
 
-    @staticmethod
-    def _read(file: Any) -> str:
-        file.seek(0)
-        text: bytes = file.read()
-        return text.decode()
+    """
+
+    def __init__(
+        self, command: list[str], variables: dict[str, str], folder: Path
+    ) -> None:
+        self._out, self._errors = folder / "out", folder / "errors"
+        with self._out.open("wb") as out, self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                command,
+                cwd=PROGRAMS,
+                stdout=out,
+                stderr=errors,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": f"{ROOT / 'src'}:{PROGRAMS}",
+                    **variables,
+                },
+                start_new_session=True,
+            )
 
     @property
     def lines(self) -> list[str]:
         """What it said so far."""
-        return self._read(self._out).splitlines()
+        return self._out.read_text(encoding="utf-8").splitlines()
 
     @property
     def errors(self) -> str:
         """What it complained of so far."""
-        return self._read(self._errors)
+        return self._errors.read_text(encoding="utf-8")
 
     def wait_for(self, line: str) -> None:
         """Wait until it has said this."""
-        eventually(
-            lambda: line in self.lines,
-            lambda: f"never said {line!r}: {self.lines} {self.errors}",
+        wait_until(
+            lambda: line in self.lines, within=PATIENCE, what=f"it says {line!r}"
         )
 
     def finish(self) -> int:
@@ -100,20 +104,11 @@ class Running:
         return self.process.wait(PATIENCE)
 
     def close(self) -> None:
-        """End it, and all that it has started."""
+        """End it, and all that it has started; show what it said, if the test failed."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(PATIENCE)
-        self._out.close()
-        self._errors.close()
-
-
-def eventually(condition: Callable[[], Any], story: Callable[[], str]) -> None:
-    """Wait until something holds."""
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, story()
-        time.sleep(0.05)  # between two looks
+        print(*self.lines, self.errors, sep="\n")
 
 
 @pytest.fixture
@@ -121,23 +116,19 @@ def run(
     environment: Path, server: LeaseServer, tmp_path: Path
 ) -> Iterator[Callable[..., Running]]:
     """Give a function that starts a program of the environment."""
-    path, running = tmp_path / "kubeconfig", []
+    path, running = tmp_path / "kubeconfig", list[Running]()
     server.kubeconfig(path=path)
 
     def start(program: str, *words: str, config: Path = path) -> Running:
         command = [str(environment / program), *words]
-        running.append(Running(command, {"KUBECONFIG": str(config)}))
+        folder = tmp_path / f"program-{len(running)}"
+        folder.mkdir()
+        running.append(Running(command, {"KUBECONFIG": str(config)}, folder))
         return running[-1]
 
     yield start
     for one in running:
         one.close()
-
-
-def holder(server: LeaseServer, name: str) -> str:
-    """Return who holds a Lease; empty: nobody."""
-    lease = server.lease(name)
-    return (lease or {"spec": {}})["spec"].get("holderIdentity") or ""
 
 
 # gevent ---------------------------------------------------------------------------
@@ -205,11 +196,10 @@ def test_gevent_lets_an_exec_plugin_be_asked(
         "kind": "ExecCredential",
         "status": {"token": "token-of-ada"},
     }
-    # It goes on for a while once it has answered: that has to be waited for.
     plugin = tmp_path / "plugin"
     plugin.write_text(
         f"#!{sys.executable}\nimport os, time\nprint({json.dumps(answer)!r}, flush=True)\n"
-        "os.close(1), os.close(2)\ntime.sleep(0.5)\n"
+        "os.close(1), os.close(2)\ntime.sleep(0.5)  # it goes on: that has to be waited for\n"
     )
     plugin.chmod(0o755)
     for user in config["users"]:
@@ -230,13 +220,6 @@ def test_gevent_lets_an_exec_plugin_be_asked(
 # Servers that fork ------------------------------------------------------------------
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def two_workers(program: Running, port: int) -> list[dict[str, Any]]:
     """Ask until two workers have answered, of which one leads; return their answers."""
     answers: dict[int, dict[str, Any]] = {}
@@ -253,7 +236,8 @@ def two_workers(program: Running, port: int) -> list[dict[str, Any]]:
         known = all(one["leader"] for one in answers.values())
         return len(answers) == 2 and known
 
-    eventually(ask, lambda: f"{answers} {program.errors}")
+    # Each look is a request, which is answered by either.
+    wait_until(ask, within=PATIENCE, what="two workers know who leads", every=0.05)
     return list(answers.values())
 
 
@@ -266,9 +250,10 @@ def check_workers(program: Running, server: LeaseServer, port: int) -> None:
     assert {worker["leader"] for worker in workers} == {leader["identity"]}
     assert holder(server, "wsgi") == leader["identity"]
     os.kill(leader["pid"], signal.SIGKILL)
-    eventually(
+    wait_until(
         lambda: holder(server, "wsgi") not in {"", leader["identity"]},
-        lambda: f"nobody took over: {program.errors}",
+        within=PATIENCE,
+        what="another worker takes over",
     )
     program.process.send_signal(signal.SIGTERM)
     program.finish()

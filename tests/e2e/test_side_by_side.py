@@ -25,7 +25,8 @@ def test_report_writes_page_picture_and_figures(tmp_path: Path) -> None:
     results["official"]["black hole: leader works for"] = None
     results["ours"]["first acquisition"] = 0.0421
 
-    write_all(Report(results=results, seconds=60), docs=tmp_path, output=None)
+    report = Report(results=results, seconds=60)
+    write_all(report, report.markdown(), docs=tmp_path, name="side-by-side")
 
     page = (tmp_path / "side-by-side.md").read_text()
     assert "| first acquisition | 42 ms |" in page

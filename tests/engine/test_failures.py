@@ -34,6 +34,7 @@ from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.fake_client import FakeClient
+from tests.lifecycle.driven import until
 
 PATIENCE = 15.0
 pytestmark = pytest.mark.slow
@@ -262,8 +263,7 @@ def test_fault_07_clock_that_fails_for_a_while_ends_no_thread(elect, engine):
 
     working, broken = engine._clock, Broken()
     engine._clock = broken
-    while broken.calls < 5:
-        threading.Event().wait(0.02)
+    until(lambda: broken.calls >= 5)
     engine._clock = working
     assert elector.wait_for(m.LeaseRenewed)
     assert engine._thread.is_alive()

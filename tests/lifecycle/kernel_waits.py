@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from pathlib import Path
 
 from tests.lifecycle.driven import until
@@ -21,7 +21,7 @@ def settled(thread):
 
     def is_still():
         counted.append(waits(thread))
-        threading.Event().wait(0.2)
+        time.sleep(0.2)  # nothing tells of a thread that is not woken
         return counted[-1] == waits(thread) == counted[-2]
 
     until(is_still)

@@ -33,6 +33,13 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 FAST = dict(renew_interval_ms=100, lease_duration_sec=2)
+
+def until(condition):
+    while not condition():
+        time.sleep(0.01)  # between two looks; a test that looks in vain fails
+
+def live_on():
+    time.sleep(600)  # until a signal ends the program; else its test fails
 """
 
 

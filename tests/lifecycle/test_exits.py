@@ -148,11 +148,10 @@ def test_exit_does_not_release_under_work_that_runs(program):
         def work():
             with elector.leadership():
                 say("ready")
-                time.sleep(600)
+                live_on()
         threading.Thread(target=work, daemon=True).start()
         elector.wait_until_leading()
-        while not elector._lifecycle.current.work.had_scope:
-            time.sleep(0.001)
+        until(lambda: elector._lifecycle.current.work.had_scope)
         """
     )
     running.wait_for("ready")
@@ -284,8 +283,7 @@ def test_child_of_a_leader_leads_nothing(program, fork):
 
         say("code", in_child(check))
         seen = len(renewals)
-        while len(renewals) < seen + 3:
-            time.sleep(0.01)
+        until(lambda: len(renewals) >= seen + 3)
         say("parent", elector.current_leader, term.is_lost)
         elector.stop()
         """

@@ -78,6 +78,40 @@ def test_work_that_fails_is_logged_and_called_again_with_the_next_term(
     assert holder(client) == ""
 
 
+def test_record_of_work_that_fails_has_its_exception(front, client, soon, caplog):
+    """For logs that programs read: a traceback in the text would tell them nothing."""
+    elector, work = front.elector(**FAST), Failing(1)
+    assert elector.run(work.of(front), restart="on-failure") == 2
+    until(lambda: any(record.exc_info for record in caplog.records))
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert record.exc_info[1] is work.error
+    assert "stepping down, and called again" in record.message
+    assert "Traceback" not in record.message
+
+
+def test_record_of_an_on_stop_that_raised_has_its_exception(front, client, caplog):
+    """The same, where work was to be asked to end."""
+    elector, error = front.elector(grace_sec=0.5, **FAST), ZeroDivisionError("planted")
+
+    def ask():
+        raise error
+
+    async def work_on_a_loop(_term):
+        elector._lifecycle.stop_called()
+        await asyncio.Event().wait()
+
+    def work_on_a_thread(term):
+        elector._lifecycle.stop_called()
+        assert term.lost.wait(PATIENCE)
+
+    on_loop = isinstance(front, OnLoop)
+    elector.run(work_on_a_loop if on_loop else work_on_a_thread, on_stop=ask)
+    until(lambda: any(record.exc_info for record in caplog.records))
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert record.exc_info[1] is error
+    assert "the work was not asked to end" in record.message
+
+
 def test_another_replica_gets_a_try_while_the_failed_one_stays_out(client):
     """However long the pause: the Lease is released at once, and not sought meanwhile."""
     failing = sync.Elector(**options(**FAST, identity="broken"))

@@ -61,7 +61,7 @@ def cancellations(*, grace, lost_at, planned=True, ask=None, until=400.0):
             overdue_work=SimpleNamespace(expect_end=lambda _: None),
         )
         task = asyncio.create_task(go_on())
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it begins
         end = TaskCancellation(lifecycle, term, task, before=0, ask=ask)
         end.begin()
         await asyncio.wait({task}, timeout=until)
@@ -69,7 +69,7 @@ def cancellations(*, grace, lost_at, planned=True, ask=None, until=400.0):
         found.extend(instants)
         while not task.done():
             task.cancel()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it has its turn
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -127,8 +126,7 @@ def test_guard_of_a_term_that_was_given_up_is_no_error_of_the_work(client):
 def lose(client, term):
     """Let a rival take the Lease, and block until it is lost."""
     hold(client, "rival")
-    while term.remaining() > 0.0:
-        time.sleep(0.001)
+    until(lambda: term.remaining() == 0.0)
 
 
 async def returns(elector, client, term):
@@ -270,7 +268,7 @@ def test_guard_of_a_task_ends_as_the_page_says(client, row, body):
             except (ZeroDivisionError, LeadershipLostError) as raised:
                 error = type(raised)
             assert asyncio.current_task().cancelling() == 0
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a cancellation that was left over would come here
             return error
 
     assert asyncio.run(play()) is ERRORS[ENDS[row]["asyncio"]]
@@ -408,7 +406,7 @@ def add(a, b):
 
 async def add_slowly(a, b):
     """Be a job of an event loop."""
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # not over in the turn in which it began
     return a + b
 
 

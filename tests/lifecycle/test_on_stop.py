@@ -28,15 +28,19 @@ class Play:
 
     async def ask_on_a_loop(self):
         """Be the same, as a coroutine function."""
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # not over in the turn in which it began
         self.ask()
+
+    def give_a_coroutine(self):
+        """Be a plain function that gives that, which nothing tells before it is called."""
+        return self.ask_on_a_loop()
 
     async def work_on_a_loop(self, term):
         """Ignore every cancellation, as start_polling() of aiogram does."""
         self.began.set()
         while not self.asked.is_set():
             try:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # its poll, which a cancellation cuts short
             except asyncio.CancelledError:
                 self.seen.append("cancelled")
         self.seen.append(f"ended, {term.reason}")
@@ -51,13 +55,15 @@ class Play:
         """Lead in the background; give the elector, and a call that waits for the end."""
         if front == "asyncio":
             elector = Elector(**options(**changes))
-            started = lambda: asyncio.run(  # noqa: E731 - as short as the other one
-                elector.run(self.work_on_a_loop, on_stop=on_stop)
-            )
+            run = elector.run(self.work_on_a_loop, on_stop=on_stop)
+            thread = threading.Thread(target=asyncio.run, args=(run,))
         else:
             elector = sync.Elector(**options(**changes))
-            started = lambda: elector.run(self.work_on_a_thread, on_stop=on_stop)  # noqa: E731
-        thread = threading.Thread(target=started)
+            thread = threading.Thread(
+                target=elector.run,
+                args=(self.work_on_a_thread,),
+                kwargs={"on_stop": on_stop},
+            )
         thread.start()
         assert self.began.wait(PATIENCE)
 
@@ -97,7 +103,7 @@ def test_coroutine_function_may_ask(play):
 
 def test_call_that_gives_a_coroutine_may_ask(play):
     """What the call gives is awaited, whatever it is called through."""
-    elector, wait = play.run("asyncio", lambda: play.ask_on_a_loop())  # noqa: PLW0108 - that it is no coroutine function is the test
+    elector, wait = play.run("asyncio", play.give_a_coroutine)
     elector._lifecycle.stop_called()
     wait()
     assert play.seen == ["asked, held by me", "ended, stopped"]
@@ -243,7 +249,7 @@ def test_coroutine_function_is_refused_where_there_is_no_loop():
 def test_coroutine_that_comes_out_where_there_is_no_loop_is_logged(play):
     """It is closed, and said: the work was not asked."""
     log = Log()
-    elector, wait = play.run("threads", lambda: play.ask_on_a_loop(), log=log)  # noqa: PLW0108 - as above
+    elector, wait = play.run("threads", play.give_a_coroutine, log=log)
     elector._lifecycle.stop_called()
     assert "no event loop" in log.wait_for("so the work was not asked")[1]
     play.asked.set()

@@ -21,7 +21,7 @@ POLLS_UNTIL_THE_EXIT = """
             if elector.current_leader:
                 elector.ensure(0.1)
                 say("leads")
-            time.sleep(0.01)
+            time.sleep(0.01)  # polling is what this is about
     finally:
         say("finally", elector.current_leader, elector.leader_identity == elector.identity)
 """
@@ -31,7 +31,7 @@ POLLS_IN_A_BLOCK = """
             while True:
                 if elector.current_leader:
                     say("leads")
-                time.sleep(0.01)
+                time.sleep(0.01)  # polling is what this is about
     finally:
         say("finally", elector.current_leader)
 """
@@ -43,7 +43,7 @@ POLLS_ON_A_LOOP = """
             while True:
                 if elector.current_leader:
                     say("leads")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # polling is what this is about
     try:
         asyncio.run(main())
     finally:
@@ -110,12 +110,11 @@ def test_signal_waits_for_the_stop_budget_where_others_may_be_at_work(program, b
             thread = threading.Thread(target=ask)
             thread.start()
             thread.join()
-        while not elector.current_leader:
-            time.sleep(0.01)
+        until(lambda: elector.current_leader)
         BESIDE
         say("leads")
         try:
-            time.sleep(600)
+            live_on()
         finally:
             say("finally")
         """.replace("BESIDE", beside.strip())
@@ -143,11 +142,10 @@ def test_program_that_swallows_the_exception_releases_after_the_grace(program):
             while True:
                 if elector.current_leader:
                     say("leads")
-                time.sleep(0.01)
+                time.sleep(0.01)  # polling is what this is about
         except SystemExit:
             began = time.monotonic()
-        while elector.state.role != "stopped":
-            time.sleep(0.01)
+        until(lambda: elector.state.role == "stopped")
         say("released", time.monotonic() - began)
         """
     )

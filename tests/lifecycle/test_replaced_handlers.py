@@ -35,8 +35,7 @@ def test_renewal_names_the_new_owner_of_a_signal_once(program, owner, install):
         {install}
         say("installed")
         seen = len(renewed)
-        while len(renewed) < seen + 4:
-            time.sleep(0.01)
+        until(lambda: len(renewed) >= seen + 4)
         elector.stop()
         """
     )

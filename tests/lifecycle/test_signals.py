@@ -107,8 +107,7 @@ def test_signal_calls_the_earlier_handler_at_once(program):
         elector = sync.Elector(**options())
         with elector, elector.leadership() as term:
             say("leads")
-            while not told:
-                time.sleep(0.01)
+            until(lambda: told)
             say("told", "body goes on")
             term.lost.wait()
             say("lost")
@@ -141,9 +140,8 @@ def test_signal_stops_every_elector_of_the_process(program):
             elector.start()
             elector.wait_until_leading()
         say("leads")
-        while first.state.role != "stopped" or second.state.role != "stopped":
-            time.sleep(0.01)
-        time.sleep(60)
+        until(lambda: first.state.role == second.state.role == "stopped")
+        live_on()
         """
     )
     running.wait_for("leads")
@@ -167,7 +165,7 @@ def test_signal_to_a_program_of_events_releases_after_the_stop_budget(program):
         elector.wait_until_leading()
         say("leads")
         try:
-            time.sleep(60)
+            live_on()
         finally:
             say("ends", time.monotonic())
         """
@@ -194,7 +192,7 @@ def test_signal_ends_a_main_thread_that_does_not_look(program):
             with elector, elector.leadership():
                 say("leads")
                 try:
-                    time.sleep(600)
+                    live_on()
                 finally:
                     say("body ends", elector.leader_identity == elector.identity)
         finally:
@@ -218,7 +216,7 @@ DOES_NOT_LOOK = """
             say("leads")
             term.lost.wait()
             say("told", term.remaining() > 0.0)
-            time.sleep(600)
+            live_on()
     finally:
         say("finally", term.remaining() > 0.0)
 """
@@ -258,10 +256,10 @@ def test_second_signal_does_not_wait(program, number):
         def work():
             with elector.leadership():
                 say("leads")
-                time.sleep(600)
+                live_on()
         threading.Thread(target=work, daemon=True).start()
         try:
-            time.sleep(600)
+            live_on()
         finally:
             say("finally")
         """
@@ -318,7 +316,7 @@ def test_elector_of_another_thread_says_once_that_it_hears_no_signals(program):
         thread.start()
         thread.join()
         say("leads", signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
-        time.sleep(600)
+        live_on()
         """
     )
     assert running.wait_for("leads") == "leads True"
@@ -341,8 +339,7 @@ def test_handler_that_was_installed_later_owns_the_signal(program):
             caught.append(True)
         signal.signal(signal.SIGTERM, later)
         say("leads")
-        while not caught:
-            time.sleep(0.02)
+        until(lambda: caught)
         elector.stop()
         say("kept", signal.getsignal(signal.SIGTERM) is later)
         say("back", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
@@ -543,7 +540,7 @@ WAITS_IN_THE_MAIN_THREAD = """
         with sync.Elector(**options()) as elector:
             elector.wait_until_leading()
             Slow()
-            time.sleep(60)  # until a signal ends it; else the test fails
+            live_on()
     finally:
         say("finally")
 """

@@ -15,17 +15,8 @@ import pytest
 from kubernetes_leader_election import Elector, sync
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.process import native
-from tests.lifecycle.stages import options
-
-PATIENCE = 30.0
-
-
-def eventually(condition):
-    """Wait until something holds."""
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.001)  # between two looks
+from tests.lifecycle.driven import until
+from tests.lifecycle.stages import PATIENCE, options
 
 
 @pytest.fixture
@@ -105,10 +96,10 @@ def test_condition_wakes_one_at_a_time():
 
     with ThreadPoolExecutor(2) as pool:
         waits = [pool.submit(wait, number) for number in range(2)]
-        eventually(lambda: len(condition._waiting) == 2)
+        until(lambda: len(condition._waiting) == 2)
         with condition:
             condition.notify()
-        eventually(lambda: len(woken) == 1)
+        until(lambda: len(woken) == 1)
         assert not all(one.done() for one in waits)
         with condition:
             condition.notify()
@@ -126,7 +117,7 @@ def test_semaphore_lets_in_as_many_as_there_is_room_for():
     semaphore.acquire()
     with ThreadPoolExecutor(1) as pool:
         third = pool.submit(semaphore.acquire)
-        eventually(lambda: semaphore._changed._waiting)
+        until(lambda: semaphore._changed._waiting)
         assert not third.done()
         semaphore.release()
         third.result(PATIENCE)

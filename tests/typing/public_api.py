@@ -47,7 +47,7 @@ async def hand_on_async(term: AsyncTerm) -> bytes:
 
 
 def misuse(term: Term) -> None:
-    """See that a call in a thread is checked as a plain one is."""
+    """See that a call in a thread is checked as a plain one is: an ignore is unused else."""
     term.to_thread(upload, 7)  # type: ignore[arg-type]
     term.hold(7)  # type: ignore[arg-type]
 
@@ -58,7 +58,7 @@ def charge(amount: int, *, currency: str = "EUR") -> float:
 
 
 def jobs(elector: Elector) -> float:
-    """Run jobs only while leading."""
+    """Run jobs only while leading; where one is misused, an ignore would be unused else."""
     result = elector.call_if_leading(charge, 1, currency="SEK")
     decorated = elector.only_while_leading(charge)
     other = decorated(1, currency="SEK")
@@ -77,7 +77,11 @@ async def charge_later(amount: int) -> float:
 
 
 async def jobs_async(elector: AsyncElector) -> float:
-    """Do the same with asyncio: a plain job is called in a thread."""
+    """
+    Do the same with asyncio: a plain job is called in a thread.
+
+    The ignore would be unused if what is misused were not found.
+    """
     result = await elector.call_if_leading(charge_later, 1)
     plain = await elector.call_if_leading(charge, 1)
     decorated = await elector.only_while_leading(charge_later)(1)
@@ -109,6 +113,6 @@ async def beside_async(elector: AsyncElector) -> None:
     """Work beside a server, in a task."""
     async with elector.background(work_async) as leading:
         assert leading.running
-    elector.background(work)  # type: ignore[arg-type]
+    elector.background(work)  # type: ignore[arg-type]  # of the other elector
     number: int | None = await elector.run(work_async, restart="on-failure")
     assert number is None

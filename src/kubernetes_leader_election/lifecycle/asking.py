@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import threading
-import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -84,10 +83,8 @@ class Asking:
         """Say that the call is over, and log what it raised."""
         self._call_context.active = False
         if error is not None:
-            trace = "".join(traceback.format_exception(error))
-            self._lifecycle.event_log.trouble(
-                f"{self.name} raised, so the work was not asked to end", trace
-            )
+            text = f"{self.name} raised, so the work was not asked to end"
+            self._lifecycle.event_log.trouble(text, error=error)
         self._hold.end()
 
     # On a thread --------------------------------------------------------------

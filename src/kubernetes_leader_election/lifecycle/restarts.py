@@ -8,8 +8,7 @@ pause: so another replica gets a try, and two of them do not fail in turn withou
 from __future__ import annotations
 
 import time
-import traceback
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kubernetes_leader_election.backoff import RestartBackoff
 from kubernetes_leader_election.errors import ConfigurationError
@@ -21,7 +20,7 @@ from kubernetes_leader_election.text import did_you_mean, printable, shown
 
 Restart = Literal["never", "on-failure"]
 """Whether work that failed is tried again."""
-_POLICIES = ("never", "on-failure")
+_POLICIES = get_args(Restart)
 
 
 class Restarts:
@@ -89,10 +88,9 @@ class Restarts:
         pause = self._backoff.after(time.monotonic() - self._began) if again else 0.0
         lifecycle.fail_term(number, detail=printable(said, longest=200), stay_out=pause)
         if again:
-            trace = "".join(traceback.format_exception(error))
             lifecycle.event_log.trouble(
                 f"{what}: stepping down, and called again {pause:g} s later at the "
                 "soonest, when this elector leads",
-                trace,
+                error=error,
             )
         return again

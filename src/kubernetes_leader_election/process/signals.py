@@ -8,9 +8,10 @@ A signal whose action was the default one is CAUGHT; a thread asks the electors 
 (STOPPING), and when they have stopped it is SENT once more, so that it ends the main
 thread. It is SENT at once where nobody but the main thread may work: the exception is
 what ends that. When the grace is over first, or the Lease is lost, it is SENT where work
-in the main thread is what does not end; else it is OVERDUE, and waits. A signal that comes while one is on its way does not wait: it ends the main thread, by an
-exception, so that ``finally`` and exit handlers run (also as process 1, whom the
-kernel's own default action does not end). EXITING: the interpreter exits by itself.
+in the main thread is what does not end; else it is OVERDUE, and waits. A signal that
+comes while one is on its way does not wait: it ends the main thread, by an exception, so
+that ``finally`` and exit handlers run (also as process 1, whom the kernel's own default
+action does not end). EXITING: the interpreter exits by itself.
 
 A Python handler from before is called at once, in every state; it decides about the
 end, and the electors stop beside it. Such a one stands also for what a program added by

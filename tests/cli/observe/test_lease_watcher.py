@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
 from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election.cli.connection import Connection
-from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe import cluster, lease_watcher
 from kubernetes_leader_election.cli.observe.changes import changes
 from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.kube_api import results as r
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.lease_server import User
 from tests.cli.observe.leases import write_lease
@@ -83,3 +87,44 @@ def test_a_reader_who_may_not_watch_is_told_how_coarse_it_is(tmp_path, verbs, na
         ):
             (*_, trouble) = until(watcher, names, "trouble")
     assert "watching is not permitted: read every 1 s" in trouble.text
+
+
+class Scripted:
+    """A client whose looks fail or not as it is told, and which may not watch."""
+
+    def __init__(self, *fails: bool) -> None:
+        self._fails = itertools.chain(fails, itertools.repeat(False))
+
+    def _result(self, good: object) -> object:
+        return r.Refused(error=LeaseApiError("busy")) if next(self._fails) else good
+
+    def get(self, *_: object, **__: object) -> object:
+        """Find that there is no such Lease, or fail."""
+        return self._result(r.NotFound(error=LeaseApiError("none", status=404)))
+
+    def list(self, *_: object, **__: object) -> object:
+        """Find that there is none at all, or fail."""
+        return self._result(r.Listed(items=(), continue_token="", resource_version="1"))
+
+    def watch(self, *_: object, **__: object) -> LeaseApiError:
+        """Refuse."""
+        return LeaseApiError("may not watch", status=403)
+
+
+@pytest.mark.parametrize("names", [None, ["quiet"]], ids=["a namespace", "one Lease"])
+def test_pauses_after_errors_begin_anew_after_a_look_that_succeeded(monkeypatch, names):
+    """Where there is no watch, too: an error now and then does not add up to seconds."""
+    failures = queue.SimpleQueue()
+    monkeypatch.setattr(lease_watcher, "POLL_EVERY", 0.01)
+    monkeypatch.setattr(
+        lease_watcher, "pause_after", lambda count, **_: failures.put(count) or 0.0
+    )
+    target = cluster.Target(
+        client=Scripted(False, True, True, False, True),
+        namespace="default",
+        why="as given",
+        needs=(),
+    )
+    with LeaseWatcher(target, names):
+        told = [failures.get(timeout=PATIENCE) for _ in range(3)]
+    assert told == [0, 1, 0]

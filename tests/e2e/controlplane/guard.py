@@ -41,7 +41,9 @@ def remove_group(group: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)  # the kernel lets go of what was killed
+            # What was killed leaves its group when the kernel comes to it, and nothing
+            # tells of that in the first version of control groups.
+            time.sleep(0.05)
 
 
 def main() -> None:

@@ -36,14 +36,17 @@ def free_port() -> int:
     raise RuntimeError(f"No free port among 100 tried in {PORTS}.")
 
 
-def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], object], *, within: float, what: str, every: float = 0.01
+) -> None:
     """
     Return once a condition holds.
 
     Args:
-        condition: looked at every 10 ms.
+        condition: looked at again and again.
         within: seconds of CLOCK_MONOTONIC.
         what: named in the error.
+        every: seconds between two looks.
 
     Raises:
         TimeoutError: it did not come to hold.
@@ -53,7 +56,7 @@ def wait_until(condition: Callable[[], bool], *, within: float, what: str) -> No
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:g} s")
-        time.sleep(0.01)
+        time.sleep(every)  # between two looks
 
 
 class Guard:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -232,8 +231,5 @@ class Node(Cluster):
             TimeoutError: it did not come to hold.
 
         """
-        deadline = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{what}: not within {within:g} s")
-            time.sleep(0.05)  # each look is a request
+        # Each look is a request.
+        wait_until(condition, within=within, what=what, every=0.05)

@@ -9,7 +9,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -208,18 +208,33 @@ class Space:
         self,
         what: str,
         *,
-        where: Callable[[Life], bool] = lambda _: True,
+        pod: str | None = None,
         after: float = 0.0,
         within: float = PATIENCE,
     ) -> Line:
-        """Wait until a container notes something after an instant; give the line."""
+        """
+        Wait until a container notes something after an instant; give the line.
+
+        Args:
+            what: it notes.
+            pod: whose container; any unless given.
+            after: the instant, CLOCK_MONOTONIC.
+            within: seconds.
+
+        Raises:
+            TimeoutError: nobody notes it.
+
+        """
         found: list[Line] = []
 
         def noted() -> bool:
-            lines = (
-                x for life in self.lives() if where(life) for x in life.noted(what)
-            )
-            found[:] = [x for x in lines if x.instant > after]
+            found[:] = [
+                line
+                for life in self.lives()
+                if pod in {None, life.pod}
+                for line in life.noted(what)
+                if line.instant > after
+            ]
             return bool(found)
 
         self.node.wait(noted, f"{what} is noted in {self.name}", within=within)

@@ -12,12 +12,11 @@ import time
 
 import pytest
 
-from node.workloads import WORKER, deploy, pair
+from node.workloads import FORMS, WORKER, deploy, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUN = ("--", *WORKER)
-FORMS = pytest.mark.parametrize("words", [(), RUN], ids=["library", "under run"])
 
 
 def ended(space, life):

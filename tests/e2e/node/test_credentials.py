@@ -69,8 +69,7 @@ def test_token_that_is_replaced_is_read_again(space):
     assert len(space.runs()) == 1
     replaced = time.monotonic()
     replace(space, leader.pod, "no.such.token")
-    mine = lambda life: life.pod == leader.pod  # noqa: E731 - short
-    error = space.wait_noted("error", where=mine, after=replaced)
+    error = space.wait_noted("error", pod=leader.pod, after=replaced)
     assert "401" in error.detail
     mended = time.monotonic()
     replace(space, leader.pod, fresh_token(space))

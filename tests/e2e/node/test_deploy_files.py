@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from node.workloads import manifests
+from node.workloads import apply, manifests
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -22,12 +21,7 @@ def file(name):
 
 def account(space):
     """Make the account and its rights, for files that have none."""
-    rights = [
-        one
-        for one in manifests(space)
-        if one["kind"] in {"ServiceAccount", "Role", "RoleBinding"}
-    ]
-    space.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": rights}))
+    apply(space, manifests(space, "--rbac-only"))
 
 
 def hand_over(space, measured, what):

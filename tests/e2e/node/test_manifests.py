@@ -16,13 +16,21 @@ from tests.versions import EARLIER
 from tests.versions.wheels import build_wheel
 
 from node import images
-from node.workloads import WORKER, deploy, pair
+from node.workloads import FORMS, deploy, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
-FORMS = pytest.mark.parametrize(
-    "words", [(), ("--", *WORKER)], ids=["library", "under run"]
-)
+
+def replace_pods(space, *words):
+    """Do what replaces the pods, wait until a new one leads; give when that began."""
+    old, began = set(space.pods()), time.monotonic()
+    space.kubectl(*words)
+    space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
+    space.node.wait(
+        lambda: not old & space.pods().keys() and space.leader(after=began),
+        "a new pod leads",
+    )
+    return began
 
 
 @FORMS
@@ -42,14 +50,7 @@ def test_manifests_elect_and_survive_a_day(space, measured, words):
     measured("a pod deleted", space.gap(deleted))
     space.wait_pods(2)
 
-    began = time.monotonic()
-    space.kubectl("rollout", "restart", "deployment/billing")
-    space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
-    old = {leader.pod}
-    space.node.wait(
-        lambda: not old & space.pods().keys() and space.leader(after=began),
-        "a new pod leads",
-    )
+    began = replace_pods(space, "rollout", "restart", "deployment/billing")
     measured("a rollout", space.gap(began))
 
     space.kubectl("scale", "deployment/billing", "--replicas=0")
@@ -76,7 +77,7 @@ def test_rollout_that_never_gets_ready_leaves_the_leader_alone(space):
     space.kubectl("patch", "deployment/billing", "--type=json", f"-p={json.dumps(bad)}")
     space.node.wait(lambda: len(space.pods()) == 3, "the new version was started")
     newcomer = (space.pods().keys() - space.pods(ready=True).keys()).pop()
-    space.wait_noted("leader", where=lambda life: life.pod == newcomer)
+    space.wait_noted("leader", pod=newcomer)
     assert space.wait_leader().pod == leader.pod
     space.kubectl("rollout", "undo", "deployment/billing")
     space.wait_pods(2)
@@ -104,7 +105,7 @@ def test_failing_liveness_probe_restarts_the_leader_and_it_releases(space, measu
     space.signal(leader, signal.SIGUSR2)
     successor = space.wait_leader(after=began)
     assert successor.pod == other
-    space.wait_noted("began", where=lambda x: (x.pod, x.number) == (leader.pod, 1))
+    space.wait_noted("began", pod=leader.pod, after=began)
     measured("liveness probe failed", space.gap(began))
     assert [x.detail for x in leader.noted("lost")] == ["stopped"]
     assert space.overlaps() == 0
@@ -127,15 +128,6 @@ def test_rollout_and_undo_between_two_versions_of_the_package(
         ("set", "image", "deployment/billing", f"main={images.BILLING}"),
         ("rollout", "undo", "deployment/billing"),
     ):
-        old = set(space.pods())
-        began = time.monotonic()
-        space.kubectl(*words)
-        space.kubectl("rollout", "status", "deployment/billing", "--timeout=120s")
-        space.node.wait(
-            lambda old=old, began=began: (
-                not old & space.pods().keys() and space.leader(after=began)
-            ),
-            "a pod of the other version leads",
-        )
+        began = replace_pods(space, *words)
         measured("a rollout between two versions of the package", space.gap(began))
     assert space.overlaps() == 0

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from node.handle import NODE_NAME
-from node.workloads import WORKER, pair
+from node.workloads import FORMS, pair
 
 pytestmark = [
     pytest.mark.e2e,
@@ -69,8 +69,7 @@ def test_restarted_daemon_costs_no_leader_its_term(space, daemon):
     space.node.restart(daemon)
     restarted = time.monotonic()
     space.node.wait(space.node.ready, "the node is ready")
-    mine = lambda life: life.pod == leader.pod  # noqa: E731 - short
-    space.wait_noted("renewed", where=mine, after=restarted)
+    space.wait_noted("renewed", pod=leader.pod, after=restarted)
     assert space.wait_leader().pod == leader.pod
     assert len(space.runs()) == 1
     space.wait_pods(2)
@@ -80,7 +79,7 @@ def test_restarted_daemon_costs_no_leader_its_term(space, daemon):
     assert space.overlaps() == 0
 
 
-@pytest.mark.parametrize("words", [(), ("--", *WORKER)], ids=["library", "under run"])
+@FORMS
 def test_pod_on_a_silent_node_leads_until_its_kubelet_can_end_it(
     space, measured, words
 ):
@@ -96,9 +95,10 @@ def test_pod_on_a_silent_node_leads_until_its_kubelet_can_end_it(
         space.kubectl("delete", "pod", leader.pod, "--wait=false")
         space.node.wait(lambda: not space.node.ready(), "the node is not ready")
         silent = time.monotonic()
+        space.node.wait(
+            lambda: space.leader() and leader.runs[-1][1] > silent + 1, "it works on"
+        )
         assert space.wait_leader().pod == leader.pod
-        time.sleep(1)  # it works on, and one looks at that
-        assert space.wait_leader().runs[-1][1] > silent
     finally:
         space.node.daemons["kubelet"].start(space.node.inside)
     back = time.monotonic()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
 from node.images import BILLING
-from node.workloads import WORKER, deploy, manifests, pair, pod_of
+from node.workloads import FORMS, WORKER, apply, deploy, manifests, pair, pod_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def apply(space, kind, spec, *, group="batch/v1", name="billing"):
+def apply_with_rights(space, kind, spec, *, group="batch/v1", name="billing"):
     """Apply an object, with the account and the rights that elections need."""
-    rights = [
-        one
-        for one in manifests(space)
-        if one["kind"] in {"ServiceAccount", "Role", "RoleBinding"}
-    ]
     body = {"apiVersion": group, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    items = [*rights, body]
-    space.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    apply(space, [*manifests(space, "--rbac-only"), body])
 
 
 def job_pod(space, *words):
@@ -37,7 +30,9 @@ def job_pod(space, *words):
 def test_pods_of_a_job_work_one_after_another(space):
     """Fault 68: three pods at once, each of which has to have worked: in turns."""
     counts = {"parallelism": 3, "completions": 3}
-    apply(space, "Job", {**counts, "template": job_pod(space, "--seconds=2")})
+    apply_with_rights(
+        space, "Job", {**counts, "template": job_pod(space, "--seconds=2")}
+    )
     path = space.path("jobs", "billing")
     space.node.wait(
         lambda: space.node.get(path).get("status", {}).get("succeeded") == 3,
@@ -55,7 +50,7 @@ def test_cron_job_does_not_overlap_whatever_its_policy(space):
         "concurrencyPolicy": "Allow",
         "jobTemplate": template,
     }
-    apply(space, "CronJob", spec)
+    apply_with_rights(space, "CronJob", spec)
     # One that somebody starts by hand, a moment before the clock starts another.
     space.kubectl("create", "job", "--from=cronjob/billing", "by-hand")
     first = space.wait_leader()
@@ -89,7 +84,7 @@ def test_stable_name_comes_back_and_is_no_leader_by_it(space, measured):
         "selector": {"matchLabels": labels},
         "template": template,
     }
-    apply(space, "StatefulSet", spec, group="apps/v1")
+    apply_with_rights(space, "StatefulSet", spec, group="apps/v1")
     assert space.wait_pods(2).keys() == {"billing-0", "billing-1"}
     leader = space.wait_leader()
     uid = space.pods()[leader.pod]["metadata"]["uid"]
@@ -110,7 +105,7 @@ def test_stable_name_comes_back_and_is_no_leader_by_it(space, measured):
 
 
 @pytest.mark.parametrize("shared", ["shareProcessNamespace", "hostPID"])
-@pytest.mark.parametrize("words", [(), ("--", *WORKER)], ids=["library", "under run"])
+@FORMS
 def test_program_that_is_not_process_1_is_ended_as_well(
     make_space, measured, words, shared
 ):

@@ -14,6 +14,17 @@ from node.workloads import WORKER, pair
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
+def wait_three_renewals(space):
+    """Wait until what stands in the Lease was renewed three times."""
+    seen = set()
+
+    def renewed():
+        seen.add(space.lease()["renewTime"])
+        return len(seen) > 3
+
+    space.node.wait(renewed, "three renewals")
+
+
 def test_frozen_container_finds_its_term_over(space, measured):
     """Fault 2: the freezer of control groups, as `docker pause` uses it."""
     leader, other = pair(space, preset="fast")
@@ -30,7 +41,7 @@ def test_frozen_container_finds_its_term_over(space, measured):
         measured("the leader's container frozen (preset fast)", space.gap(frozen))
     finally:
         one.write_text(go)
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=frozen)
+    space.wait_noted("lost", pod=leader.pod, after=frozen)
     assert space.overlaps() == 0
 
 
@@ -49,13 +60,7 @@ def test_leader_with_a_twentieth_of_a_processor_keeps_its_lease(space, measured)
     before = space.lease()
     began = time.monotonic()
     quota.write_text(value)
-    renewed: set[str] = set()
-
-    def three_renewals() -> bool:
-        renewed.add(space.lease()["renewTime"])
-        return len(renewed) > 3
-
-    space.node.wait(three_renewals, "three renewals")
+    wait_three_renewals(space)
     measured("5 % of a processor: three renewals", time.monotonic() - began)
     after = space.lease()
     assert after["holderIdentity"] == leader.pod
@@ -81,13 +86,7 @@ def test_leader_without_room_for_its_files_goes_on(space):
     done = space.node.kubectl(f"-n{space.name}", "exec", pod, "--", "sh", "-c", full)
     assert "No space left on device" in done.stderr
     filled = time.monotonic()
-    seen: set[str] = set()
-
-    def renewals() -> bool:
-        seen.add(space.lease()["renewTime"])
-        return len(seen) > 3
-
-    space.node.wait(renewals, "it renews with full disks")
+    wait_three_renewals(space)
     assert space.lease()["holderIdentity"] == leader.pod
     successor_since = time.monotonic()
     space.kubectl("delete", "pod", leader.pod, "--wait=false")
@@ -115,7 +114,7 @@ def test_pod_that_is_cut_off_stops_before_another_starts(space, measured):
         measured("the leader's pod cut off (preset fast)", space.gap(cut))
     finally:
         space.node.inside.must("ip", "link", "set", found[1], "up")
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=cut)
+    space.wait_noted("lost", pod=leader.pod, after=cut)
     assert space.overlaps() == 0
 
 
@@ -128,7 +127,7 @@ def test_stopped_process_finds_its_term_over(space):
         assert space.wait_leader(after=stopped).pod == other
     finally:
         space.signal(leader, signal.SIGCONT)
-    space.wait_noted("lost", where=lambda life: life.pod == leader.pod, after=stopped)
+    space.wait_noted("lost", pod=leader.pod, after=stopped)
     assert space.overlaps() == 0
 
 

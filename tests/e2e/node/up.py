@@ -260,7 +260,6 @@ class RunningNode(ControlPlane):
             },
             "authorization": {"mode": "AlwaysAllow"},
             "containerRuntimeEndpoint": f"unix://{at}/containerd.sock",
-            "address": "0.0.0.0",  # noqa: S104 - of a network without a way out
             "failCgroupV1": False,
             "failSwapOn": False,
             "cgroupDriver": "cgroupfs",

@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pytest
 import yaml
 
 from node.images import BILLING
 from node.space import Life, Space
 
-__all__ = ["deploy", "manifests", "pair", "pod_of", "printed"]
+__all__ = [
+    "FORMS",
+    "WORKER",
+    "apply",
+    "deploy",
+    "manifests",
+    "pair",
+    "pod_of",
+    "printed",
+]
 
 WORKER = ("python", "-m", "billing", "--command")
 """The program in the form that `kle run` starts."""
+
+FORMS = pytest.mark.parametrize(
+    "words", [(), ("--", *WORKER)], ids=["library", "under run"]
+)
+"""Words for the command line of `kle manifests`, for both ways to use this package."""
 
 
 def printed(*words: str) -> str:
@@ -31,6 +46,12 @@ def manifests(space: Space, *words: str) -> list[dict[str, Any]]:
     where = ("-n", space.name, f"--image={BILLING}", "--port=8080")
     text = printed("billing", *where, *words)
     return [dict(one) for one in yaml.safe_load_all(text)]
+
+
+def apply(space: Space, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Apply some objects at once."""
+    items = {"apiVersion": "v1", "kind": "List", "items": documents}
+    space.apply(json.dumps(items))
 
 
 def pod_of(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -69,7 +90,7 @@ def deploy(
     for one in documents:
         if one["kind"] == "Deployment":
             one["spec"]["replicas"] = replicas
-    space.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    apply(space, documents)
 
 
 def pair(space: Space, *words: str, **options: Any) -> tuple[Life, str]:

@@ -24,8 +24,8 @@ patch_at("first")
 
 import gevent  # noqa: E402 - after the patch
 
-from kubernetes_leader_election import EVENTS, LeadershipLostError, sync  # noqa: E402 - likewise
-from kubernetes_leader_election.credentials import kubeconfig  # noqa: E402 - likewise
+from kubernetes_leader_election import EVENTS, LeadershipLostError, sync  # noqa: E402 - after the patch
+from kubernetes_leader_election.credentials import kubeconfig  # noqa: E402 - after the patch
 
 patch_at("imported")
 
@@ -44,7 +44,7 @@ class Ticker:
 
     def _tick(self) -> None:
         while True:
-            gevent.sleep(0.01)
+            gevent.sleep(0.01)  # its turn comes by the clock
             self.count += 1
 
 
@@ -77,7 +77,7 @@ def works() -> None:
         say("greenlet", inside.get(timeout=60))
     elector.stop(timeout=60)
     while not losses:
-        gevent.sleep(0.01)
+        gevent.sleep(0.01)  # between two looks: handlers run on a thread of the system
     say("stopped", *losses)
 
 
@@ -96,7 +96,7 @@ def ends() -> None:
     """Lead until a signal ends this."""
     with elector.leadership():
         say("leads")
-        gevent.sleep(600)
+        gevent.sleep(600)  # until a signal ends it; else the test fails
 
 
 elector.start()

@@ -2,7 +2,8 @@
 Follow Leases without ever writing: what commands that show and wait are built on.
 
 One thread for each Lease reads and watches it, or one thread does so for a namespace:
-a watch tells each change as it happens, a look now and then misses some. What they see arrives in one queue, with the clocks read at its receipt; judging is left to
+a watch tells each change as it happens, a look now and then misses some. What they see
+arrives in one queue, with the clocks read at its receipt; judging is left to
 :class:`..core.observation.Observation`, as for any candidate (rules 1 and 2).
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self
@@ -89,9 +90,13 @@ class LeaseWatcher:
         self._stopping = threading.Event()
         self._calls: dict[str, Call] = {}
         self._lock = threading.Lock()
-        works = [self._list_for_ever]
+        self._known: dict[str, str] = {}
+        """The version of each Lease that was seen last; one thread writes of each."""
+        works = [partial(self._follow, "", self._look_at_all)]
         if leases is not None:
-            works = [partial(self._watch_for_ever, name) for name in leases]
+            works = [
+                partial(self._follow, x, partial(self._look_at, x)) for x in leases
+            ]
         self._threads = [threading.Thread(target=x, daemon=True) for x in works]
 
     def __enter__(self) -> Self:
@@ -124,20 +129,27 @@ class LeaseWatcher:
 
     # On threads of their own
 
-    def _watch_for_ever(self, lease: str) -> None:
+    def _follow(self, lease: str, look: Callable[[], str | LeaseApiError]) -> None:
+        """
+        Look, and watch from there on, until the block is left.
+
+        Args:
+            lease: its name; empty for all of them.
+            look: tells what there is, and returns the version that a watch goes on from.
+
+        """
         failures, may_watch = 0, True
         while not self._stopping.is_set():
-            found = self._sighting(lease, self._read(lease))
-            self._seen.put(found)
-            if isinstance(found, Trouble):
+            found = look()
+            if isinstance(found, LeaseApiError):
+                self._seen.put(Trouble(lease=lease, error=found, at=self.now()))
                 failures = self._wait_after(failures)
                 continue
             if not may_watch:
+                failures = 0
                 self._stopping.wait(POLL_EVERY)
                 continue
-            # Without a version a watch begins with what is there.
-            version = "" if found.snapshot is None else found.snapshot.resource_version
-            error = self._watch(lease, version)
+            error = self._watch(lease, found)
             if error is None or error.status == 410:
                 failures = 0
             elif error.status == 403:
@@ -153,27 +165,43 @@ class LeaseWatcher:
         )
         return failures + 1
 
-    def _read(self, lease: str) -> Any:
+    def _look_at(self, lease: str) -> str | LeaseApiError:
         call = self._begin(lease, Call(deadline=boottime() + REQUEST_WITHIN))
-        return self.target.client.get(
+        result = self.target.client.get(
             self.target.namespace, lease, call=call, needs=self.target.needs
         )
+        found = self._sighting(lease, result)
+        if isinstance(found, Trouble):
+            return found.error
+        self._seen.put(found)
+        # Without a version a watch begins with what is there.
+        return "" if found.snapshot is None else found.snapshot.resource_version
 
-    def _watch(
-        self, lease: str, version: str, known: dict[str, str] | None = None
-    ) -> LeaseApiError | None:
-        """Watch a Lease, or all; keep in ``known`` which version of each was seen."""
+    def _look_at_all(self) -> str | LeaseApiError:
+        call = self._begin("", Call(deadline=boottime() + REQUEST_WITHIN))
+        found = list_all(self.target, call)
+        if isinstance(found, LeaseApiError):
+            return found
+        at = self.now()
+        for name, snapshot in found.snapshots.items():
+            if self._known.get(name) != snapshot.resource_version:
+                self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
+        for name in self._known.keys() - found.snapshots.keys():
+            self._seen.put(Sighting(lease=name, snapshot=None, at=at))
+        self._seen.put(AllListed(at=at))
+        self._known = {x: y.resource_version for x, y in found.snapshots.items()}
+        return found.resource_version
 
+    def _watch(self, lease: str, version: str) -> LeaseApiError | None:
         def on_event(kind: str, found: r.LeaseObject) -> None:
             if kind == "BOOKMARK":
                 return
             gone = kind == "DELETED"
             snapshot = None if gone else read_snapshot(found)
             name = str(found["metadata"]["name"])
-            if known is not None:
-                known.pop(name, None)
-                if snapshot is not None:
-                    known[name] = snapshot.resource_version
+            self._known.pop(name, None)
+            if snapshot is not None:
+                self._known[name] = snapshot.resource_version
             self._seen.put(
                 Sighting(lease=name, snapshot=snapshot, at=self.now(), in_order=True)
             )
@@ -186,45 +214,6 @@ class LeaseWatcher:
             on_event=on_event,
             needs=self.target.needs,
         )
-
-    def _list_for_ever(self) -> None:
-        known: dict[str, str] = {}
-        failures, may_watch = 0, True
-        while not self._stopping.is_set():
-            found = self._list()
-            if isinstance(found, LeaseApiError):
-                self._seen.put(Trouble(lease="", error=found, at=self.now()))
-                failures = self._wait_after(failures)
-                continue
-            self._listed(found, known)
-            if not may_watch:
-                failures = 0
-                self._stopping.wait(POLL_EVERY)
-                continue
-            error = self._watch("", found.resource_version, known)
-            if error is None or error.status == 410:
-                failures = 0
-            elif error.status == 403:
-                may_watch = False
-                self._seen.put(Coarse(lease="", error=error, at=self.now()))
-            else:
-                failures = self._wait_after(failures)
-
-    def _listed(self, found: Leases, known: dict[str, str]) -> None:
-        """Tell what a list has that was not known."""
-        at = self.now()
-        for name, snapshot in found.snapshots.items():
-            if known.get(name) != snapshot.resource_version:
-                self._seen.put(Sighting(lease=name, snapshot=snapshot, at=at))
-        for name in known.keys() - found.snapshots.keys():
-            self._seen.put(Sighting(lease=name, snapshot=None, at=at))
-        self._seen.put(AllListed(at=at))
-        known.clear()
-        known |= {name: one.resource_version for name, one in found.snapshots.items()}
-
-    def _list(self) -> Leases | LeaseApiError:
-        call = self._begin("", Call(deadline=boottime() + REQUEST_WITHIN))
-        return list_all(self.target, call)
 
     def _begin(self, key: str, call: Call) -> Call:
         with self._lock:

@@ -126,14 +126,14 @@ def serve(address: str, endpoints: Endpoints) -> tuple[str, int]:
 
     Handler.endpoints = endpoints
 
-    everywhere = not host
-    if everywhere:
-        # Probes and scrapers come from outside, by whichever protocol the cluster has.
-        host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - as said
+    # Probes and scrapers come from outside, by whichever protocol the cluster has.
+    both = not host and socket.has_dualstack_ipv6()
+    if both:
+        host = "::"  # where it stays empty, that is every IPv4 address
 
     class Server(_Server):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        dual_stack = everywhere and ":" in host
+        dual_stack = both
 
     try:
         server = Server((host, port), Handler)

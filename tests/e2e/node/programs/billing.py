@@ -50,6 +50,11 @@ class Log:
 LOG = Log()
 
 
+def rest() -> None:
+    """Let the time between two looks pass."""
+    time.sleep(PERIOD)  # the rhythm of the work itself: nothing is waited for
+
+
 class Health:
     """What the probes and the signals of tests act on."""
 
@@ -111,7 +116,7 @@ def lead(options: argparse.Namespace, health: Health) -> None:
 
     def work(term: Term) -> None:
         while LOG.work(lambda: not term.lost.is_set()):
-            time.sleep(PERIOD)
+            rest()
 
     elector.run(work)
 
@@ -123,11 +128,11 @@ def obey(options: argparse.Namespace) -> None:
     deadline = time.monotonic() + options.seconds if options.seconds else float("inf")
     while not ended.is_set() and time.monotonic() < deadline:
         LOG.work(lambda: True)
-        time.sleep(PERIOD)
+        rest()
     slow = time.monotonic() + options.slow_stop
     while time.monotonic() < slow:
         LOG.work(lambda: True)
-        time.sleep(PERIOD)
+        rest()
     LOG.work(lambda: False)
     LOG.note("stopped")
     sys.exit(options.exit)
@@ -150,7 +155,7 @@ def ask(options: argparse.Namespace) -> None:
 
     while not ended.is_set():
         LOG.work(leads)
-        time.sleep(PERIOD)
+        rest()
     LOG.work(lambda: False)
     LOG.note("stopped")
 
