@@ -109,7 +109,7 @@ def test_pod_that_is_evicted_for_its_files_hands_over(space, measured, words):
         container = pod["containers"][0]
         container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
 
-    leader, other = pair(space, *words, preset="fast", change=bounded)
+    leader, _ = pair(space, *words, preset="fast", change=bounded)
     fill = "open('/data/full', 'wb').write(bytes(1 << 23))"
     done = space.node.kubectl(
         f"-n{space.name}", "exec", f"pod/{leader.pod}", "--", "python", "-c", fill
