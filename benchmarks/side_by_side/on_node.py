@@ -287,7 +287,9 @@ How long nobody worked, by the workers' own logs: medians of {times}, and of {mi
 - **Rollout**: `kubectl rollout restart` until a new pod leads; the time without a leader on the way, in all.
 - **Pod deleted**: the leader's, by `kubectl delete pod`.
 - **Container killed**: `kill -9` of its first process.
-- **Out of memory**: the kernel kills the leader's process when the container is over its limit.
+  The kubelet starts it again within a second under the name of its pod, and client-go and the official package go on with a Lease that bears their own name.
+  This package waits for the Lease to run out, as a name proves nothing (rule 5 of the [guarantees](guarantees.md)): the former container may still work where it was reported dead too early, and so may another program of the same name.
+- **Out of memory**: the kernel kills the leader's process when the container is over its limit; the same holds.
 - **Instants with two leaders**: of all those that the logs tell of, looked at every 5 ms.
 """
 
