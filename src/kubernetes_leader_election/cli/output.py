@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import click
@@ -59,23 +58,6 @@ def note(text: str) -> None:
 def on_terminal() -> bool:
     """Return whether the output is a terminal that can redraw."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a table as lines; widths are those of the text without colours."""
-    lines = [list(header), *[list(row) for row in rows]]
-    widths = [
-        max(len(click.unstyle(line[column])) for line in lines)
-        for column in range(len(header))
-    ]
-    laid = [
-        "  ".join(
-            cell + " " * (width - len(click.unstyle(cell)))
-            for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return [style(laid[0], bold=True), *laid[1:]]
 
 
 def seconds(value: float) -> str:

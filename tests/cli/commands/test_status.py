@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 import yaml
 
 from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import electors, write_lease
+from tests.cli.terminals import KLE, seen_on_a_terminal
 
 
 @pytest.mark.slow
@@ -87,6 +89,26 @@ def test_status_shows_all_leases_of_a_namespace(call, server, kubeconfig):
     assert result.exit_code == 0
     assert "my-operator" in lines["table-1"]
     assert "free" in lines["table-2"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_status_fits_the_terminal(server, kubeconfig, columns):
+    """On a terminal long names are shortened and no line is wrapped; in a pipe none is."""
+    name, pod = "the-lease-of-a-service-with-a-long-name", "a-pod-with-a-name"
+    write_lease(server, name, holder=f"{pod * 4}-x2x4z", duration=3600)
+    words = ("status", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    shown = click.unstyle(seen_on_a_terminal(*words, columns=columns)).splitlines()
+    (line,) = [line for line in shown if line.startswith("the-le")]
+    (titles,) = [line for line in shown if line.startswith("LEASE")]
+    assert len(line) <= columns
+    assert "x2x4z" in line
+    assert " held " in line
+    assert {"STATE", "HOLDER", "RENEWED", "EXPIRES"} <= set(titles.split())
+    whole = subprocess.run(
+        [KLE, *map(str, words)], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"{pod * 4}-x2x4z" in whole
+    assert name in whole
 
 
 def test_status_escapes_what_others_wrote(call, server, kubeconfig):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import Self
 
 import pytest
 
 from tests.cli.observe.leases import electors, write_lease
-
-KLE = Path(sys.executable).parent / "kle"
+from tests.cli.terminals import KLE, seen_on_a_terminal
 
 
 class Watching:
@@ -122,25 +117,8 @@ def test_watch_ends_after_the_time_that_was_asked_for(call, server, kubeconfig):
 def test_watch_draws_a_live_table_on_a_terminal(server, kubeconfig):
     """On a terminal there is a table that is drawn again and again, with colours."""
     write_lease(server, "live", duration=3600)
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [KLE, "watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1"],
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "140"},
-    )
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(leader, 65536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(leader)
-    assert process.wait() == 0
-    assert b"TRANSITIONS" in shown
-    assert b"\x1b[" in shown
-    assert shown.count(b"RENEWED") > 1
+    words = ("watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1")
+    shown = seen_on_a_terminal(*words, columns=140)
+    assert "TRANSITIONS" in shown
+    assert "\x1b[" in shown
+    assert shown.count("RENEWED") > 1

@@ -17,8 +17,8 @@ from kubernetes_leader_election.cli.output import (
     output_option,
     seconds,
     style,
-    table,
 )
+from kubernetes_leader_election.cli.tables import Column, table, terminal_width
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 LONGEST_LOOK: Final = 60.0
 """Seconds to observe at most unless told: leases of an hour are no reason to wait."""
 COLOURS: Final = {"leads": "green", "expired": "red", "free": "yellow"}
+TABLE: Final = (
+    Column(title="LEASE", least=14),
+    Column(title="STATE"),
+    Column(title="HOLDER", least=14),
+    Column(title="RENEWED"),
+    Column(title="EXPIRES"),
+    Column(title="TRANSITIONS", optional=2),
+    Column(title="PROGRAM", optional=1),
+)
+LONGEST_NAME: Final = 253
+"""Characters of a name that are shown where there is room: those of a pod's."""
 GROUP: Final = "coordination.k8s.io"
 CANDIDATE_VERSIONS: Final = ("v1beta1", "v1alpha2")
 """Those of LeaseCandidate, since Kubernetes 1.33 and 1.32; off unless switched on."""
@@ -316,12 +327,11 @@ def _show_table(
     if not found:
         click.echo("There are none.")
         return
-    head = ("LEASE", "STATE", "HOLDER", "RENEWED", "EXPIRES", "TRANSITIONS", "PROGRAM")
     rows = [
         (
             one["lease"],
             style(one["state"], fg=COLOURS.get(one["state"])),
-            printable(one["holder"] or "-", longest=40),
+            printable(one["holder"] or "-", longest=LONGEST_NAME),
             _table_time(one["renewed_ago_sec"], " ago"),
             _table_time(one["expires_in_sec"]),
             _or(one["transitions"], "-"),
@@ -329,7 +339,7 @@ def _show_table(
         )
         for one in found
     ]
-    for line in table(head, rows):
+    for line in table(TABLE, rows, terminal_width()):
         click.echo(line)
 
 

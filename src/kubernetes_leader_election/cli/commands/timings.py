@@ -13,8 +13,8 @@ from kubernetes_leader_election.cli.output import (
     output_option,
     seconds,
     style,
-    table,
 )
+from kubernetes_leader_election.cli.tables import Column, table, terminal_width
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.settings.options import Settings
@@ -196,7 +196,8 @@ def _compare(output: str) -> None:
     if output != "text":
         emit({name: asdict(one) for name, one in found.items()}, output)
         return
-    header = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
+    titles = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
+    columns = [Column(title=title) for title in titles]
     rows = [
         (
             name,
@@ -209,7 +210,7 @@ def _compare(output: str) -> None:
         )
         for name, t in found.items()
     ]
-    for line in table(header, rows):
+    for line in table(columns, rows, terminal_width()):
         click.echo(line)
     click.echo()
     for name, purpose in purposes.items():
