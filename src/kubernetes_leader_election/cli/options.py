@@ -191,8 +191,8 @@ TIMES: Final = {
     "preset": 'Named times: "steady", "client-go", "fast" or "calm".',
     "renew_interval_ms": "How often the leader renews, in milliseconds; 10000 unless "
     "given.",
-    "lease_duration_sec": "How long others wait after the last renewal; derived from "
-    "the interval.",
+    "lease_duration_sec": "How long others wait after the last renewal, in whole seconds "
+    "(rounded up); derived from the interval.",
     "renew_deadline_sec": "How long a leader trusts itself after its last renewal.",
     "stop_budget_sec": "How long the work may need to stop when the Lease is lost.",
     "request_timeout_sec": "How long one request may take in all.",

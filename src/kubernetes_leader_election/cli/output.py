@@ -8,8 +8,10 @@ escaped before it is shown.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -60,17 +62,39 @@ def on_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def seconds(value: float) -> str:
-    """Write a length of time as people do."""
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 120:
-        return f"{value:.1f} s".replace(".0 s", " s")
+def seconds(value: float, rounded: Callable[[float], float] = round) -> str:
+    """Write a length of time as people do, rounded in this way."""
+    if (milliseconds := _whole(value * 1000, rounded)) < 1000:
+        return f"{milliseconds} ms"
+    if (tenths := _whole(value * 10, rounded)) < 1200:
+        return f"{tenths / 10:g} s"
     if value < 7200:
-        return f"{value / 60:.0f} min"
+        return f"{_whole(value / 60, rounded)} min"
     if value < 48 * 3600:
-        return f"{value / 3600:.0f} h"
-    return f"{value / 86400:.0f} days"
+        return f"{_whole(value / 3600, rounded)} h"
+    return f"{_whole(value / 86400, rounded)} days"
+
+
+def at_most(value: float) -> str:
+    """Write a length of time that is a promise of no more: never rounded down."""
+    return seconds(value, math.ceil)
+
+
+def at_least(value: float) -> str:
+    """Write a length of time that is a promise of no less: never rounded up."""
+    return seconds(value, math.floor)
+
+
+def exact(value: float) -> str:
+    """Write a length of time as it was chosen, to the millisecond."""
+    if value < 1:
+        return f"{value * 1000:g} ms"
+    return f"{value:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def _whole(value: float, rounded: Callable[[float], float]) -> int:
+    # What floats cannot say exactly, as 22.6 s in tenths, is no reason to round.
+    return int(rounded(round(value, 6)))
 
 
 def short_time(value: float) -> str:

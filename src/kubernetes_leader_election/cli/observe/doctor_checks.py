@@ -13,7 +13,8 @@ from kubernetes_leader_election.cli.observe import cluster, pod_period
 from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
-from kubernetes_leader_election.cli.output import seconds
+from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.cli.output import at_least, at_most, exact, seconds
 from kubernetes_leader_election.cli.rights import role_rule
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
@@ -29,6 +30,7 @@ from kubernetes_leader_election.kube_api.results import (
 )
 from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
+from kubernetes_leader_election.settings.promises import warning_about
 from kubernetes_leader_election.settings.timing import ODD_DURATION
 from kubernetes_leader_election.text import printable
 
@@ -386,9 +388,10 @@ def _ahead(moment: int | str | None) -> float:
 def _timings(settings: Settings) -> Iterator[Check]:
     t = timings(settings)
     text = (
-        f"a crash costs at most {seconds(t.crash_fail_over)} from the last renewal; a "
-        f"leader rides out API outages below {seconds(t.outage_survived)};\n"
-        f"it has stopped {seconds(t.leader_stops_within)} after a renewal, others start "
-        f"{seconds(t.others_start_after)} after it: all of `kle timings`"
+        f"a crash costs at most {at_most(t.crash_fail_over)} from the last renewal; a "
+        f"leader rides out API outages below {at_least(t.outage_survived)};\n"
+        f"it has stopped {exact(t.leader_stops_within)} after a renewal, others start "
+        f"{exact(t.others_start_after)} after it: all of `kle timings`"
     )
-    yield Check(name="timings", verdict="PASS", text=text)
+    fix = as_options(warning_about(t))
+    yield Check(name="timings", verdict="WARN" if fix else "PASS", text=text, fix=fix)
