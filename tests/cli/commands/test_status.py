@@ -47,7 +47,7 @@ def test_status_finds_a_dead_holder_by_observing(call, server, kubeconfig):
     result = call("status", "dead", "--kubeconfig", kubeconfig)
     assert result.exit_code == 1
     assert "observing for up to 1 s" in result.stderr
-    assert "ada let it expire" in result.stdout
+    assert "'ada' let it expire" in result.stdout
     assert "Lease default/dead at http://" in result.stdout
     assert "context 'embedded-lease-api'" in result.stdout
 

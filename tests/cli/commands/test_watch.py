@@ -92,7 +92,7 @@ def printed(*words: object, until: tuple[str, ...]) -> tuple[str, str]:
 def test_watch_tells_of_an_expiry_and_a_deletion(server, kubeconfig):
     """A holder that is gone expires on the watcher's own clock."""
     write_lease(server, "gone", duration=1)
-    wanted = ("ada holds it", "expired: ada did not renew it for 1")
+    wanted = ("'ada' holds it", "expired: 'ada' did not renew it for 1")
     shown, said = printed("gone", "--kubeconfig", kubeconfig, until=wanted)
     assert shown.index(wanted[0]) < shown.index(wanted[1])
     assert "watching gone" in said
@@ -103,7 +103,7 @@ def test_watch_follows_a_namespace_without_names(server, kubeconfig):
     """Without names all Leases of the namespace are followed."""
     write_lease(server, "one", holder="ada", duration=3600)
     write_lease(server, "two", holder="bob", duration=3600)
-    wanted = ("  one  ada holds it", "  two  bob holds it")
+    wanted = ("  one  'ada' holds it", "  two  'bob' holds it")
     printed("--kubeconfig", kubeconfig, until=wanted)
 
 

@@ -16,7 +16,7 @@ from kubernetes_leader_election.cli.options import (
 )
 from kubernetes_leader_election.cli.output import emit, note, output_option, seconds
 from kubernetes_leader_election.rights import ASKING
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.tracker import Tracker
@@ -140,7 +140,7 @@ def _confirm(
 ) -> None:
     record = tracker.record
     assert record is not None  # noqa: S101 - it is held or expired
-    holder = printable(record.holder_identity)
+    holder = quoted(record.holder_identity)
     if state == "expired":
         note(
             f"{holder} let it expire: unchanged for {seconds(tracker.quiet_for(now) or 0)}."
@@ -193,7 +193,7 @@ def _free(target: cluster.Target, tracker: Tracker, output: str) -> None:
         needs=target.needs,
     ):
         case Ok():
-            holder = printable(snapshot.record.holder_identity)
+            holder = quoted(snapshot.record.holder_identity)
             text = f"{tracker.lease} is free; {holder} held it."
             _end(target, tracker.lease, "released", text, output, tracker)
         case Conflict():

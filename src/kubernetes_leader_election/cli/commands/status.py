@@ -19,7 +19,7 @@ from kubernetes_leader_election.cli.output import (
     style,
 )
 from kubernetes_leader_election.cli.tables import Column, table, terminal_width
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher
@@ -252,13 +252,13 @@ def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -
     if found["asked_to_step_down"]:
         rows.append(("asked", "to step down"))
     if found["successor"]:
-        rows.append(("successor", printable(str(found["successor"]))))
+        rows.append(("successor", quoted(str(found["successor"]))))
     for name, value in rows:
         click.echo(f"{style(f'{name:12}', bold=True)} {value}")
 
 
 def _leader(found: dict[str, Any]) -> str:
-    holder = printable(found["holder"] or "")
+    holder = quoted(found["holder"] or "")
     return {
         "leads": f"{style(holder, fg='green', bold=True)}, seen to renew",
         "held": f"{style(holder, bold=True)}, not seen to renew yet",

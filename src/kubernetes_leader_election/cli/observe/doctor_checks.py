@@ -32,7 +32,7 @@ from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.settings.promises import warning_about
 from kubernetes_leader_election.settings.timing import ODD_DURATION
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
@@ -321,7 +321,7 @@ def _lease(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     holder = recognise(snapshot)
     if holder is not None:
         text = (
-            f"held by {printable(record.holder_identity)} ({printable(holder.kind)}); "
+            f"held by {quoted(record.holder_identity)} ({printable(holder.kind)}); "
             "`status` tells whether it lives"
         )
     yield Check(name="lease", verdict="PASS", text=text)
