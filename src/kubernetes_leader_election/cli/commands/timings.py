@@ -19,7 +19,6 @@ from kubernetes_leader_election.cli.output import (
     output_option,
     style,
 )
-from kubernetes_leader_election.cli.tables import Column, table, terminal_width
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.settings.options import Settings
@@ -207,6 +206,11 @@ def _ruler(end: float) -> str:
 
 def _compare(output: str) -> None:
     from kubernetes_leader_election import settings as s  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.tables import (  # noqa: PLC0415 - help is quick
+        Column,
+        table,
+        terminal_width,
+    )
 
     purposes = {"default": "the Node package's rhythm"}
     purposes |= {name: preset.purpose for name, preset in s.PRESETS.items()}
