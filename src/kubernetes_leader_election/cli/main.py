@@ -12,6 +12,7 @@ import click
 from kubernetes_leader_election import __version__
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.cli.options import KubectlGroup
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     CredentialsError,
@@ -41,7 +42,7 @@ DEBUG_VARIABLE: Final = "KLE_DEBUG"
 """Set it to see the traceback of a defect."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(KubectlGroup):
     """List commands without importing them; turn our errors into one clear line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

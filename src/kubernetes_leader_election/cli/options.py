@@ -264,3 +264,58 @@ def _with(
     for add in reversed(options):
         function = add(function)
     return function
+
+
+# Before the command ----------------------------------------------------------
+
+SHARED: Final = (
+    *("-n", "--namespace", "-o", "--output", "--kubeconfig", "--context"),
+    *("--server", "--token-file", "--ca-file"),
+)
+"""Options of commands that may stand before the command, as kubectl has them."""
+
+
+class SuggestingGroup(click.Group):
+    """Name the command that was probably meant where there is none of that name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command."""
+        name, known = args[0], self.list_commands(ctx)
+        if not ctx.resilient_parsing and name not in known and name[:1] != "-":
+            from kubernetes_leader_election.text import did_you_mean, shown  # noqa: PLC0415 - only for a mistake
+
+            ctx.fail(f"No such command {shown(name)}.{did_you_mean(name, known)}")
+        return super().resolve_command(ctx, args)
+
+
+class KubectlGroup(SuggestingGroup):
+    """Take shared options before the command, too: `kubectl leader -n shop status`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move them behind the command, which knows them."""
+        early = _early_options(args)
+        rest = args[early:]
+        if early and not rest and not ctx.resilient_parsing:
+            ctx.fail(
+                f"Missing command, as in `{ctx.info_name} status {' '.join(args)}`."
+            )
+        # Before an option of the group itself, as --help, they mean nothing.
+        if rest and not rest[0].startswith("-"):
+            rest = [rest[0], *args[:early], *rest[1:]]
+        return super().parse_args(ctx, rest)
+
+
+def _early_options(args: list[str]) -> int:
+    """Count the arguments at the beginning that are shared options, or their values."""
+    place = 0
+    while place < len(args):
+        name, equals, _ = args[place].partition("=")
+        if name in SHARED:
+            place += 1 if equals else 2
+        elif name[:2] in SHARED and len(name) > 2:  # -nshop
+            place += 1
+        else:
+            break
+    return min(place, len(args))

@@ -22,6 +22,7 @@ def checks(result) -> dict[str, list[dict]]:
     """Give the checks of a JSON answer by their name."""
     found: dict[str, list[dict]] = {}
     for check in json.loads(result.stdout)["checks"]:
+        assert "\n" not in check["text"], "for a line of a log, or a table"
         found.setdefault(check["check"], []).append(check)
     return found
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import click
 import pytest
@@ -78,6 +79,55 @@ def test_status_says_where_it_looked_for_a_lease_that_is_not_there(
     assert result.exit_code == 1
     assert f"Lease kube-system/nope at {server.url}" in result.stdout
     assert "try -n default" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("status", "billing"), ("status",), ("step-down", "x")]
+)
+def test_a_namespace_that_is_not_there_is_told(call, server, kubeconfig, words):
+    """A slip in -n is no missing Lease: it says so, and which one was meant."""
+    given = ("--kubeconfig", kubeconfig)
+    result = call(*words, "-n", "defautl", *given)
+    said = result.stdout + result.stderr
+    assert "There is no namespace 'defautl'. Did you mean 'default'?" in said
+    assert result.exit_code == 1
+    path = "/api/v1/namespaces/defautl"
+    server.faults.add(Fault(Answer(status=403, reason="Forbidden"), path=path))
+    unknown = call("status", "-n", "defautl", *given)
+    assert "Whether there is a namespace 'defautl' is not known" in unknown.stderr
+    assert unknown.exit_code == 0
+
+
+def test_a_lease_of_another_name_is_told_with_the_one_that_was_meant(
+    call, server, kubeconfig
+):
+    """A slip in the name: the namespace is there, and a Lease like it."""
+    write_lease(server, "billing", holder="ada", duration=3600)
+    given = ("--kubeconfig", kubeconfig)
+    for words in (("status",), ("step-down",), ("release", "--force")):
+        result = call(*words, "biling", *given)
+        assert result.exit_code == 1
+        assert "Did you mean 'billing'?" in result.stdout + result.stderr
+    assert "namespace" not in call("status", "zzz", *given).stdout.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (-360, "6 min ago ("),
+        (-3600 * 24 * 3, "3 days ago ("),
+        (3600 * 3, ", which is 3 h ahead of this one"),
+    ],
+)
+def test_status_says_since_when_in_words(call, server, kubeconfig, written, says):
+    """How long ago, beside what is written: that is by the clock of who wrote it."""
+    moment = datetime.now(UTC) + timedelta(seconds=written)
+    stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    write_lease(server, "since", duration=3600, written=stamp)
+    result = call("status", "since", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    (line,) = [x for x in result.stdout.splitlines() if x.startswith("since")]
+    assert f"{stamp}, by the clock of who wrote it" in line
+    assert says in line
 
 
 def test_status_shows_all_leases_of_a_namespace(call, server, kubeconfig):

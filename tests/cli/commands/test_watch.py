@@ -9,6 +9,7 @@ from typing import Self
 
 import pytest
 
+from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import electors, write_lease
 from tests.cli.terminals import KLE, seen_on_a_terminal
 
@@ -105,6 +106,26 @@ def test_watch_follows_a_namespace_without_names(server, kubeconfig):
     write_lease(server, "two", holder="bob", duration=3600)
     wanted = ("  one  'ada' holds it", "  two  'bob' holds it")
     printed("--kubeconfig", kubeconfig, until=wanted)
+
+
+@pytest.mark.parametrize("names", [(), ("billing",)], ids=["all", "one"])
+def test_watch_is_not_silent_in_a_namespace_that_is_not_there(
+    call, server, kubeconfig, names
+):
+    """Else a slip in -n looks like an election in which nothing happens, for ever."""
+    wanted = ("There is no namespace 'defautl'. Did you mean 'default'?",)
+    printed(*names, "-n", "defautl", "--kubeconfig", kubeconfig, until=wanted)
+
+
+def test_watch_says_that_there_is_nothing_to_see_yet(server, kubeconfig):
+    """A namespace that is there, without Leases; and one that nobody may ask for."""
+    wanted = ("there are no Leases in the namespace 'kube-public' yet.",)
+    given = ("-n", "kube-public", "--kubeconfig", kubeconfig)
+    shown, _ = printed(*given, until=wanted)
+    assert "is not known" not in shown
+    path = "/api/v1/namespaces/kube-public"
+    server.faults.add(Fault(Answer(status=403, reason="Forbidden"), path=path))
+    printed(*given, until=("Whether there is a namespace 'kube-public' is not known",))
 
 
 def test_watch_ends_after_the_time_that_was_asked_for(call, server, kubeconfig):

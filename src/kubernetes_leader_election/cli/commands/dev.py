@@ -17,7 +17,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.extras import needs
-from kubernetes_leader_election.cli.options import FILE, option
+from kubernetes_leader_election.cli.options import FILE, SuggestingGroup, option
 from kubernetes_leader_election.cli.output import emit, note, output_option, style
 from kubernetes_leader_election.text import printable, quoted
 
@@ -29,7 +29,7 @@ from kubernetes_leader_election.cli.dev_shared import FAULTS, ORDERS, default_ku
 AFTER_DASHES: Final = "kubernetes_leader_election.dev_command"
 
 
-class _Dev(click.Group):
+class _Dev(SuggestingGroup):
     """Keep what stands after ``--`` as the command to run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

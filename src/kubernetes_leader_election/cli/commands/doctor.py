@@ -79,7 +79,7 @@ def command(
             {
                 "check": c.name,
                 "verdict": c.verdict,
-                "text": c.text,
+                "text": " ".join(c.text.splitlines()),
                 "fix": c.fix or None,
             }
             for c in checks

@@ -87,12 +87,14 @@ def command(
     from kubernetes_leader_election.cli.commands.status import observe  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.handover import read  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.observe.whereabouts import about_missing  # noqa: PLC0415 - help is quick
 
     with open_target(needs=ASKING) as target:
         note(target.describe(lease))
         if read(target, lease) is None:
+            why = about_missing(target, lease)
             text = f"There is no Lease {target.namespace}/{lease}: nothing to release."
-            _end(target, lease, "missing", text, output)
+            _end(target, lease, "missing", f"{text} {why}".rstrip(), output)
         limit = float("inf") if observe_sec is None else observe_sec
         with LeaseWatcher(target, [lease]) as watcher:
             tracker = observe(watcher, [lease], limit, say=True)[lease]

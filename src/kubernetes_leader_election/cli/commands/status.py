@@ -71,7 +71,8 @@ def command(
     up to one renew interval of the holder; it never contends and writes nothing.
 
     Needs the rights to get and watch LEASE; the table needs the right to list.
-    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist.
+    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist;
+    the table with 1 if there is no such namespace.
 
     \b
     kle status billing -n shop
@@ -87,15 +88,16 @@ def command(
             trackers = observe(watcher, leases, limit, say=output == "text")
             now = watcher.now()
         if lease is None:
-            _show_table(trackers, now, target, output)
-            return
+            raise SystemExit(_show_table(trackers, now, target, output))
         found = describe(trackers[lease], now, target)
         names, because = candidates(target, lease)
         found |= {"candidates": names, "candidates_because": because}
         if output == "text":
-            _show_one(found, trackers[lease], target)
+            _show_one(found, trackers[lease], target, now)
         else:
             emit(found, output)
+            if found["state"] == "missing" and (why := _about_missing(target, lease)):
+                note(why)
     leading = found["state"] in {"leads", "held"}
     raise SystemExit(exit_codes.OK if leading else exit_codes.NO)
 
@@ -224,10 +226,14 @@ def candidates(target: cluster.Target, lease: str) -> tuple[list[str] | None, st
     return found, "registered as LeaseCandidates"
 
 
-def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -> None:
+def _show_one(
+    found: dict[str, Any], tracker: Tracker, target: cluster.Target, now: Now
+) -> None:
     click.echo(target.describe(tracker.lease))
     if found["state"] == "missing":
         click.echo(style("There is no such Lease", fg="yellow") + ": nobody leads.")
+        if why := _about_missing(target, found["lease"]):
+            click.echo(why)
         if target.namespace != "default":
             click.echo(
                 "The library's default is the namespace `default`: try -n default."
@@ -237,7 +243,7 @@ def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -
     if found["holder"] is not None:
         rows += [
             ("program", _program(tracker)),
-            ("since", _written(found["acquire_time"])),
+            ("since", _since(found, tracker, now)),
             ("renewed", _renewed(found)),
             ("expires", _expires(found)),
         ]
@@ -311,19 +317,49 @@ def _token(found: dict[str, Any]) -> str:
     return f"at most {found['token_at_most']}: {why}"
 
 
-def _written(moment: str | None) -> str:
-    return f"{moment or 'not written'}, by the clock of who wrote it"
+def _since(found: dict[str, Any], tracker: Tracker, now: Now) -> str:
+    """Say when the term began: how long ago in words, and as it is written."""
+    record = tracker.record
+    moment = None if record is None else record.acquire_time
+    if not moment:
+        return "not written"
+    words = f"{found['acquire_time']}, by the clock of who wrote it"
+    if not isinstance(moment, int):
+        return words
+    ago = (now.wall - moment) / 1_000_000
+    if ago < 0:
+        return f"{words}, which is {seconds(-ago)} ahead of this one"
+    return f"{seconds(ago)} ago ({words})"
+
+
+def _about_missing(target: cluster.Target, lease: str) -> str:
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
+
+    return whereabouts.about_missing(target, lease)
 
 
 def _show_table(
     trackers: dict[str, Tracker], now: Now, target: cluster.Target, output: str
-) -> None:
+) -> int:
+    """Show all Leases; give the exit code."""
     found = [describe(trackers[name], now, target) for name in sorted(trackers)]
     found = [one for one in found if one["state"] != "missing"]
     if output != "text":
         emit(found, output)
-        return
-    click.echo(target.describe())
+    else:
+        click.echo(target.describe())
+        _print_table(found)
+    if found:
+        return exit_codes.OK
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
+
+    exists = whereabouts.namespace_exists(target)
+    if why := whereabouts.about_namespace(target, exists):
+        note(why)
+    return exit_codes.NO if exists is False else exit_codes.OK
+
+
+def _print_table(found: list[dict[str, Any]]) -> None:
     if not found:
         click.echo("There are none.")
         return

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kubernetes_leader_election.text import quoted
+
 if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.observe.cluster import Target
     from kubernetes_leader_election.cli.observe.lease_watcher import (
         LeaseWatcher,
     )
@@ -35,6 +38,7 @@ def changes(
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import (  # noqa: PLC0415 - help is quick
         POLL_EVERY,
+        AllListed,
         Coarse,
         Sighting,
         Trouble,
@@ -44,6 +48,7 @@ def changes(
     began = watcher.now()
     trackers = {name: Tracker(name, began) for name in names or ()}
     failing: set[str] = set()
+    looked = False
     while True:
         now = watcher.now()
         if for_sec is not None and now.monotonic - began.monotonic >= for_sec:
@@ -76,6 +81,15 @@ def changes(
             )
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
+        nothing = isinstance(seen, AllListed) and not trackers
+        absent = isinstance(seen, Sighting) and seen.snapshot is None
+        if (nothing or absent) and not looked:
+            looked = True
+            if text := _about_nothing(watcher.target, all_leases=nothing):
+                yield (
+                    Change(lease="*", kind="missing", at=watcher.now(), text=text),
+                    trackers,
+                )
         for tracker in trackers.values():
             if tracker.announced_expiry or tracker.state(watcher.now()) != "expired":
                 continue
@@ -86,6 +100,21 @@ def changes(
                 for change in [*found, *tracker.expire(watcher.now())]:
                     yield change, trackers
         yield None, trackers
+
+
+def _about_nothing(target: Target, *, all_leases: bool) -> str:
+    """Say that there is nothing to see yet, and whether the namespace is a wrong one."""
+    from kubernetes_leader_election.cli.observe.whereabouts import (  # noqa: PLC0415 - help is quick
+        about_namespace,
+        namespace_exists,
+    )
+
+    exists = namespace_exists(target)
+    about = about_namespace(target, exists)
+    if all_leases:
+        name = quoted(target.namespace)
+        return f"there are no Leases in the namespace {name} yet. {about}".rstrip()
+    return about if exists is False else ""
 
 
 def time_of(change: Change) -> str:

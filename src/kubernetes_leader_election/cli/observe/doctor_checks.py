@@ -207,7 +207,7 @@ def _rights(
     only_watch = missing == ["watch"]
     text = f"missing{who} on {target.namespace}/{lease}: {', '.join(missing)}"
     if only_watch:
-        text += "\nelectors poll instead: slower to take over, and more requests"
+        text += ";\nelectors poll instead: slower to take over, and more requests"
     yield Check(
         name="rights",
         verdict="WARN" if only_watch else "FAIL",

@@ -14,6 +14,7 @@ from kubernetes_leader_election.cli.observe.cluster import Target, call
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher, Sighting
 from kubernetes_leader_election.cli.observe.tracker import Tracker
+from kubernetes_leader_election.cli.observe.whereabouts import about_missing
 from kubernetes_leader_election.cli.output import emit, exact, note, seconds
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import (
@@ -150,8 +151,10 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
 
     snapshot = read(target, lease)
     if snapshot is None or snapshot.record.is_free:
-        what = "there is no such Lease" if snapshot is None else "nobody holds it"
-        return answer("nobody to ask", f"{what}: nobody can be asked.")
+        what, why = "nobody holds it", ""
+        if snapshot is None:
+            what, why = "there is no such Lease", about_missing(target, lease)
+        return answer("nobody to ask", f"{what}: nobody can be asked. {why}".rstrip())
     record, holder = snapshot.record, recognise(snapshot)
     asked, name = record.holder_identity, quoted(record.holder_identity)
     if successor is not None and successor == asked:
