@@ -144,6 +144,12 @@ def _check_lease_names(_ctx: click.Context, _param: click.Parameter, value: Any)
 
     for name in value if isinstance(value, tuple) else (value,):
         if name is not None:
+            where, slash, lease = name.partition("/")
+            if slash and where and lease and "/" not in lease:
+                where = f"-n {where} " if where not in {"lease", "leases"} else ""
+                raise click.UsageError(
+                    f"LEASE is a name alone, without a slash: {where}{lease}"
+                )
             resolve_settings(lease_name=name)
     return value
 

@@ -41,7 +41,10 @@ def emit(value: Any, output: str) -> None:
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:  # stdout has no such letters, and YAML can escape them
+        shows = text.replace("\n", "").isprintable()
+    except UnicodeEncodeError:  # stdout has no such letters
+        shows = False
+    if not shows:  # nor may others' letters turn a line round: YAML can escape them
         text = yaml.safe_dump(value, sort_keys=False)
     click.echo(text, nl=False)
 
@@ -59,7 +62,12 @@ def note(text: str) -> None:
 
 def on_terminal() -> bool:
     """Return whether the output is a terminal that can redraw."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return to_terminal() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def to_terminal() -> bool:
+    """Return whether somebody reads stdout on a terminal; it may be closed altogether."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def seconds(value: float, rounded: Callable[[float], float] = round) -> str:

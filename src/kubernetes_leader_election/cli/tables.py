@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from kubernetes_leader_election.cli.output import style
+from kubernetes_leader_election.cli.output import style, to_terminal
 from kubernetes_leader_election.values import Value
 
 GAP: Final = 2
@@ -33,7 +32,7 @@ class Column(Value):
 
 def terminal_width() -> int | None:
     """Return the columns of the terminal; None where stdout is none: programs want all."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if to_terminal() else None
 
 
 def width_of(text: str) -> int:

@@ -169,6 +169,18 @@ def test_status_escapes_what_others_wrote(call, server, kubeconfig):
     assert "a\\x1b[2Jb\\nc" in result.stdout
 
 
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_status_escapes_for_programs_what_turns_a_line_round(
+    call, server, kubeconfig, output
+):
+    """Somebody may look at it on a terminal all the same; a program reads it as it is."""
+    write_lease(server, "turned", holder="a\u202eb", duration=3600)
+    given = ("--kubeconfig", kubeconfig, "--observe-sec", "0", "-o", output)
+    shown = call("status", "turned", *given).stdout
+    assert "\u202e" not in shown
+    assert yaml.safe_load(shown)["holder"] == "a\u202eb"
+
+
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

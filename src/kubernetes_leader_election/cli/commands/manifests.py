@@ -10,6 +10,7 @@ import click
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit
 from kubernetes_leader_election.cli.rights import role_rule
+from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
@@ -195,7 +196,7 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
         resolve_settings(namespace=name)
     except ConfigurationError as error:
         raise click.UsageError(
-            f"NAME {name!r} is not a valid name for a Deployment and its label: use at "
+            f"NAME {shown(name)} is not a valid name for a Deployment and its label: use at "
             "most 63 characters, only a-z, 0-9 and '-', which starts and ends with a "
             "letter or digit. The Lease may have another name: --lease-name."
         ) from error

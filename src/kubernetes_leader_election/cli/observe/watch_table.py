@@ -82,7 +82,8 @@ def draw(
     if more:
         lines.append(Text(more, style="dim", no_wrap=True))
     lines.append(Text())
-    return Group(*lines, *_changes(latest, console, width, height - 1 - len(lines)))
+    changed = map(_line, latest)
+    return Group(*lines, *newest(console, changed, height - 1 - len(lines)))
 
 
 def _chosen(
@@ -117,26 +118,27 @@ def _table(
     return lines
 
 
-def _changes(
-    latest: Sequence[Change], console: Console, width: int, room: int
-) -> list[Text]:
-    """Return the newest changes for which there is room, the newest one at the end."""
+def newest(console: Console, lines: Iterable[Text], room: int) -> list[Text]:
+    """Return the newest lines, wrapped, for which there is room: the last at the end."""
     found: list[Text] = []
-    for change in reversed(latest):
-        line = Text.assemble(
-            (time_of(change), "dim"),
-            "  ",
-            (change.lease, "bold"),
-            "  ",
-            (change.text, COLOURS.get(change.kind, "")),
-        )
-        # How long nobody led stands at the end of the line: nothing of it is cut.
-        parts = line.wrap(console, max(1, width))
+    for line in reversed(list(lines)):
+        # How long nobody led stands at the end of a line: nothing of it is cut.
+        parts = line.wrap(console, max(1, console.width))
         if len(parts) > room:
             return found or list(parts)[-max(1, room) :]
         found[:0] = parts
         room -= len(parts)
     return found
+
+
+def _line(change: Change) -> Text:
+    return Text.assemble(
+        (time_of(change), "dim"),
+        "  ",
+        (change.lease, "bold"),
+        "  ",
+        (change.text, COLOURS.get(change.kind, "")),
+    )
 
 
 def _row(tracker: Tracker, now: Now, *, plain: bool) -> list[tuple[str, str]]:
