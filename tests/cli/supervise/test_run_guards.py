@@ -404,6 +404,38 @@ def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     assert command.kill_at is not None
 
 
+@pytest.mark.parametrize(
+    "number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGCONT, signal.SIGTSTP]
+)
+def test_run_keeps_a_signal_until_its_command_is_started(number: int) -> None:
+    """The command may run before the watchdog's word of it is read: nothing is lost."""
+    elector, link = _Stand(), _Stand()
+    loop = _loop(elector, link)
+    command = _begin(loop, _work(_Lifecycle()))
+    loop._on_signal(number)
+    assert link.calls == []
+    loop._on_said({"started": 4711}, command)
+    assert link.calls == ["signal"]
+    loop._on_said({"started": 4711}, command)
+    assert link.calls == ["signal"], "it is passed on once"
+
+
+@pytest.mark.parametrize("word", [{"failed": errno.ENOENT}, {"unstarted": "late"}])
+def test_run_takes_a_signal_itself_where_its_command_did_not_start(
+    word: dict[str, Any],
+) -> None:
+    """A hang-up of the terminal is not lost with a command that never was."""
+    elector, link = _Stand(), _Stand()
+    loop = _loop(elector, link)
+    loop._terminal.exists = True
+    command = _begin(loop, _work(_Lifecycle()))
+    loop._on_signal(signal.SIGHUP)
+    assert loop._signalled is None
+    loop._on_said(word, command)
+    assert loop._signalled == signal.SIGHUP
+    assert "signal" not in link.calls
+
+
 def _leaving(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, SimpleNamespace]:
     """Give a loop whose elector does not come to its end, and its clock."""
     clock = SimpleNamespace(now=100.0)

@@ -205,9 +205,12 @@ class Supervisor:
     # Signals ------------------------------------------------------------------
 
     def _on_signal(self, number: int) -> None:
-        child = None if self._command is None else self._command.child
+        command = self._command
+        child = None if command is None else command.child
         if number in ENDING:
             self._on_ending_signal(number)
+        elif command is not None and command.starts:
+            command.early_signals.append(number)
         elif number == signal.SIGCONT:
             if child is not None:
                 self._terminal.lend_again(child)
@@ -249,9 +252,11 @@ class Supervisor:
         match message:
             case {"started": pid}:
                 command.child = pid
+                self._take_early_signals(command)
             case {"failed": number}:
                 code, text = restart_policy.start_failure(self._plan.command[0], number)
                 command.exited = True
+                self._take_early_signals(command)
                 self._say(f"Error: {text}")
                 command.work.give_up("the command could not be started")
                 self._leave(code)
@@ -268,6 +273,7 @@ class Supervisor:
             case {"unstarted": why}:
                 # Frozen since the term was acquired; nobody else may be disturbed.
                 command.exited = True
+                self._take_early_signals(command)
                 command.ending = command.ending or "lost"
                 self._say(f"the command was not started: {why}")
                 self._elector.step_down(0.0)
@@ -278,6 +284,12 @@ class Supervisor:
                 )
             case {"empty": _}:
                 self._on_empty(command)
+
+    def _take_early_signals(self, command: RunningCommand) -> None:
+        """Take what came while it was not known whether the command starts."""
+        numbers, command.early_signals = command.early_signals, []
+        for number in numbers:
+            self._on_signal(number)
 
     def _on_exited(self, status: int, command: RunningCommand) -> None:
         command.child = None
