@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -24,12 +28,22 @@ def tracked(name: str, first: str = "ada", then: str = "bob") -> Tracker:
     return tracker
 
 
+@pytest.fixture
+def utc(monkeypatch) -> Iterator[None]:
+    """Let times of day be those of UTC, wherever the tests run."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 def drawn(
     *trackers: Tracker,
     width: int = 110,
     height: int = 24,
     now: float = 5.0,
-    changes: list[str] | None = None,
+    changes: Sequence[str | Change] = (),
     encoding: str = "utf-8",
 ) -> list[str]:
     """Give the lines that stand on a terminal without colours, of this size."""
@@ -37,8 +51,10 @@ def drawn(
     file = io.TextIOWrapper(raw, encoding=encoding, write_through=True)
     console = Console(width=width, height=height, file=file, no_color=True)
     latest = [
-        Change(lease="billing", kind="acquired", at=at(4), text=text)
-        for text in changes or []
+        text
+        if isinstance(text, Change)
+        else Change(lease="billing", kind="acquired", at=at(4), text=text)
+        for text in changes
     ]
     found = {tracker.lease: tracker for tracker in trackers}
     console.print(draw(console, TITLE, found, latest, at(now)))
@@ -131,3 +147,27 @@ def test_more_leases_than_lines_leave_room_for_changes_and_hide_no_trouble():
     assert "the newest" in shown
     leases = sum(" leads " in line for line in lines)
     assert f"... and {40 - leases} more Leases, all of them held" in shown
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "on-call.md"
+MARK = "<!-- drawn: REWRITE_DOCS=1 pytest tests/cli/observe/test_watch_table.py -->\n"
+
+
+def test_page_for_the_one_on_call_shows_the_table_as_it_is(utc):
+    """What the page shows is drawn here; REWRITE_DOCS=1 writes it anew."""
+    began = 9 * 3600 + 41 * 60
+    billing, mail = Tracker("billing", at(began)), Tracker("mail", at(began))
+    changes = billing.see(lease(1, "billing-7d9c5-x2x4z"), at(began))
+    changes += mail.see(lease(1, "mail-66b7f-qq7rr"), at(began + 1))
+    changes += billing.see(lease(2, "", acquired=3, renewed=3), at(began + 8))
+    new = lease(4711, "billing-7d9c5-k8m2p", acquired=3, renewed=4)
+    changes += billing.see(new, at(began + 8.013), in_order=True)
+    changes += mail.expire(at(began + 11.5))
+    lines = drawn(billing, mail, width=100, now=began + 12, changes=changes)
+    shown = "\n".join(line.rstrip() for line in lines)
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(MARK)
+    _, _, tail = rest.removeprefix("```text\n").partition("```\n")
+    page = f"{head}{MARK}```text\n{shown}\n```\n{tail}"
+    if os.environ.get("REWRITE_DOCS"):
+        PAGE.write_text(page, encoding="utf-8")
+    assert PAGE.read_text(encoding="utf-8") == page
