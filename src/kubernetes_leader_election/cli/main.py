@@ -128,5 +128,6 @@ def cli() -> None:
 
     Every option can be given as an environment variable too: KLE_ and its name, as in
     KLE_NAMESPACE=shop; for one command alone with the command's name between them, as
-    in KLE_RUN_LEASE_DURATION_SEC=30.
+    in KLE_RUN_LEASE_DURATION_SEC=30. Options that say where to look, as -n, may stand
+    before the command too.
     """

@@ -20,6 +20,7 @@ command's name between them, for one: ``KLE_RUN_NAMESPACE`` before ``KLE_NAMESPA
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -243,6 +244,8 @@ def timing_options(
         timing = {name: value for name, value in given.items() if value is not None}
         if timing.get("grace_sec") == float("inf"):
             timing["grace_sec"] = None
+        if not values.get("quiet"):
+            _tell_of_rounding(timing.get("lease_duration_sec"))
         return decorated(timing=timing, **values)
 
     times = (
@@ -254,6 +257,16 @@ def timing_options(
         for name, about in TIMES.items()
     )
     return _with((*times, grace or grace_option()), gathered)
+
+
+def _tell_of_rounding(duration: Any) -> None:
+    """Say that what stands in the Lease is more than what was given."""
+    if isinstance(duration, float) and math.isfinite(duration) and duration % 1:
+        click.echo(
+            f"--lease-duration-sec={duration:g} is rounded up to {math.ceil(duration)}: "
+            "a Lease has whole seconds.",
+            err=True,
+        )
 
 
 identity_option = option(

@@ -275,3 +275,18 @@ def test_doctor_refuses_times_that_cannot_work(call, kubeconfig):
     )
     assert result.exit_code == 2
     assert "--renew-deadline-sec" in result.stderr
+
+
+def test_doctor_warns_of_times_that_survive_hardly_any_outage(call, kubeconfig):
+    """They are safe, and lose a leader in each hiccup: WARN, with what leaves room."""
+    words = ("doctor", "x", "--kubeconfig", kubeconfig, "-o", "json")
+    (warned,) = checks(call(*words, "--stop-budget-sec", "30"))["timings"]
+    assert warned["verdict"] == "WARN"
+    assert "each API outage of 727 ms" in warned["fix"]
+    assert "--stop-budget-sec, leaves room" in warned["fix"]
+    # Bounds to the safe side; what the rule of safety compares, as it is.
+    (passed,) = checks(call(*words, "--preset", "fast"))["timings"]
+    assert (passed["verdict"], passed["fix"]) == ("PASS", None)
+    assert "at most 5.9 s" in passed["text"]
+    assert "outages below 1.8 s" in passed["text"]
+    assert "stopped 4.545 s after a renewal, others start 4.545 s" in passed["text"]

@@ -116,6 +116,10 @@ def test_a_lease_duration_that_is_rounded_is_told(call):
     assert json.loads(result.stdout)["lease_duration"] == 16
     assert "--lease-duration-sec=15.5 is rounded up to 16" in result.stderr
     assert call("timings", "--lease-duration-sec", "16").stderr == ""
+    told = call(
+        "manifests", "shop", "--lease-duration-sec", "15.5", "--", "work"
+    ).stderr
+    assert "--lease-duration-sec=15.5 is rounded up to 16" in told
 
 
 def test_times_that_survive_hardly_any_outage_are_told(call):
@@ -124,5 +128,7 @@ def test_times_that_survive_hardly_any_outage_are_told(call):
     assert result.exit_code == 0
     assert "Warning: A leader is lost in each API outage of 727 ms" in result.stderr
     assert "--stop-budget-sec" in result.stderr
+    words = ("manifests", "shop", "--stop-budget-sec", "30", "--", "work")
+    assert "API outage of 727 ms" in call(*words).stderr
     for preset in ("steady", "client-go", "fast", "calm"):
         assert call("timings", "--preset", preset).stderr == ""

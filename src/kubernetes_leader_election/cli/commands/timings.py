@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -55,7 +55,7 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
         return
     chosen = s.resolve_settings(lease_name="timings", **timing)
     derived = s.timings(chosen)
-    _warn(chosen, derived, timing)
+    _warn(derived)
     if output != "text":
         emit({"preset": chosen.preset, **asdict(derived)}, output)
         return
@@ -66,18 +66,11 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
         click.echo(line)
 
 
-def _warn(chosen: Settings, derived: Timings, given: dict[str, Any]) -> None:
-    """Say on stderr what is not as it was asked for, or had better not be so."""
+def _warn(derived: Timings) -> None:
+    """Say on stderr what had better not be so."""
     from kubernetes_leader_election.settings.promises import warning_about  # noqa: PLC0415 - help is quick
 
-    asked = given.get("lease_duration_sec", chosen.lease_duration_sec)
-    if asked != chosen.lease_duration_sec:
-        note(
-            f"--lease-duration-sec={asked:g} is rounded up to "
-            f"{chosen.lease_duration_sec}: a Lease has whole seconds."
-        )
-    warning = warning_about(derived)
-    if warning:
+    if warning := warning_about(derived):
         note(f"Warning: {as_options(warning)}")
 
 
