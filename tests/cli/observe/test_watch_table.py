@@ -146,7 +146,20 @@ def test_more_leases_than_lines_leave_room_for_changes_and_hide_no_trouble():
     assert "zz-silent" in shown
     assert "the newest" in shown
     leases = sum(" leads " in line for line in lines)
-    assert f"... and {40 - leases} more Leases, all of them held" in shown
+    assert f"... {40 - leases} more, all held" in shown
+
+
+def test_a_low_terminal_shows_a_lease_and_a_change():
+    """The one in trouble, how many there are beside it, and the newest change."""
+    quiet = [tracked(f"lease-{number}") for number in range(3)]
+    silent = [Tracker(name, at(-30)) for name in ("x-silent", "y-silent")]
+    for one in silent:
+        one.see(lease(1, "eve"), at(-30))
+    lines = drawn(*quiet, *silent, width=60, height=8, changes=["old", "newest"])
+    assert len(lines) < 8
+    assert lines[2].startswith("x-silent")
+    assert lines[3] == "... 4 more, 1 without a leader"
+    assert lines[-1].endswith("newest")
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "on-call.md"

@@ -43,7 +43,7 @@ TABLE: Final = (
 KEPT: Final = 100
 """Changes that are remembered, for a terminal that is made higher."""
 FOR_CHANGES: Final = 4
-"""Lines that Leases leave to changes, however many Leases there are."""
+"""Lines that many Leases leave to changes; half of the room, where there are few."""
 STATE_COLOURS: Final = {
     "leads": "green",
     "held": "cyan",
@@ -77,7 +77,8 @@ def draw(
     head = Text(printable(title, longest=width), style="dim", no_wrap=True)
     # One line is the terminal's own, where the cursor stands.
     room = height - 1 - len((head, "titles", "empty"))
-    shown, more = _chosen(trackers, max(1, room - FOR_CHANGES), now)
+    for_changes = min(FOR_CHANGES, room // 2)
+    shown, more = _chosen(trackers, max(2, room - for_changes), now)
     lines = [head, *_table(shown, now, width, plain=console.options.ascii_only)]
     if more:
         lines.append(Text(more, style="dim", no_wrap=True))
@@ -97,8 +98,8 @@ def _chosen(
     urgent = [name for name in names if name not in set(calm)]
     kept = (urgent + calm)[: room - 1]
     rest = len(urgent) - len(kept)
-    about = f"{rest} of them without a leader" if rest > 0 else "all of them held"
-    more = f"... and {len(names) - len(kept)} more Leases, {about}"
+    about = f"{rest} without a leader" if rest > 0 else "all held"
+    more = f"... {len(names) - len(kept)} more, {about}"
     return [trackers[name] for name in sorted(kept)], more
 
 
