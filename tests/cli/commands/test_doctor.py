@@ -290,3 +290,11 @@ def test_doctor_warns_of_times_that_survive_hardly_any_outage(call, kubeconfig):
     assert "at most 5.9 s" in passed["text"]
     assert "outages below 1.8 s" in passed["text"]
     assert "stopped 4.545 s after a renewal, others start 4.545 s" in passed["text"]
+
+
+def test_doctor_names_options_as_they_are_given(call, kubeconfig):
+    """Errors are the library's; whoever reads them here has a command line."""
+    words = ("doctor", "x", "-n", "nowhere", "--kubeconfig", kubeconfig, "-o", "json")
+    (failed,) = checks(call(*words))["writes"]
+    assert "Namespace nowhere does not exist" in failed["text"]
+    assert "with --namespace=" in failed["text"]

@@ -10,6 +10,7 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import lease_argument, seconds_option
 from kubernetes_leader_election.cli.output import (
     emit,
@@ -143,7 +144,7 @@ def observe(
         if isinstance(seen, Trouble):
             if not some:
                 raise seen.error
-            note(f"{seen.error}")
+            note(as_options(str(seen.error)))
         elif isinstance(seen, Sighting):
             tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
             tracker.see(seen.snapshot, seen.at)

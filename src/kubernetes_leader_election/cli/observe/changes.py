@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.text import quoted
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ def changes(
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
             failing.add(seen.lease)
-            text = f"{seen.error} Trying again."
+            text = f"{as_options(str(seen.error))} Trying again."
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
         elif isinstance(seen, Coarse):
             text = (
                 f"watching is not permitted: read every {POLL_EVERY:g} s instead, so "
                 "times are wrong by as much, and changes between two looks are not "
-                f"seen. {seen.error}"
+                f"seen. {as_options(str(seen.error))}"
             )
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
