@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 
 from kubernetes_leader_election.testing.faults import Answer, Fault
-from tests.cli.observe.leases import electors, write_lease
+from tests.cli.observe.leases import delete_lease, electors, write_lease
 from tests.cli.terminals import KLE, seen_on_a_terminal
 
 
@@ -115,6 +115,27 @@ def test_watch_is_not_silent_in_a_namespace_that_is_not_there(
     """Else a slip in -n looks like an election in which nothing happens, for ever."""
     wanted = ("There is no namespace 'defautl'. Did you mean 'default'?",)
     printed(*names, "-n", "defautl", "--kubeconfig", kubeconfig, until=wanted)
+
+
+def test_watch_says_which_lease_was_meant(server, kubeconfig):
+    """A slip in the name is not an election that begins later."""
+    write_lease(server, "billing", duration=3600)
+    wanted = ("there is no such Lease yet", "  biling  Did you mean 'billing'?")
+    printed("biling", "--kubeconfig", kubeconfig, until=wanted)
+
+
+def test_watch_takes_a_lease_that_is_deleted_for_no_slip(server, kubeconfig):
+    """It was there: the name was right, and a Lease like it is another one."""
+    write_lease(server, "mailer", duration=3600)
+    write_lease(server, "mailer-2", holder="bob", duration=3600)
+    with Watching("mailer", "mailer-2", "--kubeconfig", kubeconfig) as watching:
+        watching.wait_for("held")
+        delete_lease(server, "mailer")
+        watching.wait_for("deleted")
+        write_lease(server, "mailer", holder="", duration=3600)
+        write_lease(server, "mailer", holder="eve", duration=3600)
+        watching.wait_for("acquired")
+    assert "missing" not in {one["change"] for one in watching.changes}
 
 
 def test_watch_says_that_there_is_nothing_to_see_yet(server, kubeconfig):

@@ -55,6 +55,7 @@ def changes(
         if for_sec is not None and now.monotonic - began.monotonic >= for_sec:
             return
         seen = watcher.next(TICK)
+        absent: str | None = None
         if isinstance(seen, Sighting):
             if seen.lease not in trackers and seen.snapshot is None:
                 continue
@@ -66,6 +67,8 @@ def changes(
                     # It was not there before: who holds it now has just acquired it.
                     trackers[seen.lease].see(None, seen.at)
             tracker = trackers[seen.lease]
+            if not tracker.seen and seen.snapshot is None:
+                absent = seen.lease
             for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
                 yield change, trackers
         elif isinstance(seen, Trouble) and seen.lease not in failing:
@@ -82,15 +85,14 @@ def changes(
             )
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
-        nothing = isinstance(seen, AllListed) and not trackers
-        absent = isinstance(seen, Sighting) and seen.snapshot is None
-        if (nothing or absent) and not looked:
+        elif isinstance(seen, AllListed) and not trackers:
+            absent = ""
+        if absent is not None and not looked:
             looked = True
-            if text := _about_nothing(watcher.target, all_leases=nothing):
-                yield (
-                    Change(lease="*", kind="missing", at=watcher.now(), text=text),
-                    trackers,
-                )
+            if text := _about_absent(watcher.target, absent):
+                lease = absent or "*"
+                told = Change(lease=lease, kind="missing", at=watcher.now(), text=text)
+                yield told, trackers
         for tracker in trackers.values():
             if tracker.announced_expiry or tracker.state(watcher.now()) != "expired":
                 continue
@@ -103,19 +105,16 @@ def changes(
         yield None, trackers
 
 
-def _about_nothing(target: Target, *, all_leases: bool) -> str:
-    """Say that there is nothing to see yet, and whether the namespace is a wrong one."""
-    from kubernetes_leader_election.cli.observe.whereabouts import (  # noqa: PLC0415 - help is quick
-        about_namespace,
-        namespace_exists,
-    )
+def _about_absent(target: Target, lease: str) -> str:
+    """Say that there is nothing to see yet, and which name may be a wrong one."""
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
 
-    exists = namespace_exists(target)
-    about = about_namespace(target, exists)
-    if all_leases:
-        name = quoted(target.namespace)
-        return f"there are no Leases in the namespace {name} yet. {about}".rstrip()
-    return about if exists is False else ""
+    if lease:
+        return whereabouts.about_missing(target, lease)
+    exists = whereabouts.namespace_exists(target)
+    about = whereabouts.about_namespace(target, exists)
+    name = quoted(target.namespace)
+    return f"there are no Leases in the namespace {name} yet. {about}".rstrip()
 
 
 def time_of(change: Change) -> str:
