@@ -306,27 +306,23 @@ class Wire:
         world, witness, clocks = self.world, self.witness, self.node.clocks
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
-        before = witness.last_key
-        # A watch that lags shows again what an answer has shown.
-        late = (
-            stored is not None
-            and stored.key in witness.seen
-            and stored.mark <= witness.newest_mark
-        )
         world.checks.observed(witness, now[1], stored, deleted=deleted)
         if stored is None or deleted or stored.holder != witness.identity:
             return
-        times = stored.key[3:5]
+        times, before = stored.key[3:5], witness.proved_as
         again = times == witness.proved
         if times in witness.written and times[1] > witness.proved[1]:
-            witness.proved = times  # a read that lags shows older ones
+            witness.proved = times
             if witness.leads and not witness.marred:
                 witness.edits = 0  # it went well for a whole renew interval
             witness.marred = False
-        if stored.duration == witness.own_duration or before == stored.key or late:
+        elif not again or before is None or stored.mark < before.mark:
+            return  # a read or a watch that lags shows nothing of the newest
+        witness.proved_as = stored
+        if stored.duration == witness.own_duration:
             return
-        if times in witness.written and times[1] < witness.proved[1]:
-            return  # a read that was overtaken shows nothing
+        if again and before is not None and stored.key == before.key:
+            return  # a label was touched, or it is shown once more: no edit
         current = world.network.store.current
         world.checks.cut_short(
             world.time,

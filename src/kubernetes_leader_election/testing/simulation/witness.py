@@ -70,6 +70,7 @@ class Witness:
         "own_duration",
         "polite",
         "proved",
+        "proved_as",
         "ran_out",
         "ready_at",
         "recreates",
@@ -133,6 +134,8 @@ class Witness:
         """It saw no write of its own land since the last one of them."""
         self.proved: tuple[Any, Any] = ("", "")
         """Acquire and renew time of the newest write of its own that it was shown."""
+        self.proved_as: Stored | None = None
+        """The newest that it was shown of that write: whoever edits it makes it another."""
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness
