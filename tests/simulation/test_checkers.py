@@ -422,6 +422,19 @@ def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, 
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_event_that_a_restore_undid_shows_no_rival_after_it(scene, late):
+    """Rule 11: a touched label is news, too, and what came before it proves nothing."""
+    scene.store.edit(3.0, {"holderIdentity": "b"})
+    undone = scene.store.current
+    assert scene.store.roll_back()
+    scene.store.label(4.0, "touched")
+    shown = [undone, scene.store.current]
+    for stored in reversed(shown) if late else shown:
+        scene.checks.observed(scene.a, 5.0, stored)
+    assert scene.a.rivals == (not late)
+
+
 @pytest.mark.parametrize("shown", [False, True], ids=["unknowing", "knowing better"])
 def test_late_creating_write_is_excused_to_who_saw_no_other_leader(scene, shown):
     """Rule 5: whoever was shown another's record meanwhile is no newcomer."""

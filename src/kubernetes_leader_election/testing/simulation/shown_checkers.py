@@ -73,7 +73,9 @@ class ShownChecks(TermChecks):
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
         who.shown = version
-        key = stored.key
+        key, news = stored.key, mark > who.newest_mark
+        if news:
+            who.newest_mark = mark
         if key != who.last_key:
             who.last_key = key
             if stored.held:
@@ -88,14 +90,12 @@ class ShownChecks(TermChecks):
             who.last_seen = stored
             who.since = monotonic
             who.seen.setdefault(key, monotonic)
-            if mark > who.newest_mark:
-                who.newest_mark = mark
-                if stored.held and stored.stamp not in who.stamps:
-                    who.rivals += 1
-                    if stored.holder != who.identity:
-                        who.polite = False
-                    elif who.polite:
-                        who.polite = None  # a copy of its own, or a namesake's
+            if news and stored.held and stored.stamp not in who.stamps:
+                who.rivals += 1
+                if stored.holder != who.identity:
+                    who.polite = False
+                elif who.polite:
+                    who.polite = None  # a copy of its own, or a namesake's
 
     def _judge_news(
         self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
