@@ -422,6 +422,31 @@ def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, 
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize(
+    ("read", "broken"),
+    [pytest.param(False, [], id="answer"), pytest.param(True, ["G5"], id="read")],
+)
+def test_own_record_with_the_number_of_what_was_shown_goes_on_with_its_wait(
+    scene, read, broken
+):
+    """Fault 41: to who was shown the other one its own is no newer, unless it asks."""
+    checks, b = scene.checks, scene.b
+    checks.observed(b, 2.0, scene.first)
+    order = checks.ordered(23.0, b, scene.lease("b", 23, scene.first), (23.0, 23.0))
+    scene.store.edit(23.5, {"holderIdentity": "somebody"})
+    another = scene.store.current
+    assert scene.store.restore(23.4)
+    checks.restored(23.6, scene.first.version)
+    own = scene.store.put(23.7, order.lease).stored
+    checks.applied(23.7, order, scene.first, own)
+    assert own.version == another.version
+    checks.observed(b, 24.0, another)
+    checks.observed(b, 30.0, own, read=read)
+    scene.found.clear()
+    scene.take_over(44.5, b, scene.lease("b", 44, own))
+    assert scene.broken == broken
+
+
 @pytest.mark.parametrize("late", [True, False])
 def test_event_that_a_restore_undid_shows_no_rival_after_it(scene, late):
     """Rule 11: a touched label is news, too, and what came before it proves nothing."""

@@ -32,8 +32,13 @@ class ShownChecks(TermChecks):
         stored: Stored | None,
         *,
         deleted: bool = False,
+        read: bool = False,
     ) -> None:
-        """Note that a process was shown a Lease, its deletion, or None: there is none."""
+        """
+        Note that a process was shown a Lease, its deletion, or None: there is none.
+
+        ``read``: by a read, which shows what stands there now, whatever its number.
+        """
         if deleted and stored is not None:
             if stored.mark > who.newest_mark:
                 who.newest_mark = stored.mark
@@ -72,6 +77,9 @@ class ShownChecks(TermChecks):
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
+        # After a restore an event or an answer may have the number of what was shown
+        # last: it is no newer by that, so the wait goes on (rule 11).
+        given_again = version == who.shown and not read
         who.shown = version
         key, news = stored.key, mark > who.newest_mark
         if news:
@@ -88,7 +96,8 @@ class ShownChecks(TermChecks):
             elif who.free_since == math.inf:
                 who.free_since, who.free_for = monotonic, stored.successor
             who.last_seen = stored
-            who.since = monotonic
+            if not given_again:
+                who.since = monotonic
             who.seen.setdefault(key, monotonic)
             if news and stored.held and stored.stamp not in who.stamps:
                 who.rivals += 1

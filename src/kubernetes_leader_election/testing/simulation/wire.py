@@ -262,7 +262,7 @@ class Wire:
                     witness, stored, ticket.known, self.now_monotonic()
                 )
             if ticket.lease is None or not self.ran_out():
-                self._observe(stored)
+                self._observe(stored, read=ticket.lease is None)
             if ticket.lease is None:
                 return m.LeaseFetched(request_id=number, lease=stored.lease)
             witness.answered = self.node.clocks.boottime(self.world.time)
@@ -302,11 +302,13 @@ class Wire:
         until = self.now_monotonic() + asked
         self.witness.hindered_at = max(self.witness.hindered_at, until)
 
-    def _observe(self, stored: Stored | None, *, deleted: bool = False) -> None:
+    def _observe(
+        self, stored: Stored | None, *, deleted: bool = False, read: bool = False
+    ) -> None:
         world, witness, clocks = self.world, self.witness, self.node.clocks
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
-        world.checks.observed(witness, now[1], stored, deleted=deleted)
+        world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return
         times, before = stored.key[3:5], witness.proved_as
