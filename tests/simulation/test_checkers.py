@@ -665,6 +665,26 @@ def test_later_try_that_lands_in_the_term_of_an_earlier_one_goes_on_with_it(
     assert sorted(set(scene.broken)) == broken
 
 
+def test_try_from_before_the_one_that_led_ends_the_term_when_it_lands():
+    """Rule 10: "an older record of ours"; a restore gave the number of its base again."""
+    scene = Scene()
+    a = scene.a
+    old = scene.lease("a", 0)
+    scene.checks.ordered(0.5, a, old, (0.5, 0.5))
+    scene.lead(1.0, a)
+    scene.found.clear()
+    began = a.term_acquire
+    times = ("acquireTime", "renewTime")
+    scene.store.edit(5.0, {name: old["spec"][name] for name in times})
+    landed = scene.store.current
+    a.stamps.add(landed.stamp)
+    scene.checks.observed(a, 5.1, landed)
+    assert a.disproved == "an older record of its own holds the Lease"
+    scene.checks.lost_to(5.1, a, landed)
+    assert a.term_acquire == began
+    assert scene.broken == []
+
+
 @pytest.mark.parametrize("drains", [False, True])
 def test_creating_write_of_its_own_that_lands_in_a_term_ends_it(scene, drains):
     """It has another uid: the Lease that was led is gone (rule 10)."""

@@ -139,8 +139,10 @@ class ShownChecks(TermChecks):
                 # one was under way: it lands on that, and the term goes on by its times.
                 # It was ordered before the term, in which none may be (G4), and what
                 # another wrote between the two would have been on a version of its own.
-                who.term_acquire = acquire
-                who.tried.discard(acquire)
+                who.begins_with(acquire)
+            elif held and acquire != who.term_acquire:
+                # On the number of a version that a restore gave again (rule 10).
+                who.disproved = "an older record of its own holds the Lease"
             if stored.asked is not None and stored.asked == acquire and who.open_term:
                 who.disproved = "it was asked to step down"
 

@@ -193,8 +193,8 @@ class Witness:
         """Those of them that created the Lease: it does not know its uid then."""
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
-        self.tried: set[object] = set()
-        """Acquire times that it wrote and that began no term."""
+        self.tried: dict[object, None] = {}
+        """Acquire times that it wrote after the one that began its term, oldest first."""
         self.ready_at = -math.inf
         """CLOCK_BOOTTIME since when nothing keeps it from renewing."""
         self.hindered_at = -math.inf
@@ -238,6 +238,13 @@ class Witness:
         """Return whether a record of its own was undone, as far as it can know."""
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
+
+    def begins_with(self, acquire: object) -> None:
+        """Take an acquire for the one that its term goes by: none before it comes back."""
+        self.term_acquire = acquire
+        tried = list(self.tried)
+        if acquire in tried:
+            self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
 
     @property
     def leads(self) -> bool:

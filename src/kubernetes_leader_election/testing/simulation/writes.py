@@ -139,7 +139,7 @@ def mistakes(
             yield from _of_rhythm(who, who.answered, boottime)
     else:
         yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
-        who.tried.add(spec.get("acquireTime"))
+        who.tried[spec.get("acquireTime")] = None
     if not who.ambiguous or base is None or base.version not in who.ambiguous:
         yield from _of_content(who, lease, base)
     renewed = str(spec.get("renewTime"))
