@@ -214,6 +214,8 @@ class Process(Wire):
             return  # by G1 it forgot that record when it saw another holder
         if self.now[0] - entered > 2.9 * self.settings.request_timeout:
             return  # rule 12: it may give up
+        if before is State.WITHDRAWING and self.looked:
+            return  # rule 10: it was refused, and is looked for once
         history = world.network.store.history
         changed = history[-1].time if history else world.time
         if self.asked_at < changed and self.asked_at > self._entered_at:
