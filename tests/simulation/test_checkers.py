@@ -685,6 +685,16 @@ def test_try_from_before_the_one_that_led_ends_the_term_when_it_lands():
     assert scene.broken == []
 
 
+def test_loss_to_a_late_copy_of_the_write_that_created_its_lease_is_right(scene):
+    """Rule 10: "another uid": what it led is deleted, whatever times the new one has."""
+    scene.store.delete(3.0)
+    late = scene.store.put(4.0, scene.lease("a", 1)).stored
+    assert late.key[3] == scene.a.term_acquire
+    scene.a.stamps.add(late.stamp)
+    scene.checks.lost_to(4.5, scene.a, late)
+    assert scene.broken == []
+
+
 @pytest.mark.parametrize("drains", [False, True])
 def test_creating_write_of_its_own_that_lands_in_a_term_ends_it(scene, drains):
     """It has another uid: the Lease that was led is gone (rule 10)."""

@@ -192,7 +192,8 @@ class TermChecks(Assumptions):
             return
         if stored is None or stored.stamp not in who.stamps:
             return
-        if stored.key[3] == who.term_acquire:
+        # A creating write of its own that came late has another uid (rule 10).
+        if stored.uid == who.term_uid and stored.key[3] == who.term_acquire:
             text = f"lost term {who.term}, though the Lease is its own as it wrote it"
             self.broken(time, "G8", who.name, text)
 
