@@ -333,6 +333,54 @@ def test_deletion_of_a_longer_term_than_was_seen_excuses_its_successor(
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize(
+    ("right", "broken"), [(True, []), (False, ["G5"])], ids=["led it", "a follower"]
+)
+def test_right_to_create_at_once_outweighs_what_a_lagging_read_showed(
+    scene, right, broken
+):
+    """Rule 4: the deletion shows whose Lease it was, whatever was seen before."""
+    checks, a = scene.checks, scene.a
+    checks.observed(scene.b, 2.0, scene.first)
+    second = scene.take_over(25.0, scene.b, scene.lease("b", 30, scene.first))
+    checks.observed(a, 25.0, second)
+    checks.lost(25.0, a, 1, drains=False)
+    checks.work_ended(25.0, a)
+    a.recreates = right
+    scene.store.delete(26.0)
+    checks.observed(a, 26.0, None)
+    scene.found.clear()
+    order = checks.ordered(26.5, a, scene.lease("a", 40), (26.5, 26.5))
+    scene.found.clear()  # judged when it was ordered, too
+    checks.applied(26.5, order, None, scene.store.put(26.5, order.lease).stored)
+    assert scene.broken == broken
+
+
+@pytest.mark.parametrize(("over", "edits"), [(True, 0), (False, 1)])
+def test_edit_that_comes_when_a_term_is_over_by_the_clock_is_none(scene, over, edits):
+    """Rule 15: the clock comes first, so the edit has nothing to do with that term."""
+    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
+    cut, now = scene.store.current, (6.0, 6.0)
+    scene.checks.observed(scene.a, 6.0, cut)
+    scene.checks.cut_short(6.0, scene.a, cut, now, again=True, old=False, over=over)
+    assert scene.a.edits == edits
+    assert (scene.a.cut_seen == 6.0) is not over
+
+
+def test_what_follows_a_read_that_went_back_is_news(scene):
+    """Rule 11: it goes by the version that it knows, which is lower since the read."""
+    a = scene.a
+    scene.store.move(3.0)
+    moved = scene.store.current
+    a.newest = a.shown = 100 + scene.first.version
+    scene.checks.went_back(a, moved, a.shown, 3.5)
+    scene.checks.observed(a, 3.5, moved)
+    a.disproved = ""
+    scene.store.edit(4.0, {"holderIdentity": "c"})
+    scene.checks.observed(a, 4.5, scene.store.current)
+    assert a.disproved == "c holds the Lease"
+
+
 def test_answer_from_before_a_deletion_that_was_shown_is_no_lease(scene):
     """It came late (rule 11): the Lease is gone all the same, and may be created."""
     scene.checks.observed(scene.b, 2.0, scene.first)

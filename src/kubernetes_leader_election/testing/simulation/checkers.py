@@ -47,6 +47,7 @@ class Checks(ShownChecks):
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now[:2]
+        recreates = who.recreates
         if who.ours:
             if not is_plain(time, who, lease, now):
                 if not lease["metadata"].get("uid"):
@@ -74,6 +75,7 @@ class Checks(ShownChecks):
             absent,
             who.rivals,
             who.since,
+            recreates,
         )
 
     def sent(self, time: float, order: Order, boottime: float) -> None:
@@ -148,7 +150,7 @@ class Checks(ShownChecks):
                 # It cannot know what came and went between its reads: a Lease, or a
                 # holder for longer.
                 self.excuse(time)
-        if seen is None or seen.stamp in who.stamps:
+        if seen is None or seen.stamp in who.stamps or order.recreates:
             return
         needed = who.duration_of(seen)
         if order.absent_for < needed - TOLERANCE:

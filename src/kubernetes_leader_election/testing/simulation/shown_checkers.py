@@ -152,6 +152,7 @@ class ShownChecks(TermChecks):
         """Note a read that shows an older version than was known when it was ordered."""
         if known is not None and who.shown == known and stored.version < known:
             who.back_at, who.back_to = monotonic, stored.key
+            who.newest = stored.version  # what is newer than this is news to it
             if who.polite:
                 # Records of its own that it forgets by this (G1) are a rival's to it,
                 # who led since its work ended: it may be last to go, or not.
@@ -258,7 +259,7 @@ class ShownChecks(TermChecks):
                 who.cut_off_until = now[0] + pause
             # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)
-        elif again:
+        elif again and not over:
             if who.leads and not who.marred:
                 who.marred = True
                 who.edits += 1

@@ -289,3 +289,5 @@ class Order:
     rivals: int = 0
     since: float = 0.0
     """Of the witness, when it was ordered."""
+    recreates: bool = False
+    """It had the right then to create at once the Lease that it led (rule 4)."""
