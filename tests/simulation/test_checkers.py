@@ -167,8 +167,12 @@ def test_token_of_another_process_breaks_g3(scene):
     assert scene.broken == ["G5", "G3"]
 
 
-@pytest.mark.parametrize(("creates", "broken"), [(False, ["G5"]), (True, [])])
-def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, broken):
+@pytest.mark.parametrize(
+    ("creates", "shown", "broken"),
+    [(False, False, ["G5"]), (True, False, []), (True, True, ["G5"])],
+    ids=["replaces", "creates", "creates, and was shown that"],
+)
+def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, shown, broken):
     """Rule 5: it wrote that under another uid; but who created it knows no uid."""
     made = Scene()
     made.first = made.lead(1.0, made.a)
@@ -179,7 +183,9 @@ def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, broken)
     made.write(3.0, made.a, acquire)
     if creates:
         spec = acquire["spec"]
-        made.a.created.add((spec["acquireTime"], spec["renewTime"]))
+        made.a.created[spec["acquireTime"], spec["renewTime"]] = ""
+    if shown:
+        made.checks.observed(made.a, 3.0, made.store.current)
     made.store.recreate(3.1)
     made.checks.observed(made.a, 3.2, made.store.current)
     made.acquire(3.2, made.a, 2, made.store.current.version)
@@ -305,6 +311,20 @@ def test_release_of_what_another_holds_breaks_g5(scene):
     scene.checks.observed(scene.b, 2.0, scene.first)
     scene.write(5.0, scene.b, scene.lease("", 5, scene.first))
     assert scene.broken == ["G5", "G5"]
+
+
+@pytest.mark.parametrize(("shown", "broken"), [(False, []), (True, ["G5", "G5"])])
+def test_release_of_a_copy_of_what_it_created_is_for_who_knows_no_uid(shown, broken):
+    """Rule 5: its answer was lost; whose uid that is it cannot tell before it sees one."""
+    made = Scene()
+    created = made.write(1.0, made.a, made.lease("a", 1))
+    if shown:
+        made.checks.observed(made.a, 1.5, created)
+    made.store.recreate(2.0)
+    copy = made.store.current
+    made.checks.observed(made.a, 2.5, copy)
+    made.write(3.0, made.a, made.lease("", 3, copy))
+    assert made.broken == broken
 
 
 @pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"] * 2), (20.1, [])])

@@ -52,7 +52,8 @@ class Checks(ShownChecks):
             if not is_plain(time, who, lease, now):
                 if not lease["metadata"].get("uid"):
                     spec = lease["spec"]
-                    who.created.add((spec.get("acquireTime"), spec.get("renewTime")))
+                    times = spec.get("acquireTime"), spec.get("renewTime")
+                    who.created[times] = ""
                 for guarantee, text in mistakes(
                     time, who, lease, now, restored=self.restores > 0
                 ):
@@ -180,7 +181,7 @@ class Checks(ShownChecks):
             self.excuse(time)
             return
         if not after.held:
-            if before.stamp not in who.stamps:
+            if not who.wrote_itself(before):
                 self.broken(
                     time, "G5", who.name, f"releases what {before.holder} holds"
                 )

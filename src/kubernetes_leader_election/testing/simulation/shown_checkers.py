@@ -77,6 +77,8 @@ class ShownChecks(TermChecks):
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
+        if who.created.get(stored.key[3:5]) == "":
+            who.created[stored.key[3:5]] = stored.uid
         # After a restore an event or an answer may have the number of what was shown
         # last: it is no newer by that, so the wait goes on (rule 11).
         given_again = version == who.shown and not read

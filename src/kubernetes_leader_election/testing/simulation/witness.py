@@ -189,8 +189,10 @@ class Witness:
         self.last_stamp = ""
         self.written: dict[object, tuple[float, ...]] = {}
         """Acquire and renew times of all its writes, and the clocks at each order."""
-        self.created: set[object] = set()
-        """Those of them that created the Lease: it does not know its uid then."""
+        self.created: dict[object, str] = {}
+        """
+        Those of them that created the Lease, with its uid: empty until it is shown it.
+        """
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
         self.tried: dict[object, None] = {}
@@ -263,8 +265,11 @@ class Witness:
         )
 
     def wrote_itself(self, stored: Stored) -> bool:
-        """Return whether it wrote a record on this very Lease; a copy was made by others."""
-        return stored.stamp in self.stamps or stored.key[3:5] in self.created
+        """Return whether it wrote a record on this very Lease, as far as it can know."""
+        if stored.stamp in self.stamps:
+            return True
+        # A copy was made by others, but it cannot tell before it was shown the first.
+        return self.created.get(stored.key[3:5]) in ("", stored.uid)
 
     def duration_of(self, stored: Stored) -> int:
         """Return the seconds a held record is good for, to this process."""
