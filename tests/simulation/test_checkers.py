@@ -658,6 +658,16 @@ def test_each_edit_after_a_write_of_its_own_counts_once(scene):
     assert scene.a.edits == 2
 
 
+@pytest.mark.parametrize("returned", [True, False], ids=["returned", "over"])
+def test_edits_count_until_it_is_said_that_nothing_of_the_work_runs(scene, returned):
+    """Rule 14: work that returned may have left something, and the Lease is renewed."""
+    scene.checks.lost(5.0, scene.a, 1, drains=True)
+    scene.checks.work_ended(5.0, scene.a)
+    scene.a.returned = returned
+    _shown_cut(scene, 6.0, 15)
+    assert scene.a.edits == returned
+
+
 def test_who_does_not_lead_yet_goes_by_what_is_there_now(scene):
     """Rule 14: on the version that was cut for shorter nobody can write any more."""
     scene.a.open_term = 0

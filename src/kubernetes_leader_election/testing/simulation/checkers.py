@@ -108,7 +108,7 @@ class Checks(ShownChecks):
             if after.held:
                 self._acquired_versions.append(after.version)
                 self._acquirers.append(who)
-                if not (who.open_term or (who.draining and who.work_term)):
+                if not who.leads:
                     # Else it is an earlier try, which lands while a later one leads.
                     who.term_acquire = after.key[3]
         if not who.ours:

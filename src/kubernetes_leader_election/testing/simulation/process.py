@@ -521,6 +521,7 @@ class Process(Wire):
     def _work_ended(self, term: int) -> None:
         self._hindered()
         self._stop_working()
+        self.witness.returned = False
         if self.on_work_over is not None:
             self.on_work_over(self)
         self.say(m.WorkEnded(term=term))
@@ -536,6 +537,7 @@ class Process(Wire):
         """Let the work of the present term return, or raise: the same to the core."""
         if self.work_runs and self.core.state is State.LEADER:
             self._stop_working()
+            self.witness.returned = True
             self.witness.causes.add("work_ended")
             self.witness.polite = True
             self.say(m.EndAsked(term=self.term))

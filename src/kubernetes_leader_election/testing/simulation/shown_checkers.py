@@ -130,7 +130,7 @@ class ShownChecks(TermChecks):
             if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
                 return
-            held = who.open_term or who.work_term  # else it has drained
+            held = who.leads  # else it has drained
             if held and stored.uid != who.term_uid:
                 # Perhaps a creating write of its own that came late: no less a loss.
                 who.disproved = "another Lease has its name now"

@@ -77,6 +77,7 @@ class Witness:
         "renew_deadline",
         "renew_interval",
         "request_timeout",
+        "returned",
         "rival_seen_at",
         "rival_version",
         "rivals",
@@ -216,6 +217,8 @@ class Witness:
         """Of the Lease that it led first by its present term."""
         self.belief_since: float | None = None
         self.work_term = 0
+        self.returned = False
+        """Its work returned, and nobody has said yet that nothing of it runs any more."""
         self.work_unbudgeted = False
         self.excused_work_until = -math.inf
         self.frozen = False
@@ -251,7 +254,8 @@ class Witness:
     @property
     def leads(self) -> bool:
         """Return whether it holds a term, which may be draining."""
-        return bool(self.open_term or (self.draining and self.work_term))
+        works = self.work_term or self.returned
+        return bool(self.open_term or (self.draining and works))
 
     def wrote(self, stored: Stored) -> bool:
         """Return whether it wrote a record, as far as it can know itself."""
