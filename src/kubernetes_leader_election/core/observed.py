@@ -141,7 +141,7 @@ class Observed:
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
         standing = self._standing
-        proved = self._own_writes.find_proof(snapshot)
+        proved = self._own_writes.find_try(snapshot)
         if proved is None:
             return
         term = self._new_term(proved, snapshot)
@@ -157,6 +157,7 @@ class Observed:
         if not term.belief.holds(standing.now):
             # It landed so late that it is no proof any more (rule 5).
             self._own_writes.rule_out(proved)
+        if self._own_writes.is_ruled_out(proved):
             return
         standing.begin_term(term)
         standing.emit(

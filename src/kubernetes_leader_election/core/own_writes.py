@@ -118,10 +118,9 @@ class OwnWrites:
             return None
         return attempt
 
-    def find_proof(self, snapshot: Snapshot) -> Try | None:
-        """Return the acquire that the Lease shows, if a term may begin with it."""
-        attempt = self.find_try(snapshot)
-        return None if attempt is None or attempt.stamp in self.ruled_out else attempt
+    def is_ruled_out(self, attempt: Try) -> bool:
+        """Return whether no term may begin with an acquire, though it stands there."""
+        return attempt.stamp in self.ruled_out
 
     def rule_out(self, attempt: Try) -> None:
         """
@@ -131,7 +130,7 @@ class OwnWrites:
         does not tell those who saw it before (G2), and a clock that steps back does not
         make it earlier (rule 14).
         """
-        if attempt.stamp not in self.ruled_out:
+        if not self.is_ruled_out(attempt):
             self.ruled_out.append(attempt.stamp)
 
     def later_than(self, proved: Try) -> list[Try]:
