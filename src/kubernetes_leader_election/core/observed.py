@@ -78,7 +78,7 @@ class Observed:
             standing.tell_error(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
-        if changed and self._retry.not_before:
+        if changed and self._retry.acquire_not_before():
             if self._cut_record.shows_that_one_can_lead(snapshot):
                 self._retry.come_back()
         if changed and state in _SEEKING:
@@ -278,7 +278,7 @@ class Observed:
         """Let others, and time, go first: no renewal would be in time."""
         standing = self._standing
         pause = self._retry.longest_asked()
-        self._retry.stay_away(standing.now.boottime + pause)
+        self._retry.keep_out(standing.now.boottime + pause)
         standing.report(self._cut_record.tell(lasts, retried_every=pause))
 
     # Terms --------------------------------------------------------------------
