@@ -950,19 +950,41 @@ def test_rule_14_acquire_that_was_seen_cut_is_given_back_by_a_stop():
     assert hand.store.lease["spec"]["holderIdentity"] == ""
 
 
-def test_rule_14_who_cannot_lead_keeps_its_pause_when_it_gives_an_acquire_back():
+@pytest.mark.parametrize("asked", ["after it was seen", "before it was seen"])
+def test_rule_14_who_cannot_lead_keeps_its_pause_when_it_gives_an_acquire_back(asked):
     """Rule 14, fault 56, G9: the release is not put off by it, the next acquire is."""
     hand = Hand().start()
     put = hand.write
+    if asked == "before it was seen":
+        hand.say(m.StepDownAsked(stay_out=1.0))
     _put_cut(hand, put, 2)
     seen = hand.clock.boottime
-    hand.say(m.StepDownAsked(stay_out=1.0))
-    assert hand.state is State.WITHDRAWING
+    if asked == "after it was seen":
+        hand.say(m.StepDownAsked(stay_out=1.0))
+        assert hand.state is State.WITHDRAWING
     hand.unknown(put)
     hand.fetched()
     hand.written()
     assert hand.store.lease["spec"]["holderIdentity"] == ""
     assert hand.state is State.STANDING_BY
+    while not hand.all_open(m.UpdateLease):
+        assert hand.clock.boottime < seen + 40.0
+        hand.wait(0.25)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+    assert hand.clock.boottime >= seen + 29.9
+
+
+def test_rule_14_acquire_that_lands_cut_after_it_was_withdrawn_keeps_out():
+    """Rule 14, fault 56, G9: who stands by learns from it that it cannot lead, too."""
+    hand = Hand().start()
+    put = hand.write
+    hand.say(m.StepDownAsked(stay_out=1.0))
+    hand.unknown(put)
+    hand.fetched()
+    assert hand.state is State.STANDING_BY
+    _put_cut(hand, put, 2)
+    seen = hand.clock.boottime
     while not hand.all_open(m.UpdateLease):
         assert hand.clock.boottime < seen + 40.0
         hand.wait(0.25)

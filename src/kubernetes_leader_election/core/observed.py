@@ -23,6 +23,7 @@ from kubernetes_leader_election.core.states import (
     HOLDING,
     LEADER,
     RELEASING,
+    STANDING_BY,
     WAITING,
     WITHDRAWING,
     Fact,
@@ -30,8 +31,8 @@ from kubernetes_leader_election.core.states import (
 from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe
 
-_SEEKING: Final = frozenset({WAITING, CONTENDING})
-"""States that lead to a term, and in which no acquire is looked for."""
+_NOT_LED: Final = frozenset({WAITING, CONTENDING, WITHDRAWING, STANDING_BY})
+"""States in which an acquire that is seen begins no term that is led."""
 
 
 class Observed:
@@ -81,7 +82,7 @@ class Observed:
         if changed and self._retry.acquire_not_before():
             if self._cut_record.shows_that_one_can_lead(snapshot):
                 self._retry.come_back()
-        if changed and state in _SEEKING:
+        if changed and state in _NOT_LED:
             self._mind_late_try(snapshot, before)
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
@@ -252,7 +253,7 @@ class Observed:
 
     def _mind_late_try(self, snapshot: Snapshot, before: LeaseRecord | None) -> None:
         """
-        Take it that an acquire landed, cut short, which was looked for no more.
+        Take it that an acquire landed, cut short, which is not to be led any more.
 
         Who saw it before, and whole, sees an edit now, which keeps nobody out.
         """
