@@ -173,13 +173,17 @@ def test_dev_passes_signals_on_and_gives_the_code_of_a_shell(tmp_path, number):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [(["/nowhere/at/all"], 127), (["/etc/passwd"], 126)],
-    ids=["not found", "not executable"],
+    ("words", "code", "why"),
+    [
+        (["/nowhere/at/all"], 127, "not found"),
+        (["/etc/passwd"], 126, "Permission denied"),
+        (["/etc"], 126, "Is a directory"),
+    ],
+    ids=["not found", "not executable", "a folder"],
 )
 @pytest.mark.slow
-def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code):
-    """A command that is not there or cannot be run: one line, 127 or 126."""
+def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code, why):
+    """A command that is not there or cannot be run: one line, as `run` says it."""
     done = subprocess.run(
         [*DEV, tmp_path / "c", "--", *words],
         capture_output=True,
@@ -187,7 +191,7 @@ def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code):
         check=False,
     )
     assert done.returncode == code
-    assert done.stderr.splitlines()[-1].startswith(f"Error: {words[0]}: ")
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {words[0]}: {why}")
 
 
 def test_dev_fault_says_when_no_server_is_there(call, tmp_path):
