@@ -118,13 +118,15 @@ def test_dev_fault_lists_adds_clears_and_orders(served, call):
     """Faults are added, met, listed and cleared; orders are carried out."""
     _, path = served
     words = ("--kubeconfig", path)
-    added = call("dev", "fault", "answer", "status=418", "times=every", *words)
+    says = 'message=it\'s short, and "stout"'
+    added = call("dev", "fault", "answer", "status=418", "times=every", says, *words)
     assert "Answer status=418 " in added.stdout
     assert "every time, met 0 times" in added.stdout
     client = LeaseClient(load(path))
     met = client.get("default", "x", call=Call(deadline=boottime() + 10))
     client.close()
     assert met.error.status == 418
+    assert 'it\'s short, and "stout"' in str(met.error)
     assert "met 1 times" in call("dev", "fault", *words).stdout
     assert call("dev", "fault", "clear", *words).exit_code == 0
     assert "There are no faults." in call("dev", "fault", "list", *words).stdout
