@@ -404,7 +404,9 @@ class AutoClose:
             # For good: whoever hooks in after us may count on ours.
             self._earlier_hook = sys.unraisablehook
             sys.unraisablehook = self._on_dropped
-        interrupts = number == signal.SIGINT
+        # Who gave Python's own handler up expects no KeyboardInterrupt: the master of
+        # gunicorn, of which a worker with uvicorn is a copy, takes it for its own end.
+        interrupts = number == signal.SIGINT and earlier != signal.SIG_DFL
         error = KeyboardInterrupt() if interrupts else SystemExit(128 + number)
         error.__dict__[_MARK] = self._ending
         raise error
