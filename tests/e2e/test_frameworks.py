@@ -259,3 +259,29 @@ def test_commands_of_django_do_not_contend(
     assert beside.program.finish() == 0, beside.program.errors
     assert beside.notes == []
     assert server.lease("beside") is None
+
+
+@pytest.mark.parametrize(("name", "ended"), [("kopf", 0), ("aiogram", 143)])
+def test_framework_that_is_asked_in_its_own_way_works_in_each_term(
+    run: Callable[..., Running],
+    server: LeaseServer,
+    tmp_path: Path,
+    name: str,
+    ended: int,
+) -> None:
+    """It works, hands over when it is asked to, works again, and ends by SIGTERM."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    beside = Beside(run, f"python {PROGRAMS}/asked_{name}.py", folder)
+    beside.wait_for("works")
+    beside.program.process.send_signal(signal.SIGUSR1)
+    beside.wait_for("asked")
+    beside.wait_for("works", 2)
+    assert [note[0] for note in beside.notes] == [
+        *("begins", "works", "asked", "ends"),
+        *("begins", "works"),
+    ]
+    beside.program.process.send_signal(signal.SIGTERM)
+    assert beside.program.finish() == ended, beside.program.errors
+    beside.check_end()
+    assert holder(server, "beside") == "", beside.program.errors
