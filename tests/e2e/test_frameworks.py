@@ -285,3 +285,19 @@ def test_framework_that_is_asked_in_its_own_way_works_in_each_term(
     assert beside.program.finish() == ended, beside.program.errors
     beside.check_end()
     assert holder(server, "beside") == "", beside.program.errors
+
+
+def test_recipe_for_trio_leads_and_releases(
+    run: Callable[..., Running], server: LeaseServer, tmp_path: Path
+) -> None:
+    """As the page has it: work in a thread calls back, and the end of the server ends it."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    beside = Beside(run, f"python {PROGRAMS}/trio_recipe.py", folder)
+    beside.wait_for("works", 2)
+    assert holder(server, "beside")
+    beside.program.process.send_signal(signal.SIGTERM)
+    assert beside.program.finish() == 0, beside.program.errors
+    assert beside.notes[-1][0] == "left"
+    beside.check_end()
+    assert holder(server, "beside") == "", beside.program.errors
