@@ -27,7 +27,8 @@ from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.threaded_access import ThreadedAccess
 from kubernetes_leader_election.kube_api import client as client_module
-from kubernetes_leader_election.kube_api.connection import Answer, Connection
+from kubernetes_leader_election.kube_api.answer import Answer
+from kubernetes_leader_election.kube_api.connection import Connection
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.notifier import Notifier

@@ -54,6 +54,13 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a signal that comes while the command starts is lost",
+        file=SUPERVISOR,
+        old="            command.early_signals.append(number)\n",
+        new="            pass\n",
+        tests=(f"{IN_GUARDS}test_run_keeps_a_signal_until_its_command_is_started",),
+    ),
+    Mistake(
         name="a signal reaches the command and not its group",
         file=WATCHDOG,
         old="os.killpg(self.child, number)",

@@ -9,6 +9,7 @@ from tests.mutants.mistakes import Mistake
 CALL: Final = "kube_api/call.py"
 FAILURES: Final = "kube_api/failures.py"
 CLIENT: Final = "kube_api/client.py"
+ANSWER: Final = "kube_api/answer.py"
 CONNECTION: Final = "kube_api/connection.py"
 DECODING: Final = "kube_api/decoding.py"
 POOL: Final = "kube_api/pool.py"
@@ -17,6 +18,7 @@ WATCH: Final = "kube_api/watch.py"
 IN_CLIENT: Final = "tests/kube_api/test_client.py::"
 IN_CONNECTIONS: Final = "tests/kube_api/test_connections.py::"
 IN_DEADLINE: Final = "tests/kube_api/test_deadline.py::"
+IN_HEADS: Final = "tests/kube_api/test_answer_heads.py::"
 IN_HOSTILE: Final = "tests/kube_api/test_hostile_answers.py::"
 IN_SECRETS: Final = "tests/kube_api/test_secrets.py::"
 IN_WATCH: Final = "tests/kube_api/test_watch.py::"
@@ -109,14 +111,14 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a connection is used again though the server is to close it",
-        file=CONNECTION,
+        file=ANSWER,
         old="return not self._response.will_close and not self._reader.leftover",
         new="return not self._reader.leftover",
         tests=(f"{IN_CONNECTIONS}test_connection_that_the_server_closes_is_not_kept",),
     ),
     Mistake(
         name="what came behind an answer is taken for the next answer",
-        file=CONNECTION,
+        file=ANSWER,
         old="return not self._response.will_close and not self._reader.leftover",
         new="return not self._response.will_close",
         tests=(
@@ -219,8 +221,8 @@ MISTAKES: Final = [
     Mistake(
         name="the 404 of a namespace means that there is no such Lease",
         file=FAILURES,
-        old='            "option namespace."\n        )\n        return Refused,',
-        new='            "option namespace."\n        )\n        return NotFound,',
+        old='            "another one with namespace=."\n        )\n        return Refused,',
+        new='            "another one with namespace=."\n        )\n        return NotFound,',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
     Mistake(
@@ -274,10 +276,40 @@ MISTAKES: Final = [
         tests=(f"{IN_HOSTILE}test_redirect_is_not_followed",),
     ),
     Mistake(
+        name="an answer with two lengths has the first",
+        file=ANSWER,
+        old="if headers.setdefault(name, value) != value and name in _MUST_AGREE:",
+        new="if headers.setdefault(name, value) is None:",
+        tests=(f"{IN_HEADS}test_fault_49_head_that_is_none_is_refused[two lengths]",),
+    ),
+    Mistake(
+        name="a line that is no header is left out",
+        file=ANSWER,
+        old='raise http.client.HTTPException("a line of its head is no header")',
+        new="continue",
+        tests=(f"{IN_HEADS}test_fault_49_head_that_is_none_is_refused",),
+    ),
+    Mistake(
+        name="the end of a head that comes in two pieces is not seen",
+        file=ANSWER,
+        old="searched = max(0, len(self._data) - 3)",
+        new="searched = len(self._data)",
+        tests=(f"{IN_HEADS}test_lines_may_end_with_a_line_feed_alone",),
+    ),
+    Mistake(
+        name="a coding that is not known counts as none",
+        file=ANSWER,
+        old='if coding not in ("", "chunked"):',
+        new="if False:",
+        tests=(
+            f"{IN_HEADS}test_fault_49_head_that_is_none_is_refused[another coding]",
+        ),
+    ),
+    Mistake(
         name="headers are known by one spelling only",
-        file=CONNECTION,
-        old='return self._response.headers.get(name, "")',
-        new='return dict(self._response.headers.items()).get(name, "")',
+        file=ANSWER,
+        old='return self._response.headers.get(name.lower(), "")',
+        new='return self._response.headers.get(name, "")',
         tests=(f"{IN_CLIENT}test_headers_of_an_answer_are_known_in_any_spelling",),
     ),
     Mistake(
@@ -296,7 +328,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an answer that was cut off is taken as it is",
-        file=CONNECTION,
+        file=ANSWER,
         old="        if response.length:\n            raise",
         new="        if False:\n            raise",
         tests=(f"{IN_HOSTILE}test_answer_that_ends_before_its_length_is_unknown",),

@@ -1,7 +1,7 @@
 """
 One connection to the API server: opened, used and given up within its calls.
 
-``http.client`` parses the answers; the request is written here, as one piece, because
+The request is written here, as one piece, and not by ``http.client``, because
 ``HTTPConnection`` opens a new connection behind one's back when the old one is gone,
 shakes hands where nobody can interrupt it, and puts a token that cannot be sent into
 its error message.
@@ -15,7 +15,6 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import cast
 
 from kubernetes_leader_election.credentials.base import (
     Credentials,
@@ -23,25 +22,21 @@ from kubernetes_leader_election.credentials.base import (
     Proxy,
     is_loopback,
 )
+from kubernetes_leader_election.kube_api.answer import (
+    LARGEST_HEAD,
+    Answer,
+    Reader,
+    read_head,
+)
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.tls import Socket, TlsSocket
 from kubernetes_leader_election.process import native
-
-LARGEST_BODY = 1 << 20
-"""A Lease is under 1 kB, a page of a list under 200 kB (fault 49)."""
-
-_LARGEST_HEAD = 1 << 16
-_PIECE = 1 << 16
 
 _KEEPALIVE_IDLE = 15
 _KEEPALIVE_INTERVAL = 5
 _KEEPALIVE_COUNT = 3
 _USER_TIMEOUT_MS = 30_000
 """A peer that is gone without a word is noticed within 30 s (fault 25)."""
-
-
-class TooLargeError(http.client.HTTPException):
-    """Say that an answer is larger than any answer of the Lease API."""
 
 
 class SocketRegistry:
@@ -78,145 +73,6 @@ class SocketRegistry:
         return sockets
 
 
-class _Reader:
-    """
-    The part of a file that :class:`http.client.HTTPResponse` reads from.
-
-    It has a budget, keeps the deadline of the call that is going on at each wait, and
-    can tell whether the server has sent more than its answer.
-    """
-
-    closed = False
-
-    def __init__(self, sock: Socket) -> None:
-        self._sock = sock
-        self._data = bytearray()
-        self._at_end = False
-        self.call: Call | None = None
-        self.budget: int | None = 0
-
-    def makefile(self, _mode: str) -> _Reader:
-        """Be the file of the socket that this object is taken for."""
-        return self
-
-    @property
-    def leftover(self) -> bool:
-        """Return whether something was received and not read."""
-        return bool(self._data)
-
-    def readline(self, limit: int = -1) -> bytes:
-        """Return one line with its end; less at the end of the stream or at ``limit``."""
-        searched = 0
-        while True:
-            end = self._data.find(b"\n", searched) + 1
-            if end and (limit < 0 or end <= limit):
-                return self._take(end)
-            if 0 <= limit <= len(self._data):
-                return self._take(limit)
-            searched = len(self._data)
-            if not self._fill():
-                return self._take(searched)
-
-    def read(self, size: int) -> bytes:
-        """Return ``size`` bytes; fewer only at the end of the stream."""
-        if size < 0:
-            raise http.client.HTTPException("a length is negative")
-        while len(self._data) < size and self._fill():
-            pass
-        return self._take(min(size, len(self._data)))
-
-    def read1(self, size: int) -> bytes:
-        """Return what there is, at most ``size`` bytes, after at most one wait."""
-        if size < 0:
-            raise http.client.HTTPException("a length is negative")
-        if size and not self._data:
-            self._fill()
-        return self._take(min(size, len(self._data)))
-
-    def flush(self) -> None:
-        """Do nothing: nothing is written here."""
-
-    def close(self) -> None:
-        """Do nothing: the connection outlives its answers."""
-
-    def _take(self, size: int) -> bytes:
-        piece = bytes(self._data[:size])
-        del self._data[:size]
-        return piece
-
-    def _fill(self) -> bool:
-        if self._at_end:
-            return False
-        assert self.call is not None  # noqa: S101 - nothing is read between calls
-        self.call.arm(self._sock)
-        piece = self._sock.recv(_PIECE)
-        if not piece:
-            self._at_end = True
-            return False
-        if self.budget is not None:
-            self.budget -= len(piece)
-            if self.budget < 0:
-                raise TooLargeError("the answer is too large")
-        self._data += piece
-        return True
-
-
-class Answer:
-    """The head of an answer; its body is read from the connection, once."""
-
-    __slots__ = ("_reader", "_response", "status")
-
-    def __init__(self, response: http.client.HTTPResponse, reader: _Reader) -> None:
-        self._response = response
-        self._reader = reader
-        self.status = response.status
-
-    def header(self, name: str) -> str:
-        """Return a header of the answer; empty when it is not there."""
-        return self._response.headers.get(name, "")
-
-    def pieces(self) -> Iterator[bytes]:
-        """
-        Yield the body as it arrives.
-
-        Raises:
-            http.client.HTTPException: it ends before its end, or breaks the rules.
-            OSError: the connection broke.
-            CallOverError: the call is over.
-        """
-        response = self._response
-        while piece := response.read1(_PIECE):
-            yield piece
-            if response.length == 0:
-                break
-        if response.length:
-            raise http.client.IncompleteRead(b"", response.length)
-
-    def body(self) -> bytes:
-        """
-        Return the whole body.
-
-        Raises:
-            TooLargeError: it is larger than 1 MiB.
-            http.client.HTTPException: it ends before its end, or breaks the rules.
-            OSError: the connection broke.
-            CallOverError: the call is over.
-        """
-        if self._response.length is not None and self._response.length > LARGEST_BODY:
-            raise TooLargeError("the answer is too large")
-        if self._reader.budget is None:
-            # Asked for as a stream, and answered with an error of no known length.
-            self._reader.budget = LARGEST_BODY
-        return b"".join(self.pieces())
-
-    @property
-    def leaves_connection_usable(self) -> bool:
-        """Tell, after the body, whether another request may follow on the connection."""
-        # A server that has sent more than its answer is out of step: what comes next
-        # would be taken for the answer to the next request.
-        return not self._response.will_close and not self._reader.leftover
-
-
 class Connection:
     """
     An open connection. Used by one thread at a time.
@@ -234,7 +90,7 @@ class Connection:
     ) -> None:
         self._sock = sock
         self._registry = registry
-        self._reader = _Reader(sock)
+        self._reader = Reader(sock)
         self.context = context
         self.idle_since = 0.0
 
@@ -275,14 +131,9 @@ class Connection:
         """
         reader = self._reader
         reader.call = call
-        reader.budget = _LARGEST_HEAD
-        # It asks the socket for makefile() and nothing else.
-        response = http.client.HTTPResponse(
-            cast("socket.socket", reader), method=method
-        )
-        response.begin()
-        reader.budget = None if largest is None else largest + _LARGEST_HEAD
-        return Answer(response, reader)
+        answer = read_head(reader, method)
+        reader.budget = None if largest is None else largest + LARGEST_HEAD
+        return answer
 
     def settle(self) -> None:
         """Part from the call: the connection goes back to where it is kept."""
@@ -424,12 +275,11 @@ def _go_through(proxy: Proxy, sock: socket.socket, authority: str, call: Call) -
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     call.arm(sock)
     sock.sendall("\r\n".join((*lines, "", "")).encode("ascii"))
-    reader = _Reader(sock)
-    reader.call, reader.budget = call, _LARGEST_HEAD
-    response = http.client.HTTPResponse(cast("socket.socket", reader), method="CONNECT")
-    response.begin()
-    if response.status != http.HTTPStatus.OK or reader.leftover:
+    reader = Reader(sock)
+    reader.call = call
+    answer = read_head(reader, "CONNECT")
+    if answer.status != http.HTTPStatus.OK or reader.leftover:
         why = ""
-        if response.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        if answer.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             why = ": it wants another user name and password"
-        raise ConnectionRefusedError(f"it answered {response.status}{why}")
+        raise ConnectionRefusedError(f"it answered {answer.status}{why}")

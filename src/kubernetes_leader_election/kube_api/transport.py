@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 from kubernetes_leader_election.credentials.base import Credentials, Headers
 from kubernetes_leader_election.errors import CredentialsError
-from kubernetes_leader_election.kube_api.call import Call, CallOverError
-from kubernetes_leader_election.kube_api.connection import (
+from kubernetes_leader_election.kube_api.answer import (
     LARGEST_BODY,
     Answer,
-    Connection,
     TooLargeError,
 )
+from kubernetes_leader_election.kube_api.call import Call, CallOverError
+from kubernetes_leader_election.kube_api.connection import Connection
 from kubernetes_leader_election.kube_api.failures import (
     Request,
     answer_is_unknown,

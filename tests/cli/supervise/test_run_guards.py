@@ -247,6 +247,11 @@ class _Lifecycle:
         self.settings = resolve_settings(lease_name="x", **settings)
         self.belief: Any = None
         self.is_over = False
+        self.ended: str | None = None
+
+    def end_term(self, number: int, detail: str = "") -> None:
+        """Keep what was said of the end of the work."""
+        self.ended = detail
 
     def term_deadline(self, number: int) -> Any:
         """Give the belief that was set, until it is over."""
@@ -402,6 +407,42 @@ def test_run_sets_a_time_for_the_kill_when_the_watchdog_ends_the_term() -> None:
     assert elector.calls == ["step_down"]
     assert link.calls == ["end"]
     assert command.kill_at is not None
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGUSR1, signal.SIGHUP, signal.SIGCONT, signal.SIGTSTP]
+)
+def test_run_keeps_a_signal_until_its_command_is_started(number: int) -> None:
+    """The command may run before the watchdog's word of it is read: nothing is lost."""
+    elector, link = _Stand(), _Stand()
+    loop = _loop(elector, link)
+    command = _begin(loop, _work(_Lifecycle()))
+    loop._on_signal(number)
+    assert link.calls == []
+    loop._on_said({"started": 4711}, command)
+    assert link.calls == ["signal"]
+    loop._on_said({"started": 4711}, command)
+    assert link.calls == ["signal"], "it is passed on once"
+
+
+@pytest.mark.parametrize("word", [{"failed": errno.ENOENT}, {"unstarted": "late"}])
+def test_run_takes_a_signal_itself_where_its_command_did_not_start(
+    word: dict[str, Any],
+) -> None:
+    """A hang-up of the terminal is not lost with a command that never was."""
+    elector, link = _Stand(), _Stand()
+    loop = _loop(elector, link)
+    loop._terminal.exists = True
+    lifecycle = _Lifecycle()
+    command = _begin(loop, _work(lifecycle))
+    loop._on_signal(signal.SIGHUP)
+    assert loop._signalled is None
+    loop._on_said(word, command)
+    assert loop._signalled == signal.SIGHUP
+    # What never began because it was late has not ended: that term is lost.
+    why = "the command could not be started" if "failed" in word else None
+    assert lifecycle.ended == why
+    assert "signal" not in link.calls
 
 
 def _leaving(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, SimpleNamespace]:

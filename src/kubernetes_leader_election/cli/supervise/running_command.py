@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kubernetes_leader_election.cli.supervise.polled_elector import Work
 from kubernetes_leader_election.cli.supervise.term_deadline import Deadline
@@ -31,8 +31,15 @@ class RunningCommand:
     """Why it ends: ``lost``, ``signal``, ``exit`` or ``restart``; None: it does not."""
     kill_at: float | None = None
     """When KILL is due beside the limits, CLOCK_BOOTTIME: of an order."""
+    early_signals: list[int] = field(default_factory=list)
+    """Signals for it that came before it is known to have been started: it gets them then."""
     nobody_since: float | None = None
     """Since when nobody was left to kill, and the watchdog did not say so either."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether it was ordered, and is not known to have been started or not."""
+        return self.child is None and not self.exited
 
     @property
     def works(self) -> bool:
