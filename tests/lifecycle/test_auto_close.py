@@ -12,6 +12,7 @@ from signal import pthread_kill
 
 import pytest
 
+from kubernetes_leader_election.process import signals
 from kubernetes_leader_election.process.signals import AutoClose, Delivery, State
 from tests.lifecycle.driven import until
 from tests.lifecycle.kernel_waits import settled
@@ -97,6 +98,8 @@ def sent(monkeypatch):
     """Give the signals that are sent once more, instead of sending them."""
     sent = queue.SimpleQueue()
     monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
+    # On a busy machine the main thread may meet one late.
+    monkeypatch.setattr(signals, "MISSED", 600.0)
     return sent
 
 
@@ -358,8 +361,11 @@ def test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread(
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_signal_that_the_main_thread_has_not_met_is_sent_until_it_is(sent, auto_close):
+def test_signal_that_the_main_thread_has_not_met_is_sent_until_it_is(
+    sent, auto_close, monkeypatch
+):
     """It may come just before a wait, of which Python lets it interrupt none."""
+    monkeypatch.setattr(signals, "MISSED", 0.05)
     auto_close.watch(Quick(auto_close))
     signal.raise_signal(signal.SIGTERM)
     assert sent.get(timeout=60) == signal.SIGTERM
