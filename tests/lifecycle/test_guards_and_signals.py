@@ -140,3 +140,33 @@ def test_loss_ends_a_guard_in_the_main_thread_after_a_signal(program):
     running.server.end_watches()
     assert running.finish() == 143
     assert running.said[-1] == "torn False"
+
+
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "the same, and nobody but the main thread was told that it leads",
+)
+def test_program_of_guards_ends_at_once_when_its_job_has_ended(program):
+    """What else the main thread does then is held up for, until the exit (G5)."""
+    running = program(
+        """
+        elector = sync.Elector(grace_sec=None, stop_budget_sec=600,
+            lease_duration_sec=20_000, renew_interval_ms=1_000_000, **options())
+        elector.start()
+        until(lambda: elector.current_leader)
+        def job():
+            say("begins")
+            until(lambda: not elector.current_leader)
+            say("ends")
+        try:
+            elector.call_if_leading(job)
+            live_on()
+        finally:
+            say("finally", elector.leader_identity == elector.identity)
+        """
+    )
+    running.wait_for("begins")
+    running.send()
+    assert running.finish() == 143
+    assert running.said == ["begins", "ends", "finally True"]
+    assert running.holder == ""

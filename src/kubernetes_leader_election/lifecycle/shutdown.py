@@ -133,7 +133,7 @@ class Shutdown:
 
     def is_of_main_thread_alone(self) -> bool:
         """Return whether the signal may end the main thread at once: no other works."""
-        return self._alone
+        return self._alone and not self.holds_main_thread()
 
     def _began_since(self) -> bool:
         """Return whether a thread runs that was started in this life, and is not ours."""
