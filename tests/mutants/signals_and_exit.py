@@ -97,6 +97,16 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a signal ends a guard in the main thread where nobody else was told",
+        file="lifecycle/shutdown.py",
+        old="        return self._alone and not self.holds_main_thread()",
+        new="        return self._alone",
+        tests=(
+            "tests/lifecycle/test_guards_and_signals.py::test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
         name="a signal that came just before a wait of the main thread is lost",
         file="process/signals.py",
         old="            missed = delivery.state is State.SENT and since >= MISSED",
