@@ -117,10 +117,14 @@ MISTAKES: Final = [
     Mistake(
         name="a hold that ends twice counts twice",
         file="lifecycle/term_work.py",
-        old="                del self._holds[hold]\n                self._scopes -= hold.is_scope",
+        old=(
+            "                self._scopes -= hold.is_scope\n"
+            "                self._at_work -= not hold.is_wait\n"
+        ),
         new=(
-            "                del self._holds[hold]\n"
-            "            self._scopes -= hold.is_scope"
+            "                self._at_work -= not hold.is_wait\n"
+            "            self._scopes -= hold.is_scope\n"
+            "            if not again:\n"
         ),
         tests=(f"{IN_WORK}test_hold_that_ends_twice_counts_once",),
     ),
@@ -690,8 +694,8 @@ MISTAKES: Final = [
     Mistake(
         name="a program of events releases at once after a signal",
         file="lifecycle/shutdown.py",
-        old="        self._wait = wait = work.hold_late(AFTER_SIGNAL)",
-        new='        self._wait = wait = WorkItem("nothing")',
+        old='work.hold_late(\n            "the stop budget after a signal", is_wait=True\n        )',
+        new='WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),
@@ -699,7 +703,7 @@ MISTAKES: Final = [
     Mistake(
         name="the exit of the interpreter releases under work that runs",
         file="lifecycle/shutdown.py",
-        old="return idle or cut or hold.what == AFTER_SIGNAL",
+        old="return idle or cut or hold.is_wait",
         new="return True",
         tests=(
             "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",

@@ -80,6 +80,7 @@ def test_defaults_are_the_documented_ones():
     assert found.auto_close is True
     assert found.observe is False
     assert found.require_cluster is False
+    assert found.hard_fence is False
     assert found.liveness is None
     assert keeps_the_rules(found)
 
@@ -284,6 +285,7 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"auto_close": None},
         {"observe": None},
         {"require_cluster": 1},
+        {"hard_fence": "yes"},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
         {"clock_rate_error": math.nan},
@@ -374,6 +376,7 @@ def test_none_is_the_same_as_leaving_out():
     """None leaves an option to its default, but for namespace, grace, and yes or no."""
     left_out = resolve_settings(namespace=None, grace_sec=None)
     flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
+    flags |= {"hard_fence"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 
