@@ -143,7 +143,7 @@ class OverdueWork:
         tasks = tuple(h for h in alive if h.is_task)
         fence = current.work.fence
         if fence is not None:
-            self._say(
+            self._event_log.trouble(
                 f"{_over(current.term, waited)}this is still running: {names(alive)}. "
                 f"The hard fence ends this whole process by {fence} in "
                 f"{max(0.0, fence.left()):.2f} s unless that has ended by then."
