@@ -7,13 +7,14 @@ others, in tests/simulation/planted_bugs.py, which the simulator has to find.
 
 from __future__ import annotations
 
-from tests.mutants import command_line, endings, engine, fronts, jobs, kube_api
+from tests.mutants import command_line, endings, engine, fencing, fronts, jobs, kube_api
 
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
     *fronts.MISTAKES,
     *endings.MISTAKES,
+    *fencing.MISTAKES,
     *jobs.MISTAKES,
     *command_line.MISTAKES,
 ]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -97,6 +98,12 @@ def left(timer):
 def number_of(timer):
     """Give its number, which is counted anew in each process."""
     return timer._by_wall._id.value or 0
+
+
+def test_timers_go_by_the_clocks_that_count_a_suspend():
+    """Rule 14: a machine that slept finds the limit over; so does one whose clock is set."""
+    assert time.CLOCK_BOOTTIME == kernel_timers.CLOCK_BOOTTIME
+    assert time.CLOCK_REALTIME == kernel_timers.CLOCK_REALTIME
 
 
 def test_timer_can_be_moved_and_called_off(timer, went_off):
