@@ -204,9 +204,9 @@ def term(timers, monkeypatch):
     elector.end = end
     monkeypatch.setattr(hard_fence, "shared_process_end", lambda: end)
     elector.log = []
-    fence = HardFence(elector, SimpleNamespace(trouble=elector.log.append))
-    fence.begin()
-    elector.new_fence = fence.of_term(1)
+    elector.hard_fence = HardFence(elector, SimpleNamespace(trouble=elector.log.append))
+    elector.hard_fence.begin()
+    elector.new_fence = elector.hard_fence.of_term(1)
     elector.fence = elector.new_fence()
     elector.timer = timers[0]
     return elector
@@ -278,11 +278,16 @@ def test_end_that_comes_while_the_engine_arms_counts(term):
 
 def test_fence_moves_to_another_signal_where_others_took_its_own(term, timers):
     """What others did to it is said, once."""
-    term.fence.arm()
-    term.end.number = 60
-    term.end.look = lambda: "others handle signal 64 now"
-    term.fence.look()
-    term.fence.look()
+    work = TermWork(1, ended=lambda _: None, new_fence=lambda: term.fence)
+    work.begin("a job")
+
+    def look():
+        term.end.number = 60
+        return "others handle signal 64 now"
+
+    term.end.look = look
+    term.hard_fence.look(work)
+    term.hard_fence.look(work)
     assert timers[1].number == 60
     assert timers[1].armed == (101.75, 2001.75)
     assert term.log == ["hard_fence: others handle signal 64 now"]
@@ -295,7 +300,7 @@ def test_fence_that_cannot_go_off_any_more_is_told(term):
         raise OSError(16, "every real-time signal has a handler")
 
     term.end.look = look
-    term.fence.look()
+    term.hard_fence.look()
     assert "does not work any more" in term.log[0]
 
 
@@ -332,6 +337,23 @@ def test_work_is_fenced_for_the_hard_limit_of_its_newest_renewal(front, timers):
 
         until(matches, "it goes by another limit")
     assert armed(timers) == []
+
+
+def test_signal_reaches_the_engine_before_work_can_begin(front, timers, monkeypatch):
+    """A program that blocks all signals: the first job has its fence all the same."""
+    looks = []
+    end = SimpleNamespace(number=9, begin=lambda _: None, end=lambda _: None)
+    monkeypatch.setattr(hard_fence, "shared_process_end", lambda: end)
+    elector = front.elector(hard_fence=True)
+
+    def look():
+        looks.append((threading.current_thread().name, work_of(elector)))
+        return ""
+
+    end.look = look
+    elector.start()
+    elector.wait_until_leading(PATIENCE)
+    assert looks[0] == ("leader-election", None)
 
 
 @pytest.mark.parametrize("kind", ["guard", "hold", "handler"])

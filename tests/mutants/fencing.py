@@ -37,7 +37,7 @@ MISTAKES: Final = [
     Mistake(
         name="a renewal does not move the fence",
         file=LIFECYCLE,
-        old="            current.work.look_at_fence()",
+        old="            self._fence.look(current.work)",
         new="            pass",
         tests=(
             f"{IN_FENCE}test_work_is_fenced_for_the_hard_limit_of_its_newest_renewal",
@@ -155,11 +155,11 @@ MISTAKES: Final = [
     Mistake(
         name="the handler that others took away is put back by nobody",
         file=PROCESS_END,
-        old="            _set_handler(number, _exit_of_libc())\n            self.number",
+        old="        _set_handler(number, _exit_of_libc())\n        self.number",
         new=(
-            "            if not former:\n"
-            "                _set_handler(number, _exit_of_libc())\n"
-            "            self.number"
+            "        if not former:\n"
+            "            _set_handler(number, _exit_of_libc())\n"
+            "        self.number"
         ),
         tests=(f"{IN_END}test_handler_that_was_reset_is_put_back",),
     ),
@@ -173,9 +173,26 @@ MISTAKES: Final = [
     Mistake(
         name="a signal that every thread blocks never ends the process",
         file=PROCESS_END,
-        old="        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))",
-        new="        pass",
+        old="            signal.pthread_sigmask(signal.SIG_UNBLOCK, (self.number,))",
+        new="            pass",
         tests=(f"{IN_END}test_program_that_blocks_all_signals_is_ended_all_the_same",),
+    ),
+    Mistake(
+        name="the application's own thread gets a signal that it blocks",
+        file=PROCESS_END,
+        old="        former = number = self.number\n",
+        new=(
+            "        former = number = self.number\n"
+            "        signal.pthread_sigmask(signal.SIG_UNBLOCK, range(34, 65))\n"
+        ),
+        tests=(f"{IN_END}test_program_that_blocks_all_signals_is_ended_all_the_same",),
+    ),
+    Mistake(
+        name="work can begin before the engine lets the signal through",
+        file=LIFECYCLE,
+        old="            fence.look()  # before",
+        new="            pass  # before",
+        tests=(f"{IN_FENCE}test_signal_reaches_the_engine_before_work_can_begin",),
     ),
     Mistake(
         name="the handler stays when no elector is left",

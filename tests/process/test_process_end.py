@@ -257,9 +257,10 @@ def test_program_that_blocks_all_signals_is_ended_all_the_same(first_process):
         signal.SIG_BLOCK, range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
     )
     try:
-        first_process.begin("a test")
-        now = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        assert first_process.number not in now
+        first_process.begin("a test")  # in a thread of the application: left as it is
+        assert first_process.number in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        first_process.look()
+        assert first_process.number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -16,7 +16,7 @@ from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import ConfigurationError, LeaderElectionError
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.status import Status
-from kubernetes_leader_election.lifecycle.term_work import Fence
+from kubernetes_leader_election.lifecycle.term_work import Fence, TermWork
 from kubernetes_leader_election.process.process_end import (
     EndTimer,
     ProcessEnd,
@@ -107,7 +107,7 @@ class HardFence:
 
     def _fence(self, end: ProcessEnd, limit: _LimitOfTerm) -> Fence:
         try:
-            return _Fence(self, end, limit)
+            return _Fence(end, limit)
         except OSError as error:
             raise LeaderElectionError(
                 f"{self._elector.where}: no work begins, as the kernel has no timer for "
@@ -115,15 +115,24 @@ class HardFence:
                 "(`ulimit -i`), or run fewer jobs at a time."
             ) from error
 
-    def look(self, end: ProcessEnd) -> None:
-        """See to it that the process can be ended. The engine's thread."""
+    def look(self, work: TermWork | None = None) -> None:
+        """
+        See to it that the process can be ended, and when. The engine's thread.
+
+        Args:
+            work: what runs of the present term; None: nothing does yet.
+
+        """
+        assert self._end is not None  # noqa: S101 - no term begins before begin()
         try:
-            meddling = end.look()
+            meddling = self._end.look()
         except OSError as error:
             meddling = f"it does not work any more ({error})"
         if meddling and meddling != self._said:
             self._said = meddling
             self._event_log.trouble(f"hard_fence: {meddling}")
+        if work is not None:
+            work.look_at_fence()
 
 
 class _LimitOfTerm:
@@ -150,8 +159,7 @@ class _LimitOfTerm:
 class _Fence:
     """The fence of one time of work; see :class:`~.term_work.Fence`."""
 
-    def __init__(self, fence: HardFence, end: ProcessEnd, limit: _LimitOfTerm) -> None:
-        self._fence = fence
+    def __init__(self, end: ProcessEnd, limit: _LimitOfTerm) -> None:
         self._end = end
         self._limit = limit
         self._over = False
@@ -174,8 +182,7 @@ class _Fence:
         self._timer.call_off()
 
     def look(self) -> None:
-        """See to it that it can go off, then arm it. The engine's thread."""
-        self._fence.look(self._end)
+        """Let it go off by the signal and at the limit as they are now. The engine's thread."""
         if self._timer.number != self._end.number:
             self._timer = EndTimer(self._end)
         self.arm()

@@ -371,8 +371,8 @@ class Lifecycle(Status[TermT]):
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
             renewed = False
-        if current is not None:
-            current.work.look_at_fence()
+        if current is not None and self._fence is not None:
+            self._fence.look(current.work)
         self._shown.take(self._role_of(view))
         self._warn_of_duration(view)
         if view.state is State.FENCED:
@@ -384,7 +384,10 @@ class Lifecycle(Status[TermT]):
             self, number=event.term, fencing_token=event.token_if_any
         )
         fence = self._fence
-        new_fence = None if fence is None else fence.of_term(event.term)
+        new_fence = None
+        if fence is not None:
+            fence.look()  # before any work can begin
+            new_fence = fence.of_term(event.term)
         work = TermWork(event.term, ended=self._work_ended, new_fence=new_fence)
         self._current = CurrentTerm(term, work)
         hold = None

@@ -50,7 +50,7 @@ class Fence(Protocol):
         ...
 
     def look(self) -> None:
-        """See to it that it can go off, then arm it. The engine's thread."""
+        """Let it go off by the signal and at the limit as they are now. The engine's thread."""
         ...
 
     def left(self) -> float:

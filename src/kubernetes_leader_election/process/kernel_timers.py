@@ -118,7 +118,7 @@ class SignalTimer:
         self._id = ctypes.c_void_p()
         event = _SignalEvent(signal=number, notify=_SIGEV_SIGNAL)
         if libc.timer_create(clock, ctypes.byref(event), ctypes.byref(self._id)) != 0:
-            raise OSError(ctypes.get_errno(), "timer_create")
+            raise error_of("timer_create")
         self._libc = libc
 
     def arm(self, at: float | None) -> None:
@@ -129,12 +129,18 @@ class SignalTimer:
         if self._is_copy():
             return
         if self._libc.timer_settime(self._id, _TIMER_ABSTIME, ctypes.byref(spec), None):
-            raise OSError(ctypes.get_errno(), "timer_settime")
+            raise error_of("timer_settime")
 
     def __del__(self) -> None:
         """Give it back."""
         if self._libc is not None and not self._is_copy():
             self._libc.timer_delete(self._id)
+
+
+def error_of(call: str) -> OSError:
+    """Return the error of a call of the C library that has failed just now."""
+    number = ctypes.get_errno()
+    return OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def _library_of_timers() -> Any:
@@ -146,7 +152,7 @@ def _library_of_timers() -> Any:
 def _make_timer(clock: int) -> int:
     fd: int = _libc.timerfd_create(clock, _TFD_NONBLOCK_CLOEXEC)
     if fd < 0:
-        raise OSError(ctypes.get_errno(), "timerfd_create")
+        raise error_of("timerfd_create")
     return fd
 
 
@@ -154,4 +160,4 @@ def _set_timer(fd: int, at: float, flags: int) -> None:
     value = _TimeSpec(int(at), int(at % 1 * 1e9))
     spec = _TimerSpec(_TimeSpec(0, 0), value)
     if _libc.timerfd_settime(fd, flags, ctypes.byref(spec), None) != 0:
-        raise OSError(ctypes.get_errno(), "timerfd_settime")
+        raise error_of("timerfd_settime")

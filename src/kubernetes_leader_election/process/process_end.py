@@ -31,6 +31,7 @@ from kubernetes_leader_election.process.kernel_timers import (
     CLOCK_BOOTTIME,
     CLOCK_REALTIME,
     SignalTimer,
+    error_of,
 )
 
 _DEFAULT: Final = 0
@@ -68,7 +69,7 @@ class ProcessEnd:
             raise OSError(errno.ENOSYS, "only Linux has such timers")
         self._users[user] = None
         try:
-            self.look()
+            self._see_to_handler()
             EndTimer(self)
         except BaseException:
             self.end(user)
@@ -80,7 +81,7 @@ class ProcessEnd:
         if not self._users:
             self._give_back()
             if self._users:  # another one has come meanwhile
-                self.look()
+                self._see_to_handler()
 
     def look(self) -> str:
         """
@@ -96,19 +97,25 @@ class ProcessEnd:
             OSError: others took it, and every other signal is in use.
 
         """
+        meddling = self._see_to_handler()
+        if self.number != signal.SIGKILL:
+            # The kernel gives it to any thread that does not block it: this one, then.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (self.number,))
+        return meddling
+
+    def _see_to_handler(self) -> str:
         if not _is_first_process():
             self.number = signal.SIGKILL
             return ""
-        former, number = self.number, self.number
+        former = number = self.number
         handler = _handler_of(number) if number else None
-        if handler not in (_exit_of_libc(), _DEFAULT, _IGNORED):
+        if handler == _exit_of_libc():
+            return ""
+        if handler not in (_DEFAULT, _IGNORED):
             number = _free_signal()
-        if handler != _exit_of_libc():
-            _set_handler(number, _exit_of_libc())
-            self.number = number
-        # The kernel gives it to any thread that does not block it: this one, then.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (number,))
-        if handler == _exit_of_libc() or not former:
+        _set_handler(number, _exit_of_libc())
+        self.number = number
+        if not former:
             return ""
         if number != former:
             return f"others handle signal {former} now: {number} is taken in its place"
@@ -207,7 +214,7 @@ def _handler_of(number: int) -> int:
     """Return the address of its handler, as the kernel has it: Python is told of none."""
     found = (ctypes.c_void_p * _ROOM)()
     if _libc.sigaction(number, None, found) != 0:
-        raise OSError(ctypes.get_errno(), "sigaction")
+        raise error_of("sigaction")
     return found[0] or _DEFAULT
 
 
@@ -217,7 +224,7 @@ def _set_handler(number: int, handler: int) -> None:
     call.argtypes, call.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
     failed = ctypes.c_void_p(-1).value
     if call(number, handler) == failed:
-        raise OSError(ctypes.get_errno(), "signal")
+        raise error_of("signal")
 
 
 def _after_fork_in_child(parent: Process) -> None:
