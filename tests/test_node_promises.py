@@ -243,16 +243,16 @@ def test_elector_keeps_to_its_namespace(lead, lease_server):
 
 def test_leader_renews_at_the_interval_given(lead, lease_server):
     """The writes are as far apart as was asked for, never nearer."""
-    _, heard = lead(lease_name="billing", renew_interval_ms=200, lease_duration_sec=3)
-    heard.wait_for(RENEWED, 4)
+    _, heard = lead(lease_name="billing", renew_interval_ms=600, lease_duration_sec=9)
+    heard.wait_for(RENEWED, 3)
     writes = [
         one.time
         for one in lease_server.requests.all()
         if one.verb in {"update", "create"}
     ]
     gaps = [later - former for former, later in itertools.pairwise(writes)]
-    assert min(gaps) > 0.15
-    assert min(gaps) < 0.5
+    assert min(gaps) > 0.3, "a write that took long leaves less before the next"
+    assert min(gaps) < 1.5
 
 
 def test_elector_writes_the_lease_duration(lead, lease_server):

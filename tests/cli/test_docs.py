@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import click
+import yaml
 from click.testing import CliRunner
 
 from kubernetes_leader_election.cli import exit_codes, main
@@ -80,3 +82,17 @@ def test_docs_name_every_exit_code_of_run():
     }
     codes = {x for x in vars(exit_codes).values() if isinstance(x, int)}
     assert codes - {exit_codes.WARNED} <= named
+
+
+def test_docs_show_the_container_that_manifests_prints():
+    """The page about `run` shows a part of what its own command prints."""
+    text = (PAGE.parent / "run.md").read_text(encoding="utf-8")
+    found = re.search(
+        r"\$ kle (manifests .*)\n```\n.*?```yaml\n(.*?)```", text, re.DOTALL
+    )
+    assert found is not None
+    result = CliRunner().invoke(main.cli, shlex.split(found[1]))
+    assert result.exit_code == 0, result.stderr
+    kinds = {one["kind"]: one for one in yaml.safe_load_all(result.stdout)}
+    pod = kinds["Deployment"]["spec"]["template"]["spec"]
+    assert yaml.safe_load(found[2]) == {"containers": pod["containers"]}

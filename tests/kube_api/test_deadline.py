@@ -100,9 +100,9 @@ def test_deadline_covers_the_whole_answer(
     client = connect(credentials)
     began = time.monotonic()
     result = client.replace(
-        "apps", "demo", lease(), call=Call(deadline=boottime() + 0.2)
+        "apps", "demo", lease(), call=Call(deadline=boottime() + 0.6)
     )
-    assert 0.15 < time.monotonic() - began < 5.0
+    assert 0.5 < time.monotonic() - began < 5.0
     assert isinstance(result, Unknown)
     assert re.search(
         r"no complete answer came in [0-9]+\.[0-9]{2} s", str(result.error)

@@ -7,12 +7,22 @@ others, in tests/simulation/planted_bugs.py, which the simulator has to find.
 
 from __future__ import annotations
 
-from tests.mutants import command_line, endings, engine, fencing, fronts, jobs, kube_api
+from tests.mutants import (
+    command_line,
+    endings,
+    engine,
+    fencing,
+    fronts,
+    jobs,
+    kube_api,
+    signals_and_exit,
+)
 
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
     *fronts.MISTAKES,
+    *signals_and_exit.MISTAKES,
     *endings.MISTAKES,
     *fencing.MISTAKES,
     *jobs.MISTAKES,

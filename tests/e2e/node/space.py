@@ -66,8 +66,9 @@ class Life:
 
     @property
     def name(self) -> str:
-        """Return what tells it from all others."""
-        return f"{self.pod}/{self.container}/{self.number}"
+        """Return what tells it from all others, those of a pod made anew as well."""
+        uid = self.path.name.split("_")[3]
+        return f"{self.pod}/{self.container}/{self.number} of {uid}"
 
     @property
     def works(self) -> bool:
@@ -352,10 +353,10 @@ class Space:
                         continue  # it was deleted at this very moment
 
     def _keep_pod(self, folder: Path) -> None:
-        pod = folder.name.split("_")[1]
+        _, pod, uid = folder.name.split("_")
         for container in folder.iterdir():
             for log in container.iterdir():
-                kept = self._kept / f"{pod}_{container.name}_{log.stem}"
+                kept = self._kept / f"{pod}_{container.name}_{log.stem}_{uid}"
                 if log.suffix == ".log" and not kept.exists():
                     kept.hardlink_to(log)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from node.workloads import WORKER, pair
+from node.workloads import FORMS, WORKER, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -92,6 +92,40 @@ def test_leader_without_room_for_its_files_goes_on(space):
     space.kubectl("delete", "pod", leader.pod, "--wait=false")
     space.wait_leader(after=successor_since)
     assert min(first for first, _, _ in space.runs()) < filled
+    assert space.overlaps() == 0
+
+
+@FORMS
+def test_pod_that_is_evicted_for_its_files_hands_over(space, measured, words):
+    """
+    Fault 65: a pod that fills more of the node's disk than it may is evicted.
+
+    The kubelet gives it one second from SIGTERM to the KILL, whatever its grace period:
+    for the work of a program of good manners that is enough to end and to release.
+    """
+
+    def bounded(pod):
+        pod["volumes"] = [{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}]
+        container = pod["containers"][0]
+        container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+
+    leader, _ = pair(space, *words, preset="fast", change=bounded)
+    fill = "open('/data/full', 'wb').write(bytes(1 << 23))"
+    done = space.node.kubectl(
+        f"-n{space.name}", "exec", f"pod/{leader.pod}", "--", "python", "-c", fill
+    )
+    assert done.returncode == 0, done.stderr
+    filled = time.monotonic()
+    successor = space.wait_leader(after=filled)
+    assert successor.pod != leader.pod
+    # Its phase is Succeeded where the program ended well, and tells nothing.
+    ours = f"--field-selector=reason=Evicted,involvedObject.name={leader.pod}"
+    space.node.wait(
+        lambda: "exceeds the limit" in space.kubectl("get", "events", ours),
+        "the pod was evicted",
+    )
+    form = ", under `run`" if words else ""
+    measured(f"evicted for its files{form} (preset fast)", space.gap(filled))
     assert space.overlaps() == 0
 
 

@@ -265,7 +265,8 @@ class RunningNode(ControlPlane):
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{self.group}",
             "enforceNodeAllocatable": [],
-            "localStorageCapacityIsolation": False,
+            # Looked at each 10 s; the sizes of volumes would be a minute old.
+            "volumeStatsAggPeriod": "5s",
             "evictionHard": {},
             "imageGCHighThresholdPercent": 100,
             "makeIPTablesUtilChains": False,

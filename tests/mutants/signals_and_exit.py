@@ -1,0 +1,194 @@
+"""Mistakes in what happens at signals and at the exit of the interpreter."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
+IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
+
+MISTAKES: Final = [
+    Mistake(
+        name="a signal that another thread takes does not wake the event loop",
+        file="process/signals.py",
+        old="                    self._wake_ups.begin(loop)",
+        new="                    pass",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_that_another_thread_takes_is_seen_at_once",
+        ),
+        slow=True,  # by a time limit, and its signal may come up in pytest itself then
+    ),
+    Mistake(
+        name="asyncio hears of no signal any more that the program added there",
+        file="process/asyncio_here.py",
+        old="            if used not in (-1, writes):\n                signal.set_wakeup_fd(used)",
+        new="            if used not in (-1, writes):\n                pass",
+        tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+    ),
+    Mistake(
+        name="asyncio hears of no signal any more once the electors have stopped",
+        file="process/asyncio_here.py",
+        old="                if used not in (-1, self._pipe[1]):\n                    signal.set_wakeup_fd(used)",
+        new="                pass",
+        tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+    ),
+    Mistake(
+        name="what wakes the event loop stays when nobody needs it",
+        file="process/signals.py",
+        old="        self._wake_ups.end()\n",
+        new="",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_nothing_is_woken_any_more_when_handlers_are_taken_back",
+        ),
+    ),
+    Mistake(
+        name="a signal is passed on while electors still stop",
+        file="process/signals.py",
+        old="        if not closing:\n            return Fact.STOPPED",
+        new="        if closing is not None:\n            return Fact.STOPPED",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_while_electors_stop",
+        ),
+    ),
+    Mistake(
+        name="a signal is passed on before the electors were asked to stop",
+        file="process/signals.py",
+        old="        self.state = State.CAUGHT",
+        new="        self.state = State.STOPPING",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_before_the_electors_were_asked",
+        ),
+    ),
+    Mistake(
+        name="a signal is passed on twice",
+        file="process/signal_table.py",
+        old="    (S.STOPPING, F.STOPPED): (S.SENT, A.SEND),",
+        new="    (S.STOPPING, F.STOPPED): (S.STOPPING, A.SEND),",
+        tests=(f"{IN_AUTO_CLOSE}test_signal_is_sent_once_more_and_only_once",),
+    ),
+    Mistake(
+        name="a signal ends the main thread while work elsewhere takes too long",
+        file="process/signals.py",
+        old="            return Fact.OTHERS_LATE",
+        new="            return Fact.MAIN_THREAD_LATE",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_waits_for_work_elsewhere_that_takes_too_long",
+        ),
+    ),
+    Mistake(
+        name="a main thread has its grace though the Lease is lost meanwhile",
+        file="lifecycle/shutdown.py",
+        old="        return min(left, self._elector.remaining())",
+        new="        return left",
+        tests=(
+            f"{IN_SIGNALS}test_signal_ends_a_main_thread_whose_lease_is_lost_while_it_drains",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal ends the main thread at once where another thread was told",
+        file="lifecycle/status.py",
+        old="        if is_elsewhere and self.is_untold:",
+        new="        if False:",
+        tests=(
+            "tests/lifecycle/test_polling.py::test_signal_waits_for_the_stop_budget_where_others_may_be_at_work",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="one elector whose work is of the main thread alone speaks for all",
+        file="process/signals.py",
+        old="        if all(elector.is_of_main_thread_alone() for elector in closing):",
+        new="        if any(elector.is_of_main_thread_alone() for elector in closing):",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread",
+        ),
+    ),
+    Mistake(
+        name="a handler of signals that the work installed stays",
+        file="process/signals.py",
+        old="            signal.signal(number, self._on_signal)\n            if (loop",
+        new="            pass\n            if (loop",
+        tests=(
+            "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal is sent once more when another one has ended the main thread",
+        file="process/signals.py",
+        old="        if self._delivery is delivery:\n",
+        new="        if True:\n",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_is_not_sent_once_more_when_another_ended_the_program",
+        ),
+    ),
+    Mistake(
+        name="an elector that began after a signal is not asked to stop by the next one",
+        file="process/signals.py",
+        old="        asked = tuple(self._watched - self._closing)",
+        new="        asked = () if self._closing else tuple(self._watched)",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_stops_an_elector_that_began_while_an_older_one_still_stops",
+        ),
+    ),
+    Mistake(
+        name="a signal that the parent process had ignored is caught",
+        file="process/signals.py",
+        old="if earlier in (self._on_signal, signal.SIG_IGN, None):",
+        new="if earlier in (self._on_signal, None):",
+        tests=(f"{IN_SIGNALS}test_signal_that_was_ignored_stays_ignored",),
+    ),
+    Mistake(
+        name="the handler that was there before is not called",
+        file="process/signals.py",
+        old="            earlier(number, frame)\n        finally:",
+        new="            pass\n        finally:",
+        tests=(f"{IN_SIGNALS}test_signal_calls_the_earlier_handler_at_once",),
+        slow=True,
+    ),
+    Mistake(
+        name="a program of events releases at once after a signal",
+        file="lifecycle/shutdown.py",
+        old='work.hold_late(\n            "the stop budget after a signal", is_wait=True\n        )',
+        new='WorkItem("nothing")',
+        tests=(
+            f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter releases under work that runs",
+        file="lifecycle/shutdown.py",
+        old="return idle or cut or hold.is_wait",
+        new="return True",
+        tests=(
+            "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",
+        ),
+    ),
+    Mistake(
+        name="the exit of the interpreter stops nobody",
+        file="process/exit.py",
+        old=(
+            "        waited_for = {elector for elector in leaving if elector.on_exit()}\n"
+            "        if _wait_for_threads(leaving):"
+        ),
+        new=(
+            "        waited_for = set(leaving[:0])\n"
+            "        if _wait_for_threads(leaving):"
+        ),
+        tests=(
+            "tests/lifecycle/test_exits.py::test_exit_releases_when_the_work_is_over",
+        ),
+    ),
+    Mistake(
+        name="a child process stops the elector of its parent when it exits",
+        file="process/exit.py",
+        old="            return  # a child process that leaves by sys.exit()",
+        new="            pass",
+        tests=(
+            "tests/lifecycle/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
+        ),
+    ),
+]
