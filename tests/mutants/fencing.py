@@ -148,8 +148,8 @@ MISTAKES: Final = [
     Mistake(
         name="the fence does not see the wall clock jump after a pause of the guest",
         file=PROCESS_END,
-        old="        self._by_wall.arm(wall)",
-        new="        self._by_wall.arm(None)",
+        old="            timer.arm(wall)",
+        new="            timer.arm(None)",
         tests=(f"{IN_END}test_timer_goes_off_at_its_time_of_each_clock",),
     ),
     Mistake(
@@ -193,6 +193,14 @@ MISTAKES: Final = [
         old="            fence.look()  # before",
         new="            pass  # before",
         tests=(f"{IN_FENCE}test_signal_reaches_the_engine_before_work_can_begin",),
+    ),
+    Mistake(
+        name="a thread that waits for all signals takes the one of the fence away",
+        file=PROCESS_END,
+        old="            if end.thread is not None:",
+        new="            if False:",
+        tests=(f"{IN_END}test_thread_that_waits_for_all_signals_takes_none_away",),
+        slow=True,
     ),
     Mistake(
         name="the handler stays when no elector is left",

@@ -15,6 +15,7 @@ CLOCK_REALTIME: Final = 0
 CLOCK_BOOTTIME: Final = 7
 _TIMER_ABSTIME: Final = 1
 _SIGEV_SIGNAL: Final = 0
+_SIGEV_THREAD_ID: Final = 4
 _TFD_TIMER_ABSTIME: Final = 1
 _TFD_TIMER_CANCEL_ON_SET: Final = 2
 _TFD_NONBLOCK_CLOEXEC: Final = os.O_NONBLOCK | os.O_CLOEXEC
@@ -38,7 +39,8 @@ class _SignalEvent(ctypes.Structure):
         ("value", ctypes.c_void_p),
         ("signal", ctypes.c_int),
         ("notify", ctypes.c_int),
-        ("rest", ctypes.c_char * (64 - 8 - ctypes.sizeof(ctypes.c_void_p))),
+        ("thread", ctypes.c_int),
+        ("rest", ctypes.c_char * (64 - 12 - ctypes.sizeof(ctypes.c_void_p))),
     )
 
 
@@ -101,6 +103,8 @@ class SignalTimer:
         clock: which clock it goes by: :data:`CLOCK_BOOTTIME` also right after a suspend,
             :data:`CLOCK_REALTIME` also when that is set.
         number: of the signal.
+        thread: the native identifier of the thread that is to get it; None: the kernel
+            chooses one that does not block it.
         is_copy: tells whether this is the copy that a child inherited.
 
     Raises:
@@ -111,12 +115,21 @@ class SignalTimer:
 
     __slots__ = ("_id", "_is_copy", "_libc")
 
-    def __init__(self, clock: int, number: int, *, is_copy: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        clock: int,
+        number: int,
+        *,
+        thread: int | None = None,
+        is_copy: Callable[[], bool],
+    ) -> None:
         self._is_copy = is_copy
         self._libc: Any = None
         libc = _library_of_timers()
         self._id = ctypes.c_void_p()
         event = _SignalEvent(signal=number, notify=_SIGEV_SIGNAL)
+        if thread is not None:
+            event.notify, event.thread = _SIGEV_THREAD_ID, thread
         if libc.timer_create(clock, ctypes.byref(event), ctypes.byref(self._id)) != 0:
             raise error_of("timer_create")
         self._libc = libc

@@ -21,6 +21,7 @@ import signal
 import sys
 from typing import Final
 
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import (
     PerProcess,
     Process,
@@ -48,6 +49,8 @@ class ProcessEnd:
     def __init__(self) -> None:
         self.number = 0
         """Of the signal; 0: none was chosen yet."""
+        self.thread: int | None = None
+        """The thread that looked last, and lets the signal through; None: SIGKILL."""
         self._users: dict[object, None] = {}
         """Who needs it now: as long as there is any, its handler stays."""
 
@@ -99,8 +102,8 @@ class ProcessEnd:
         """
         meddling = self._see_to_handler()
         if self.number != signal.SIGKILL:
-            # The kernel gives it to any thread that does not block it: this one, then.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (self.number,))
+            self.thread = native.get_native_id()
         return meddling
 
     def _see_to_handler(self) -> str:
@@ -150,15 +153,26 @@ class EndTimer:
 
     def __init__(self, end: ProcessEnd) -> None:
         process = this_process()
-        self.number = end.number
+        self.number = number = end.number
         """The signal that it sends."""
 
         def is_copy() -> bool:
             return process.is_copy
 
-        self._by_boottime = SignalTimer(CLOCK_BOOTTIME, self.number, is_copy=is_copy)
+        def make(clock: int) -> list[SignalTimer]:
+            # Whichever thread works now takes it at once, unless it is one that waits for
+            # all signals, or in the kernel for a disk: then the one that looks takes it.
+            timers = [SignalTimer(clock, number, is_copy=is_copy)]
+            if end.thread is not None:
+                thread = end.thread
+                timers.append(
+                    SignalTimer(clock, number, thread=thread, is_copy=is_copy)
+                )
+            return timers
+
+        self._by_boottime = make(CLOCK_BOOTTIME)
         # A guest that was paused sees only this one go on: when the host sets it.
-        self._by_wall = SignalTimer(CLOCK_REALTIME, self.number, is_copy=is_copy)
+        self._by_wall = make(CLOCK_REALTIME)
 
     def arm(self, *, boottime: float, wall: float) -> None:
         """
@@ -169,13 +183,15 @@ class EndTimer:
             wall: seconds since 1970, UTC; also when that clock is set past it.
 
         """
-        self._by_boottime.arm(boottime)
-        self._by_wall.arm(wall)
+        for timer in self._by_boottime:
+            timer.arm(boottime)
+        for timer in self._by_wall:
+            timer.arm(wall)
 
     def call_off(self) -> None:
         """End nothing until it is armed again."""
-        self._by_boottime.arm(None)
-        self._by_wall.arm(None)
+        for timer in (*self._by_boottime, *self._by_wall):
+            timer.arm(None)
 
 
 shared_process_end: Final = PerProcess(ProcessEnd)
