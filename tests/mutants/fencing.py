@@ -151,6 +151,7 @@ MISTAKES: Final = [
         old="            timer.arm(wall)",
         new="            timer.arm(None)",
         tests=(f"{IN_END}test_timer_goes_off_at_its_time_of_each_clock",),
+        slow=True,
     ),
     Mistake(
         name="the handler that others took away is put back by nobody",
