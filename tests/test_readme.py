@@ -322,3 +322,11 @@ def test_links_lead_somewhere():
             assert target in headings
         else:
             assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_first_sentence_promises_no_more_than_holds(page):
+    """While nobody can lead, nobody does: at most one, not exactly one (G1)."""
+    text = (ROOT / page).read_text()
+    assert "at most one leads at any time" in text.split("\n\n")[1]
+    assert not re.search(r"exactly one (leads|leader|replica|process)", text)

@@ -36,6 +36,14 @@ UNITS = {
 }
 """Every line of the table, in order."""
 
+NOT_SHORTER: Mapping[str, str] = {
+    # Up to its deadline, after which others may start: neither is better.
+    "black hole: leader works for": "",
+    # Nobody can take over while the server is gone: who stops early loses work.
+    "outage: leader works for": "longer is better",
+}
+"""The lines in which shorter is not better, and what is; of all others it is."""
+
 WIDTH, ROW, BAR, LABEL = 860, 22, 380, 290
 COLOURS = {
     "ours": "#2a78d6",
@@ -120,20 +128,24 @@ Figures are medians of three (first acquisition: of five; hand-over: of {HAND_OV
 - **Memory**: of the whole process, at the end of that time.
 - **Processor**: of the whole process over {self.seconds:g} s, by its own clock (`clock_getcpuclockid`), in which it does nothing but lead or wait: no work, and no handler of `lease_renewed`.
 - **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
-- **Black hole**: nothing reaches the leader any more; how long it works, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
-- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it, and how long after that start anybody works again (the server itself takes some seconds).
+- **Black hole**: nothing reaches the leader any more; how long it works, which is neither better nor worse up to its renew deadline, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
+- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it (longer is better: nobody can take over), and how long after that start anybody works again (the server itself takes some seconds).
 
 Why the others work beside their successors: [Other libraries on the same Lease](interoperation.md).
 """
 
     def picture(self) -> str:
-        """Draw every line of the table as bars, longer is worse."""
+        """Draw every line of the table as bars, and say which are better in it."""
         parts: list[str] = []
         y = 44
         for what in self.units:
             values = [self.results[one.key].get(what) for one in self.contenders]
             most = max([value for value in values if value is not None] or [0.0])
             parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')
+            if better := NOT_SHORTER.get(what, "shorter is better"):
+                parts.append(
+                    f'<text x="12" y="{y + ROW + 28}" class="n">{better}</text>'
+                )
             for one, value in zip(self.contenders, values, strict=True):
                 full = value is None
                 share = 1.0 if value is None else value / most if most else 0.0
@@ -155,10 +167,9 @@ Why the others work beside their successors: [Other libraries on the same Lease]
         style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}"'
-            f' role="img" aria-label="Shorter is better"><style>{style}</style>'
+            f' role="img" aria-label="The table as bars"><style>{style}</style>'
             f'<rect width="{WIDTH}" height="{y}" fill="#fff"/>'
-            f'<text x="12" y="26">Shorter is better</text>{legend}{"".join(parts)}'
-            "</svg>\n"
+            f"{legend}{''.join(parts)}</svg>\n"
         )
 
     def json(self) -> str:

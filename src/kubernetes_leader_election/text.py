@@ -38,6 +38,11 @@ def printable(text: str, *, longest: int = 80) -> str:
     return cut if len(cut) <= longest else f"{cut[: longest - 3]}..."
 
 
+def quoted(name: str) -> str:
+    """Write a name within a sentence, so that 'nobody' is not taken for its words."""
+    return f"'{printable(name)}'"
+
+
 def shown_seconds(seconds: float) -> str:
     """Show a number that was asked for, however large: an int may be no float."""
     try:

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import click
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -82,6 +83,50 @@ def test_docs_name_every_exit_code_of_run():
     }
     codes = {x for x in vars(exit_codes).values() if isinstance(x, int)}
     assert codes - {exit_codes.WARNED} <= named
+
+
+def examples() -> list[str]:
+    """Return every call of ours in help, README and docs, less what follows it."""
+    found = []
+    for _, text in [*help_texts(), *pages()]:
+        for line in text.splitlines():
+            call = re.match(r"\s*(?:\$ )?(?:kle|kubernetes-leader-election) (.*)", line)
+            if call:
+                # A comment, a pipe, or what else a shell takes off.
+                found.append(re.split(r" {3,}| \| | > | # | &$| && ", call[1])[0])
+    return sorted(set(found))
+
+
+def help_texts() -> list[tuple[str, str]]:
+    """Return the help of each command, as it is written."""
+    context = click.Context(main.cli)
+    commands = {name: main.cli.get_command(context, name) for name in main.COMMANDS}
+    commands["dev fault"] = dev.fault
+    return [(name, command.help) for name, command in commands.items()]
+
+
+def pages() -> list[tuple[str, str]]:
+    """Return what stands in blocks of code of README and docs."""
+    root = PAGE.parents[1]
+    return [
+        (path.name, "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL)))
+        for path in [root / "README.md", *sorted(PAGE.parent.rglob("*.md"))]
+        for text in [path.read_text(encoding="utf-8").replace("\\\n", " ")]
+    ]
+
+
+@pytest.mark.parametrize("example", examples())
+def test_an_example_is_one_that_is_accepted(example):
+    """Each one has commands and options that there are; what needs no cluster is run."""
+    name, *words = shlex.split(example)
+    command = main.cli.get_command(click.Context(main.cli), name)
+    assert command is not None, name
+    if name in {"timings", "manifests", "completion"}:
+        assert CliRunner().invoke(main.cli, [name, *words]).exit_code == 0
+    elif words[:1] == ["fault"]:
+        dev.fault.make_context("fault", words[1:])
+    else:
+        command.make_context(name, words)
 
 
 def test_docs_show_the_container_that_manifests_prints():

@@ -46,6 +46,79 @@ def test_main_says_what_each_exit_code_means(call):
 
 
 @pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("statsu",), "status"),
+        (("-n", "shop", "wacth"), "watch"),
+        (("dev", "falt"), "fault"),
+    ],
+    ids=" ".join,
+)
+def test_main_says_which_command_was_meant(call, words, meant):
+    """A wrong name ends with the right one, exit code 2."""
+    result = call(*words)
+    assert result.exit_code == exit_codes.USAGE
+    assert f"No such command {words[-1]!r}. Did you mean {meant!r}?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "early",
+    [("-n", "shop"), ("-nshop",), ("--namespace=shop",), ("--namespace", "shop")],
+)
+def test_main_takes_shared_options_before_the_command(call, kubeconfig, early):
+    """As `kubectl -n shop get` does: `kubectl leader -n shop status` is the same."""
+    words = ("--kubeconfig", kubeconfig, "status", "billing")
+    result = call(*early, *words)
+    assert "Lease shop/billing at http://" in result.stdout
+    assert result.exit_code == exit_codes.NO
+    help_ = call(*early, "--help")
+    assert help_.stdout.startswith("Usage: kle ")
+    alone = call(*early)
+    assert alone.exit_code == exit_codes.USAGE
+    assert f"Missing command, as in `kle status {' '.join(early)}`" in alone.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("shop/billing", "-n shop billing"), ("lease/billing", "billing")],
+)
+def test_main_says_how_a_namespace_is_given(call, kubeconfig, name, advice):
+    """As answers and kubectl write a Lease: the namespace is an option of its own."""
+    for words in (("status",), ("watch",), ("step-down",), ("doctor",)):
+        result = call(*words, name, "--kubeconfig", kubeconfig)
+        assert result.exit_code == exit_codes.USAGE
+        assert f"a name alone, without a slash: {advice}\n" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--observe-sec", "0"),
+        ("watch", "--for-sec", "0.1"),
+        ("timings", "--presets"),
+    ],
+    ids=" ".join,
+)
+def test_main_works_with_stdout_closed(kubeconfig, words):
+    """As some programs start others: nobody reads it, and that is no defect."""
+    given = () if words[0] == "timings" else ("--kubeconfig", kubeconfig)
+    script = 'exec "$@" >&-'
+    command = ["sh", "-c", script, "sh", SCRIPTS / "kle", *words, *given]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "defect" not in done.stderr
+
+
+def test_main_leaves_it_to_a_command_which_options_it_has(call):
+    """An option that came early is no other one: who does not know it says so."""
+    result = call("-n", "shop", "timings")
+    assert result.exit_code == exit_codes.USAGE
+    assert "Usage: kle timings" in result.stderr
+    assert "No such option" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("script", "name"),
     [
         ("kle", "kle"),

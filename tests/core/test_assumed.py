@@ -119,6 +119,14 @@ def test_assumed_leader_hears_nothing_of_a_term_that_is_over(stops):
     assert hand.core.state is before
 
 
+def test_work_that_ended_says_how():
+    """Off-cluster as in one: the loss carries what was said of the end."""
+    hand = Assumed()
+    hand.say(m.StartAsked())
+    (lost,) = hand.say(m.EndAsked(term=1, detail="planted"))
+    assert (lost.reason, lost.detail) == ("work_ended", "planted")
+
+
 def test_assumed_leader_passes_over_what_does_not_concern_it():
     """No liveness, no clock and no failing engine ends a term without a Lease."""
     hand = Assumed()

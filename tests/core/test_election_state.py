@@ -447,6 +447,14 @@ def test_own_leadership_is_told_by_name_as_anybodys():
     assert [e.holder_identity for e in hand.events(m.LeaderChanged)] == ["a"]
 
 
+def test_work_that_ended_says_how():
+    """The loss carries what was said of the end, as the exit code of a command."""
+    hand = Hand().lead()
+    hand.say(m.EndAsked(term=hand.term, detail="planted"))
+    lost = hand.told[-1]
+    assert (lost.reason, lost.detail) == ("work_ended", "planted")
+
+
 def test_work_that_failed_stays_out_for_its_pause_whoever_leads():
     """Else two replicas whose work fails would go round in a hot loop."""
     hand = Hand().lead()

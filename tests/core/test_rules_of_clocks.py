@@ -829,6 +829,62 @@ def test_rule_14_leader_under_a_policy_does_not_renew_at_each_look():
     assert hand.write
 
 
+def _given_up(hand):
+    """Let an acquire be refused, and the look for it fail: it contends again."""
+    hand.start()
+    put = hand.write
+    hand.failed(put, status=408)
+    hand.unknown(hand.read)
+    assert hand.state is State.CONTENDING
+    return put
+
+
+def _unanswered_in_the_wait(hand):
+    """Let a leader create its deleted Lease in vain: it waits for a missing one."""
+    hand.lead().renew()
+    hand.store.delete()
+    hand.bring_all()
+    hand.work_ends()
+    hand.wait(0.1)
+    put = hand.write
+    hand.wait(T)
+    assert hand.state is State.WAITING
+    return put
+
+
+@pytest.mark.parametrize("seek", [_given_up, _unanswered_in_the_wait])
+@pytest.mark.parametrize(
+    ("lasts", "edited", "pauses"),
+    [
+        pytest.param(2, False, True, id="cut"),
+        pytest.param(D, False, False, id="whole"),
+        pytest.param(D, True, False, id="edited"),
+    ],
+)
+def test_rule_14_acquire_that_is_seen_cut_when_nobody_looks_for_it_keeps_out(
+    seek, lasts, edited, pauses
+):
+    """Rule 14, fault 56, G9: it is not tried again at once, in whichever state."""
+    hand = Hand(draws=[0.9] * 99)
+    put = seek(hand)
+    spec = {**put.lease["spec"], "leaseDurationSeconds": lasts}
+    hand.seen = len(hand.store.history)
+    hand.store.put({**put.lease, "spec": spec})
+    seen = hand.clock.boottime
+    hand.bring_all()
+    if edited:
+        hand.store.edit(leaseDurationSeconds=2)
+        hand.bring_all()
+    assert not hand.all_open(m.UpdateLease)
+    for _ in range(160):
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+        if hand.all_open(m.UpdateLease):
+            break
+        hand.wait(0.25)
+    assert (hand.clock.boottime - seen >= 29.9) is pauses
+
+
 def _unanswered(hand, put):
     hand.unknown(put)
 

@@ -198,7 +198,7 @@ def test_status_watch_and_step_down_on_a_real_server(
         assert found["holder_kind"] == "this package"
         moved = kle("transfer", "moved", "--to", "cyd", "--kubeconfig", config)
         assert moved.returncode == 0, moved.stderr
-        assert "cyd leads now" in moved.stdout
+        assert "'cyd' leads now" in moved.stdout
         changes = []
         while not changes or changes[-1]["change"] != "acquired":
             changes.append(json.loads(watching.stdout.readline()))

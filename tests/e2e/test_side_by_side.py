@@ -35,6 +35,14 @@ def test_report_writes_page_picture_and_figures(tmp_path: Path) -> None:
     bars = [x for x in picture.iter() if x.tag.endswith("rect")]
     # The background and the legend have rectangles, too.
     assert len(bars) == 1 + len(CONTENDERS) * (1 + len(UNITS))
+    said = [x.text for x in picture.iter() if x.tag.endswith("text")]
+    # Only where it is so: in an outage nobody can take over from who works on.
+    assert said.count("shorter is better") == len(UNITS) - 2
+    place = said.index("outage: leader works for")
+    assert said[place + 1] == "longer is better"
+    place = said.index("black hole: leader works for")
+    assert "better" not in said[place + 1]
+    assert "Shorter is better" not in said
     assert (
         json.loads((tmp_path / "side-by-side.json").read_text())["results"] == results
     )

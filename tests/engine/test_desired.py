@@ -84,7 +84,7 @@ def test_work_that_failed_is_told_so_whatever_is_said_of_its_term_later():
         assert Core().look(after(START, failed, *more)) == [failed, START]
     assert core.look(after(failed, desired=desired)) == [failed]
     assert core.look(after(failed, m.EndAsked(term=1), desired=desired)) == []
-    ended = m.EndAsked(term=2)
+    ended = m.EndAsked(term=2, detail="the command exited with 0")
     assert core.look(after(failed, ended, desired=desired)) == [ended]
 
 

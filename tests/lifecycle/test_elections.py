@@ -394,7 +394,7 @@ def test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine(
 
             with pytest.raises(LeadershipLostError, match="the renew deadline"):
                 await work()
-            assert cancelled == [("leadership lost: renew_deadline", True)]
+            assert cancelled == [("leadership lost: the renew deadline passed", True)]
             assert not elector.current_leader
             monkeypatch.undo()
 

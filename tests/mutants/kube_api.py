@@ -221,8 +221,8 @@ MISTAKES: Final = [
     Mistake(
         name="the 404 of a namespace means that there is no such Lease",
         file=FAILURES,
-        old='            "option namespace."\n        )\n        return Refused,',
-        new='            "option namespace."\n        )\n        return NotFound,',
+        old='            "another one with namespace=."\n        )\n        return Refused,',
+        new='            "another one with namespace=."\n        )\n        return NotFound,',
         tests=(f"{IN_CLIENT}test_client_tells_answers_apart",),
     ),
     Mistake(

@@ -205,3 +205,14 @@ def test_page_for_the_one_on_call_names_metrics_that_there_are(metrics, elector)
     elector.tell(events.ErrorOccurred, error=LeaseApiError("no"))
     assert len(named) >= 5
     assert set(named) <= {name for name, *_ in read(metrics)}
+
+
+def test_alerts_for_the_one_on_call_hold_for_each_lease_and_without_a_replica(metrics):
+    """Leases of one name in two namespaces are two; a sum of nothing is no 0."""
+    page = (Path(__file__).parents[2] / "docs" / "on-call.md").read_text()
+    labels = {label for _, *pairs in read(metrics) for label, _ in pairs}
+    (grouped,) = re.findall(r"sum by \((.*?)\) \(leader_election_leader\)", page)
+    assert set(grouped.split(", ")) == {"namespace", "lease"} <= labels
+    (absent,) = re.findall(r"absent\(leader_election_leader\{(.*?)\}\)", page)
+    assert set(re.findall(r"(\w+)=", absent)) == {"namespace", "lease"}
+    assert "`AGE` beside it is that of the Lease itself" in page

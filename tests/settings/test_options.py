@@ -421,11 +421,25 @@ def test_preset_leaves_a_write_the_three_seconds_of_a_webhook(preset):
 def test_presets_say_their_true_numbers():
     """The numbers in the descriptions of the presets are the derived ones."""
     fast, calm = (timings(resolve_settings(preset=p)) for p in ("fast", "calm"))
-    assert "5.8 s" in PRESETS["fast"].purpose
+    assert "5.9 s" in PRESETS["fast"].purpose
     assert fast.crash_fail_over == pytest.approx(5.8, abs=0.01)
     assert "25 s" in PRESETS["calm"].purpose
     assert calm.outage_survived == 25.0
+    assert "67.1 s" in PRESETS["calm"].purpose
     assert calm.crash_fail_over == pytest.approx(67.07, abs=0.01)
+
+
+def test_suggestions_change_what_they_name_and_stay_near_what_was_asked():
+    """A lease of 1 s is not answered with one of 20 s twice over."""
+    with pytest.raises(ConfigurationError) as refused:
+        resolve_settings(lease_duration_sec=1)
+    assert suggested(str(refused.value)) == [
+        {"lease_duration_sec": 20},
+        {"lease_duration_sec": 2, "renew_interval_ms": 100},
+    ]
+    with pytest.raises(ConfigurationError) as refused:
+        resolve_settings(renew_deadline_sec=0.5)
+    assert suggested(str(refused.value)) == [{"renew_deadline_sec": 15}]
 
 
 def test_given_options_beat_the_preset():

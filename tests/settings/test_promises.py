@@ -76,7 +76,7 @@ def test_hard_limit_has_one_home(monkeypatch):
     means = timings(resolve_settings())
     assert means.hard_limit == 16.0
     assert means.run_kills_after == limits_of_run()[1] == 15.75
-    assert "`run` kills its command after 15.8 s" in call("timings").stdout
+    assert "`run` kills its command after 15.7 s" in call("timings").stdout
 
 
 def test_margins_of_run_have_one_home(monkeypatch):

@@ -167,8 +167,12 @@ def test_token_of_another_process_breaks_g3(scene):
     assert scene.broken == ["G5", "G3"]
 
 
-@pytest.mark.parametrize(("creates", "broken"), [(False, ["G5"]), (True, [])])
-def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, broken):
+@pytest.mark.parametrize(
+    ("creates", "shown", "broken"),
+    [(False, False, ["G5"]), (True, False, []), (True, True, ["G5"])],
+    ids=["replaces", "creates", "creates, and was shown that"],
+)
+def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, shown, broken):
     """Rule 5: it wrote that under another uid; but who created it knows no uid."""
     made = Scene()
     made.first = made.lead(1.0, made.a)
@@ -179,7 +183,9 @@ def test_term_that_begins_on_a_copy_of_its_own_record_breaks_g5(creates, broken)
     made.write(3.0, made.a, acquire)
     if creates:
         spec = acquire["spec"]
-        made.a.created.add((spec["acquireTime"], spec["renewTime"]))
+        made.a.created[spec["acquireTime"], spec["renewTime"]] = ""
+    if shown:
+        made.checks.observed(made.a, 3.0, made.store.current)
     made.store.recreate(3.1)
     made.checks.observed(made.a, 3.2, made.store.current)
     made.acquire(3.2, made.a, 2, made.store.current.version)
@@ -307,6 +313,20 @@ def test_release_of_what_another_holds_breaks_g5(scene):
     assert scene.broken == ["G5", "G5"]
 
 
+@pytest.mark.parametrize(("shown", "broken"), [(False, []), (True, ["G5", "G5"])])
+def test_release_of_a_copy_of_what_it_created_is_for_who_knows_no_uid(shown, broken):
+    """Rule 5: its answer was lost; whose uid that is it cannot tell before it sees one."""
+    made = Scene()
+    created = made.write(1.0, made.a, made.lease("a", 1))
+    if shown:
+        made.checks.observed(made.a, 1.5, created)
+    made.store.recreate(2.0)
+    copy = made.store.current
+    made.checks.observed(made.a, 2.5, copy)
+    made.write(3.0, made.a, made.lease("", 3, copy))
+    assert made.broken == broken
+
+
 @pytest.mark.parametrize(("waited", "broken"), [(19.9, ["G5"] * 2), (20.1, [])])
 def test_creation_before_a_deleted_lease_ran_out_breaks_g5(scene, waited, broken):
     """Who saw the Lease held waits in full after it is gone (rule 4)."""
@@ -331,6 +351,54 @@ def test_deletion_of_a_longer_term_than_was_seen_excuses_its_successor(
     scene.b.open_term = 1
     scene.checks.belief_began(24.0, scene.b, 1)
     assert scene.broken == broken
+
+
+@pytest.mark.parametrize(
+    ("right", "broken"), [(True, []), (False, ["G5"])], ids=["led it", "a follower"]
+)
+def test_right_to_create_at_once_outweighs_what_a_lagging_read_showed(
+    scene, right, broken
+):
+    """Rule 4: the deletion shows whose Lease it was, whatever was seen before."""
+    checks, a = scene.checks, scene.a
+    checks.observed(scene.b, 2.0, scene.first)
+    second = scene.take_over(25.0, scene.b, scene.lease("b", 30, scene.first))
+    checks.observed(a, 25.0, second)
+    checks.lost(25.0, a, 1, drains=False)
+    checks.work_ended(25.0, a)
+    a.recreates = right
+    scene.store.delete(26.0)
+    checks.observed(a, 26.0, None)
+    scene.found.clear()
+    order = checks.ordered(26.5, a, scene.lease("a", 40), (26.5, 26.5))
+    scene.found.clear()  # judged when it was ordered, too
+    checks.applied(26.5, order, None, scene.store.put(26.5, order.lease).stored)
+    assert scene.broken == broken
+
+
+@pytest.mark.parametrize(("over", "edits"), [(True, 0), (False, 1)])
+def test_edit_that_comes_when_a_term_is_over_by_the_clock_is_none(scene, over, edits):
+    """Rule 15: the clock comes first, so the edit has nothing to do with that term."""
+    scene.store.edit(6.0, {"leaseDurationSeconds": 5})
+    cut, now = scene.store.current, (6.0, 6.0)
+    scene.checks.observed(scene.a, 6.0, cut)
+    scene.checks.cut_short(6.0, scene.a, cut, now, again=True, old=False, over=over)
+    assert scene.a.edits == edits
+    assert (scene.a.cut_seen == 6.0) is not over
+
+
+def test_what_follows_a_read_that_went_back_is_news(scene):
+    """Rule 11: it goes by the version that it knows, which is lower since the read."""
+    a = scene.a
+    scene.store.move(3.0)
+    moved = scene.store.current
+    a.newest = a.shown = 100 + scene.first.version
+    scene.checks.went_back(a, moved, a.shown, 3.5)
+    scene.checks.observed(a, 3.5, moved)
+    a.disproved = ""
+    scene.store.edit(4.0, {"holderIdentity": "c"})
+    scene.checks.observed(a, 4.5, scene.store.current)
+    assert a.disproved == "c holds the Lease"
 
 
 def test_answer_from_before_a_deletion_that_was_shown_is_no_lease(scene):
@@ -420,6 +488,44 @@ def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, 
     again = scene.lease("a", 50, scene.store.current)
     scene.take_over(26.0 + waits, scene.a, again)
     assert scene.broken == broken
+
+
+@pytest.mark.parametrize(
+    ("read", "broken"),
+    [pytest.param(False, [], id="answer"), pytest.param(True, ["G5"], id="read")],
+)
+def test_own_record_with_the_number_of_what_was_shown_goes_on_with_its_wait(
+    scene, read, broken
+):
+    """Fault 41: to who was shown the other one its own is no newer, unless it asks."""
+    checks, b = scene.checks, scene.b
+    checks.observed(b, 2.0, scene.first)
+    order = checks.ordered(23.0, b, scene.lease("b", 23, scene.first), (23.0, 23.0))
+    scene.store.edit(23.5, {"holderIdentity": "somebody"})
+    another = scene.store.current
+    assert scene.store.restore(23.4)
+    checks.restored(23.6, scene.first.version)
+    own = scene.store.put(23.7, order.lease).stored
+    checks.applied(23.7, order, scene.first, own)
+    assert own.version == another.version
+    checks.observed(b, 24.0, another)
+    checks.observed(b, 30.0, own, read=read)
+    scene.found.clear()
+    scene.take_over(44.5, b, scene.lease("b", 44, own))
+    assert scene.broken == broken
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_event_that_a_restore_undid_shows_no_rival_after_it(scene, late):
+    """Rule 11: a touched label is news, too, and what came before it proves nothing."""
+    scene.store.edit(3.0, {"holderIdentity": "b"})
+    undone = scene.store.current
+    assert scene.store.roll_back()
+    scene.store.label(4.0, "touched")
+    shown = [undone, scene.store.current]
+    for stored in reversed(shown) if late else shown:
+        scene.checks.observed(scene.a, 5.0, stored)
+    assert scene.a.rivals == (not late)
 
 
 @pytest.mark.parametrize("shown", [False, True], ids=["unknowing", "knowing better"])
@@ -552,6 +658,16 @@ def test_each_edit_after_a_write_of_its_own_counts_once(scene):
     assert scene.a.edits == 2
 
 
+@pytest.mark.parametrize("returned", [True, False], ids=["returned", "over"])
+def test_edits_count_until_it_is_said_that_nothing_of_the_work_runs(scene, returned):
+    """Rule 14: work that returned may have left something, and the Lease is renewed."""
+    scene.checks.lost(5.0, scene.a, 1, drains=True)
+    scene.checks.work_ended(5.0, scene.a)
+    scene.a.returned = returned
+    _shown_cut(scene, 6.0, 15)
+    assert scene.a.edits == returned
+
+
 def test_who_does_not_lead_yet_goes_by_what_is_there_now(scene):
     """Rule 14: on the version that was cut for shorter nobody can write any more."""
     scene.a.open_term = 0
@@ -625,6 +741,36 @@ def test_later_try_that_lands_in_the_term_of_an_earlier_one_goes_on_with_it(
         a.known[second.version], a.newest = second, second.version
     scene.write(7.0, a, scene.lease("a", 7, second, acquired=2))
     assert sorted(set(scene.broken)) == broken
+
+
+def test_try_from_before_the_one_that_led_ends_the_term_when_it_lands():
+    """Rule 10: "an older record of ours"; a restore gave the number of its base again."""
+    scene = Scene()
+    a = scene.a
+    old = scene.lease("a", 0)
+    scene.checks.ordered(0.5, a, old, (0.5, 0.5))
+    scene.lead(1.0, a)
+    scene.found.clear()
+    began = a.term_acquire
+    times = ("acquireTime", "renewTime")
+    scene.store.edit(5.0, {name: old["spec"][name] for name in times})
+    landed = scene.store.current
+    a.stamps.add(landed.stamp)
+    scene.checks.observed(a, 5.1, landed)
+    assert a.disproved == "an older record of its own holds the Lease"
+    scene.checks.lost_to(5.1, a, landed)
+    assert a.term_acquire == began
+    assert scene.broken == []
+
+
+def test_loss_to_a_late_copy_of_the_write_that_created_its_lease_is_right(scene):
+    """Rule 10: "another uid": what it led is deleted, whatever times the new one has."""
+    scene.store.delete(3.0)
+    late = scene.store.put(4.0, scene.lease("a", 1)).stored
+    assert late.key[3] == scene.a.term_acquire
+    scene.a.stamps.add(late.stamp)
+    scene.checks.lost_to(4.5, scene.a, late)
+    assert scene.broken == []
 
 
 @pytest.mark.parametrize("drains", [False, True])

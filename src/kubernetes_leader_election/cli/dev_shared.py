@@ -30,14 +30,15 @@ def default_kubeconfig() -> Path:
 
 
 FAULTS: Final = {
-    "delay seconds=N": "answer later",
-    "answer status=N": "answer with this status; also reason=, message=",
+    "delay seconds=N": "wait N seconds, then carry it out and answer",
+    "answer status=N": "answer with this status; also reason=, message=,\n"
+    f"{'':32}retry_after=, body=",
     "throttle": "answer 429; also retry_after=",
-    "hang seconds=N": "do not answer for so long",
+    "hang seconds=N": "wait N seconds, then drop the connection; nothing is done",
     "drop-before": "drop the connection before the request is carried out",
     "apply-then-drop": "carry it out and drop the connection",
-    "apply-then-hang seconds=N": "carry it out and do not answer for so long",
-    "apply-late seconds=N": "answer 504 and carry it out later",
+    "apply-then-hang seconds=N": "carry it out, wait N seconds, then drop the connection",
+    "apply-late seconds=N": "drop the connection, carry it out N seconds later",
     "stale-read versions=N": "show an older state",
     "cut-watch after_events=N": "end a watch in the middle",
     "silence-watch after_events=N": "let a watch go silent",

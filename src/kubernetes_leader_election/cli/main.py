@@ -12,6 +12,7 @@ import click
 from kubernetes_leader_election import __version__
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.cli.options import KubectlGroup
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     CredentialsError,
@@ -41,7 +42,7 @@ DEBUG_VARIABLE: Final = "KLE_DEBUG"
 """Set it to see the traceback of a defect."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(KubectlGroup):
     """List commands without importing them; turn our errors into one clear line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -127,5 +128,6 @@ def cli() -> None:
 
     Every option can be given as an environment variable too: KLE_ and its name, as in
     KLE_NAMESPACE=shop; for one command alone with the command's name between them, as
-    in KLE_RUN_LEASE_DURATION_SEC=30.
+    in KLE_RUN_LEASE_DURATION_SEC=30. Options that say where to look, as -n, may stand
+    before the command too.
     """

@@ -20,6 +20,7 @@ command's name between them, for one: ``KLE_RUN_NAMESPACE`` before ``KLE_NAMESPA
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -144,6 +145,12 @@ def _check_lease_names(_ctx: click.Context, _param: click.Parameter, value: Any)
 
     for name in value if isinstance(value, tuple) else (value,):
         if name is not None:
+            where, slash, lease = name.partition("/")
+            if slash and where and lease and "/" not in lease:
+                where = f"-n {where} " if where not in {"lease", "leases"} else ""
+                raise click.UsageError(
+                    f"LEASE is a name alone, without a slash: {where}{lease}"
+                )
             resolve_settings(lease_name=name)
     return value
 
@@ -191,8 +198,8 @@ TIMES: Final = {
     "preset": 'Named times: "steady", "client-go", "fast" or "calm".',
     "renew_interval_ms": "How often the leader renews, in milliseconds; 10000 unless "
     "given.",
-    "lease_duration_sec": "How long others wait after the last renewal; derived from "
-    "the interval.",
+    "lease_duration_sec": "How long others wait after the last renewal, in whole seconds "
+    "(rounded up); derived from the interval.",
     "renew_deadline_sec": "How long a leader trusts itself after its last renewal.",
     "stop_budget_sec": "How long the work may need to stop when the Lease is lost.",
     "request_timeout_sec": "How long one request may take in all.",
@@ -237,6 +244,8 @@ def timing_options(
         timing = {name: value for name, value in given.items() if value is not None}
         if timing.get("grace_sec") == float("inf"):
             timing["grace_sec"] = None
+        if not values.get("quiet"):
+            _tell_of_rounding(timing.get("lease_duration_sec"))
         return decorated(timing=timing, **values)
 
     times = (
@@ -248,6 +257,16 @@ def timing_options(
         for name, about in TIMES.items()
     )
     return _with((*times, grace or grace_option()), gathered)
+
+
+def _tell_of_rounding(duration: Any) -> None:
+    """Say that what stands in the Lease is more than what was given."""
+    if isinstance(duration, float) and math.isfinite(duration) and duration % 1:
+        click.echo(
+            f"--lease-duration-sec={duration:g} is rounded up to {math.ceil(duration)}: "
+            "a Lease has whole seconds.",
+            err=True,
+        )
 
 
 identity_option = option(
@@ -264,3 +283,58 @@ def _with(
     for add in reversed(options):
         function = add(function)
     return function
+
+
+# Before the command ----------------------------------------------------------
+
+SHARED: Final = (
+    *("-n", "--namespace", "-o", "--output", "--kubeconfig", "--context"),
+    *("--server", "--token-file", "--ca-file"),
+)
+"""Options of commands that may stand before the command, as kubectl has them."""
+
+
+class SuggestingGroup(click.Group):
+    """Name the command that was probably meant where there is none of that name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command."""
+        name, known = args[0], self.list_commands(ctx)
+        if not ctx.resilient_parsing and name not in known and name[:1] != "-":
+            from kubernetes_leader_election.text import did_you_mean, shown  # noqa: PLC0415 - only for a mistake
+
+            ctx.fail(f"No such command {shown(name)}.{did_you_mean(name, known)}")
+        return super().resolve_command(ctx, args)
+
+
+class KubectlGroup(SuggestingGroup):
+    """Take shared options before the command, too: `kubectl leader -n shop status`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move them behind the command, which knows them."""
+        early = _early_options(args)
+        rest = args[early:]
+        if early and not rest and not ctx.resilient_parsing:
+            ctx.fail(
+                f"Missing command, as in `{ctx.info_name} status {' '.join(args)}`."
+            )
+        # Before an option of the group itself, as --help, they mean nothing.
+        if rest and not rest[0].startswith("-"):
+            rest = [rest[0], *args[:early], *rest[1:]]
+        return super().parse_args(ctx, rest)
+
+
+def _early_options(args: list[str]) -> int:
+    """Count the arguments at the beginning that are shared options, or their values."""
+    place = 0
+    while place < len(args):
+        name, equals, _ = args[place].partition("=")
+        if name in SHARED:
+            place += 1 if equals else 2
+        elif name[:2] in SHARED and len(name) > 2:  # -nshop
+            place += 1
+        else:
+            break
+    return min(place, len(args))

@@ -8,9 +8,10 @@ escaped before it is shown.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -40,7 +41,10 @@ def emit(value: Any, output: str) -> None:
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:  # stdout has no such letters, and YAML can escape them
+        shows = text.replace("\n", "").isprintable()
+    except UnicodeEncodeError:  # stdout has no such letters
+        shows = False
+    if not shows:  # nor may others' letters turn a line round: YAML can escape them
         text = yaml.safe_dump(value, sort_keys=False)
     click.echo(text, nl=False)
 
@@ -58,37 +62,47 @@ def note(text: str) -> None:
 
 def on_terminal() -> bool:
     """Return whether the output is a terminal that can redraw."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return to_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lay out a table as lines; widths are those of the text without colours."""
-    lines = [list(header), *[list(row) for row in rows]]
-    widths = [
-        max(len(click.unstyle(line[column])) for line in lines)
-        for column in range(len(header))
-    ]
-    laid = [
-        "  ".join(
-            cell + " " * (width - len(click.unstyle(cell)))
-            for cell, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    return [style(laid[0], bold=True), *laid[1:]]
+def to_terminal() -> bool:
+    """Return whether somebody reads stdout on a terminal; it may be closed altogether."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
-def seconds(value: float) -> str:
-    """Write a length of time as people do."""
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 120:
-        return f"{value:.1f} s".replace(".0 s", " s")
+def seconds(value: float, rounded: Callable[[float], float] = round) -> str:
+    """Write a length of time as people do, rounded in this way."""
+    if (milliseconds := _whole(value * 1000, rounded)) < 1000:
+        return f"{milliseconds} ms"
+    if (tenths := _whole(value * 10, rounded)) < 1200:
+        return f"{tenths / 10:g} s"
     if value < 7200:
-        return f"{value / 60:.0f} min"
+        return f"{_whole(value / 60, rounded)} min"
     if value < 48 * 3600:
-        return f"{value / 3600:.0f} h"
-    return f"{value / 86400:.0f} days"
+        return f"{_whole(value / 3600, rounded)} h"
+    return f"{_whole(value / 86400, rounded)} days"
+
+
+def at_most(value: float) -> str:
+    """Write a length of time that is a promise of no more: never rounded down."""
+    return seconds(value, math.ceil)
+
+
+def at_least(value: float) -> str:
+    """Write a length of time that is a promise of no less: never rounded up."""
+    return seconds(value, math.floor)
+
+
+def exact(value: float) -> str:
+    """Write a length of time as it was chosen, to the millisecond."""
+    if value < 1:
+        return f"{value * 1000:g} ms"
+    return f"{value:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def _whole(value: float, rounded: Callable[[float], float]) -> int:
+    # What floats cannot say exactly, as 22.6 s in tenths, is no reason to round.
+    return int(rounded(round(value, 6)))
 
 
 def short_time(value: float) -> str:

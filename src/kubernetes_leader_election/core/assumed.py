@@ -75,7 +75,7 @@ class AssumedElection:
                 seconds = self.settings.lease_duration if stay_out is None else stay_out
                 self.stay_out_until = now.boottime + seconds
             case m.EndAsked(term=term) if term == self._terms and self._holds():
-                self._end(message.failure, now)
+                self._end(message, now)
             case m.WorkEnded():
                 self._change(Fact.WORK_ENDED)
                 self._change(Fact.RELEASE_OVER)
@@ -99,9 +99,10 @@ class AssumedElection:
         """Return the CLOCK_BOOTTIME at which the staying out is over."""
         return self.stay_out_until if self.state is State.STANDING_BY else None
 
-    def _end(self, failure: m.WorkFailure | None, now: Now) -> None:
+    def _end(self, word: m.EndAsked, now: Now) -> None:
+        failure = word.failure
         if failure is None:
-            self._drain("work_ended", Fact.END_ASKED)
+            self._drain("work_ended", Fact.END_ASKED, word.detail)
             return
         self._drain("work_failed", Fact.END_ASKED, failure.detail)
         self.stay_out_until = now.boottime + failure.stay_out

@@ -33,15 +33,15 @@ class Commands:
             standing.announce_loss("stopped")
         standing.change(Fact.STOP_ASKED)
 
-    def on_end(self, number: int, failure: m.WorkFailure | None) -> None:
+    def on_end(self, word: m.EndAsked) -> None:
         """End the term because its work returned; then others go first (rule 13)."""
-        standing = self._standing
-        if not standing.is_in_term(number):
+        standing, failure = self._standing, word.failure
+        if not standing.is_in_term(word.term):
             return  # the work ended of a term that is over, and said so too late
         if standing.state is LEADER:
             standing.contending.let_others_go_first()
             if failure is None:
-                standing.announce_loss("work_ended")
+                standing.announce_loss("work_ended", word.detail)
             else:
                 standing.announce_loss("work_failed", failure.detail)
         standing.change(Fact.END_ASKED)

@@ -198,7 +198,7 @@ class Election:
             case m.StepDownAsked():
                 standing.step_down(message.stay_out)
             case m.EndAsked():
-                self._commands.on_end(message.term, message.failure)
+                self._commands.on_end(message)
             case m.WorkEnded():
                 self._commands.on_work_ended(message.term)
             case m.LossSeen():

@@ -198,6 +198,8 @@ class EndAsked(Value):
 
     term: int
     failure: WorkFailure | None = None
+    detail: str = ""
+    """How work ended that did not fail, in a few words for people; empty: as any does."""
 
 
 class WorkEnded(Value):

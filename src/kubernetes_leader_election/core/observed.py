@@ -9,9 +9,11 @@ acquire landed.
 
 from __future__ import annotations
 
+from typing import Final
+
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import asks_to_step_down
-from kubernetes_leader_election.core.record import Snapshot, as_datetime
+from kubernetes_leader_election.core.record import LeaseRecord, Snapshot, as_datetime
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
@@ -21,11 +23,15 @@ from kubernetes_leader_election.core.states import (
     HOLDING,
     LEADER,
     RELEASING,
+    WAITING,
     WITHDRAWING,
     Fact,
 )
 from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe
+
+_SEEKING: Final = frozenset({WAITING, CONTENDING})
+"""States that lead to a term, and in which no acquire is looked for."""
 
 
 class Observed:
@@ -66,6 +72,7 @@ class Observed:
             and self._is_namesake(snapshot)
         )
         was_free = state is CONTENDING and self._observation.is_free
+        before = self._observation.record
         changed = self.observe(snapshot)
         if changed and namesake:
             standing.tell_error(self._notices.tell_namesake(snapshot))
@@ -74,6 +81,8 @@ class Observed:
         if changed and self._retry.not_before:
             if self._cut_record.shows_that_one_can_lead(snapshot):
                 self._retry.come_back()
+        if changed and state in _SEEKING:
+            self._mind_late_try(snapshot, before)
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
                 # Rule 13: only from now on can others take it, or a named successor.
@@ -236,6 +245,21 @@ class Observed:
             standing.lose(
                 "renew_deadline", Fact.DEADLINE_PASSED, self._cut_record.describe(lasts)
             )
+
+    def _mind_late_try(self, snapshot: Snapshot, before: LeaseRecord | None) -> None:
+        """
+        Take it that an acquire landed, cut short, which was looked for no more.
+
+        Not so if it was seen before: then somebody edited it.
+        """
+        proved = self._own_writes.find_try(snapshot)
+        if proved is None or (before is not None and proved.stamp.is_on(before)):
+            return
+        lasts = self._cut_record.cut_to(snapshot)
+        if lasts is not None and not self._cut_record.can_lead_with(lasts):
+            self._cannot_lead(lasts)
+            if self._standing.state is CONTENDING:
+                self._standing.contend_after_delay(FREE)
 
     def _hurry_work(self, snapshot: Snapshot, term: Term) -> None:
         """Take it that rivals wait for less for work that is to end already (G2)."""

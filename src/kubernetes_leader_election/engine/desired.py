@@ -41,6 +41,8 @@ class Desired(Value):
     """The newest term whose work ended or failed, so that it is to end."""
     failure: m.WorkFailure | None = None
     """How the work of that term failed; None: it did not."""
+    end_detail: str = ""
+    """How it ended otherwise, for people; empty: nothing was said of it."""
     ended: int = 0
     """The newest term of whose work nothing runs any more."""
     seen_lost: int = 0
@@ -62,8 +64,10 @@ class Desired(Value):
                 return replace(self, running=False)
             case m.StepDownAsked(stay_out=stay_out):
                 return replace(self, step_downs=self.step_downs + 1, stay_out=stay_out)
-            case m.EndAsked(term=term, failure=failure) if term > self.given_up:
-                return replace(self, given_up=term, failure=failure)
+            case m.EndAsked(term=term) if term > self.given_up:
+                return replace(
+                    self, given_up=term, failure=word.failure, end_detail=word.detail
+                )
             case m.EndAsked():
                 return self  # said already, perhaps with how it failed
             case m.WorkEnded(term=term):
@@ -95,8 +99,10 @@ class Desired(Value):
             word: m.Command = m.LossSeen(term=self.seen_lost)
             return word, replace(told, seen_lost=self.seen_lost)
         if told.given_up < self.given_up:
-            word = m.EndAsked(term=self.given_up, failure=self.failure)
-            return word, replace(told, given_up=self.given_up, failure=self.failure)
+            word = m.EndAsked(
+                term=self.given_up, failure=self.failure, detail=self.end_detail
+            )
+            return word, told.after(word)
         if told.alive is not self.alive:
             word = m.LivenessReported(alive=self.alive)
             return word, replace(told, alive=self.alive)

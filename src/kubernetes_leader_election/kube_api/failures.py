@@ -288,8 +288,8 @@ def _not_found(
 ) -> _Judgement:
     if status.kind == "namespaces" or status.message.startswith("namespaces "):
         advice = (
-            f"Namespace {request.namespace} does not exist: create it, or set the "
-            "option namespace."
+            f"Namespace {request.namespace} does not exist: create it, or name "
+            "another one with namespace=."
         )
         return Refused, advice, "not done"
     if status.is_status and status.reason == "NotFound" and status.kind == "leases":

@@ -221,9 +221,9 @@ class Lifecycle(Status[TermT]):
             self.end_term(number)
         return last
 
-    def end_term(self, number: int) -> None:
-        """Give the term up, as its last scope has ended."""
-        self._end_term(m.EndAsked(term=number))
+    def end_term(self, number: int, detail: str = "") -> None:
+        """Give the term up, as its work has ended; ``detail`` says how, for people."""
+        self._end_term(m.EndAsked(term=number, detail=detail))
 
     def end_for_good(self, number: int) -> None:
         """Give the term up as its work is done, and stop: no other term begins here."""

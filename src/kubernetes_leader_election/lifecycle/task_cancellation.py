@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from kubernetes_leader_election.events import PLANNED
+from kubernetes_leader_election.events import PLANNED, REASONS
 from kubernetes_leader_election.lifecycle.asking import Asking, OnStop
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
@@ -194,7 +194,9 @@ class TaskCancellation:
         self._forget_undone()
         if not self._delivered:
             self._earlier = self._task.cancelling() - self._before
-        if self._task.cancel(f"{_OURS}{self._term.reason}"):
+        reason = self._term.reason
+        why = "given up" if reason is None else REASONS[reason]
+        if self._task.cancel(f"{_OURS}{why}"):
             self._ours += 1
             self._delivered = True
 

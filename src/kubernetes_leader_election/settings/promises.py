@@ -15,6 +15,8 @@ from kubernetes_leader_election.settings.timing import (
 )
 from kubernetes_leader_election.values import Value
 
+SHORT_OUTAGE: Final = 0.1
+"""The share of a renew interval: who survives only shorter outages should know it."""
 KILL_MARGIN: Final = 0.25
 """Seconds at most that `run` sends a KILL before the hard limit: death takes its time."""
 TERM_MARGIN: Final = 0.05
@@ -113,4 +115,16 @@ def timings_of(timing: Timing, *, grace: float | None) -> Timings:
         / 1000,
         writes_per_minute=60 / interval,
         quiet_candidates=interval <= duration / 2,
+    )
+
+
+def warning_about(t: Timings) -> str:
+    """Return what people should know before they choose these times; empty: nothing."""
+    if t.outage_survived >= SHORT_OUTAGE * t.renew_interval:
+        return ""
+    return (
+        f"A leader is lost in each API outage of {t.outage_survived * 1000:.0f} ms: that "
+        f"is the renew deadline of {t.renew_deadline:g} s without the renew interval of "
+        f"{t.renew_interval:g} s and one request. A longer lease_duration_sec, or a "
+        "smaller renew_interval_ms or stop_budget_sec, leaves room."
     )

@@ -154,13 +154,16 @@ def suggestions(requested: RequestedTiming) -> Iterator[dict[str, int | float]]:
     """
     Yield changes of times that do not work, each of which makes it work.
 
-    Those that change the fewest options come first.
+    Those that change the fewest options come first. A way that leaves one of its
+    options as it was is none: a shorter one says the same.
     """
     given = [field for field in OPTIONS if getattr(requested, field) is not None]
     for count in range(1, len(given) + 1):
         for fields in itertools.combinations(given, count):
             found = _solve_without(requested, fields)
-            if found is not None:
+            if found is not None and all(
+                getattr(found, field) != getattr(requested, field) for field in fields
+            ):
                 yield {
                     OPTIONS[field]: public_value(field, getattr(found, field))
                     for field in fields
@@ -220,6 +223,8 @@ def _solve_without(
     requested: RequestedTiming, fields: tuple[str, ...]
 ) -> Timing | None:
     """Solve with ``fields`` free; only a renew interval is never derived."""
+    if {"renew_interval", "lease_duration"} <= set(fields):
+        return _solve_near(requested, tuple(f for f in fields if f != "lease_duration"))
     changes: dict[str, Any] = dict.fromkeys(fields)
     changes.pop("renew_interval", None)
     free = replace(requested, **changes)
@@ -242,6 +247,17 @@ def _solve_without(
         if rounded >= MIN_TIME and found is not None:
             return found
     return _solve(replace(free, renew_interval=interval))
+
+
+def _solve_near(requested: RequestedTiming, fields: tuple[str, ...]) -> Timing | None:
+    """Solve with ``fields`` free, and the shortest duration from the one asked for."""
+    asked = requested.lease_duration or 1
+
+    def solved(duration: int) -> Timing | None:
+        return _solve_without(replace(requested, lease_duration=duration), fields)
+
+    found = _smallest(lambda d: solved(d) is not None, asked, MAX_DURATION)
+    return None if found is None else solved(found)
 
 
 def _smallest(works: Callable[[int], bool], low: int, high: int) -> int | None:

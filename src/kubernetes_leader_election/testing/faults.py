@@ -32,6 +32,7 @@ from kubernetes_leader_election.testing.rules import (
     check_seconds,
     is_about,
 )
+from kubernetes_leader_election.text import did_you_mean, shown
 
 __all__ = [
     "Action",
@@ -321,9 +322,9 @@ def parse_fault(text: str) -> Fault:
     """
     words = text.split()
     if not words or words[0] not in _BY_NAME:
+        word = words[0] if words else ""
         raise ConfigurationError(
-            f"unknown fault {words[0] if words else ''!r}: "
-            f"choose one of {', '.join(_BY_NAME)}",
+            f"unknown fault {shown(word)}.{did_you_mean(word, _BY_NAME)}",
             option="fault",
         )
     make, own = _BY_NAME[words[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from rich.console import Console
 
 from kubernetes_leader_election.cli.demo import story, table
@@ -25,11 +26,11 @@ def test_demo_reads_a_log_as_it_grows(tmp_path):
     assert lane.last == 101.2
 
 
-def played(monkeypatch, tmp_path, play) -> tuple[table.Stage, str]:
+def played(monkeypatch, tmp_path, play, *, width: int = 110) -> tuple[table.Stage, str]:
     """Play another story; give the stage and what was drawn."""
     monkeypatch.setattr(story, "play", play)
     monkeypatch.setattr(table, "REDRAW", 0.01)
-    console = Console(width=110, force_terminal=True, record=True)
+    console = Console(width=width, height=24, force_terminal=True, record=True)
     stage = table.Stage(tmp_path)
     stage.show(console)
     return stage, console.export_text()
@@ -59,6 +60,28 @@ def test_demo_draws_who_leads_and_what_became_of_whom(monkeypatch, tmp_path):
     ):
         assert words in drawn
     assert stage.error is None
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_demo_fits_the_terminal(monkeypatch, tmp_path, width):
+    """The picture is narrower then, and the newest lines of the story are not cut."""
+
+    def play(folder, tell, introduce):
+        introduce(story.Crew(folder, folder / "kubeconfig"))
+        for number in range(30):
+            tell(
+                f"what happened as number {number}, told in more than one line {'x' * 40}"
+            )
+        yield Result("something", 0.012, "soon", kept=True)
+
+    _, drawn = played(monkeypatch, tmp_path, play, width=width)
+    last = drawn[drawn.rindex("three processes") :].split("Every promise")[0]
+    edges = [line for line in last.splitlines() if line.startswith(("│", "╰"))]
+    assert edges
+    assert all(line.endswith(("│", "╯")) for line in edges)
+    assert max(map(len, edges)) <= width
+    assert "as number 29" in last
+    assert len(last.splitlines()) <= 24
 
 
 def test_demo_tells_of_a_broken_promise(monkeypatch, tmp_path):

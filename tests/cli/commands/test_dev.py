@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -11,15 +12,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from kubernetes_leader_election.cli.commands import dev
+from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials import kubeconfig as load
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.client import LeaseClient
-from kubernetes_leader_election.kube_api.results import NotFound
+from kubernetes_leader_election.kube_api.results import NotFound, Unknown
 from kubernetes_leader_election.testing import faults
 from kubernetes_leader_election.testing.lease_server import control
+from tests.cli.observe.leases import electors
 
 KLE = Path(sys.executable).parent / "kle"
 DEV = (KLE, "dev", "--write-kubeconfig")
@@ -83,10 +87,30 @@ def test_dev_serves_leases_and_prints_requests(served):
     client.close()
     assert isinstance(result, NotFound)
     line = process.stderr.readline()
-    assert line.startswith("404 ")
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  404 ", line)
     assert (
         "GET    /apis/coordination.k8s.io/v1/namespaces/default/leases/nobody" in line
     )
+    assert re.search(r" :\d+$", line.rstrip())
+
+
+def shown(server, capsys) -> list[str]:
+    """Return the lines of the requests of one elector, from its start to its release."""
+    server.requests.on_answer = dev._show
+    with electors(server, "lines", "ada"):
+        pass
+    server.requests.on_answer = lambda _: None
+    return [click.unstyle(line) for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.slow
+def test_dev_says_of_each_write_whom_it_makes_the_holder(server, capsys):
+    """Which replica it was is in a write alone; the others of it have the same port."""
+    lines = [line for line in shown(server, capsys) if "/leases/lines" in line]
+    first, *_, last = [line for line in lines if " PUT " in line]
+    assert "  holder 'ada'  kubernetes-leader-election" in first
+    assert "  no holder  kubernetes-leader-election" in last
+    assert all(re.match(r"\d\d:\d\d:\d\d\.\d{3}  20[01] ", x) for x in (first, last))
 
 
 @pytest.mark.slow
@@ -258,6 +282,35 @@ def test_dev_fault_help_names_every_fault_and_order_there_is():
     """The help, which loads nothing, knows what the server knows."""
     assert {x.split()[0] for x in dev.FAULTS} == set(faults._BY_NAME)
     assert {x.split()[0] for x in dev.ORDERS} == set(control.ORDERS)
+
+
+@pytest.mark.parametrize("fault", dev.FAULTS)
+def test_dev_fault_help_names_every_option_of_a_fault(fault):
+    """What it takes beside what all take; and what is said of it is true."""
+    known = f"{fault} {dev.FAULTS[fault]}"
+    _, own = faults._BY_NAME[fault.split()[0]]
+    assert {f"{name}=" for name in own} <= set(re.findall(r"\w+=", known))
+
+
+@pytest.mark.parametrize("fault", ["drop-before", "apply-then-drop", "apply-late"])
+def test_dev_fault_help_says_when_a_connection_is_dropped(server, fault):
+    """No answer comes, so it cannot be a 504; late is late, not before."""
+    (about,) = [text for name, text in dev.FAULTS.items() if name.split()[0] == fault]
+    assert "drop the connection" in about
+    seconds = " seconds=60" if fault == "apply-late" else ""
+    server.faults.add(faults.parse_fault(f"{fault}{seconds} name={fault}"))
+    client = LeaseClient(explicit(server=server.url))
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": fault, "namespace": "default"},
+        "spec": {"holderIdentity": "ada"},
+    }
+    found = client.replace("default", fault, lease, call=Call(deadline=boottime() + 10))
+    client.close()
+    assert isinstance(found, Unknown)
+    assert found.error.status is None
+    assert (server.lease(fault) is not None) == (fault == "apply-then-drop")
 
 
 @pytest.mark.parametrize("command", ["dev", "demo"])

@@ -22,6 +22,7 @@ def checks(result) -> dict[str, list[dict]]:
     """Give the checks of a JSON answer by their name."""
     found: dict[str, list[dict]] = {}
     for check in json.loads(result.stdout)["checks"]:
+        assert "\n" not in check["text"], "for a line of a log, or a table"
         found.setdefault(check["check"], []).append(check)
     return found
 
@@ -274,3 +275,26 @@ def test_doctor_refuses_times_that_cannot_work(call, kubeconfig):
     )
     assert result.exit_code == 2
     assert "--renew-deadline-sec" in result.stderr
+
+
+def test_doctor_warns_of_times_that_survive_hardly_any_outage(call, kubeconfig):
+    """They are safe, and lose a leader in each hiccup: WARN, with what leaves room."""
+    words = ("doctor", "x", "--kubeconfig", kubeconfig, "-o", "json")
+    (warned,) = checks(call(*words, "--stop-budget-sec", "30"))["timings"]
+    assert warned["verdict"] == "WARN"
+    assert "each API outage of 727 ms" in warned["fix"]
+    assert "--stop-budget-sec, leaves room" in warned["fix"]
+    # Bounds to the safe side; what the rule of safety compares, as it is.
+    (passed,) = checks(call(*words, "--preset", "fast"))["timings"]
+    assert (passed["verdict"], passed["fix"]) == ("PASS", None)
+    assert "at most 5.9 s" in passed["text"]
+    assert "outages below 1.8 s" in passed["text"]
+    assert "stopped 4.545 s after a renewal, others start 4.545 s" in passed["text"]
+
+
+def test_doctor_names_options_as_they_are_given(call, kubeconfig):
+    """Errors are the library's; whoever reads them here has a command line."""
+    words = ("doctor", "x", "-n", "nowhere", "--kubeconfig", kubeconfig, "-o", "json")
+    (failed,) = checks(call(*words))["writes"]
+    assert "Namespace nowhere does not exist" in failed["text"]
+    assert "with --namespace=" in failed["text"]

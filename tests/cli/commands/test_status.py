@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 import yaml
 
 from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import electors, write_lease
+from tests.cli.terminals import KLE, seen_on_a_terminal
 
 
 @pytest.mark.slow
@@ -45,7 +48,7 @@ def test_status_finds_a_dead_holder_by_observing(call, server, kubeconfig):
     result = call("status", "dead", "--kubeconfig", kubeconfig)
     assert result.exit_code == 1
     assert "observing for up to 1 s" in result.stderr
-    assert "ada let it expire" in result.stdout
+    assert "'ada' let it expire" in result.stdout
     assert "Lease default/dead at http://" in result.stdout
     assert "context 'embedded-lease-api'" in result.stdout
 
@@ -78,6 +81,55 @@ def test_status_says_where_it_looked_for_a_lease_that_is_not_there(
     assert "try -n default" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "words", [("status", "billing"), ("status",), ("step-down", "x")]
+)
+def test_a_namespace_that_is_not_there_is_told(call, server, kubeconfig, words):
+    """A slip in -n is no missing Lease: it says so, and which one was meant."""
+    given = ("--kubeconfig", kubeconfig)
+    result = call(*words, "-n", "defautl", *given)
+    said = result.stdout + result.stderr
+    assert "There is no namespace 'defautl'. Did you mean 'default'?" in said
+    assert result.exit_code == 1
+    path = "/api/v1/namespaces/defautl"
+    server.faults.add(Fault(Answer(status=403, reason="Forbidden"), path=path))
+    unknown = call("status", "-n", "defautl", *given)
+    assert "Whether there is a namespace 'defautl' is not known" in unknown.stderr
+    assert unknown.exit_code == 0
+
+
+def test_a_lease_of_another_name_is_told_with_the_one_that_was_meant(
+    call, server, kubeconfig
+):
+    """A slip in the name: the namespace is there, and a Lease like it."""
+    write_lease(server, "billing", holder="ada", duration=3600)
+    given = ("--kubeconfig", kubeconfig)
+    for words in (("status",), ("step-down",), ("release", "--force")):
+        result = call(*words, "biling", *given)
+        assert result.exit_code == 1
+        assert "Did you mean 'billing'?" in result.stdout + result.stderr
+    assert "namespace" not in call("status", "zzz", *given).stdout.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (-360, "6 min ago ("),
+        (-3600 * 24 * 3, "3 days ago ("),
+        (3600 * 3, ", which is 3 h ahead of this one"),
+    ],
+)
+def test_status_says_since_when_in_words(call, server, kubeconfig, written, says):
+    """How long ago, beside what is written: that is by the clock of who wrote it."""
+    moment = datetime.now(UTC) + timedelta(seconds=written)
+    stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    write_lease(server, "since", duration=3600, written=stamp)
+    result = call("status", "since", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    (line,) = [x for x in result.stdout.splitlines() if x.startswith("since")]
+    assert f"{stamp}, by the clock of who wrote it" in line
+    assert says in line
+
+
 def test_status_shows_all_leases_of_a_namespace(call, server, kubeconfig):
     """Without LEASE: a table with a line for each, foreign holders named."""
     write_lease(server, "table-1", holder="bob", duration=3600, program="my-operator/1")
@@ -89,12 +141,44 @@ def test_status_shows_all_leases_of_a_namespace(call, server, kubeconfig):
     assert "free" in lines["table-2"]
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_status_fits_the_terminal(server, kubeconfig, columns):
+    """On a terminal long names are shortened and no line is wrapped; in a pipe none is."""
+    name, pod = "the-lease-of-a-service-with-a-long-name", "a-pod-with-a-name"
+    write_lease(server, name, holder=f"{pod * 4}-x2x4z", duration=3600)
+    words = ("status", "--kubeconfig", kubeconfig, "--observe-sec", "0")
+    shown = click.unstyle(seen_on_a_terminal(*words, columns=columns)).splitlines()
+    (line,) = [line for line in shown if line.startswith("the-le")]
+    (titles,) = [line for line in shown if line.startswith("LEASE")]
+    assert len(line) <= columns
+    assert "x2x4z" in line
+    assert " held " in line
+    assert {"STATE", "HOLDER", "RENEWED", "EXPIRES"} <= set(titles.split())
+    whole = subprocess.run(
+        [KLE, *map(str, words)], check=True, capture_output=True, text=True
+    ).stdout
+    assert f"{pod * 4}-x2x4z" in whole
+    assert name in whole
+
+
 def test_status_escapes_what_others_wrote(call, server, kubeconfig):
     """A holder with control characters cannot write to the terminal."""
     write_lease(server, "evil", holder="a\x1b[2Jb\nc", duration=3600)
     result = call("status", "evil", "--kubeconfig", kubeconfig, "--observe-sec", "0")
     assert "\x1b" not in result.stdout
     assert "a\\x1b[2Jb\\nc" in result.stdout
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_status_escapes_for_programs_what_turns_a_line_round(
+    call, server, kubeconfig, output
+):
+    """Somebody may look at it on a terminal all the same; a program reads it as it is."""
+    write_lease(server, "turned", holder="a\u202eb", duration=3600)
+    given = ("--kubeconfig", kubeconfig, "--observe-sec", "0", "-o", output)
+    shown = call("status", "turned", *given).stdout
+    assert "\u202e" not in shown
+    assert yaml.safe_load(shown)["holder"] == "a\u202eb"
 
 
 @pytest.mark.parametrize(

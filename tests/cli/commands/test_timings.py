@@ -81,3 +81,54 @@ def test_timings_take_options_from_the_environment(call, variable):
     """Each option has a variable, with and without the command's name."""
     result = call("timings", "-o", "json", **{variable: "30"})
     assert json.loads(result.stdout)["lease_duration"] == 30
+
+
+def shown_by(call, *words: str) -> dict[str, str]:
+    """Return what each line of the text shows, by its name."""
+    lines = call("timings", *words).stdout.splitlines()
+    return {line[:19].strip(): line[19:31].strip() for line in lines}
+
+
+def test_what_is_promised_is_rounded_to_the_safe_side(call):
+    """No more outage and no quicker take-over than is true; the README has the same."""
+    shown = shown_by(call, "--preset", "fast")
+    derived = timings(resolve_settings(preset="fast"))
+    assert (derived.outage_survived, shown["outage survived"]) == (1.89, "1.8 s")
+    assert derived.crash_fail_over == pytest.approx(5.8056, abs=0.001)
+    assert shown["crash fail-over"] == "5.9 s"
+    assert derived.hard_limit == pytest.approx(4.0909, abs=0.001)
+    assert shown["hard limit"] == "4 s"
+    # What was chosen is not rounded; nor what the rule of safety compares.
+    assert shown["renew deadline"] == "3.64 s"
+    assert (shown["leader has stopped"], shown["others start"]) == ("4.545 s",) * 2
+    (row,) = [
+        line
+        for line in call("timings", "--presets").stdout.splitlines()
+        if line.startswith("fast ") and "<=" in line
+    ]
+    assert "<= 5.9 s" in row
+    assert "< 1.8 s" in row
+
+
+def test_a_lease_duration_that_is_rounded_is_told(call):
+    """A Lease has whole seconds: 15.5 is 16, and not silently so."""
+    result = call("timings", "--lease-duration-sec", "15.5", "-o", "json")
+    assert json.loads(result.stdout)["lease_duration"] == 16
+    assert "--lease-duration-sec=15.5 is rounded up to 16" in result.stderr
+    assert call("timings", "--lease-duration-sec", "16").stderr == ""
+    told = call(
+        "manifests", "shop", "--lease-duration-sec", "15.5", "--", "work"
+    ).stderr
+    assert "--lease-duration-sec=15.5 is rounded up to 16" in told
+
+
+def test_times_that_survive_hardly_any_outage_are_told(call):
+    """A stop budget of 30 s leaves 727 ms: accepted, as it is safe, but said."""
+    result = call("timings", "--stop-budget-sec", "30")
+    assert result.exit_code == 0
+    assert "Warning: A leader is lost in each API outage of 727 ms" in result.stderr
+    assert "--stop-budget-sec" in result.stderr
+    words = ("manifests", "shop", "--stop-budget-sec", "30", "--", "work")
+    assert "API outage of 727 ms" in call(*words).stderr
+    for preset in ("steady", "client-go", "fast", "calm"):
+        assert call("timings", "--preset", preset).stderr == ""

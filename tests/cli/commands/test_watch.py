@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import Self
 
 import pytest
 
-from tests.cli.observe.leases import electors, write_lease
-
-KLE = Path(sys.executable).parent / "kle"
+from kubernetes_leader_election.testing.faults import Answer, Fault
+from tests.cli.observe.leases import delete_lease, electors, write_lease
+from tests.cli.terminals import KLE, seen_on_a_terminal
 
 
 class Watching:
@@ -97,7 +93,7 @@ def printed(*words: object, until: tuple[str, ...]) -> tuple[str, str]:
 def test_watch_tells_of_an_expiry_and_a_deletion(server, kubeconfig):
     """A holder that is gone expires on the watcher's own clock."""
     write_lease(server, "gone", duration=1)
-    wanted = ("ada holds it", "expired: ada did not renew it for 1")
+    wanted = ("'ada' holds it", "expired: 'ada' did not renew it for 1")
     shown, said = printed("gone", "--kubeconfig", kubeconfig, until=wanted)
     assert shown.index(wanted[0]) < shown.index(wanted[1])
     assert "watching gone" in said
@@ -108,8 +104,49 @@ def test_watch_follows_a_namespace_without_names(server, kubeconfig):
     """Without names all Leases of the namespace are followed."""
     write_lease(server, "one", holder="ada", duration=3600)
     write_lease(server, "two", holder="bob", duration=3600)
-    wanted = ("  one  ada holds it", "  two  bob holds it")
+    wanted = ("  one  'ada' holds it", "  two  'bob' holds it")
     printed("--kubeconfig", kubeconfig, until=wanted)
+
+
+@pytest.mark.parametrize("names", [(), ("billing",)], ids=["all", "one"])
+def test_watch_is_not_silent_in_a_namespace_that_is_not_there(
+    call, server, kubeconfig, names
+):
+    """Else a slip in -n looks like an election in which nothing happens, for ever."""
+    wanted = ("There is no namespace 'defautl'. Did you mean 'default'?",)
+    printed(*names, "-n", "defautl", "--kubeconfig", kubeconfig, until=wanted)
+
+
+def test_watch_says_which_lease_was_meant(server, kubeconfig):
+    """A slip in the name is not an election that begins later."""
+    write_lease(server, "billing", duration=3600)
+    wanted = ("there is no such Lease yet", "  biling  Did you mean 'billing'?")
+    printed("biling", "--kubeconfig", kubeconfig, until=wanted)
+
+
+def test_watch_takes_a_lease_that_is_deleted_for_no_slip(server, kubeconfig):
+    """It was there: the name was right, and a Lease like it is another one."""
+    write_lease(server, "mailer", duration=3600)
+    write_lease(server, "mailer-2", holder="bob", duration=3600)
+    with Watching("mailer", "mailer-2", "--kubeconfig", kubeconfig) as watching:
+        watching.wait_for("held")
+        delete_lease(server, "mailer")
+        watching.wait_for("deleted")
+        write_lease(server, "mailer", holder="", duration=3600)
+        write_lease(server, "mailer", holder="eve", duration=3600)
+        watching.wait_for("acquired")
+    assert "missing" not in {one["change"] for one in watching.changes}
+
+
+def test_watch_says_that_there_is_nothing_to_see_yet(server, kubeconfig):
+    """A namespace that is there, without Leases; and one that nobody may ask for."""
+    wanted = ("there are no Leases in the namespace 'kube-public' yet.",)
+    given = ("-n", "kube-public", "--kubeconfig", kubeconfig)
+    shown, _ = printed(*given, until=wanted)
+    assert "is not known" not in shown
+    path = "/api/v1/namespaces/kube-public"
+    server.faults.add(Fault(Answer(status=403, reason="Forbidden"), path=path))
+    printed(*given, until=("Whether there is a namespace 'kube-public' is not known",))
 
 
 def test_watch_ends_after_the_time_that_was_asked_for(call, server, kubeconfig):
@@ -122,25 +159,8 @@ def test_watch_ends_after_the_time_that_was_asked_for(call, server, kubeconfig):
 def test_watch_draws_a_live_table_on_a_terminal(server, kubeconfig):
     """On a terminal there is a table that is drawn again and again, with colours."""
     write_lease(server, "live", duration=3600)
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [KLE, "watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1"],
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "140"},
-    )
-    os.close(follower)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(leader, 65536)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(leader)
-    assert process.wait() == 0
-    assert b"TRANSITIONS" in shown
-    assert b"\x1b[" in shown
-    assert shown.count(b"RENEWED") > 1
+    words = ("watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1")
+    shown = seen_on_a_terminal(*words, columns=140)
+    assert "TRANSITIONS" in shown
+    assert "\x1b[" in shown
+    assert shown.count("RENEWED") > 1

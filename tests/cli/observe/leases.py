@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.client import LeaseClient
-from kubernetes_leader_election.kube_api.results import Ok
+from kubernetes_leader_election.kube_api.results import Answered, Ok
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 
@@ -53,6 +53,15 @@ def write_lease(
     client.close()
     assert isinstance(result, Ok), result
     return dict(result.lease)
+
+
+def delete_lease(server: LeaseServer, name: str) -> None:
+    """Delete a Lease as somebody does by hand."""
+    client = LeaseClient(explicit(server=server.url), user_agent="kubectl")
+    path = f"/apis/coordination.k8s.io/v1/namespaces/default/leases/{name}"
+    result = client.request("DELETE", path, call=Call(deadline=boottime() + 10))
+    client.close()
+    assert isinstance(result, Answered), result
 
 
 def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:

@@ -6,14 +6,17 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.observe import cluster, handover
+from kubernetes_leader_election.cli.observe.tracker import Tracker
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR, TOKEN
 from tests.cli.observe.leases import electors, write_lease
+from tests.cli.observe.records import at, lease
 
 KLE = Path(sys.executable).parent / "kle"
 
@@ -24,7 +27,7 @@ def test_step_down_moves_the_leader_and_says_who_leads(call, server, kubeconfig)
     with electors(server, "moved", "ada", "bob") as (ada, bob):
         result = call("step-down", "moved", "--kubeconfig", kubeconfig)
         assert result.exit_code == 0, result.stderr
-        assert "default/moved: bob leads now; nobody led for" in result.stdout
+        assert "default/moved: 'bob' leads now; nobody led for" in result.stdout
         assert bob.wait_until_leading(60)
         assert not ada.current_leader
         annotations = server.lease("moved")["metadata"].get("annotations", {})
@@ -52,9 +55,51 @@ def test_transfer_falls_back_when_the_named_one_is_not_there(call, server, kubec
         result = call("transfer", "fallen", "--to", "zoe", "--kubeconfig", kubeconfig)
         annotations = server.lease("fallen")["metadata"].get("annotations", {})
     assert result.exit_code == 1
-    assert "zoe did not take over in time" in result.stderr
-    assert "bob leads now" in result.stderr
+    assert "'zoe' did not take over in time" in result.stderr
+    assert "'bob' leads now" in result.stderr
     assert SUCCESSOR not in annotations
+
+
+@pytest.mark.slow
+def test_asking_with_nobody_waiting_is_told_before_and_after(call, server, kubeconfig):
+    """It costs a whole lease duration: said first, and for how long nobody led, last."""
+    words = ("step-down", "alone", "--kubeconfig", kubeconfig, "-o", "json")
+    with electors(server, "alone", "ada"):
+        result = call(*words)
+    found = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert (found["outcome"], found["leader"]) == ("nobody took over", "ada")
+    before, _, after = result.stderr.partition("'ada' is asked to step down")
+    assert "it is not known whether" in before
+    assert "nobody leads until 'ada' is back" in before
+    assert "lease duration (2 s)" in before
+    assert "released it" in after
+    assert found["nobody_led_sec"] > 0
+    assert "no other candidate took over; nobody led for" in found["text"]
+
+
+def test_asking_for_a_successor_tells_it_from_the_words_of_the_sentence():
+    """Whether 'nobody' waits is another question than whether nobody does."""
+    said = handover._warning(lease(1, "ada").record, "'ada'", "nobody")
+    assert "it is not known whether 'nobody' waits. If it does not, another" in said
+    assert "if none waits, nobody leads until 'ada' is back" in said
+    assert "lease duration (10 s)" in said
+
+
+def test_asking_says_for_how_long_nobody_has_led_when_it_gives_up():
+    """The wait is over before the asked one is back: so far nobody led."""
+    tracker = Tracker("billing", at(0))
+    tracker.see(lease(1, "ada"), at(0))
+    tracker.see(lease(2, "", acquired=5, renewed=5), at(5))
+    about = partial(handover.Answer, lease="billing", namespace="shop")
+
+    def answer(outcome: str, text: str, **more: object) -> handover.Answer:
+        return about(outcome=outcome, text=text, **more)
+
+    found = handover._unanswered(answer, "ada", tracker, 30.0, at(34.5))
+    assert found.nobody_led_sec == 29.5
+    assert "nobody took over within 30 s; nobody has led for 29.5 s" in found.text
+    assert "'ada' itself contends again one lease duration after" in found.text
 
 
 def test_transfer_to_the_leader_changes_nothing(call, server, kubeconfig):
@@ -62,7 +107,7 @@ def test_transfer_to_the_leader_changes_nothing(call, server, kubeconfig):
     write_lease(server, "same", duration=3600)
     result = call("transfer", "same", "--to", "ada", "--kubeconfig", kubeconfig)
     assert result.exit_code == 0
-    assert "ada leads already" in result.stdout
+    assert "'ada' leads already" in result.stdout
     assert "annotations" not in server.lease("same")["metadata"]
 
 
@@ -111,7 +156,9 @@ def test_step_down_takes_the_wish_back_when_it_is_interrupted(server, kubeconfig
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert "is asked" in process.stderr.readline()
+    for line in process.stderr:
+        if "is asked" in line:
+            break
     assert STEP_DOWN in server.lease("interrupted")["metadata"]["annotations"]
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
@@ -127,8 +174,8 @@ def test_step_down_has_nobody_to_ask(call, server, kubeconfig, there):
     """A free or missing Lease has no holder: one line and exit code 1."""
     if there:
         write_lease(server, "empty", holder="")
-    lease = "empty" if there else "nowhere"
-    result = call("step-down", lease, "--kubeconfig", kubeconfig)
+    name = "empty" if there else "nowhere"
+    result = call("step-down", name, "--kubeconfig", kubeconfig)
     assert result.exit_code == 1
     assert "nobody can be asked" in result.stderr
 
@@ -172,7 +219,7 @@ def test_release_of_a_holder_that_may_live_asks_for_its_name(
     given = ("--force", "--observe-sec", "0", *words, "--kubeconfig", kubeconfig)
     result = call("release", "quiet", *given, answer=answer)
     assert result.exit_code == code
-    assert "DANGER: ada was not seen to renew" in result.stderr
+    assert "DANGER: 'ada' was not seen to renew" in result.stderr
     held = server.lease("quiet")["spec"]["holderIdentity"]
     assert held == ("" if freed else "ada")
 

@@ -7,51 +7,7 @@ import pytest
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.observe.tracker import Tracker
 from kubernetes_leader_election.core.annotations import TOKEN
-from kubernetes_leader_election.core.record import read_snapshot
-from kubernetes_leader_election.core.timing import Now
-
-T0 = "2026-01-01T00:00:00.000000Z"
-
-
-def at(seconds: float) -> Now:
-    """Give the clocks at a moment."""
-    return Now(seconds + 50.0, seconds, int(seconds * 1_000_000))
-
-
-def lease(
-    version: int,
-    holder: str = "ada",
-    *,
-    acquired: int = 0,
-    renewed: int = 0,
-    duration: int = 10,
-    annotations: dict[str, str] | None = None,
-    manager: str | None = "kubernetes-leader-election",
-):
-    """Give a snapshot of a Lease."""
-    metadata = {
-        "name": "x",
-        "uid": "u",
-        "resourceVersion": str(version),
-        "annotations": annotations or {},
-    }
-    if manager is not None:
-        metadata["managedFields"] = [
-            {"manager": "kubectl", "fieldsV1": {"f:metadata": {}}},
-            {"manager": manager, "fieldsV1": {"f:spec": {"f:renewTime": {}}}},
-        ]
-    return read_snapshot(
-        {
-            "metadata": metadata,
-            "spec": {
-                "holderIdentity": holder,
-                "leaseDurationSeconds": duration,
-                "acquireTime": f"2026-01-01T00:00:{acquired:02d}.000000Z",
-                "renewTime": f"2026-01-01T00:00:{renewed:02d}.000000Z",
-                "leaseTransitions": 1 if holder == "ada" else 2,
-            },
-        }
-    )
+from tests.cli.observe.records import T0, at, lease
 
 
 def test_tracker_counts_the_gap_from_the_release():

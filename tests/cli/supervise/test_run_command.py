@@ -40,15 +40,21 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize(
-    ("script", "code"),
-    [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137), ("kill -TERM $$", 143)],
+    ("script", "code", "ended"),
+    [
+        ("exit 0", 0, "exited with 0"),
+        ("exit 7", 7, "exited with 7"),
+        ("kill -KILL $$", 137, "was ended by SIGKILL"),
+        ("kill -TERM $$", 143, "was ended by SIGTERM"),
+    ],
     ids=["success", "exit code 7", "killed", "ended by TERM"],
 )
-def test_run_exits_with_the_code_of_its_command(start, script, code):
-    """The exit code is the command's, 128 + n for a signal; off-cluster it says so."""
+def test_run_exits_with_the_code_of_its_command(start, script, code, ended):
+    """The exit code is the command's, 128 + n for a signal; the log says it, too."""
     replica = start(command=["sh", "-c", script])
     assert replica.wait() == code
     assert "leadership is assumed" in replica.stderr
+    assert f"gave up leadership: its work ended (the command {ended})" in replica.stderr
     replica.assert_nothing_is_left()
 
 
@@ -234,6 +240,8 @@ def test_run_restarts_with_a_growing_delay(start):
     assert third - second >= 2.0
     replica.signal(signal.SIGTERM)
     assert replica.wait() in (143, 3)
+    assert "its work ended (the command exited with 3)" in replica.stderr
+    assert "stepped down" not in replica.stderr
 
 
 def test_run_ends_its_command_when_it_is_killed_itself(start, tmp_path):
@@ -254,6 +262,7 @@ def test_run_ends_its_command_when_the_watchdog_is_killed(start):
     assert replica.wait() == 137
     replica.assert_nothing_is_left()
     assert "watchdog" in replica.stderr
+    assert "its work ended (the watchdog was killed)" in replica.stderr
 
 
 def test_run_frozen_with_its_watchdog_killed_leaves_no_command(start):

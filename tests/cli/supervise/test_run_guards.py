@@ -247,6 +247,11 @@ class _Lifecycle:
         self.settings = resolve_settings(lease_name="x", **settings)
         self.belief: Any = None
         self.is_over = False
+        self.ended: str | None = None
+
+    def end_term(self, number: int, detail: str = "") -> None:
+        """Keep what was said of the end of the work."""
+        self.ended = detail
 
     def term_deadline(self, number: int) -> Any:
         """Give the belief that was set, until it is over."""
@@ -428,11 +433,15 @@ def test_run_takes_a_signal_itself_where_its_command_did_not_start(
     elector, link = _Stand(), _Stand()
     loop = _loop(elector, link)
     loop._terminal.exists = True
-    command = _begin(loop, _work(_Lifecycle()))
+    lifecycle = _Lifecycle()
+    command = _begin(loop, _work(lifecycle))
     loop._on_signal(signal.SIGHUP)
     assert loop._signalled is None
     loop._on_said(word, command)
     assert loop._signalled == signal.SIGHUP
+    # What never began because it was late has not ended: that term is lost.
+    why = "the command could not be started" if "failed" in word else None
+    assert lifecycle.ended == why
     assert "signal" not in link.calls
 
 

@@ -76,6 +76,7 @@ def test_run_hands_over_at_once_when_its_command_crashes(start):
     eventually(lambda: first.noted("began"), "the first leads")
     second = start("b", long)
     assert first.wait() == 128 + signal.SIGSEGV
+    assert "its work ended (the command was ended by SIGSEGV)" in first.stderr
     second.wait_for_work()
     _assert_apart(first, second)
     tokens = [int(x) for x in (*first.noted("token"), *second.noted("token"))]
@@ -127,6 +128,7 @@ def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, cod
     replica.wait_for_work()
     _delete_lease(server, replica)
     eventually(lambda: "SIGTERM" in replica.noted("signal"), "the command is told")
+    assert "is over (the Lease was deleted or replaced): ending" in replica.stderr
     if code is None:
         eventually(lambda: len(replica.noted("began")) == 2, "it leads again")
         assert replica.process.poll() is None

@@ -81,7 +81,15 @@ def _move(monkeypatch: pytest.MonkeyPatch, **clocks: float) -> None:
 def test_term_file_that_is_odd_is_no_leadership(path: Path, content: bytes) -> None:
     """Whatever stands in the file: no traceback, and never a yes."""
     path.write_bytes(content)
-    with pytest.raises(NotLeaderError):
+    with pytest.raises(NotLeaderError, match="has no term that `run` wrote"):
+        term_file.read()
+
+
+def test_term_file_that_cannot_be_read_says_why(path: Path) -> None:
+    """In the words of the system alone, without its number."""
+    path.symlink_to(path)
+    why = "cannot be read: Too many levels of symbolic links"
+    with pytest.raises(NotLeaderError, match=rf"{why}\.$"):
         term_file.read()
 
 

@@ -408,7 +408,7 @@ def test_command_refuses_what_it_cannot_do():
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # this very package
     assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown fault 'bogus': choose one of delay")
+    assert done.stderr.startswith("error: unknown fault 'bogus'. There are: delay")
 
 
 @pytest.mark.slow

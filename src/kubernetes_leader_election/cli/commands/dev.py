@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,9 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.extras import needs
-from kubernetes_leader_election.cli.options import FILE, option
+from kubernetes_leader_election.cli.options import FILE, SuggestingGroup, option
 from kubernetes_leader_election.cli.output import emit, note, output_option, style
+from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.testing import LeaseServer
@@ -27,7 +29,7 @@ from kubernetes_leader_election.cli.dev_shared import FAULTS, ORDERS, default_ku
 AFTER_DASHES: Final = "kubernetes_leader_election.dev_command"
 
 
-class _Dev(click.Group):
+class _Dev(SuggestingGroup):
     """Keep what stands after ``--`` as the command to run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -190,11 +192,19 @@ def _show(record: RequestRecord) -> None:
     colour = "green" if status < 300 else "yellow" if status < 500 else "red"
     took = (record.answered or record.time) - record.time
     query = f"?{record.query}" if record.query else ""
-    agent = record.user_agent.partition(" ")[0]
+    agent = printable(record.user_agent.partition(" ")[0])
+    port = record.client.rpartition(":")[2]
+    # Only a write says who sends it; what has its port is of the same program.
+    holder = "" if record.holder is None else f"  {_holder(record.holder)}"
     note(
-        f"{style(str(status), fg=colour)} {took * 1000:6.1f} ms  {record.method:6} "
-        f"{record.path}{query}  {style(agent, dim=True)}"
+        f"{datetime.now().astimezone():%H:%M:%S.%f}"[:-3]
+        + f"  {style(str(status), fg=colour)} {took * 1000:6.1f} ms  {record.method:6} "
+        f"{record.path}{query}{holder}  {style(f'{agent} :{port}', dim=True)}"
     )
+
+
+def _holder(holder: str) -> str:
+    return f"holder {quoted(holder)}" if holder else "no holder"
 
 
 def environment(server: LeaseServer, path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import (
     connection_options,
     lease_argument,
@@ -61,11 +62,14 @@ def command(
     """
     from kubernetes_leader_election.cli.observe import doctor_checks  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.values import replace  # noqa: PLC0415 - help is quick
 
     given = {} if namespace is None else {"namespace": namespace}
     settings = resolve_settings(lease_name=lease, **given, **timing)
     checks: list[Check] = []
-    for check in doctor_checks.examine(connection, namespace, settings):
+    for found in doctor_checks.examine(connection, namespace, settings):
+        # Errors come from the library, in its words.
+        check = replace(found, text=as_options(found.text))
         checks.append(check)
         if output == "text":
             _print(check)
@@ -75,16 +79,16 @@ def command(
         click.echo()
         click.echo(style(verdict, fg=COLOURS[verdict], bold=True))
     else:
-        found = [
+        rows = [
             {
                 "check": c.name,
                 "verdict": c.verdict,
-                "text": c.text,
+                "text": " ".join(c.text.splitlines()),
                 "fix": c.fix or None,
             }
             for c in checks
         ]
-        emit({"verdict": verdict, "checks": found}, output)
+        emit({"verdict": verdict, "checks": rows}, output)
     raise SystemExit(CODES[verdict])
 
 

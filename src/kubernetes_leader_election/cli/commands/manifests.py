@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import click
 
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
-from kubernetes_leader_election.cli.output import emit
+from kubernetes_leader_election.cli.output import emit, note
 from kubernetes_leader_election.cli.rights import role_rule
+from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
@@ -195,7 +197,7 @@ def check_names(name: str, lease_name: str, namespace: str) -> None:
         resolve_settings(namespace=name)
     except ConfigurationError as error:
         raise click.UsageError(
-            f"NAME {name!r} is not a valid name for a Deployment and its label: use at "
+            f"NAME {shown(name)} is not a valid name for a Deployment and its label: use at "
             "most 63 characters, only a-z, 0-9 and '-', which starts and ends with a "
             "letter or digit. The Lease may have another name: --lease-name."
         ) from error
@@ -211,9 +213,13 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
 
     """
     from kubernetes_leader_election.settings.options import resolve_settings, timings  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.promises import warning_about  # noqa: PLC0415 - help is quick
 
     settings = resolve_settings(lease_name="manifests", **timing)
-    needs = timings(settings).pod_needs
+    derived = timings(settings)
+    if warning := warning_about(derived):
+        note(f"Warning: {as_options(warning)}")
+    needs = derived.pod_needs
     if needs is None:
         raise click.UsageError(
             "--grace-sec none has no end, and a pod is killed at the end of its grace "

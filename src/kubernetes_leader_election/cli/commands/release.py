@@ -16,7 +16,7 @@ from kubernetes_leader_election.cli.options import (
 )
 from kubernetes_leader_election.cli.output import emit, note, output_option, seconds
 from kubernetes_leader_election.rights import ASKING
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.tracker import Tracker
@@ -87,12 +87,14 @@ def command(
     from kubernetes_leader_election.cli.commands.status import observe  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.handover import read  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.observe.whereabouts import about_missing  # noqa: PLC0415 - help is quick
 
     with open_target(needs=ASKING) as target:
         note(target.describe(lease))
         if read(target, lease) is None:
+            why = about_missing(target, lease)
             text = f"There is no Lease {target.namespace}/{lease}: nothing to release."
-            _end(target, lease, "missing", text, output)
+            _end(target, lease, "missing", f"{text} {why}".rstrip(), output)
         limit = float("inf") if observe_sec is None else observe_sec
         with LeaseWatcher(target, [lease]) as watcher:
             tracker = observe(watcher, [lease], limit, say=True)[lease]
@@ -140,7 +142,7 @@ def _confirm(
 ) -> None:
     record = tracker.record
     assert record is not None  # noqa: S101 - it is held or expired
-    holder = printable(record.holder_identity)
+    holder = quoted(record.holder_identity)
     if state == "expired":
         note(
             f"{holder} let it expire: unchanged for {seconds(tracker.quiet_for(now) or 0)}."
@@ -193,7 +195,7 @@ def _free(target: cluster.Target, tracker: Tracker, output: str) -> None:
         needs=target.needs,
     ):
         case Ok():
-            holder = printable(snapshot.record.holder_identity)
+            holder = quoted(snapshot.record.holder_identity)
             text = f"{tracker.lease} is free; {holder} held it."
             _end(target, tracker.lease, "released", text, output, tracker)
         case Conflict():

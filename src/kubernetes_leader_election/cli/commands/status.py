@@ -10,6 +10,7 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import lease_argument, seconds_option
 from kubernetes_leader_election.cli.output import (
     emit,
@@ -17,9 +18,9 @@ from kubernetes_leader_election.cli.output import (
     output_option,
     seconds,
     style,
-    table,
 )
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.cli.tables import Column, table, terminal_width
+from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher
@@ -29,6 +30,17 @@ if TYPE_CHECKING:
 LONGEST_LOOK: Final = 60.0
 """Seconds to observe at most unless told: leases of an hour are no reason to wait."""
 COLOURS: Final = {"leads": "green", "expired": "red", "free": "yellow"}
+TABLE: Final = (
+    Column(title="LEASE", least=14),
+    Column(title="STATE"),
+    Column(title="HOLDER", least=14),
+    Column(title="RENEWED"),
+    Column(title="EXPIRES"),
+    Column(title="TRANSITIONS", optional=2),
+    Column(title="PROGRAM", optional=1),
+)
+LONGEST_NAME: Final = 253
+"""Characters of a name that are shown where there is room: those of a pod's."""
 GROUP: Final = "coordination.k8s.io"
 CANDIDATE_VERSIONS: Final = ("v1beta1", "v1alpha2")
 """Those of LeaseCandidate, since Kubernetes 1.33 and 1.32; off unless switched on."""
@@ -60,7 +72,8 @@ def command(
     up to one renew interval of the holder; it never contends and writes nothing.
 
     Needs the rights to get and watch LEASE; the table needs the right to list.
-    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist.
+    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist;
+    the table with 1 if there is no such namespace.
 
     \b
     kle status billing -n shop
@@ -76,15 +89,16 @@ def command(
             trackers = observe(watcher, leases, limit, say=output == "text")
             now = watcher.now()
         if lease is None:
-            _show_table(trackers, now, target, output)
-            return
+            raise SystemExit(_show_table(trackers, now, target, output))
         found = describe(trackers[lease], now, target)
         names, because = candidates(target, lease)
         found |= {"candidates": names, "candidates_because": because}
         if output == "text":
-            _show_one(found, trackers[lease], target)
+            _show_one(found, trackers[lease], target, now)
         else:
             emit(found, output)
+            if found["state"] == "missing" and (why := _about_missing(target, lease)):
+                note(why)
     leading = found["state"] in {"leads", "held"}
     raise SystemExit(exit_codes.OK if leading else exit_codes.NO)
 
@@ -130,7 +144,7 @@ def observe(
         if isinstance(seen, Trouble):
             if not some:
                 raise seen.error
-            note(f"{seen.error}")
+            note(as_options(str(seen.error)))
         elif isinstance(seen, Sighting):
             tracker = trackers.setdefault(seen.lease, Tracker(seen.lease, began))
             tracker.see(seen.snapshot, seen.at)
@@ -213,10 +227,14 @@ def candidates(target: cluster.Target, lease: str) -> tuple[list[str] | None, st
     return found, "registered as LeaseCandidates"
 
 
-def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -> None:
+def _show_one(
+    found: dict[str, Any], tracker: Tracker, target: cluster.Target, now: Now
+) -> None:
     click.echo(target.describe(tracker.lease))
     if found["state"] == "missing":
         click.echo(style("There is no such Lease", fg="yellow") + ": nobody leads.")
+        if why := _about_missing(target, found["lease"]):
+            click.echo(why)
         if target.namespace != "default":
             click.echo(
                 "The library's default is the namespace `default`: try -n default."
@@ -226,7 +244,7 @@ def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -
     if found["holder"] is not None:
         rows += [
             ("program", _program(tracker)),
-            ("since", _written(found["acquire_time"])),
+            ("since", _since(found, tracker, now)),
             ("renewed", _renewed(found)),
             ("expires", _expires(found)),
         ]
@@ -241,13 +259,13 @@ def _show_one(found: dict[str, Any], tracker: Tracker, target: cluster.Target) -
     if found["asked_to_step_down"]:
         rows.append(("asked", "to step down"))
     if found["successor"]:
-        rows.append(("successor", printable(str(found["successor"]))))
+        rows.append(("successor", quoted(str(found["successor"]))))
     for name, value in rows:
         click.echo(f"{style(f'{name:12}', bold=True)} {value}")
 
 
 def _leader(found: dict[str, Any]) -> str:
-    holder = printable(found["holder"] or "")
+    holder = quoted(found["holder"] or "")
     return {
         "leads": f"{style(holder, fg='green', bold=True)}, seen to renew",
         "held": f"{style(holder, bold=True)}, not seen to renew yet",
@@ -300,28 +318,57 @@ def _token(found: dict[str, Any]) -> str:
     return f"at most {found['token_at_most']}: {why}"
 
 
-def _written(moment: str | None) -> str:
-    return f"{moment or 'not written'}, by the clock of who wrote it"
+def _since(found: dict[str, Any], tracker: Tracker, now: Now) -> str:
+    """Say when the term began: how long ago in words, and as it is written."""
+    record = tracker.record
+    moment = None if record is None else record.acquire_time
+    if not moment:
+        return "not written"
+    words = f"{found['acquire_time']}, by the clock of who wrote it"
+    if not isinstance(moment, int):
+        return words
+    ago = (now.wall - moment) / 1_000_000
+    if ago < 0:
+        return f"{words}, which is {seconds(-ago)} ahead of this one"
+    return f"{seconds(ago)} ago ({words})"
+
+
+def _about_missing(target: cluster.Target, lease: str) -> str:
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
+
+    return whereabouts.about_missing(target, lease)
 
 
 def _show_table(
     trackers: dict[str, Tracker], now: Now, target: cluster.Target, output: str
-) -> None:
+) -> int:
+    """Show all Leases; give the exit code."""
     found = [describe(trackers[name], now, target) for name in sorted(trackers)]
     found = [one for one in found if one["state"] != "missing"]
     if output != "text":
         emit(found, output)
-        return
-    click.echo(target.describe())
+    else:
+        click.echo(target.describe())
+        _print_table(found)
+    if found:
+        return exit_codes.OK
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
+
+    exists = whereabouts.namespace_exists(target)
+    if why := whereabouts.about_namespace(target, exists):
+        note(why)
+    return exit_codes.NO if exists is False else exit_codes.OK
+
+
+def _print_table(found: list[dict[str, Any]]) -> None:
     if not found:
         click.echo("There are none.")
         return
-    head = ("LEASE", "STATE", "HOLDER", "RENEWED", "EXPIRES", "TRANSITIONS", "PROGRAM")
     rows = [
         (
             one["lease"],
             style(one["state"], fg=COLOURS.get(one["state"])),
-            printable(one["holder"] or "-", longest=40),
+            printable(one["holder"] or "-", longest=LONGEST_NAME),
             _table_time(one["renewed_ago_sec"], " ago"),
             _table_time(one["expires_in_sec"]),
             _or(one["transitions"], "-"),
@@ -329,7 +376,7 @@ def _show_table(
         )
         for one in found
     ]
-    for line in table(head, rows):
+    for line in table(TABLE, rows, terminal_width()):
         click.echo(line)
 
 

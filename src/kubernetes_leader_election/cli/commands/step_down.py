@@ -22,6 +22,9 @@ def command(
     stay out for one lease duration. Other libraries cannot be asked: where one holds
     the Lease, this is said and nothing is written.
 
+    Who waits is written nowhere: if no other candidate does, nobody leads until the
+    asked one comes back, which is said before and after.
+
     Needs the rights to get, watch and update LEASE. Exits with 0 when another one
     leads; with 1 when nobody was asked, answered or took over.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import option, timing_options
 from kubernetes_leader_election.cli.output import (
+    at_least,
+    at_most,
     emit,
+    exact,
+    note,
     output_option,
-    seconds,
     style,
-    table,
 )
 
 if TYPE_CHECKING:
@@ -32,12 +36,13 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
     """
     Print what a choice of times means: every derived number, and a picture.
 
-    Give as few times as you like, the others follow. Times that could let two replicas
-    work at once are refused, with the arithmetic and with what would work (exit
-    code 2).
+    Give as few times as you like, the others follow; the renew interval is 10 s unless
+    given. Times that could let two replicas work at once are refused, with the
+    arithmetic and with what would work (exit code 2). What is promised is rounded to
+    the safe side.
 
     \b
-    kle timings --lease-duration-sec 10
+    kle timings --lease-duration-sec 10 --renew-interval-ms 3000
     kle timings --preset steady -o json
     kle timings --presets
     """
@@ -50,6 +55,7 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
         return
     chosen = s.resolve_settings(lease_name="timings", **timing)
     derived = s.timings(chosen)
+    _warn(derived)
     if output != "text":
         emit({"preset": chosen.preset, **asdict(derived)}, output)
         return
@@ -60,57 +66,69 @@ def command(*, timing: dict[str, float | str], presets: bool, output: str) -> No
         click.echo(line)
 
 
+def _warn(derived: Timings) -> None:
+    """Say on stderr what had better not be so."""
+    from kubernetes_leader_election.settings.promises import warning_about  # noqa: PLC0415 - help is quick
+
+    if warning := warning_about(derived):
+        note(f"Warning: {as_options(warning)}")
+
+
 def describe(chosen: Settings, derived: Timings) -> list[str]:
     """Return every number with its meaning, a line each."""
     t, rho = derived, chosen.clock_rate_error
-    best = seconds(t.crash_fail_over_best)
+    best, kills = at_least(t.crash_fail_over_best), at_least(t.run_kills_after)
     quiet = "nothing" if t.quiet_candidates else "a read now and then (R > D / 2)"
-    rows: list[tuple[str, float | str, str]] = [
-        ("lease duration", t.lease_duration, "D, what stands in the Lease"),
-        ("renew interval", t.renew_interval, "R, the leader writes this often"),
-        ("renew deadline", t.renew_deadline, "L, a leader that cannot renew stops"),
-        ("stop budget", t.stop_budget, "S, time for the work to stop then"),
-        ("grace", _or_never(t.grace), "for the work to end in a planned stop"),
-        ("request timeout", t.request_timeout, "T, for one request in all"),
+    rows: list[tuple[str, str, str]] = [
+        ("lease duration", exact(t.lease_duration), "D, what stands in the Lease"),
+        ("renew interval", exact(t.renew_interval), "R, the leader writes this often"),
+        (
+            "renew deadline",
+            exact(t.renew_deadline),
+            "L, a leader that cannot renew stops",
+        ),
+        ("stop budget", exact(t.stop_budget), "S, time for the work to stop then"),
+        ("grace", _or_never(t.grace, exact), "for the work to end in a planned stop"),
+        ("request timeout", exact(t.request_timeout), "T, for one request in all"),
         ("", "", ""),
         (
             "leader has stopped",
-            t.leader_stops_within,
+            exact(t.leader_stops_within),
             f"after its last renewal at the latest, if its clock is {rho:.3g} slow",
         ),
         (
             "others start",
-            t.others_start_after,
+            exact(t.others_start_after),
             f"after it at the earliest, if their clocks are {rho:.3g} fast",
         ),
         (
             "hard limit",
-            t.hard_limit,
-            f"on its own clock; `run` kills its command after {seconds(t.run_kills_after)}",
+            at_least(t.hard_limit),
+            f"on its own clock; `run` kills its command after {kills}",
         ),
         (
             "signal ends it",
-            _or_never(t.after_signal),
+            _or_never(t.after_signal, at_most),
             "after SIGTERM at the latest, if work in the main thread goes on",
         ),
         (
             "pod needs",
-            _or_never(t.pod_needs),
+            _or_never(t.pod_needs, at_most),
             "of terminationGracePeriodSeconds: grace, release, a moment",
         ),
         (
             "crash fail-over",
-            t.crash_fail_over,
+            at_most(t.crash_fail_over),
             f"at worst from the last renewal, {best} at best from the crash",
         ),
         (
             "clean hand-over",
-            t.hand_over,
+            at_most(t.hand_over),
             "at worst, and three round trips of the network",
         ),
         (
             "outage survived",
-            t.outage_survived,
+            at_least(t.outage_survived),
             "of the API: a leader rides out every shorter one",
         ),
         (
@@ -122,13 +140,12 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
     return [_line(*row) if row[0] else "" for row in rows]
 
 
-def _line(name: str, value: float | str, meaning: str) -> str:
-    shown = value if isinstance(value, str) else seconds(value)
-    return f"{style(f'{name:19}', bold=True)} {shown:>9}  {meaning}"
+def _line(name: str, value: str, meaning: str) -> str:
+    return f"{style(f'{name:19}', bold=True)} {value:>9}  {meaning}"
 
 
-def _or_never(value: float | None) -> str:
-    return "no end" if value is None else seconds(value)
+def _or_never(value: float | None, shown: Callable[[float], str]) -> str:
+    return "no end" if value is None else shown(value)
 
 
 def picture(derived: Timings, rho: float) -> list[str]:
@@ -182,6 +199,11 @@ def _ruler(end: float) -> str:
 
 def _compare(output: str) -> None:
     from kubernetes_leader_election import settings as s  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.cli.tables import (  # noqa: PLC0415 - help is quick
+        Column,
+        table,
+        terminal_width,
+    )
 
     purposes = {"default": "the Node package's rhythm"}
     purposes |= {name: preset.purpose for name, preset in s.PRESETS.items()}
@@ -196,20 +218,21 @@ def _compare(output: str) -> None:
     if output != "text":
         emit({name: asdict(one) for name, one in found.items()}, output)
         return
-    header = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
+    titles = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
+    columns = [Column(title=title) for title in titles]
     rows = [
         (
             name,
-            seconds(t.lease_duration),
-            seconds(t.renew_interval),
-            seconds(t.renew_deadline),
-            f"<= {seconds(t.crash_fail_over)}",
-            f"< {seconds(t.outage_survived)}",
+            exact(t.lease_duration),
+            exact(t.renew_interval),
+            exact(t.renew_deadline),
+            f"<= {at_most(t.crash_fail_over)}",
+            f"< {at_least(t.outage_survived)}",
             f"{t.writes_per_minute:.3g}/min",
         )
         for name, t in found.items()
     ]
-    for line in table(header, rows):
+    for line in table(columns, rows, terminal_width()):
         click.echo(line)
     click.echo()
     for name, purpose in purposes.items():

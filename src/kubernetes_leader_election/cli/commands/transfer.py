@@ -33,7 +33,8 @@ def command(
 
     As `step-down`, and the other candidates let IDENTITY go first: for at most 5 s, or
     half of the lease duration. If it is not there, another one leads then. Who waits is
-    written nowhere, so a misspelt identity is found out only by that.
+    written nowhere, so a misspelt identity is found out only by that; and where nobody
+    waits at all, nobody leads until the asked one comes back, one lease duration later.
 
     Needs the rights to get, watch and update LEASE. Exits with 0 when IDENTITY leads,
     with 1 when another one or nobody does.

@@ -81,8 +81,8 @@ def command(
                     "pip install 'kubernetes-leader-election[tui]'"
                 )
             if output == "text":
-                what = printable(", ".join(leases) if leases else "all Leases")
-                note(f"watching {what}, {target.describe()}")
+                what = printable(f"{', '.join(leases)} of the" if leases else "all")
+                note(f"watching {what} {target.describe()}")
             for change, _ in changes(watcher, names, for_sec):
                 if change is not None:
                     _print(change, output)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from kubernetes_leader_election.cli.demo import story
 from kubernetes_leader_election.cli.demo.story import NAMES, Crew, Result
+from kubernetes_leader_election.cli.observe.watch_table import newest
 from kubernetes_leader_election.cli.output import short_time
 
 REDRAW: Final = 0.1
@@ -23,6 +24,10 @@ CELL: Final = 0.5
 """Seconds that one character of a lane stands for."""
 LANE: Final = 56
 """Characters of a lane: half a minute, the length of the story."""
+BESIDE_LANE: Final = 32
+"""Characters beside a lane: names, conditions, the frame."""
+PANEL_LINES: Final = 8
+"""Lines of the picture above the story, with one for the cursor."""
 STORY_LINES: Final = 14
 """How many of the latest lines of the story are shown."""
 LEGEND: Final = "█ leads  · waits  * frozen  x gone  ! hangs"
@@ -69,11 +74,13 @@ class Stage:
         self._past: dict[str, dict[int, str]] = {name: {} for name in NAMES}
         self._outages: set[int] = set()
         self._thread = threading.Thread(target=self._play, daemon=True)
+        self._console = Console()
         self.results: list[Result] = []
         self.error: str | None = None
 
     def show(self, console: Console) -> None:
         """Play to the end."""
+        self._console = console
         self._thread.start()
         try:
             with Live(console=console, auto_refresh=False) as live:
@@ -102,6 +109,11 @@ class Stage:
     def _tell(self, line: str) -> None:
         self._lines.append((time.monotonic() - self._begin, line))
 
+    @property
+    def _length(self) -> int:
+        """Characters of a lane that there is room for: what is older is left out."""
+        return max(10, min(LANE, self._console.width - BESIDE_LANE))
+
     def _draw(self) -> Group:
         now = time.monotonic()
         grid = Table.grid(padding=(0, 2))
@@ -117,16 +129,17 @@ class Stage:
             Text(api, style="bold red" if hangs else "green"),
             self._api_lane(int((now - self._begin) / CELL), hangs=hangs),
         )
-        story = [
+        lines = [
             Text.assemble((f"{moment:6.2f} s  ", "dim"), line)
             for moment, line in self._lines[-STORY_LINES:]
         ]
+        story = newest(self._console, lines, self._console.height - PANEL_LINES)
         panel = Panel(
             grid,
             title="three processes, one Lease",
             subtitle=f"{LEGEND}   {now - self._begin:.0f} s",
             border_style="red" if hangs else "dim",
-            width=LANE + 32,
+            width=self._length + BESIDE_LANE,
         )
         return Group(panel, *story)
 
@@ -153,15 +166,15 @@ class Stage:
         return Text.assemble(
             *(
                 ("!", "bold red") if target in self._outages else ("─", "dim")
-                for target in range(max(0, cell - LANE + 1), cell + 1)
+                for target in range(max(0, cell - self._length + 1), cell + 1)
             )
         )
 
     def _lane(self, name: str, lane: Lane | None, cell: int) -> Text:
         """Draw when it led, when it was frozen and when it was gone."""
         text = Text()
-        first = max(0, cell - LANE + 1)
-        for target in range(first, first + LANE):
+        first = max(0, cell - self._length + 1)
+        for target in range(first, first + self._length):
             condition = self._past[name].get(target, "runs")
             if target > cell:
                 text.append(" ")

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.text import quoted
+
 if TYPE_CHECKING:
+    from kubernetes_leader_election.cli.observe.cluster import Target
     from kubernetes_leader_election.cli.observe.lease_watcher import (
         LeaseWatcher,
     )
@@ -35,6 +39,7 @@ def changes(
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import (  # noqa: PLC0415 - help is quick
         POLL_EVERY,
+        AllListed,
         Coarse,
         Sighting,
         Trouble,
@@ -44,11 +49,13 @@ def changes(
     began = watcher.now()
     trackers = {name: Tracker(name, began) for name in names or ()}
     failing: set[str] = set()
+    looked = False
     while True:
         now = watcher.now()
         if for_sec is not None and now.monotonic - began.monotonic >= for_sec:
             return
         seen = watcher.next(TICK)
+        absent: str | None = None
         if isinstance(seen, Sighting):
             if seen.lease not in trackers and seen.snapshot is None:
                 continue
@@ -60,22 +67,32 @@ def changes(
                     # It was not there before: who holds it now has just acquired it.
                     trackers[seen.lease].see(None, seen.at)
             tracker = trackers[seen.lease]
+            if not tracker.seen and seen.snapshot is None:
+                absent = seen.lease
             for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
                 yield change, trackers
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
             failing.add(seen.lease)
-            text = f"{seen.error} Trying again."
+            text = f"{as_options(str(seen.error))} Trying again."
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
         elif isinstance(seen, Coarse):
             text = (
                 f"watching is not permitted: read every {POLL_EVERY:g} s instead, so "
                 "times are wrong by as much, and changes between two looks are not "
-                f"seen. {seen.error}"
+                f"seen. {as_options(str(seen.error))}"
             )
             lease = seen.lease or "*"
             yield Change(lease=lease, kind="trouble", at=seen.at, text=text), trackers
+        elif isinstance(seen, AllListed) and not trackers:
+            absent = ""
+        if absent is not None and not looked:
+            looked = True
+            if text := _about_absent(watcher.target, absent):
+                lease = absent or "*"
+                told = Change(lease=lease, kind="missing", at=watcher.now(), text=text)
+                yield told, trackers
         for tracker in trackers.values():
             if tracker.announced_expiry or tracker.state(watcher.now()) != "expired":
                 continue
@@ -86,6 +103,18 @@ def changes(
                 for change in [*found, *tracker.expire(watcher.now())]:
                     yield change, trackers
         yield None, trackers
+
+
+def _about_absent(target: Target, lease: str) -> str:
+    """Say that there is nothing to see yet, and which name may be a wrong one."""
+    from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
+
+    if lease:
+        return whereabouts.about_missing(target, lease)
+    exists = whereabouts.namespace_exists(target)
+    about = whereabouts.about_namespace(target, exists)
+    name = quoted(target.namespace)
+    return f"there are no Leases in the namespace {name} yet. {about}".rstrip()
 
 
 def time_of(change: Change) -> str:

@@ -13,7 +13,8 @@ from kubernetes_leader_election.cli.observe import cluster, pod_period
 from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
-from kubernetes_leader_election.cli.output import seconds
+from kubernetes_leader_election.cli.option_names import as_options
+from kubernetes_leader_election.cli.output import at_least, at_most, exact, seconds
 from kubernetes_leader_election.cli.rights import role_rule
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
@@ -29,8 +30,9 @@ from kubernetes_leader_election.kube_api.results import (
 )
 from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
+from kubernetes_leader_election.settings.promises import warning_about
 from kubernetes_leader_election.settings.timing import ODD_DURATION
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.connection import Connection
@@ -205,7 +207,7 @@ def _rights(
     only_watch = missing == ["watch"]
     text = f"missing{who} on {target.namespace}/{lease}: {', '.join(missing)}"
     if only_watch:
-        text += "\nelectors poll instead: slower to take over, and more requests"
+        text += ";\nelectors poll instead: slower to take over, and more requests"
     yield Check(
         name="rights",
         verdict="WARN" if only_watch else "FAIL",
@@ -319,7 +321,7 @@ def _lease(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     holder = recognise(snapshot)
     if holder is not None:
         text = (
-            f"held by {printable(record.holder_identity)} ({printable(holder.kind)}); "
+            f"held by {quoted(record.holder_identity)} ({printable(holder.kind)}); "
             "`status` tells whether it lives"
         )
     yield Check(name="lease", verdict="PASS", text=text)
@@ -386,9 +388,10 @@ def _ahead(moment: int | str | None) -> float:
 def _timings(settings: Settings) -> Iterator[Check]:
     t = timings(settings)
     text = (
-        f"a crash costs at most {seconds(t.crash_fail_over)} from the last renewal; a "
-        f"leader rides out API outages below {seconds(t.outage_survived)};\n"
-        f"it has stopped {seconds(t.leader_stops_within)} after a renewal, others start "
-        f"{seconds(t.others_start_after)} after it: all of `kle timings`"
+        f"a crash costs at most {at_most(t.crash_fail_over)} from the last renewal; a "
+        f"leader rides out API outages below {at_least(t.outage_survived)};\n"
+        f"it has stopped {exact(t.leader_stops_within)} after a renewal, others start "
+        f"{exact(t.others_start_after)} after it: all of `kle timings`"
     )
-    yield Check(name="timings", verdict="PASS", text=text)
+    fix = as_options(warning_about(t))
+    yield Check(name="timings", verdict="WARN" if fix else "PASS", text=text, fix=fix)

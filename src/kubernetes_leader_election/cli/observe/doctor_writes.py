@@ -81,7 +81,7 @@ def _judge(took: dict[str, float], untried: list[str], limit: float) -> Check:
     return Check(
         name="writes",
         verdict=verdict,
-        text="\n".join([text, *(UNTRIED[what] for what in untried)]),
+        text=";\n".join([text, *(UNTRIED[what] for what in untried)]),
         fix="" if verdict == "PASS" else _more_time(worst),
     )
 

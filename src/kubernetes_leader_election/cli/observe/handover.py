@@ -14,17 +14,20 @@ from kubernetes_leader_election.cli.observe.cluster import Target, call
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher, Sighting
 from kubernetes_leader_election.cli.observe.tracker import Tracker
-from kubernetes_leader_election.cli.output import emit, note, seconds
+from kubernetes_leader_election.cli.observe.whereabouts import about_missing
+from kubernetes_leader_election.cli.output import emit, exact, note, seconds
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import (
+    ASSUMED_DURATION,
     LeaseRecord,
     Snapshot,
     format_time,
     read_snapshot,
 )
+from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.results import Conflict, NotFound, Ok, Unknown
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import printable, quoted
 
 TRIES: Final = 20
 """A renewal may come between our read and our write; it does so once in many times."""
@@ -44,6 +47,8 @@ class Answer:
     outcome: str
     """done; fell back; nobody took over; no answer; nobody to ask; cannot be asked."""
     took_sec: float | None = None
+    nobody_led_sec: float | None = None
+    """Seconds without a leader: until one was seen, or until the wait was over."""
     text: str
 
     @property
@@ -146,10 +151,12 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
 
     snapshot = read(target, lease)
     if snapshot is None or snapshot.record.is_free:
-        what = "there is no such Lease" if snapshot is None else "nobody holds it"
-        return answer("nobody to ask", f"{what}: nobody can be asked.")
+        what, why = "nobody holds it", ""
+        if snapshot is None:
+            what, why = "there is no such Lease", about_missing(target, lease)
+        return answer("nobody to ask", f"{what}: nobody can be asked. {why}".rstrip())
     record, holder = snapshot.record, recognise(snapshot)
-    asked, name = record.holder_identity, printable(record.holder_identity)
+    asked, name = record.holder_identity, quoted(record.holder_identity)
     if successor is not None and successor == asked:
         return answer("done", f"{name} leads already.", leader=successor)
     assert holder is not None  # noqa: S101 - somebody holds it
@@ -166,6 +173,7 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
         tracker = Tracker(lease, watcher.now())
         tracker.see(snapshot, watcher.now())
         wish: dict[str, str | None] = {STEP_DOWN: term_of(record), SUCCESSOR: successor}
+        note(_warning(record, name, successor))
         try:
             if annotate(target, snapshot, lease, wish) is not None:
                 wait = seconds(within)
@@ -179,7 +187,23 @@ def ask(target: Target, lease: str, *, successor: str | None, within: float) -> 
         if took is not None:
             return _led(about, asked, successor, tracker, took)
         _take_back(target, lease, wish)
-        return _unanswered(about, asked, tracker, within)
+        return _unanswered(about, asked, tracker, within, watcher.now())
+
+
+def _warning(record: LeaseRecord, name: str, successor: str | None) -> str:
+    """Say before the wish what cannot be known, and what it costs in the worst case."""
+    lasts = exact(record.lease_duration or ASSUMED_DURATION)
+    who = "another candidate waits. If none does"
+    if successor is not None:
+        who = (
+            f"{quoted(successor)} waits. If it does not, another candidate leads a few "
+            "seconds later; if none waits"
+        )
+    return (
+        f"Candidates write nothing, so it is not known whether {who}, nobody leads "
+        f"until {name} is back, about one lease duration ({lasts}) after it has stepped "
+        "down."
+    )
 
 
 def _wait(watcher: LeaseWatcher, tracker: Tracker, within: float) -> float | None:
@@ -209,35 +233,49 @@ def _led(
     assert record is not None  # noqa: S101 - somebody has just acquired it
     leader, gap = record.holder_identity, tracker.last_gap
     without = "" if gap is None else f"; nobody led for {seconds(gap)}"
-    text, outcome = f"{printable(leader)} leads now{without}.", "done"
+    text, outcome = f"{quoted(leader)} leads now{without}.", "done"
     if leader == old:
         outcome = "nobody took over"
-        text = f"{printable(old)} leads again: no other candidate took over."
+        text = f"{quoted(old)} leads again: no other candidate took over{without}."
     elif successor is not None and leader != successor:
         outcome = "fell back"
         text = (
-            f"{printable(successor)} did not take over in time, is it a candidate? "
-            f"{printable(leader)} leads now{without}."
+            f"{quoted(successor)} did not take over in time, is it a candidate? "
+            f"{quoted(leader)} leads now{without}."
         )
-    return answer(outcome, text, leader=leader, took_sec=round(took, 6))
+    return answer(
+        outcome,
+        text,
+        leader=leader,
+        took_sec=round(took, 6),
+        nobody_led_sec=None if gap is None else round(gap, 6),
+    )
 
 
 def _unanswered(
-    answer: Callable[..., Answer], old: str, tracker: Tracker, within: float
+    answer: Callable[..., Answer],
+    old: str,
+    tracker: Tracker,
+    within: float,
+    now: Now,
 ) -> Answer:
     """Say that nobody took over, or that the holder did not even step down."""
-    name = printable(old)
+    name = quoted(old)
     if tracker.record is not None and not tracker.record.is_free:
         text = (
             f"{name} did not step down within {seconds(within)}; the wish is taken back. "
             "Is its process alive? `status` tells."
         )
         return answer("no answer", text, leader=old)
+    gap = tracker.nobody_led_for(now)
+    without = "" if gap is None else f"; nobody has led for {seconds(gap)}"
     text = (
-        f"{name} stepped down and nobody took over within {seconds(within)}: is there "
-        "another candidate?"
+        f"{name} stepped down and nobody took over within {seconds(within)}{without}: is "
+        f"there another candidate? {name} itself contends again one lease duration "
+        "after it stepped down."
     )
-    return answer("nobody took over", text)
+    so_far = None if gap is None else round(gap, 6)
+    return answer("nobody took over", text, nobody_led_sec=so_far)
 
 
 def _take_back(target: Target, lease: str, wish: Mapping[str, str | None]) -> None:

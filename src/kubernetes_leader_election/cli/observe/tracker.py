@@ -26,7 +26,7 @@ from kubernetes_leader_election.core.record import (
 )
 from kubernetes_leader_election.core.states import Fact
 from kubernetes_leader_election.core.timing import Now, elapsed_for_candidate
-from kubernetes_leader_election.text import printable
+from kubernetes_leader_election.text import quoted
 
 FREE: Final = "free"
 MISSING: Final = "missing"
@@ -131,6 +131,12 @@ class Tracker:
         since = self.observation.since
         return None if since is None else elapsed_for_candidate(since, now)
 
+    def nobody_led_for(self, now: Now) -> float | None:
+        """Return the seconds since somebody led, as seen from here; None: not known."""
+        return (
+            None if self._vacant is None else now.monotonic - self._vacant[0].monotonic
+        )
+
     # What happens ----------------------------------------------------------------
 
     def see(
@@ -177,7 +183,7 @@ class Tracker:
         if self._vacant is None and since is not None:
             self._vacant = (since, "last renewal")
         holder, quiet = record.holder_identity, seconds(self.quiet_for(at) or 0.0)
-        text = f"expired: {printable(holder)} did not renew it for {quiet}"
+        text = f"expired: {quoted(holder)} did not renew it for {quiet}"
         return [self._change("expired", at, text, holder=holder)]
 
     def _change(self, kind: str, at: Now, text: str, **more: Any) -> Change:
@@ -190,7 +196,7 @@ class Tracker:
             self.last_holder = holder
         text = "there is no such Lease yet" if first else "deleted"
         if holder is not None:
-            text += f" while {printable(holder)} held it"
+            text += f" while {quoted(holder)} held it"
         kind = "missing" if first else "deleted"
         return self._change(kind, at, text, previous=holder)
 
@@ -235,9 +241,7 @@ class Tracker:
             self._vacant = (at, "release")
             self.last_holder = was
             return [
-                self._change(
-                    "released", at, f"{printable(was)} released it", previous=was
-                )
+                self._change("released", at, f"{quoted(was)} released it", previous=was)
             ]
         return [self._change("free", at, "nobody holds it")] if first else []
 
@@ -253,7 +257,7 @@ class Tracker:
     ) -> Change:
         record, known = snapshot.record, self.token
         token = None if known is None else known[0]
-        name = printable(record.holder_identity)
+        name = quoted(record.holder_identity)
         parts = [f"{name} holds it" if first else f"{name} leads"]
         if record.lease_transitions is not None:
             parts.append(f"transition {record.lease_transitions}")
@@ -275,8 +279,8 @@ class Tracker:
     def _wished(self, name: str, said: str, value: str, at: Now) -> Change:
         record = self.record
         holder = None if record is None else record.holder_identity or None
-        asked = f"{printable(holder) if holder else 'the holder'} is asked to {said}"
+        asked = f"{quoted(holder) if holder else 'the holder'} is asked to {said}"
         if name == STEP_DOWN:
             return self._change("asked to step down", at, asked, holder=holder)
-        asked += f" to {printable(value)}"
+        asked += f" to {quoted(value)}"
         return self._change("successor named", at, asked, holder=holder)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from kubernetes_leader_election.cli.observe.changes import (
@@ -16,7 +16,9 @@ from kubernetes_leader_election.cli.observe.changes import (
     changes,
     time_of,
 )
+from kubernetes_leader_election.cli.observe.tracker import EXPIRED, HELD, LEADS
 from kubernetes_leader_election.cli.output import seconds
+from kubernetes_leader_election.cli.tables import GAP, Column, cells
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -24,8 +26,24 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.cli.observe.tracker import Change, Tracker
     from kubernetes_leader_election.core.timing import Now
 
-BAR: Final = 16
+BAR: Final = 12
 """Characters of the bar that shows what is left of a Lease."""
+TABLE: Final = (
+    Column(title="LEASE", least=14),
+    Column(title="STATE"),
+    Column(title="HOLDER", least=14),
+    Column(title="LEADS FOR", optional=2),
+    Column(title="RENEWED", optional=1),
+    Column(title="", optional=4),
+    Column(title="LEFT"),
+    Column(title="TRANSITIONS", optional=3, right=True),
+    Column(title="LAST GAP", right=True),
+)
+"""At 60 columns there is room for all that are never left out."""
+KEPT: Final = 100
+"""Changes that are remembered, for a terminal that is made higher."""
+FOR_CHANGES: Final = 4
+"""Lines that many Leases leave to changes; half of the room, where there are few."""
 STATE_COLOURS: Final = {
     "leads": "green",
     "held": "cyan",
@@ -38,61 +56,110 @@ STATE_COLOURS: Final = {
 def show(watcher: LeaseWatcher, names: list[str] | None, for_sec: float | None) -> None:
     """Draw until interrupted, or for so long."""
     console = Console()
-    latest: deque[Change] = deque(maxlen=max(3, console.height // 2))
+    latest: deque[Change] = deque(maxlen=KEPT)
+    title = watcher.target.describe()
     with Live(console=console, refresh_per_second=1 / TICK, transient=False) as live:
         for change, trackers in changes(watcher, names, for_sec):
             if change is not None:
                 latest.append(change)
-            live.update(draw(watcher, trackers, latest))
+            live.update(draw(console, title, trackers, latest, watcher.now()))
 
 
 def draw(
-    watcher: LeaseWatcher, trackers: dict[str, Tracker], latest: deque[Change]
+    console: Console,
+    title: str,
+    trackers: dict[str, Tracker],
+    latest: Sequence[Change],
+    now: Now,
 ) -> Group:
-    """Return the table and, below it, the latest changes."""
-    now = watcher.now()
-    table = Table(
-        title=watcher.target.describe(),
-        title_justify="left",
-        title_style="dim",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
+    """Return the table and, below it, as many of the latest changes as there is room for."""
+    width, height = console.size
+    head = Text(printable(title, longest=width), style="dim", no_wrap=True)
+    # One line is the terminal's own, where the cursor stands.
+    room = height - 1 - len((head, "titles", "empty"))
+    for_changes = min(FOR_CHANGES, room // 2)
+    shown, more = _chosen(trackers, max(2, room - for_changes), now)
+    lines = [head, *_table(shown, now, width, plain=console.options.ascii_only)]
+    if more:
+        lines.append(Text(more, style="dim", no_wrap=True))
+    lines.append(Text())
+    changed = map(_line, latest)
+    return Group(*lines, *newest(console, changed, height - 1 - len(lines)))
+
+
+def _chosen(
+    trackers: dict[str, Tracker], room: int, now: Now
+) -> tuple[list[Tracker], str]:
+    """Return the Leases to show, those in trouble before others, and a word on the rest."""
+    names = sorted(trackers)
+    if len(names) <= room:
+        return [trackers[name] for name in names], ""
+    calm = [name for name in names if trackers[name].state(now) in {LEADS, HELD}]
+    urgent = [name for name in names if name not in set(calm)]
+    kept = (urgent + calm)[: room - 1]
+    rest = len(urgent) - len(kept)
+    about = f"{rest} without a leader" if rest > 0 else "all held"
+    more = f"... {len(names) - len(kept)} more, {about}"
+    return [trackers[name] for name in sorted(kept)], more
+
+
+def _table(
+    trackers: Iterable[Tracker], now: Now, width: int, *, plain: bool
+) -> list[Text]:
+    rows = [_row(tracker, now, plain=plain) for tracker in trackers]
+    head, *body = cells(TABLE, [[text for text, _ in row] for row in rows], width)
+    lines = [Text((" " * GAP).join(head.values()), style="bold", no_wrap=True)]
+    for row, laid in zip(rows, body, strict=True):
+        line = Text(no_wrap=True)
+        for place, text in laid.items():
+            if line:
+                line.append(" " * GAP)
+            line.append(text, style=row[place][1])
+        lines.append(line)
+    return lines
+
+
+def newest(console: Console, lines: Iterable[Text], room: int) -> list[Text]:
+    """Return the newest lines, wrapped, for which there is room: the last at the end."""
+    found: list[Text] = []
+    for line in reversed(list(lines)):
+        # How long nobody led stands at the end of a line: nothing of it is cut.
+        parts = line.wrap(console, max(1, console.width))
+        if len(parts) > room:
+            return found or list(parts)[-max(1, room) :]
+        found[:0] = parts
+        room -= len(parts)
+    return found
+
+
+def _line(change: Change) -> Text:
+    return Text.assemble(
+        (time_of(change), "dim"),
+        "  ",
+        (change.lease, "bold"),
+        "  ",
+        (change.text, COLOURS.get(change.kind, "")),
     )
-    for name in ("LEASE", "STATE", "HOLDER", "LEADS FOR", "RENEWED", "LEFT"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("TRANSITIONS", justify="right")
-    table.add_column("LAST GAP", justify="right")
-    for name in sorted(trackers):
-        table.add_row(*_row(trackers[name], now))
-    lines = [
-        Text.assemble(
-            (time_of(change), "dim"),
-            "  ",
-            (change.lease, "bold"),
-            "  ",
-            (change.text, COLOURS.get(change.kind, "")),
-        )
-        for change in latest
-    ]
-    return Group(table, Text(), *lines)
 
 
-def _row(tracker: Tracker, now: Now) -> list[Text | str]:
+def _row(tracker: Tracker, now: Now, *, plain: bool) -> list[tuple[str, str]]:
+    """Return the cells of a Lease, each with its style."""
     state = tracker.state(now) if tracker.seen else "..."
     record = tracker.record
     holder = "-" if record is None or record.is_free else record.holder_identity
     gap = tracker.last_gap
     transitions = "-" if record is None else str(record.lease_transitions or "-")
+    bar, left, colour = _left(tracker, now, plain=plain)
     return [
-        tracker.lease,
-        Text(state, style=STATE_COLOURS.get(state, "")),
-        Text(printable(holder, longest=40), style="bold"),
-        _for(tracker.leads_since, now),
-        _for(tracker.renewed, now),
-        _bar(tracker, now),
-        transitions,
-        "-" if gap is None else seconds(gap),
+        (tracker.lease, ""),
+        (state, STATE_COLOURS.get(state, "")),
+        (printable(holder, longest=253), "bold"),
+        (_for(tracker.leads_since, now), ""),
+        (_for(tracker.renewed, now), ""),
+        (bar, colour),
+        (left, colour),
+        (transitions, ""),
+        ("-" if gap is None else seconds(gap), ""),
     ]
 
 
@@ -100,13 +167,16 @@ def _for(since: Now | None, now: Now) -> str:
     return "-" if since is None else seconds(now.monotonic - since.monotonic)
 
 
-def _bar(tracker: Tracker, now: Now) -> Text:
+def _left(tracker: Tracker, now: Now, *, plain: bool) -> tuple[str, str, str]:
+    """Return a bar of what is left of the Lease, the same in words, and the colour."""
     left, whole = tracker.expires_in(now), tracker.observation.wait
     if left is None or whole <= 0:
-        return Text("")
-    share = left / whole
-    full = round(BAR * share)
+        return "", "-", ""
+    over = tracker.state(now) == EXPIRED
+    share = 0.0 if over else left / whole
+    # Two marks that differ without colours, too; other encodings have no such letters.
+    full, gone = "=." if plain else "━·"
+    length = round(BAR * share)
     colour = "green" if share > 0.4 else "yellow" if share > 0.15 else "red"
-    return Text.assemble(
-        ("━" * full, colour), ("━" * (BAR - full), "dim"), f" {seconds(left)}"
-    )
+    words = "none" if over else seconds(left)
+    return full * length + gone * (BAR - length), words, colour

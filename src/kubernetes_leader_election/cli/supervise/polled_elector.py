@@ -158,6 +158,10 @@ class Work:
         """Return the CLOCK_BOOTTIME of the KILL for a term that ends at this instant."""
         return boottime() + self._to_kill
 
+    def give_up(self, detail: str) -> None:
+        """Give the term up, as the command has ended by itself; ``detail`` says how."""
+        self._lifecycle.end_term(self.term.number, detail)
+
     def end(self) -> None:
         """Say that nothing of the command is left: the Lease may be released."""
         self._lifecycle.leave(self._hold)

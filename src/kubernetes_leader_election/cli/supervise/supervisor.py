@@ -42,6 +42,7 @@ from kubernetes_leader_election.cli.supervise.signal_queue import ENDING, Signal
 from kubernetes_leader_election.cli.supervise.term_file import TermFacts, TermFile
 from kubernetes_leader_election.cli.supervise.terminal import Terminal
 from kubernetes_leader_election.cli.supervise.watchdog_link import Link
+from kubernetes_leader_election.events import REASONS
 from kubernetes_leader_election.lifecycle.base_term import token_if_any
 
 LONGEST_TURN: Final = 5.0
@@ -257,6 +258,7 @@ class Supervisor:
                 command.exited = True
                 self._take_early_signals(command)
                 self._say(f"Error: {text}")
+                command.work.give_up("the command could not be started")
                 self._leave(code)
             case {"exited": status}:
                 self._on_exited(status, command)
@@ -295,27 +297,28 @@ class Supervisor:
         self._terminal.take_back()
         code, plan = restart_policy.code_of(status), self._plan
         ran = time.monotonic() - command.started_at
+        ended = f"the command {restart_policy.describe(status)}"
         if self._signalled is not None:
             self._leave(code)
         elif command.ending is not None:
-            self._say(
-                f"the command {restart_policy.describe(status)} after {ran:.1f} s"
-            )
+            self._say(f"{ended} after {ran:.1f} s")
         elif not restart_policy.restarts(plan.restart, code) or (
             self._terminal.exists
             and os.WIFSIGNALED(status)
             and os.WTERMSIG(status) == signal.SIGINT
         ):
             command.ending = "exit"
+            command.work.give_up(ended)
             self._leave(code)
         else:
             command.ending = "restart"
             delay = self._backoff.after(ran)
             self._stay_out_until = time.monotonic() + delay
             self._say(
-                f"the command {restart_policy.describe(status)} after {ran:.1f} s: the "
-                f"Lease is released, and this replica contends again in {delay:g} s"
+                f"{ended} after {ran:.1f} s: the Lease is released, and this replica "
+                f"contends again in {delay:g} s"
             )
+            command.work.give_up(ended)
             self._elector.step_down(delay)
 
     def _on_stopped(self, number: int, command: RunningCommand) -> None:
@@ -343,6 +346,8 @@ class Supervisor:
         self._watchdog_gone = True
         if self._verdict is None:
             self._say("Error: the watchdog was killed, and the command with it")
+            if self._command is not None:
+                self._command.work.give_up("the watchdog was killed")
             self._leave(128 + signal.SIGKILL)
         if self._command is not None:
             self._command.exited = True
@@ -363,7 +368,8 @@ class Supervisor:
         term = command.work.term
         if command.ending is None and term.is_lost:
             kill_at = self._kill_after(command.work)
-            self._say(f"leadership is over ({term.reason}): ending the command")
+            why = "given up" if term.reason is None else REASONS[term.reason]
+            self._say(f"leadership is over ({why}): ending the command")
             self._ask_to_end("lost", signal.SIGTERM, kill_at)
 
     def _grace_ends(self) -> float | None:

@@ -243,8 +243,13 @@ def read() -> TermFacts:
         return parse(_read_text(name) if name else os.environ.get(TERM_VARIABLE, ""))
     except FileNotFoundError as error:
         raise NotLeaderError(f"{name} is gone: the term is over.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise NotLeaderError(f"{where} cannot be read: {error}") from error
+    except OSError as error:
+        raise NotLeaderError(f"{where} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise NotLeaderError(
+            f"{where} has no term that `run` wrote ({error}): {FILE_VARIABLE} and "
+            f"{TERM_VARIABLE} have to be what `run` gave its command."
+        ) from error
 
 
 def _read_text(name: str) -> str:

@@ -157,6 +157,7 @@ class App:
             user_agent=sys.intern(request.headers.get("User-Agent", "")),
             namespace=info.namespace,
             name=info.name,
+            client=_peer(request),
         )
         exchange = Exchange(request, query, info, record)
         exchange.on_answer = self.log.answer
@@ -396,6 +397,12 @@ def _answer(fault: Answer) -> Reply:
         return Reply(fault.status, fault.body.encode(), fault.content_type, headers)
     error = ApiError(fault.status, fault.reason, fault.message, {}, headers)
     return Reply.of(error)
+
+
+def _peer(request: web.BaseRequest) -> str:
+    """Return who sent it, as far as the transport tells."""
+    peer = request.transport and request.transport.get_extra_info("peername")
+    return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else ""
 
 
 async def _drop(exchange: Exchange) -> NoReturn:

@@ -47,11 +47,13 @@ class Checks(ShownChecks):
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now[:2]
+        recreates = who.recreates
         if who.ours:
             if not is_plain(time, who, lease, now):
                 if not lease["metadata"].get("uid"):
                     spec = lease["spec"]
-                    who.created.add((spec.get("acquireTime"), spec.get("renewTime")))
+                    times = spec.get("acquireTime"), spec.get("renewTime")
+                    who.created[times] = ""
                 for guarantee, text in mistakes(
                     time, who, lease, now, restored=self.restores > 0
                 ):
@@ -74,6 +76,7 @@ class Checks(ShownChecks):
             absent,
             who.rivals,
             who.since,
+            recreates,
         )
 
     def sent(self, time: float, order: Order, boottime: float) -> None:
@@ -105,7 +108,7 @@ class Checks(ShownChecks):
             if after.held:
                 self._acquired_versions.append(after.version)
                 self._acquirers.append(who)
-                if not (who.open_term or (who.draining and who.work_term)):
+                if not who.leads:
                     # Else it is an earlier try, which lands while a later one leads.
                     who.term_acquire = after.key[3]
         if not who.ours:
@@ -148,7 +151,7 @@ class Checks(ShownChecks):
                 # It cannot know what came and went between its reads: a Lease, or a
                 # holder for longer.
                 self.excuse(time)
-        if seen is None or seen.stamp in who.stamps:
+        if seen is None or seen.stamp in who.stamps or order.recreates:
             return
         needed = who.duration_of(seen)
         if order.absent_for < needed - TOLERANCE:
@@ -178,7 +181,7 @@ class Checks(ShownChecks):
             self.excuse(time)
             return
         if not after.held:
-            if before.stamp not in who.stamps:
+            if not who.wrote_itself(before):
                 self.broken(
                     time, "G5", who.name, f"releases what {before.holder} holds"
                 )

@@ -214,6 +214,8 @@ class Process(Wire):
             return  # by G1 it forgot that record when it saw another holder
         if self.now[0] - entered > 2.9 * self.settings.request_timeout:
             return  # rule 12: it may give up
+        if before is State.WITHDRAWING and self.looked:
+            return  # rule 10: it was refused, and is looked for once
         history = world.network.store.history
         changed = history[-1].time if history else world.time
         if self.asked_at < changed and self.asked_at > self._entered_at:
@@ -519,6 +521,7 @@ class Process(Wire):
     def _work_ended(self, term: int) -> None:
         self._hindered()
         self._stop_working()
+        self.witness.returned = False
         if self.on_work_over is not None:
             self.on_work_over(self)
         self.say(m.WorkEnded(term=term))
@@ -534,6 +537,7 @@ class Process(Wire):
         """Let the work of the present term return, or raise: the same to the core."""
         if self.work_runs and self.core.state is State.LEADER:
             self._stop_working()
+            self.witness.returned = True
             self.witness.causes.add("work_ended")
             self.witness.polite = True
             self.say(m.EndAsked(term=self.term))

@@ -32,8 +32,13 @@ class ShownChecks(TermChecks):
         stored: Stored | None,
         *,
         deleted: bool = False,
+        read: bool = False,
     ) -> None:
-        """Note that a process was shown a Lease, its deletion, or None: there is none."""
+        """
+        Note that a process was shown a Lease, its deletion, or None: there is none.
+
+        ``read``: by a read, which shows what stands there now, whatever its number.
+        """
         if deleted and stored is not None:
             if stored.mark > who.newest_mark:
                 who.newest_mark = stored.mark
@@ -72,8 +77,15 @@ class ShownChecks(TermChecks):
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
+        if who.created.get(stored.key[3:5]) == "":
+            who.created[stored.key[3:5]] = stored.uid
+        # After a restore an event or an answer may have the number of what was shown
+        # last: it is no newer by that, so the wait goes on (rule 11).
+        given_again = version == who.shown and not read
         who.shown = version
-        key = stored.key
+        key, news = stored.key, mark > who.newest_mark
+        if news:
+            who.newest_mark = mark
         if key != who.last_key:
             who.last_key = key
             if stored.held:
@@ -86,16 +98,15 @@ class ShownChecks(TermChecks):
             elif who.free_since == math.inf:
                 who.free_since, who.free_for = monotonic, stored.successor
             who.last_seen = stored
-            who.since = monotonic
+            if not given_again:
+                who.since = monotonic
             who.seen.setdefault(key, monotonic)
-            if mark > who.newest_mark:
-                who.newest_mark = mark
-                if stored.held and stored.stamp not in who.stamps:
-                    who.rivals += 1
-                    if stored.holder != who.identity:
-                        who.polite = False
-                    elif who.polite:
-                        who.polite = None  # a copy of its own, or a namesake's
+            if news and stored.held and stored.stamp not in who.stamps:
+                who.rivals += 1
+                if stored.holder != who.identity:
+                    who.polite = False
+                elif who.polite:
+                    who.polite = None  # a copy of its own, or a namesake's
 
     def _judge_news(
         self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
@@ -119,7 +130,7 @@ class ShownChecks(TermChecks):
             if not who.wrote(stored):
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
                 return
-            held = who.open_term or who.work_term  # else it has drained
+            held = who.leads  # else it has drained
             if held and stored.uid != who.term_uid:
                 # Perhaps a creating write of its own that came late: no less a loss.
                 who.disproved = "another Lease has its name now"
@@ -130,8 +141,10 @@ class ShownChecks(TermChecks):
                 # one was under way: it lands on that, and the term goes on by its times.
                 # It was ordered before the term, in which none may be (G4), and what
                 # another wrote between the two would have been on a version of its own.
-                who.term_acquire = acquire
-                who.tried.discard(acquire)
+                who.begins_with(acquire)
+            elif held and acquire != who.term_acquire:
+                # On the number of a version that a restore gave again (rule 10).
+                who.disproved = "an older record of its own holds the Lease"
             if stored.asked is not None and stored.asked == acquire and who.open_term:
                 who.disproved = "it was asked to step down"
 
@@ -141,6 +154,7 @@ class ShownChecks(TermChecks):
         """Note a read that shows an older version than was known when it was ordered."""
         if known is not None and who.shown == known and stored.version < known:
             who.back_at, who.back_to = monotonic, stored.key
+            who.newest = stored.version  # what is newer than this is news to it
             if who.polite:
                 # Records of its own that it forgets by this (G1) are a rival's to it,
                 # who led since its work ended: it may be last to go, or not.
@@ -247,7 +261,7 @@ class ShownChecks(TermChecks):
                 who.cut_off_until = now[0] + pause
             # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)
-        elif again:
+        elif again and not over:
             if who.leads and not who.marred:
                 who.marred = True
                 who.edits += 1

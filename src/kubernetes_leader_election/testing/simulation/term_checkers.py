@@ -150,11 +150,11 @@ class TermChecks(Assumptions):
         who.token, who.rival_version = token, 0
         if token is not None and token in who.known:
             began = who.known[token]
-            who.term_uid, who.term_acquire = began.uid, began.key[3]
+            who.term_uid = began.uid
+            who.begins_with(began.key[3])
             if token not in who.ambiguous and not who.wrote_itself(began):
                 text = f"begins term {term} on a record that it never wrote"
                 self.broken(time, "G5", who.name, text)
-        who.tried.discard(who.term_acquire)
         who.causes.clear()
         self._check_token(time, who, token)
 
@@ -192,7 +192,8 @@ class TermChecks(Assumptions):
             return
         if stored is None or stored.stamp not in who.stamps:
             return
-        if stored.key[3] == who.term_acquire:
+        # A creating write of its own that came late has another uid (rule 10).
+        if stored.uid == who.term_uid and stored.key[3] == who.term_acquire:
             text = f"lost term {who.term}, though the Lease is its own as it wrote it"
             self.broken(time, "G8", who.name, text)
 

@@ -27,7 +27,7 @@ from kubernetes_leader_election.testing.simulation.network import (
 )
 from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
 from kubernetes_leader_election.testing.simulation.witness import Witness
-from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED
+from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED, NEVER
 
 ORDERS_A_SECOND = 50
 """Requests of one process in a second that no fault excuses: a hot loop (fault 24)."""
@@ -66,12 +66,14 @@ class Wire:
         "asked_at",
         "inbox",
         "link",
+        "looked",
         "name",
         "node",
         "now",
         "open",
         "orders",
         "patience",
+        "refused_at",
         "watch",
         "witness",
         "world",
@@ -94,6 +96,10 @@ class Wire:
         """When the last read was ordered."""
         self.acquire_time: object = None
         """Of the last acquire that was ordered."""
+        self.refused_at = NEVER
+        """When that was refused; who refused it need not know (rule 10)."""
+        self.looked = False
+        """A read that was ordered since then has failed: one look is enough."""
         self.patience = 0.0
         """The time limit of its requests, in seconds."""
         self.orders = 0
@@ -173,8 +179,10 @@ class Wire:
         self._count_order()
         self.writes += 1
         clocks = self.now
-        if request.lease["spec"].get("acquireTime") != self.witness.term_acquire:
-            self.acquire_time = request.lease["spec"].get("acquireTime")
+        spec = request.lease["spec"]
+        if spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire:
+            self.acquire_time = spec["acquireTime"]
+            self.refused_at, self.looked = NEVER, False
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:
             self._note_order(request, number)
@@ -262,7 +270,7 @@ class Wire:
                     witness, stored, ticket.known, self.now_monotonic()
                 )
             if ticket.lease is None or not self.ran_out():
-                self._observe(stored)
+                self._observe(stored, read=ticket.lease is None)
             if ticket.lease is None:
                 return m.LeaseFetched(request_id=number, lease=stored.lease)
             witness.answered = self.node.clocks.boottime(self.world.time)
@@ -271,12 +279,17 @@ class Wire:
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()
+        if ticket.lease is None:
+            self.looked |= ticket.sent >= self.refused_at
         if answer in _RETRY_AFTER:
             self._asked_to_wait(answer)
         if status == 409 or (status == 422 and "must be specified" in reason):
             witness.doubtful = True
             return m.WriteConflict(request_id=number, message=reason)
         if status in _REFUSED:
+            if ticket.lease is not None:
+                if ticket.lease["spec"]["acquireTime"] == self.acquire_time:
+                    self.refused_at = self.world.time
             return m.RequestFailed(request_id=number, error=_error(answer))
         if ticket.lease is not None:
             witness.doubtful = True
@@ -302,31 +315,29 @@ class Wire:
         until = self.now_monotonic() + asked
         self.witness.hindered_at = max(self.witness.hindered_at, until)
 
-    def _observe(self, stored: Stored | None, *, deleted: bool = False) -> None:
+    def _observe(
+        self, stored: Stored | None, *, deleted: bool = False, read: bool = False
+    ) -> None:
         world, witness, clocks = self.world, self.witness, self.node.clocks
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
-        before = witness.last_key
-        # A watch that lags shows again what an answer has shown.
-        late = (
-            stored is not None
-            and stored.key in witness.seen
-            and stored.mark <= witness.newest_mark
-        )
-        world.checks.observed(witness, now[1], stored, deleted=deleted)
+        world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return
-        times = stored.key[3:5]
+        times, before = stored.key[3:5], witness.proved_as
         again = times == witness.proved
         if times in witness.written and times[1] > witness.proved[1]:
-            witness.proved = times  # a read that lags shows older ones
+            witness.proved = times
             if witness.leads and not witness.marred:
                 witness.edits = 0  # it went well for a whole renew interval
             witness.marred = False
-        if stored.duration == witness.own_duration or before == stored.key or late:
+        elif not again or before is None or stored.mark < before.mark:
+            return  # a read or a watch that lags shows nothing of the newest
+        witness.proved_as = stored
+        if stored.duration == witness.own_duration:
             return
-        if times in witness.written and times[1] < witness.proved[1]:
-            return  # a read that was overtaken shows nothing
+        if again and before is not None and stored.key == before.key:
+            return  # a label was touched, or it is shown once more: no edit
         current = world.network.store.current
         world.checks.cut_short(
             world.time,
@@ -349,6 +360,9 @@ class Wire:
         self._hindered()
         if kind == "LeasePUT":
             self.witness.doubtful = True
+        elif self.asked_at >= self.refused_at:
+            waited = (self.world.time - self.asked_at) * self.node.clocks.rate
+            self.looked |= waited > 0.99 * self.patience  # else it was given up
         if self.world.recorder is not None:
             self.world.recorder.answer(
                 self.world.time, self.name, number, "AbandonRequest"

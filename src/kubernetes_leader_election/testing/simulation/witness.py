@@ -70,12 +70,14 @@ class Witness:
         "own_duration",
         "polite",
         "proved",
+        "proved_as",
         "ran_out",
         "ready_at",
         "recreates",
         "renew_deadline",
         "renew_interval",
         "request_timeout",
+        "returned",
         "rival_seen_at",
         "rival_version",
         "rivals",
@@ -133,6 +135,8 @@ class Witness:
         """It saw no write of its own land since the last one of them."""
         self.proved: tuple[Any, Any] = ("", "")
         """Acquire and renew time of the newest write of its own that it was shown."""
+        self.proved_as: Stored | None = None
+        """The newest that it was shown of that write: whoever edits it makes it another."""
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness
@@ -186,12 +190,14 @@ class Witness:
         self.last_stamp = ""
         self.written: dict[object, tuple[float, ...]] = {}
         """Acquire and renew times of all its writes, and the clocks at each order."""
-        self.created: set[object] = set()
-        """Those of them that created the Lease: it does not know its uid then."""
+        self.created: dict[object, str] = {}
+        """
+        Those of them that created the Lease, with its uid: empty until it is shown it.
+        """
         self.answered: float | None = None
         """CLOCK_BOOTTIME of the good answer to its last write; None: there is none."""
-        self.tried: set[object] = set()
-        """Acquire times that it wrote and that began no term."""
+        self.tried: dict[object, None] = {}
+        """Acquire times that it wrote after the one that began its term, oldest first."""
         self.ready_at = -math.inf
         """CLOCK_BOOTTIME since when nothing keeps it from renewing."""
         self.hindered_at = -math.inf
@@ -211,6 +217,8 @@ class Witness:
         """Of the Lease that it led first by its present term."""
         self.belief_since: float | None = None
         self.work_term = 0
+        self.returned = False
+        """Its work returned, and nobody has said yet that nothing of it runs any more."""
         self.work_unbudgeted = False
         self.excused_work_until = -math.inf
         self.frozen = False
@@ -236,10 +244,18 @@ class Witness:
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
+    def begins_with(self, acquire: object) -> None:
+        """Take an acquire for the one that its term goes by: none before it comes back."""
+        self.term_acquire = acquire
+        tried = list(self.tried)
+        if acquire in tried:
+            self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
+
     @property
     def leads(self) -> bool:
         """Return whether it holds a term, which may be draining."""
-        return bool(self.open_term or (self.draining and self.work_term))
+        works = self.work_term or self.returned
+        return bool(self.open_term or (self.draining and works))
 
     def wrote(self, stored: Stored) -> bool:
         """Return whether it wrote a record, as far as it can know itself."""
@@ -253,8 +269,11 @@ class Witness:
         )
 
     def wrote_itself(self, stored: Stored) -> bool:
-        """Return whether it wrote a record on this very Lease; a copy was made by others."""
-        return stored.stamp in self.stamps or stored.key[3:5] in self.created
+        """Return whether it wrote a record on this very Lease, as far as it can know."""
+        if stored.stamp in self.stamps:
+            return True
+        # A copy was made by others, but it cannot tell before it was shown the first.
+        return self.created.get(stored.key[3:5]) in ("", stored.uid)
 
     def duration_of(self, stored: Stored) -> int:
         """Return the seconds a held record is good for, to this process."""
@@ -279,3 +298,5 @@ class Order:
     rivals: int = 0
     since: float = 0.0
     """Of the witness, when it was ordered."""
+    recreates: bool = False
+    """It had the right then to create at once the Lease that it led (rule 4)."""

@@ -139,7 +139,7 @@ def mistakes(
             yield from _of_rhythm(who, who.answered, boottime)
     else:
         yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
-        who.tried.add(spec.get("acquireTime"))
+        who.tried[spec.get("acquireTime")] = None
     if not who.ambiguous or base is None or base.version not in who.ambiguous:
         yield from _of_content(who, lease, base)
     renewed = str(spec.get("renewTime"))
@@ -154,7 +154,7 @@ def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mist
         yield "G5", f"orders a release while work of term {who.work_term} runs"
     if base is None or base.version in who.ambiguous:
         return
-    if not who.wrote(base):
+    if not who.wrote(base) and not who.wrote_itself(base):
         yield "G5", f"orders a release of what {base.holder or 'nobody'} holds"
     elif who.lost_at <= time and base.key[3] == who.lost_acquire:
         yield "G5", "orders a release of a term that is lost"

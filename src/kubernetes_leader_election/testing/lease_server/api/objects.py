@@ -22,6 +22,7 @@ from kubernetes_leader_election.testing.lease_server.api.registry import (
     Written,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    LEASES,
     NAMESPACES,
     Resource,
 )
@@ -360,11 +361,13 @@ class Objects:
         if exchange.strictness != "Ignore":
             exchange.warnings += decoded.strict
         _without_duplicate_owners(exchange, decoded.document["metadata"])
+        _note_holder(exchange, resource, decoded.document)
         return decoded.document
 
     def _written(
         self, exchange: Exchange, resource: Resource, written: Written
     ) -> Reply:
+        _note_holder(exchange, resource, written.stored.document)
         status = 201 if written.created else 200
         return self._object(exchange, resource, written.stored, status)
 
@@ -432,6 +435,15 @@ def _place_of(stored: Stored, namespace: str) -> str:
     name: str = metadata["name"]
     space = metadata.get("namespace")
     return name if namespace or not space else f"{space}/{name}"
+
+
+def _note_holder(
+    exchange: Exchange, resource: Resource, document: dict[str, Any]
+) -> None:
+    """Note whom a write of a Lease names as its holder, also one that is refused then."""
+    if resource is LEASES:
+        spec = document.get("spec") or {}
+        exchange.record.holder = spec.get("holderIdentity") or ""
 
 
 def _without_duplicate_owners(exchange: Exchange, metadata: dict[str, Any]) -> None:

@@ -37,6 +37,10 @@ class RequestRecord:
     status: int | None = None
     answered: float | None = None
     fault: str = ""
+    holder: str | None = None
+    """Whom a write of a Lease names as its holder; None: it is no such request."""
+    client: str = ""
+    """The client's address and port: what one process sends often comes from one."""
 
     def __str__(self) -> str:
         shown = "-" if self.status is None else str(self.status)
