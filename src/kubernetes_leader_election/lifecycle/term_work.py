@@ -323,6 +323,7 @@ class TermWork:
     def end(self, hold: WorkItem) -> bool:
         """End a hold; see :meth:`WorkItem.end`."""
         fence: Fence | None = None
+        former: Fence | None = None
         with self._lock:
             again = hold not in self._holds
             if not again:
@@ -330,11 +331,13 @@ class TermWork:
                 self._scopes -= hold.is_scope
                 self._at_work -= not hold.is_wait
                 if not self._at_work and self._fence is not None:
+                    former = self._ended_fence  # kept: its end is a call, too
                     self._ended_fence = fence = self._fence
                     self._fence = None
             if hold.is_scope and not self._scopes and self._phase is _OPEN:
                 self._phase = _CLOSED
             last = hold.is_scope and self._phase is _CLOSED
+        del former
         if fence is not None:
             fence.call_off()
         if again:
