@@ -57,10 +57,12 @@ marks = memoryview(place).cast("d")
 now = time.clock_gettime
 BOOTTIME = time.CLOCK_BOOTTIME
 
-def options():
+LIVENESS = dict(liveness="loop", liveness_timeout_sec=0.5)
+
+def options(**more):
     return dict(
         lease_name=os.environ["LEASE"], identity="program", hard_fence=True,
-        credentials=explicit(server=os.environ["LEASE_URL"]), **{TIMES!r})
+        credentials=explicit(server=os.environ["LEASE_URL"]), **{TIMES!r}, **more)
 
 def say(word):
     os.write(1, word + b"\\n")
@@ -101,11 +103,12 @@ PROGRAMS: Final[Mapping[str, str]] = {
         {LEAD}
     """,
     "loop": """
+        more = LIVENESS if os.environ["ATTACK"] == "liveness" else {}
         async def work(term):
             await asyncio.sleep(1.2)
             say(b"attack")
             work_on(0)
-        asyncio.run(Elector(**options()).run(work))
+        asyncio.run(Elector(**options(**more)).run(work))
     """,
 }
 ATTACKS: Final[Mapping[str, str]] = {
@@ -113,6 +116,7 @@ ATTACKS: Final[Mapping[str, str]] = {
     "gil-asleep": "gil-asleep",
     "threads": "threads",
     "loop": "loop",
+    "liveness": "loop",
     "sigstop": "threads",
     "freezer": "threads",
 }
@@ -172,6 +176,7 @@ def _try_once(attack: str, kind: str) -> Outcome | None:
         source = PRELUDE + textwrap.dedent(PROGRAMS[ATTACKS[attack]])
         command = [*(UNSHARE if kind == "first" else ()), sys.executable, "-c", source]
         environment = {"MARKS": path.name, "LEASE": "fenced", "LEASE_URL": proxy.url}
+        environment["ATTACK"] = attack
         program = subprocess.Popen(
             command, stdout=subprocess.PIPE, env={**os.environ, **environment}
         )

@@ -115,7 +115,7 @@ class BaseElector(Generic[TermT]):
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
-                unless the resource checks the fencing token.
+                unless the resource checks the fencing token, or with ``hard_fence``.
             liveness_timeout_sec: How long it may be stuck; the lease duration unless given.
             credentials: How to reach the API server: see
                 :mod:`kubernetes_leader_election.credentials`; also a client of
