@@ -885,6 +885,71 @@ def test_rule_14_acquire_that_is_seen_cut_when_nobody_looks_for_it_keeps_out(
     assert (hand.clock.boottime - seen >= 29.9) is pauses
 
 
+def _put_cut(hand, put, lasts):
+    """Let a policy cut what is written to so many seconds, and the watch bring it."""
+    hand.seen = len(hand.store.history)
+    spec = {**put.lease["spec"], "leaseDurationSeconds": lasts}
+    hand.store.put({**put.lease, "spec": spec})
+    hand.bring_all()
+
+
+def test_rule_14_acquire_that_was_seen_cut_is_not_led_when_it_is_made_longer():
+    """Rule 14, fault 56, G2: who saw it before waits for less, and may hear of no more."""
+    hand = Hand().start()
+    put = hand.write
+    _put_cut(hand, put, 2)
+    assert hand.state is State.ACQUIRING
+    hand.store.edit(leaseDurationSeconds=D)
+    hand.bring_all()
+    assert not hand.leads
+    hand.say(m.LeaseWritten(request_id=put.request_id, lease=hand.store.lease))
+    assert not hand.leads
+    while not hand.all_open(m.UpdateLease):
+        assert hand.clock.boottime < 1036.0
+        hand.wait(0.25)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+    hand.written()
+    assert hand.leads
+
+
+@pytest.mark.parametrize("lasts", [2, 17], ids=["too short", "cut"])
+@pytest.mark.parametrize("before", ["nothing", "whole"])
+def test_rule_14_acquire_that_was_seen_cut_while_another_was_due_is_not_led(
+    lasts, before
+):
+    """Rule 14, fault 56, G2: it stands there still when the next one is under way."""
+    hand = Hand(draws=[0.9] * 99)
+    put = _given_up(hand)
+    if before == "whole":
+        _put_cut(hand, put, D)
+        hand.store.edit(leaseDurationSeconds=lasts)
+        hand.bring_all()
+    else:
+        _put_cut(hand, put, lasts)
+    hand.store.edit(leaseDurationSeconds=D)
+    hand.bring_all()
+    hand.wait(1.0)
+    if hand.state is State.ACQUIRING:
+        hand.store.edit(metadata={"labels": {"x": "y"}})
+        hand.bring_all()
+    assert not hand.leads
+
+
+def test_rule_14_acquire_that_was_seen_cut_is_given_back_by_a_stop():
+    """Rules 5 and 14: it is no proof, and its own all the same."""
+    hand = Hand().start()
+    put = hand.write
+    _put_cut(hand, put, 2)
+    hand.say(m.StopAsked())
+    assert hand.state is State.WITHDRAWING
+    hand.unknown(put)
+    hand.fetched()
+    hand.written()
+    assert hand.state is State.STOPPED
+    assert hand.store.lease["spec"]["holderIdentity"] == ""
+
+
 def _unanswered(hand, put):
     hand.unknown(put)
 

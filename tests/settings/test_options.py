@@ -506,3 +506,12 @@ def test_namespace_of_the_variable_is_checked(monkeypatch):
     monkeypatch.setenv("KLE_NAMESPACE", "a_b")
     with pytest.raises(ConfigurationError, match="variable KLE_NAMESPACE"):
         Elector(lease_name="billing")
+
+
+def test_namespace_that_was_found_is_checked():
+    """That of a kubeconfig's context is no option that was given: the error says so."""
+    chosen = resolve_settings(namespace=None)
+    with pytest.raises(
+        ConfigurationError, match="the kubeconfig's context: namespace="
+    ):
+        chosen.election(namespace="Not Valid")

@@ -149,12 +149,16 @@ class Observed:
         self._cut_record.begin_term(lasts)
         if lasts is not None:
             if not self._cut_record.can_lead_with(lasts):
+                self._own_writes.rule_out(proved)
                 self._cannot_lead(lasts)
                 return
             standing.report(self._cut_record.tell(lasts))
             term.cut_short(lasts, since=proved.sent, settings=self._settings)
         if not term.belief.holds(standing.now):
-            return  # it landed so late that it is no proof any more (rule 5)
+            # It landed so late that it is no proof any more (rule 5).
+            self._own_writes.rule_out(proved)
+        if self._own_writes.is_ruled_out(proved):
+            return
         standing.begin_term(term)
         standing.emit(
             m.LeadershipAcquired(
@@ -250,13 +254,15 @@ class Observed:
         """
         Take it that an acquire landed, cut short, which was looked for no more.
 
-        Not so if it was seen before: then somebody edited it.
+        Who saw it before, and whole, sees an edit now, which keeps nobody out.
         """
         proved = self._own_writes.find_try(snapshot)
-        if proved is None or (before is not None and proved.stamp.is_on(before)):
-            return
         lasts = self._cut_record.cut_to(snapshot)
-        if lasts is not None and not self._cut_record.can_lead_with(lasts):
+        if proved is None or lasts is None:
+            return
+        self._own_writes.rule_out(proved)
+        edited = before is not None and proved.stamp.is_on(before)
+        if not edited and not self._cut_record.can_lead_with(lasts):
             self._cannot_lead(lasts)
             if self._standing.state is CONTENDING:
                 self._standing.contend_after_delay(FREE)

@@ -292,6 +292,7 @@ class Lifecycle(Status[TermT]):
         """End a hold; see :class:`~.held_work.WorkOwner`."""
         if not self.forked:
             hold.end()
+            self.shutdown.on_hold_ended()
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""

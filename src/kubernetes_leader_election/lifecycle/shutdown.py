@@ -123,13 +123,16 @@ class Shutdown:
         if self._signalled_at is None:
             return self.grace
         left = self.grace - (time.monotonic() - self._signalled_at)
-        if self._elector.current is None:
-            return left
-        return min(left, self._elector.remaining())
+        return min(left, self.time_held())
+
+    def time_held(self) -> float:
+        """Return the seconds until the term is lost (G2); infinite: there is none."""
+        held = self._elector.current is not None
+        return self._elector.remaining() if held else float("inf")
 
     def is_of_main_thread_alone(self) -> bool:
         """Return whether the signal may end the main thread at once: no other works."""
-        return self._alone
+        return self._alone and not self.holds_main_thread()
 
     def _began_since(self) -> bool:
         """Return whether a thread runs that was started in this life, and is not ours."""
@@ -190,9 +193,22 @@ class Shutdown:
                 self.warn(text)
 
     def works_in_main_thread(self) -> bool:
-        """Return whether a scope runs in the main thread, outside any event loop."""
+        """Return whether work runs in the main thread, outside any event loop."""
+        return any(hold.is_work for hold in self._of_main_thread())
+
+    def holds_main_thread(self) -> bool:
+        """Return whether the main thread is in a guard or a hold, and the Lease held."""
+        held = any(h.is_work and not h.is_scope for h in self._of_main_thread())
+        return held and self.time_held() > 0.0
+
+    def on_hold_ended(self) -> None:
+        """Have a signal go its way that waits for the end of a guard or a hold."""
+        if self.signalled:
+            shared_auto_close().look_again()
+
+    def _of_main_thread(self) -> list[WorkItem]:
         main = threading.main_thread().ident
-        return any(hold.is_work and hold.thread == main for hold in self._alive)
+        return [hold for hold in self._alive if hold.thread == main]
 
     # The exit of the interpreter ----------------------------------------------
 

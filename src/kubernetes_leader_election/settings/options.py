@@ -139,9 +139,10 @@ class Settings(Value):
                 f"{DEFAULT_NAMESPACE!r}.",
                 option="namespace",
             )
+        place = "The namespace of the pod or of the kubeconfig's context"
         return ElectionSettings(
             lease_name=self.lease_name,
-            namespace=_namespace(chosen),
+            namespace=namespace_found(chosen, place),
             identity=self.identity or default_identity(),
             lease_duration=self.lease_duration_sec,
             renew_interval=self.renew_interval_ms / 1000,
@@ -275,12 +276,21 @@ def namespace_of_environment(given: str | None) -> str | None:
     variable = os.environ.get(NAMESPACE_VARIABLE)
     if not isinstance(given, UnsaidNamespace) or not variable:
         return given
+    return namespace_found(variable, f"The variable {NAMESPACE_VARIABLE}")
+
+
+def namespace_found(name: str, place: str) -> str:
+    """
+    Return a namespace that was found, rather than given as an option.
+
+    Raises:
+        ConfigurationError: it is no name of a namespace; says the ``place``, too.
+
+    """
     try:
-        return _namespace(variable)
+        return _namespace(name)
     except ConfigurationError as error:
-        raise ConfigurationError(
-            f"The variable {NAMESPACE_VARIABLE}: {error}", option="namespace"
-        ) from error
+        raise ConfigurationError(f"{place}: {error}", option="namespace") from error
 
 
 def _optional_namespace(value: object) -> str | None:
