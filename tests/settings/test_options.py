@@ -136,6 +136,9 @@ rhythms = st.fixed_dictionaries(
 @example(options={"lease_duration_sec": 1, "renew_deadline_sec": 0.01})
 @example(options={"renew_interval_ms": 2**31 * 900})
 @example(options={"request_timeout_sec": 9, "preset": "fast"})
+@example(
+    options={"clock_rate_error": 0.33782100036622276, "lease_duration_sec": 1535211}
+)
 def test_times_are_accepted_only_if_they_keep_g2_and_suggestions_work(options):
     """G2: what is accepted keeps the rules; every printed suggestion is accepted."""
     try:

@@ -439,7 +439,7 @@ def _requested(
         stop_budget=_milliseconds("stop_budget_sec", merged),
         request_timeout=_milliseconds("request_timeout_sec", merged),
         # Up, for the same reason; what floats cannot say exactly is not rounded up.
-        clock_rate_error=math.ceil(round(rate * PARTS, 3)),
+        clock_rate_error=math.ceil(round(rate * PARTS, 9)),
     )
 
 
