@@ -180,8 +180,8 @@ MISTAKES: Final = [
     Mistake(
         name="a program of events releases at once after a signal",
         file="lifecycle/shutdown.py",
-        old="        self._wait = wait = work.hold_late(AFTER_SIGNAL)",
-        new='        self._wait = wait = WorkItem("nothing")',
+        old='work.hold_late(\n            "the stop budget after a signal", is_wait=True\n        )',
+        new='WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),
@@ -189,7 +189,7 @@ MISTAKES: Final = [
     Mistake(
         name="the exit of the interpreter releases under work that runs",
         file="lifecycle/shutdown.py",
-        old="return idle or cut or hold.what == AFTER_SIGNAL",
+        old="return idle or cut or hold.is_wait",
         new="return True",
         tests=(
             "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",

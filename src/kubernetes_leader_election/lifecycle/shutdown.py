@@ -17,7 +17,6 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     threads_of,
 )
 from kubernetes_leader_election.lifecycle.notifier import Notifier
-from kubernetes_leader_election.lifecycle.overdue_work import AFTER_SIGNAL
 from kubernetes_leader_election.lifecycle.status import Status
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
 from kubernetes_leader_election.process.asyncio_here import other_tasks
@@ -152,7 +151,9 @@ class Shutdown:
             return
         # Who uses events only may still be stopping what a handler began. And what the
         # signal ends in the main thread has the grace for that, until the exit.
-        self._wait = wait = work.hold_late(AFTER_SIGNAL)
+        self._wait = wait = work.hold_late(
+            "the stop budget after a signal", is_wait=True
+        )
         self._end_after(wait, self.grace if self._alone else self._elector.stop_budget)
         if self._stop_called:
             wait.end()  # said meanwhile, in another thread than this one
@@ -269,4 +270,4 @@ def _has_ended_at_exit(hold: WorkItem) -> bool:
     # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
     # scope that it did enter and never left may still be that of other threads (G5).
     cut = not hold.may_work and hold.thread == threading.main_thread().ident
-    return idle or cut or hold.what == AFTER_SIGNAL
+    return idle or cut or hold.is_wait

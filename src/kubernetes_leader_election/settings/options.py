@@ -73,6 +73,7 @@ class Options(TypedDict, total=False):
     auto_close: bool
     observe: bool
     require_cluster: bool
+    hard_fence: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -112,6 +113,8 @@ class Settings(Value):
     observe: bool
     require_cluster: bool
     """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
+    hard_fence: bool
+    """Whether the kernel ends the process where work outlives its term."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -198,6 +201,7 @@ def resolve_settings(**options: Any) -> Settings:
         auto_close=_flag("auto_close", options, default=True),
         observe=_flag("observe", options, default=False),
         require_cluster=_flag("require_cluster", options, default=False),
+        hard_fence=_flag("hard_fence", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
@@ -435,7 +439,7 @@ def _requested(
         stop_budget=_milliseconds("stop_budget_sec", merged),
         request_timeout=_milliseconds("request_timeout_sec", merged),
         # Up, for the same reason; what floats cannot say exactly is not rounded up.
-        clock_rate_error=math.ceil(round(rate * PARTS, 3)),
+        clock_rate_error=math.ceil(round(rate * PARTS, 9)),
     )
 
 
