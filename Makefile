@@ -165,8 +165,7 @@ lock:
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:mutation pyproject.toml \
 	  -o requirements/mutation.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:servers pyproject.toml \
-	  -o requirements/servers.txt
+	  --python-version 3.11 --group pyproject.toml:servers pyproject.toml -o requirements/servers.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
 

@@ -92,7 +92,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         Raises:
             ProtocolMisuseError: started already, or inherited by a child process.
-            ConfigurationError: no namespace is known.
+            ConfigurationError: no namespace is known, or ``hard_fence`` cannot be had here.
             CredentialsError: ``require_cluster``, and there is none.
             TimeoutError: no leader is known yet; the last error is its cause. The
                 elector goes on.

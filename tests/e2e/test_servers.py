@@ -9,126 +9,27 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from controlplane import binaries
 from controlplane.processes import free_port, wait_until
+from server_programs import PATIENCE, Running, environment, run, server
 from tests.programs import holder
 
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.faults import Fault, Hang
 
+__all__ = ["environment", "run", "server"]
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = Path(__file__).parent / "servers"
-PATIENCE = 90.0
 MOMENTS = ("first", "imported", "started")
 """When gevent patches: before the import of this package, after it, after start()."""
-
-
-@pytest.fixture(scope="session")
-def environment() -> Path:
-    """Return the folder of programs of the environment that `make e2e` makes."""
-    name = os.environ.get("SERVERS_ENVIRONMENT") or str(ROOT / ".venv-servers")
-    folder = Path(name) / "bin"
-    if not (folder / "gunicorn").exists():
-        reason = f"{folder} is not there: make .venv-servers/.done"
-        if binaries.in_ci():
-            pytest.fail(f"Nothing may be skipped in CI: {reason}", pytrace=False)
-        pytest.skip(reason)
-    return folder
-
-
-@pytest.fixture
-def server() -> Iterator[LeaseServer]:
-    """Give a Lease API over TLS, which is where a patch matters most."""
-    with LeaseServer(tls=True) as server:
-        yield server
-
-
-class Running:
-    """
-    A program that runs.
-
-    Args:
-        command: of it.
-        variables: of its environment, beside those of the tests.
-        folder: of its own, where what it writes goes.
-
-    """
-
-    def __init__(
-        self, command: list[str], variables: dict[str, str], folder: Path
-    ) -> None:
-        self._out, self._errors = folder / "out", folder / "errors"
-        with self._out.open("wb") as out, self._errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                command,
-                cwd=PROGRAMS,
-                stdout=out,
-                stderr=errors,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": f"{ROOT / 'src'}:{PROGRAMS}",
-                    **variables,
-                },
-                start_new_session=True,
-            )
-
-    @property
-    def lines(self) -> list[str]:
-        """What it said so far."""
-        return self._out.read_text(encoding="utf-8").splitlines()
-
-    @property
-    def errors(self) -> str:
-        """What it complained of so far."""
-        return self._errors.read_text(encoding="utf-8")
-
-    def wait_for(self, line: str) -> None:
-        """Wait until it has said this."""
-        wait_until(
-            lambda: line in self.lines, within=PATIENCE, what=f"it says {line!r}"
-        )
-
-    def finish(self) -> int:
-        """Wait for its end."""
-        return self.process.wait(PATIENCE)
-
-    def close(self) -> None:
-        """End it, and all that it has started; show what it said, if the test failed."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(PATIENCE)
-        print(*self.lines, self.errors, sep="\n")
-
-
-@pytest.fixture
-def run(
-    environment: Path, server: LeaseServer, tmp_path: Path
-) -> Iterator[Callable[..., Running]]:
-    """Give a function that starts a program of the environment."""
-    path, running = tmp_path / "kubeconfig", list[Running]()
-    server.kubeconfig(path=path)
-
-    def start(program: str, *words: str, config: Path = path) -> Running:
-        command = [str(environment / program), *words]
-        folder = tmp_path / f"program-{len(running)}"
-        folder.mkdir()
-        running.append(Running(command, {"KUBECONFIG": str(config)}, folder))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.close()
 
 
 # gevent ---------------------------------------------------------------------------

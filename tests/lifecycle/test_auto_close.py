@@ -12,6 +12,7 @@ from signal import pthread_kill
 
 import pytest
 
+from kubernetes_leader_election.process import signals
 from kubernetes_leader_election.process.signals import AutoClose, Delivery, State
 from tests.lifecycle.driven import until
 from tests.lifecycle.kernel_waits import settled
@@ -36,6 +37,14 @@ class Quick:
         """Give what is left of the grace."""
         gone = 0.0 if self.asked_at is None else time.monotonic() - self.asked_at
         return self.grace - gone
+
+    def time_held(self):
+        """Give what is left of the term: more than any test takes."""
+        return 600.0
+
+    def holds_main_thread(self):
+        """Say that the main thread is in no guard."""
+        return False
 
     def is_of_main_thread_alone(self):
         """Say that others may be at work."""
@@ -89,6 +98,8 @@ def sent(monkeypatch):
     """Give the signals that are sent once more, instead of sending them."""
     sent = queue.SimpleQueue()
     monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
+    # On a busy machine the main thread may meet one late.
+    monkeypatch.setattr(signals, "MISSED", 600.0)
     return sent
 
 
@@ -303,6 +314,36 @@ def test_signal_looks_again_when_the_lease_runs_out(sent, auto_close):
         signal.raise_signal(signal.SIGTERM)
 
 
+def test_grace_ends_no_scope_around_a_guard_of_another_elector(sent, auto_close):
+    """The exception would tear both: it comes when the guard has been left, or by a loss."""
+    elector, guarded = Slow(auto_close), Patient(auto_close)
+    guarded.holds_main_thread = lambda: True
+    auto_close.watch(elector)
+    auto_close.watch(guarded)
+    signal.raise_signal(signal.SIGTERM)
+    assert guarded.was_asked.wait(60)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=5 * elector.grace)
+    assert auto_close.state is State.STOPPING
+    guarded.holds_main_thread = lambda: False
+    auto_close.look_again()
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_loss_ends_the_main_thread_also_in_a_guard(sent, auto_close):
+    """G2: what is left then is the stop budget, as for any work."""
+    elector = Patient(auto_close)
+    elector.holds_main_thread = lambda: True
+    elector.time_held = iter((0.2, 0.0)).__next__
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
 def test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread(
     sent, auto_close
 ):
@@ -316,6 +357,36 @@ def test_signal_is_sent_at_once_only_where_all_work_is_of_the_main_thread(
         sent.get(timeout=0.1)
     auto_close.forget(other)
     assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_signal_that_the_main_thread_has_not_met_is_sent_until_it_is(
+    sent, auto_close, monkeypatch
+):
+    """It may come just before a wait, of which Python lets it interrupt none."""
+    monkeypatch.setattr(signals, "MISSED", 0.05)
+    auto_close.watch(Quick(auto_close))
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    assert sent.get(timeout=60) == signal.SIGTERM
+    delivery = auto_close._delivery
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    while not sent.empty():
+        sent.get()
+    auto_close._send_again(delivery)
+    assert sent.empty()
+
+
+def test_signal_that_is_being_sent_ends_nothing_twice(sent, auto_close):
+    """The one that is met then is followed by another, which finds our handler."""
+    elector = Patient(auto_close)
+    auto_close.watch(elector)
+    signal.raise_signal(signal.SIGTERM)
+    assert elector.was_asked.wait(60)
+    with auto_close._sending:
+        signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
 

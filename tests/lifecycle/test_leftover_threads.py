@@ -18,6 +18,7 @@ import pytest
 
 from kubernetes_leader_election import sync
 from kubernetes_leader_election.credentials import explicit
+from tests.lifecycle.driven import until
 from tests.lifecycle.programs import PATIENCE
 from tests.lifecycle.stages import FAST
 
@@ -193,11 +194,13 @@ def test_torn_scope_whose_body_makes_nothing_of_it_is_held_as_well(program, riva
 
 
 def test_torn_hold_without_a_scope_is_held_as_well(program, rival):
-    """G5: a hold by name is work that a signal can tear, alone as in a scope."""
+    """G5: a second signal tears it, which does not wait as the grace does."""
     source = "elector.start()\npool_in_a_hold(elector.wait_until_leading())"
     running = program(JOB + THREADS + source)
     running.wait_for("act")
     other = rival(running)
+    running.send()
+    until(lambda: "this is still running: hold" in running.errors)
     running.send()
     assert ended(running, other) == 143
     assert "done" in running.said

@@ -116,3 +116,21 @@ def test_handler_that_the_work_installed_is_taken_back_when_it_ends(
     running.send(signal.SIGTERM)
     assert running.finish() == 143
     assert running.holder == ""
+
+
+@pytest.mark.row("Signals, exit, fork", "SIGTERM or SIGINT")
+def test_ctrl_c_raises_no_keyboard_interrupt_where_nobody_expects_one(program):
+    """A worker of gunicorn with uvicorn gives up Python's handler, as this does."""
+    running = program(
+        """
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with sync.Elector(**options()) as elector, elector.leadership() as term:
+            say("leads")
+            term.lost.wait()
+        """
+    )
+    running.wait_for("leads")
+    running.send(signal.SIGINT)
+    assert running.finish() == 130
+    assert "KeyboardInterrupt" not in running.errors
+    assert running.holder == ""

@@ -11,6 +11,7 @@ from tests.mutants import (
     command_line,
     endings,
     engine,
+    fencing,
     fronts,
     jobs,
     kube_api,
@@ -23,6 +24,7 @@ MISTAKES = [
     *fronts.MISTAKES,
     *signals_and_exit.MISTAKES,
     *endings.MISTAKES,
+    *fencing.MISTAKES,
     *jobs.MISTAKES,
     *command_line.MISTAKES,
 ]

@@ -82,10 +82,14 @@ MISTAKES: Final = [
     Mistake(
         name="a hold that ends twice counts twice",
         file="lifecycle/term_work.py",
-        old="                del self._holds[hold]\n                self._scopes -= hold.is_scope",
+        old=(
+            "                self._scopes -= hold.is_scope\n"
+            "                self._at_work -= not hold.is_wait\n"
+        ),
         new=(
-            "                del self._holds[hold]\n"
-            "            self._scopes -= hold.is_scope"
+            "                self._at_work -= not hold.is_wait\n"
+            "            self._scopes -= hold.is_scope\n"
+            "            if not again:\n"
         ),
         tests=(f"{IN_WORK}test_hold_that_ends_twice_counts_once",),
     ),

@@ -50,7 +50,11 @@ PARTS = (
         "core/*.py",
         (
             "tests/core/test_rules_of_clocks.py",
+            "tests/core/test_rules_of_contending.py",
             "tests/core/test_rules_of_observation.py",
+            "tests/core/test_rules_of_own_records.py",
+            "tests/core/test_rules_of_short_records.py",
+            "tests/core/test_rules_of_watching.py",
             "tests/core/test_rules_of_outcomes.py",
             "tests/core/test_rules_of_writing.py",
             "tests/core/test_assumed.py",

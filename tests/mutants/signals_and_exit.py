@@ -80,12 +80,40 @@ MISTAKES: Final = [
     Mistake(
         name="a main thread has its grace though the Lease is lost meanwhile",
         file="lifecycle/shutdown.py",
-        old="        return min(left, self._elector.remaining())",
+        old="        return min(left, self.time_held())",
         new="        return left",
         tests=(
             f"{IN_SIGNALS}test_signal_ends_a_main_thread_whose_lease_is_lost_while_it_drains",
         ),
         slow=True,
+    ),
+    Mistake(
+        name="the grace ends a guard in the main thread",
+        file="process/signals.py",
+        old="        held = any(elector.holds_main_thread() for elector in closing)",
+        new="        held = False",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_grace_ends_no_scope_around_a_guard_of_another_elector",
+        ),
+    ),
+    Mistake(
+        name="a signal ends a guard in the main thread where nobody else was told",
+        file="lifecycle/shutdown.py",
+        old="        return self._alone and not self.holds_main_thread()",
+        new="        return self._alone",
+        tests=(
+            "tests/lifecycle/test_guards_and_signals.py::test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal that came just before a wait of the main thread is lost",
+        file="process/signals.py",
+        old="            missed = delivery.state is State.SENT and since >= MISSED",
+        new="            missed = False",
+        tests=(
+            f"{IN_AUTO_CLOSE}test_signal_that_the_main_thread_has_not_met_is_sent_until_it_is",
+        ),
     ),
     Mistake(
         name="a signal ends the main thread at once where another thread was told",
@@ -152,8 +180,8 @@ MISTAKES: Final = [
     Mistake(
         name="a program of events releases at once after a signal",
         file="lifecycle/shutdown.py",
-        old="        self._wait = wait = work.hold_late(AFTER_SIGNAL)",
-        new='        self._wait = wait = WorkItem("nothing")',
+        old='work.hold_late(\n            "the stop budget after a signal", is_wait=True\n        )',
+        new='WorkItem("nothing")',
         tests=(
             f"{IN_SIGNALS}test_signal_to_a_program_of_events_releases_after_the_stop_budget",
         ),
@@ -161,7 +189,7 @@ MISTAKES: Final = [
     Mistake(
         name="the exit of the interpreter releases under work that runs",
         file="lifecycle/shutdown.py",
-        old="return idle or cut or hold.what == AFTER_SIGNAL",
+        old="return idle or cut or hold.is_wait",
         new="return True",
         tests=(
             "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",

@@ -80,6 +80,7 @@ def test_defaults_are_the_documented_ones():
     assert found.auto_close is True
     assert found.observe is False
     assert found.require_cluster is False
+    assert found.hard_fence is False
     assert found.liveness is None
     assert keeps_the_rules(found)
 
@@ -135,6 +136,9 @@ rhythms = st.fixed_dictionaries(
 @example(options={"lease_duration_sec": 1, "renew_deadline_sec": 0.01})
 @example(options={"renew_interval_ms": 2**31 * 900})
 @example(options={"request_timeout_sec": 9, "preset": "fast"})
+@example(
+    options={"clock_rate_error": 0.33782100036622276, "lease_duration_sec": 1535211}
+)
 def test_times_are_accepted_only_if_they_keep_g2_and_suggestions_work(options):
     """G2: what is accepted keeps the rules; every printed suggestion is accepted."""
     try:
@@ -284,6 +288,7 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"auto_close": None},
         {"observe": None},
         {"require_cluster": 1},
+        {"hard_fence": "yes"},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
         {"clock_rate_error": math.nan},
@@ -374,6 +379,7 @@ def test_none_is_the_same_as_leaving_out():
     """None leaves an option to its default, but for namespace, grace, and yes or no."""
     left_out = resolve_settings(namespace=None, grace_sec=None)
     flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
+    flags |= {"hard_fence"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 
@@ -503,3 +509,12 @@ def test_namespace_of_the_variable_is_checked(monkeypatch):
     monkeypatch.setenv("KLE_NAMESPACE", "a_b")
     with pytest.raises(ConfigurationError, match="variable KLE_NAMESPACE"):
         Elector(lease_name="billing")
+
+
+def test_namespace_that_was_found_is_checked():
+    """That of a kubeconfig's context is no option that was given: the error says so."""
+    chosen = resolve_settings(namespace=None)
+    with pytest.raises(
+        ConfigurationError, match="the kubeconfig's context: namespace="
+    ):
+        chosen.election(namespace="Not Valid")

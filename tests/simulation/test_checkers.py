@@ -813,3 +813,22 @@ def test_store_caps_what_is_written():
     assert scene.store.put(1.0, scene.lease("a", 1)).stored.duration == 7
     assert not scene.store.roll_back(), "nobody else held it"
     assert not LeaseStore(name="x", namespace="default").roll_back()
+
+
+def test_roll_back_goes_to_what_was_there_when_an_instant_was_over(scene):
+    """A backup of an instant in which the Lease was written and deleted has none."""
+    scene.store.edit(3.0, {"leaseTransitions": 7})
+    scene.store.delete(3.0)
+    scene.store.put(4.0, scene.lease("b", 4))
+    assert scene.store.roll_back()
+    assert scene.store.current.key == scene.first.key
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["given again", "of its own"])
+def test_cut_renewal_with_the_number_of_what_it_knows_is_no_news(scene, again):
+    """Fault 41, rule 11: it cannot be asked to end its term by that."""
+    if again:
+        scene.a.ambiguous.add(scene.first.version + 1)
+    _shown_cut(scene, 6.0, 2, again=False)
+    assert scene.store.current.version == scene.first.version + 1
+    assert bool(scene.a.disproved) is not again

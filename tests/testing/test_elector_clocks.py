@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -10,6 +12,7 @@ import pytest
 from kubernetes_leader_election.credentials import kubeconfig
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.process.process_end import EndTimer, ProcessEnd
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import ElectorClocks
 
@@ -50,6 +53,32 @@ def test_leader_goes_on_when_the_wall_clock_is_set_back(leader, elector_clocks):
     elector_clocks.step_wall(-3600)
     assert leader.current_leader
     assert leader.remaining() <= before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such timers")
+def test_hard_fence_ends_nothing_under_moved_clocks():
+    """A clock that is set back would end the process of the tests by the kernel's."""
+    number, gone_off = signal.SIGRTMIN + 7, threading.Event()
+    times: list[int] = []
+    end = ProcessEnd()
+    end.number = number
+
+    def note(*_: object) -> None:
+        times.append(number)
+        gone_off.set()
+
+    former = signal.signal(number, note)
+    try:
+        timer = EndTimer(end)
+        with ElectorClocks():
+            timer.arm(boottime=1.0, wall=3e9)
+        assert not times
+        timer.arm(boottime=1.0, wall=3e9)
+        assert gone_off.wait(PATIENCE)
+        timer.call_off()
+    finally:
+        signal.signal(number, former)
+    assert times == [number]
 
 
 def test_clocks_are_moved_by_one_at_a_time(elector_clocks):

@@ -218,6 +218,7 @@ def test_fault_takes_the_ends_of_what_fits():
         ),
         ("apply-late seconds=2 skip=1", Fault(ApplyLate(2.0), skip=1)),
         ("hang user-agent=kubectl", Fault(Hang(), user_agent="kubectl")),
+        ("answer status=403 message='it''s so'", Fault(Answer(403, message="its so"))),
     ],
 )
 def test_faults_are_read_from_words(text, expected):
@@ -227,7 +228,15 @@ def test_faults_are_read_from_words(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "bogus", "delay", "delay seconds=x", "delay bogus=1", "drop-before verb"],
+    [
+        "",
+        "bogus",
+        "delay",
+        "delay seconds=x",
+        "delay bogus=1",
+        "drop-before verb",
+        "answer '",
+    ],
 )
 def test_unreadable_words_are_refused(text):
     """The message says what is known."""

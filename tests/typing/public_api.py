@@ -17,6 +17,12 @@ def lead(elector: Elector) -> None:
         assert token is None or not term.lost.is_set()
 
 
+def fence() -> tuple[Elector, AsyncElector]:
+    """Ask for the hard fence: yes or no, and nothing else."""
+    Elector(hard_fence="yes")  # type: ignore[arg-type]
+    return Elector(hard_fence=True), AsyncElector(hard_fence=True)
+
+
 def work(term: Term) -> int:
     """Be the work of a term."""
     return term.number

@@ -40,6 +40,8 @@ COMMANDS: Final = {
 
 DEBUG_VARIABLE: Final = "KLE_DEBUG"
 """Set it to see the traceback of a defect."""
+BROKEN_PIPE: Final = 141
+"""128 and the number of SIGPIPE, which ends other tools where nobody reads on."""
 
 
 class LazyGroup(KubectlGroup):
@@ -83,7 +85,8 @@ class LazyGroup(KubectlGroup):
             click.echo(err=True)  # below the ^C that a terminal shows
             raise SystemExit(exit_codes.INTERRUPTED) from None
         except BrokenPipeError:
-            raise  # `| head`: click ends quietly
+            # `| head`: quietly, and not as click does it, with the code of a "no".
+            raise SystemExit(BROKEN_PIPE) from None
         except OSError as error:
             _fail(error, exit_codes.NO)
         except Exception as error:

@@ -272,7 +272,7 @@ def _tell_of_rounding(duration: Any) -> None:
 identity_option = option(
     "--identity",
     help="The name of this candidate, its own for each: the pod's name is good. "
-    "elector-{hostname}-{pid} unless given.",
+    "elector-{hostname}-{pid} unless given, with POD_NAME for the host where it is set.",
 )
 """Add --identity; passed as ``identity``, None where not given."""
 

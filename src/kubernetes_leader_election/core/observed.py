@@ -23,6 +23,7 @@ from kubernetes_leader_election.core.states import (
     HOLDING,
     LEADER,
     RELEASING,
+    STANDING_BY,
     WAITING,
     WITHDRAWING,
     Fact,
@@ -30,8 +31,8 @@ from kubernetes_leader_election.core.states import (
 from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe
 
-_SEEKING: Final = frozenset({WAITING, CONTENDING})
-"""States that lead to a term, and in which no acquire is looked for."""
+_NOT_LED: Final = frozenset({WAITING, CONTENDING, WITHDRAWING, STANDING_BY})
+"""States in which an acquire that is seen begins no term that is led."""
 
 
 class Observed:
@@ -78,10 +79,10 @@ class Observed:
             standing.tell_error(self._notices.tell_namesake(snapshot))
         if term is not None and state is FENCED:
             self._hurry_work(snapshot, term)
-        if changed and self._retry.not_before:
+        if changed and self._retry.acquire_not_before():
             if self._cut_record.shows_that_one_can_lead(snapshot):
                 self._retry.come_back()
-        if changed and state in _SEEKING:
+        if changed and state in _NOT_LED:
             self._mind_late_try(snapshot, before)
         if state is CONTENDING:
             if snapshot.record.is_free and not was_free:
@@ -149,12 +150,16 @@ class Observed:
         self._cut_record.begin_term(lasts)
         if lasts is not None:
             if not self._cut_record.can_lead_with(lasts):
+                self._own_writes.rule_out(proved)
                 self._cannot_lead(lasts)
                 return
             standing.report(self._cut_record.tell(lasts))
             term.cut_short(lasts, since=proved.sent, settings=self._settings)
         if not term.belief.holds(standing.now):
-            return  # it landed so late that it is no proof any more (rule 5)
+            # It landed so late that it is no proof any more (rule 5).
+            self._own_writes.rule_out(proved)
+        if self._own_writes.is_ruled_out(proved):
+            return
         standing.begin_term(term)
         standing.emit(
             m.LeadershipAcquired(
@@ -248,15 +253,17 @@ class Observed:
 
     def _mind_late_try(self, snapshot: Snapshot, before: LeaseRecord | None) -> None:
         """
-        Take it that an acquire landed, cut short, which was looked for no more.
+        Take it that an acquire landed, cut short, which is not to be led any more.
 
-        Not so if it was seen before: then somebody edited it.
+        Who saw it before, and whole, sees an edit now, which keeps nobody out.
         """
         proved = self._own_writes.find_try(snapshot)
-        if proved is None or (before is not None and proved.stamp.is_on(before)):
-            return
         lasts = self._cut_record.cut_to(snapshot)
-        if lasts is not None and not self._cut_record.can_lead_with(lasts):
+        if proved is None or lasts is None:
+            return
+        self._own_writes.rule_out(proved)
+        edited = before is not None and proved.stamp.is_on(before)
+        if not edited and not self._cut_record.can_lead_with(lasts):
             self._cannot_lead(lasts)
             if self._standing.state is CONTENDING:
                 self._standing.contend_after_delay(FREE)
@@ -272,7 +279,7 @@ class Observed:
         """Let others, and time, go first: no renewal would be in time."""
         standing = self._standing
         pause = self._retry.longest_asked()
-        self._retry.stay_away(standing.now.boottime + pause)
+        self._retry.keep_out(standing.now.boottime + pause)
         standing.report(self._cut_record.tell(lasts, retried_every=pause))
 
     # Terms --------------------------------------------------------------------

@@ -56,6 +56,7 @@ class OwnWrites:
         "former",
         "in_doubt",
         "refused",
+        "ruled_out",
         "stamper",
         "tries",
     )
@@ -71,6 +72,8 @@ class OwnWrites:
         """Writes of terms and lives that are over, oldest first."""
         self.tries: list[Try] = []
         """Acquires of this life that made no term, oldest first."""
+        self.ruled_out: list[Stamp] = []
+        """Those of them that no term may begin with any more."""
         self.in_doubt = False
         """Whether it is open what became of a write: nothing is written meanwhile."""
         self.refused = False
@@ -115,6 +118,21 @@ class OwnWrites:
             return None
         return attempt
 
+    def is_ruled_out(self, attempt: Try) -> bool:
+        """Return whether no term may begin with an acquire, though it stands there."""
+        return attempt.stamp in self.ruled_out
+
+    def rule_out(self, attempt: Try) -> None:
+        """
+        Take it that no term may begin with an acquire that stands there.
+
+        It was seen cut short, or too late: whoever makes the record longer afterwards
+        does not tell those who saw it before (G2), and a clock that steps back does not
+        make it earlier (rule 14).
+        """
+        if not self.is_ruled_out(attempt):
+            self.ruled_out.append(attempt.stamp)
+
     def later_than(self, proved: Try) -> list[Try]:
         """Return the tries after ``proved``, which may land on it yet."""
         return [t for t in self.tries if t.sent.boottime > proved.sent.boottime]
@@ -147,7 +165,7 @@ class OwnWrites:
 
     def begin_term(self) -> None:
         """Take it that an acquire landed: nothing before it can come back."""
-        self.tries, self.former = [], []
+        self.tries, self.former, self.ruled_out = [], [], []
         self.end_doubt()
 
     def remember_term(self, term: Term, observation: Observation) -> None:
@@ -163,7 +181,7 @@ class OwnWrites:
     def end_life(self, record: LeaseRecord | None) -> None:
         """Stop: what was tried may land all the same, and is ours in the next life."""
         self._remember([Former(t.uid, t) for t in self.tries], record)
-        self.tries = []
+        self.tries, self.ruled_out = [], []
 
     def _remember(self, former: list[Former], record: LeaseRecord | None) -> None:
         self.former = _latest([*self.former, *former], record)

@@ -38,6 +38,7 @@ class Retry:
     __slots__ = (
         "_draw",
         "_failing_since",
+        "_kept_out_until",
         "_settings",
         "conflicts",
         "failures",
@@ -64,6 +65,8 @@ class Retry:
         """Writes that failed since one of the term was proved."""
         self.not_before = 0.0
         """The CLOCK_BOOTTIME before which nothing is acquired or released again."""
+        self._kept_out_until = 0.0
+        """The one before which nothing is acquired, as nobody can lead here (rule 14)."""
 
     # Counting -----------------------------------------------------------------
 
@@ -80,7 +83,11 @@ class Retry:
         self.write_failures = 0
 
     def begin_term(self) -> None:
-        """Take it that an acquire is proved: whatever was wrong is over."""
+        """
+        Take it that an acquire is proved: whatever failed is over.
+
+        Not so the pause of who cannot lead: what landed may be given back at once.
+        """
         self.failures = self.write_failures = 0
         self.not_before = 0.0
 
@@ -103,9 +110,17 @@ class Retry:
         """Put the next acquire or release off until then, if it is not put off more."""
         self.not_before = max(self.not_before, until)
 
+    def keep_out(self, until: float) -> None:
+        """Put the next acquire off until then, but no release."""
+        self._kept_out_until = max(self._kept_out_until, until)
+
+    def acquire_not_before(self) -> float:
+        """Return the CLOCK_BOOTTIME before which nothing is acquired; 0: at any time."""
+        return max(self.not_before, self._kept_out_until)
+
     def come_back(self) -> None:
         """Let the next acquire be tried whenever it is due."""
-        self.not_before = 0.0
+        self.not_before = self._kept_out_until = 0.0
 
     # Pauses -------------------------------------------------------------------
 

@@ -171,7 +171,7 @@ class Standing:
             self.observation.snapshot,
             is_own=self.own_writes.is_former(self.observation.snapshot),
             now=self.now.boottime,
-            not_before=self.retry.not_before,
+            not_before=self.retry.acquire_not_before(),
         )
 
     def verdict(self) -> Fact | None:
@@ -196,6 +196,7 @@ class Standing:
         self.change(Fact.ACQUIRE_PROVED)
         if self.state is LEADER:
             self.terms = term.number
+            self.retry.come_back()
             sent = term.confirmed.sent.boottime
             self.schedule.write_next(sent + self.settings.renew_interval)
 
@@ -285,7 +286,6 @@ class Standing:
         Reads that work meanwhile are no reason to write in a hot loop (fault 24).
         """
         pause = self.backoff(self.retry.write_failures)
-        # Rule 14: who cannot lead here stays out, whatever became of that write.
         self.retry.stay_away(self.now.boottime + pause)
         self.retry.count_write_failure()
 

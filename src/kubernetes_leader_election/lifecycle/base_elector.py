@@ -71,6 +71,7 @@ class BaseElector(Generic[TermT]):
         auto_close: bool = True,
         observe: bool = False,
         require_cluster: bool = False,
+        hard_fence: bool = False,
         liveness: Liveness | None = None,
         liveness_timeout_sec: Duration | None = None,
         credentials: Credentials | Any = None,
@@ -108,10 +109,13 @@ class BaseElector(Generic[TermT]):
             observe: Follow the Lease and never contend.
             require_cluster: Where there is no cluster, refuse to start; else leadership
                 is assumed there.
+            hard_fence: Where work still runs at the hard limit, just before another
+                replica may start, have the kernel end the whole process: also work that
+                nothing else can stop. Linux only.
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
-                unless the resource checks the fencing token.
+                unless the resource checks the fencing token, or with ``hard_fence``.
             liveness_timeout_sec: How long it may be stuck; the lease duration unless given.
             credentials: How to reach the API server: see
                 :mod:`kubernetes_leader_election.credentials`; also a client of
@@ -151,6 +155,7 @@ class BaseElector(Generic[TermT]):
             auto_close=auto_close,
             observe=observe,
             require_cluster=require_cluster,
+            hard_fence=hard_fence,
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )

@@ -48,6 +48,7 @@ from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.view import View
+    from kubernetes_leader_election.lifecycle.hard_fence import HardFence
 
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
@@ -91,6 +92,8 @@ class Lifecycle(Status[TermT]):
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
+        self._fence: HardFence | None = None
+        """Ends the process where work does not end; None: nothing does. By ``begin``."""
         self.namespace_is_unsaid = False
         """Whether neither the program nor a variable named the namespace."""
         self._kind_of_term = kind_of_term
@@ -112,7 +115,8 @@ class Lifecycle(Status[TermT]):
 
         Raises:
             ProtocolMisuseError: it has begun already, or this is a child process.
-            ConfigurationError: no namespace is known, or eventlet has patched all.
+            ConfigurationError: no namespace is known, eventlet has patched all, or there
+                is no hard fence to be had.
 
         """
         self.refuse_child()  # before anything is started there
@@ -143,12 +147,14 @@ class Lifecycle(Status[TermT]):
             self.shutdown.begin()
             self._connector.begin()
             try:
+                self._begin_fence()
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
                 hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
                 self._life.started = False
+                self._end_fence()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
@@ -286,6 +292,7 @@ class Lifecycle(Status[TermT]):
         """End a hold; see :class:`~.held_work.WorkOwner`."""
         if not self.forked:
             hold.end()
+            self.shutdown.on_hold_ended()
 
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
@@ -365,6 +372,8 @@ class Lifecycle(Status[TermT]):
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
             renewed = False
+        if current is not None and self._fence is not None:
+            self._fence.look(current.work)
         self._shown.take(self._role_of(view))
         self._warn_of_duration(view)
         if view.state is State.FENCED:
@@ -375,7 +384,12 @@ class Lifecycle(Status[TermT]):
         term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
-        work = TermWork(event.term, ended=self._work_ended)
+        fence = self._fence
+        new_fence = None
+        if fence is not None:
+            fence.look()  # before any work can begin
+            new_fence = fence.of_term(event.term)
+        work = TermWork(event.term, ended=self._work_ended, new_fence=new_fence)
         self._current = CurrentTerm(term, work)
         hold = None
         if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
@@ -413,6 +427,21 @@ class Lifecycle(Status[TermT]):
             self.overdue_work.expect_end(term)
 
     # Any thread: inside -------------------------------------------------------
+
+    def _begin_fence(self) -> None:
+        """Refuse to begin where the hard fence is asked for and cannot be had."""
+        if not self.settings.hard_fence:
+            return
+        from kubernetes_leader_election.lifecycle.hard_fence import (  # noqa: PLC0415 - most programs have none
+            HardFence,
+        )
+
+        self._fence = HardFence(self, self.event_log)
+        self._fence.begin()
+
+    def _end_fence(self) -> None:
+        if self._fence is not None:
+            self._fence.end()
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
@@ -533,6 +562,7 @@ class Lifecycle(Status[TermT]):
         self._life.started = False
         if self.probe is not None:
             self.probe.stop()
+        self._end_fence()
         self.shutdown.unwatch()
         self._shown.take(Role.STOPPED)
         if self.notifier.dispatcher is not None:

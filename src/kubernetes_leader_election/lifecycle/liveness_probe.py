@@ -3,7 +3,8 @@ The optional liveness probe: an application that has been stuck does not renew.
 
 Off by default. Work that blocks its event loop, or hangs, cannot be cancelled; to give
 its Lease to another while it may still act breaks G2, unless the resource it works on
-checks the fencing token. So use it with a token, or where stuck work is harmless.
+checks the fencing token, or the hard fence ends the process. So use it with either of
+them, or where stuck work is harmless.
 """
 
 from __future__ import annotations

@@ -19,8 +19,6 @@ from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, nam
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.timers import shared_timers
 
-AFTER_SIGNAL: Final = "the stop budget after a signal"
-"""A hold that is a wait, not work."""
 LONGEST_SILENCE: Final = 60.0
 """Seconds at most between two reports of work that does not end."""
 IDLE_LOOKS: Final = 3
@@ -143,6 +141,13 @@ class OverdueWork:
             return
         half = self._elector.stop_budget / 2
         tasks = tuple(h for h in alive if h.is_task)
+        fence = current.work.fence
+        if fence is not None:
+            self._event_log.trouble(
+                f"{_over(current.term, waited)}this is still running: {names(alive)}. "
+                f"The hard fence ends this whole process by {fence} in "
+                f"{max(0.0, fence.left()):.2f} s unless that has ended by then."
+            )
         if tasks:  # a thread may take its whole budget
             self._say(
                 f"{_over(current.term, waited)}half of the stop budget, this ignores "
@@ -175,7 +180,7 @@ class OverdueWork:
     def _alive(self, current: CurrentTerm[Any]) -> tuple[WorkItem, ...]:
         """Return what still runs of a term, less what can be seen to be over."""
         current.work.drop_if(self._is_loop_closed)
-        return tuple(h for h in current.work.alive if h.what != AFTER_SIGNAL)
+        return tuple(h for h in current.work.alive if not h.is_wait)
 
     def _say(self, text: str) -> None:
         self._report(LeaderElectionError(f"{self._elector.where}: {text}"))

@@ -17,7 +17,6 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     threads_of,
 )
 from kubernetes_leader_election.lifecycle.notifier import Notifier
-from kubernetes_leader_election.lifecycle.overdue_work import AFTER_SIGNAL
 from kubernetes_leader_election.lifecycle.status import Status
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
 from kubernetes_leader_election.process.asyncio_here import other_tasks
@@ -124,13 +123,16 @@ class Shutdown:
         if self._signalled_at is None:
             return self.grace
         left = self.grace - (time.monotonic() - self._signalled_at)
-        if self._elector.current is None:
-            return left
-        return min(left, self._elector.remaining())
+        return min(left, self.time_held())
+
+    def time_held(self) -> float:
+        """Return the seconds until the term is lost (G2); infinite: there is none."""
+        held = self._elector.current is not None
+        return self._elector.remaining() if held else float("inf")
 
     def is_of_main_thread_alone(self) -> bool:
         """Return whether the signal may end the main thread at once: no other works."""
-        return self._alone
+        return self._alone and not self.holds_main_thread()
 
     def _began_since(self) -> bool:
         """Return whether a thread runs that was started in this life, and is not ours."""
@@ -149,7 +151,9 @@ class Shutdown:
             return
         # Who uses events only may still be stopping what a handler began. And what the
         # signal ends in the main thread has the grace for that, until the exit.
-        self._wait = wait = work.hold_late(AFTER_SIGNAL)
+        self._wait = wait = work.hold_late(
+            "the stop budget after a signal", is_wait=True
+        )
         self._end_after(wait, self.grace if self._alone else self._elector.stop_budget)
         if self._stop_called:
             wait.end()  # said meanwhile, in another thread than this one
@@ -189,9 +193,22 @@ class Shutdown:
                 self.warn(text)
 
     def works_in_main_thread(self) -> bool:
-        """Return whether a scope runs in the main thread, outside any event loop."""
+        """Return whether work runs in the main thread, outside any event loop."""
+        return any(hold.is_work for hold in self._of_main_thread())
+
+    def holds_main_thread(self) -> bool:
+        """Return whether the main thread is in a guard or a hold, and the Lease held."""
+        held = any(h.is_work and not h.is_scope for h in self._of_main_thread())
+        return held and self.time_held() > 0.0
+
+    def on_hold_ended(self) -> None:
+        """Have a signal go its way that waits for the end of a guard or a hold."""
+        if self.signalled:
+            shared_auto_close().look_again()
+
+    def _of_main_thread(self) -> list[WorkItem]:
         main = threading.main_thread().ident
-        return any(hold.is_work and hold.thread == main for hold in self._alive)
+        return [hold for hold in self._alive if hold.thread == main]
 
     # The exit of the interpreter ----------------------------------------------
 
@@ -253,4 +270,4 @@ def _has_ended_at_exit(hold: WorkItem) -> bool:
     # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
     # scope that it did enter and never left may still be that of other threads (G5).
     cut = not hold.may_work and hold.thread == threading.main_thread().ident
-    return idle or cut or hold.what == AFTER_SIGNAL
+    return idle or cut or hold.is_wait

@@ -38,6 +38,26 @@ class EventLoop(Protocol):
         ...
 
 
+class Fence(Protocol):
+    """What ends the whole process where work outlives its term; see ``hard_fence``."""
+
+    def arm(self) -> None:
+        """Let it go off at the hard limit of the term, as that is known now."""
+        ...
+
+    def call_off(self) -> None:
+        """Never let it go off, also where it is being armed just now."""
+        ...
+
+    def look(self) -> None:
+        """Let it go off by the signal and at the limit as they are now. The engine's thread."""
+        ...
+
+    def left(self) -> float:
+        """Return the seconds until it goes off."""
+        ...
+
+
 class WorkItem:
     """
     One piece of work that keeps a term from being released.
@@ -46,12 +66,14 @@ class WorkItem:
     loop it runs on, ``thread`` the thread where there is none. ``may_work`` is false as
     long as the caller has not got its scope yet, and when it has begun to leave it.
     ``is_work``: code of the application runs under it, in a scope or a hold by name.
+    ``is_wait``: nothing is known to run, and it ends by itself.
     """
 
     __slots__ = (
         "cancel",
         "idle_looks",
         "is_scope",
+        "is_wait",
         "is_work",
         "left",
         "loop",
@@ -69,6 +91,7 @@ class WorkItem:
         loop: EventLoop | None = None,
         is_scope: bool = False,
         is_work: bool = False,
+        is_wait: bool = False,
         may_work: bool = True,
     ) -> None:
         self.work: TermWork | None = None
@@ -79,6 +102,7 @@ class WorkItem:
         self.loop = loop
         self.is_scope = is_scope
         self.is_work = is_scope or is_work
+        self.is_wait = is_wait
         self.left: Callable[[], tuple[threading.Thread, ...]] | None = None
         """Gives the threads that it waits for, where those alone are left of the work."""
         self.thread = None if loop is not None else threading.get_ident()
@@ -122,14 +146,26 @@ class TermWork:
     there, up to Python 3.11, is the collector of garbage: it closes generators, and with
     them scopes and holds. So the lock is reentrant, and each step leaves things in order.
 
+    **Each time of work has a fence of its own**, from the first of its holds to the
+    last: so to call off the one of a time that ended cannot call off the next one's,
+    which another thread may have begun meanwhile, and neither needs a lock for it.
+
     Args:
         term: the term's number.
         ended: called on any thread when the term is lost and nothing runs; once, but
             for :meth:`report_end_again`.
+        new_fence: makes what ends the process where work does not end; None: nothing
+            does.
 
     """
 
-    def __init__(self, term: int, *, ended: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        term: int,
+        *,
+        ended: Callable[[int], None],
+        new_fence: Callable[[], Fence] | None = None,
+    ) -> None:
         self.term = term
         self.had_scope = False
         self.expected_to_end = False
@@ -141,6 +177,13 @@ class TermWork:
         self._holds: dict[WorkItem, None] = {}
         self._scopes = 0
         self._phase = _OPEN
+        self._new_fence = new_fence
+        self._at_work = 0
+        """The holds that are more than a wait."""
+        self._fence: Fence | None = None
+        """Of the time of work that goes on; None: there is none, or no fence."""
+        self._ended_fence: Fence | None = None
+        """Of the last one that ended."""
 
     @property
     def phase(self) -> Phase:
@@ -172,27 +215,76 @@ class TermWork:
         return hold if self.take(hold) else None
 
     def take(self, hold: WorkItem) -> bool:
-        """Take this hold; False when the term takes no new work."""
+        """
+        Take this hold; False when the term takes no new work.
+
+        Raises:
+            LeaderElectionError: there is no fence to be had for it.
+
+        """
         hold.work = self
-        with self._lock:
-            taken = self._phase is _OPEN
-            if taken:
-                self._holds[hold] = None
-                self._scopes += hold.is_scope
-                self.had_scope = self.had_scope or hold.is_scope
+        fence: Fence | None = None
+        again = True
+        while again:
+            if self._new_fence is not None and self._fence is None and fence is None:
+                fence = self._new_fence()
+            with self._lock:
+                taken = self._phase is _OPEN
+                # The time of work that was seen has ended since: this begins another.
+                again = (
+                    taken
+                    and self._new_fence is not None
+                    and self._fence is None
+                    and fence is None
+                )
+                if taken and not again:
+                    self._holds[hold] = None
+                    self._scopes += hold.is_scope
+                    self.had_scope = self.had_scope or hold.is_scope
+                    self._at_work += not hold.is_wait
+                    if self._fence is None:
+                        self._fence = fence
+                current = self._fence
         if not taken:
             hold.work = None
+        elif current is not None:
+            current.arm()
         return taken
 
     def hold_late(
-        self, what: str, *, loop: EventLoop | None = None, is_work: bool = False
+        self,
+        what: str,
+        *,
+        loop: EventLoop | None = None,
+        is_work: bool = False,
+        is_wait: bool = False,
     ) -> WorkItem:
-        """Take a hold that is part of the term's end: a lost handler, a wait."""
-        hold = WorkItem(what, loop=loop, is_work=is_work)
+        """
+        Take a hold that is part of the term's end: a lost handler, a wait.
+
+        It can prolong a time of work, and begins none: its fence might go off at once.
+        """
+        hold = WorkItem(what, loop=loop, is_work=is_work, is_wait=is_wait)
         hold.work = self
         with self._lock:
             self._holds[hold] = None
+            self._at_work += not is_wait
         return hold
+
+    # The fence ----------------------------------------------------------------
+
+    @property
+    def fence(self) -> Fence | None:
+        """What ends the process if the work that runs does not end; None: nothing does."""
+        return self._fence
+
+    def look_at_fence(self) -> None:
+        """Let the fence go by the term as it is known now. The engine's thread."""
+        ended, fence = self._ended_fence, self._fence
+        if ended is not None:
+            ended.call_off()  # an exception of a signal may have come before that
+        if fence is not None:
+            fence.look()
 
     def lose(self) -> None:
         """Take no new work, cancel what is alive, and see whether all has ended."""
@@ -230,14 +322,24 @@ class TermWork:
 
     def end(self, hold: WorkItem) -> bool:
         """End a hold; see :meth:`WorkItem.end`."""
+        fence: Fence | None = None
+        former: Fence | None = None
         with self._lock:
             again = hold not in self._holds
             if not again:
                 del self._holds[hold]
                 self._scopes -= hold.is_scope
+                self._at_work -= not hold.is_wait
+                if not self._at_work and self._fence is not None:
+                    former = self._ended_fence  # kept: its end is a call, too
+                    self._ended_fence = fence = self._fence
+                    self._fence = None
             if hold.is_scope and not self._scopes and self._phase is _OPEN:
                 self._phase = _CLOSED
             last = hold.is_scope and self._phase is _CLOSED
+        del former
+        if fence is not None:
+            fence.call_off()
         if again:
             self.report_end_again()
         else:

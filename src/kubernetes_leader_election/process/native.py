@@ -66,6 +66,12 @@ def get_ident() -> int:
     return number
 
 
+def get_native_id() -> int:
+    """Return the number that the kernel has for this thread."""
+    number: int = original("_thread", "get_native_id")()
+    return number
+
+
 def sleep(seconds: float) -> None:
     """Let this thread rest."""
     original("time", "sleep")(seconds)

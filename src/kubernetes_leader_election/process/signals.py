@@ -8,7 +8,8 @@ A signal whose action was the default one is CAUGHT; a thread asks the electors 
 (STOPPING), and when they have stopped it is SENT once more, so that it ends the main
 thread. It is SENT at once where nobody but the main thread may work: the exception is
 what ends that. When the grace is over first, or the Lease is lost, it is SENT where work
-in the main thread is what does not end; else it is OVERDUE, and waits. A signal that
+in the main thread is what does not end; else it is OVERDUE, and waits. The grace does not
+end a guard or a hold in the main thread, nor a scope around one: only a loss does. A signal that
 comes while one is on its way does not wait: it ends the main thread, by an exception, so
 that ``finally`` and exit handlers run (also as process 1, whom the kernel's own default
 action does not end). EXITING: the interpreter exits by itself.
@@ -21,11 +22,15 @@ default action, though it is a Python handler: it cancels the main task and with
 loop, on which lost handlers and the work of acquired handlers have yet to end. It
 comes after the stop, and only then.
 
+A signal may come to the main thread just before it waits, as in ``time.sleep()``: Python
+notes it then, and calls the handler when the wait is over. So it is sent again and again
+until it is met, but never once it is, when it would come to what was there before ours.
+
 Python drops an exception that comes up in a callback of a weak reference, as imports
 have them, or in ``__del__``. One of ours that is dropped there is not the end of it:
 the signal is sent once more, a moment later, until it ends the thread.
 
-**No lock.** The handler runs in the main thread between any two bytecodes, also in the
+**No lock is waited for.** The handler runs in the main thread between any two bytecodes, also in the
 middle of what is here. So each field has one writer, or is a set whose single steps
 are atomic, and the handler tells the thread by a queue that may be entered anew.
 """
@@ -37,6 +42,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -72,6 +78,9 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 PAUSE: Final = 0.01
 """Seconds until a signal is sent once more whose exception was dropped."""
 
+MISSED: Final = 0.1
+"""Seconds until a signal is sent once more that the main thread has not met."""
+
 _MARK: Final = "_ends_main_thread"
 """Where an exception of ours says which one it is."""
 
@@ -98,6 +107,10 @@ class Watched(Protocol):
         """Return the seconds until its work is to be ended; what is not held is late."""
         ...
 
+    def time_held(self) -> float:
+        """Return the seconds until it leads no more, whatever the grace says."""
+        ...
+
     def is_of_main_thread_alone(self) -> bool:
         """Return whether the signal may end the main thread at once: no other works."""
         ...
@@ -110,11 +123,15 @@ class Watched(Protocol):
         """Return whether work runs in the main thread that an exception would end."""
         ...
 
+    def holds_main_thread(self) -> bool:
+        """Return whether the main thread is in a guard or a hold, and the Lease held."""
+        ...
+
 
 class Delivery:
     """A signal on its way: made and dropped in the main thread, moved on by another."""
 
-    __slots__ = ("look_after", "number", "state")
+    __slots__ = ("look_after", "number", "sent_at", "state")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -123,6 +140,8 @@ class Delivery:
         """How far it is. Written by the thread of the signals alone."""
         self.look_after: float | None = None
         """Seconds after which to look again, if nothing is heard. That thread, too."""
+        self.sent_at = 0.0
+        """The ``time.monotonic()`` when it was sent last. That thread, too."""
 
 
 class Ending(NamedTuple):
@@ -167,6 +186,8 @@ class AutoClose:
         """The event loop of the main thread, if it had one in start(). The main thread."""
         self._wake_ups = SignalWakeUps()
         """What has that loop see a signal at once. The main thread."""
+        self._sending = native.Lock()
+        """Held where a signal is sent, and where one is met. The main thread tries only."""
         self._exiting = False
         """Whether the interpreter exits by itself. The main thread."""
         self._giving_back = False
@@ -214,7 +235,7 @@ class AutoClose:
         self._inbox.put(None)
 
     def look_again(self) -> None:
-        """Have the thread look whether an elector's time is over: its Lease is lost."""
+        """Have the thread look whether a time is over: of a Lease, or a hold."""
         self._inbox.put(None)
 
     def new_owners(self) -> list[str]:
@@ -247,6 +268,8 @@ class AutoClose:
         on_its_way = self.state not in {State.AT_REST, State.EXITING}
         if not on_its_way or not _is_main_thread():
             return 0.0
+        if any(elector.holds_main_thread() for elector in tuple(self._closing)):
+            return 0.0  # not before that has been left, which this is in
         if not stopped:
             return min(limits.after_signal(self._grace), LONGEST_WAIT)
         return 0.0 if self._closing else limits.MOMENT
@@ -388,7 +411,12 @@ class AutoClose:
     def _end_main_thread(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal would have done without us, so that ``finally`` runs."""
         earlier = self._earlier.get(number)
-        self._delivery = None
+        if not self._sending.acquire(blocking=False):
+            return  # one more is being sent, and this is the end of it
+        try:
+            self._delivery = None
+        finally:
+            self._sending.release()
         self._inbox.put(None)  # the next signal is another one
         self._uninstall()
         if number == signal.SIGTERM and os.getpid() == 1:
@@ -404,7 +432,9 @@ class AutoClose:
             # For good: whoever hooks in after us may count on ours.
             self._earlier_hook = sys.unraisablehook
             sys.unraisablehook = self._on_dropped
-        interrupts = number == signal.SIGINT
+        # Who gave Python's own handler up expects no KeyboardInterrupt: the master of
+        # gunicorn, of which a worker with uvicorn is a copy, takes it for its own end.
+        interrupts = number == signal.SIGINT and earlier != signal.SIG_DFL
         error = KeyboardInterrupt() if interrupts else SystemExit(128 + number)
         error.__dict__[_MARK] = self._ending
         raise error
@@ -439,8 +469,12 @@ class AutoClose:
                     self._move(delivery, Fact.ASKED)
             if delivery is None:
                 continue
+            since = time.monotonic() - delivery.sent_at
+            missed = delivery.state is State.SENT and since >= MISSED
             fact = self._look(delivery)
-            if fact is not None and self._move(delivery, fact) is Action.SEND:
+            if fact is not None:
+                missed = self._move(delivery, fact) is Action.SEND
+            if missed:
                 self._send_again(delivery)
 
     def _next(self) -> int | None:
@@ -448,6 +482,8 @@ class AutoClose:
         delivery, wait = self._delivery, None
         if delivery is not None and delivery.state is State.STOPPING:
             wait = delivery.look_after
+        elif delivery is not None and delivery.state is State.SENT:
+            wait = max(0.0, delivery.sent_at + MISSED - time.monotonic())
         try:
             return self._inbox.get(timeout=wait)
         except queue.Empty:
@@ -464,7 +500,9 @@ class AutoClose:
             return None
         if all(elector.is_of_main_thread_alone() for elector in closing):
             return Fact.MAIN_THREAD_ALONE
-        left = {elector: elector.time_left() for elector in closing}
+        # The grace ends no guard and no hold, and so no scope around one.
+        held = any(elector.holds_main_thread() for elector in closing)
+        left = {e: e.time_held() if held else e.time_left() for e in closing}
         if any(left[e] <= 0.0 and e.works_in_main_thread() for e in closing):
             return Fact.MAIN_THREAD_LATE
         later = [seconds for seconds in left.values() if seconds > 0.0]
@@ -491,8 +529,12 @@ class AutoClose:
             elector.on_signal(ends_main_thread=ends_main_thread)
 
     def _send_again(self, delivery: Delivery) -> None:
-        if self._delivery is delivery:
-            self._send(delivery.number)  # else another one has ended the main thread
+        with self._sending:
+            if self._delivery is delivery:
+                self._send(
+                    delivery.number
+                )  # else another one has ended the main thread
+        delivery.sent_at = time.monotonic()
 
     def _send(self, number: int) -> None:
         main = self._main

@@ -73,6 +73,7 @@ class Options(TypedDict, total=False):
     auto_close: bool
     observe: bool
     require_cluster: bool
+    hard_fence: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -112,6 +113,8 @@ class Settings(Value):
     observe: bool
     require_cluster: bool
     """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
+    hard_fence: bool
+    """Whether the kernel ends the process where work outlives its term."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -136,9 +139,10 @@ class Settings(Value):
                 f"{DEFAULT_NAMESPACE!r}.",
                 option="namespace",
             )
+        place = "The namespace of the pod or of the kubeconfig's context"
         return ElectionSettings(
             lease_name=self.lease_name,
-            namespace=_namespace(chosen),
+            namespace=namespace_found(chosen, place),
             identity=self.identity or default_identity(),
             lease_duration=self.lease_duration_sec,
             renew_interval=self.renew_interval_ms / 1000,
@@ -197,6 +201,7 @@ def resolve_settings(**options: Any) -> Settings:
         auto_close=_flag("auto_close", options, default=True),
         observe=_flag("observe", options, default=False),
         require_cluster=_flag("require_cluster", options, default=False),
+        hard_fence=_flag("hard_fence", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
@@ -271,12 +276,21 @@ def namespace_of_environment(given: str | None) -> str | None:
     variable = os.environ.get(NAMESPACE_VARIABLE)
     if not isinstance(given, UnsaidNamespace) or not variable:
         return given
+    return namespace_found(variable, f"The variable {NAMESPACE_VARIABLE}")
+
+
+def namespace_found(name: str, place: str) -> str:
+    """
+    Return a namespace that was found, rather than given as an option.
+
+    Raises:
+        ConfigurationError: it is no name of a namespace; says the ``place``, too.
+
+    """
     try:
-        return _namespace(variable)
+        return _namespace(name)
     except ConfigurationError as error:
-        raise ConfigurationError(
-            f"The variable {NAMESPACE_VARIABLE}: {error}", option="namespace"
-        ) from error
+        raise ConfigurationError(f"{place}: {error}", option="namespace") from error
 
 
 def _optional_namespace(value: object) -> str | None:
@@ -425,7 +439,7 @@ def _requested(
         stop_budget=_milliseconds("stop_budget_sec", merged),
         request_timeout=_milliseconds("request_timeout_sec", merged),
         # Up, for the same reason; what floats cannot say exactly is not rounded up.
-        clock_rate_error=math.ceil(round(rate * PARTS, 3)),
+        clock_rate_error=math.ceil(round(rate * PARTS, 9)),
     )
 
 

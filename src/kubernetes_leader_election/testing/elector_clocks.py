@@ -9,6 +9,7 @@ from kubernetes_leader_election.core.timing import Now
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.engine import shared_engine
 from kubernetes_leader_election.errors import ProtocolMisuseError
+from kubernetes_leader_election.process.process_end import EndTimer
 
 __all__ = ["ElectorClocks"]
 
@@ -20,6 +21,8 @@ class ElectorClocks:
     The clocks go on by themselves; what is added to them stays until the block ends.
     ``current_leader``, ``remaining()`` and ``ensure()`` know at once, and a leader's
     events follow: as after a real jump, the engine is woken to look at the clocks.
+    The hard fence, which goes by the kernel's clocks, ends nothing in the block: the
+    process that it would end is that of the tests.
 
     .. code-block:: python
 
@@ -77,9 +80,16 @@ class ElectorClocks:
             )
 
         SystemClock.now = moved  # type: ignore[assignment, method-assign]
+        self._arm = EndTimer.arm
+        EndTimer.arm = _never  # type: ignore[assignment, method-assign]
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the real clocks back."""
         SystemClock.now = self._real  # type: ignore[method-assign]
+        EndTimer.arm = self._arm  # type: ignore[method-assign]
         self._installed.release()
+
+
+def _never(timer: EndTimer, *, boottime: float, wall: float) -> None:
+    """End nothing, at whatever time."""

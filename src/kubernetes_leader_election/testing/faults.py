@@ -17,6 +17,7 @@ requests are served.
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -315,12 +316,18 @@ def parse_fault(text: str) -> Fault:
 
     The first word names the action, the others are ``option=value``; ``times`` is a
     number or ``every``: ``apply-then-drop verb=update,patch name=payments times=3``.
+    Quotes hold words together, as in a shell: ``answer status=403 message='no right'``.
 
     Raises:
         ConfigurationError: A word is unknown or a value does not fit; the message
             lists what is known.
     """
-    words = text.split()
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the fault {shown(text)} cannot be read: {error}.", option="fault"
+        ) from error
     if not words or words[0] not in _BY_NAME:
         word = words[0] if words else ""
         raise ConfigurationError(

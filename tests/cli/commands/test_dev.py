@@ -118,13 +118,15 @@ def test_dev_fault_lists_adds_clears_and_orders(served, call):
     """Faults are added, met, listed and cleared; orders are carried out."""
     _, path = served
     words = ("--kubeconfig", path)
-    added = call("dev", "fault", "answer", "status=418", "times=every", *words)
+    says = 'message=it\'s short, and "stout"'
+    added = call("dev", "fault", "answer", "status=418", "times=every", says, *words)
     assert "Answer status=418 " in added.stdout
     assert "every time, met 0 times" in added.stdout
     client = LeaseClient(load(path))
     met = client.get("default", "x", call=Call(deadline=boottime() + 10))
     client.close()
     assert met.error.status == 418
+    assert 'it\'s short, and "stout"' in str(met.error)
     assert "met 1 times" in call("dev", "fault", *words).stdout
     assert call("dev", "fault", "clear", *words).exit_code == 0
     assert "There are no faults." in call("dev", "fault", "list", *words).stdout
@@ -173,13 +175,17 @@ def test_dev_passes_signals_on_and_gives_the_code_of_a_shell(tmp_path, number):
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [(["/nowhere/at/all"], 127), (["/etc/passwd"], 126)],
-    ids=["not found", "not executable"],
+    ("words", "code", "why"),
+    [
+        (["/nowhere/at/all"], 127, "not found"),
+        (["/etc/passwd"], 126, "Permission denied"),
+        (["/etc"], 126, "Is a directory"),
+    ],
+    ids=["not found", "not executable", "a folder"],
 )
 @pytest.mark.slow
-def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code):
-    """A command that is not there or cannot be run: one line, 127 or 126."""
+def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code, why):
+    """A command that is not there or cannot be run: one line, as `run` says it."""
     done = subprocess.run(
         [*DEV, tmp_path / "c", "--", *words],
         capture_output=True,
@@ -187,7 +193,7 @@ def test_dev_says_what_a_shell_says_of_a_bad_command(tmp_path, words, code):
         check=False,
     )
     assert done.returncode == code
-    assert done.stderr.splitlines()[-1].startswith(f"Error: {words[0]}: ")
+    assert done.stderr.splitlines()[-1].startswith(f"Error: {words[0]}: {why}")
 
 
 def test_dev_fault_says_when_no_server_is_there(call, tmp_path):

@@ -98,6 +98,28 @@ def test_a_namespace_that_is_not_there_is_told(call, server, kubeconfig, words):
     assert unknown.exit_code == 0
 
 
+@pytest.mark.parametrize("namespace", ["a\nb", "ns\u202e", "../x", "Shop"])
+@pytest.mark.parametrize(
+    "words", [("status", "x"), ("watch", "--for-sec", "0.1"), ("step-down", "x")]
+)
+def test_a_namespace_of_the_kubeconfig_that_is_none_is_told(
+    call, kubeconfig, words, namespace
+):
+    """It is checked as -n is, before it is asked for or shown; the file is named."""
+    config = json.loads(kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = namespace
+    kubeconfig.write_text(json.dumps(config))
+    result = call(*words, "--kubeconfig", kubeconfig)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert f"The namespace from kubeconfig {kubeconfig}" in result.stderr
+    assert "is not a valid name for a namespace" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    given = ("-n", "default", "--observe-sec", "0")
+    if words[0] == "status":
+        assert call(*words, "--kubeconfig", kubeconfig, *given).exit_code == 1
+
+
 def test_a_lease_of_another_name_is_told_with_the_one_that_was_meant(
     call, server, kubeconfig
 ):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from kubernetes_leader_election.cli.commands.timings import WIDTH, describe, picture
 from kubernetes_leader_election.settings import resolve_settings, timings
 
 
@@ -132,3 +134,26 @@ def test_times_that_survive_hardly_any_outage_are_told(call):
     assert "API outage of 727 ms" in call(*words).stderr
     for preset in ("steady", "client-go", "fast", "calm"):
         assert call("timings", "--preset", preset).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("--lease-duration-sec", "2147483647"), ("--renew-interval-ms", "1e12")]
+)
+def test_the_longest_times_are_drawn_as_soon_as_short_ones(words):
+    """A mark for each place of the picture, not a step for each of 10**9 tries."""
+    option, value = words
+    name = option[2:].replace("-", "_")
+    chosen = resolve_settings(lease_name="x", **{name: float(value)})
+    lines = picture(timings(chosen), chosen.clock_rate_error)
+    tries = next(line for line in lines if line.startswith("  tries"))
+    assert 1 <= tries.count("^") <= WIDTH
+    rows = [line for line in describe(chosen, timings(chosen)) if line]
+    assert len({len(re.split(r"  (?=[A-Za-z])", row[20:])[0]) for row in rows}) == 1
+
+
+def test_every_try_has_its_mark_where_places_are_shorter_than_tries():
+    """A step of half a place leaves no place out: the marks are one unbroken line."""
+    chosen = resolve_settings(lease_name="x", lease_duration_sec=36_000)
+    lines = picture(timings(chosen), chosen.clock_rate_error)
+    tries = next(line for line in lines if line.startswith("  tries"))
+    assert set(tries.split(None, 1)[1]) == {"^"}

@@ -128,3 +128,25 @@ def test_pauses_after_errors_begin_anew_after_a_look_that_succeeded(monkeypatch,
     with LeaseWatcher(target, names):
         told = [failures.get(timeout=PATIENCE) for _ in range(3)]
     assert told == [0, 1, 0]
+
+
+@pytest.mark.parametrize("error", [None, LeaseApiError("too old", status=410)])
+@pytest.mark.parametrize("names", [None, ["quiet"]], ids=["a namespace", "one Lease"])
+def test_watches_that_are_all_cut_off_are_not_begun_without_end(
+    monkeypatch, names, error
+):
+    """The first one anew at once; a proxy that cuts each off is asked less and less."""
+    pauses = queue.SimpleQueue()
+    monkeypatch.setattr(
+        lease_watcher, "pause_after", lambda count, **_: pauses.put(count) or 0.0
+    )
+    # However slow this machine is, no watch of this test was a long one.
+    monkeypatch.setattr(lease_watcher, "LONGEST_PAUSE", 1e9)
+    client = Scripted()
+    client.watch = lambda *_, **__: error
+    target = cluster.Target(
+        client=client, namespace="default", why="as given", needs=()
+    )
+    with LeaseWatcher(target, names):
+        told = [pauses.get(timeout=PATIENCE) for _ in range(3)]
+    assert told == [0, 1, 2]

@@ -162,6 +162,20 @@ def test_a_low_terminal_shows_a_lease_and_a_change():
     assert lines[-1].endswith("newest")
 
 
+@pytest.mark.parametrize("height", [3, 4, 5, 6, 7])
+@pytest.mark.parametrize("leases", [1, 2, 9])
+def test_the_lowest_terminals_show_the_newest_change_too(height, leases):
+    """All fits, so that nothing is cut at the end; what only explains leaves first."""
+    many = [tracked(f"lease-{number}") for number in range(leases)]
+    lines = drawn(*many, width=60, height=height, changes=["old", "the newest"])
+    assert len(lines) < height
+    assert lines[-1].endswith("the newest")
+    assert any(line.startswith(("lease-", "... ")) for line in lines)
+    if leases == 9:
+        assert ("LEASE" in "".join(lines)) == (height > 4)
+        assert (TITLE[:20] in "".join(lines)) == (height > 5)
+
+
 PAGE = Path(__file__).parents[3] / "docs" / "on-call.md"
 MARK = "<!-- drawn: REWRITE_DOCS=1 pytest tests/cli/observe/test_watch_table.py -->\n"
 

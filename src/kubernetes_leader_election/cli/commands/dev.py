@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.extras import needs
 from kubernetes_leader_election.cli.options import FILE, SuggestingGroup, option
 from kubernetes_leader_election.cli.output import emit, note, output_option, style
+from kubernetes_leader_election.cli.supervise.restart_policy import (
+    find_problem,
+    start_failure,
+)
 from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:
@@ -224,18 +227,16 @@ def _run(command_line: tuple[str, ...], server: LeaseServer, path: Path) -> int:
         f"Serving Leases on {server.url} for {command_line[0]}; "
         f"{_fault_hint(path, shared=False)} makes it misbehave."
     )
+    if (problem := find_problem(command_line[0])) is not None:
+        return _told(*problem)
     try:
         process = subprocess.Popen(  # noqa: S603 - the command that was asked for
             command_line,
             env={**os.environ, **environment(server, path)},
             preexec_fn=_unblock,  # noqa: PLW1509 - only signal masks are touched
         )
-    except FileNotFoundError:
-        note(f"Error: {command_line[0]}: command not found")
-        return exit_codes.NOT_FOUND
     except OSError as error:
-        note(f"Error: {command_line[0]}: {error.strerror}")
-        return exit_codes.NOT_EXECUTABLE
+        return _told(*start_failure(command_line[0], error.errno or 0))
     while process.poll() is None:
         got: Any = signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, 0.1)
         # A terminal (the kernel) sends SIGINT to the command itself; people do not.
@@ -243,6 +244,11 @@ def _run(command_line: tuple[str, ...], server: LeaseServer, path: Path) -> int:
             process.send_signal(got.si_signo)
     code = process.returncode
     return code if code >= 0 else 128 - code
+
+
+def _told(code: int, why: str) -> int:
+    note(f"Error: {why}")
+    return code
 
 
 def _unblock() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,7 +56,7 @@ def tell(words: tuple[str, ...], config: Path | None, output: str) -> None:
         else:
             emit({"ordered": order}, output)
         return
-    _list(_ask(config, "POST", "/control/faults", " ".join(words)), output)
+    _list(_ask(config, "POST", "/control/faults", shlex.join(words)), output)
 
 
 def _list(faults: Any, output: str, none: str = "There are no faults.") -> None:

@@ -137,11 +137,12 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             f"while nothing goes wrong; a waiting candidate sends {quiet}",
         ),
     ]
-    return [_line(*row) if row[0] else "" for row in rows]
+    width = max(9, *(len(value) for _, value, _ in rows))
+    return [_line(*row, width) if row[0] else "" for row in rows]
 
 
-def _line(name: str, value: str, meaning: str) -> str:
-    return f"{style(f'{name:19}', bold=True)} {value:>9}  {meaning}"
+def _line(name: str, value: str, meaning: str, width: int) -> str:
+    return f"{style(f'{name:19}', bold=True)} {value:>{width}}  {meaning}"
 
 
 def _or_never(value: float | None, shown: Callable[[float], str]) -> str:
@@ -163,9 +164,11 @@ def picture(derived: Timings, rho: float) -> list[str]:
     works = bar(0, stop, "=") + "~" * max(1, at(t.leader_stops_within) - at(stop))
     tries = list(" " * (WIDTH + 1))
     moment = t.renew_interval
+    # Where a place stands for many tries, half a place on is enough: one mark each.
+    step = max(t.request_timeout, t.renew_interval / 4, end / WIDTH / 2)
     while moment < t.renew_deadline:
         tries[at(moment)] = "^"
-        moment += max(t.request_timeout, t.renew_interval / 4)
+        moment += step
     waits = bar(0, t.others_start_after, ".") + bar(0, end - t.others_start_after, "?")
     return [
         "A leader that is cut off right after a renewal:",

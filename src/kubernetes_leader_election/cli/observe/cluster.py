@@ -72,7 +72,10 @@ def at(
 
     """
     from kubernetes_leader_election.kube_api.client import LeaseClient  # noqa: PLC0415 - help is quick
-    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import (  # noqa: PLC0415 - help is quick
+        namespace_found,
+        resolve_settings,
+    )
 
     if namespace is not None:
         resolve_settings(namespace=namespace)
@@ -80,7 +83,8 @@ def at(
     if namespace is not None:
         why = "as given"
     elif credentials.namespace:
-        namespace, why = credentials.namespace, f"from {credentials.source}"
+        why = f"from {credentials.source}"
+        namespace = namespace_found(credentials.namespace, f"The namespace {why}")
     else:
         namespace, why = "default", "by default"
     client = LeaseClient(credentials, user_agent=USER_AGENT)

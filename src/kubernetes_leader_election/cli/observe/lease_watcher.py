@@ -138,7 +138,7 @@ class LeaseWatcher:
             look: tells what there is, and returns the version that a watch goes on from.
 
         """
-        failures, may_watch = 0, True
+        failures, early, may_watch = 0, 0, True
         while not self._stopping.is_set():
             found = look()
             if isinstance(found, LeaseApiError):
@@ -149,9 +149,15 @@ class LeaseWatcher:
                 failures = 0
                 self._stopping.wait(POLL_EVERY)
                 continue
+            began = self.now().monotonic
             error = self._watch(lease, found)
             if error is None or error.status == 410:
                 failures = 0
+                # Looked again at once, but not without end where each watch is cut off.
+                lasted = self.now().monotonic - began
+                early = early + 1 if lasted < LONGEST_PAUSE else 0
+                if early > 1:
+                    self._wait_after(early - 2)
             elif error.status == 403:
                 may_watch = False
                 self._seen.put(Coarse(lease=lease, error=error, at=self.now()))

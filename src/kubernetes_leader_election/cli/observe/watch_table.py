@@ -76,15 +76,22 @@ def draw(
     width, height = console.size
     head = Text(printable(title, longest=width), style="dim", no_wrap=True)
     # One line is the terminal's own, where the cursor stands.
-    room = height - 1 - len((head, "titles", "empty"))
+    usable = height - 1
+    room = usable - len((head, "titles", "empty"))
     for_changes = min(FOR_CHANGES, room // 2)
     shown, more = _chosen(trackers, max(2, room - for_changes), now)
-    lines = [head, *_table(shown, now, width, plain=console.options.ascii_only)]
+    lines = _table(shown, now, width, plain=console.options.ascii_only)
     if more:
         lines.append(Text(more, style="dim", no_wrap=True))
-    lines.append(Text())
+    # The newest change has a line on the lowest terminal: what only explains goes first.
+    above = max(0, usable - 1)
+    if len(lines) < above:
+        lines.insert(0, head)
+    if len(lines) < above:
+        lines.append(Text())
+    lines = lines[max(0, len(lines) - above) :]
     changed = map(_line, latest)
-    return Group(*lines, *newest(console, changed, height - 1 - len(lines)))
+    return Group(*lines, *newest(console, changed, usable - len(lines)))
 
 
 def _chosen(

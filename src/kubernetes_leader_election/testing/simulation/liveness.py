@@ -388,9 +388,21 @@ class Liveness:
     def _quiet(self, leader: Process) -> None:
         """Count requests while nothing happens."""
         world = self.world
-        window = 4.0 * leader.settings.renew_interval / leader.node.clocks.rate
+        interval = leader.settings.renew_interval / leader.node.clocks.rate
+        if not self._is_renewed():
+            # Who lost the contest for this term may still look once for what became of
+            # its own write (rule 10).
+            world.after(interval, self._probe, "quiet")
+            return
+        window = 4.0 * interval
         counts = [(p, p.orders, p.writes) for p in world.processes()]
         world.after(window, self._was_quiet, (leader, counts))
+
+    def _is_renewed(self) -> bool:
+        """Return whether the present term has been renewed, and is not only begun."""
+        keys = [change.stored.key for change in self.world.network.store.history]
+        acquired, renewed = keys[-1][3:5]
+        return any(key[3] == acquired and key[4] != renewed for key in keys)
 
     def _was_quiet(
         self, before: tuple[Process, list[tuple[Process, int, int]]]

@@ -280,6 +280,8 @@ class ShownChecks(TermChecks):
                 who.hindered_at = max(who.hindered_at, now[1] + pause)
             if not held or stored.version != who.newest:
                 return
+            if stored.version in who.ambiguous:
+                return  # it may know another by that number, and this is no news then
             if max(passed) > good_for + TOLERANCE:
                 who.disproved = f"its record, cut to {lasts} s, is over"
             elif capped:

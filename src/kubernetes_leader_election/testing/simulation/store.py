@@ -279,8 +279,11 @@ class LeaseStore:
         newest, current = self.version, self.current
         if current is None or not current.held:
             return False
+        later: float | None = None
         for change in reversed(self.history):
-            past = change.stored
+            past, later, after = change.stored, change.time, later
+            if change.time == after:
+                continue  # a backup has what is there when an instant is over
             if change.type != "DELETED" and past.held and past.holder != current.holder:
                 self.restore(change.time)
                 self.version = newest + 100
