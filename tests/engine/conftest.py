@@ -58,7 +58,7 @@ def engine(client, monkeypatch):
     """Give an engine whose client is the fake one."""
     engine = Engine()
     engine.start()
-    monkeypatch.setattr(engine, "client_for", lambda credentials: client)
+    monkeypatch.setattr(engine, "client_for", client.of)
     return engine
 
 

@@ -20,6 +20,12 @@ class FakeClient:
         self.writes = []
         self.raising = {}
         self.watches = 0
+        self.credentials = None
+
+    def of(self, credentials):
+        """Be the client of these credentials, as the engine looks for one."""
+        self.credentials = credentials
+        return self
 
     def _trouble(self, verb):
         error = self.raising.pop(verb, None)

@@ -19,7 +19,9 @@ from tests.lifecycle.stages import PATIENCE
 def client(monkeypatch):
     """Give a Lease API in memory, which every elector of the test asks."""
     client = FakeClient()
-    monkeypatch.setattr(Engine, "client_for", lambda *_: client)
+    monkeypatch.setattr(
+        Engine, "client_for", lambda _, credentials: client.of(credentials)
+    )
     return client
 
 

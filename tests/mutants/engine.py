@@ -198,7 +198,7 @@ MISTAKES: Final = [
     Mistake(
         name="the listener is shown each view at every step",
         file=DRIVER,
-        old="if self.view is self._seen and not again:",
+        old="if self.view is self._terms.view and not again:",
         new="if False:",
         tests=(f"{IN_VIEW}test_listener_is_shown_a_view_once",),
     ),

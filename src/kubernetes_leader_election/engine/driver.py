@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
 
-class ToldTerms:
-    """What the listener has been told of terms, and what numbers they have."""
+class Told:
+    """What the listener has been told of terms and shown, and what numbers terms have."""
 
-    __slots__ = ("begun", "lost", "numbered", "open")
+    __slots__ = ("begun", "lost", "numbered", "open", "view")
 
     def __init__(self, former: int) -> None:
         self.open: m.LeadershipAcquired | None = None
@@ -50,6 +50,8 @@ class ToldTerms:
         """The newest term of a former core: the next one's terms are numbered after it."""
         self.lost: tuple[int, LossReason] | None = None
         """The newest term that ended, and why: known before any view shows it."""
+        self.view: View | None = None
+        """The one that it was shown; None: it could not look."""
 
 
 class Driver:
@@ -81,8 +83,6 @@ class Driver:
         # What stays as it is:
         self.settings = settings
         """Checked settings."""
-        self.credentials = credentials
-        """How the API server is reached; None: leadership is assumed."""
         self.clock = clock or SystemClock()
         """The clocks of this machine."""
         self._listener = listener
@@ -118,14 +118,12 @@ class Driver:
         """The same, as far as the present core has been told of it."""
         self._orders: deque[m.Request | m.Event] = deque()
         """What the core gave and was not carried out or told yet."""
-        self._terms = ToldTerms(terms)
-        """What the listener has been told of terms."""
+        self._terms = Told(terms)
+        """What the listener has been told of terms and shown."""
         self.next_deadline: float | None = None
         """The CLOCK_BOOTTIME of the next step without an input."""
         self.view = View(state=State.STOPPED, changed_at=self.clock.now())
         """The election after the last step; replaced as a whole, read by any thread."""
-        self._seen: View | None = None
-        """The one that the listener was shown; None: it could not look."""
         # Written by whoever asks, on any thread, and only ever to more:
         self._ended_term = terms
         """The newest term that a clock showed to be over: that latches (rule 14)."""
@@ -136,6 +134,11 @@ class Driver:
     def client(self) -> LeaseClient | None:
         """What makes the requests; None: leadership is assumed."""
         return None if self._access is None else self._access.client
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """How the API server is reached; None: leadership is assumed."""
+        return None if self._access is None else self._access.client.credentials
 
     @property
     def terms(self) -> int:
@@ -375,15 +378,15 @@ class Driver:
         ``again``: also where nothing has changed since it last looked.
         """
         self._look()
-        if self.view is self._seen and not again:
+        if self.view is self._terms.view and not again:
             return True
-        self._seen = None
+        self._terms.view = None
         try:
             self._listener.on_view(self.view)
         except Exception as error:  # noqa: BLE001 - fault 07: it is to look again
             self._recovery.log_unexpected(error)
             return False
-        self._seen = self.view
+        self._terms.view = self.view
         return True
 
     # What nobody foresaw ------------------------------------------------------
