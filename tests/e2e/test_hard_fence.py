@@ -41,6 +41,9 @@ def need(attack: str, kind: str) -> None:
         pytest.skip(why)
 
 
+@pytest.mark.row(
+    "Signals, exit, fork", "work still runs at the hard limit, `hard_fence=True`"
+)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_work_that_does_not_stop_is_ended_before_the_hard_limit(

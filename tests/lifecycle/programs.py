@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 PATIENCE = 60.0
@@ -43,6 +44,15 @@ def live_on():
 """
 
 
+def _sleep_of(status):
+    """Return which of its sleeps a thread is in; None: it does not sleep."""
+    fields = dict(
+        line.split(":\t") for line in status.read_text(encoding="ascii").splitlines()
+    )
+    sleeps = fields["State"].startswith("S")
+    return fields["voluntary_ctxt_switches"] if sleeps else None
+
+
 class Program:
     """One running program."""
 
@@ -50,6 +60,7 @@ class Program:
         self.server, self.lease = server, lease
         self.lines = queue.SimpleQueue()
         self.said = []
+        self._was_sent_to = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         code = PRELUDE + textwrap.dedent(source)
         self.process = subprocess.Popen(  # noqa: S603 - our own program
@@ -101,8 +112,26 @@ class Program:
                 return line
 
     def send(self, number=signal.SIGTERM):
-        """Send it a signal."""
+        """
+        Send it a signal; the first one not before its main thread waits.
+
+        What comes between the last look of Python for signals and a wait without an end,
+        as in `Event().wait()`, is met by Python when the wait is over: never. That is no
+        fault of an elector, and a test that is told by another thread may be so early.
+        """
+        if not self._was_sent_to:
+            self._was_sent_to = True
+            self._let_main_thread_wait()
         self.process.send_signal(number)
+
+    def _let_main_thread_wait(self):
+        """Return when its main thread has slept for a moment; one that is busy is left."""
+        status = Path(f"/proc/{self.pid}/task/{self.pid}/status")
+        for _ in range(20):
+            before = _sleep_of(status)
+            time.sleep(0.05)  # who waits for the GIL is woken each 5 ms
+            if before is not None and _sleep_of(status) == before:
+                return
 
     def send_to_child(self, number):
         """Send a signal to its only child."""
