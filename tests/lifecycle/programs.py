@@ -111,17 +111,19 @@ class Program:
             if line.startswith(beginning):
                 return line
 
-    def send(self, number=signal.SIGTERM):
+    def send(self, number=signal.SIGTERM, *, at_once=False):
         """
         Send it a signal; the first one not before its main thread waits.
+
+        ``at_once``: its main thread is busy on purpose.
 
         What comes between the last look of Python for signals and a wait without an end,
         as in `Event().wait()`, is met by Python when the wait is over: never. That is no
         fault of an elector, and a test that is told by another thread may be so early.
         """
-        if not self._was_sent_to:
-            self._was_sent_to = True
+        if not (at_once or self._was_sent_to):
             self._let_main_thread_wait()
+        self._was_sent_to = True
         self.process.send_signal(number)
 
     def _let_main_thread_wait(self):

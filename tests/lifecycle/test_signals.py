@@ -559,7 +559,7 @@ def test_signal_whose_exception_python_drops_ends_the_program(
     """Fault 13: as in an import, of which the second signal of two was lost, once."""
     running = program(LINGER + slow + waits)
     running.wait_for("destructor")
-    running.send(number)
+    running.send(number, at_once=True)
     running.wait_for("caught")
     running.send(number)  # a second one waits for nothing
     assert running.finish() == ENDS[number]
