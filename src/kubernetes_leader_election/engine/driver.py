@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.credentials.base import Credentials
 
 
-class Told:
+class ToldTerms:
     """What the listener has been told of terms and shown, and what numbers terms have."""
 
     __slots__ = ("begun", "lost", "numbered", "open", "view")
@@ -118,7 +118,7 @@ class Driver:
         """The same, as far as the present core has been told of it."""
         self._orders: deque[m.Request | m.Event] = deque()
         """What the core gave and was not carried out or told yet."""
-        self._terms = Told(terms)
+        self._terms = ToldTerms(terms)
         """What the listener has been told of terms and shown."""
         self.next_deadline: float | None = None
         """The CLOCK_BOOTTIME of the next step without an input."""
