@@ -5,8 +5,10 @@ A thousand candidates see a release, or the end of a record, at the same instant
 waits a random while before it writes; the first write wakes the others by their watch.
 This is the one home of how long that is: what a choice of times promises is computed
 from here (:mod:`..settings.promises`). The simulator's checkers, which know no core, have
-limits of their own (``liveness.py`` and ``writes.py`` in ``testing/simulation/``), which
-follow by hand: no world fails where one is too wide.
+limits of their own (``writes.py`` in ``testing/simulation/``, and ``liveness.py`` for what
+follows an expiry), which follow by hand. Those of a release and of a named successor are
+also the least that somebody waits, and worlds fail after a change of them; those of an
+expiry are most alone, and no world fails where one is too wide.
 """
 
 from __future__ import annotations

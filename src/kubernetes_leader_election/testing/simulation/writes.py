@@ -27,7 +27,10 @@ SLACK: Final = 2e-3
 SILENCE: Final = 0.72
 """Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
 AFTER_RELEASE: Final = 0.025
-"""Seconds at most that rule 13 delays a write on a released Lease; not the core's word."""
+"""
+Seconds at most that rule 13 delays a write on a released Lease; not the core's word.
+Whoever has just ended its own work waits for as long at least.
+"""
 CONTENDING: Final = 0.5
 """Seconds; more than the delay after an expiry."""
 YIELD_AT_MOST: Final = 5.0
