@@ -5,6 +5,7 @@ Each test adds one to a copy of the package, as somebody would.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,14 @@ def test_type_checker_names_who_does_not_fill_a_new_field(package):
             if problem in line
         }
         assert named == files, done.stdout + done.stderr
+
+
+def test_page_of_tasks_names_who_makes_events():
+    """Where to change what: nobody has to guess which files of the core make one."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    row = next(r for r in page.splitlines() if r.startswith("| a field of an event |"))
+    named = set(re.findall(r"`([\w/]+\.py)`", row))
+    assert named == {"events.py"}.union(*MAKERS.values())
 
 
 def test_new_field_reaches_a_handler(package):
