@@ -118,7 +118,10 @@ def test_handler_that_the_work_installed_is_taken_back_when_it_ends(
     assert running.holder == ""
 
 
-@pytest.mark.row("Signals, exit, fork", "SIGTERM or SIGINT")
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "SIGTERM or SIGINT, `auto_close=True`, started in the main thread",
+)
 def test_ctrl_c_raises_no_keyboard_interrupt_where_nobody_expects_one(program):
     """A worker of gunicorn with uvicorn gives up Python's handler, as this does."""
     running = program(

@@ -39,9 +39,9 @@ from kubernetes_leader_election.process.kernel_timers import BoottimeTimer
 NAME: Final = b"leader-backstop"
 LOOK_AGAIN: Final = 0.01
 """Seconds between two looks for descendants that are being killed."""
-GONE_LOOKS: Final = 20
+GONE_LOOKS: Final = 500
 GONE_PAUSE: Final = 0.01
-"""Looks, and seconds between two, whether a parent that was killed is gone yet."""
+"""Looks, and seconds between two, whether ``run`` removes its folder, or is gone."""
 _KEPT: Final = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD)
 
 
@@ -137,14 +137,16 @@ class Backstop:
         return bool(left)
 
 
-def _is_gone(parent: int) -> bool:
+def _is_left(folder: str, parent: int) -> bool:
     """
-    Return whether the parent has ended.
+    Return whether the parent has ended without removing its folder.
 
-    One that was killed a moment ago, together with the watchdog, is still being torn
-    down: it is given a moment.
+    It does that before it lets go of this process. One that is killed soon after the
+    watchdog is waited for: on a busy machine there may be a second between the two.
     """
     for _ in range(GONE_LOOKS):
+        if not os.path.exists(folder):  # noqa: PTH110 - no import between fork and exit
+            return False
         if os.getppid() != parent:
             return True
         time.sleep(GONE_PAUSE)
@@ -200,7 +202,7 @@ def fork_guards(
     if backstop == 0:
         os.close(told)
         _be_backstop(watch, limit, link, tell)
-        if scratch is not None and _is_gone(run):
+        if scratch is not None and _is_left(scratch, run):
             remove_folder(scratch)  # the watchdog did so already, unless it was killed
         os._exit(0)
     os.close(tell)

@@ -102,6 +102,8 @@ def run(
             )
         )
         ending.callback(link.close)
+        if term_file is not None:
+            ending.callback(term_file.remove)  # before that: the backstop waits for it
         become_subreaper()
         from kubernetes_leader_election.cli.supervise import polled_elector  # noqa: PLC0415 - after the fork
 
