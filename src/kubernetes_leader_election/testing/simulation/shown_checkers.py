@@ -77,6 +77,8 @@ class ShownChecks(TermChecks):
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
+        if version >= who.newest or mark >= who.newest_mark:
+            who.newest_seen = stored
         if who.created.get(stored.key[3:5]) == "":
             who.created[stored.key[3:5]] = stored.uid
         # After a restore an event or an answer may have the number of what was shown
