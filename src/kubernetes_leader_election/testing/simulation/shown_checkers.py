@@ -259,7 +259,9 @@ class ShownChecks(TermChecks):
         held = who.leads
         if capped and not over:
             pause = max(LONGEST_ASKED, float(who.own_duration))
-            if held or self._tries(who, stored, now[1]):
+            # Who knows another by that number, which a restore gave again, need not see it.
+            is_news = stored.version not in who.ambiguous
+            if is_news and (held or self._tries(who, stored, now[1])):
                 who.cut_off_until = now[0] + pause
             # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)
