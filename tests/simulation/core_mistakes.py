@@ -218,11 +218,19 @@ def search(name: str, count: int) -> Found | None:
     Try so many worlds with a mistake; None: it survived them all.
 
     A world in which the core as it is fails, too, says nothing about the mistake.
+
+    Raises:
+        ValueError: the mistake uses a name that the core does not have, and any world
+            finds that.
+
     """
     election = mistaken(MISTAKES[name])
     for number, (profile, seed) in enumerate(worlds(count), 1):
         plan = make_plan(seed, profile)
         violations = run_plan(plan, make_election=election).violations
+        if violations and "the core raised NameError" in str(violations[0]):
+            msg = f"{name!r} is none of the rules: {violations[0]}"
+            raise ValueError(msg)
         if violations and not run_plan(plan).violations:
             return Found(number, profile, seed, violations[0])
     return None

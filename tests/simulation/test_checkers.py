@@ -832,3 +832,4 @@ def test_cut_renewal_with_the_number_of_what_it_knows_is_no_news(scene, again):
     _shown_cut(scene, 6.0, 2, again=False)
     assert scene.store.current.version == scene.first.version + 1
     assert bool(scene.a.disproved) is not again
+    assert (scene.a.cut_off_until > 0.0) is not again, "nor to pause for it (rule 14)"

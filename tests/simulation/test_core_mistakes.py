@@ -51,6 +51,18 @@ def test_mistake_whose_text_is_not_there_once_is_refused(right, times):
         mistaken(mistake)
 
 
+def test_mistake_that_uses_a_name_that_is_not_there_is_refused(monkeypatch):
+    """Any world finds that, and nothing of the checkers is shown by it."""
+    right = (
+        "self._retry.answered()\n        snapshot = rec.read_snapshot(message.lease)\n"
+    )
+    wrong = right.replace("message", "massage")
+    mistake = Mistake(name="m", module="outcomes", right=right, wrong=wrong)
+    monkeypatch.setitem(MISTAKES, "m", mistake)
+    with pytest.raises(ValueError, match=r"'m' is none of the rules: .*'massage'"):
+        search("m", 1)
+
+
 @pytest.mark.parametrize(
     "text",
     ["= standing: x\n-a\n= standing: x\n-b\n", "= standing: x\n+a\n"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubernetes_leader_election.testing.simulation.checkers import Checks
 from kubernetes_leader_election.testing.simulation.store import (
     STEP_DOWN,
     SUCCESSOR,
@@ -325,6 +326,25 @@ def test_creation_too_early_or_too_late_is_found(desk, seen, waited, text):
     found = list(mistakes(NOW, who, lease, (NOW, NOW), restored=False))
     assert len(found) == (text is not None)
     assert all(f"{guarantee} {said}".startswith(text) for guarantee, said in found)
+
+
+@pytest.mark.parametrize("read_lags", [True, False])
+def test_what_a_read_showed_that_was_overtaken_is_nothing_to_go_by(desk, read_lags):
+    """Who saw a newer record goes by that one: who leads, and for how long (rule 4)."""
+    who, found = desk.who, []
+    checks = Checks(excuse_span=30.0, report=found.append)
+    older = desk.see(desk.spec(60, holderIdentity="b", leaseDurationSeconds=60))
+    checks.observed(who, NOW - 30.0, older)
+    if read_lags:
+        newer = desk.see(desk.spec(70, holderIdentity="c"))
+        checks.observed(who, NOW - 29.0, newer)
+        checks.observed(who, NOW - 28.0, older, read=True)
+    assert {seen.holder for seen in who.goes_by} == ({"b", "c"} if read_lags else {"b"})
+    who.absent_since = NOW - 20.5
+    lease = {"metadata": {"name": "x"}, "spec": {**desk.spec(100), **ACQUIRE}}
+    lease["spec"]["leaseTransitions"] = 1
+    found += mistakes(NOW, who, lease, (NOW, NOW), restored=False)
+    assert len(found) == (not read_lags)
 
 
 @pytest.fixture

@@ -581,8 +581,8 @@ class Process(Wire):
             witness.causes.add("stepped_down")
             witness.recreates = False
             witness.wanted_since = monotonic
-            seen = witness.last_seen
-            if seen is None or seen.holder in ("", self.identity):
+            leaders = {seen.holder for seen in witness.goes_by}
+            if leaders <= {"", self.identity}:
                 witness.stays_out_until = boottime + out
             # What keeps it out for longer, a policy for one, does so still.
             witness.hindered_at = max(witness.hindered_at, monotonic + out)

@@ -77,6 +77,8 @@ class ShownChecks(TermChecks):
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
         who.absent_since = None
+        if version >= who.newest or mark >= who.newest_mark:
+            who.newest_seen = stored
         if who.created.get(stored.key[3:5]) == "":
             who.created[stored.key[3:5]] = stored.uid
         # After a restore an event or an answer may have the number of what was shown
@@ -257,7 +259,9 @@ class ShownChecks(TermChecks):
         held = who.leads
         if capped and not over:
             pause = max(LONGEST_ASKED, float(who.own_duration))
-            if held or self._tries(who, stored, now[1]):
+            # Who knows another by that number, which a restore gave again, need not see it.
+            is_news = stored.version not in who.ambiguous
+            if is_news and (held or self._tries(who, stored, now[1])):
                 who.cut_off_until = now[0] + pause
             # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)

@@ -65,6 +65,7 @@ class Witness:
         "name",
         "newest",
         "newest_mark",
+        "newest_seen",
         "open_term",
         "ours",
         "own_duration",
@@ -149,6 +150,8 @@ class Witness:
         self.seen: dict[Key, float] = {}
         self.last_key: Key | None = None
         self.last_seen: Stored | None = None
+        self.newest_seen: Stored | None = None
+        """The newest that it was shown: a read that was overtaken shows an older one."""
         self.since = 0.0
         """Its monotonic clock when the record that it was shown last was new to it."""
         self.newest_mark = (0, 0)
@@ -274,6 +277,16 @@ class Witness:
             return True
         # A copy was made by others, but it cannot tell before it was shown the first.
         return self.created.get(stored.key[3:5]) in ("", stored.uid)
+
+    @property
+    def goes_by(self) -> tuple[Stored, ...]:
+        """
+        Return what the Lease may be to it: as it was shown last, or the newest of it.
+
+        They differ after a read that lags, which counts unless it was overtaken.
+        """
+        shown = (self.last_seen, self.newest_seen)
+        return tuple(stored for stored in shown if stored is not None)
 
     def duration_of(self, stored: Stored) -> int:
         """Return the seconds a held record is good for, to this process."""

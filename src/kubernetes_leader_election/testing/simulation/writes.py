@@ -264,9 +264,8 @@ def _of_creation(who: Witness, monotonic: float) -> Iterator[Mistake]:
         if waited >= max(who.own_duration - TOLERANCE, LONGEST_PAUSE):
             yield "G7", "waits for a missing Lease that it never saw"
         return
-    needed = who.own_duration
-    if seen.held:
-        needed = max(needed, who.duration_of(seen))
+    held = min(who.duration_of(seen) if seen.held else 0 for seen in who.goes_by)
+    needed = max(who.own_duration, held)
     if waited < needed - TOLERANCE:
         text = f"orders to create what it saw before {waited:.3f} s after it was gone"
         yield "G5", f"{text}; the wait is {needed} s"
