@@ -281,7 +281,7 @@ All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew de
 
 ![The same figures as bars]({PAGE}.svg)
 
-Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]} with Kubernetes {binaries.kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
+Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]}, the three beside each other, with Kubernetes {binaries.kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
 How long nobody worked, by the workers' own logs: medians of {times}, and of {min(times, FEW)} where the Lease has to run out (everything that is done to the official package, which cannot release); they hold for that machine alone, so compare the columns, not the digits.
 
 - **Rollout**: `kubectl rollout restart` until a new pod leads; the time without a leader on the way, in all.
