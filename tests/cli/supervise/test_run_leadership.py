@@ -128,7 +128,8 @@ def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, cod
     replica.wait_for_work()
     _delete_lease(server, replica)
     eventually(lambda: "SIGTERM" in replica.noted("signal"), "the command is told")
-    assert "is over (the Lease was deleted or replaced): ending" in replica.stderr
+    words = "is over (the Lease was deleted or replaced): ending"
+    eventually(lambda: words in replica.stderr, "it says why")
     if code is None:
         eventually(lambda: len(replica.noted("began")) == 2, "it leads again")
         assert replica.process.poll() is None
