@@ -41,9 +41,8 @@ def remove_group(group: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            # What was killed leaves its group when the kernel comes to it, and nothing
-            # tells of that in the first version of control groups.
-            time.sleep(0.05)
+            # What was killed leaves its group when the kernel comes to it.
+            time.sleep(0.05)  # nothing tells of that in the first version of groups
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def wait_until(
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:g} s")
-        time.sleep(every)  # between two looks
+        time.sleep(every)  # between two looks at what tells nobody when it changes
 
 
 class Guard:

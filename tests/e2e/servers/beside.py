@@ -27,7 +27,7 @@ def tidy_up(term: sync.Term) -> None:
     """Do what only one replica does, and clean up, which takes its time."""
     note("begins", os.getpid(), VERSION)
     term.lost.wait()
-    time.sleep(0.3)  # cleaning up: an exit that does not wait for it cuts the next line
+    time.sleep(0.3)  # clean-up: an exit that does not wait for it leaves no "ends"
     note("ends", os.getpid())
 
 

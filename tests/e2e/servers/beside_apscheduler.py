@@ -13,7 +13,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 def job() -> None:
     """Take longer than the pause between two calls."""
     beside.note("job-begins", os.getpid())
-    time.sleep(0.3)  # so that a stop comes in the middle of it, mostly
+    time.sleep(0.3)  # the job's work: longer than the pause between two
     beside.note("job-ends", os.getpid())
 
 

@@ -123,7 +123,7 @@ def misbehave(options: argparse.Namespace, marks: Marks, elector) -> None:
             marks.note(
                 "child", None, f"{'yes' if elector.current_leader else 'no'} {kind}"
             )
-            time.sleep(0.05)
+            time.sleep(0.05)  # a child is looked at for a second
         os._exit(0)
 
     def await_child(pid: int) -> None:
@@ -132,7 +132,7 @@ def misbehave(options: argparse.Namespace, marks: Marks, elector) -> None:
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             if time.monotonic() > until:
                 os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two looks: waitpid() has no time limit
 
     def go_on() -> None:
         while True:

@@ -52,7 +52,7 @@ LOG = Log()
 
 def rest() -> None:
     """Let the time between two looks pass."""
-    time.sleep(PERIOD)  # the rhythm of the work itself: nothing is waited for
+    time.sleep(PERIOD)  # so finely is measured who works when; nothing is waited for
 
 
 class Health:
