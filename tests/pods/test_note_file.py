@@ -20,6 +20,7 @@ from kubernetes_leader_election.pods.note_file import (
     note_of_process,
 )
 from kubernetes_leader_election.pods.termination import TerminationFile
+from kubernetes_leader_election.process.fork import this_process
 
 
 @pytest.fixture
@@ -132,6 +133,14 @@ def test_what_cannot_be_used_leaves_no_note(path, file, odd):
     assert isinstance(leave_note(file), NoNote)
 
 
+def test_link_is_not_followed(path, file, tmp_path):
+    """Whoever may write in its folder must not choose the file that is written."""
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    assert isinstance(leave_note(file), NoNote)
+    assert (tmp_path / "other").read_text() == ""
+
+
 def test_what_cannot_be_read_back_is_no_note(file, monkeypatch):
     """What cannot be read back is no note."""
     monkeypatch.setattr(os, "write", lambda fd, data: len(data))
@@ -152,7 +161,8 @@ def test_full_disk_is_no_note(file, monkeypatch):
 def in_a_pod(file, monkeypatch):
     """Let this process find that file, as in a pod."""
     monkeypatch.setattr(note_file, "termination_file", lambda: file)
-    monkeypatch.setattr(note_file, "_note", note_file.PerProcess(note_file._OnceLeft))
+    things = this_process()._things
+    monkeypatch.setitem(things, note_file._note, note_file._OnceLeft())
 
 
 @pytest.mark.usefixtures("in_a_pod")
