@@ -16,6 +16,7 @@ import pytest
 from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.conclusions import Conclusions
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.outcomes import Outcomes
@@ -78,7 +79,7 @@ ENGINE_SITES = {
     "next_deadline": (Election, "next_deadline"),
     "on_fetched": (Outcomes, "on_fetched"),
     "settle": (Election, "_settle"),
-    "conclude": (Election, "_conclude"),
+    "conclude": (Conclusions, "draw"),
     "clock": (SystemClock, "now"),
     "submit": (Workers, "submit"),
     "spawn": (Workers, "spawn"),

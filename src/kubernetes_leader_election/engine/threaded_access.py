@@ -67,6 +67,8 @@ class ThreadedAccess:
         match request:
             case m.WatchLease():
                 self._watch(request)
+            case m.SeekProof():
+                self._seek(request)
             case m.AbandonRequest(request_id=number):
                 self._abandon(number)
             case _:
@@ -110,6 +112,14 @@ class ThreadedAccess:
             error = LeaseApiError(f"{self._settings.where}: not watched. {NO_THREAD}")
             ended = m.WatchEnded(request_id=request.request_id, error=error)
             self._answer(pending, ended)
+
+    def _seek(self, request: m.SeekProof) -> None:
+        # Nobody is asked to before the option for it is there.
+        pending = PendingCall(Call(), stuck=self._workers.note_stuck_watch)
+        self._calls[request.request_id] = pending
+        error = LeaseApiError(f"{self._settings.where}: pods are not read.")
+        number = request.request_id
+        self._answer(pending, m.ProofUnreadable(request_id=number, error=error))
 
     def _abandon(self, number: int) -> None:
         pending = self._calls.pop(number, None)
