@@ -245,8 +245,13 @@ class LeaseClient:
         call: Call,
         on_event: Callable[[str, Mapping[str, Any]], None],
         open_within: float,
+        silence: float | None = None,
     ) -> LeaseApiError | None:
-        """Watch what a request names, as :meth:`watch` does a Lease."""
+        """
+        Watch what a request names, as :meth:`watch` does a Lease.
+
+        ``silence`` is how many seconds it may bring nothing; None: any time.
+        """
         name = request.name
         wire = Wire(
             method="GET",
@@ -262,13 +267,13 @@ class LeaseClient:
         self._notice_fork()
         call.limit(open_within)
         stream = self._transport.open_stream(request, wire, call)
-        call.limit(None)
+        call.limit(silence)
         if isinstance(stream, Reply):
             return self._judge(request, stream, call).error
         if not isinstance(stream, Stream):
             return stream.error
         try:
-            return self._follow(request, stream, call, on_event)
+            return self._follow(request, stream, call, on_event, silence)
         finally:
             stream.connection.close(call)
 
@@ -391,6 +396,7 @@ class LeaseClient:
         stream: Stream,
         call: Call,
         on_event: Callable[[str, LeaseObject], None],
+        silence: float | None,
     ) -> LeaseApiError | None:
         events = events_of(
             stream.answer.pieces(),
@@ -417,6 +423,8 @@ class LeaseClient:
                 return self._unknown(request, "the watch was abandoned").error
             if event is None:
                 return None
+            if silence is not None:
+                call.limit(silence)
             on_event(event.type, event.object)
 
 

@@ -41,12 +41,14 @@ class PodClient:
         *,
         call: Call,
         on_event: Callable[[str, Mapping[str, Any]], None],
+        silence: float | None = None,
         open_within: float = 30.0,
     ) -> LeaseApiError | None:
         """
         Watch the pod from just after ``resource_version`` until the watch ends.
 
         As :meth:`.client.LeaseClient.watch`, for a name that must not be empty.
+        ``silence`` is how many seconds it may bring nothing, not even a bookmark.
         """
         if not name:
             raise ValueError("one pod is watched, never all of a namespace")
@@ -56,6 +58,7 @@ class PodClient:
             call=call,
             on_event=on_event,
             open_within=open_within,
+            silence=silence,
         )
 
 

@@ -40,6 +40,8 @@ class NotProven(Value):
     """Nothing is known of the container that left the note; ``why`` says it in a clause."""
 
     why: str
+    for_good: bool = False
+    """Whether no later status of this pod is to be believed, either."""
 
 
 class _Odd(Exception):  # noqa: N818 - an inner signal, not one of the errors
@@ -64,16 +66,16 @@ def judge_pod(pod: object, note: LeftNote) -> Proven | NotProven:
 def _judge(pod: object, note: LeftNote) -> Proven | NotProven:
     problem = problem_of(note)
     if problem is not None:
-        return NotProven(why=f"the note cannot be used: {problem}")
+        return NotProven(why=f"the note cannot be used: {problem}", for_good=True)
     whole = _object(pod, "pod")
     metadata = _object(whole.get("metadata"), "metadata")
     if (metadata.get("namespace"), metadata.get("name")) != (note.namespace, note.pod):
         return NotProven(why="the answer is of another pod")
     if metadata.get("uid") != note.uid:
-        return NotProven(why=f"another pod has the name {note.pod} now")
+        return NotProven(why=f"another pod has the name {note.pod} now", for_good=True)
     unsuited = _unsuited(_object(whole.get("spec"), "spec"), note)
     if unsuited is not None:
-        return NotProven(why=unsuited)
+        return NotProven(why=unsuited, for_good=True)
     place = f"the container {note.container} of {note.pod}"
     status = _status_of(_object(whole.get("status") or {}, "status"), note.container)
     if status is None:
@@ -125,24 +127,35 @@ def _has_nonce(state: Mapping[str, Any], nonce: str) -> bool:
 def _judge_end(
     state: Mapping[str, Any], status: Mapping[str, Any], place: str
 ) -> Proven | NotProven:
-    """Judge a reported end that shows the note: has the runtime seen it happen?"""
+    """
+    Judge a reported end that shows the note: has the runtime seen it happen?
+
+    If not, the report is a false one, and what follows it is not to be believed either.
+    """
+    false = _why_false(state, status, place)
+    if false is not None:
+        return NotProven(why=false, for_good=True)
+    return Proven(why=f"{place} {_ending(state['reason'], state['exitCode'])}")
+
+
+def _why_false(
+    state: Mapping[str, Any], status: Mapping[str, Any], place: str
+) -> str | None:
     container_id, code = state.get("containerID"), state.get("exitCode")
     if not isinstance(container_id, str) or not container_id.startswith(_RUNTIME):
-        return NotProven(
-            why=f"{place} is not run by containerd, and others were not tried"
-        )
+        return f"{place} is not run by containerd, and others were not tried"
     running = _object(status.get("state") or {}, "state").get("running")
     if running is not None and status.get("containerID") == container_id:
-        return NotProven(why=f"{place} is reported as ended and as running")
+        return f"{place} is reported as ended and as running"
     reason = state.get("reason")
     if not isinstance(reason, str) or reason not in _REASONS:
-        return NotProven(why=f"how {place} ended was not seen by its runtime")
+        return f"how {place} ended was not seen by its runtime"
     if type(code) is not int or not 0 <= code <= 255 or code in _NO_WAIT_STATUS:
-        return NotProven(why=f"no process of {place} can have ended with its exit code")
+        return f"no process of {place} can have ended with its exit code"
     started = state.get("startedAt")
     if not isinstance(started, str) or not _TIME.fullmatch(started):
-        return NotProven(why=f"{place} is reported as ended and as never started")
-    return Proven(why=f"{place} {_ending(reason, code)}")
+        return f"{place} is reported as ended and as never started"
+    return None
 
 
 def _ending(reason: str, code: int) -> str:
