@@ -302,7 +302,7 @@ CLIENT_SITES = {
     "pieces": (Answer, "pieces"),
     "encode": (client_module, "encode"),
     "decode_object": (client_module, "decode_object"),
-    "lease_problem": (client_module, "lease_problem"),
+    "object_problem": (client_module, "object_problem"),
     "events_of": (client_module, "events_of"),
     "deliver": (Notifier, "deliver"),
     "renewed": (EventLog, "renewed"),
