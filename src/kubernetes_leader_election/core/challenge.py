@@ -224,12 +224,14 @@ class Challenge:
         given = max(self._settings.crash_challenge, self.proved.crash_challenge)
         return given - elapsed_for_candidate(self._asked_at, now)
 
-    def is_unanswered(self, snapshot: Snapshot | None, now: Now) -> bool:
+    def is_unanswered(
+        self, snapshot: Snapshot | None, watch_id: int | None, now: Now
+    ) -> bool:
         """Return whether nobody answered, and nothing was touched since it was asked."""
         if self._asked_at is None or snapshot is None:
             return False
         return (
             snapshot.resource_version == self._asked_on
-            and self.note(snapshot) == self.proved
             and self.left(now) <= 0.0
+            and self.stands(snapshot, watch_id, now)
         )
