@@ -143,6 +143,7 @@ def _seen_free(hand):
 
 
 def _candidate_reads_an_older_version(hand):
+    hand.store.edit(metadata={"labels": {"touched": "once"}})  # brought, as is the rest
     before = _seen_free(hand)
     hand.store.restore(before)
     _contend_and_read(hand)
@@ -166,9 +167,9 @@ def _candidate_reads_that_there_is_none(hand):
 
 def _candidate_reads_what_a_bookmark_has_passed(hand):
     _seen_free(hand)
-    hand.store.version += 50
-    bookmark(hand)
-    hand.store.version -= 50
+    hand.store.version += 1
+    bookmark(hand)  # which is of the very version that is written next
+    hand.store.version -= 1
     hand.store.edit(**held_by_b(leaseTransitions=8))
     _contend_and_read(hand)
 
@@ -236,6 +237,36 @@ def test_rule_16_watch_that_lags_or_has_heard_bookmarks_is_kept():
     hand.conflict()
     hand.fetched()  # the version that was known, though the watch has come further
     assert hand.watch is watch
+
+
+def test_rule_16_watch_is_kept_when_a_read_is_overtaken():
+    """Rule 11, rule 16: it shows what was there before the newest that the watch brought."""
+    hand = candidate()
+    watch = hand.watch
+    before = _seen_free(hand)
+    hand.wait(0.1)
+    hand.conflict()
+    hand.store.edit(**held_by_b(leaseTransitions=8))
+    hand.bring_all()
+    hand.fetched(before)
+    assert hand.watch is watch
+
+
+def test_rule_16_watch_that_broke_is_opened_with_backoff_whatever_a_read_shows():
+    """Rule 16, fault 24: "with backoff": only an open watch is replaced at once."""
+    hand = candidate(leaseDurationSeconds=600)
+    for _ in range(4):
+        hand.watch_ends(error="connection reset")
+        hand.wait(2)
+        hand.fetched()
+        hand.wait(6)
+    hand.watch_ends(error="connection reset")
+    hand.wait(5)
+    hand.store.lease, hand.store.version = None, 7
+    hand.fetched()
+    assert not hand.all_open(m.WatchLease)
+    hand.wait(6)
+    assert hand.watch.resource_version == "0"
 
 
 def test_rule_16_many_candidates_do_not_replace_their_watches_at_once():
