@@ -15,12 +15,14 @@ from tests.mutants import (
     fronts,
     jobs,
     kube_api,
+    pods,
     signals_and_exit,
 )
 
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
+    *pods.MISTAKES,
     *fronts.MISTAKES,
     *signals_and_exit.MISTAKES,
     *endings.MISTAKES,
