@@ -216,7 +216,7 @@ def test_manifests_blame_the_name_that_is_wrong(call, name):
     assert "namespace" not in result.stderr
 
 
-def test_takeover_after_a_crash_has_its_rule_and_its_option():
+def test_takeover_after_a_crash_has_its_rule_and_its_option(call):
     """On for `run`, which says that all work is in its container; else only when asked."""
     pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"]}
     for given, ruled, asked in (
