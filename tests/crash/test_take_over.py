@@ -137,6 +137,9 @@ def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
         assert candidate.led.wait(SOON)
         assert candidate.at - began < SOON
         assert candidate.token > token
+        assert candidate.event.crash_proof.startswith(
+            "the container billing of billing-0 was killed (out of memory), which was seen"
+        )
 
 
 @pytest.mark.slow
