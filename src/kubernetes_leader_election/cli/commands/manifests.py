@@ -10,7 +10,7 @@ import click
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import role_rule
+from kubernetes_leader_election.cli.rights import pods_rule, role_rule
 from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
@@ -23,13 +23,16 @@ def _document(
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
 
 
-def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
+def rbac(
+    name: str, namespace: str, lease_name: str, *, crash_takeover: bool
+) -> list[dict[str, Any]]:
     """Return ServiceAccount, Role and RoleBinding, least privilege."""
+    rules = [role_rule(lease_name), *([pods_rule()] if crash_takeover else [])]
     metadata = {"name": name, "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     return [
         _document("v1", "ServiceAccount", metadata),
-        _document(f"{group}/v1", "Role", metadata, rules=[role_rule(lease_name)]),
+        _document(f"{group}/v1", "Role", metadata, rules=rules),
         _document(
             f"{group}/v1",
             "RoleBinding",
@@ -48,6 +51,7 @@ def _container(
     port: int | None,
     pre_stop: int,
     times: dict[str, Any],
+    crash_takeover: bool,
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
@@ -84,6 +88,7 @@ def _container(
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
             *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
+            *(["--crash-takeover"] if crash_takeover else []),
             f"--http=:{port}",
             "--",
             *command,
@@ -110,6 +115,7 @@ def deployment(
     ends_within: int,
     port: int | None,
     pre_stop: int = 0,
+    crash_takeover: bool = False,
 ) -> list[dict[str, Any]]:
     """
     Return a Deployment of two replicas and its PodDisruptionBudget.
@@ -130,7 +136,13 @@ def deployment(
         "topologySpreadConstraints": [spread],
         "containers": [
             _container(
-                image, lease_name, command, port=port, pre_stop=pre_stop, times=times
+                image,
+                lease_name,
+                command,
+                port=port,
+                pre_stop=pre_stop,
+                times=times,
+                crash_takeover=crash_takeover,
             )
         ],
     }
@@ -148,7 +160,9 @@ def deployment(
     ]
 
 
-def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
+def remarks(
+    kind: str, *, runs: bool, port: int | None, crash_takeover: bool
+) -> list[str]:
     """Return what a person should know of a document, to stand above it."""
     ready = [
         "Ready is every replica in the race, not the leader alone: else a rollout would",
@@ -173,8 +187,16 @@ def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
             "KLE_NAMESPACE, unless the program gives others.",
             *probes,
         ]
+    rights = ["All that an election needs: four verbs on the one Lease."]
+    if crash_takeover:
+        rights += ["And to prove that a leader's container has ended: two on pods."]
+    if crash_takeover and runs:
+        probes += [
+            "--crash-takeover says that all work of the command runs in this container:",
+            "leave it out, with the rule for pods, where a side-car works for the leader.",
+        ]
     known = {
-        "Role": ["All that an election needs: four verbs on the one Lease."],
+        "Role": rights,
         "Deployment": [
             *probes,
             "The grace period is what the work may take to end (grace_sec), three request",
@@ -273,6 +295,13 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "observability.serve().",
 )
 @timing_options(grace=grace_option("--drain-sec"))
+@option(
+    "--crash-takeover/--no-crash-takeover",
+    default=None,
+    help="Whether the next replica leads in seconds where a container has provably "
+    "ended: its rule for pods and, for `run`, the option. For the library it is the "
+    "program that has to ask for it. [default: on for `run`]",
+)
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
     "-o",
@@ -293,6 +322,7 @@ def command(
     pre_stop_sec: int,
     timing: dict[str, Any],
     port: int | None,
+    crash_takeover: bool | None,
     rbac_only: bool,
     output: str,
 ) -> None:
@@ -320,7 +350,9 @@ def command(
     ends_within, times = _times(timing, pre_stop_sec)
     if port is None and runs:
         port = RUN_PORT
-    documents = rbac(name, namespace, lease)
+    if crash_takeover is None:
+        crash_takeover = runs
+    documents = rbac(name, namespace, lease, crash_takeover=crash_takeover)
     if not rbac_only:
         documents += deployment(
             name,
@@ -332,14 +364,22 @@ def command(
             ends_within=ends_within,
             pre_stop=pre_stop_sec,
             port=port,
+            crash_takeover=crash_takeover,
         )
     if output == "json":
         emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
         return
-    click.echo(_yaml(documents, runs=runs, port=port), nl=False)
+    text = _yaml(documents, runs=runs, port=port, crash_takeover=crash_takeover)
+    click.echo(text, nl=False)
 
 
-def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
+def _yaml(
+    documents: list[dict[str, Any]],
+    *,
+    runs: bool,
+    port: int | None,
+    crash_takeover: bool,
+) -> str:
     import yaml  # noqa: PLC0415 - only here
 
     class Plain(yaml.SafeDumper):
@@ -351,7 +391,9 @@ def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> s
 
     parts = []
     for document in documents:
-        above = remarks(document["kind"], runs=runs, port=port)
+        above = remarks(
+            document["kind"], runs=runs, port=port, crash_takeover=crash_takeover
+        )
         text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
         parts.append("".join(f"# {line}\n" for line in above) + text)
     return "---\n".join(parts)
