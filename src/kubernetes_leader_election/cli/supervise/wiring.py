@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
