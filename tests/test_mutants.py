@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -73,51 +73,76 @@ def test_mistake_that_lost_its_place_is_said_loudly(text, times):
     assert mistake.plant("y = 2\n") == "y = 3\n"
 
 
-def report(tmp_path: Path, inside: str) -> Path:
-    """Write a report as pytest does, of one test."""
-    path = tmp_path / "report.xml"
-    path.write_text(
-        textwrap.dedent(
-            f"""\
-            <testsuites><testsuite>
-            <testcase classname="tests.core.test_x" name="test_y[1]" time="0.5">
-            {inside}</testcase></testsuite></testsuites>
-            """
-        )
+SUITE = """
+import pytest
+
+@pytest.fixture
+def unmade():
+    raise RuntimeError("not set up")
+
+def test_passes():
+    pass
+
+def test_asserts():
+    assert 1 == 2, "one is not two"
+
+def test_name_is_not_there():
+    x
+
+def test_import():
+    import no_such_module
+
+def test_is_not_set_up(unmade):
+    pass
+
+def test_is_skipped():
+    pytest.skip("not here")
+"""
+TORN = """
+import sys
+
+def pytest_sessionfinish():
+    raise SystemExit(143)
+"""
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["ends well", "torn at its end"])
+def test_only_a_test_that_fails_by_itself_has_found_a_mistake(tmp_path, torn):
+    """
+    What cannot be imported, collected or set up has looked at nothing.
+
+    What is known stays known where pytest is torn: a mistake about signals may have one
+    come up in pytest itself.
+    """
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    (tmp_path / "test_no_file.py").write_text("import no_such_module\n")
+    (tmp_path / "conftest.py").write_text(TORN if torn else "")
+    script = (
+        "import sys, pytest; from pathlib import Path;"
+        "from tests.mutants.__main__ import Recorder;"
+        "sys.exit(pytest.main(sys.argv[2:], [Recorder(Path(sys.argv[1]))]))"
     )
-    return path
-
-
-@pytest.mark.parametrize(
-    ("inside", "failed", "broken"),
-    [
-        ("", 0, 0),
-        ('<failure message="assert 1 == 2"/>', 1, 0),
-        ('<failure message="Failed: Timeout (&gt;10.0s) from pytest-timeout."/>', 1, 0),
-        ('<failure message="NameError: name &apos;x&apos; is not defined"/>', 0, 1),
-        ('<failure message="ImportError: cannot import it"/>', 0, 1),
-        ('<error message="collection failure"/>', 0, 1),
-        ('<error message="failed on setup with RuntimeError"/>', 0, 1),
-        ("<skipped/>", 0, 0),
-    ],
-    ids=[
-        "passed",
-        "an assertion",
-        "its time limit",
-        "a name that is not there",
-        "an import",
-        "not collected",
-        "not set up",
-        "skipped",
-    ],
-)
-def test_only_a_test_that_fails_by_itself_has_found_a_mistake(
-    tmp_path, inside, failed, broken
-):
-    """What cannot be imported, collected or set up has looked at nothing."""
-    outcome = read_report(report(tmp_path, inside))
-    assert (len(outcome.failed), len(outcome.broken)) == (failed, broken)
-    assert outcome.seconds == {"tests/core/test_x.py::test_y[1]": 0.5}
+    report = tmp_path / "report.jsonl"
+    options = ["--continue-on-collection-errors", "--rootdir", tmp_path, tmp_path]
+    ended = subprocess.run(  # noqa: S603 - a suite of this test
+        [sys.executable, "-c", script, report, "-p", "no:cacheprovider", *options],
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+        capture_output=True,
+    )
+    assert ended.returncode == (143 if torn else 1), ended.stdout
+    outcome = read_report(report)
+    assert list(outcome.failed) == [
+        "test_suite.py::test_asserts: AssertionError: one is not two"
+    ]
+    assert [line.partition(": ")[0] for line in outcome.broken] == [
+        "test_no_file.py",
+        "test_suite.py::test_name_is_not_there",
+        "test_suite.py::test_import",
+        "test_suite.py::test_is_not_set_up",
+    ]
+    assert outcome.seconds["test_suite.py::test_passes"] > 0
 
 
 def test_short_form_leaves_out_what_takes_long():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -24,7 +25,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -81,20 +81,53 @@ class Finding:
     seconds: float
 
 
+class Recorder:
+    """
+    A plugin of pytest that writes down what came of each test as soon as it is known.
+
+    A mistake may tear pytest itself after its tests, as by a signal that nobody takes
+    any more, and with it whatever report would be written in the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write a line about a step of one test."""
+        self._write(report.nodeid, report.when or "", report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Write a line about a file that cannot be collected."""
+        if report.failed:
+            self._write(report.nodeid, "collect", report)
+
+    def _write(
+        self, test: str, step: str, report: pytest.TestReport | pytest.CollectReport
+    ) -> None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        line = {
+            "test": test,
+            "step": step,
+            "failed": report.failed,
+            "why": getattr(crash, "message", "") or str(report.longrepr or ""),
+            "seconds": getattr(report, "duration", 0.0),
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def read_report(path: Path) -> Outcome:
-    """Read what pytest reports of a run."""
-    failed, broken, seconds = [], [], {}
-    for case in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest wrote it
-        name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
-        seconds[name] = float(case.get("time", "0"))
-        for failure in case.iter("failure"):
-            why = (failure.get("message") or "").strip().partition("\n")[0]
-            badly = why.startswith(NO_FINDINGS)
-            (broken if badly else failed).append(f"{name}: {why}")
-        for error in case.iter("error"):
-            why = (error.get("message") or "").strip().partition("\n")[0]
-            broken.append(f"{name}: {why}")
-    return Outcome(tuple(failed), tuple(broken), seconds)
+    """Read what was written down of a run."""
+    failed, broken = [], []
+    seconds: Counter[str] = Counter()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        step = json.loads(line)
+        seconds[step["test"]] += step["seconds"]
+        if step["failed"]:
+            why = step["why"].strip().partition("\n")[0]
+            badly = step["step"] != "call" or why.startswith(NO_FINDINGS)
+            (broken if badly else failed).append(f"{step['test']}: {why}")
+    return Outcome(tuple(failed), tuple(broken), dict(seconds))
 
 
 class Run:
@@ -109,7 +142,7 @@ class Run:
         self._tests = tests
         self._until = time.monotonic() + PATIENCE + 3 * limit
         self._hangs = False
-        self._report, self._output_path = copy / "report.xml", copy / "output.txt"
+        self._report, self._output_path = copy / "report.jsonl", copy / "output.txt"
         self._report.unlink(missing_ok=True)
         sys.stdout.flush()
         self.pid = os.fork()
@@ -138,8 +171,9 @@ class Run:
                 *("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist"),
                 # This package has a plugin: pytest would rewrite each of its files.
                 "--assert=plain",
-                *(f"--timeout={limit:.0f}", f"--junitxml={self._report}", *self._tests),
-            ]
+                *(f"--timeout={limit:.0f}", *self._tests),
+            ],
+            plugins=[Recorder(self._report)],
         )
         package = sys.modules.get(str(PACKAGE))
         if package is None or not str(package.__file__).startswith(source):

@@ -86,7 +86,7 @@ ORDER: Final[tuple[Profile, ...]] = (
     "crowd",
     *("default", "hands", "default", "rivals", "default", "storm") * 2,
     *("default", "default", "words", "hands", "races", "races"),
-    *("meddling", "meddling"),
+    *("meddling", "meddling", "old news"),
 )
 """Profiles in the order in which their worlds are tried, again and again."""
 

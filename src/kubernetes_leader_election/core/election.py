@@ -23,7 +23,7 @@ from kubernetes_leader_election.core.in_flight import PendingRead, PendingWrite
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
-from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.record import Snapshot, read_version
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
@@ -357,8 +357,9 @@ class Election:
             if watch.is_forbidden(now) and state in FOLLOWING:
                 self._poll()
             return False
-        watch.opened(now)
-        orders.order_watch(self._observation.watch_from or "0")
+        watch_from = self._observation.watch_from
+        watch.opened(now, read_version(watch_from))
+        orders.order_watch(watch_from or "0")
         return True
 
     def _poll(self) -> None:

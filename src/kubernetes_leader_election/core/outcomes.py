@@ -86,6 +86,8 @@ class Outcomes:
                 self._own_writes.forget_undone(snapshot)
             self._own_writes.end_doubt()
             self._observed.take(snapshot)
+        if self._observation.version == snapshot.version:
+            self._mind_passed(snapshot.version, known)
         self._after_read()
 
     def on_not_found(self, message: m.LeaseNotFound) -> None:
@@ -94,9 +96,11 @@ class Outcomes:
         if pending is None:
             return
         self._retry.answered()
-        if pending.known != self._observation.version:
+        known = self._observation.version
+        if pending.known != known:
             self._read_was_overtaken()
         else:
+            self._mind_passed(None, known)
             self._own_writes.end_doubt()
             self._observed.gone()
             # It may be gone by a restore, after which versions count from lower on: the
@@ -108,6 +112,19 @@ class Outcomes:
         """Rule 11: what was read before newer news came proves nothing."""
         if self._own_writes.in_doubt:
             self._standing.want_read(0.0)
+
+    def _mind_passed(self, version: int | None, known: int | None) -> None:
+        """
+        Rule 16: replace a watch that has passed what is seen, and did not bring it.
+
+        It was opened from a version that a restore has undone, say: the server sends
+        nothing on it until its versions have come so far again.
+        """
+        watch = self._watch_policy
+        if version != known and watch.has_passed(version):
+            if self._in_flight.watch_id is not None:
+                self._in_flight.abandon_watch()
+                watch.open_from(self._standing.now.boottime)
 
     def _after_read(self) -> None:
         """Open the watch that waited for a read, as soon as one may be opened."""
@@ -135,11 +152,13 @@ class Outcomes:
                 self._notices.error("the answer to a write was not what was written")
             )
             return
-        heard_more = self._observation.version != write.known
+        known = self._observation.version
+        heard_more = known != write.known
         if heard_more and self._observation.is_news(snapshot) is False:
             return  # the watch was faster: this is known, or overtaken
         # News also with a lower version, as what is created after a restore has.
         self._observed.take(snapshot)
+        self._mind_passed(snapshot.version, known)
 
     def on_conflict(self, message: m.WriteConflict) -> None:
         """Take it that a write met another Lease than it was based on."""
@@ -235,7 +254,9 @@ class Outcomes:
             return
         snapshot = rec.read_snapshot(message.object)
         if message.type == "BOOKMARK":
-            self._watch_policy.hear_bookmark(self._standing.now.boottime)
+            self._watch_policy.hear_bookmark(
+                self._standing.now.boottime, snapshot.version
+            )
             self._observation.bookmark(snapshot.resource_version, snapshot.version)
             return
         if message.type not in ("ADDED", "MODIFIED", "DELETED"):
@@ -244,7 +265,7 @@ class Outcomes:
                 self._notices.error(f"the watch brought {message.type[:40]!r}")
             )
             return
-        self._watch_policy.hear(self._standing.now.boottime)
+        self._watch_policy.hear(self._standing.now.boottime, snapshot.version)
         news = self._observation.is_news(snapshot)
         if news is None:
             self._standing.want_read(0.0)  # rule 11: not comparable, so ask

@@ -46,6 +46,8 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return length, float(draw.choice((1, 2))), ""
         case "copied acquire":
             return 0.0, 0.0, draw.choice(("recreated", "moved"))
+        case "undone watch":
+            return 0.0, 0.0, draw.choice(("", "missing"))
         case "bad resume":
             return length, 0.0, "bad resume"
         case "wall step":

@@ -258,6 +258,33 @@ def _meddling(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes, faults=faults)
 
 
+def _old_news(seed: int, draw: Random) -> Plan:
+    """
+    What is shown is old: answers that newer news overtake, and backups brought back.
+
+    Reads find nothing where a write has just landed, and watches are opened from
+    versions that the server does not have any more.
+    """
+    return _faulty(
+        seed,
+        draw,
+        "old news",
+        faults=(8, 20),
+        often={
+            "overtaken read": 40,
+            "undone watch": 50,
+            "undone label": 8,
+            "restore": 8,
+            "delete": 8,
+            "edit": 8,
+            "stop and start": 12,
+            "writes fail": 8,
+        },
+        rivals=0.1,
+        world_fault=hand_fault_of,
+    )
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks")
@@ -420,6 +447,7 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "hands": _hands,
     "races": _races,
     "meddling": _meddling,
+    "old news": _old_news,
     "crowd": _crowd,
     "wild clocks": _wild_clocks,
 }

@@ -28,6 +28,7 @@ Profile = Literal[
     "hands",
     "races",
     "meddling",
+    "old news",
     "crowd",
     "wild clocks",
 ]

@@ -222,10 +222,14 @@ class LeaseStore:
         """Create the Lease from its manifest on a server that has just begun to count."""
         gone = self.current
         assert gone is not None
+        self.lose()
+        self._create_again(time, gone)
+
+    def lose(self) -> None:
+        """Go back to a backup from before the Lease was made."""
         self._restores += 1
         self.version = self.floor = 10 * self._restores
         self.history, self.current = [], None
-        self._create_again(time, gone)
 
     def _create_again(self, time: float, gone: Stored) -> None:
         metadata = dict(gone.lease["metadata"])

@@ -165,6 +165,7 @@ class Wire:
             self._note_order(request, number)
         ticket = Ticket(self, number, "GetLease", self.world.time)
         ticket.known = self.witness.shown
+        ticket.newest = self.witness.newest
         self._send(ticket, request.deadline)
 
     def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
@@ -255,11 +256,32 @@ class Wire:
         ticket, answer = ticket_and_answer
         if self.open.pop(ticket.number, None) is None:
             return  # abandoned: a driver does not pass such answers on
+        silent = self._knows_of_silence(ticket, answer)
         message = self._translate(ticket, answer)
         if self.world.recorder is not None:
             text = f"< {type(message).__name__}{_brief(answer)}"
             self.world.recorder.answer(self.world.time, self.name, ticket.number, text)
         self.say(message)
+        if silent is not None and self.watch is silent:
+            text = "keeps a watch on which nothing comes, though it read of a restore"
+            self.world.checks.broken(self.world.time, "G7", self.name, text)
+
+    def _knows_of_silence(self, ticket: Ticket, answer: Answer) -> Watch | None:
+        """Return its watch where a read shows that this began after all that comes."""
+        watch, known, network = self.watch, ticket.known, self.world.network
+        if watch is None or known is None or watch not in network.watches:
+            return None
+        # A bookmark may be up to two versions ahead of what the server has.
+        if watch.version <= network.store.version + 2:
+            return None
+        witness, stored = self.witness, answer.stored
+        if witness.shown != known or witness.absent_since is not None:
+            return None  # it heard more since, or knows of no version any more
+        if stored is None:
+            return (
+                watch if answer.status == 404 and answer is not NO_NAMESPACE else None
+            )
+        return watch if stored.version < known else None
 
     def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
         number, (status, stored, reason) = ticket.number, answer
@@ -276,6 +298,7 @@ class Wire:
             witness.answered = self.node.clocks.boottime(self.world.time)
             return m.LeaseWritten(request_id=number, lease=stored.lease)
         if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
+            self.world.checks.found_nothing(witness, ticket.known, ticket.newest)
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()

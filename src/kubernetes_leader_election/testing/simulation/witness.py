@@ -124,6 +124,7 @@ class Witness:
         self.renew_deadline = renew_deadline
         self.stop_budget = stop_budget
         self.cut_stamp: tuple[object, ...] = ()
+        """Uid, holder, acquire and renew time of the record of its own seen cut last."""
         self.cut_until = math.inf
         """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
         self.cut_seen = math.inf
@@ -250,6 +251,9 @@ class Witness:
     def begins_with(self, acquire: object) -> None:
         """Take an acquire for the one that its term goes by: none before it comes back."""
         self.term_acquire = acquire
+        if self.cut_stamp and self.cut_stamp[2] != acquire:
+            # What cut an acquire that it gave up says nothing of another one's record.
+            self.cut_until = math.inf
         tried = list(self.tried)
         if acquire in tried:
             self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
