@@ -169,11 +169,18 @@ def remarks(
         "wait for ever.",
     ]
     if port is None:
-        probes = ["There are no probes: --port adds them, for a program that answers."]
+        probes = [
+            "There are no probes: --port adds them, for a program that answers, as with",
+            'observability.serve(elector, ":8080").',
+        ]
     elif runs:
         probes = ["`run` answers the probes.", *ready]
     else:
-        probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
+        probes = [
+            f"The program answers /livez and /readyz on port {port}:",
+            f'    with observability.serve(elector, ":{port}"): ...',
+            *ready,
+        ]
     if not runs:
         probes = [
             "The elector finds its name in POD_NAME, and the namespace of the Role in",
@@ -284,7 +291,8 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "--port",
     type=click.IntRange(min=1, max=65535),
     help="Where the probes are answered; 8080 under `run`. A program that uses the "
-    "library has probes only if this is given: it answers /livez and /readyz itself.",
+    "library has probes only if this is given: it answers them with "
+    "observability.serve().",
 )
 @timing_options(grace=grace_option("--drain-sec"))
 @option(

@@ -117,8 +117,8 @@ _POSITIVE: Final = 0.001
 @option(
     "--http",
     metavar="ADDRESS",
-    help="Serve /livez, /readyz, /leaderz, /metrics and / (the leader's name as JSON) "
-    "there, as in :8080 (all interfaces, IPv6 and IPv4).",
+    help="Serve /livez, /readyz, /leaderz, /metrics, / (the leader's name as JSON) and "
+    "/sse (the same at each change) there, as in :8080 (all interfaces, IPv6 and IPv4).",
 )
 @option(
     "--require-cluster",

@@ -6,9 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
-import threading
 import time
-from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -244,36 +242,26 @@ def _health(supervisor: Supervisor, plan: HealthPlan) -> Health:
 def _serve(
     address: str, elector: PolledElector, supervisor: Supervisor, log: StderrLog
 ) -> None:
-    from kubernetes_leader_election.cli.supervise import http_endpoints  # noqa: PLC0415 - most do without
-    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.observability.endpoints import Endpoints  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.observability.serving import HealthServer  # noqa: PLC0415 - most do without
 
-    metrics = Metrics()
-    metrics.watch(elector)
-
-    def problem() -> str:
-        names = {thread.name for thread in threading.enumerate()}
-        return problem_of(time.monotonic() - supervisor.turned_at, names)
-
-    endpoints = http_endpoints.Endpoints(
-        problem=problem,
+    endpoints = Endpoints(
+        elector,
+        problem=lambda: problem_of(time.monotonic() - supervisor.turned_at),
         absence=lambda: supervisor.absence,
-        leads=lambda: elector.current_leader,
-        leader=lambda: elector.leader_identity,
-        metrics=metrics.text,
     )
-    host, port = http_endpoints.serve(address, endpoints)
-    shown = f"[{host}]" if ":" in host else host
-    log.info("http://%s:%s has /livez, /readyz, /leaderz, /metrics and /", shown, port)
+    health = HealthServer(endpoints, address, option="--http")
+    log.info("%s has /livez, /readyz, /leaderz, /metrics, / and /sse", health.url)
 
 
-def problem_of(silent: float, threads: Container[str]) -> str:
+def problem_of(silent: float) -> str:
     """Say what is wrong with a loop that turned so many seconds ago; nothing if it lives."""
     from kubernetes_leader_election.cli.supervise.supervisor import LONGEST_TURN  # noqa: PLC0415 - after the fork
 
     # A machine that is only busy is no reason to end a leader.
     if silent > 3 * LONGEST_TURN:
         return f"the loop has not turned for {silent:.0f} s"
-    return "" if "leader-election" in threads else "the engine does not run"
+    return ""
 
 
 def _flush() -> None:
