@@ -13,6 +13,7 @@ from kubernetes_leader_election.engine.proof_search import search
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.pods import PodClient
+from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.testing import (
     Answer,
     Fault,
@@ -21,6 +22,7 @@ from kubernetes_leader_election.testing import (
     LeaseServer,
     SilenceWatch,
 )
+from tests.pods.conftest import NOTE, POD
 
 NONCE = "00112233445566778899aabbccddeeff"
 ROLE = {
@@ -156,6 +158,35 @@ def test_status_inside_the_event_of_a_deletion_counts(pod, begin):
     search = begin(pod)
     pod.delete()
     assert search_why(search).endswith("ended with exit code 143 (SIGTERM)")
+
+
+class LastWords:
+    """Answer as a client whose watch brings the end and the deletion in one event."""
+
+    def __init__(self, pod):
+        self.pod = pod
+
+    def get(self, _namespace, _name, *, call):
+        """Return the pod while it runs."""
+        status = self.pod["status"]["containerStatuses"][0] | {"lastState": {}}
+        running = self.pod | {"status": {"containerStatuses": [status]}}
+        return Answered(body=running)
+
+    def watch(self, *_, on_event, **_options):
+        """Bring its end."""
+        on_event("DELETED", self.pod)
+
+
+def test_status_that_comes_with_the_deletion_alone_counts():
+    """A watch may have been opened anew in between: what it brings last is proof, too."""
+    proofs = []
+    note = m.PodNote(**{field: getattr(NOTE, field) for field in NOTE._fields})
+    request = m.SeekProof(request_id=7, note=note)
+    client = LastWords(POD)
+    answer = search(client, request, Call(), proven=proofs.append, within=1.0)
+    assert answer == m.ProofUnreadable(request_id=7, error=None)
+    (proof,) = proofs
+    assert proof.why.endswith("was killed (SIGKILL)")
 
 
 def refuted(search):
