@@ -48,8 +48,8 @@ def command(
     Follow LEASEs, or all of the namespace, and say how long nobody led.
 
     On a terminal a live table (with the extra `tui`), else a line for each change:
-    acquired, released, expired, deleted, asked to step down. Watching never contends
-    and writes nothing. With -o json a line of JSON for each change.
+    acquired, released, expired, deleted, asked to step down, asked whether it lives.
+    Watching never contends and writes nothing. With -o json a line of JSON for each change.
 
     The time without a leader is counted here, from the release, or from the last
     renewal that was seen of a leader that went silent.
