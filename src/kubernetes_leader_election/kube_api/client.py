@@ -160,15 +160,24 @@ class LeaseClient:
 
     def list(
         self,
-        namespace: str,
+        namespace: str | None,
         *,
         call: Call,
         limit: int = 250,
         continue_token: str = "",
+        selector: str = "",
     ) -> Listed | Failure:
-        """Return one page of the Leases of a namespace."""
-        request = Request(verb="list", namespace=namespace, name="", needs=READING)
+        """
+        Return one page of the Leases of a namespace; None: of all namespaces.
+
+        ``selector`` is one of labels, as kubectl takes it; the server reads it.
+        """
+        request = Request(
+            verb="list", namespace=namespace or "", name="", needs=READING
+        )
         query = {"limit": str(limit)}
+        if selector:
+            query["labelSelector"] = selector
         if continue_token:
             query["continue"] = continue_token
         wire = Wire(method="GET", path=_path(namespace), query=query)
@@ -187,7 +196,7 @@ class LeaseClient:
 
     def watch(
         self,
-        namespace: str,
+        namespace: str | None,
         name: str,
         resource_version: str,
         *,
@@ -195,6 +204,7 @@ class LeaseClient:
         on_event: Callable[[str, LeaseObject], None],
         open_within: float = 30.0,
         needs: tuple[str, ...] = ELECTION,
+        selector: str = "",
     ) -> LeaseApiError | None:
         """
         Watch the Lease from just after ``resource_version`` until the watch ends.
@@ -204,7 +214,7 @@ class LeaseClient:
         Bookmarks are passed on as they come. After ``call.abandon()`` no event is.
 
         Args:
-            namespace: Of the Lease.
+            namespace: Of the Lease; None for all.
             name: Of the Lease; empty for all.
             resource_version: Where to begin: that of the Lease, or of a list of all.
             call: Ends the watch; without a deadline it goes on as long as it can.
@@ -212,13 +222,16 @@ class LeaseClient:
                 raises ends the watch and is passed on.
             open_within: Seconds until the server must have begun to answer.
             needs: As for :meth:`get`.
+            selector: Of labels, as for :meth:`list`.
 
         Returns:
             None if the server ended the watch cleanly, else why it ended: ``status``
             403 says that watching is not permitted, 410 that ``resource_version`` is
             too old, be it in the answer or inside its stream.
         """
-        request = Request(verb="watch", namespace=namespace, name=name, needs=needs)
+        request = Request(
+            verb="watch", namespace=namespace or "", name=name, needs=needs
+        )
         wire = Wire(
             method="GET",
             path=_path(namespace),
@@ -226,6 +239,7 @@ class LeaseClient:
                 "watch": "true",
                 "allowWatchBookmarks": "true",
                 **({"fieldSelector": f"metadata.name={name}"} if name else {}),
+                **({"labelSelector": selector} if selector else {}),
                 "resourceVersion": resource_version,
             },
             tell_timeout=False,
@@ -394,11 +408,13 @@ class LeaseClient:
 
 
 @lru_cache(maxsize=64)
-def _path(namespace: str, name: str | None = None) -> str:
+def _path(namespace: str | None, name: str | None = None) -> str:
     for part in (namespace, name):
         if part in {"", ".", ".."}:
             # A server would take it for another path.
             raise ValueError(f"{part!r} is not the name of a namespace or Lease")
+    if namespace is None:
+        return f"{_GROUP}/leases"
     path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
     return path if name is None else f"{path}/{quote(name, safe='')}"
 

@@ -60,7 +60,8 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     """
     Say why ``value`` cannot be the Lease asked for; None when it can.
 
-    With an empty ``name`` any Lease of the namespace is asked for.
+    With an empty ``name`` any Lease of the namespace is asked for; with an empty
+    ``namespace`` those of all.
 
     Only what identifies an object is looked at. The spec is data: whoever reads it
     takes every field of it as optional and untrusted (rule 3).
@@ -73,7 +74,8 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     found = metadata.get("name")
     if not isinstance(found, str) or not found:
         return "it has no name"
-    if (name and found != name) or metadata.get("namespace", namespace) != namespace:
+    where = metadata.get("namespace", namespace)
+    if (name and found != name) or (namespace and where != namespace):
         return "it is another object"
     version = metadata.get("resourceVersion")
     if not isinstance(version, str) or not version:

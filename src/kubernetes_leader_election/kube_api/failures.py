@@ -88,8 +88,11 @@ class Request(Value):
         if self.target:
             return f"{self.verb} {self.target}"
         what = f"Lease {self.namespace}/{self.name}" if self.name else "Leases"
-        if not self.name and self.namespace:
-            what = f"Leases in namespace {self.namespace}"
+        if not self.name:
+            where = (
+                f"namespace {self.namespace}" if self.namespace else "all namespaces"
+            )
+            what = f"Leases in {where}"
         return f"{'create' if self.creating else self.verb} {what}"
 
 
@@ -254,9 +257,11 @@ def _rule(request: Request, missing: re.Match[str]) -> str:
         return f'The verb "{verb}" on {about} is missing for {user}.'
     verbs = [*request.needs, *([] if verb in request.needs else [verb])]
     names = f"resourceNames: [{request.name}], " if request.name else ""
+    role = f"Role in namespace {request.namespace}"
+    if not request.namespace:
+        role = "ClusterRole"
     return (
-        f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
-        f"{request.namespace} that is bound to {user}: "
+        f'The verb "{verb}" is missing. Add this rule to a {role} that is bound to {user}: '
         f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )
