@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -10,11 +12,13 @@ import click
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import role_rule
+from kubernetes_leader_election.cli.rights import role_rule, viewer_rule
 from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
+VIEWER: Final = "-viewer"
+"""What the name of the Role ends with that only looks."""
 
 
 def _document(
@@ -182,9 +186,64 @@ def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
             "cannot release its Lease. The image must name a user by a number that is not",
             "0 (runAsNonRoot).",
         ],
+        VIEWER: [
+            "For people who look: kle status, kle watch. Bind it to them, as with",
+            "kubectl create rolebinding NAME --role=THIS --group=GROUP.",
+        ],
+        "ServiceMonitor": [
+            "For the operator of Prometheus, which may want a label of its own here and on",
+            "the PrometheusRule. honorLabels: the namespace in the metrics is the Lease's.",
+        ],
+        "ConfigMap": [
+            "Loaded by the side-car of Grafana, by the label grafana_dashboard."
+        ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
     return known.get(kind, [])
+
+
+def viewing(name: str, namespace: str, lease_name: str) -> dict[str, Any]:
+    """Return a Role that lets people look at the election, and change nothing."""
+    metadata = {"name": f"{name}{VIEWER}", "namespace": namespace}
+    version = "rbac.authorization.k8s.io/v1"
+    return _document(version, "Role", metadata, rules=[viewer_rule(lease_name)])
+
+
+def monitored(
+    name: str,
+    namespace: str,
+    lease_name: str,
+    *,
+    port: int | None,
+    rbac_only: bool,
+    timing: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """
+    Return what watches the election.
+
+    Raises:
+        click.UsageError: nobody would answer what scrapes.
+
+    """
+    if port is None and not rbac_only:
+        raise click.UsageError(
+            "--monitoring needs --port: where the program serves /metrics, as with "
+            'observability.serve(elector, ":8080").'
+        )
+    from kubernetes_leader_election.cli import monitoring  # noqa: PLC0415 - few ask
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    settings = resolve_settings(lease_name=lease_name, **timing)
+    return monitoring.documents(
+        monitoring.Watched(
+            name=name,
+            namespace=namespace,
+            lease=lease_name,
+            lease_duration=settings.lease_duration_sec,
+            request_timeout=settings.request_timeout_sec,
+            grace=settings.grace_sec or 0.0,
+        )
+    )
 
 
 def check_names(name: str, lease_name: str, namespace: str) -> None:
@@ -275,6 +334,24 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
 @timing_options(grace=grace_option("--drain-sec"))
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
+    "--viewer",
+    is_flag=True,
+    help="Add a Role for people who only look, with `kle status` and `kle watch`.",
+)
+@option(
+    "--monitoring",
+    is_flag=True,
+    help="Add alerts (PrometheusRule), what is scraped (Service and ServiceMonitor), and "
+    "a dashboard for Grafana (in a ConfigMap).",
+)
+@option(
+    "--kustomize",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write a file for each document and a kustomization.yaml there, for "
+    "`kubectl apply -k FOLDER`, instead of printing them.",
+)
+@option(
     "-o",
     "--output",
     type=click.Choice(["yaml", "json"]),
@@ -294,6 +371,9 @@ def command(
     timing: dict[str, Any],
     port: int | None,
     rbac_only: bool,
+    viewer: bool,
+    monitoring: bool,
+    kustomize: Path | None,
     output: str,
 ) -> None:
     """
@@ -307,6 +387,7 @@ def command(
     kle manifests billing --image registry.example/billing:3.1
     kle manifests beat --image registry.example/app:1 -- celery -A app beat
     kle manifests billing --rbac-only | kubectl apply -f -
+    kle manifests billing --port 8080 --viewer --monitoring --kustomize deploy/billing
     """
     lease = lease_name or name
     check_names(name, lease, namespace)
@@ -333,10 +414,55 @@ def command(
             pre_stop=pre_stop_sec,
             port=port,
         )
+    if viewer:
+        documents.append(viewing(name, namespace, lease))
+    if monitoring:
+        documents += monitored(
+            name, namespace, lease, port=port, rbac_only=rbac_only, timing=timing
+        )
+    if kustomize is not None:
+        _write_folder(kustomize, documents, namespace, output, runs=runs, port=port)
+        return
     if output == "json":
         emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
         return
     click.echo(_yaml(documents, runs=runs, port=port), nl=False)
+
+
+def _write_folder(
+    folder: Path,
+    documents: list[dict[str, Any]],
+    namespace: str,
+    output: str,
+    *,
+    runs: bool,
+    port: int | None,
+) -> None:
+    """Write a folder for kustomize, and say what is in it."""
+    if output == "json":
+        raise click.UsageError("--kustomize writes YAML: leave out -o json.")
+    from kubernetes_leader_election.cli.kustomize import (  # noqa: PLC0415 - few ask
+        LIST,
+        file_names,
+        kustomization,
+        write,
+    )
+
+    names = file_names(documents)
+    texts = {
+        name: _yaml([document], runs=runs, port=port)
+        for name, document in zip(names, documents, strict=True)
+    }
+    texts[LIST] = _yaml([kustomization(names, namespace)], runs=runs, port=port)
+    for path in write(folder, texts):
+        click.echo(path)
+    note(f"Apply it with: kubectl apply -k {shlex.quote(str(folder))}")
+
+
+def _as_block(dumper: Any, text: str) -> Any:
+    """Write a text of several lines, as a dashboard is, as one that can be read."""
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
@@ -349,9 +475,13 @@ def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> s
             del data
             return True
 
+    Plain.add_representer(str, _as_block)
     parts = []
     for document in documents:
-        above = remarks(document["kind"], runs=runs, port=port)
+        about = document["kind"]
+        if about == "Role" and document["metadata"]["name"].endswith(VIEWER):
+            about = VIEWER
+        above = remarks(about, runs=runs, port=port)
         text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
         parts.append("".join(f"# {line}\n" for line in above) + text)
     return "---\n".join(parts)
