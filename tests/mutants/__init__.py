@@ -16,12 +16,14 @@ from tests.mutants import (
     health,
     jobs,
     kube_api,
+    pods,
     signals_and_exit,
 )
 
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
+    *pods.MISTAKES,
     *fronts.MISTAKES,
     *health.MISTAKES,
     *signals_and_exit.MISTAKES,

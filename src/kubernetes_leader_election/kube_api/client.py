@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import LeaseApiError
@@ -14,7 +12,7 @@ from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
     encode,
-    lease_problem,
+    object_problem,
 )
 from kubernetes_leader_election.kube_api.failures import (
     Request,
@@ -25,6 +23,7 @@ from kubernetes_leader_election.kube_api.failures import (
     without_frames,
 )
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
+from kubernetes_leader_election.kube_api.resources import LEASES
 from kubernetes_leader_election.kube_api.results import (
     Answered,
     Failure,
@@ -50,8 +49,6 @@ from kubernetes_leader_election.kube_api.watch import (
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.rights import ELECTION, READING
 from kubernetes_leader_election.values import hasten
-
-_GROUP = "/apis/coordination.k8s.io/v1"
 
 
 class LeaseClient:
@@ -121,7 +118,7 @@ class LeaseClient:
         them is missing.
         """
         request = Request(verb="get", namespace=namespace, name=name, needs=needs)
-        wire = Wire(method="GET", path=_path(namespace, name))
+        wire = Wire(method="GET", path=LEASES.path(namespace, name))
         return self._ask_lease(request, wire, call)
 
     def replace(
@@ -155,7 +152,7 @@ class LeaseClient:
             body = encode(lease)
         except Undecodable as error:
             return not_sent(request, error, credentials=self._credentials, call=call)
-        wire = Wire(method="PUT", path=_path(namespace, name), body=body)
+        wire = Wire(method="PUT", path=LEASES.path(namespace, name), body=body)
         return self._ask_lease(request, wire, call)
 
     def list(
@@ -173,14 +170,18 @@ class LeaseClient:
         ``selector`` is one of labels, as kubectl takes it; the server reads it.
         """
         request = Request(
-            verb="list", namespace=namespace or "", name="", needs=READING
+            verb="list",
+            namespace=namespace or "",
+            name="",
+            everywhere=namespace is None,
+            needs=READING,
         )
         query = {"limit": str(limit)}
         if selector:
             query["labelSelector"] = selector
         if continue_token:
             query["continue"] = continue_token
-        wire = Wire(method="GET", path=_path(namespace), query=query)
+        wire = Wire(method="GET", path=LEASES.path(namespace), query=query)
         answer = self._ask(request, wire, call)
         if not isinstance(answer, Answered):
             return answer
@@ -230,11 +231,54 @@ class LeaseClient:
             too old, be it in the answer or inside its stream.
         """
         request = Request(
-            verb="watch", namespace=namespace or "", name=name, needs=needs
+            verb="watch",
+            namespace=namespace or "",
+            name=name,
+            everywhere=namespace is None,
+            needs=needs,
         )
+        return self.follow(
+            request,
+            resource_version,
+            call=call,
+            on_event=on_event,
+            open_within=open_within,
+            selector=selector,
+        )
+
+    # Any kind of object, for the clients of this room ------------------------------
+
+    def read(self, request: Request, wire: Wire, call: Call) -> Answered | Failure:
+        """Read or write one object, and see that the answer is that object."""
+        answer = self._ask(request, wire, call)
+        if not isinstance(answer, Answered):
+            return answer
+        kind = request.resource.kind
+        problem = object_problem(answer.body, kind, request.namespace, request.name)
+        if problem is not None:
+            return self._unknown(request, f"the answer is not the {kind}: {problem}")
+        return answer
+
+    def follow(
+        self,
+        request: Request,
+        resource_version: str,
+        *,
+        call: Call,
+        on_event: Callable[[str, Mapping[str, Any]], None],
+        open_within: float,
+        silence: float | None = None,
+        selector: str = "",
+    ) -> LeaseApiError | None:
+        """
+        Watch what a request names, as :meth:`watch` does a Lease.
+
+        ``silence`` is how many seconds it may bring nothing; None: any time.
+        """
+        name = request.name
         wire = Wire(
             method="GET",
-            path=_path(namespace),
+            path=request.resource.path(request.scope),
             query={
                 "watch": "true",
                 "allowWatchBookmarks": "true",
@@ -247,13 +291,13 @@ class LeaseClient:
         self._notice_fork()
         call.limit(open_within)
         stream = self._transport.open_stream(request, wire, call)
-        call.limit(None)
+        call.limit(silence)
         if isinstance(stream, Reply):
             return self._judge(request, stream, call).error
         if not isinstance(stream, Stream):
             return stream.error
         try:
-            return self._follow(request, stream, call, on_event)
+            return self._follow(request, stream, call, on_event, silence)
         finally:
             stream.connection.close(call)
 
@@ -277,7 +321,7 @@ class LeaseClient:
         )
         wire = Wire(
             method="PUT" if name else "POST",
-            path=_path(namespace, name or None),
+            path=LEASES.path(namespace, name or None),
             query={"dryRun": "All"},
             body=encode(lease),
         )
@@ -336,13 +380,8 @@ class LeaseClient:
             self.drop_after_fork()
 
     def _ask_lease(self, request: Request, wire: Wire, call: Call) -> Ok | Failure:
-        answer = self._ask(request, wire, call)
-        if not isinstance(answer, Answered):
-            return answer
-        problem = lease_problem(answer.body, request.namespace, request.name)
-        if problem is not None:
-            return self._unknown(request, f"the answer is not the Lease: {problem}")
-        return Ok(lease=answer.body)
+        answer = self.read(request, wire, call)
+        return Ok(lease=answer.body) if isinstance(answer, Answered) else answer
 
     def _ask(self, request: Request, wire: Wire, call: Call) -> Answered | Failure:
         self._notice_fork()
@@ -381,9 +420,13 @@ class LeaseClient:
         stream: Stream,
         call: Call,
         on_event: Callable[[str, LeaseObject], None],
+        silence: float | None,
     ) -> LeaseApiError | None:
         events = events_of(
-            stream.answer.pieces(), namespace=request.namespace, name=request.name
+            stream.answer.pieces(),
+            resource=request.resource,
+            namespace=request.namespace,
+            name=request.name,
         )
         while True:
             try:
@@ -404,19 +447,9 @@ class LeaseClient:
                 return self._unknown(request, "the watch was abandoned").error
             if event is None:
                 return None
+            if silence is not None:
+                call.limit(silence)
             on_event(event.type, event.object)
-
-
-@lru_cache(maxsize=64)
-def _path(namespace: str | None, name: str | None = None) -> str:
-    for part in (namespace, name):
-        if part in {"", ".", ".."}:
-            # A server would take it for another path.
-            raise ValueError(f"{part!r} is not the name of a namespace or Lease")
-    if namespace is None:
-        return f"{_GROUP}/leases"
-    path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
-    return path if name is None else f"{path}/{quote(name, safe='')}"
 
 
 # What is made at each renewal.

@@ -627,6 +627,25 @@ def test_run_ends_its_command_when_two_of_three_are_gone(
         assert str(second.process.pid) in _folders(tmp_path)[0].name
 
 
+@pytest.mark.slow
+def test_run_ends_the_command_without_its_watchdog_and_spares_the_backstop(
+    start: Start, tmp_path: Path
+) -> None:
+    """Fault 01: it is who sees to what is left, and the folder, if `run` is killed next."""
+    replica = start("a", child=("--ignore-term", "--grandchild"))
+    eventually(lambda: replica.noted("grandchild"), "there is a grandchild")
+    run, backstop = replica.process.pid, replica.backstop()
+    watchdog = replica.watchdog()
+    os.kill(backstop, signal.SIGSTOP)  # so that it cannot act, nor end, itself
+    os.kill(watchdog, signal.SIGKILL)
+    eventually(lambda: set(replica.living()) <= {run, backstop}, "the command is gone")
+    assert backstop in replica.living()
+    os.kill(run, signal.SIGKILL)
+    os.kill(backstop, signal.SIGCONT)
+    eventually(lambda: replica.living() == [], "the backstop has ended")
+    assert _folders(tmp_path) == []
+
+
 def _folders(parent: Path) -> list[Path]:
     return list(parent.glob("leader-election-*"))
 

@@ -30,10 +30,8 @@ from kubernetes_leader_election.cli.supervise.health import Health
 from kubernetes_leader_election.cli.supervise.linux import (
     boottime,
     clock_origin,
-    descendants,
     read_clocks,
     reap_adopted,
-    signal_all,
 )
 from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector, Work
 from kubernetes_leader_election.cli.supervise.restart_policy import OnLoss, Restart
@@ -509,10 +507,8 @@ class Supervisor:
             return
         self._look_for_start(command)
         if self._watchdog_gone:
-            left = descendants(os.getpid())
-            signal_all(left, signal.SIGKILL)
             command.kill_at = boottime()  # look again soon
-            if not left:
+            if self._link.kill_leftovers():
                 self._on_empty(command)
             return
         last = command.last_instant()
