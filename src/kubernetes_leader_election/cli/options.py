@@ -299,6 +299,32 @@ def _tell_of_rounding(duration: Any) -> None:
         )
 
 
+def crash_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --crash-takeover and --crash-challenge-sec; passed under these names."""
+    return _with(
+        (
+            # Who switches it on promises something: no variable does so by itself.
+            click.option(
+                "--crash-takeover",
+                is_flag=True,
+                help="In pods: where this container has ended, and the status of its "
+                "pod proves that, the next replica leads in about two seconds. It says "
+                "that all work of COMMAND runs in this container. Its account needs "
+                "`get` and `watch` on pods.",
+                envvar=[],
+                allow_from_autoenv=False,
+            ),
+            option(
+                "--crash-challenge-sec",
+                type=Seconds(),
+                help="How long a leader whose end seems proved is given to say that it "
+                "lives; 1 unless given.",
+            ),
+        ),
+        function,
+    )
+
+
 identity_option = option(
     "--identity",
     help="The name of this candidate, its own for each: the pod's name is good. "

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from kubernetes_leader_election.cli.manifest_text import VIEWER, as_text
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import role_rule, viewer_rule
+from kubernetes_leader_election.cli.rights import pods_rule, role_rule, viewer_rule
 from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
-VIEWER: Final = "-viewer"
-"""What the name of the Role ends with that only looks."""
 
 
 def _document(
@@ -27,13 +28,16 @@ def _document(
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
 
 
-def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
+def rbac(
+    name: str, namespace: str, lease_name: str, *, crash_takeover: bool
+) -> list[dict[str, Any]]:
     """Return ServiceAccount, Role and RoleBinding, least privilege."""
+    rules = [role_rule(lease_name), *([pods_rule()] if crash_takeover else [])]
     metadata = {"name": name, "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     return [
         _document("v1", "ServiceAccount", metadata),
-        _document(f"{group}/v1", "Role", metadata, rules=[role_rule(lease_name)]),
+        _document(f"{group}/v1", "Role", metadata, rules=rules),
         _document(
             f"{group}/v1",
             "RoleBinding",
@@ -52,6 +56,7 @@ def _container(
     port: int | None,
     pre_stop: int,
     times: dict[str, Any],
+    crash_takeover: bool,
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
@@ -88,6 +93,7 @@ def _container(
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
             *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
+            *(["--crash-takeover"] if crash_takeover else []),
             f"--http=:{port}",
             "--",
             *command,
@@ -114,6 +120,7 @@ def deployment(
     ends_within: int,
     port: int | None,
     pre_stop: int = 0,
+    crash_takeover: bool = False,
 ) -> list[dict[str, Any]]:
     """
     Return a Deployment of two replicas and its PodDisruptionBudget.
@@ -134,7 +141,13 @@ def deployment(
         "topologySpreadConstraints": [spread],
         "containers": [
             _container(
-                image, lease_name, command, port=port, pre_stop=pre_stop, times=times
+                image,
+                lease_name,
+                command,
+                port=port,
+                pre_stop=pre_stop,
+                times=times,
+                crash_takeover=crash_takeover,
             )
         ],
     }
@@ -150,56 +163,6 @@ def deployment(
         _document("apps/v1", "Deployment", {**metadata, "labels": labels}, spec=spec),
         _document("policy/v1", "PodDisruptionBudget", metadata, spec=budget),
     ]
-
-
-def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
-    """Return what a person should know of a document, to stand above it."""
-    ready = [
-        "Ready is every replica in the race, not the leader alone: else a rollout would",
-        "wait for ever.",
-    ]
-    if port is None:
-        probes = [
-            "There are no probes: --port adds them, for a program that answers, as with",
-            'observability.serve(elector, ":8080").',
-        ]
-    elif runs:
-        probes = ["`run` answers the probes.", *ready]
-    else:
-        probes = [
-            f"The program answers /livez and /readyz on port {port}:",
-            f'    with observability.serve(elector, ":{port}"): ...',
-            *ready,
-        ]
-    if not runs:
-        probes = [
-            "The elector finds its name in POD_NAME, and the namespace of the Role in",
-            "KLE_NAMESPACE, unless the program gives others.",
-            *probes,
-        ]
-    known = {
-        "Role": ["All that an election needs: four verbs on the one Lease."],
-        "Deployment": [
-            *probes,
-            "The grace period is what the work may take to end (grace_sec), three request",
-            "timeouts for the release, a second, and the preStop hook: what is killed",
-            "cannot release its Lease. The image must name a user by a number that is not",
-            "0 (runAsNonRoot).",
-        ],
-        VIEWER: [
-            "For people who look: kle status, kle watch. Bind it to them, as with",
-            "kubectl create rolebinding NAME --role=THIS --group=GROUP.",
-        ],
-        "ServiceMonitor": [
-            "For the operator of Prometheus, which may want a label of its own here and on",
-            "the PrometheusRule. honorLabels: the namespace in the metrics is the Lease's.",
-        ],
-        "ConfigMap": [
-            "Loaded by the side-car of Grafana, by the label grafana_dashboard."
-        ],
-        "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
-    }
-    return known.get(kind, [])
 
 
 def viewing(name: str, namespace: str, lease_name: str) -> dict[str, Any]:
@@ -332,6 +295,13 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "observability.serve().",
 )
 @timing_options(grace=grace_option("--drain-sec"))
+@option(
+    "--crash-takeover/--no-crash-takeover",
+    default=None,
+    help="Whether the next replica leads in seconds where a container has provably "
+    "ended: its rule for pods and, for `run`, the option. For the library it is the "
+    "program that has to ask for it. [default: on for `run`]",
+)
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
     "--viewer",
@@ -370,6 +340,7 @@ def command(
     pre_stop_sec: int,
     timing: dict[str, Any],
     port: int | None,
+    crash_takeover: bool | None,
     rbac_only: bool,
     viewer: bool,
     monitoring: bool,
@@ -401,7 +372,9 @@ def command(
     ends_within, times = _times(timing, pre_stop_sec)
     if port is None and runs:
         port = RUN_PORT
-    documents = rbac(name, namespace, lease)
+    if crash_takeover is None:
+        crash_takeover = runs
+    documents = rbac(name, namespace, lease, crash_takeover=crash_takeover)
     if not rbac_only:
         documents += deployment(
             name,
@@ -413,6 +386,7 @@ def command(
             ends_within=ends_within,
             pre_stop=pre_stop_sec,
             port=port,
+            crash_takeover=crash_takeover,
         )
     if viewer:
         documents.append(viewing(name, namespace, lease))
@@ -420,27 +394,25 @@ def command(
         documents += monitored(
             name, namespace, lease, port=port, rbac_only=rbac_only, timing=timing
         )
+    as_yaml = partial(as_text, runs=runs, port=port, crash_takeover=crash_takeover)
     if kustomize is not None:
-        _write_folder(kustomize, documents, namespace, output, runs=runs, port=port)
+        if output == "json":
+            raise click.UsageError("--kustomize writes YAML: leave out -o json.")
+        _write_folder(kustomize, documents, namespace, as_yaml)
         return
     if output == "json":
         emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
         return
-    click.echo(_yaml(documents, runs=runs, port=port), nl=False)
+    click.echo(as_yaml(documents), nl=False)
 
 
 def _write_folder(
     folder: Path,
     documents: list[dict[str, Any]],
     namespace: str,
-    output: str,
-    *,
-    runs: bool,
-    port: int | None,
+    as_yaml: Callable[[list[dict[str, Any]]], str],
 ) -> None:
     """Write a folder for kustomize, and say what is in it."""
-    if output == "json":
-        raise click.UsageError("--kustomize writes YAML: leave out -o json.")
     from kubernetes_leader_election.cli.kustomize import (  # noqa: PLC0415 - few ask
         LIST,
         file_names,
@@ -450,38 +422,10 @@ def _write_folder(
 
     names = file_names(documents)
     texts = {
-        name: _yaml([document], runs=runs, port=port)
+        name: as_yaml([document])
         for name, document in zip(names, documents, strict=True)
     }
-    texts[LIST] = _yaml([kustomization(names, namespace)], runs=runs, port=port)
+    texts[LIST] = as_yaml([kustomization(names, namespace)])
     for path in write(folder, texts):
         click.echo(path)
     note(f"Apply it with: kubectl apply -k {shlex.quote(str(folder))}")
-
-
-def _as_block(dumper: Any, text: str) -> Any:
-    """Write a text of several lines, as a dashboard is, as one that can be read."""
-    style = "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
-    import yaml  # noqa: PLC0415 - only here
-
-    class Plain(yaml.SafeDumper):
-        """Write out what occurs twice, as people do."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            del data
-            return True
-
-    Plain.add_representer(str, _as_block)
-    parts = []
-    for document in documents:
-        about = document["kind"]
-        if about == "Role" and document["metadata"]["name"].endswith(VIEWER):
-            about = VIEWER
-        above = remarks(about, runs=runs, port=port)
-        text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
-        parts.append("".join(f"# {line}\n" for line in above) + text)
-    return "---\n".join(parts)

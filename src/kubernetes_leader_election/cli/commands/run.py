@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
     connection_options,
+    crash_options,
     grace_option,
     identity_option,
     lease_argument,
@@ -124,6 +125,7 @@ _POSITIVE: Final = 0.001
     is_flag=True,
     help="Outside a cluster: fail, instead of running COMMAND at once.",
 )
+@crash_options
 @option("-q", "--quiet", is_flag=True, help="Only print errors.")
 @identity_option
 @namespace_option

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -76,6 +77,8 @@ def run(
         "lease_name": lease_name,
         "namespace": options["namespace"],
         "identity": options["identity"],
+        "crash_takeover": options["crash_takeover"],
+        "crash_challenge_sec": options["crash_challenge_sec"],
         **timing,
     }
     # A mistake is said before anything is started.
@@ -90,6 +93,8 @@ def run(
         term_file = _term_file(log)
         if term_file is not None:
             ending.callback(term_file.remove)
+            if options["crash_takeover"]:
+                _refuse_shared(term_file.folder)
         # While there is one thread; and what it does not need is imported after it.
         link = fork_watchdog(
             Errand(
@@ -160,6 +165,32 @@ def _term_file(log: StderrLog) -> TermFile | None:
             error,
         )
         return None
+
+
+def _refuse_shared(folder: Path) -> None:
+    """
+    Refuse --crash-takeover where other containers of the pod may see the term file.
+
+    Work there would not end with this container.
+
+    Raises:
+        click.UsageError: the folder is on a volume.
+
+    """
+    from kubernetes_leader_election.pods import termination  # noqa: PLC0415 - for this option alone
+    from kubernetes_leader_election.pods.names import NoNote  # noqa: PLC0415 - as above
+
+    if isinstance(termination.termination_file(), NoNote):
+        return  # no note is left, and the log will say why
+    mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    shared = termination.shared_by(str(folder.resolve()), mounts)
+    if shared is not None:
+        raise click.UsageError(
+            f"--crash-takeover says that all work ends with this container, and the term "
+            f"file would be on {shared}, which other containers of the pod may have as "
+            "well: work in one of them would not end. Set TMPDIR to a folder of the "
+            "container's own file system, or leave --crash-takeover out."
+        )
 
 
 def _supervisor(
