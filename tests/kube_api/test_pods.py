@@ -70,7 +70,7 @@ def test_missing_pod_is_not_found(serve, connect, status):
 
 
 def test_missing_right_is_told_with_the_rule_to_add(serve, connect, status):
-    """P12: get and watch on the pods of the namespace; their names change."""
+    """Get and watch on the pods of the namespace; their names change."""
     said = (
         'pods "demo-0" is forbidden: User "bob" cannot get resource "pods" in API group '
         '"" in the namespace "apps"'
@@ -198,7 +198,7 @@ def test_event_of_another_object_ends_the_watch(serve, connect, thing):
 
 
 def test_watch_that_is_refused_says_why(serve, connect, status):
-    """P12: without the right to watch, the election goes on without a proof."""
+    """Without the right to watch, the election goes on without a proof."""
     said = status(403, "Forbidden", "pods is forbidden: no")
     events, error, _ = watch(serve, connect, replying(403, said))
     assert events == []

@@ -382,7 +382,7 @@ def test_liveness_timeout_needs_liveness():
 
 
 def test_challenge_is_shorter_than_what_it_shortens():
-    """P6: a leader has time to answer, and a proof is never slower than none."""
+    """A leader has time to answer, and a proof is never slower than none."""
     assert "without crash_takeover" in refusal(crash_challenge_sec=2)
     found = resolve_settings(crash_takeover=True, crash_challenge_sec=2.5)
     assert found.crash_challenge_sec == 2.5

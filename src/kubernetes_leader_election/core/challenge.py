@@ -59,12 +59,12 @@ class Challenge:
         "_settings",
         "_sought_at",
         "_sought_of",
+        "_why",
         "ask_at",
         "hearing",
         "proved",
         "seek_at",
         "sought",
-        "why",
     )
 
     def __init__(
@@ -95,8 +95,8 @@ class Challenge:
         """Watches on pods in a row that could not be had."""
         self.proved: PodNote | None = None
         """Whose end is proved; None: nobody's."""
-        self.why = ""
-        """What proved it, as a clause for people."""
+        self._why = ("", 0.0)
+        """What proved it, as a clause for people, and its first sight on CLOCK_BOOTTIME."""
         self.ask_at = NEVER
         """When to ask the holder, unless another one does, on CLOCK_BOOTTIME."""
         self._asked_on = ""
@@ -140,11 +140,20 @@ class Challenge:
         """Take it that no pod is watched, nor is to be."""
         self.sought, self.seek_at = None, NEVER
 
-    def prove(self, why: str) -> None:
+    def prove(self, why: str, now: float) -> None:
         """Take it that the process has ended whose pod is watched."""
         self._failures = 0
         if self.sought is not None and self.sought.nonce not in self._refuted:
-            self.proved, self.why = self.sought, why
+            if self.proved != self.sought:
+                self._why = why, now
+            self.proved = self.sought
+
+    def tell(self, snapshot: Snapshot | None, now: Now) -> str:
+        """Say for people by what proof the Lease is free; empty: by none."""
+        if not self.is_unanswered(snapshot, now):
+            return ""
+        why, seen = self._why
+        return f"{why}, which was seen {now.boottime - seen:.1f} s before"
 
     def refute(self, nonce: str) -> None:
         """Take it that no proof with this nonce is ever to be believed."""
@@ -167,7 +176,7 @@ class Challenge:
 
     def void(self) -> None:
         """Take it that nothing is proved of whoever holds the Lease."""
-        self.proved, self.why = None, ""
+        self.proved = None
         self.ask_no_more()
 
     def stands(self, snapshot: Snapshot | None, watch_id: int | None, now: Now) -> bool:

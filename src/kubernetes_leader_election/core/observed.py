@@ -175,7 +175,10 @@ class Observed:
         standing.begin_term(term)
         standing.emit(
             m.LeadershipAcquired(
-                **standing.settings.origin, term=term.number, token_if_any=term.token
+                **standing.settings.origin,
+                term=term.number,
+                token_if_any=term.token,
+                crash_proof=proved.crash_proof,
             )
         )
         if term.token is None:

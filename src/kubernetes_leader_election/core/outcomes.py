@@ -262,7 +262,7 @@ class Outcomes:
     def on_proof_seen(self, message: m.ProofSeen) -> None:
         """Take it that the process has ended that left the note."""
         if message.request_id == self._in_flight.proof_id:
-            self._challenge.prove(message.why)
+            self._challenge.prove(message.why, self._standing.now.boottime)
 
     def on_proof_refuted(self, message: m.ProofRefuted) -> None:
         """Take it that the end of that process will never be proved."""

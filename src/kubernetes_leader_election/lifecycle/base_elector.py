@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Never,
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
-from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.leadership import ElectorState, Health
 from kubernetes_leader_election.lifecycle.base_term import is_enough
+from kubernetes_leader_election.lifecycle.health import health_of
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
@@ -244,6 +245,15 @@ class BaseElector(Generic[TermT]):
         """The state at this instant, for people and displays. Never blocks."""
         self._lifecycle.tell_leader()
         return self._lifecycle.state()
+
+    @property
+    def health(self) -> Health:
+        """
+        Whether this elector works, and whether it is in the race. Never blocks.
+
+        For probes of one's own; ``observability.serve()`` answers those of Kubernetes.
+        """
+        return health_of(self._lifecycle)
 
     def remaining(self) -> float:
         """

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
+_BEFORE_A_LOOK: Final = frozenset({State.STOPPED, State.LOOKING})
+"""States in which nothing may be known of the Lease yet."""
 
 
 class Lifecycle(Status[TermT]):
@@ -147,7 +149,7 @@ class Lifecycle(Status[TermT]):
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
             self._life.number += 1
-            self._life.is_asked = False
+            self._life.is_asked = self._life.has_looked = False
             self._life.started, self._life.stopping = True, False
             self.shutdown.begin()
             self._connector.begin()
@@ -364,6 +366,8 @@ class Lifecycle(Status[TermT]):
         if self._driver is None or self._driver.view is not view:
             return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
+        if view.state not in _BEFORE_A_LOOK and view.life >= self._life.number:
+            self._life.has_looked = True
         before, self._last_view = self._last_view, view
         renewed = before is not None and view.is_renewal_of(before)
         current = self._current
@@ -414,7 +418,10 @@ class Lifecycle(Status[TermT]):
         self.shutdown.look_at_signals()
         try:
             self.event_log.acquired(
-                event.identity, event.token_if_any, without=_why_no_token(event)
+                event.identity,
+                event.token_if_any,
+                without=_why_no_token(event),
+                crash_proof=event.crash_proof,
             )
         finally:
             self._deliver(event, hold=hold)

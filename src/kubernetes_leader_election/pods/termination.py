@@ -18,7 +18,7 @@ from pathlib import Path
 from kubernetes_leader_election.pods.names import NoNote, is_label, is_uid
 from kubernetes_leader_election.values import Value
 
-__all__ = ["TerminationFile", "parse_mountinfo", "termination_file"]
+__all__ = ["TerminationFile", "parse_mountinfo", "shared_by", "termination_file"]
 
 _ROOT = re.compile(
     r"(?:/[^/]+)*/pods/(?P<uid>[^/]+)/containers/(?P<name>[^/]+)/[0-9a-f]{8}", re.ASCII
@@ -84,6 +84,27 @@ def parse_mountinfo(mountinfo: str) -> TerminationFile | NoNote:
     if sum(point == file.path for _, point in mounts) > 1:
         return NoNote(why=f"something else is mounted over {file.path}")
     return file
+
+
+def shared_by(path: str, mountinfo: str) -> str | None:
+    """
+    Return the mount that a path lies on; None: it is the container's own file system.
+
+    What is mounted, a volume or the pod's /dev/shm, other containers may see as well.
+
+    Args:
+        path: without links in it.
+        mountinfo: what the kernel says of mounts.
+
+    """
+    points = {point for _, point in map(_root_and_point, mountinfo.split("\n"))}
+    above = [point for point in points if point and _is_below(path, point)]
+    longest = max(above, key=len, default="/")
+    return None if longest == "/" else longest
+
+
+def _is_below(path: str, point: str) -> bool:
+    return path == point or path.startswith(f"{point.rstrip('/')}/")
 
 
 def _root_and_point(line: str) -> tuple[str, str]:
