@@ -148,9 +148,9 @@ class Challenge:
                 self._why = why, now
             self.proved = self.sought
 
-    def tell(self, snapshot: Snapshot | None, now: Now) -> str:
+    def tell(self, snapshot: Snapshot | None, watch_id: int | None, now: Now) -> str:
         """Say for people by what proof the Lease is free; empty: by none."""
-        if not self.is_unanswered(snapshot, now):
+        if not self.is_unanswered(snapshot, watch_id, now):
             return ""
         why, seen = self._why
         return f"{why}, which was seen {now.boottime - seen:.1f} s before"
