@@ -11,12 +11,14 @@ SINCE ?= HEAD
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs release-check clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
 	@$(MAKE) model QUICK=1
-	@$(MAKE) docs e2e
+	@$(MAKE) docs
+	@$(MAKE) release-check
+	@$(MAKE) e2e
 	@$(MAKE) test-pythons QUICK=1
 
 check-python:
@@ -132,6 +134,17 @@ docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo "open docs/_build/index.html"
 
+# sdist and wheel into dist/, built twice, checked, installed and tested; nothing is
+# uploaded. RELEASE="--no-pythons": without the tests of the built wheel.
+release-check: $(VENV)-release/.done
+	@$(VENV)-release/bin/python release/check.py $(RELEASE)
+
+$(VENV)-release/.done: requirements/release.txt | check-python
+	@test -x $(VENV)-release/bin/python || $(PYTHON) -m venv $(VENV)-release
+	@echo "Installing what builds and checks a release into $(VENV)-release ..."
+	@$(VENV)-release/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/release.txt
+	@touch $@
+
 # Random simulated elections on all cores: `make soak SECONDS=3600`.
 soak: $(VENV)/.dev
 	@$(BIN)/python -m kubernetes_leader_election.testing.simulation.soak \
@@ -168,6 +181,12 @@ lock:
 	  --python-version 3.11 --group pyproject.toml:servers pyproject.toml -o requirements/servers.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:release \
+	  -o requirements/release.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all pyproject.toml \
+	  -o requirements/wheel.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

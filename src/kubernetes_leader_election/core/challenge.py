@@ -1,5 +1,5 @@
 """
-The end of a holder that its pod proves, and the challenge to it (rules 17 and 18).
+The end of a holder that its pod proves, and the challenge to it (rules 18 and 19).
 
 The holder's note says where a kubelet would report its end. A candidate watches that
 pod; once the end is proved, the holder is asked through the Lease whether it lives: by
@@ -213,7 +213,7 @@ class Challenge:
         if snapshot is None or not is_challenged(snapshot):
             self._asked_on, self._asked_at = "", None
         elif self._asked_on != snapshot.resource_version:
-            # P9: whoever touches the Lease meanwhile begins it anew.
+            # Rule 19: whoever touches the Lease meanwhile begins it anew.
             self._asked_on, self._asked_at = snapshot.resource_version, now
 
     def ask_no_more(self) -> None:

@@ -1,5 +1,5 @@
 """
-How well this elector hears: what a take-over with proof may be built on (rules 17, 18).
+How well this elector hears: what a take-over with proof may be built on (rules 17 and 18).
 
 A leader leaves its note only while a challenge would reach it: while its own watch is
 open, and brought its previous write back in a third of what it asks to be given for an
@@ -164,7 +164,8 @@ class Hearing:
         if not isinstance(renewed, int):
             return False
         age = (now.wall - renewed) / MICROSECONDS
-        return 0.0 <= age < self._settings.lease_duration
+        # A stamp may be ahead of a clock that was set back (rule 7).
+        return abs(age) < self._settings.lease_duration
 
 
 def term_of(snapshot: Snapshot) -> TermName:

@@ -149,7 +149,7 @@ class Observed:
         elif news and not edited_again:
             self._cut_record.is_whole()
         if self._settings.crash_takeover and is_challenged(snapshot):
-            # Rule 18: a candidate asks whether this process lives.
+            # Rule 19: a candidate asks whether this process lives.
             self._schedule.write_by(max(standing.now.boottime, self._retry.not_before))
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:

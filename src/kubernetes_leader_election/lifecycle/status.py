@@ -374,6 +374,16 @@ class Status(Generic[TermT]):
             case _:
                 return False
 
+    def is_end_by_loss(self, error: BaseException | None, term: BaseTerm) -> bool:
+        """
+        Return whether a block that a loss does not cancel raises the loss at its end.
+
+        Not in the place of an error of its own, nor of one that says so already.
+        """
+        return error is None or (
+            isinstance(error, BaseExceptionGroup) and self.is_of_loss(error, term)
+        )
+
     @property
     def _healthy(self) -> float:
         """The seconds that are left of a term at least while all goes well."""
