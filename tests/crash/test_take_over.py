@@ -129,7 +129,7 @@ def annotations(server):
 
 @pytest.mark.slow
 def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
-    """Fault 72: the note, its proof, the challenge, and one conditional write."""
+    """Fault 73: the note, its proof, the challenge, and one conditional write."""
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod)
     token = first.wait_to_lead()
@@ -149,7 +149,7 @@ def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
 
 @pytest.mark.slow
 def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
-    """Fault 73: a kubelet reports an end, with a likely exit code, of what runs on."""
+    """Fault 74: a kubelet reports an end, with a likely exit code, of what runs on."""
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod)
     first.wait_to_lead()
@@ -164,7 +164,7 @@ def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
 
 @pytest.mark.slow
 def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
-    """Fault 72: with one replica, the status of its own pod proves its former self's end."""
+    """Fault 73: with one replica, the status of its own pod proves its former self's end."""
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod, identity="billing-0")
     token = first.wait_to_lead()
@@ -182,7 +182,7 @@ def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
 def test_without_the_right_to_pods_the_election_goes_on(
     server, kubelet, leader, caplog
 ):
-    """Fault 75: told once, with the rule to add; then the duration decides."""
+    """Fault 76: told once, with the rule to add; then the duration decides."""
     server.faults.add(
         Fault(Answer(403, message=NO_RIGHT), verb="get", times=None, name="billing-0")
     )

@@ -119,7 +119,7 @@ def begin(server):
 
 
 def test_end_that_is_reported_later_is_proved(pod, begin):
-    """Fault 72: one read and one watch; nothing is said while the container runs."""
+    """Fault 73: one read and one watch; nothing is said while the container runs."""
     search = begin(pod)
     assert search.is_silent()
     pod.kill()
@@ -199,7 +199,7 @@ def refuted(search):
 
 
 def test_pod_that_was_deleted_by_force_is_no_proof(pod, begin):
-    """Fault 74: its process may run on, and its kubelet can no longer say."""
+    """Fault 75: its process may run on, and its kubelet can no longer say."""
     search = begin(pod)
     assert search.is_silent()
     pod.force_delete()
@@ -213,21 +213,21 @@ def test_pod_that_is_gone_is_no_proof(pod, begin):
 
 
 def test_node_that_is_lost_is_no_proof(pod, begin):
-    """Fault 74: phase and conditions are what the control plane guesses."""
+    """Fault 75: phase and conditions are what the control plane guesses."""
     search = begin(pod)
     pod.lose_node()
     assert search.is_silent()
 
 
 def test_lie_of_a_lost_shim_is_no_proof(pod, begin):
-    """Fault 73: 255 is no wait status; what such a kubelet says later is not believed either."""
+    """Fault 74: 255 is no wait status; what such a kubelet says later is not believed either."""
     search = begin(pod)
     pod.lie()
     assert "exit code" in refuted(search)
 
 
 def test_message_that_was_overwritten_is_no_proof(pod, begin):
-    """Fault 76: without the nonce nothing is known; the note is lost, which is safe."""
+    """Fault 77: without the nonce nothing is known; the note is lost, which is safe."""
     search = begin(pod)
     pod.termination_file.write_text("fatal: no disk\n")
     pod.kill()
@@ -243,7 +243,7 @@ def test_pod_with_the_processes_of_its_node_is_no_proof(kubelet, begin):
 
 
 def test_namesake_is_no_proof(pod, begin):
-    """Fault 74: another pod of that name, as of a StatefulSet."""
+    """Fault 75: another pod of that name, as of a StatefulSet."""
     pod.kill()
     uid = "00000000-0000-0000-0000-000000000000"
     assert "another pod has the name" in refuted(begin(pod, changed={"uid": uid}))
@@ -266,7 +266,7 @@ def unreadable(search):
 
 @pytest.mark.parametrize("verb", ["get", "watch"])
 def test_missing_right_ends_the_search_with_the_rule_to_add(pod, begin, verb):
-    """Fault 75: it is told, and the election goes on without a proof."""
+    """Fault 76: it is told, and the election goes on without a proof."""
     kept = {**ROLE["rules"][0], "verbs": list({"get", "watch"} - {verb})}
     error = unreadable(begin(pod, rights=({**ROLE, "rules": [kept]},)))
     assert error.status == 403
@@ -286,7 +286,7 @@ def test_server_that_fails_ends_the_search(server, pod, begin):
 
 
 def test_half_open_watch_is_given_up(server, pod, begin):
-    """Fault 75: a watch that brings nothing, not even a bookmark, is not waited for."""
+    """Fault 76: a watch that brings nothing, not even a bookmark, is not waited for."""
     server.faults.add(Fault(SilenceWatch(), verb="watch", name=pod.name))
     search = begin(pod, silence=0.3)
     pod.kill()

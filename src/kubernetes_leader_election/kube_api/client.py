@@ -157,15 +157,28 @@ class LeaseClient:
 
     def list(
         self,
-        namespace: str,
+        namespace: str | None,
         *,
         call: Call,
         limit: int = 250,
         continue_token: str = "",
+        selector: str = "",
     ) -> Listed | Failure:
-        """Return one page of the Leases of a namespace."""
-        request = Request(verb="list", namespace=namespace, name="", needs=READING)
+        """
+        Return one page of the Leases of a namespace; None: of all namespaces.
+
+        ``selector`` is one of labels, as kubectl takes it; the server reads it.
+        """
+        request = Request(
+            verb="list",
+            namespace=namespace or "",
+            name="",
+            everywhere=namespace is None,
+            needs=READING,
+        )
         query = {"limit": str(limit)}
+        if selector:
+            query["labelSelector"] = selector
         if continue_token:
             query["continue"] = continue_token
         wire = Wire(method="GET", path=LEASES.path(namespace), query=query)
@@ -184,7 +197,7 @@ class LeaseClient:
 
     def watch(
         self,
-        namespace: str,
+        namespace: str | None,
         name: str,
         resource_version: str,
         *,
@@ -192,6 +205,7 @@ class LeaseClient:
         on_event: Callable[[str, LeaseObject], None],
         open_within: float = 30.0,
         needs: tuple[str, ...] = ELECTION,
+        selector: str = "",
     ) -> LeaseApiError | None:
         """
         Watch the Lease from just after ``resource_version`` until the watch ends.
@@ -201,7 +215,7 @@ class LeaseClient:
         Bookmarks are passed on as they come. After ``call.abandon()`` no event is.
 
         Args:
-            namespace: Of the Lease.
+            namespace: Of the Lease; None for all.
             name: Of the Lease; empty for all.
             resource_version: Where to begin: that of the Lease, or of a list of all.
             call: Ends the watch; without a deadline it goes on as long as it can.
@@ -209,19 +223,27 @@ class LeaseClient:
                 raises ends the watch and is passed on.
             open_within: Seconds until the server must have begun to answer.
             needs: As for :meth:`get`.
+            selector: Of labels, as for :meth:`list`.
 
         Returns:
             None if the server ended the watch cleanly, else why it ended: ``status``
             403 says that watching is not permitted, 410 that ``resource_version`` is
             too old, be it in the answer or inside its stream.
         """
-        request = Request(verb="watch", namespace=namespace, name=name, needs=needs)
+        request = Request(
+            verb="watch",
+            namespace=namespace or "",
+            name=name,
+            everywhere=namespace is None,
+            needs=needs,
+        )
         return self.follow(
             request,
             resource_version,
             call=call,
             on_event=on_event,
             open_within=open_within,
+            selector=selector,
         )
 
     # Any kind of object, for the clients of this room ------------------------------
@@ -246,6 +268,7 @@ class LeaseClient:
         on_event: Callable[[str, Mapping[str, Any]], None],
         open_within: float,
         silence: float | None = None,
+        selector: str = "",
     ) -> LeaseApiError | None:
         """
         Watch what a request names, as :meth:`watch` does a Lease.
@@ -255,11 +278,12 @@ class LeaseClient:
         name = request.name
         wire = Wire(
             method="GET",
-            path=request.resource.path(request.namespace),
+            path=request.resource.path(request.scope),
             query={
                 "watch": "true",
                 "allowWatchBookmarks": "true",
                 **({"fieldSelector": f"metadata.name={name}"} if name else {}),
+                **({"labelSelector": selector} if selector else {}),
                 "resourceVersion": resource_version,
             },
             tell_timeout=False,

@@ -62,7 +62,8 @@ def object_problem(
     """
     Say why ``value`` cannot be the object asked for; None when it can.
 
-    With an empty ``name`` any object of that kind in the namespace is asked for.
+    With an empty ``name`` any object of that kind in the namespace is asked for; with an
+    empty ``namespace`` those of all.
 
     Only what identifies an object is looked at. The spec is data: whoever reads it
     takes every field of it as optional and untrusted (rule 3).
@@ -75,7 +76,8 @@ def object_problem(
     found = metadata.get("name")
     if not isinstance(found, str) or not found:
         return "it has no name"
-    if (name and found != name) or metadata.get("namespace", namespace) != namespace:
+    where = metadata.get("namespace", namespace)
+    if (name and found != name) or (namespace and where != namespace):
         return "it is another object"
     version = metadata.get("resourceVersion")
     if not isinstance(version, str) or not version:

@@ -75,6 +75,8 @@ class Request(Value):
     namespace: str
     name: str
     """Empty for a request about no single object."""
+    everywhere: bool = False
+    """Whether it is about all namespaces; ``namespace`` is empty then."""
     creating: bool = False
     """A PUT without resourceVersion, which is to create the Lease (rule 6)."""
     resource: Resource = LEASES
@@ -89,13 +91,21 @@ class Request(Value):
         """Whether it changes nothing, applied or not."""
         return self.verb in {"get", "list", "watch", "GET"}
 
+    @property
+    def scope(self) -> str | None:
+        """The namespace that it is about; None: all of them."""
+        return None if self.everywhere else self.namespace
+
     def __str__(self) -> str:
         if self.target:
             return f"{self.verb} {self.target}"
         kind = self.resource.kind
         what = f"{kind} {self.namespace}/{self.name}" if self.name else f"{kind}s"
-        if not self.name and self.namespace:
-            what = f"{kind}s in namespace {self.namespace}"
+        if not self.name:
+            where = (
+                "all namespaces" if self.everywhere else f"namespace {self.namespace}"
+            )
+            what = f"{kind}s in {where}"
         return f"{'create' if self.creating else self.verb} {what}"
 
 
@@ -262,9 +272,11 @@ def _rule(request: Request, missing: re.Match[str]) -> str:
     verbs = [*request.needs, *([] if verb in request.needs else [verb])]
     named = resource.rule_names_it and request.name
     names = f"resourceNames: [{request.name}], " if named else ""
+    role = f"Role in namespace {request.namespace}"
+    if request.everywhere:
+        role = "ClusterRole"
     return (
-        f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
-        f"{request.namespace} that is bound to {user}: "
+        f'The verb "{verb}" is missing. Add this rule to a {role} that is bound to {user}: '
         f"- {{apiGroups: [{resource.group or _CORE}], resources: [{resource.plural}], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )

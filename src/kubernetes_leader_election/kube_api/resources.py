@@ -23,9 +23,9 @@ class Resource(Value):
     rule_names_it: bool
     """Whether the rule of RBAC that is advised gives rights on the one name only."""
 
-    def path(self, namespace: str, name: str | None = None) -> str:
+    def path(self, namespace: str | None, name: str | None = None) -> str:
         """
-        Return the path of one object, or of all in the namespace.
+        Return the path of one object, or of all in the namespace; None: in all of them.
 
         Raises:
             ValueError: a server would take it for another path.
@@ -47,11 +47,13 @@ PODS: Final = Resource(
 
 
 @lru_cache(maxsize=64)
-def _path(resource: Resource, namespace: str, name: str | None) -> str:
+def _path(resource: Resource, namespace: str | None, name: str | None) -> str:
     for part in (namespace, name):
         if part in {"", ".", ".."}:
             raise ValueError(
                 f"{part!r} is not the name of a namespace or {resource.kind}"
             )
+    if namespace is None:
+        return f"{resource.root}/{resource.plural}"
     path = f"{resource.root}/namespaces/{quote(namespace, safe='')}/{resource.plural}"
     return path if name is None else f"{path}/{quote(name, safe='')}"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from kubernetes_leader_election.cli.manifest_text import VIEWER, as_text
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import pods_rule, role_rule
+from kubernetes_leader_election.cli.rights import pods_rule, role_rule, viewer_rule
 from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
@@ -160,53 +165,48 @@ def deployment(
     ]
 
 
-def remarks(
-    kind: str, *, runs: bool, port: int | None, crash_takeover: bool
-) -> list[str]:
-    """Return what a person should know of a document, to stand above it."""
-    ready = [
-        "Ready is every replica in the race, not the leader alone: else a rollout would",
-        "wait for ever.",
-    ]
-    if port is None:
-        probes = [
-            "There are no probes: --port adds them, for a program that answers, as with",
-            'observability.serve(elector, ":8080").',
-        ]
-    elif runs:
-        probes = ["`run` answers the probes.", *ready]
-    else:
-        probes = [
-            f"The program answers /livez and /readyz on port {port}:",
-            f'    with observability.serve(elector, ":{port}"): ...',
-            *ready,
-        ]
-    if not runs:
-        probes = [
-            "The elector finds its name in POD_NAME, and the namespace of the Role in",
-            "KLE_NAMESPACE, unless the program gives others.",
-            *probes,
-        ]
-    rights = ["All that an election needs: four verbs on the one Lease."]
-    if crash_takeover:
-        rights += ["And to prove that a leader's container has ended: two on pods."]
-    if crash_takeover and runs:
-        probes += [
-            "--crash-takeover says that all work of the command runs in this container:",
-            "leave it out, with the rule for pods, where a side-car works for the leader.",
-        ]
-    known = {
-        "Role": rights,
-        "Deployment": [
-            *probes,
-            "The grace period is what the work may take to end (grace_sec), three request",
-            "timeouts for the release, a second, and the preStop hook: what is killed",
-            "cannot release its Lease. The image must name a user by a number that is not",
-            "0 (runAsNonRoot).",
-        ],
-        "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
-    }
-    return known.get(kind, [])
+def viewing(name: str, namespace: str, lease_name: str) -> dict[str, Any]:
+    """Return a Role that lets people look at the election, and change nothing."""
+    metadata = {"name": f"{name}{VIEWER}", "namespace": namespace}
+    version = "rbac.authorization.k8s.io/v1"
+    return _document(version, "Role", metadata, rules=[viewer_rule(lease_name)])
+
+
+def monitored(
+    name: str,
+    namespace: str,
+    lease_name: str,
+    *,
+    port: int | None,
+    rbac_only: bool,
+    timing: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """
+    Return what watches the election.
+
+    Raises:
+        click.UsageError: nobody would answer what scrapes.
+
+    """
+    if port is None and not rbac_only:
+        raise click.UsageError(
+            "--monitoring needs --port: where the program serves /metrics, as with "
+            'observability.serve(elector, ":8080").'
+        )
+    from kubernetes_leader_election.cli import monitoring  # noqa: PLC0415 - few ask
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    settings = resolve_settings(lease_name=lease_name, **timing)
+    return monitoring.documents(
+        monitoring.Watched(
+            name=name,
+            namespace=namespace,
+            lease=lease_name,
+            lease_duration=settings.lease_duration_sec,
+            request_timeout=settings.request_timeout_sec,
+            grace=settings.grace_sec or 0.0,
+        )
+    )
 
 
 def check_names(name: str, lease_name: str, namespace: str) -> None:
@@ -304,6 +304,24 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
 )
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
 @option(
+    "--viewer",
+    is_flag=True,
+    help="Add a Role for people who only look, with `kle status` and `kle watch`.",
+)
+@option(
+    "--monitoring",
+    is_flag=True,
+    help="Add alerts (PrometheusRule), what is scraped (Service and ServiceMonitor), and "
+    "a dashboard for Grafana (in a ConfigMap).",
+)
+@option(
+    "--kustomize",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write a file for each document and a kustomization.yaml there, for "
+    "`kubectl apply -k FOLDER`, instead of printing them.",
+)
+@option(
     "-o",
     "--output",
     type=click.Choice(["yaml", "json"]),
@@ -324,6 +342,9 @@ def command(
     port: int | None,
     crash_takeover: bool | None,
     rbac_only: bool,
+    viewer: bool,
+    monitoring: bool,
+    kustomize: Path | None,
     output: str,
 ) -> None:
     """
@@ -337,6 +358,7 @@ def command(
     kle manifests billing --image registry.example/billing:3.1
     kle manifests beat --image registry.example/app:1 -- celery -A app beat
     kle manifests billing --rbac-only | kubectl apply -f -
+    kle manifests billing --port 8080 --viewer --monitoring --kustomize deploy/billing
     """
     lease = lease_name or name
     check_names(name, lease, namespace)
@@ -366,34 +388,44 @@ def command(
             port=port,
             crash_takeover=crash_takeover,
         )
+    if viewer:
+        documents.append(viewing(name, namespace, lease))
+    if monitoring:
+        documents += monitored(
+            name, namespace, lease, port=port, rbac_only=rbac_only, timing=timing
+        )
+    as_yaml = partial(as_text, runs=runs, port=port, crash_takeover=crash_takeover)
+    if kustomize is not None:
+        if output == "json":
+            raise click.UsageError("--kustomize writes YAML: leave out -o json.")
+        _write_folder(kustomize, documents, namespace, as_yaml)
+        return
     if output == "json":
         emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
         return
-    text = _yaml(documents, runs=runs, port=port, crash_takeover=crash_takeover)
-    click.echo(text, nl=False)
+    click.echo(as_yaml(documents), nl=False)
 
 
-def _yaml(
+def _write_folder(
+    folder: Path,
     documents: list[dict[str, Any]],
-    *,
-    runs: bool,
-    port: int | None,
-    crash_takeover: bool,
-) -> str:
-    import yaml  # noqa: PLC0415 - only here
+    namespace: str,
+    as_yaml: Callable[[list[dict[str, Any]]], str],
+) -> None:
+    """Write a folder for kustomize, and say what is in it."""
+    from kubernetes_leader_election.cli.kustomize import (  # noqa: PLC0415 - few ask
+        LIST,
+        file_names,
+        kustomization,
+        write,
+    )
 
-    class Plain(yaml.SafeDumper):
-        """Write out what occurs twice, as people do."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            del data
-            return True
-
-    parts = []
-    for document in documents:
-        above = remarks(
-            document["kind"], runs=runs, port=port, crash_takeover=crash_takeover
-        )
-        text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
-        parts.append("".join(f"# {line}\n" for line in above) + text)
-    return "---\n".join(parts)
+    names = file_names(documents)
+    texts = {
+        name: as_yaml([document])
+        for name, document in zip(names, documents, strict=True)
+    }
+    texts[LIST] = as_yaml([kustomization(names, namespace)])
+    for path in write(folder, texts):
+        click.echo(path)
+    note(f"Apply it with: kubectl apply -k {shlex.quote(str(folder))}")

@@ -9,7 +9,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.observe.command_options import several_options
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import lease_argument, seconds_option
 from kubernetes_leader_election.cli.output import (
@@ -49,7 +49,7 @@ SILENT: Final = "who waits for an ordinary Lease writes nothing"
 
 @click.command("status")
 @lease_argument(required=False)
-@cluster_options
+@several_options
 @seconds_option(
     "--observe-sec",
     None,
@@ -71,18 +71,20 @@ def command(
     or stands still for the whole lease duration on this machine's clock. So this takes
     up to one renew interval of the holder; it never contends and writes nothing.
 
-    Needs the rights to get and watch LEASE; the table needs the right to list.
+    Needs the rights to get and watch LEASE; the table needs the right to list, with -A
+    in all namespaces.
     Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist;
     the table with 1 if there is no such namespace.
 
     \b
     kle status billing -n shop
     kle status                    all Leases of the namespace
+    kle status -A -l app=shop     of all namespaces, with this label
     kle status billing -o json
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with open_target() as target:
+    with open_target(*([lease] if lease else [])) as target:
         leases = None if lease is None else [lease]
         with LeaseWatcher(target, leases) as watcher:
             limit = LONGEST_LOOK if observe_sec is None else observe_sec
@@ -174,9 +176,10 @@ def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, An
     version = snapshot.version if snapshot is not None and held else None
     token = tracker.token if held else None
     note = None if snapshot is None else note_of(snapshot)
+    namespace, lease = target.place_of(tracker.lease)
     return {
-        "lease": tracker.lease,
-        "namespace": target.namespace,
+        "lease": lease,
+        "namespace": namespace,
         "server": target.server,
         "state": tracker.state(now),
         "holder": record.holder_identity if record is not None and held else None,
@@ -355,8 +358,8 @@ def _show_table(
         emit(found, output)
     else:
         click.echo(target.describe())
-        _print_table(found)
-    if found:
+        _print_table(found, everywhere=target.everywhere)
+    if found or target.everywhere:
         return exit_codes.OK
     from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
 
@@ -366,12 +369,13 @@ def _show_table(
     return exit_codes.NO if exists is False else exit_codes.OK
 
 
-def _print_table(found: list[dict[str, Any]]) -> None:
+def _print_table(found: list[dict[str, Any]], *, everywhere: bool) -> None:
     if not found:
         click.echo("There are none.")
         return
     rows = [
         (
+            *([one["namespace"]] if everywhere else []),
             one["lease"],
             style(one["state"], fg=COLOURS.get(one["state"])),
             printable(one["holder"] or "-", longest=LONGEST_NAME),
@@ -382,7 +386,8 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         )
         for one in found
     ]
-    for line in table(TABLE, rows, terminal_width()):
+    columns = (Column(title="NAMESPACE", least=9), *TABLE) if everywhere else TABLE
+    for line in table(columns, rows, terminal_width()):
         click.echo(line)
 
 
