@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -33,16 +32,22 @@ print(json.dumps({"pid": os.getpid(), "kind": type(found).__name__,
     if hasattr(found, "file") else []}))
 """
 LEAD = """
-import os, sys, time
-from kubernetes_leader_election.lifecycle import crash_note
+import sys, time
 from kubernetes_leader_election.sync import Elector
-crash_note.pod_namespace = lambda: "default"
 elector = Elector(lease_name="billing", identity="a", server=sys.argv[1],
     renew_interval_ms=500, lease_duration_sec=12, crash_takeover=True)
 elector.on("leadership_acquired", lambda event: print("leads", flush=True))
 elector.start()
 time.sleep(600)
 """
+
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+IN_DEFAULT = (
+    f" && mount -t tmpfs tmpfs /var/run && mkdir -p {ACCOUNT}"
+    f" && printf default > {ACCOUNT}/namespace"
+)
+"""What a service account says of the pod's namespace."""
 
 
 def in_container(file, *command, own_pids=True, more=""):
@@ -100,44 +105,74 @@ def test_what_is_mounted_over_the_file_leaves_none(file):
     assert file.read_text() == ""
 
 
-def test_leader_that_is_process_1_is_followed_within_seconds():
+def run_times():
+    """Return the times of the leaders here, as `kle run` takes them."""
+    return ["--renew-interval-ms=500", "--lease-duration-sec=12"]
+
+
+@pytest.mark.parametrize("program", ["library", "run"])
+def test_leader_that_is_process_1_is_followed_within_seconds(program):
     """The whole way: its own note, SIGKILL, the kubelet's word, the next leader."""
     with LeaseServer() as server, Kubelet(server) as kubelet:
         pod = kubelet.start("billing-0", container="billing")
-        command = in_container(
-            pod.termination_file, sys.executable, "-c", LEAD, server.url
-        )
+        command = [sys.executable, "-c", LEAD, server.url]
+        if program == "run":
+            kle = [sys.executable, "-m", "kubernetes_leader_election", "run", "billing"]
+            named = [f"--server={server.url}", "--namespace=default", "--identity=a"]
+            command = [*kle, *named, *run_times(), "--crash-takeover", "--"]
+            command += ["sh", "-c", "echo leads; exec sleep 600"]
         leader = subprocess.Popen(
-            command,
+            in_container(pod.termination_file, *command, more=IN_DEFAULT),
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "POD_NAME": "billing-0"},
         )
-        candidate = Elector(
-            lease_name="billing",
-            identity="b",
-            server=server.url,
-            renew_interval_ms=500,
-            lease_duration_sec=12,
-            crash_takeover=True,
-        )
         try:
             assert leader.stdout.readline() == "leads\n"
-            with candidate:
-                deadline = time.monotonic() + 15
-                while not [
-                    one
-                    for one in server.requests.matching(verb="watch")
-                    if one.path.endswith("/pods")
-                ]:
-                    assert time.monotonic() < deadline, "the pod is never watched"
-                    time.sleep(0.02)
-                leader.kill()  # and with it process 1 of its namespace
-                leader.wait()
-                assert Path(pod.termination_file).read_text()
-                pod.kill()
-                assert candidate.wait_until_leading(7)
+            assert follows(server, pod, leader)
         finally:
             leader.kill()
             leader.wait()
             leader.stdout.close()
+
+
+def follows(server, pod, leader):
+    """Kill the leader's container; return whether another one leads within seconds."""
+    candidate = Elector(
+        lease_name="billing",
+        identity="b",
+        server=server.url,
+        renew_interval_ms=500,
+        lease_duration_sec=12,
+        crash_takeover=True,
+    )
+    with candidate:
+        deadline = time.monotonic() + 15
+        while not [
+            one
+            for one in server.requests.matching(verb="watch")
+            if one.path.endswith("/pods")
+        ]:
+            assert time.monotonic() < deadline, "the pod is never watched"
+            time.sleep(0.02)
+        leader.kill()  # and with it process 1 of its namespace
+        leader.wait()
+        assert pod.termination_file.read_text()
+        pod.kill()
+        return candidate.wait_until_leading(7)
+
+
+def test_run_refuses_a_term_file_that_other_containers_see(file):
+    """With its own words, before anything is started."""
+    more = " && mount -t tmpfs tmpfs /mnt && export TMPDIR=/mnt"
+    kle = [sys.executable, "-m", "kubernetes_leader_election", "run", "billing"]
+    command = [*kle, "--server=http://127.0.0.1:9", "--crash-takeover", "--", "true"]
+    done = subprocess.run(
+        in_container(file, *command, more=more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "the term file would be on /mnt" in " ".join(done.stderr.split())
