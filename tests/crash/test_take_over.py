@@ -124,7 +124,7 @@ def annotations(server):
 
 @pytest.mark.slow
 def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
-    """Fault 72: the note, its proof, the challenge, and one conditional write."""
+    """Fault 73: the note, its proof, the challenge, and one conditional write."""
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod)
     token = first.wait_to_lead()
@@ -144,7 +144,7 @@ def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
 
 @pytest.mark.slow
 def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
-    """Fault 73: a kubelet reports an end, with a likely exit code, of what runs on."""
+    """Fault 74: a kubelet reports an end, with a likely exit code, of what runs on."""
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod)
     first.wait_to_lead()

@@ -13,6 +13,7 @@ from kubernetes_leader_election.engine.proof_search import search
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.pods import PodClient
+from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.testing import (
     Answer,
     Fault,
@@ -21,6 +22,7 @@ from kubernetes_leader_election.testing import (
     LeaseServer,
     SilenceWatch,
 )
+from tests.pods.conftest import NOTE, POD
 
 NONCE = "00112233445566778899aabbccddeeff"
 ROLE = {
@@ -117,7 +119,7 @@ def begin(server):
 
 
 def test_end_that_is_reported_later_is_proved(pod, begin):
-    """Fault 72: one read and one watch; nothing is said while the container runs."""
+    """Fault 73: one read and one watch; nothing is said while the container runs."""
     search = begin(pod)
     assert search.is_silent()
     pod.kill()
@@ -158,6 +160,35 @@ def test_status_inside_the_event_of_a_deletion_counts(pod, begin):
     assert search_why(search).endswith("ended with exit code 143 (SIGTERM)")
 
 
+class LastWords:
+    """Answer as a client whose watch brings the end and the deletion in one event."""
+
+    def __init__(self, pod):
+        self.pod = pod
+
+    def get(self, _namespace, _name, *, call):
+        """Return the pod while it runs."""
+        status = self.pod["status"]["containerStatuses"][0] | {"lastState": {}}
+        running = self.pod | {"status": {"containerStatuses": [status]}}
+        return Answered(body=running)
+
+    def watch(self, *_, on_event, **_options):
+        """Bring its end."""
+        on_event("DELETED", self.pod)
+
+
+def test_status_that_comes_with_the_deletion_alone_counts():
+    """A watch may have been opened anew in between: what it brings last is proof, too."""
+    proofs = []
+    note = m.PodNote(**{field: getattr(NOTE, field) for field in NOTE._fields})
+    request = m.SeekProof(request_id=7, note=note)
+    client = LastWords(POD)
+    answer = search(client, request, Call(), proven=proofs.append, within=1.0)
+    assert answer == m.ProofUnreadable(request_id=7, error=None)
+    (proof,) = proofs
+    assert proof.why.endswith("was killed (SIGKILL)")
+
+
 def refuted(search):
     """Return why a search says that nothing will ever be proved."""
     answer = search.next()
@@ -168,7 +199,7 @@ def refuted(search):
 
 
 def test_pod_that_was_deleted_by_force_is_no_proof(pod, begin):
-    """Fault 74: its process may run on, and its kubelet can no longer say."""
+    """Fault 75: its process may run on, and its kubelet can no longer say."""
     search = begin(pod)
     assert search.is_silent()
     pod.force_delete()
@@ -182,21 +213,21 @@ def test_pod_that_is_gone_is_no_proof(pod, begin):
 
 
 def test_node_that_is_lost_is_no_proof(pod, begin):
-    """Fault 74: phase and conditions are what the control plane guesses."""
+    """Fault 75: phase and conditions are what the control plane guesses."""
     search = begin(pod)
     pod.lose_node()
     assert search.is_silent()
 
 
 def test_lie_of_a_lost_shim_is_no_proof(pod, begin):
-    """Fault 73: 255 is no wait status; what such a kubelet says later is not believed either."""
+    """Fault 74: 255 is no wait status; what such a kubelet says later is not believed either."""
     search = begin(pod)
     pod.lie()
     assert "exit code" in refuted(search)
 
 
 def test_message_that_was_overwritten_is_no_proof(pod, begin):
-    """Fault 76: without the nonce nothing is known; the note is lost, which is safe."""
+    """Fault 77: without the nonce nothing is known; the note is lost, which is safe."""
     search = begin(pod)
     pod.termination_file.write_text("fatal: no disk\n")
     pod.kill()
@@ -212,7 +243,7 @@ def test_pod_with_the_processes_of_its_node_is_no_proof(kubelet, begin):
 
 
 def test_namesake_is_no_proof(pod, begin):
-    """Fault 74: another pod of that name, as of a StatefulSet."""
+    """Fault 75: another pod of that name, as of a StatefulSet."""
     pod.kill()
     uid = "00000000-0000-0000-0000-000000000000"
     assert "another pod has the name" in refuted(begin(pod, changed={"uid": uid}))
@@ -235,7 +266,7 @@ def unreadable(search):
 
 @pytest.mark.parametrize("verb", ["get", "watch"])
 def test_missing_right_ends_the_search_with_the_rule_to_add(pod, begin, verb):
-    """Fault 75: it is told, and the election goes on without a proof."""
+    """Fault 76: it is told, and the election goes on without a proof."""
     kept = {**ROLE["rules"][0], "verbs": list({"get", "watch"} - {verb})}
     error = unreadable(begin(pod, rights=({**ROLE, "rules": [kept]},)))
     assert error.status == 403
@@ -255,7 +286,7 @@ def test_server_that_fails_ends_the_search(server, pod, begin):
 
 
 def test_half_open_watch_is_given_up(server, pod, begin):
-    """Fault 75: a watch that brings nothing, not even a bookmark, is not waited for."""
+    """Fault 76: a watch that brings nothing, not even a bookmark, is not waited for."""
     server.faults.add(Fault(SilenceWatch(), verb="watch", name=pod.name))
     search = begin(pod, silence=0.3)
     pod.kill()

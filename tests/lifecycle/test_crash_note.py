@@ -67,7 +67,7 @@ def test_two_electors_of_a_process_have_one_note(place):
 
 
 def test_why_there_is_no_note_is_said_once(place, monkeypatch):
-    """Fault 76: and the election goes on."""
+    """Fault 77: and the election goes on."""
     monkeypatch.setattr(
         note_file, "termination_file", lambda: NoNote(why="this is no container")
     )
@@ -91,7 +91,7 @@ def test_pod_without_a_namespace_leaves_nothing(place, monkeypatch, namespace):
 
 
 def test_note_that_is_gone_is_said_once(place):
-    """Fault 76: no later renewal is to carry it."""
+    """Fault 77: no later renewal is to carry it."""
     log = Log()
     own = CrashNote(log)
     own.leave("Lease shop/billing")
@@ -104,7 +104,7 @@ def test_note_that_is_gone_is_said_once(place):
 
 
 def test_missing_right_is_said_once(place):
-    """Fault 75: with the rule to add; other errors are tried again without a word."""
+    """Fault 76: with the rule to add; other errors are tried again without a word."""
     log = Log()
     own = CrashNote(log)
     own.on_no_proof("Lease shop/billing", LeaseApiError("gone", status=503))
@@ -130,7 +130,7 @@ def until(condition):
 
 
 def test_renewals_carry_the_note_as_long_as_it_is_there(place):
-    """Fault 76: what was written over ends no term."""
+    """Fault 77: what was written over ends no term."""
     renewed = queue.SimpleQueue()
     with LeaseServer() as server:
         elector = Elector(

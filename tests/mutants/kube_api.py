@@ -422,8 +422,8 @@ MISTAKES: Final = [
     Mistake(
         name="an open watch ends when its time to open is over",
         file=CLIENT,
-        old="        call.limit(None)",
-        new="        pass",
+        old="        call.limit(silence)\n        if isinstance(stream, Reply)",
+        new="        if isinstance(stream, Reply)",
         tests=(f"{IN_WATCH}test_open_watch_outlives_the_time_to_open",),
     ),
     Mistake(

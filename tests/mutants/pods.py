@@ -9,8 +9,13 @@ from tests.mutants.mistakes import Mistake
 NOTE: Final = "pods/note_file.py"
 PROOF: Final = "pods/proof.py"
 TERMINATION: Final = "pods/termination.py"
+SEARCH: Final = "engine/proof_search.py"
 IN_NOTE: Final = "tests/pods/test_note_file.py::"
 IN_PROOF: Final = "tests/pods/test_proof.py::"
+IN_CRASH_NOTE: Final = "tests/lifecycle/test_crash_note.py::"
+IN_OPTIONS: Final = "tests/settings/test_options.py::"
+IN_RUN: Final = "tests/cli/supervise/test_crash_takeover.py::"
+IN_SEARCH: Final = "tests/engine/test_proof_search.py::"
 IN_TERMINATION: Final = "tests/pods/test_termination.py::"
 
 MISTAKES: Final = [
@@ -290,5 +295,96 @@ MISTAKES: Final = [
         old="flags | os.O_NOFOLLOW | os.O_NONBLOCK",
         new="flags | os.O_NONBLOCK",
         tests=(f"{IN_NOTE}test_link_is_not_followed",),
+    ),
+    # The search for a proof -------------------------------------------------------------
+    Mistake(
+        name="a pod that is gone counts as a proof",
+        file=SEARCH,
+        old='        return m.ProofRefuted(request_id=number, why=f"the pod {note.pod} is gone")',
+        new='        return m.ProofSeen(request_id=number, why=f"the pod {note.pod} is gone")',
+        tests=(f"{IN_SEARCH}test_pod_that_is_gone_is_no_proof",),
+    ),
+    Mistake(
+        name="the event of a deletion counts as a proof",
+        file=SEARCH,
+        old="        if isinstance(judged, Proven):\n            proven(m.ProofSeen(request_id=number, why=judged.why))",
+        new='        if isinstance(judged, Proven) or kind == "DELETED":\n            proven(m.ProofSeen(request_id=number, why=judged.why))',
+        tests=(f"{IN_SEARCH}test_pod_that_was_deleted_by_force_is_no_proof",),
+    ),
+    Mistake(
+        name="the status inside the event of a deletion is not looked at",
+        file=SEARCH,
+        old="        judged = judge_pod(pod, note)\n",
+        new='        judged = judge_pod({} if kind == "DELETED" else pod, note)\n',
+        tests=(f"{IN_SEARCH}test_status_that_comes_with_the_deletion_alone_counts",),
+    ),
+    Mistake(
+        name="the pod is watched, and not looked at as it is",
+        file=SEARCH,
+        old='        look("ADDED", found.body)\n',
+        new="",
+        tests=(f"{IN_SEARCH}test_end_that_was_reported_before_is_proved",),
+    ),
+    Mistake(
+        name="a pod is asked for by names that nobody has checked",
+        file=SEARCH,
+        old="    if problem_of(note) is not None:",
+        new="    if False:",
+        tests=(f"{IN_SEARCH}test_names_that_are_none_are_never_asked_for",),
+    ),
+    Mistake(
+        name="what a kubelet says after a lie is believed",
+        file=SEARCH,
+        old='        elif kind == "DELETED" or judged.for_good:',
+        new='        elif kind == "DELETED":',
+        tests=(f"{IN_SEARCH}test_lie_of_a_lost_shim_is_no_proof",),
+    ),
+    Mistake(
+        name="a watch on a pod that brings nothing is kept for ever",
+        file=SEARCH,
+        old="            silence=silence,\n",
+        new="",
+        tests=(f"{IN_SEARCH}test_half_open_watch_is_given_up",),
+        slow=True,
+    ),
+    Mistake(
+        name="the first read of a pod may take for ever",
+        file=SEARCH,
+        old="    call.limit(within)\n",
+        new="",
+        tests=(f"{IN_SEARCH}test_read_that_hangs_ends_in_time",),
+        slow=True,
+    ),
+    Mistake(
+        name="renewals carry the note of a file that no longer has it",
+        file="engine/driver.py",
+        old="        if self._told.own_note is None or self._listener.note_is_good():",
+        new="        if True:",
+        tests=(f"{IN_CRASH_NOTE}test_renewals_carry_the_note_as_long_as_it_is_there",),
+        slow=True,
+    ),
+    Mistake(
+        name="a note is left though nobody asked for it",
+        file="lifecycle/lifecycle.py",
+        old="        if not self.settings.crash_takeover or self.settings.observe or self.assumed:",
+        new="        if self.settings.observe or self.assumed:",
+        tests=(
+            "tests/lifecycle/test_crash_note.py::test_without_the_option_nothing_is_left",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="run takes a term file that other containers see",
+        file="cli/supervise/wiring.py",
+        old="    if shared is not None:",
+        new="    if False:",
+        tests=(f"{IN_RUN}test_term_file_on_a_volume_is_refused",),
+    ),
+    Mistake(
+        name="a challenge may take longer than what it shortens",
+        file="settings/options.py",
+        old="    if not MIN_CRASH_CHALLENGE <= given < most:",
+        new="    if not MIN_CRASH_CHALLENGE <= given:",
+        tests=(f"{IN_OPTIONS}test_challenge_is_shorter_than_what_it_shortens",),
     ),
 ]

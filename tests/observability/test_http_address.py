@@ -114,7 +114,7 @@ def test_ipv4_address_is_ipv4_alone(serve):
 
 
 def test_port_that_is_taken_is_not_served_by_half(serve):
-    """Fault 77: IPv6 alone would be free: but then the probes by IPv4 would ask another program."""
+    """Fault 72: IPv6 alone would be free: but then the probes by IPv4 would ask another program."""
     with socket.create_server((EVERY_IPV4, 0)) as taken:
         address = f":{taken.getsockname()[1]}"
         with pytest.raises(ConfigurationError, match=r"in use.*several workers"):

@@ -238,7 +238,7 @@ def test_request_may_come_in_pieces(health):
 
 
 def test_many_half_requests_hold_up_nobody(health):
-    """Fault 77: slowloris: connections that say nothing, or half of it, are the first to go."""
+    """Fault 72: slowloris: connections that say nothing, or half of it, are the first to go."""
     with contextlib.ExitStack() as open_ones:
         for number in range(3 * http_server.MOST_CLIENTS):
             sock = open_ones.enter_context(connect(health))
@@ -367,7 +367,7 @@ def open_files():
 
 @pytest.mark.slow
 def test_flood_of_requests_does_not_cost_the_lease(lease_server):
-    """Fault 77: the thread that renews gets its turns beside one that is busy."""
+    """Fault 72: the thread that renews gets its turns beside one that is busy."""
     elector = Elector(
         lease_name="flooded",
         server=lease_server.url,

@@ -84,7 +84,7 @@ def test_no_descriptor_is_kept(file):
 
 
 def test_file_that_was_replaced_is_seen(path, file):
-    """Fault 76: another file of that name is none of the kubelet's."""
+    """Fault 77: another file of that name is none of the kubelet's."""
     note = leave_note(file)
     path.rename(path.with_name("old"))
     assert note.state() == "replaced"
@@ -93,7 +93,7 @@ def test_file_that_was_replaced_is_seen(path, file):
 
 
 def test_nonce_that_is_gone_is_seen(path, file):
-    """Fault 76: written over by the program itself, as its last words."""
+    """Fault 77: written over by the program itself, as its last words."""
     note = leave_note(file)
     path.write_text("bye\n")
     assert note.state() == "lost"

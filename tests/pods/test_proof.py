@@ -52,7 +52,7 @@ def test_restartable_init_container_counts(pod):
 
 
 def test_deletion_proves_nothing(pod, ended):
-    """Fault 74: a pod that is marked, or gone, may have processes."""
+    """Fault 75: a pod that is marked, or gone, may have processes."""
     ended["message"] = ""
     pod["metadata"]["deletionTimestamp"] = "2026-11-29T11:00:00Z"
     pod["metadata"]["deletionGracePeriodSeconds"] = 0
@@ -60,7 +60,7 @@ def test_deletion_proves_nothing(pod, ended):
 
 
 def test_phase_and_conditions_prove_nothing(pod, ended):
-    """Fault 74: they are what the control plane guesses."""
+    """Fault 75: they are what the control plane guesses."""
     ended["message"] = ""
     pod["status"]["phase"] = "Failed"
     pod["status"]["reason"] = "NodeLost"
@@ -116,7 +116,7 @@ def test_nonce_in_the_status_of_another_container_proves_nothing(pod, ended):
     "code", [255, 128, -1, 256, -9, 137.0, "137", True, None, 10**30]
 )
 def test_exit_code_that_is_no_wait_status_proves_nothing(pod, ended, code):
-    """Fault 73: 255 was seen of a container whose process ran on."""
+    """Fault 74: 255 was seen of a container whose process ran on."""
     ended["exitCode"] = code
     assert isinstance(judge_pod(pod, NOTE), NotProven)
 

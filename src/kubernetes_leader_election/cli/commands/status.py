@@ -167,12 +167,14 @@ def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float
 def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, Any]:
     """Return all that is known of a Lease, in plain types."""
     from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.core.pod_notes import note_of  # noqa: PLC0415 - as above
 
     record, snapshot, holder = tracker.record, tracker.snapshot, tracker.holder
     held = record is not None and not record.is_free
     annotations = {} if snapshot is None else snapshot.annotations
     version = snapshot.version if snapshot is not None and held else None
     token = tracker.token if held else None
+    note = None if snapshot is None else note_of(snapshot)
     namespace, lease = target.place_of(tracker.lease)
     return {
         "lease": lease,
@@ -194,6 +196,7 @@ def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, An
         "token_at_most": version,
         "asked_to_step_down": held and STEP_DOWN in annotations,
         "successor": annotations.get(SUCCESSOR),
+        "pod_of_crash_note": None if note is None else f"{note.namespace}/{note.pod}",
         "observed_for_sec": _ago(tracker.began, now),
     }
 
@@ -253,6 +256,9 @@ def _show_one(
     rows.append(("transitions", _or(found["transitions"], "not counted")))
     if found["holder"] is not None:
         rows.append(("token", _token(found)))
+        if found["pod_of_crash_note"]:
+            pod = quoted(found["pod_of_crash_note"])
+            rows.append(("crash", f"would be proved by the status of its pod {pod}"))
     names, because = found["candidates"], found["candidates_because"]
     shown = ", ".join(printable(name) for name in names or ())
     rows.append(

@@ -48,8 +48,9 @@ def command(
     Follow LEASEs, or all of the namespace, and show for how long nobody led.
 
     On a terminal this is a live table (with the extra `tui`), otherwise a line for each
-    change: acquired, released, expired, deleted, asked to step down. With -o json it is a
-    line of JSON for each change. `watch` never contends and writes nothing.
+    change: acquired, released, expired, deleted, asked to step down, asked whether it is
+    alive. With -o json it is a line of JSON for each change. `watch` never contends and
+    writes nothing.
 
     The time without a leader is measured here: from the release, or from the last renewal
     that was seen if the leader fell silent.
