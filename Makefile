@@ -199,7 +199,7 @@ lock:
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:release \
 	  -o requirements/release.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all pyproject.toml \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all --extra celery pyproject.toml \
 	  -o requirements/wheel.txt
 
 clean:
