@@ -29,6 +29,7 @@ FLOORS = (
     "core",
     "events.py",
     "credentials",
+    "pods",
     "process",
     "text.py",
     "backoff.py",

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -18,7 +19,7 @@ import yaml
 from kubernetes_leader_election import EVENTS, Elector
 from kubernetes_leader_election.cli.main import COMMANDS, LazyGroup, cli
 from kubernetes_leader_election.credentials import explicit
-from kubernetes_leader_election.events import LossReason
+from kubernetes_leader_election.events import ElectorEvent, LossReason, Origin
 from kubernetes_leader_election.settings import PRESETS, resolve_settings, timings
 from kubernetes_leader_election.sync import Elector as SyncElector
 from tests.node_page import PATIENCE
@@ -225,6 +226,22 @@ def test_events_table_has_every_event():
     assert [event.name for event in EVENTS] == rows("## Events, properties, methods")
     line = README.split("Reasons of a loss: ")[1].split("\n")[0]
     assert list(LossReason.__args__) == re.findall(r"`(\w+)`", line)
+
+
+@pytest.mark.parametrize("event", get_args(ElectorEvent), ids=lambda kind: kind.name)
+def test_events_table_has_what_each_event_carries(event):
+    """Every field that a handler can read, and no other."""
+    cells = dict(
+        re.findall(r"^\| `([A-Z_]+)` \| .+ \| (.+) \|$", README, flags=re.MULTILINE)
+    )
+    carried = re.findall(r"`(\w+)`", cells[event.name.name])
+    common = re.findall(r"`(\w+)`", README.split("| carries, beside ")[1].split("|")[0])
+    fields = inspect.get_annotations(event).keys() - {"name"}
+    # Whether there is a token at all is for metrics; a handler asks for the token.
+    shown = {field.removesuffix("_if_any") for field in fields}
+    assert sorted(carried) == sorted(shown)
+    assert common == list(Origin.__annotations__)
+    assert all(hasattr(event, name) for name in carried)
 
 
 def test_methods_table_has_every_public_name():

@@ -40,13 +40,13 @@ from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.task_background import Background
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     call_on_loop,
+    is_of_loss,
 )
 from kubernetes_leader_election.lifecycle.task_guard import Guard, TaskJobs
 from kubernetes_leader_election.lifecycle.task_scope import (
     Leadership,
     Lost,
     Term,
-    is_of_loss,
 )
 from kubernetes_leader_election.lifecycle.task_waits import (
     end_with_signal,

@@ -12,8 +12,10 @@ from signal import pthread_kill
 
 import pytest
 
-from kubernetes_leader_election.process import signals
-from kubernetes_leader_election.process.signals import AutoClose, Delivery, State
+from kubernetes_leader_election.process import signal_thread
+from kubernetes_leader_election.process.signal_table import State
+from kubernetes_leader_election.process.signal_thread import Delivery
+from kubernetes_leader_election.process.signals import AutoClose
 from tests.lifecycle.driven import until
 from tests.lifecycle.kernel_waits import settled
 
@@ -99,7 +101,7 @@ def sent(monkeypatch):
     sent = queue.SimpleQueue()
     monkeypatch.setattr(signal, "pthread_kill", lambda _, number: sent.put(number))
     # On a busy machine the main thread may meet one late.
-    monkeypatch.setattr(signals, "MISSED", 600.0)
+    monkeypatch.setattr(signal_thread, "MISSED", 600.0)
     return sent
 
 
@@ -126,7 +128,7 @@ def test_loop_that_does_not_run_is_not_woken(sent):
         loop.run_until_complete(watch())
         signal.raise_signal(signal.SIGTERM)
         assert sent.get(timeout=60) == signal.SIGTERM
-        until(auto_close._inbox.empty)
+        until(auto_close._thread._inbox.empty)
         assert not loop._ready
     finally:
         loop.close()
@@ -214,7 +216,7 @@ def test_signal_is_sent_once_more_and_only_once(sent, auto_close):
     signal.raise_signal(signal.SIGTERM)
     assert sent.get(timeout=60) == signal.SIGTERM
     auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
-    until(auto_close._inbox.empty)
+    until(auto_close._thread._inbox.empty)
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(queue.Empty):
@@ -228,7 +230,7 @@ def test_signal_is_not_sent_once_more_while_electors_stop(sent, auto_close):
     signal.raise_signal(signal.SIGTERM)
     assert elector.was_asked.wait(60)
     auto_close.forget(Quick(auto_close))  # some other one ends meanwhile
-    until(auto_close._inbox.empty)
+    until(auto_close._thread._inbox.empty)
     with pytest.raises(queue.Empty):
         sent.get(timeout=0.1)
     auto_close.forget(elector)
@@ -279,11 +281,11 @@ def test_signal_is_not_sent_once_more_before_the_electors_were_asked(sent, auto_
     elector = Slow(auto_close)
     auto_close.watch(elector)
     # Between these two another elector ends, and its end is seen first.
-    auto_close._delivery = Delivery(signal.SIGINT)
+    auto_close._thread._delivery = Delivery(signal.SIGINT)
     auto_close.forget(Quick(auto_close))
     with pytest.raises(queue.Empty):
         sent.get(timeout=0.1)
-    auto_close._inbox.put(signal.SIGINT)
+    auto_close._thread._inbox.put(signal.SIGINT)
     assert sent.get(timeout=60) == signal.SIGINT
     assert elector.asked == 1
     with pytest.raises(KeyboardInterrupt):
@@ -365,17 +367,17 @@ def test_signal_that_the_main_thread_has_not_met_is_sent_until_it_is(
     sent, auto_close, monkeypatch
 ):
     """It may come just before a wait, of which Python lets it interrupt none."""
-    monkeypatch.setattr(signals, "MISSED", 0.05)
+    monkeypatch.setattr(signal_thread, "MISSED", 0.05)
     auto_close.watch(Quick(auto_close))
     signal.raise_signal(signal.SIGTERM)
     assert sent.get(timeout=60) == signal.SIGTERM
     assert sent.get(timeout=60) == signal.SIGTERM
-    delivery = auto_close._delivery
+    delivery = auto_close._thread._delivery
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
     while not sent.empty():
         sent.get()
-    auto_close._send_again(delivery)
+    auto_close._thread._send_again(delivery)
     assert sent.empty()
 
 
@@ -385,7 +387,7 @@ def test_signal_that_is_being_sent_ends_nothing_twice(sent, auto_close):
     auto_close.watch(elector)
     signal.raise_signal(signal.SIGTERM)
     assert elector.was_asked.wait(60)
-    with auto_close._sending:
+    with auto_close._thread._sending:
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
@@ -412,9 +414,9 @@ def test_signal_is_not_sent_once_more_when_another_ended_the_program(sent, auto_
     auto_close.watch(elector)
     signal.raise_signal(signal.SIGTERM)
     assert elector.was_asked.wait(60)
-    first = auto_close._delivery
+    first = auto_close._thread._delivery
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
-    auto_close._send_again(first)
+    auto_close._thread._send_again(first)
     assert sent.empty()
     assert auto_close.state is State.AT_REST

@@ -494,7 +494,8 @@ def test_gunicorn_releases_when_it_stops(program, tmp_path, monkeypatch, preload
 
 LINGER = """
     def linger():
-        from kubernetes_leader_election.process.signals import State, shared_auto_close
+        from kubernetes_leader_election.process.signal_table import State
+        from kubernetes_leader_election.process.signals import shared_auto_close
         say("destructor")
         until = time.monotonic() + 1.0
         while time.monotonic() < until:

@@ -12,9 +12,9 @@ IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
 MISTAKES: Final = [
     Mistake(
         name="a signal that another thread takes does not wake the event loop",
-        file="process/signals.py",
-        old="                    self._wake_ups.begin(loop)",
-        new="                    pass",
+        file="process/signal_handlers.py",
+        old="        if self._earlier:\n            self._wake_ups.begin(loop)",
+        new="        pass",
         tests=(
             f"{IN_AUTO_CLOSE}test_signal_that_another_thread_takes_is_seen_at_once",
         ),
@@ -36,7 +36,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="what wakes the event loop stays when nobody needs it",
-        file="process/signals.py",
+        file="process/signal_handlers.py",
         old="        self._wake_ups.end()\n",
         new="",
         tests=(
@@ -45,7 +45,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on while electors still stop",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        if not closing:\n            return Fact.STOPPED",
         new="        if closing is not None:\n            return Fact.STOPPED",
         tests=(
@@ -54,7 +54,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is passed on before the electors were asked to stop",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        self.state = State.CAUGHT",
         new="        self.state = State.STOPPING",
         tests=(
@@ -70,7 +70,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal ends the main thread while work elsewhere takes too long",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="            return Fact.OTHERS_LATE",
         new="            return Fact.MAIN_THREAD_LATE",
         tests=(
@@ -89,7 +89,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the grace ends a guard in the main thread",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        held = any(elector.holds_main_thread() for elector in closing)",
         new="        held = False",
         tests=(
@@ -108,7 +108,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal that came just before a wait of the main thread is lost",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="            missed = delivery.state is State.SENT and since >= MISSED",
         new="            missed = False",
         tests=(
@@ -127,7 +127,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="one elector whose work is of the main thread alone speaks for all",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        if all(elector.is_of_main_thread_alone() for elector in closing):",
         new="        if any(elector.is_of_main_thread_alone() for elector in closing):",
         tests=(
@@ -136,8 +136,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a handler of signals that the work installed stays",
-        file="process/signals.py",
-        old="            signal.signal(number, self._on_signal)\n            if (loop",
+        file="process/signal_handlers.py",
+        old="            signal.signal(number, self._handler)\n            if (loop",
         new="            pass\n            if (loop",
         tests=(
             "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
@@ -146,7 +146,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal is sent once more when another one has ended the main thread",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        if self._delivery is delivery:\n",
         new="        if True:\n",
         tests=(
@@ -155,7 +155,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an elector that began after a signal is not asked to stop by the next one",
-        file="process/signals.py",
+        file="process/signal_thread.py",
         old="        asked = tuple(self._watched - self._closing)",
         new="        asked = () if self._closing else tuple(self._watched)",
         tests=(
@@ -164,9 +164,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a signal that the parent process had ignored is caught",
-        file="process/signals.py",
-        old="if earlier in (self._on_signal, signal.SIG_IGN, None):",
-        new="if earlier in (self._on_signal, None):",
+        file="process/signal_handlers.py",
+        old="if earlier in (self._handler, signal.SIG_IGN, None):",
+        new="if earlier in (self._handler, None):",
         tests=(f"{IN_SIGNALS}test_signal_that_was_ignored_stays_ignored",),
     ),
     Mistake(

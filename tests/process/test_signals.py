@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubernetes_leader_election.process.signals import TABLE, Action, Fact, State
+from kubernetes_leader_election.process.signal_table import TABLE, Action, Fact, State
 
 IN_THE_MAIN_THREAD = {
     Fact.SIGNAL,

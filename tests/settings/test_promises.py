@@ -15,7 +15,7 @@ from kubernetes_leader_election.cli.supervise.polled_elector import Work
 from kubernetes_leader_election.core import timing as core_timing
 from kubernetes_leader_election.core.timing import Now, believe
 from kubernetes_leader_election.lifecycle.status import Status
-from kubernetes_leader_election.process import limits, signals
+from kubernetes_leader_election.process import limits, signal_thread
 from kubernetes_leader_election.settings import promises, resolve_settings, timings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,13 +90,13 @@ def test_margins_of_run_have_one_home(monkeypatch):
 
 def test_limits_of_the_wait_after_a_signal_have_one_home(monkeypatch):
     """Fault 13: what a front waits, what `timings` prints, and what the page says."""
-    auto_close = signals.AutoClose()
-    auto_close._delivery = signals.Delivery(15)
-    auto_close._grace = 4.0
-    assert auto_close.longest_wait(stopped=False) == 5.0
+    thread = signal_thread.SignalThread(set())
+    thread._delivery = signal_thread.Delivery(15)
+    thread._grace = 4.0
+    assert thread.longest_wait(stopped=False) == 5.0
     monkeypatch.setattr(limits, "MOMENT", 3.0)
-    assert auto_close.longest_wait(stopped=False) == 7.0
-    assert auto_close.longest_wait(stopped=True) == 3.0
+    assert thread.longest_wait(stopped=False) == 7.0
+    assert thread.longest_wait(stopped=True) == 3.0
     shown = json.loads(call("timings", "--grace-sec", "2", "-o", "json").stdout)
     assert shown["after_signal"] == 5.0
     assert stale() == {"docs/life-cycle.md"}

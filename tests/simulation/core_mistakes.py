@@ -52,6 +52,7 @@ COPIED: Final = (
     "timing",
     "record",
     "annotations",
+    "pod_notes",
     "states",
     "observation",
     "in_flight",
@@ -64,11 +65,14 @@ COPIED: Final = (
     "schedule",
     "watch_policy",
     "contending",
+    "hearing",
+    "challenge",
     "standing",
     "observed",
     "outcomes",
     "commands",
     "lease_writes",
+    "conclusions",
     "election",
 )
 """Modules of a mistaken core, lower ones first; messages are shared with the worlds."""

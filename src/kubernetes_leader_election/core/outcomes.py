@@ -19,7 +19,14 @@ from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.errors import LeaseApiError
 
 FOLLOWING: Final = frozenset(
-    {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
+    {
+        State.LOOKING,
+        State.WAITING,
+        State.CHALLENGING,
+        State.CONTENDING,
+        State.STANDING_BY,
+        State.FENCED,
+    }
 )
 """States that follow the Lease without holding it."""
 
@@ -31,6 +38,7 @@ class Outcomes:
     """Conclude from the responses to requests."""
 
     __slots__ = (
+        "_challenge",
         "_in_flight",
         "_notices",
         "_observation",
@@ -46,6 +54,7 @@ class Outcomes:
         self._standing = standing
         self._observed = observed
         # Parts by names of their own: they are asked at each input.
+        self._challenge = standing.challenge
         self._in_flight = standing.in_flight
         self._observation = standing.observation
         self._own_writes = standing.own_writes
@@ -71,6 +80,8 @@ class Outcomes:
             and snapshot.version is not None
             and snapshot.version < pending.known
         )
+        if went_back:
+            self._challenge.hearing.distrust(self._observation, standing.now)
         if overtaken and self._observation.is_news(snapshot) is False:
             self._read_was_overtaken()
         elif went_back and standing.state in HOLDING:
@@ -246,6 +257,28 @@ class Outcomes:
         elif standing.state is State.ACQUIRING:
             standing.change(standing.verdict() or Fact.FREE)
 
+    # The pod of the holder ----------------------------------------------------
+
+    def on_proof_seen(self, message: m.ProofSeen) -> None:
+        """Take it that the process has ended that left the note."""
+        if message.request_id == self._in_flight.proof_id:
+            self._challenge.prove(message.why, self._standing.now.boottime)
+
+    def on_proof_refuted(self, message: m.ProofRefuted) -> None:
+        """Take it that the end of that process will never be proved."""
+        sought = self._challenge.sought
+        if message.request_id == self._in_flight.proof_id and sought is not None:
+            self._in_flight.end_proof()
+            self._challenge.refute(sought.nonce)
+            self._challenge.seek_no_more()
+
+    def on_proof_unreadable(self, message: m.ProofUnreadable) -> None:
+        """Take it that the pod cannot be watched now: without it, time decides."""
+        if message.request_id == self._in_flight.proof_id:
+            self._in_flight.end_proof()
+            now = self._standing.now.boottime
+            self._challenge.unreadable(message.error, now)
+
     # The watch ----------------------------------------------------------------
 
     def on_watch_event(self, message: m.WatchEvent) -> None:
@@ -265,10 +298,14 @@ class Outcomes:
                 self._notices.error(f"the watch brought {message.type[:40]!r}")
             )
             return
-        self._watch_policy.hear(self._standing.now.boottime, snapshot.version)
+        standing, hearing = self._standing, self._challenge.hearing
+        self._watch_policy.hear(standing.now.boottime, snapshot.version)
         news = self._observation.is_news(snapshot)
+        if message.type != "DELETED" and standing.settings.crash_takeover:
+            before = self._observation.snapshot
+            hearing.hear(message.request_id, before, snapshot, standing.now)
         if news is None:
-            self._standing.want_read(0.0)  # rule 11: not comparable, so ask
+            standing.want_read(0.0)  # rule 11: not comparable, so ask
         elif news:
             if message.type == "DELETED":
                 self._observation.hear(snapshot.resource_version, snapshot.version)
@@ -278,6 +315,10 @@ class Outcomes:
                 self._observed.deleted(snapshot)
             else:
                 self._observed.take(snapshot)
+        if hearing.notes_first and standing.state in HOLDING:
+            # Rule 17: the acquire could not carry a note, so the first renewal does.
+            if hearing.note_to_leave(self._in_flight.watch_id) is not None:
+                self._schedule.write_by(standing.now.boottime)
 
     def on_watch_ended(self, message: m.WatchEnded) -> None:
         """Take it that the watch is over."""

@@ -48,13 +48,7 @@ class Guard(Hold, Generic[TermT]):
         term = self._term
         lost = term.remaining() <= 0.0  # before the end of the hold, and so the release
         super().__exit__(kind, error, trace)
-        if lost and (
-            error is None
-            or (
-                isinstance(error, BaseExceptionGroup)
-                and self._lifecycle.is_of_loss(error, term)
-            )
-        ):
+        if lost and self._lifecycle.is_end_by_loss(error, term):
             raise term.loss() from error
 
     def _take(self, hold: WorkItem) -> TermWork:

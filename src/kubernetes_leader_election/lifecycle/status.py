@@ -61,6 +61,7 @@ class Life:
     """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
 
     __slots__ = (
+        "has_looked",
         "is_asked",
         "main_thread",
         "number",
@@ -78,6 +79,8 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
+        self.has_looked = False
+        """Whether the Lease was seen in it, be it missing. By ``begin`` and ``on_view``."""
         self.main_thread = threading.main_thread().ident
         """The main thread of the process in which it began. By ``begin``."""
         self.process: Process | None = None
@@ -264,6 +267,11 @@ class Status(Generic[TermT]):
         return self._life.stopping or not self._life.started
 
     @property
+    def has_looked(self) -> bool:
+        """Whether this life has seen how the Lease stands, be it that there is none."""
+        return self._life.has_looked
+
+    @property
     def forked(self) -> bool:
         """Whether this is the copy that a child process inherited."""
         return self._life.process is not None and self._life.process.is_copy
@@ -365,6 +373,16 @@ class Status(Generic[TermT]):
                 )
             case _:
                 return False
+
+    def is_end_by_loss(self, error: BaseException | None, term: BaseTerm) -> bool:
+        """
+        Return whether a block that a loss does not cancel raises the loss at its end.
+
+        Not in the place of an error of its own, nor of one that says so already.
+        """
+        return error is None or (
+            isinstance(error, BaseExceptionGroup) and self.is_of_loss(error, term)
+        )
 
     @property
     def _healthy(self) -> float:

@@ -88,22 +88,35 @@ class TaskCancellation:
         ask: Ask | None = None,
     ) -> None:
         self._lifecycle = lifecycle
+        """Of the elector."""
         self._ask = ask
+        """Asks the task to end where leadership is given up; None: it is cancelled."""
         self._term = term
+        """Whose end ends the task."""
         self._task = task
+        """What is ended."""
         self._before = before
+        """How many cancellations of others the task has had before."""
         self._loop = task.get_loop()
+        """On which all of this happens."""
         self._asked_at: float | None = None
         """When its end was begun: by asking, by others, or with a cancellation."""
         self._told_at: float | None = None
         """When it was cancelled from here, or by a scope in which it is as well."""
         self._delivered = False
+        """Whether it was cancelled from here, once at least."""
         self._over = False
+        """Whether the task has left: nothing is done to it any more."""
         self._ours = 0
+        """How many cancellations from here the task counts still."""
         self._earlier = 0
+        """How many of others it counted beside ``before`` at the first one from here."""
         self._turns = 0
+        """In how many more turns of the loop it is cancelled, one after the other."""
         self._pause = FIRST_PAUSE
+        """Seconds until the next turns of that kind."""
         self._timer: asyncio.Handle | None = None
+        """What is scheduled next on the loop, one thing at a time."""
         self._look_later(term.remaining())
 
     @property
@@ -164,6 +177,26 @@ class TaskCancellation:
             # From before ours: if it was a cancellation, it shows in how the task left.
             return others > 0 and _shows_others(error)
         return others > 0
+
+    def is_loss(self, error: BaseException | None, *, ours: bool, others: bool) -> bool:
+        """
+        Return whether a block whose term is lost raises that, whatever its body did.
+
+        Args:
+            error: what the body was left with.
+            ours: whether the body was cancelled from here, and is left by its own task.
+            others: whether others cancelled it, too.
+
+        """
+        match error:
+            case None:
+                return not (ours and others)
+            case asyncio.CancelledError():
+                return ours and not others
+            case BaseExceptionGroup() if not others:
+                return is_of_loss(self._lifecycle, error, self._term)
+            case _:
+                return False
 
     def _look_later(self, left: float) -> None:
         if left != float("inf"):
@@ -301,6 +334,14 @@ def ask_on_loop(
         asking.end(error)
 
     task.add_done_callback(done)
+
+
+def is_of_loss(lifecycle: Lifecycle[Any], error: BaseException, term: BaseTerm) -> bool:
+    """Return whether work failed for nothing but the loss of its term."""
+    # Where nobody else cancelled the task, which is asked elsewhere, a task of the
+    # body that was cancelled is one more that the loss has ended.
+    ended = (asyncio.CancelledError,) if term.is_lost else ()
+    return lifecycle.is_of_loss(error, term, ended=ended)
 
 
 def way_to_ask(lifecycle: Lifecycle[Any], on_stop: OnStop | None) -> Ask | None:

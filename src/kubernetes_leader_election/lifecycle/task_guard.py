@@ -110,21 +110,9 @@ class Guard(Generic[TermT]):
             keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
         lifecycle.end_hold(hold)
         self._entered.release()
-        if lost and self._is_loss(error, others=others):
+        ours = self._end.delivered
+        if lost and self._end.is_loss(error, ours=ours, others=others):
             raise term.loss() from error
-
-    def _is_loss(self, error: BaseException | None, *, others: bool) -> bool:
-        """Return whether the guard raises that its Lease was lost."""
-        match error:
-            case None:
-                return not (self._end.delivered and others)
-            case asyncio.CancelledError():
-                return self._end.delivered and not others
-            case BaseExceptionGroup() if not others:
-                cancelled = (asyncio.CancelledError,)
-                return self._lifecycle.is_of_loss(error, self._term, ended=cancelled)
-            case _:
-                return False
 
     # A plain block in a thread ------------------------------------------------
 

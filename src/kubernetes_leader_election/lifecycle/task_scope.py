@@ -16,6 +16,7 @@ from kubernetes_leader_election.errors import (
 from kubernetes_leader_election.lifecycle.asking import (
     OnStop,
 )
+from kubernetes_leader_election.lifecycle.base_lost import BaseLost
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
@@ -122,25 +123,14 @@ class Leadership:
         self._entered.release()
         if not is_here and not self._task.done():
             lifecycle.overdue_work.report_elsewhere(hold)
-        loss = lost and self._is_loss(error, ours=self._end.delivered and is_here)
+        ours = self._end.delivered and is_here
+        loss = lost and self._end.is_loss(error, ours=ours, others=self.outside)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
             await let_signal_end(lifecycle)
         if loss:
             raise term.loss() from error
         if last and (error is None or isinstance(error, Exception)):
             await self._wait_for_release(term.number)
-
-    def _is_loss(self, error: BaseException | None, *, ours: bool) -> bool:
-        """Return whether a scope whose term is lost raises that, whatever the body did."""
-        match error:
-            case None:
-                return not (ours and self.outside)
-            case asyncio.CancelledError():
-                return ours and not self.outside
-            case BaseExceptionGroup() if not self.outside:
-                return is_of_loss(self._lifecycle, error, self._term)
-            case _:
-                return False
 
     def _cancel(self) -> None:
         """Cancel the body. On its loop."""
@@ -220,22 +210,14 @@ class Term(BaseTerm):
             call.give_up()
 
 
-class Lost:
+class Lost(BaseLost):
     """
     Tell when a term has ended: an event that only the loss sets.
 
     It counts by the clock, too, so it is right with nothing else running.
     """
 
-    __slots__ = ("_lifecycle", "_term")
-
-    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
-        self._lifecycle = lifecycle
-        self._term = term
-
-    def is_set(self) -> bool:
-        """Return whether the term has ended."""
-        return self._term.is_lost
+    __slots__ = ()
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""
@@ -246,11 +228,3 @@ class Lost:
             )
         except TimeoutError:
             return self.is_set()
-
-
-def is_of_loss(lifecycle: Lifecycle[Term], error: BaseException, term: Term) -> bool:
-    """Return whether work failed for nothing but the loss of its term."""
-    # Where nobody else cancelled the task, which is asked elsewhere, a task of the
-    # body that was cancelled is one more that the loss has ended.
-    ended = (asyncio.CancelledError,) if term.is_lost else ()
-    return lifecycle.is_of_loss(error, term, ended=ended)

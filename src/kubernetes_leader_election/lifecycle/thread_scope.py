@@ -16,6 +16,7 @@ from kubernetes_leader_election.lifecycle.asking import (
     OnStop,
     ask_on_a_thread,
 )
+from kubernetes_leader_election.lifecycle.base_lost import BaseLost
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.call_context import (
     CallContext,
@@ -100,13 +101,7 @@ class Leadership:
             self._leave(hold)  # once more, for what Ctrl-C has left undone
             raise
         self._entered.release()
-        loss = lost and (
-            error is None
-            or (
-                isinstance(error, BaseExceptionGroup)
-                and self._lifecycle.is_of_loss(error, term)
-            )
-        )
+        loss = lost and self._lifecycle.is_end_by_loss(error, term)
         if loss or isinstance(error, LeadershipLostError | NotLeaderError):
             let_signal_end()
         if loss:
@@ -193,22 +188,14 @@ class Term(BaseTerm):
             call.give_up()
 
 
-class Lost:
+class Lost(BaseLost):
     """
     Tell when a term has ended: an event that only the loss sets.
 
     It counts by the clock, too, so it is right with nothing else running.
     """
 
-    __slots__ = ("_lifecycle", "_term")
-
-    def __init__(self, lifecycle: Lifecycle[Any], term: BaseTerm) -> None:
-        self._lifecycle = lifecycle
-        self._term = term
-
-    def is_set(self) -> bool:
-        """Return whether the term has ended."""
-        return self._term.is_lost
+    __slots__ = ()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the term has ended, ``timeout`` seconds at most; tell if it has."""

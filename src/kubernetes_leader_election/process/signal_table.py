@@ -1,8 +1,9 @@
 """
 The way of one signal, as a table: what may happen in which state, and what is done.
 
-The states are those of the theory of operation in :mod:`.signals`, which is the only one
-that goes by the table; the documentation draws it.
+The states are those of the theory of operation in :mod:`.signals`, which begins and ends
+the way of a signal by this table; :mod:`.signal_thread` moves it on. The documentation
+draws it.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ MARK = "TORTURE_MARK"
 WORKER = Path(__file__).with_name("worker.py")
 DURATION, INTERVAL, DEADLINE, TIMEOUT, STOP_BUDGET = 3.0, 0.5, 1.6, 0.5, 0.6
 LEASE, NAMESPACE = "torture", "torture"
-KEEPER_GONE = 137
+WATCHDOG_GONE = 137
 ENDS_WITHIN = 30.0
 """Seconds from SIGTERM to the end of a process; far more than it needs when idle."""
 LEADS_WITHIN = 60.0
@@ -128,7 +128,7 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
     frozen: list[tuple[float, float]] = field(default_factory=list)
     still: bool = False
-    keeper_frozen: float = -math.inf
+    watchdog_frozen: float = -math.inf
     """When its watchdog last stood still: ``run`` may have had to do without it."""
 
     @property
@@ -389,7 +389,7 @@ class Arena:
         def thaw() -> None:
             ended = time.monotonic()
             if kind in {"freezes", "watchdog-freezes"}:
-                worker.keeper_frozen = ended
+                worker.watchdog_frozen = ended
             worker.signal(signal.SIGCONT, pids)
             worker.still = False
             self._note(f"thawed {worker.name}")
@@ -417,8 +417,8 @@ class Arena:
     def _look_after(self, worker: Worker) -> None:
         if worker.process is not None and not worker.alive and not worker.still:
             code = worker.process.returncode
-            since = time.monotonic() - worker.keeper_frozen
-            if code == KEEPER_GONE and since < ENDS_WITHIN:
+            since = time.monotonic() - worker.watchdog_frozen
+            if code == WATCHDOG_GONE and since < ENDS_WITHIN:
                 # Its watchdog did not answer at the limit: documented in docs/run.md.
                 self.done["run ended without its watchdog"] += 1
                 self._note(f"{worker.name} ended without its watchdog")

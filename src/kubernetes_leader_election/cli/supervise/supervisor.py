@@ -100,8 +100,6 @@ class Supervisor:
         self._unwritten = False
         """The term file could not be written the last time: that was said."""
         self._watchdog_gone = False
-        self._seen_lease = False
-        """The election has seen the Lease once, be it its own."""
         self._held_back = False
         """The election was told not to contend."""
         self._stay_out_until = 0.0
@@ -117,13 +115,11 @@ class Supervisor:
 
     @property
     def absence(self) -> str:
-        """Why this replica is not in the race; empty while it is."""
+        """Why this replica keeps out of the race; empty where it does not."""
         if self._verdict is not None or self._signalled is not None:
             return "stopping"
         if self.health is not None and not self.health.fitness.fit:
             return "the health check fails"
-        if not self._seen_lease:
-            return "the Lease has not been seen yet"
         return ""
 
     def variables(self) -> dict[str, str]:
@@ -354,9 +350,6 @@ class Supervisor:
 
     def _look_at_election(self) -> None:
         elector = self._elector
-        if not self._seen_lease:
-            state = elector.state
-            self._seen_lease = state.is_leader or state.transitions is not None
         command = self._command
         if command is None:
             if self._verdict is None and elector.current_leader:

@@ -14,6 +14,7 @@ from kubernetes_leader_election.testing.simulation import (
     ambushes,
     lease_faults,
     network_faults,
+    pod_faults,
     process_faults,
 )
 from kubernetes_leader_election.testing.simulation.node import Node
@@ -48,6 +49,12 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     ambushes.copied_acquire,
     ambushes.capped_acquire,
     lease_faults.transfer,
+    pod_faults.container_killed,
+    pod_faults.node_lost,
+    pod_faults.force_deleted,
+    pod_faults.message_lost,
+    pod_faults.shim_killed,
+    pod_faults.false_report,
     lease_faults.undone_watch,
     process_faults.wall_step,
     process_faults.wall_blink,

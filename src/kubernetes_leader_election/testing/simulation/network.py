@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import Any, Protocol, Unpack
 
+from kubernetes_leader_election.testing.simulation.kubelets import Kubelet
 from kubernetes_leader_election.testing.simulation.plan import Plan
 from kubernetes_leader_election.testing.simulation.stage import Options, Stage
 from kubernetes_leader_election.testing.simulation.store import (
@@ -221,6 +222,8 @@ class Network:
         """The next creating write lands while who looks for it reads that there is none."""
         self.overtaking: Ticket | None = None
         """That write, which a gateway said to know nothing of, and passes on later."""
+        self.pods: dict[str, Kubelet] = {}
+        """The pods that the API server has, by name."""
         self.meddler: Callable[[None], object] | None = None
         """What somebody does after each write, a moment later."""
         self.random = random.Random(seed)

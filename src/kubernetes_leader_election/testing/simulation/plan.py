@@ -31,6 +31,8 @@ Profile = Literal[
     "old news",
     "crowd",
     "wild clocks",
+    "proofs",
+    "lies",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
 
