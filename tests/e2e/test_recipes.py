@@ -93,6 +93,20 @@ RECIPES = {
         interrupted=0,
         output="run-output.txt",
     ),
+    **{
+        f"controllers, {client}": Recipe(
+            "controllers",
+            command,
+            "reconciles shop",
+            terminated=143,
+            interrupted=-signal.SIGINT,
+        )
+        for client, command in {
+            "kubernetes": "python with_kubernetes.py",
+            "kr8s": "python with_kr8s.py",
+            "lightkube": "python with_lightkube.py",
+        }.items()
+    },
     "kopf": Recipe("kopf", "python main.py", "handles", terminated=0, interrupted=0),
 }
 
@@ -173,6 +187,9 @@ MAY_BE_MISSING = (
     "held by nobody",
     # Told with the first renewal, which a short run does not see; on the page of Kopf.
     "is handled by what was added to an event loop",
+    # kr8s warns of Kubernetes newer than it knows, and Python shows where.
+    "Supported versions for kr8s",
+    "await self._check_version()",
 )
 
 
