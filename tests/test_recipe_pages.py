@@ -14,7 +14,10 @@ PAGES = {
     for path in sorted((ROOT / "docs" / "recipes").glob("*.md"))
     if path.stem != "index"
 }
-TESTS = (ROOT / "tests" / "e2e" / "test_recipes.py").read_text(encoding="utf-8")
+TESTS = "".join(
+    path.read_text(encoding="utf-8")
+    for path in (ROOT / "tests" / "e2e").glob("test_recipe*.py")
+)
 OURS = re.compile(r"leader_election|\b[Ee]lector\b|\bTerm\b|\bterm\b")
 
 
