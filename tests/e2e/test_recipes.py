@@ -107,6 +107,13 @@ RECIPES = {
             "lightkube": "python with_lightkube.py",
         }.items()
     },
+    "structlog": Recipe(
+        "structlog",
+        "python worker.py",
+        "bill sent",
+        terminated=143,
+        interrupted=-signal.SIGINT,
+    ),
     "kopf": Recipe("kopf", "python main.py", "handles", terminated=0, interrupted=0),
 }
 
@@ -239,6 +246,43 @@ def test_recipe_hands_over_and_releases(
     if recipe.output is not None:
         shown = (FOLDER / recipe.page / recipe.output).read_text(encoding="utf-8")
         assert shape(first.lines) == shape(shown.splitlines())
+
+
+def test_migration_is_made_once_and_found_by_the_next(
+    replica: Callable[..., Running], server: LeaseServer, tmp_path: Path
+) -> None:
+    """Of two that start at once one migrates, and the other one sees that it has."""
+    # The page's command, with a database of the test's own.
+    assert "python migrate.py shop.db" in (PAGES / "migrations.md").read_text()
+    recipe = Recipe(
+        "migrations", f"python migrate.py {tmp_path}/shop.db", "migrat", 0, 0
+    )
+    both = [replica(recipe), replica(recipe)]
+    assert [one.finish() for one in both] == [0, 0], [one.lines for one in both]
+    lines = [line for one in both for line in one.lines]
+    assert sorted(line for line in lines if line.endswith(("migrated", "migrate"))) == [
+        "migrated",
+        "nothing to migrate",
+    ]
+    assert holder(server, "shop-migration") == ""
+    (first,) = (one for one in both if "migrated" in one.lines)
+    shown = (FOLDER / "migrations" / "output.txt").read_text(encoding="utf-8")
+    # The other one may have led before, and is named then.
+    told = [line for line in first.lines if "held by" not in line]
+    assert shape(told) == {
+        one for one in shape(shown.splitlines()) if "held by" not in one
+    }
+
+
+def test_tests_of_a_program_pass(replica: Callable[..., Running]) -> None:
+    """As a user's pytest runs them; the plugin is named, as nothing is installed here."""
+    command = "pytest -q"
+    plugin = "kubernetes_leader_election.testing.pytest_plugin"
+    options = f"{command} -p {plugin} -p no:cacheprovider"
+    running = replica(Recipe("testing", options, "", 0, 0))
+    assert running.finish() == 0, running.lines
+    shown = (FOLDER / "testing" / "output.txt").read_text(encoding="utf-8")
+    assert shape(running.lines) == shape(shown.splitlines())
 
 
 def test_crash_is_followed_when_the_lease_has_run_out(
