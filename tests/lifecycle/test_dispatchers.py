@@ -107,7 +107,7 @@ def test_stop_waits_for_a_lost_handler_that_has_no_thread_yet(client, threadless
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-def test_thread_for_handlers_waits_for_the_first_letter(client, late):
+def test_thread_for_handlers_waits_for_the_first_event(client, late):
     """Fault 16: since Python 3.12 none can be started for the loss at the exit."""
     before = handler_threads()
     elector = sync.Elector(**options())
