@@ -11,12 +11,14 @@ SINCE ?= HEAD
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs recipes release-check clean check-python
 
 ci: test
 	@$(MAKE) mutants QUICK=1
 	@$(MAKE) model QUICK=1
-	@$(MAKE) docs e2e
+	@$(MAKE) docs
+	@$(MAKE) release-check
+	@$(MAKE) e2e
 	@$(MAKE) test-pythons QUICK=1
 
 check-python:
@@ -108,8 +110,20 @@ $(VENV)-servers/.done: requirements/servers.txt pyproject.toml | check-python
 	@$(VENV)-servers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/servers.txt
 	@touch $@
 
+# The frameworks of the recipes.
+$(VENV)-recipes/.done: requirements/recipes.txt | check-python
+	@test -x $(VENV)-recipes/bin/python || $(PYTHON) -m venv $(VENV)-recipes
+	@echo "Installing the frameworks of the recipes into $(VENV)-recipes ..."
+	@$(VENV)-recipes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/recipes.txt
+	@touch $@
+
+# Each recipe of docs/recipes/ with its real framework, as two replicas; `make e2e` has
+# them, too.
+recipes: $(VENV)/.dev $(VENV)-recipes/.done
+	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py
+
 # Everything that needs the real control plane; builds what is missing of it.
-e2e: $(VENV)/.dev $(VENV)-servers/.done
+e2e: $(VENV)/.dev $(VENV)-servers/.done $(VENV)-recipes/.done
 	@$(BIN)/python tests/e2e/run.py
 
 # This package, client-go and the official package on one real API server; NODE=1: in
@@ -131,6 +145,17 @@ bench: $(VENV)/.dev
 docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo "open docs/_build/index.html"
+
+# sdist and wheel into dist/, built twice, checked, installed and tested; nothing is
+# uploaded. RELEASE="--no-pythons": without the tests of the built wheel.
+release-check: $(VENV)-release/.done
+	@$(VENV)-release/bin/python release/check.py $(RELEASE)
+
+$(VENV)-release/.done: requirements/release.txt | check-python
+	@test -x $(VENV)-release/bin/python || $(PYTHON) -m venv $(VENV)-release
+	@echo "Installing what builds and checks a release into $(VENV)-release ..."
+	@$(VENV)-release/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/release.txt
+	@touch $@
 
 # Random simulated elections on all cores: `make soak SECONDS=3600`.
 soak: $(VENV)/.dev
@@ -168,6 +193,14 @@ lock:
 	  --python-version 3.11 --group pyproject.toml:servers pyproject.toml -o requirements/servers.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --group pyproject.toml:recipes -o requirements/recipes.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:release \
+	  -o requirements/release.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all pyproject.toml \
+	  -o requirements/wheel.txt
 
 clean:
 	rm -rf $(VENV) .venv-* trial docs/_build build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,6 +28,7 @@ FLOORS = (
     "core",
     "events.py",
     "credentials",
+    "pods",
     "process",
     "text.py",
     "backoff.py",

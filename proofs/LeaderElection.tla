@@ -39,7 +39,7 @@ CONSTANTS
   Bug           \* the planted defect, or "none"
 
 VARIABLES
-  lease,        \* the stored Lease: [there, holder]
+  lease,        \* the stored Lease: [there, holder, noted, asked]
   me,           \* what each candidate knows and does, see Fresh
   tries,        \* the writes of each candidate that are still of consequence
   calm,         \* TRUE: faults have stopped
@@ -48,6 +48,8 @@ VARIABLES
 vars == <<lease, me, tries, calm, ghost>>
 
 Symmetry == Permutations(Node)
+
+Missing == [there |-> FALSE, holder |-> Nobody, noted |-> FALSE, asked |-> FALSE]
 
 Current == "current"
 Touched == "touched"
@@ -73,14 +75,16 @@ ASSUME \/ Bug = "settings refused by the arithmetic"
 ASSUME Slow \in Nat \ {0} /\ Fast >= Slow /\ S >= 1 /\ L >= 1 /\ InFlight >= 1
 
 \* "crash", "loss" (of a request), "lag" (of reads), "touch" (of labels), "delete",
-\* "stop", "step down", "end" (of the work), "driver" (an exception in the engine).
+\* "stop", "step down", "end" (of the work), "driver" (an exception in the engine);
+\* "proof" (of an end: no fault, but an option), "lie" (a proof of one who lives),
+\* "deaf" (a holder that lives need not answer a challenge).
 May(fault) == fault \in Faults /\ ~calm
 
 ---------------------------------------------------------------------------
 \* A candidate.
 
-States == {"stopped", "looking", "waiting", "contending", "acquiring", "leader",
-           "draining", "releasing", "fenced", "withdrawing", "standing by"}
+States == {"stopped", "looking", "waiting", "challenging", "contending", "acquiring",
+           "leader", "draining", "releasing", "fenced", "withdrawing", "standing by"}
 
 Fresh ==
   [ state   |-> "stopped",
@@ -103,7 +107,7 @@ Sights == {"held", "free", "gone"}
 Believes(n) == me[n].state = "leader" /\ me[n].left > 0
 
 \* Without a hold on the Lease and without a write under way.
-Following == {"looking", "waiting", "contending", "standing by"}
+Following == {"looking", "waiting", "challenging", "contending", "standing by"}
 
 \* A record's time runs on the clock of whoever follows it.
 Watching == Following \cup {"fenced", "withdrawing"}
@@ -242,7 +246,7 @@ FenceOfDeleted(n) ==
 
 DriverFailed(n) ==
   /\ May("driver") /\ Unmoved
-  /\ \/ /\ me[n].state \in {"looking", "waiting", "contending"}
+  /\ \/ /\ me[n].state \in Following \ {"standing by"}
         /\ me' = [me EXCEPT ![n].state = "looking", ![n].own = FALSE]
         /\ UNCHANGED tries
      \/ /\ me[n].state = "acquiring"
@@ -280,7 +284,10 @@ Observe(n) ==
       wait == IF same \/ (m.what = "held" /\ held /\ Bug = "timer not restarted")
               THEN m.wait
               ELSE IF gone /\ Bug = "missing is free" THEN 0 ELSE full
+      asks == m.state = "challenging" /\ what = "held"
       next == IF m.state \in {"standing by", "fenced", "withdrawing"} THEN m.state
+              ELSE IF asks /\ wait > 0 /\ Bug = "an answered challenge ignored" THEN m.state
+              ELSE IF asks /\ wait > 0 /\ same /\ ~open THEN m.state
               ELSE IF open \/ (wait = 0 /\ Bug # "expiry never noticed")
                    THEN "contending" ELSE "waiting"
   IN /\ \/ m.state \in Following
@@ -308,7 +315,37 @@ LateSight(n) ==
 
 \* Rule 1: the record stood still for its own duration on our clock.
 Expired(n) ==
-  /\ me[n].state = "waiting" /\ me[n].wait = 0 /\ Bug # "expiry never noticed"
+  /\ me[n].state \in {"waiting", "challenging"} /\ me[n].wait = 0
+  /\ Bug # "expiry never noticed"
+  /\ Become(n, "contending") /\ UNCHANGED tries /\ Unmoved
+
+\* The process has died that wrote the record which stands there.
+Dead(h) == ~me[h].mine
+
+\* Rule 18: the pod of the holder proves its end, by the note that a renewal carried;
+\* or it lies.
+EndProved(n) ==
+  /\ "proof" \in Faults /\ me[n].state = "waiting" /\ me[n].what = "held"
+  /\ me[n].behind # Past /\ lease.there /\ lease.holder # Nobody /\ lease.noted
+  /\ Dead(lease.holder) \/ May("lie") \/ Bug = "note of another process"
+  /\ Become(n, IF Bug = "no challenge" THEN "contending" ELSE "challenging")
+  /\ UNCHANGED tries /\ Unmoved
+
+\* Rule 19: one annotation: another version, the same record.
+Ask(n) ==
+  /\ me[n].state = "challenging" /\ me[n].behind = Current /\ ~lease.asked
+  /\ lease' = [lease EXCEPT !.asked = TRUE]
+  /\ me' = [x \in Node |-> IF x = n THEN me[x] ELSE [me[x] EXCEPT !.behind = ByTouch(@)]]
+  /\ tries' = [x \in Node |-> Aged(tries[x], ByTouch)]
+  /\ UNCHANGED <<calm, ghost>>
+
+\* The time for an answer is over. Assumed, not shown: a holder at work that lives and
+\* hears has renewed by then, which `deaf` takes away.
+Unanswered(n) ==
+  /\ me[n].state = "challenging" /\ me[n].behind = Current
+  /\ \/ /\ lease.asked
+        /\ Dead(lease.holder) \/ ~me[lease.holder].working \/ "deaf" \in Faults
+     \/ Bug = "an answered challenge ignored"
   /\ Become(n, "contending") /\ UNCHANGED tries /\ Unmoved
 
 \* Rule 4: what was deleted under its own term is nobody else's.
@@ -480,7 +517,10 @@ Land(n) ==
         uncovered == /\ "delete" \in Faults /\ t.mode # "update"
                      /\ t.mode = "first" \/ t.ver = Past
     IN /\ t.at = "flying" /\ Accepts(t)
-       /\ lease' = [there |-> TRUE, holder |-> holder]
+       /\ lease' = [there |-> TRUE, holder |-> holder, asked |-> FALSE,
+                    noted |-> /\ "proof" \in Faults
+                              /\ \/ t.kind = "renew"
+                                 \/ t.kind = "acquire" /\ Bug = "note in the acquire"]
        /\ me' = [x \in Node |->
             [me[x] EXCEPT !.behind = Past,
                           !.own = @ /\ me[x].state # "leader",
@@ -512,7 +552,7 @@ Touch ==
 
 Delete ==
   /\ May("delete") /\ lease.there
-  /\ lease' = [there |-> FALSE, holder |-> Nobody]
+  /\ lease' = Missing
   /\ me' = [x \in Node |->
        [me[x] EXCEPT !.behind = Past, !.mine = FALSE,
                      !.own = @ \/ (me[x].mine /\ me[x].state = "leader")]]
@@ -559,7 +599,7 @@ FaultsStop ==
 ---------------------------------------------------------------------------
 
 Init ==
-  /\ lease = [there |-> FALSE, holder |-> Nobody]
+  /\ lease = Missing
   /\ me = [n \in Node |-> Fresh]
   /\ tries = [n \in Node |-> {}]
   /\ calm = FALSE
@@ -569,6 +609,7 @@ Steps(n) ==
   \/ StartAsked(n) \/ StopAsked(n) \/ StepDownAsked(n) \/ EndAsked(n) \/ MayContend(n)
   \/ DriverFailed(n) \/ WorkEnded(n) \/ DeadlinePassed(n)
   \/ Observe(n) \/ LateSight(n) \/ Expired(n) \/ Recreates(n) \/ DelayOver(n)
+  \/ EndProved(n) \/ Ask(n) \/ Unanswered(n)
   \/ Renew(n) \/ Release(n) \/ ReleaseGivenUp(n)
   \/ Answered(n) \/ Refused(n) \/ NotApplied(n) \/ TimedOut(n)
   \/ ProofSeen(n) \/ AsBefore(n) \/ LossSeen(n) \/ Withdrawn(n)
@@ -582,8 +623,9 @@ Spec == Init /\ [][Next]_vars
 \* What must hold.
 
 TypeOK ==
-  /\ lease \in [there : BOOLEAN, holder : Node \cup {Nobody}]
-  /\ ~lease.there => lease.holder = Nobody
+  /\ lease \in [there : BOOLEAN, holder : Node \cup {Nobody}, noted : BOOLEAN,
+                asked : BOOLEAN]
+  /\ ~lease.there => lease = Missing
   /\ calm \in BOOLEAN
   /\ \A n \in Node :
        /\ me[n].state \in States /\ me[n].left \in 0..(L + Slow)
@@ -609,6 +651,9 @@ Justified(n, t) ==
          \/ lease.there /\ lease.holder = Nobody
          \/ lease.holder = n /\ (me[n].mine \/ t.who = "orphan")
          \/ lease.holder # Nobody /\ ghost.stood >= Quiet(lease.holder)
+         \* It was asked, and has died or has no work: rule 19.
+         \/ /\ lease.holder # Nobody /\ lease.asked
+            /\ Dead(lease.holder) \/ ~me[lease.holder].working
     [] t.kind = "renew" -> lease.holder = n
     [] t.kind = "release" -> lease.holder = n /\ ~me[n].working
 

@@ -1,7 +1,7 @@
 """
 Draw the pictures of the documentation: ``python proofs/pictures.py``.
 
-One story with three faults, one random world, how work stops, and the diagrams of the
+One story with three faults, one random world, how work stops, a crash, and the diagrams of the
 states of an election and of a signal, which need Graphviz (Debian and Ubuntu: ``apt-get
 install graphviz``).
 """
@@ -173,11 +173,62 @@ def panels() -> list[Panel]:
     ]
 
 
+def crash_panels() -> list[Panel]:
+    """Tell of a crash with a proof, and of one without, by the default times."""
+    settings = resolve_settings(crash_takeover=True)
+    means = timings(settings)
+    others, latest = means.others_start_after, means.crash_fail_over
+    killed, reported = 3.0, 3.6
+    asked = reported + 0.3
+    leads = asked + settings.crash_challenge_sec
+    return [
+        Panel(
+            "With a proof: its pod's status shows the note",
+            {
+                "Lease": [
+                    Bar(0, killed, "lease", "renewed"),
+                    Bar(killed, leads, "ends"),
+                    Bar(leads, END, "next", "the next one leads"),
+                ],
+                "work": [Bar(0, killed, "work", "goes on")],
+            },
+            [
+                (0, "last renewal"),
+                (killed, "killed"),
+                (leads, "reported, asked, no answer"),
+            ],
+        ),
+        Panel(
+            "Without a proof: the node is lost, the pod is deleted by force, no note",
+            {
+                "Lease": [
+                    Bar(0, killed, "lease", "renewed"),
+                    Bar(killed, others, "lease", "nobody leads, until it runs out"),
+                    Bar(others, latest, "ends", "runs out"),
+                    Bar(latest, END, "next", "the next one"),
+                ],
+                "work": [Bar(0, killed, "work", "may go on, for all that is known")],
+            },
+            [(0, "last renewal"), (killed, "gone"), (others, "others start")],
+        ),
+    ]
+
+
 def stops() -> str:
     """Draw how work stops: a planned stop, a loss, a crash, by the default times."""
+    return _drawn("How work stops: a planned stop, a loss, a crash", panels())
+
+
+def crashes() -> str:
+    """Draw a crash with a proof beside one without."""
+    return _drawn("After a crash: with a proof, and without", crash_panels())
+
+
+def _drawn(title: str, told: list[Panel]) -> str:
+    """Draw panels below each other, over one axis of seconds."""
     body: list[str] = []
     top = 16.0
-    for panel in panels():
+    for panel in told:
         top = _panel(panel, top, body)
     height = round(top + 28)
     for second in range(0, int(END), 5):
@@ -188,7 +239,7 @@ def stops() -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>',
-            "<title>How work stops: a planned stop, a loss, a crash</title>",
+            f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{WIDTH}" height="{height}" rx="8"/>',
             *body,
@@ -275,6 +326,7 @@ TIMELINES = {
     "timeline-story": story,
     "timeline-world": lambda: seed_svg(SEED),
     "how-work-stops": stops,
+    "after-a-crash": crashes,
 }
 """What draws a time line, by the name of its file."""
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from kubernetes_leader_election.core.states import TABLE, Special, State
 
@@ -67,7 +67,8 @@ class Configuration:
     properties: tuple[str, ...] = SAFETY
     progress: bool = False
     bug: str = "none"
-    covers_table: bool = False
+    covers: Literal["nothing", "the table", "challenges"] = "nothing"
+    """Which changes of state it has to make: all, or those from and to "challenging"."""
     quick: bool = False
 
     @property
@@ -98,7 +99,7 @@ ASKED: Final = _faults("end,stop,step down,driver")
 CORRECT: Final = (
     Configuration(name="crash and network", faults=NETWORK, quick=True),
     Configuration(
-        name="stop, step down, engine failure", faults=ASKED, covers_table=True
+        name="stop, step down, engine failure", faults=ASKED, covers="the table"
     ),
     Configuration(
         name="two writes under way", faults=_faults("crash,end"), in_flight=2
@@ -122,6 +123,25 @@ CORRECT: Final = (
     ),
     Configuration(name="three candidates", faults=_faults("loss"), candidates=3),
     Configuration(
+        name="proofs, and lies that are answered",
+        faults=_faults("crash,loss,proof,lie"),
+        deadline=1,
+        duration=4,
+    ),
+    Configuration(
+        name="proofs, and leaders that hear nothing",
+        faults=_faults("crash,loss,end,proof,deaf"),
+        deadline=1,
+        duration=4,
+    ),
+    Configuration(
+        name="proofs, stop, step down, engine failure",
+        faults=_faults("stop,step down,driver,proof,lie"),
+        deadline=1,
+        duration=4,
+        covers="challenges",
+    ),
+    Configuration(
         name="progress",
         faults=_faults("crash,loss,end"),
         deadline=1,
@@ -138,9 +158,14 @@ QUICK_DEFECTS: Final = frozenset(
         "release before the work ended",
         "no resourceVersion",
         "a term revives",
+        "no challenge",
     }
 )
-"""One that breaks each of G1, G2, G5 and G4, and is found soon."""
+"""One that breaks each of G1, G2, G5 and G4, and is found soon; and one of proofs."""
+
+
+PROOFS: Final = "crash,loss,proof,lie"
+SHORT: Final = {"deadline": 1, "duration": 4}
 
 
 def _planted(
@@ -170,6 +195,16 @@ PLANTED: Final = (
     _planted("timer not restarted", "ExclusiveBelief"),
     _planted("own duration instead of the holder's", "WorkAlone", roomy=1),
     _planted("settings refused by the arithmetic", "WorkAlone", duration=4),
+    _planted("no challenge", "ExclusiveBelief", PROOFS, **SHORT),
+    _planted("an answered challenge ignored", "ExclusiveBelief", PROOFS, **SHORT),
+    _planted("note in the acquire", "ExclusiveBelief", PROOFS, **SHORT),
+    _planted("note of another process", "ExclusiveBelief", "crash,proof,deaf", **SHORT),
+    _planted(
+        "a lie about a leader that hears nothing",
+        "ExclusiveBelief",
+        "crash,proof,lie,deaf",
+        **SHORT,
+    ),
     Configuration(
         name="defect: expiry never noticed",
         bug="expiry never noticed",
@@ -194,6 +229,13 @@ def table_moves() -> set[tuple[str, str]]:
         for end in (after if isinstance(target, Special) else (target,))
         if end is not start
     }
+
+
+def moves_to_make(configuration: Configuration) -> set[tuple[str, str]]:
+    """Give the changes of state of the table that a configuration has to make."""
+    about_proofs = configuration.covers == "challenges"
+    challenging = State.CHALLENGING.value
+    return {move for move in table_moves() if (challenging in move) is about_proofs}
 
 
 # Running TLC ------------------------------------------------------------------
@@ -248,7 +290,7 @@ def write_run(configuration: Configuration, directory: Path) -> None:
         lines.append("PROPERTY Progress")
     elif c.roomy == 0:
         lines.append("SYMMETRY Symmetry")
-    if c.covers_table:
+    if c.covers != "nothing":
         lines.append("ACTION_CONSTRAINT Note")
     (directory / "Run.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -316,9 +358,10 @@ def check(configuration: Configuration, directory: Path) -> Result:
         depth=int(depth[1]) if depth else 0,
         output=output,
     )
-    if configuration.covers_table:
+    if configuration.covers != "nothing":
         seen = set(re.findall(r'<<"move", <<"([a-z ]+)", "([a-z ]+)">>>>', output))
-        result.missing = [f"{a} -> {b}" for a, b in sorted(table_moves() - seen)]
+        wanted = moves_to_make(configuration)
+        result.missing = [f"{a} -> {b}" for a, b in sorted(wanted - seen)]
     return result
 
 

@@ -9,13 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from kubernetes_leader_election import EVENTS
+from tests.type_checker import ROOT, check_types
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = "kubernetes_leader_election"
 
 MAKERS = {
@@ -73,24 +72,15 @@ def test_type_checker_names_who_does_not_fill_a_new_field(package):
     """One look at all five: each field is required, and nobody fills it."""
     for event in EVENTS:
         add_field(package, event.name, "mood: str")
-    command = [sys.executable, "-m", "mypy", "--config-file", "", "--cache-dir"]
-    command += [str(package.parent / "cache"), "-p", PACKAGE]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command,
-        cwd=package.parent,
-        env={**os.environ, "MYPYPATH": str(package.parent)},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+    said = check_types(package.parent, package.parent / "cache", "-p", PACKAGE)
     for event, files in MAKERS.items():
         problem = f'Missing named argument "mood" for "{event}"'
         named = {
             line.split(":")[0].split(f"{PACKAGE}/")[-1]
-            for line in done.stdout.splitlines()
+            for line in said.splitlines()
             if problem in line
         }
-        assert named == files, done.stdout + done.stderr
+        assert named == files, said
 
 
 def test_page_of_tasks_names_who_makes_events():

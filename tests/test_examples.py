@@ -112,6 +112,10 @@ def test_asgi_app_answers_and_releases_when_its_server_ends(run, lease_server):
             return body if body["here"] else None
 
         assert eventually(answer) == {"leader": leader, "here": True}
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/election/", timeout=PATIENCE
+        ) as got:
+            assert json.load(got)["name"] == leader
         _, errors, _ = end(process, signal.SIGTERM)
     assert "Traceback" not in errors
     assert holder(lease_server, "asgi-app") == ""

@@ -16,7 +16,7 @@ from tests.mutants import MISTAKES
 from tests.mutants.__main__ import Finding, Run, chosen, read_report, table
 from tests.mutants.mistakes import PACKAGE, ROOT, LostPlaceError, Mistake
 
-AREAS = {"engine": 25, "kube_api": 25, "fronts": 25, "command line": 15}
+AREAS = {"engine": 25, "kube_api": 25, "fronts": 25, "command line": 15, "pods": 25}
 """How many mistakes each part has at least."""
 
 

@@ -117,6 +117,9 @@ class LeadershipAcquired(_Payload):
     """The fencing token; None: there is none, see ``token``."""
     assumed: bool = False
     """Whether there is no cluster and no election, only the assumption."""
+    crash_proof: str = ""
+    """How the end of the holder before was proved (``crash_takeover``), as a clause for
+    people; empty: it released the Lease, or its duration was over."""
 
     @property
     def token(self) -> int | None:

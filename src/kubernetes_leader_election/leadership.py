@@ -59,6 +59,19 @@ class ElectorState(Value):
         return self.role is Role.LEADER
 
 
+class Health(Value):
+    """
+    Whether an elector works, at one instant: what probes ask.
+
+    Each is a few words for people, or empty where nothing is to be said.
+    """
+
+    problem: str
+    """What is wrong, so that this process had better be restarted: for liveness."""
+    absence: str
+    """Why it is not in the race, leading or waiting: for readiness."""
+
+
 class Skipped(Enum):
     """What a job that was skipped gives in place of its result; it is false."""
 

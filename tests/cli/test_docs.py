@@ -116,8 +116,9 @@ def pages() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("example", examples())
-def test_an_example_is_one_that_is_accepted(example):
+def test_an_example_is_one_that_is_accepted(example, tmp_path, monkeypatch):
     """Each one has commands and options that there are; what needs no cluster is run."""
+    monkeypatch.chdir(tmp_path)  # some write files
     name, *words = shlex.split(example)
     command = main.cli.get_command(click.Context(main.cli), name)
     assert command is not None, name

@@ -71,6 +71,15 @@ def patch_an_absent_list(api: Api) -> int:
     return api.patch(patch, kind=STRATEGIC).status
 
 
+def fills_in_a_pod(api: Api) -> bool:
+    """Ask whether the server says what it assumes of a pod."""
+    path = f"/api/v1/namespaces/{api.namespace}/pods"
+    spec = {"containers": [{"name": "c", "image": "i"}]}
+    made = api.request("POST", path, {"metadata": {"name": "p"}, "spec": spec})
+    api.request("DELETE", f"{path}/p?gracePeriodSeconds=0")
+    return "restartPolicy" in made.json["spec"]
+
+
 def ask_for_compression(api: Api) -> str | None:
     """Ask for gzip where it would pay."""
     api.created(holderIdentity="x" * 200_000)
@@ -84,9 +93,9 @@ def version_is_marked(api: Api) -> bool:
     return version.endswith("+embedded")
 
 
-def serves_pods(api: Api) -> int:
+def serves_services(api: Api) -> int:
     """Ask for something that is neither a Lease nor a namespace."""
-    return api.request("GET", "/api/v1/namespaces/default/pods").status
+    return api.request("GET", "/api/v1/namespaces/default/services").status
 
 
 def discovers_by_post(api: Api) -> int:
@@ -159,11 +168,18 @@ DIFFERENCES = [
         real=False,
     ),
     Difference(
-        "only Leases and namespaces are served",
+        "Leases, namespaces, pods and what `manifests` prints are all that is served",
         "unknown resources are refused in the words of the real server",
-        serves_pods,
+        serves_services,
         embedded=404,
         real=200,
+    ),
+    Difference(
+        "nothing is filled into the spec of a pod",
+        "nobody runs it; what proves a container's end does not depend on it",
+        fills_in_a_pod,
+        embedded=False,
+        real=True,
     ),
     Difference(
         "discovery is for GET alone",

@@ -17,12 +17,22 @@ SET_BY_THE_VERBS = {"now"}
 """What each input brings: the verbs put it where all parts find it."""
 
 TREES = {path.stem: ast.parse(path.read_text("utf-8")) for path in CORE.glob("*.py")}
-COMPOSED = ("election", "standing", "observed", "outcomes", "commands", "lease_writes")
+COMPOSED = (
+    "election",
+    "conclusions",
+    "standing",
+    "observed",
+    "outcomes",
+    "commands",
+    "lease_writes",
+)
 PARTS = (
     "own_writes",
     "retry",
     "watch_policy",
     "contending",
+    "challenge",
+    "hearing",
     "schedule",
     "cut_record",
     "participation",
@@ -113,6 +123,7 @@ PLAIN = {
     "observed": "a class of that name says what it is",
     "outcomes": "a class of that name says what it is",
     "commands": "a class of that name says what it is",
+    "conclusions": "a class of that name says what it is",
     "lease_writes": "a class of that name says what it is",
     **dict.fromkeys(PARTS, "a class of that name says what it is"),
 }

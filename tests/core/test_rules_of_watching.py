@@ -13,6 +13,7 @@ from tests.core.stories import (
     T,
     bookmark,
     candidate,
+    held_by_b,
     keep_watching,
     reasons,
 )
@@ -124,6 +125,148 @@ def test_rule_16_silent_watch_is_replaced_beside_the_timer():
     assert hand.watch.request_id > first
     hand.wait(0.3 * D)
     assert hand.state is State.ACQUIRING, "the timer ran on"
+
+
+def _contend_and_read(hand):
+    """Let the watch show a free Lease; the write meets a 409, so what is there is read."""
+    hand.wait(0.1)
+    hand.conflict()
+    hand.fetched()
+
+
+def _seen_free(hand):
+    """Give the Lease as it was held, and let the watch show that it is free now."""
+    before = hand.store.lease
+    hand.store.edit(holderIdentity="")
+    hand.bring_all()
+    return before
+
+
+def _candidate_reads_an_older_version(hand):
+    hand.store.edit(metadata={"labels": {"touched": "once"}})  # brought, as is the rest
+    before = _seen_free(hand)
+    hand.store.restore(before)
+    _contend_and_read(hand)
+
+
+def _candidate_reads_what_its_watch_began_after(hand):
+    hand.wait(2)
+    before = hand.store.lease
+    hand.store.edit(holderIdentity="")
+    hand.bring_all()
+    hand.watch_ends()  # and the next one is opened from the version of the release
+    hand.store.restore(before)
+    _contend_and_read(hand)
+
+
+def _candidate_reads_that_there_is_none(hand):
+    _seen_free(hand)
+    hand.store.lease, hand.store.version = None, 7
+    _contend_and_read(hand)
+
+
+def _candidate_reads_what_a_bookmark_has_passed(hand):
+    _seen_free(hand)
+    hand.store.version += 1
+    bookmark(hand)  # which is of the very version that is written next
+    hand.store.version -= 1
+    hand.store.edit(**held_by_b(leaseTransitions=8))
+    _contend_and_read(hand)
+
+
+def _candidate_creates_it_anew(hand):
+    hand.store.delete()
+    hand.bring_all()
+    hand.store.version = 7
+    hand.wait(D + 1)
+    hand.written()
+
+
+def _leader_reads_an_older_version(hand):
+    _seen_free(hand)
+    hand.wait(0.1)
+    hand.written()
+    before = hand.store.lease
+    hand.renew()
+    hand.bring(lease=hand.store.lease)
+    hand.store.restore(before)
+    hand.wait(R)
+    hand.conflict()
+    hand.fetched()
+    assert reasons(hand) == ["another_holder"]
+
+
+@pytest.mark.parametrize(
+    "shows",
+    [
+        pytest.param(_candidate_reads_an_older_version, id="an older version"),
+        pytest.param(
+            _candidate_reads_what_its_watch_began_after, id="opened from more"
+        ),
+        pytest.param(_candidate_reads_that_there_is_none, id="no Lease"),
+        pytest.param(_candidate_reads_what_a_bookmark_has_passed, id="a bookmark"),
+        pytest.param(_candidate_creates_it_anew, id="the answer to a creation"),
+        pytest.param(_leader_reads_an_older_version, id="a leader"),
+    ],
+)
+def test_rule_16_watch_that_has_passed_what_is_seen_is_replaced_at_once(shows):
+    """Rule 16, fault 41: "A watch that has passed what a read or an answer shows"."""
+    hand = candidate()
+    watch = hand.watch.request_id
+    shows(hand)
+    stored = hand.store.lease
+    assert hand.watch.request_id > watch
+    expected = stored["metadata"]["resourceVersion"] if stored else "0"
+    assert hand.watch.resource_version == expected
+    reopened = hand.watch.request_id
+    hand.wait(0.5)
+    assert hand.watch.request_id == reopened, "once, and not again"
+
+
+def test_rule_16_watch_that_lags_or_has_heard_bookmarks_is_kept():
+    """Rule 16: what a watch may still bring, or what was known before, is no reason."""
+    hand = candidate()
+    watch = hand.watch
+    _seen_free(hand)
+    hand.store.edit(metadata={"labels": {"touched": "once"}})
+    _contend_and_read(hand)  # newer than what the watch has brought
+    assert hand.watch is watch
+    hand.store.version += 50
+    bookmark(hand)
+    hand.wait(2)
+    hand.conflict()
+    hand.fetched()  # the version that was known, though the watch has come further
+    assert hand.watch is watch
+
+
+def test_rule_16_watch_is_kept_when_a_read_is_overtaken():
+    """Rule 11, rule 16: it shows what was there before the newest that the watch brought."""
+    hand = candidate()
+    watch = hand.watch
+    before = _seen_free(hand)
+    hand.wait(0.1)
+    hand.conflict()
+    hand.store.edit(**held_by_b(leaseTransitions=8))
+    hand.bring_all()
+    hand.fetched(before)
+    assert hand.watch is watch
+
+
+def test_rule_16_watch_that_broke_is_opened_with_backoff_whatever_a_read_shows():
+    """Rule 16, fault 24: "with backoff": only an open watch is replaced at once."""
+    hand = candidate(leaseDurationSeconds=600)
+    for _ in range(4):
+        hand.watch_ends(error="connection reset")
+        hand.wait(2)
+        hand.fetched()
+        hand.wait(6)
+    hand.watch_ends(error="connection reset")
+    hand.wait(5)
+    hand.store.lease, hand.store.version = None, 7
+    hand.fetched()
+    assert not hand.all_open(m.WatchLease)
+    hand.wait(6)
+    assert hand.watch.resource_version == "0"
 
 
 def test_rule_16_many_candidates_do_not_replace_their_watches_at_once():

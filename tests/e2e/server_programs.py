@@ -54,6 +54,7 @@ class Running:
         variables: of its environment, beside those of the tests.
         folder: of its own, where what it writes goes.
         where: the folder that it works in.
+        merged: whether what it complains of goes where what it says goes.
 
     """
 
@@ -64,6 +65,7 @@ class Running:
         folder: Path,
         *,
         where: Path = PROGRAMS,
+        merged: bool = False,
     ) -> None:
         self._out, self._errors = folder / "out", folder / "errors"
         with self._out.open("wb") as out, self._errors.open("wb") as errors:
@@ -71,7 +73,7 @@ class Running:
                 command,
                 cwd=where,
                 stdout=out,
-                stderr=errors,
+                stderr=out if merged else errors,
                 env={
                     **os.environ,
                     "PYTHONPATH": f"{ROOT / 'src'}:{PROGRAMS}",

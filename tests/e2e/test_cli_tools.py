@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from controlplane import binaries
 from controlplane.access import Cluster, lease_path
 from tests.cli.observe.leases import run_electors
 
@@ -292,3 +293,94 @@ def test_demo_keeps_every_promise(*, terminal: bool) -> None:
     assert "instants with two leaders: 0 of " in text
     assert ("\x1b[" in text) is terminal
     assert ("Every promise was kept." in text) is terminal
+
+
+def test_leases_of_all_namespaces_are_shown_by_name_and_label(
+    control_plane: Cluster, namespace: str
+) -> None:
+    """-A and -l as kubectl has them: one list, one watch, the server's own selectors."""
+    config = control_plane.kubeconfig("admin")
+    other = control_plane.namespace("other")
+    with (
+        electors(control_plane, namespace, "billing", "ada"),
+        electors(control_plane, other, "billing", "eve"),
+    ):
+        control_plane.kubectl("label", "lease/billing", "-n", other, "team=other")
+        words = ("-A", "--kubeconfig", config, "status", "-o", "json")
+        found = {
+            (one["namespace"], one["lease"]): one["state"]
+            for one in json.loads(kle(*words).stdout)
+        }
+        assert found[namespace, "billing"] == found[other, "billing"] == "leads"
+        labelled = json.loads(kle(*words, "-l", "team=other").stdout)
+        assert [one["namespace"] for one in labelled] == [other]
+        missing = kle("status", "billing", "--kubeconfig", config, "--observe-sec", "0")
+        assert "There is one in the namespaces" in missing.stdout
+
+
+def test_viewer_of_the_manifests_may_look_as_whom_as_names(
+    control_plane: Cluster, namespace: str
+) -> None:
+    """--as is impersonation: the rights are those of the account, no more."""
+    printed = kle("manifests", "look", "-n", namespace, "--rbac-only", "--viewer")
+    control_plane.grant(printed.stdout)
+    account = f"system:serviceaccount:{namespace}:default"
+    words = ("status", "look", "-n", namespace, "--observe-sec", "0", "--as", account)
+    config = control_plane.kubeconfig("admin")
+    refused = kle(*words, "--kubeconfig", config)
+    assert refused.returncode == 3
+    assert account in refused.stderr
+    control_plane.kubectl(
+        *("create", "rolebinding", "look", "-n", namespace, "--role=look-viewer"),
+        f"--serviceaccount={namespace}:default",
+    )
+    control_plane.wait_allowed(account, "get", namespace=namespace, name="look")
+    assert kle(*words, "--kubeconfig", config).returncode == 1, "there is none"
+    steered = kle("step-down", *words[1:4], *words[-2:], "--kubeconfig", config)
+    assert "There is no such Lease" in steered.stderr or steered.returncode == 1
+
+
+def test_folder_for_kustomize_is_taken_by_kubectl(
+    control_plane: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """`kubectl create -k` makes all of it; with monitoring, kustomize reads it."""
+    folder, watched = tmp_path / "plain", tmp_path / "watched"
+    words = ("manifests", "kust", "-n", namespace, "--port", "8080", "--viewer")
+    assert kle(*words, "--kustomize", folder).returncode == 0
+    made = control_plane.kubectl("create", "-k", str(folder))
+    assert made.returncode == 0, made.stderr
+    assert len(made.stdout.splitlines()) == 6
+    assert kle(*words, "--monitoring", "--kustomize", watched).returncode == 0
+    read = control_plane.kubectl("kustomize", str(watched))
+    assert read.returncode == 0, read.stderr
+    kinds = [one["kind"] for one in yaml.safe_load_all(read.stdout)]
+    assert {"PrometheusRule", "ServiceMonitor", "ConfigMap", "Service"} <= set(kinds)
+
+
+def test_kubectl_completes_its_plugin(
+    control_plane: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """By the program that it looks for on PATH: commands, and Leases of the server."""
+    with electors(control_plane, namespace, "tab-one", "ada"):
+        for words, wanted in (
+            (("sta",), "status"),
+            (("-n", namespace, "status", "tab-"), "tab-one"),
+        ):
+            done = subprocess.run(
+                [
+                    binaries.find(("kubectl",))["kubectl"],
+                    "__complete",
+                    "leader",
+                    *words,
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={
+                    **os.environ,
+                    "PATH": f"{KLE.parent}:{os.environ['PATH']}",
+                    "KUBECONFIG": str(control_plane.kubeconfig("admin")),
+                },
+            )
+            proposed = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+            assert proposed == [wanted, ":4"], done.stderr

@@ -16,6 +16,7 @@ import pytest
 from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.conclusions import Conclusions
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.outcomes import Outcomes
@@ -78,7 +79,7 @@ ENGINE_SITES = {
     "next_deadline": (Election, "next_deadline"),
     "on_fetched": (Outcomes, "on_fetched"),
     "settle": (Election, "_settle"),
-    "conclude": (Election, "_conclude"),
+    "conclude": (Conclusions, "draw"),
     "clock": (SystemClock, "now"),
     "submit": (Workers, "submit"),
     "spawn": (Workers, "spawn"),
@@ -301,7 +302,7 @@ CLIENT_SITES = {
     "pieces": (Answer, "pieces"),
     "encode": (client_module, "encode"),
     "decode_object": (client_module, "decode_object"),
-    "lease_problem": (client_module, "lease_problem"),
+    "object_problem": (client_module, "object_problem"),
     "events_of": (client_module, "events_of"),
     "deliver": (Notifier, "deliver"),
     "renewed": (EventLog, "renewed"),

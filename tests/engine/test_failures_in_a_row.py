@@ -15,6 +15,7 @@ import pytest
 from kubernetes_leader_election import EVENTS
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.conclusions import Conclusions
 from kubernetes_leader_election.core.election import Election
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.standing import Standing
@@ -46,7 +47,7 @@ SITES = (
     (Election, "drain"),
     (Election, "next_deadline"),
     (Election, "_settle"),
-    (Election, "_conclude"),
+    (Conclusions, "draw"),
     (Standing, "begin_term"),
     (Standing, "lose"),
     (Commands, "on_work_ended"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
-    lease_problem,
+    object_problem,
 )
 from kubernetes_leader_election.kube_api.results import Ok, Unknown
 
@@ -243,7 +243,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "kind"]), JSON))
 def test_lease_check_never_raises(value):
     """Proves fault 49: whatever JSON comes as a Lease is judged, never tripped over."""
-    problem = lease_problem(value, "apps", "demo")
+    problem = object_problem(value, "Lease", "apps", "demo")
     assert problem is None or isinstance(problem, str)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.kube_api.call import Call, boottime
+from kubernetes_leader_election.kube_api.resources import LEASES
 from kubernetes_leader_election.kube_api.watch import StreamError, events_of
 
 
@@ -363,7 +364,7 @@ def test_fault_33_watch_is_opened_with_the_new_token(
 def test_fault_40_decoder_gives_events_or_ends(pieces):
     """Whatever bytes come, there are events or a StreamError and nothing else."""
     try:
-        for event in events_of(pieces, namespace="apps", name="demo"):
+        for event in events_of(pieces, resource=LEASES, namespace="apps", name="demo"):
             assert isinstance(event.object, dict)
     except StreamError:
         pass

@@ -60,7 +60,6 @@ class Program:
         self.server, self.lease = server, lease
         self.lines = queue.SimpleQueue()
         self.said = []
-        self._was_sent_to = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         code = PRELUDE + textwrap.dedent(source)
         self.process = subprocess.Popen(  # noqa: S603 - our own program
@@ -113,7 +112,7 @@ class Program:
 
     def send(self, number=signal.SIGTERM, *, at_once=False):
         """
-        Send it a signal; the first one not before its main thread waits.
+        Send it a signal, not before its main thread waits.
 
         ``at_once``: its main thread is busy on purpose.
 
@@ -121,9 +120,8 @@ class Program:
         as in `Event().wait()`, is met by Python when the wait is over: never. That is no
         fault of an elector, and a test that is told by another thread may be so early.
         """
-        if not (at_once or self._was_sent_to):
+        if not at_once:
             self._let_main_thread_wait()
-        self._was_sent_to = True
         self.process.send_signal(number)
 
     def _let_main_thread_wait(self):

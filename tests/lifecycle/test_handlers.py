@@ -170,7 +170,12 @@ def test_asyncio_handler_that_is_a_coroutine_is_awaited_or_is_work(client):
 
     asyncio.run(main())
     assert seen[:4] == ["work begins", "first", "first ends", "second"]
-    assert seen[-2:] == ["work is cancelled", "work ends, held by me"]
+    # One more renewal may be told meanwhile.
+    assert [said for said in seen if said.startswith("work")] == [
+        "work begins",
+        "work is cancelled",
+        "work ends, held by me",
+    ]
     assert holder(client) == ""
 
 

@@ -13,15 +13,19 @@ from tests.mutants import (
     engine,
     fencing,
     fronts,
+    health,
     jobs,
     kube_api,
+    pods,
     signals_and_exit,
 )
 
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
+    *pods.MISTAKES,
     *fronts.MISTAKES,
+    *health.MISTAKES,
     *signals_and_exit.MISTAKES,
     *endings.MISTAKES,
     *fencing.MISTAKES,

@@ -400,8 +400,11 @@ MISTAKES: Final = [
     Mistake(
         name="a request that was given up before its thread was free is made all the same",
         file=ACCESS,
-        old="        if not pending.begin():\n            return\n        try:\n            answer",
-        new="        pending.begin()\n        try:\n            answer",
+        old=(
+            "        if not pending.begin():\n            return\n        try:\n"
+            "            answer = carry_out("
+        ),
+        new="        pending.begin()\n        try:\n            answer = carry_out(",
         tests=(
             f"{IN_ENGINE}test_engine_makes_no_request_that_was_given_up_before_its_thread_was_free",
         ),
@@ -424,8 +427,14 @@ MISTAKES: Final = [
     Mistake(
         name="an answer that came after its request was given up is passed on",
         file=ACCESS,
-        old="        if pending.finish():\n            self._answer(pending, answer)",
-        new="        pending.finish()\n        self._answer(pending, answer)",
+        old=(
+            "        if pending.finish():\n            self._answer(pending, answer)\n\n"
+            "    def _follow"
+        ),
+        new=(
+            "        pending.finish()\n        self._answer(pending, answer)\n\n"
+            "    def _follow"
+        ),
         tests=(f"{IN_DRIVER}test_driver_passes_on_no_answer_to_what_was_given_up",),
     ),
     # The driver: a core that fails --------------------------------------------------
@@ -442,8 +451,8 @@ MISTAKES: Final = [
     Mistake(
         name="a new core is not told that the application is stuck",
         file=DESIRED,
-        old="running=False, alive=True)",
-        new="running=False)",
+        old="running=False, alive=True, own_note=None)",
+        new="running=False, own_note=None)",
         tests=(
             f"{IN_ENGINE}test_engine_tells_a_new_core_that_the_application_is_stuck",
         ),

@@ -20,6 +20,7 @@ IN_CONNECTIONS: Final = "tests/kube_api/test_connections.py::"
 IN_DEADLINE: Final = "tests/kube_api/test_deadline.py::"
 IN_HEADS: Final = "tests/kube_api/test_answer_heads.py::"
 IN_HOSTILE: Final = "tests/kube_api/test_hostile_answers.py::"
+IN_PODS: Final = "tests/kube_api/test_pods.py::"
 IN_SECRETS: Final = "tests/kube_api/test_secrets.py::"
 IN_WATCH: Final = "tests/kube_api/test_watch.py::"
 
@@ -194,9 +195,9 @@ MISTAKES: Final = [
     Mistake(
         name="a read may be answered from the server's cache",
         file=CLIENT,
-        old='wire = Wire(method="GET", path=_path(namespace, name))',
+        old='wire = Wire(method="GET", path=LEASES.path(namespace, name))',
         new=(
-            'wire = Wire(method="GET", path=_path(namespace, name), '
+            'wire = Wire(method="GET", path=LEASES.path(namespace, name), '
             'query={"resourceVersion": "0"})'
         ),
         tests=(f"{IN_CLIENT}test_get_gives_the_lease",),
@@ -210,11 +211,40 @@ MISTAKES: Final = [
             f"{IN_SECRETS}test_fault_33_refused_token_that_is_the_newest_is_not_tried_again",
         ),
     ),
+    # Pods -----------------------------------------------------------------------------
+    Mistake(
+        name="a 404 of anything means that there is no such pod",
+        file=FAILURES,
+        old="ours = status.kind == request.resource.plural",
+        new="ours = bool(status.kind)",
+        tests=(f"{IN_PODS}test_missing_pod_is_not_found",),
+    ),
+    Mistake(
+        name="the advised rule for pods names the pod of today",
+        file="kube_api/resources.py",
+        old='root="/api/v1", rule_names_it=False',
+        new='root="/api/v1", rule_names_it=True',
+        tests=(f"{IN_PODS}test_missing_right_is_told_with_the_rule_to_add",),
+    ),
+    Mistake(
+        name="a Lease is taken for the pod that was asked for",
+        file=CLIENT,
+        old="object_problem(answer.body, kind, request.namespace, request.name)",
+        new='object_problem(answer.body, answer.body.get("kind", kind), request.namespace, request.name)',
+        tests=(f"{IN_PODS}test_what_is_not_the_pod_is_no_answer",),
+    ),
+    Mistake(
+        name="an event of another object is taken for one of the pod",
+        file=WATCH,
+        old="problem = object_problem(thing, resource.kind, namespace, name)",
+        new="problem = None",
+        tests=(f"{IN_PODS}test_event_of_another_object_ends_the_watch",),
+    ),
     # What an answer means -------------------------------------------------------------
     Mistake(
         name="any 404 means that there is no such Lease",
         file=FAILURES,
-        old='if status.is_status and status.reason == "NotFound" and status.kind == "leases":',
+        old='if status.is_status and status.reason == "NotFound" and ours:',
         new="if True:",
         tests=(f"{IN_CLIENT}test_404_that_does_not_speak_of_the_lease_is_not_free",),
     ),
@@ -392,8 +422,8 @@ MISTAKES: Final = [
     Mistake(
         name="an open watch ends when its time to open is over",
         file=CLIENT,
-        old="        call.limit(None)",
-        new="        pass",
+        old="        call.limit(silence)\n        if isinstance(stream, Reply)",
+        new="        if isinstance(stream, Reply)",
         tests=(f"{IN_WATCH}test_open_watch_outlives_the_time_to_open",),
     ),
     Mistake(

@@ -38,7 +38,9 @@ class Mistake:
     def area(self) -> str:
         """The part of the package that it is planted in."""
         room = Path(self.file).parts[0]
-        areas = {"cli": "command line", "engine": "engine", "kube_api": "kube_api"}
+        areas = {"cli": "command line"} | {
+            name: name for name in ("engine", "kube_api", "pods")
+        }
         return areas.get(room, "fronts")
 
     def plant(self, text: str) -> str:

@@ -2,7 +2,6 @@
 
 import math
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 import prometheus_client
@@ -13,64 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kubernetes_leader_election import events
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.leadership import ElectorState, Role
-from kubernetes_leader_election.lifecycle.handlers import Handlers
+from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.observability.metrics import Metrics
 from kubernetes_leader_election.observability.opentelemetry import export
 from kubernetes_leader_election.observability.prometheus import ElectionCollector
-
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-class FakeElector:
-    """An elector that is told what happens to it."""
-
-    def __init__(self, identity="a", lease_name="billing"):
-        self.identity, self.lease_name, self.namespace = identity, lease_name, "shop"
-        self.role, self.left, self.transitions = Role.CANDIDATE, 0.0, None
-        self.handlers = Handlers()
-        self.on, self.off = self.handlers.add, self.handlers.off
-
-    @property
-    def current_leader(self):
-        """Tell whether it was told to lead."""
-        return self.role is Role.LEADER
-
-    @property
-    def state(self):
-        """Give the state it was told to have."""
-        return ElectorState(
-            role=self.role,
-            holder=None,
-            since=NOW,
-            deadline=None,
-            transitions=self.transitions,
-            last_error=None,
-        )
-
-    def remaining(self):
-        """Give the seconds it was told to have left."""
-        return self.left
-
-    def tell(self, kind, **more):
-        """Hand an event to the handlers."""
-        event = kind(
-            lease=self.lease_name,
-            namespace=self.namespace,
-            identity=self.identity,
-            **more,
-        )
-        for handler in self.handlers.take(event.name):
-            handler(event)
-
-    def live(self):
-        """Lead, renew twice, fail once, and lose."""
-        self.tell(events.LeaderChanged, holder_identity=self.identity)
-        self.tell(events.LeadershipAcquired, term=1, token_if_any=7)
-        for _ in range(2):
-            self.tell(events.LeaseRenewed, term=1, token=7, renew_time=NOW)
-        self.tell(events.ErrorOccurred, error=LeaseApiError("down"))
-        self.tell(events.LeadershipLost, term=1, token=7, reason="renew_deadline")
+from tests.observability.fakes import FakeElector
 
 
 @pytest.fixture(name="elector")

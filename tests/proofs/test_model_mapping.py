@@ -26,6 +26,8 @@ ACTIONS = {
     F.HELD: "Observe",
     F.FREE: "Observe",
     F.EXPIRED: "Observe",
+    F.END_PROVED: "EndProved",
+    F.UNANSWERED: "Unanswered",
     F.MAY_CONTEND: "MayContend",
     F.DELAY_OVER: "DelayOver",
     F.ACQUIRE_PROVED: "AcquireProved",

@@ -51,6 +51,19 @@ def test_picture_of_how_work_stops_tells_three_stories():
     ]
 
 
+def test_picture_of_a_crash_tells_of_both_kinds():
+    """With a proof and without; it is well-formed, and the proof is the faster one."""
+    drawn = TIMELINES["after-a-crash"]()
+    root = ET.fromstring(drawn)  # noqa: S314 - our own
+    titles = [t.text for t in root.iter() if t.get("class") == "head"]
+    assert [title.split(":")[0] for title in titles] == [
+        "With a proof",
+        "Without a proof",
+    ]
+    begins = [float(r.get("x")) for r in root.iter() if r.get("class") == "next"]
+    assert begins[0] < begins[1] / 2
+
+
 @pytest.mark.parametrize(("name", "drawn"), TIMELINES.items(), ids=TIMELINES)
 def test_time_line_is_current(name, drawn):
     """The world that is shown is the one of today; `proofs/pictures.py` draws it anew."""
@@ -62,5 +75,7 @@ def test_documentation_shows_the_diagrams():
     """Where each belongs."""
     page = (DOCS / "how-work-stops.md").read_text(encoding="utf-8")
     assert "](how-work-stops.svg)" in page
+    page = (DOCS / "after-a-crash.md").read_text(encoding="utf-8")
+    assert "](after-a-crash.svg)" in page
     assert "](states.svg)" in (DOCS / "design.md").read_text(encoding="utf-8")
     assert "](signals.svg)" in (DOCS / "life-cycle.md").read_text(encoding="utf-8")

@@ -81,6 +81,8 @@ def test_defaults_are_the_documented_ones():
     assert found.observe is False
     assert found.require_cluster is False
     assert found.hard_fence is False
+    assert found.crash_takeover is False
+    assert found.crash_challenge_sec == 1.0
     assert found.liveness is None
     assert keeps_the_rules(found)
 
@@ -249,7 +251,10 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
     if name == "grace_sec" and type(value) is not bool and value in (0, timedelta(0)):
         assert resolve_settings(grace_sec=value).grace_sec == 0.0  # end it at once
         return
-    options = {"liveness": lambda: True} if name == "liveness_timeout_sec" else {}
+    options = {
+        "liveness_timeout_sec": {"liveness": lambda: True},
+        "crash_challenge_sec": {"crash_takeover": True},
+    }.get(name, {})
     message = refusal(**options, **{name: value})
     assert name in message
     for way in suggested(message):
@@ -289,6 +294,7 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"observe": None},
         {"require_cluster": 1},
         {"hard_fence": "yes"},
+        {"crash_takeover": "yes"},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
         {"clock_rate_error": math.nan},
@@ -375,11 +381,26 @@ def test_liveness_timeout_needs_liveness():
     assert resolve_settings(liveness="loop").liveness_timeout_sec == 20.0
 
 
+def test_challenge_is_shorter_than_what_it_shortens():
+    """A leader has time to answer, and a proof is never slower than none."""
+    assert "without crash_takeover" in refusal(crash_challenge_sec=2)
+    found = resolve_settings(crash_takeover=True, crash_challenge_sec=2.5)
+    assert found.crash_challenge_sec == 2.5
+    election = found.election(namespace="shop")
+    assert (election.crash_takeover, election.crash_challenge) == (True, 2.5)
+    for odd in (0.1, 20, 30):
+        message = refusal(crash_takeover=True, crash_challenge_sec=odd)
+        assert "at least 0.2 s" in message
+        assert "less than the lease duration of 20 s" in message
+    short = resolve_settings(crash_takeover=True, preset="fast")
+    assert short.crash_challenge_sec < short.lease_duration_sec
+
+
 def test_none_is_the_same_as_leaving_out():
     """None leaves an option to its default, but for namespace, grace, and yes or no."""
     left_out = resolve_settings(namespace=None, grace_sec=None)
     flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
-    flags |= {"hard_fence"}
+    flags |= {"hard_fence", "crash_takeover"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 

@@ -52,6 +52,7 @@ COPIED: Final = (
     "timing",
     "record",
     "annotations",
+    "pod_notes",
     "states",
     "observation",
     "in_flight",
@@ -64,11 +65,14 @@ COPIED: Final = (
     "schedule",
     "watch_policy",
     "contending",
+    "hearing",
+    "challenge",
     "standing",
     "observed",
     "outcomes",
     "commands",
     "lease_writes",
+    "conclusions",
     "election",
 )
 """Modules of a mistaken core, lower ones first; messages are shared with the worlds."""
@@ -86,7 +90,7 @@ ORDER: Final[tuple[Profile, ...]] = (
     "crowd",
     *("default", "hands", "default", "rivals", "default", "storm") * 2,
     *("default", "default", "words", "hands", "races", "races"),
-    *("meddling", "meddling"),
+    *("meddling", "meddling", "old news"),
 )
 """Profiles in the order in which their worlds are tried, again and again."""
 

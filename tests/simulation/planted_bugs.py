@@ -707,7 +707,7 @@ class ServerMayAskToWaitForDays(Retry):
         return float("inf")
 
 
-@planted("G1 G2 G8", seeds=60, part="_standing.cut_record")
+@planted("G1 G2 G8", seeds=60, part="_commands._cut_record")
 class RecordCutShortIsNotMinded(CutRecord):
     """The leader goes by its own D, and rivals by the record (rule 14)."""
 

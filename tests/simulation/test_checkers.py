@@ -680,6 +680,18 @@ def test_who_does_not_lead_yet_goes_by_what_is_there_now(scene):
     assert scene.broken == ["G2"]
 
 
+@pytest.mark.parametrize("same", [True, False], ids=["the same", "another"])
+def test_cut_of_an_acquire_counts_for_a_term_that_begins_by_that_one(scene, same):
+    """Rule 14: an acquire that was cut and given up says nothing of a later one."""
+    scene.a.open_term = 0
+    cut = _shown_cut(scene, 6.0, 2, again=False)
+    scene.store.edit(7.0, {"leaseDurationSeconds": 40})
+    scene.checks.observed(scene.a, 8.0, scene.store.current)
+    scene.a.begins_with(cut.key[3] if same else "2026-01-01T00:00:08.000000Z")
+    scene.checks.goes_by_its_record(8.1, scene.a, 20.0)
+    assert scene.broken == (["G2"] if same else [])
+
+
 @pytest.mark.parametrize(
     ("changes", "stays"),
     [

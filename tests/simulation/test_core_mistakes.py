@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kubernetes_leader_election.testing.simulation.generate import make_plan
+from kubernetes_leader_election.testing.simulation.world import run_plan
 from tests.simulation import core_mistakes
 from tests.simulation.core_mistakes import (
     MISTAKES,
@@ -25,6 +27,22 @@ def test_worlds_find_a_mistake_of_the_core(name):
     """A core with one line changed breaks a guarantee within a few worlds."""
     found = search(name, WORLDS)
     assert found is not None, "the worlds or their checkers have become weaker"
+
+
+@pytest.mark.parametrize(
+    ("name", "guarantee"),
+    [
+        ("overtaken 404 is believed", "G8"),
+        ("a watch that has passed what is seen is kept", "G7"),
+        ("a watch is kept when the Lease that it brought is gone", "G7"),
+    ],
+)
+def test_worlds_of_old_news_find_who_goes_by_them(name, guarantee):
+    """Rules 11 and 16: answers that are overtaken, and watches that a restore silenced."""
+    election = mistaken(MISTAKES[name])
+    plans = [make_plan(seed, "old news") for seed in range(6)]
+    found = [run_plan(plan, make_election=election).violations for plan in plans]
+    assert guarantee in {v.guarantee for violations in found for v in violations}
 
 
 def test_each_mistake_is_one_of_the_core_as_it_is():

@@ -69,6 +69,7 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("hands", 250),
         ("races", 100),
         ("meddling", 100),
+        ("old news", 100),
         ("crowd", 10),
         ("quiet", 30),
         ("long", 2),

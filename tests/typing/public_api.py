@@ -20,6 +20,8 @@ def lead(elector: Elector) -> None:
 def fence() -> tuple[Elector, AsyncElector]:
     """Ask for the hard fence: yes or no, and nothing else."""
     Elector(hard_fence="yes")  # type: ignore[arg-type]
+    Elector(crash_takeover=1.5)  # type: ignore[arg-type]
+    Elector(crash_takeover=True, crash_challenge_sec=1.5)
     return Elector(hard_fence=True), AsyncElector(hard_fence=True)
 
 

@@ -23,16 +23,21 @@ class Connection:
     server: str | None = None
     token_file: Path | None = None
     ca_file: Path | None = None
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
+    as_uid: str | None = None
 
     @classmethod
     def take(cls, options: dict[str, Any]) -> Self:
         """Take its parts out of the options of a command."""
-        return cls(**{part.name: options.pop(part.name, None) for part in fields(cls)})
+        given = {part.name: options.pop(part.name, None) for part in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if value})
 
     @property
     def named(self) -> bool:
         """Whether a server was named at all."""
-        return self != Connection()
+        parts = (self.kubeconfig, self.context, self.server, self.token_file)
+        return any((*parts, self.ca_file))
 
     def as_library(self) -> Credentials | None:
         """
@@ -48,15 +53,29 @@ class Connection:
         from kubernetes_leader_election import credentials  # noqa: PLC0415 - slow
 
         if self.kubeconfig is None and self.context is None:
-            return credentials.discover(
+            found = credentials.discover(
                 server=self.server, token_file=self.token_file, ca_file=self.ca_file
             )
+            return None if found is None else self._acting(found)
         if self.server or self.token_file or self.ca_file:
             raise click.UsageError(
                 "--kubeconfig or --context name a server already: leave out --server, "
                 "--token-file and --ca-file."
             )
-        return credentials.kubeconfig(self.kubeconfig, self.context)
+        return self._acting(credentials.kubeconfig(self.kubeconfig, self.context))
+
+    def _acting(self, found: Credentials) -> Credentials:
+        """Return the same login, acting as whom --as names; see kubectl's."""
+        if self.as_user:
+            return found.impersonating(
+                self.as_user, groups=self.as_groups, uid=self.as_uid or ""
+            )
+        if self.as_groups or self.as_uid:
+            raise click.UsageError(
+                "--as-group and --as-uid need --as: the server is asked to act as a "
+                "user, who is in those groups."
+            )
+        return found
 
     def as_kubectl(self) -> Credentials:
         """
@@ -73,7 +92,7 @@ class Connection:
         if found is not None:
             return found
         try:
-            return credentials.kubeconfig()
+            return self._acting(credentials.kubeconfig())
         except CredentialsError as error:
             raise CredentialsError(
                 f"{error} Name a kubeconfig with --kubeconfig or KUBECONFIG, or a "

@@ -169,6 +169,21 @@ _CONNECTION: Final = (
         help="A file with the bearer token for --server, read again when it changes.",
     ),
     option("--ca-file", type=FILE, help="The CA of the certificate of --server."),
+    option(
+        "--as",
+        "as_user",
+        metavar="USER",
+        help="Act as this user, as with kubectl: "
+        "system:serviceaccount:NAMESPACE:NAME is a pod's.",
+    ),
+    option(
+        "--as-group",
+        "as_groups",
+        metavar="GROUP",
+        multiple=True,
+        help="Act as a member of this group, too; may be repeated. With --as.",
+    ),
+    option("--as-uid", metavar="UID", help="Act as the user of this UID. With --as."),
 )
 
 
@@ -184,6 +199,21 @@ def connection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _with(_CONNECTION, gathered)
 
 
+all_namespaces_option = option(
+    "-A",
+    "--all-namespaces",
+    is_flag=True,
+    help="Show the Leases of all namespaces; needs the right to list them there.",
+)
+"""Add -A/--all-namespaces; passed as ``all_namespaces``."""
+selector_option = option(
+    "-l",
+    "--selector",
+    default="",
+    metavar="LABELS",
+    help="Show the Leases with these labels, as kubectl takes them: app=shop,tier!=test.",
+)
+"""Add -l/--selector; passed as ``selector``, empty where not given."""
 namespace_option = option(
     "-n",
     "--namespace",
@@ -269,6 +299,32 @@ def _tell_of_rounding(duration: Any) -> None:
         )
 
 
+def crash_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --crash-takeover and --crash-challenge-sec; passed under these names."""
+    return _with(
+        (
+            # Who switches it on promises something: no variable does so by itself.
+            click.option(
+                "--crash-takeover",
+                is_flag=True,
+                help="In pods: where this container has ended, and the status of its "
+                "pod proves that, the next replica leads in about two seconds. It says "
+                "that all work of COMMAND runs in this container. Its account needs "
+                "`get` and `watch` on pods.",
+                envvar=[],
+                allow_from_autoenv=False,
+            ),
+            option(
+                "--crash-challenge-sec",
+                type=Seconds(),
+                help="How long a leader whose end seems proved is given to say that it "
+                "lives; 1 unless given.",
+            ),
+        ),
+        function,
+    )
+
+
 identity_option = option(
     "--identity",
     help="The name of this candidate, its own for each: the pod's name is good. "
@@ -289,9 +345,12 @@ def _with(
 
 SHARED: Final = (
     *("-n", "--namespace", "-o", "--output", "--kubeconfig", "--context"),
-    *("--server", "--token-file", "--ca-file"),
+    *("--server", "--token-file", "--ca-file", "--as", "--as-group", "--as-uid"),
+    *("-l", "--selector"),
 )
 """Options of commands that may stand before the command, as kubectl has them."""
+SHARED_FLAGS: Final = ("-A", "--all-namespaces")
+"""The same, without a value."""
 
 
 class SuggestingGroup(click.Group):
@@ -331,7 +390,9 @@ def _early_options(args: list[str]) -> int:
     place = 0
     while place < len(args):
         name, equals, _ = args[place].partition("=")
-        if name in SHARED:
+        if args[place] in SHARED_FLAGS:
+            place += 1
+        elif name in SHARED:
             place += 1 if equals else 2
         elif name[:2] in SHARED and len(name) > 2:  # -nshop
             place += 1

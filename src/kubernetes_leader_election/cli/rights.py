@@ -1,10 +1,10 @@
-"""The one rule of RBAC that an election needs."""
+"""The rules of RBAC that an election needs, to prove a crash too, and of who only looks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kubernetes_leader_election.rights import ELECTION
+from kubernetes_leader_election.rights import ELECTION, PROVING, READING
 
 
 def role_rule(lease_name: str) -> dict[str, Any]:
@@ -15,3 +15,13 @@ def role_rule(lease_name: str) -> dict[str, Any]:
         "resourceNames": [lease_name],
         "verbs": list(ELECTION),
     }
+
+
+def viewer_rule(lease_name: str) -> dict[str, Any]:
+    """Return the one rule of a person who looks at an election, and changes nothing."""
+    return {**role_rule(lease_name), "verbs": list(READING)}
+
+
+def pods_rule() -> dict[str, Any]:
+    """Return the rule that --crash-takeover needs: their names change, so of all pods."""
+    return {"apiGroups": [""], "resources": ["pods"], "verbs": list(PROVING)}

@@ -12,6 +12,11 @@ leader anyway.
 
 Each names its term by the acquire time on the wire, so that it never reaches a later
 term, and one that another library kept is not taken for its own.
+
+Two more are written and read by electors alone, with ``crash_takeover``: where the proof
+of the holder's end would be found (:mod:`.pod_notes`), and the challenge of a candidate
+that has it. Both name the one record that they are about, by its holder and both times,
+so that nothing kept, copied or undone ever counts for another record.
 """
 
 from __future__ import annotations
@@ -19,7 +24,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kubernetes_leader_election.core.record import Snapshot, format_time, read_version
+from kubernetes_leader_election.core.messages import LeaseObject
+from kubernetes_leader_election.core.record import (
+    LeaseRecord,
+    Snapshot,
+    format_time,
+    read_version,
+)
 
 TOKEN: Final = "kubernetes-leader-election/fencing-token"  # noqa: S105 - no secret
 """Value: the token, a blank, and the ``acquireTime`` of the term that it is for."""
@@ -62,6 +73,12 @@ STEP_DOWN: Final = "kubernetes-leader-election/step-down"
 """Value: the ``acquireTime`` of the term that is asked to end."""
 SUCCESSOR: Final = "kubernetes-leader-election/successor"
 """Value: the identity that goes first when the Lease becomes free."""
+POD: Final = "kubernetes-leader-election/pod"
+"""Value: where the proof of its holder's end would be found, and for which record."""
+CHALLENGE: Final = "kubernetes-leader-election/challenge"
+"""Value: the record whose holder is asked whether it lives: it answers by renewing."""
+OF_CRASHES: Final = (POD, CHALLENGE)
+"""Those of a take-over after a crash: each is about one record, and outlives none."""
 
 
 def asks_to_step_down(snapshot: Snapshot, acquire_time: int) -> bool:
@@ -74,6 +91,44 @@ def names_another(snapshot: Snapshot, identity: str) -> bool:
     """Return whether somebody else was named to go first when the Lease is free."""
     successor = snapshot.annotations.get(SUCCESSOR)
     return isinstance(successor, str) and successor not in ("", identity)
+
+
+def name_of(record: LeaseRecord) -> str | None:
+    """Return a record as an annotation names it; None: it is none that we wrote."""
+    acquired, renewed = record.acquire_time, record.renew_time
+    if record.is_free or not isinstance(acquired, int) or not isinstance(renewed, int):
+        return None
+    # The identity last: it may hold whatever a Lease takes, blanks as well.
+    times = f"{format_time(acquired)} {format_time(renewed)}"
+    return f"{times} {record.holder_identity}"
+
+
+def challenged(snapshot: Snapshot) -> LeaseObject:
+    """Return the Lease with the question to its holder whether it lives."""
+    value = f"1 {name_of(snapshot.record)}"
+    return annotated(snapshot.lease, CHALLENGE, value)
+
+
+def is_challenged(snapshot: Snapshot) -> bool:
+    """Return whether the holder of this very record is asked whether it lives."""
+    asked = snapshot.annotations.get(CHALLENGE)
+    return isinstance(asked, str) and asked == f"1 {name_of(snapshot.record)}"
+
+
+def annotated(lease: LeaseObject, name: str, value: str) -> LeaseObject:
+    """Return the Lease with an annotation; the same object where it can have none."""
+    metadata = lease.get("metadata")
+    if not isinstance(metadata, dict):
+        return lease
+    annotations = metadata.get("annotations")
+    if annotations is None:
+        annotations = {}
+    if not isinstance(annotations, dict):
+        return lease
+    return {
+        **lease,
+        "metadata": {**metadata, "annotations": {**annotations, name: value}},
+    }
 
 
 def without(lease: Mapping[str, Any], *wishes: str) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ What the application says: begin, stop, step down, the work has ended.
 from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import HOLDING, LEADER, RELEASING, Fact
 from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisuseError
@@ -13,16 +14,18 @@ from kubernetes_leader_election.errors import LeaderElectionError, ProtocolMisus
 class Commands:
     """Carry out the words of the application, for one elector."""
 
-    __slots__ = ("_standing",)
+    __slots__ = ("_cut_record", "_standing")
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: Standing, cut_record: CutRecord) -> None:
         self._standing = standing
+        self._cut_record = cut_record
 
     def on_start(self) -> None:
         """Begin a life, and look at the Lease first."""
         standing = self._standing
         standing.change(Fact.START_ASKED)
         standing.begin_life()
+        self._cut_record.begin_life()
         standing.want_read(0.0)
 
     def on_stop(self) -> None:
@@ -77,6 +80,10 @@ class Commands:
         standing.participation.live(alive=alive)
         standing.contending.wait_in_full()
         standing.change(Fact.ALIVE if alive else Fact.NOT_ALIVE)
+
+    def on_own_note(self, note: m.PodNote | None) -> None:
+        """Leave this note with each renewal that may carry one, or none any more."""
+        self._standing.challenge.hearing.own(note)
 
     def on_loss_seen(self, number: int) -> None:
         """End the term: somebody saw by a clock that it is over (rule 14)."""

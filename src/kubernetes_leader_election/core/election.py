@@ -19,15 +19,18 @@ from typing import Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.commands import Commands
+from kubernetes_leader_election.core.conclusions import Conclusions
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.in_flight import PendingRead, PendingWrite
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observed import Observed
-from kubernetes_leader_election.core.outcomes import FOLLOWING, WRITE_DECIDES, Outcomes
-from kubernetes_leader_election.core.record import Snapshot
+from kubernetes_leader_election.core.outcomes import FOLLOWING, Outcomes
+from kubernetes_leader_election.core.record import Snapshot, read_version
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
+    CHALLENGING,
     CONTENDING,
     HELD,
     HOLDING,
@@ -50,7 +53,15 @@ CLOCK_STEP: Final = 1e-6
 _WANT_WATCH: Final = FOLLOWING | HOLDING | {ACQUIRING}
 _WRITES: Final = HOLDING | {RELEASING}
 _LEADS_ON: Final = frozenset(
-    {LOOKING, WAITING, CONTENDING, ACQUIRING, WITHDRAWING, STANDING_BY}
+    {
+        LOOKING,
+        WAITING,
+        CHALLENGING,
+        CONTENDING,
+        ACQUIRING,
+        WITHDRAWING,
+        STANDING_BY,
+    }
 )
 """States that time or knowledge ends, and not only a message."""
 
@@ -71,6 +82,7 @@ class Election:
     __slots__ = (
         "__dict__",
         "_commands",
+        "_conclusions",
         "_contending",
         "_in_flight",
         "_lease_writes",
@@ -94,9 +106,11 @@ class Election:
     ) -> None:
         self.settings = settings
         self._standing = standing = Standing(settings, draw=draw, terms=terms)
-        self._outcomes = Outcomes(standing, Observed(standing))
-        self._commands = Commands(standing)
+        cut_record = CutRecord(settings)
+        self._outcomes = Outcomes(standing, Observed(standing, cut_record))
+        self._commands = Commands(standing, cut_record)
         self._lease_writes = LeaseWrites(standing)
+        self._conclusions = Conclusions(standing, self._lease_writes)
         # Parts by names of their own: they are asked at each input.
         self._in_flight = standing.in_flight
         self._observation = standing.observation
@@ -189,6 +203,12 @@ class Election:
                 self._outcomes.on_failed(message.request_id, message.error)
             case m.WatchEnded():
                 self._outcomes.on_watch_ended(message)
+            case m.ProofSeen():
+                self._outcomes.on_proof_seen(message)
+            case m.ProofRefuted():
+                self._outcomes.on_proof_refuted(message)
+            case m.ProofUnreadable():
+                self._outcomes.on_proof_unreadable(message)
             case m.LivenessReported():
                 self._commands.on_liveness(alive=message.alive)
             case m.StartAsked():
@@ -203,6 +223,8 @@ class Election:
                 self._commands.on_work_ended(message.term)
             case m.LossSeen():
                 self._commands.on_loss_seen(message.term)
+            case m.OwnNote():
+                self._commands.on_own_note(message.note)
             case m.DriverFailed():
                 self._commands.on_driver_failed(message.error)
             case _:
@@ -259,9 +281,11 @@ class Election:
             watch_due = watch.open_at if orders.watch_id is None else watch.silent_at
             if watch_due < due:
                 due = watch_due
-        if state is WAITING:
+        if state is WAITING or state is CHALLENGING:
             now = standing.now
             left = self._observation.left(now)
+            if self.settings.crash_takeover:
+                left = min(left, self._conclusions.left())
             state_due = now.boottime + (left if left > CLOCK_STEP else CLOCK_STEP)
         else:
             state_due = self._state_due(state)
@@ -317,10 +341,10 @@ class Election:
         """
         standing = self._standing
         if standing.state is WAITING:  # where most are, nearly all the time
-            if standing.verdict() is not HELD:
-                self._conclude()
+            if self.settings.crash_takeover or standing.verdict() is not HELD:
+                self._conclusions.draw()
         elif standing.state in _LEADS_ON:
-            self._conclude()
+            self._conclusions.draw()
         state, now = standing.state, standing.now.boottime
         orders = self._in_flight
         if state is STOPPED:
@@ -357,62 +381,12 @@ class Election:
             if watch.is_forbidden(now) and state in FOLLOWING:
                 self._poll()
             return False
-        watch.opened(now)
-        orders.order_watch(self._observation.watch_from or "0")
+        watch_from = self._observation.watch_from
+        watch.opened(now, read_version(watch_from))
+        orders.order_watch(watch_from or "0")
         return True
 
     def _poll(self) -> None:
         """Rule 16: where no watch is permitted a read follows each, in any state."""
         if self._in_flight.read is None and self._schedule.read_at == NEVER:
             self._standing.want_read(self._watch_policy.poll_interval())
-
-    def _conclude(self) -> None:
-        """Go on to the state that what is known leads to."""
-        standing = self._standing
-        # Each of these states leads on to another at most once.
-        if standing.state in WRITE_DECIDES and self._in_flight.write is None:
-            self._conclude_write()
-        if standing.state is STANDING_BY:
-            self._stand_by()
-        if standing.state is LOOKING:
-            verdict = standing.verdict()
-            if verdict is not None:
-                if not self._participation.may_contend():
-                    standing.change(Fact.NOT_ALIVE)
-                else:
-                    self._contending.look(verdict)
-                    standing.change(verdict)
-        if standing.state is WAITING or standing.state is CONTENDING:
-            verdict = standing.verdict()
-            if verdict is None:
-                verdict = Fact.HELD
-            if (verdict is Fact.HELD) != (standing.state is WAITING):
-                standing.change(verdict)
-        if (
-            standing.state is CONTENDING
-            and standing.now.boottime >= self._contending.at
-            and self._in_flight.write is None
-        ):
-            standing.change(Fact.DELAY_OVER)
-            self._lease_writes.acquire()
-
-    def _conclude_write(self) -> None:
-        """Go on from a write that is over and did not make us leader."""
-        standing = self._standing
-        if standing.state is ACQUIRING:
-            verdict = standing.verdict() or Fact.FREE
-            if verdict is Fact.HELD or not self._own_writes.in_doubt:
-                standing.change(verdict)
-        elif standing.state is WITHDRAWING and not self._own_writes.in_doubt:
-            standing.change(Fact.WITHDRAWN)
-
-    def _stand_by(self) -> None:
-        standing = self._standing
-        until = self._participation.stay_out_until
-        if until is not None:
-            if standing.now.boottime >= until:
-                self._participation.come_back()
-            elif self._observation.holder not in ("", self.settings.identity):
-                self._participation.see_another()
-        if self._participation.may_contend():
-            standing.change(Fact.MAY_CONTEND)

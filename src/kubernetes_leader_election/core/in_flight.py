@@ -1,5 +1,5 @@
 """
-Requests under way: at most one read, one write and one watch at a time.
+Requests under way: at most one read, one write and one watch of each kind at a time.
 
 The core times its requests out itself: at the deadline the outcome is unknown, and
 whoever drives the core is told to drop the request (rule 9).
@@ -15,14 +15,16 @@ from kubernetes_leader_election.core.messages import (
     Event,
     GetLease,
     LeaseObject,
+    PodNote,
     Request,
+    SeekProof,
     UpdateLease,
     WatchLease,
 )
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.values import Value
 
-Purpose = Literal["acquire", "renew", "release"]
+Purpose = Literal["acquire", "renew", "release", "challenge"]
 
 
 class PendingRead(Value, kw_only=False):
@@ -50,7 +52,7 @@ class PendingWrite(Value, kw_only=False):
 class InFlight:
     """Number requests, remember those under way, collect what goes out."""
 
-    __slots__ = ("_next_id", "out", "read", "watch_id", "write")
+    __slots__ = ("_next_id", "out", "proof_id", "read", "watch_id", "write")
 
     def __init__(self) -> None:
         self._next_id = 1
@@ -63,6 +65,8 @@ class InFlight:
         """The write under way, if any."""
         self.watch_id: int | None = None
         """The number of the watch that is open, if any."""
+        self.proof_id: int | None = None
+        """The number of the watch on a holder's pod, if any."""
 
     def _number(self) -> int:
         number = self._next_id
@@ -102,6 +106,12 @@ class InFlight:
             WatchLease(request_id=number, resource_version=resource_version)
         )
 
+    def order_proof(self, note: PodNote) -> None:
+        """Order a watch on the pod that a note names."""
+        assert self.proof_id is None
+        self.proof_id = number = self._number()
+        self.out.append(SeekProof(request_id=number, note=note))
+
     def drain(self) -> list[Request | Event]:
         """Return what goes out since the last call, in order."""
         out, self.out = self.out, []
@@ -127,6 +137,16 @@ class InFlight:
         """Take it that the watch under way is over."""
         self.watch_id = None
 
+    def end_proof(self) -> None:
+        """Take it that the watch on a pod is over."""
+        self.proof_id = None
+
+    def abandon_proof(self) -> None:
+        """Close the watch on a pod, if any."""
+        if self.proof_id is not None:
+            self.out.append(AbandonRequest(request_id=self.proof_id))
+            self.proof_id = None
+
     def abandon_read(self) -> None:
         """Drop the read under way, if any."""
         if self.read is not None:
@@ -150,3 +170,4 @@ class InFlight:
         self.abandon_read()
         self.abandon_write()
         self.abandon_watch()
+        self.abandon_proof()

@@ -23,10 +23,30 @@ from kubernetes_leader_election.events import LeaderChanged as LeaderChanged
 from kubernetes_leader_election.events import LeadershipAcquired as LeadershipAcquired
 from kubernetes_leader_election.events import LeadershipLost as LeadershipLost
 from kubernetes_leader_election.events import LeaseRenewed as LeaseRenewed
-from kubernetes_leader_election.values import Value
+from kubernetes_leader_election.values import Value, hidden
 
 LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it. Never changed in place by anybody: share it freely."""
+
+
+class PodNote(Value):
+    """
+    Where the proof of a process's end would be found: in the status of its pod.
+
+    What each field may be is checked where a note is read from a Lease
+    (:mod:`.pod_notes`): its names are safe in a URL.
+    """
+
+    namespace: str
+    pod: str
+    """The pod's name."""
+    uid: str
+    """Of the pod."""
+    container: str
+    nonce: str = hidden()
+    """128 bits as hexadecimal digits: of one process of that container, and no other."""
+    crash_challenge: float = 1.0
+    """Seconds that the leader asks to be given for an answer to a challenge."""
 
 
 # Requests ---------------------------------------------------------------------
@@ -69,7 +89,20 @@ class AbandonRequest(Value):
     request_id: int
 
 
-Request = GetLease | CreateLease | UpdateLease | WatchLease | AbandonRequest
+class SeekProof(Value):
+    """
+    Watch the pod of a note for the proof that the process which left it has ended.
+
+    It begins with the pod as it is, and goes on until it is abandoned or answered by
+    :class:`ProofRefuted` or :class:`ProofUnreadable`. What is no proof, or none yet, is
+    not answered.
+    """
+
+    request_id: int
+    note: PodNote
+
+
+Request = GetLease | CreateLease | UpdateLease | WatchLease | SeekProof | AbandonRequest
 
 
 # Responses --------------------------------------------------------------------
@@ -150,6 +183,38 @@ class WatchEnded(Value):
     error: LeaseApiError | None = None
 
 
+class ProofSeen(Value):
+    """Answer :class:`SeekProof`: the container that left the note has ended."""
+
+    request_id: int
+    why: str
+    """What the pod's status says, as a clause for people."""
+
+
+class ProofRefuted(Value):
+    """
+    Answer :class:`SeekProof`, and end it: this note will never be proved.
+
+    The pod is gone, another one has its name, or it is of a kind that proves nothing.
+    """
+
+    request_id: int
+    why: str
+    """The same as a clause for people."""
+
+
+class ProofUnreadable(Value):
+    """
+    Answer :class:`SeekProof`, and end it: the pod cannot be watched now.
+
+    ``error`` is None for a clean end, after which it may be ordered again at once;
+    ``error.status`` 403 means that watching is not permitted.
+    """
+
+    request_id: int
+    error: LeaseApiError | None = None
+
+
 Response = (
     LeaseFetched
     | LeaseNotFound
@@ -159,6 +224,9 @@ Response = (
     | RequestFailed
     | WatchEvent
     | WatchEnded
+    | ProofSeen
+    | ProofRefuted
+    | ProofUnreadable
 )
 
 
@@ -229,6 +297,18 @@ class LivenessReported(Value):
     alive: bool
 
 
+class OwnNote(Value):
+    """
+    Say where the proof of this process's own end would be found; None: nowhere.
+
+    Said once it was left there, before the first acquire, and again with None as soon
+    as it is no longer found there: whoever drives the core looks before each input that
+    may order a renewal. It ends no term: renewals go on without a note.
+    """
+
+    note: PodNote | None
+
+
 class DriverFailed(Value):
     """Report an unexpected exception of the driver: terms end, contending resumes."""
 
@@ -243,6 +323,7 @@ Command = (
     | WorkEnded
     | LossSeen
     | LivenessReported
+    | OwnNote
     | DriverFailed
 )
 

@@ -12,11 +12,16 @@ from __future__ import annotations
 from typing import Final
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.annotations import asks_to_step_down
+from kubernetes_leader_election.core.annotations import (
+    asks_to_step_down,
+    is_challenged,
+)
+from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.record import LeaseRecord, Snapshot, as_datetime
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.states import (
     ACQUIRING,
+    CHALLENGING,
     CONTENDING,
     FENCED,
     FREE,
@@ -31,7 +36,9 @@ from kubernetes_leader_election.core.states import (
 from kubernetes_leader_election.core.term import Term, Try
 from kubernetes_leader_election.core.timing import believe
 
-_NOT_LED: Final = frozenset({WAITING, CONTENDING, WITHDRAWING, STANDING_BY})
+_NOT_LED: Final = frozenset(
+    {WAITING, CHALLENGING, CONTENDING, WITHDRAWING, STANDING_BY}
+)
 """States in which an acquire that is seen begins no term that is led."""
 
 
@@ -39,6 +46,7 @@ class Observed:
     """Conclude from what stands in the Lease."""
 
     __slots__ = (
+        "_challenge",
         "_cut_record",
         "_notices",
         "_observation",
@@ -49,7 +57,7 @@ class Observed:
         "_standing",
     )
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: Standing, cut_record: CutRecord) -> None:
         self._standing = standing
         # Parts by names of their own: they are asked at each input.
         self._settings = standing.settings
@@ -57,7 +65,8 @@ class Observed:
         self._own_writes = standing.own_writes
         self._retry = standing.retry
         self._schedule = standing.schedule
-        self._cut_record = standing.cut_record
+        self._challenge = standing.challenge
+        self._cut_record = cut_record
         self._notices = standing.notices
 
     def take(self, snapshot: Snapshot) -> None:
@@ -139,6 +148,9 @@ class Observed:
                 self._mind_duration(term, lasts, answered=news)
         elif news and not edited_again:
             self._cut_record.is_whole()
+        if self._settings.crash_takeover and is_challenged(snapshot):
+            # Rule 19: a candidate asks whether this process lives.
+            self._schedule.write_by(max(standing.now.boottime, self._retry.not_before))
 
     def _take_acquiring(self, snapshot: Snapshot) -> None:
         standing = self._standing
@@ -163,7 +175,10 @@ class Observed:
         standing.begin_term(term)
         standing.emit(
             m.LeadershipAcquired(
-                **standing.settings.origin, term=term.number, token_if_any=term.token
+                **standing.settings.origin,
+                term=term.number,
+                token_if_any=term.token,
+                crash_proof=proved.crash_proof,
             )
         )
         if term.token is None:
@@ -209,6 +224,8 @@ class Observed:
     def gone(self) -> None:
         """The Lease does not exist."""
         standing = self._standing
+        self._challenge.void()
+        self._challenge.hearing.distrust(self._observation, standing.now)
         standing.contending.wait_in_full()
         self._observation.see_missing(standing.now)
         self._own_writes.forget_replacing()
@@ -302,7 +319,10 @@ class Observed:
 
     def observe(self, snapshot: Snapshot) -> bool:
         """Take what is seen; tell whether the record changed."""
+        before = self._observation.snapshot
         changed = self._observation.see(snapshot, self._standing.now)
+        if self._settings.crash_takeover:
+            self._mind_challenge(before, snapshot, changed=changed)
         own_writes = self._own_writes
         if own_writes.former or own_writes.tries:
             own_writes.forget_overtaken(snapshot)
@@ -311,6 +331,17 @@ class Observed:
             if holder != self._notices.leader:
                 self._standing.emit(self._notices.tell_leader(holder or None))
         return changed
+
+    def _mind_challenge(
+        self, before: Snapshot | None, snapshot: Snapshot, *, changed: bool
+    ) -> None:
+        """Take what is seen for what it says of a proof, and of what was asked."""
+        standing, challenge = self._standing, self._challenge
+        challenge.see(before, snapshot, changed=changed)
+        if changed:
+            challenge.hearing.see(before, snapshot, self._observation, standing.now)
+        if standing.state is CHALLENGING:
+            challenge.hear_question(snapshot, standing.now)
 
     def _is_own(self, snapshot: Snapshot) -> bool:
         """Return whether this elector wrote what is seen, in whichever term."""

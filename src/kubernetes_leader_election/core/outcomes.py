@@ -19,7 +19,14 @@ from kubernetes_leader_election.core.states import HOLDING, Fact, State
 from kubernetes_leader_election.errors import LeaseApiError
 
 FOLLOWING: Final = frozenset(
-    {State.LOOKING, State.WAITING, State.CONTENDING, State.STANDING_BY, State.FENCED}
+    {
+        State.LOOKING,
+        State.WAITING,
+        State.CHALLENGING,
+        State.CONTENDING,
+        State.STANDING_BY,
+        State.FENCED,
+    }
 )
 """States that follow the Lease without holding it."""
 
@@ -31,6 +38,7 @@ class Outcomes:
     """Conclude from the responses to requests."""
 
     __slots__ = (
+        "_challenge",
         "_in_flight",
         "_notices",
         "_observation",
@@ -46,6 +54,7 @@ class Outcomes:
         self._standing = standing
         self._observed = observed
         # Parts by names of their own: they are asked at each input.
+        self._challenge = standing.challenge
         self._in_flight = standing.in_flight
         self._observation = standing.observation
         self._own_writes = standing.own_writes
@@ -71,6 +80,8 @@ class Outcomes:
             and snapshot.version is not None
             and snapshot.version < pending.known
         )
+        if went_back:
+            self._challenge.hearing.distrust(self._observation, standing.now)
         if overtaken and self._observation.is_news(snapshot) is False:
             self._read_was_overtaken()
         elif went_back and standing.state in HOLDING:
@@ -86,6 +97,8 @@ class Outcomes:
                 self._own_writes.forget_undone(snapshot)
             self._own_writes.end_doubt()
             self._observed.take(snapshot)
+        if self._observation.version == snapshot.version:
+            self._mind_passed(snapshot.version, known)
         self._after_read()
 
     def on_not_found(self, message: m.LeaseNotFound) -> None:
@@ -94,9 +107,11 @@ class Outcomes:
         if pending is None:
             return
         self._retry.answered()
-        if pending.known != self._observation.version:
+        known = self._observation.version
+        if pending.known != known:
             self._read_was_overtaken()
         else:
+            self._mind_passed(None, known)
             self._own_writes.end_doubt()
             self._observed.gone()
             # It may be gone by a restore, after which versions count from lower on: the
@@ -108,6 +123,19 @@ class Outcomes:
         """Rule 11: what was read before newer news came proves nothing."""
         if self._own_writes.in_doubt:
             self._standing.want_read(0.0)
+
+    def _mind_passed(self, version: int | None, known: int | None) -> None:
+        """
+        Rule 16: replace a watch that has passed what is seen, and did not bring it.
+
+        It was opened from a version that a restore has undone, say: the server sends
+        nothing on it until its versions have come so far again.
+        """
+        watch = self._watch_policy
+        if version != known and watch.has_passed(version):
+            if self._in_flight.watch_id is not None:
+                self._in_flight.abandon_watch()
+                watch.open_from(self._standing.now.boottime)
 
     def _after_read(self) -> None:
         """Open the watch that waited for a read, as soon as one may be opened."""
@@ -135,11 +163,13 @@ class Outcomes:
                 self._notices.error("the answer to a write was not what was written")
             )
             return
-        heard_more = self._observation.version != write.known
+        known = self._observation.version
+        heard_more = known != write.known
         if heard_more and self._observation.is_news(snapshot) is False:
             return  # the watch was faster: this is known, or overtaken
         # News also with a lower version, as what is created after a restore has.
         self._observed.take(snapshot)
+        self._mind_passed(snapshot.version, known)
 
     def on_conflict(self, message: m.WriteConflict) -> None:
         """Take it that a write met another Lease than it was based on."""
@@ -227,6 +257,28 @@ class Outcomes:
         elif standing.state is State.ACQUIRING:
             standing.change(standing.verdict() or Fact.FREE)
 
+    # The pod of the holder ----------------------------------------------------
+
+    def on_proof_seen(self, message: m.ProofSeen) -> None:
+        """Take it that the process has ended that left the note."""
+        if message.request_id == self._in_flight.proof_id:
+            self._challenge.prove(message.why, self._standing.now.boottime)
+
+    def on_proof_refuted(self, message: m.ProofRefuted) -> None:
+        """Take it that the end of that process will never be proved."""
+        sought = self._challenge.sought
+        if message.request_id == self._in_flight.proof_id and sought is not None:
+            self._in_flight.end_proof()
+            self._challenge.refute(sought.nonce)
+            self._challenge.seek_no_more()
+
+    def on_proof_unreadable(self, message: m.ProofUnreadable) -> None:
+        """Take it that the pod cannot be watched now: without it, time decides."""
+        if message.request_id == self._in_flight.proof_id:
+            self._in_flight.end_proof()
+            now = self._standing.now.boottime
+            self._challenge.unreadable(message.error, now)
+
     # The watch ----------------------------------------------------------------
 
     def on_watch_event(self, message: m.WatchEvent) -> None:
@@ -235,7 +287,9 @@ class Outcomes:
             return
         snapshot = rec.read_snapshot(message.object)
         if message.type == "BOOKMARK":
-            self._watch_policy.hear_bookmark(self._standing.now.boottime)
+            self._watch_policy.hear_bookmark(
+                self._standing.now.boottime, snapshot.version
+            )
             self._observation.bookmark(snapshot.resource_version, snapshot.version)
             return
         if message.type not in ("ADDED", "MODIFIED", "DELETED"):
@@ -244,10 +298,14 @@ class Outcomes:
                 self._notices.error(f"the watch brought {message.type[:40]!r}")
             )
             return
-        self._watch_policy.hear(self._standing.now.boottime)
+        standing, hearing = self._standing, self._challenge.hearing
+        self._watch_policy.hear(standing.now.boottime, snapshot.version)
         news = self._observation.is_news(snapshot)
+        if message.type != "DELETED" and standing.settings.crash_takeover:
+            before = self._observation.snapshot
+            hearing.hear(message.request_id, before, snapshot, standing.now)
         if news is None:
-            self._standing.want_read(0.0)  # rule 11: not comparable, so ask
+            standing.want_read(0.0)  # rule 11: not comparable, so ask
         elif news:
             if message.type == "DELETED":
                 self._observation.hear(snapshot.resource_version, snapshot.version)
@@ -257,6 +315,10 @@ class Outcomes:
                 self._observed.deleted(snapshot)
             else:
                 self._observed.take(snapshot)
+        if hearing.notes_first and standing.state in HOLDING:
+            # Rule 17: the acquire could not carry a note, so the first renewal does.
+            if hearing.note_to_leave(self._in_flight.watch_id) is not None:
+                self._schedule.write_by(standing.now.boottime)
 
     def on_watch_ended(self, message: m.WatchEnded) -> None:
         """Take it that the watch is over."""

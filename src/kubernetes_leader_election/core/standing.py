@@ -15,10 +15,11 @@ Each part keeps its own fields: others read them, and change them by its methods
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.challenge import Challenge
 from kubernetes_leader_election.core.contending import Contending
-from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.notices import Notices
 from kubernetes_leader_election.core.observation import Observation
@@ -45,6 +46,11 @@ from kubernetes_leader_election.core.watch_policy import WatchPolicy
 from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
 
+_SEEKING: Final = frozenset({State.WAITING, State.CHALLENGING})
+"""States in which the proof of the holder's end is of use."""
+_ASKING: Final = frozenset({State.CHALLENGING, State.CONTENDING, State.ACQUIRING})
+"""States in which it matters that the holder was asked, and did not answer."""
+
 
 class Standing:
     """
@@ -58,8 +64,8 @@ class Standing:
     """
 
     __slots__ = (
+        "challenge",
         "contending",
-        "cut_record",
         "in_flight",
         "notices",
         "now",
@@ -107,8 +113,8 @@ class Standing:
         """The delay before an acquire."""
         self.participation = Participation(settings)
         """What the application wants, and whether it is alive."""
-        self.cut_record = CutRecord(settings)
-        """Records of ours that last less than they should."""
+        self.challenge = Challenge(settings, draw=draw)
+        """The end of a holder that its pod proves, and what it was asked."""
         self.notices = Notices(settings)
         """What was told already."""
         self.begin_life()
@@ -121,7 +127,7 @@ class Standing:
         self.schedule.begin_life()
         self.watch_policy.begin_life()
         self.retry.begin_life()
-        self.cut_record.begin_life()
+        self.challenge.begin_life()
 
     # Changing state -----------------------------------------------------------
 
@@ -134,7 +140,10 @@ class Standing:
         )
         if self.state is before:
             return
+        self._mind_challenge(before)
         match self.state:
+            case State.CHALLENGING:
+                self.challenge.begin(self.observation.snapshot, self.now)
             case State.CONTENDING:
                 self.contend_after_delay(fact)
             case State.WAITING | State.ACQUIRING:
@@ -164,6 +173,18 @@ class Standing:
             case _:
                 pass
 
+    def _mind_challenge(self, before: State) -> None:
+        """Give up what is asked and sought, where the present state has no use for it."""
+        if before is State.CHALLENGING:
+            # What becomes of a question is not waited for: it begins no term.
+            self.in_flight.abandon_write()
+            self.own_writes.end_doubt()
+        if self.state not in _SEEKING:
+            self.in_flight.abandon_proof()
+            self.challenge.seek_no_more()
+        if self.state not in _ASKING:
+            self.challenge.ask_no_more()
+
     def contend_after_delay(self, fact: Fact) -> None:
         """Begin the delay of rule 13, for a Lease that is FREE or EXPIRED."""
         self.contending.begin_delay(
@@ -184,6 +205,9 @@ class Standing:
                 return FREE
         elif verdict is HELD and observation.missing and self.contending.recreates:
             return FREE
+        if verdict is HELD and self.challenge.asked:
+            if self.challenge.is_unanswered(observation.snapshot, self.now):
+                return FREE
         return verdict
 
     # Terms --------------------------------------------------------------------

@@ -3,10 +3,11 @@ The one table of state changes. Nothing else in the package changes a state.
 
 Theory of operation
 -------------------
-An elector is in one of eleven states. Four of them follow the Lease without holding
+An elector is in one of twelve states. Five of them follow the Lease without holding
 it: LOOKING (nothing is known yet), WAITING (a rival holds it, its time runs on our
-clock), CONTENDING (free or expired: a short random delay before writing) and
-STANDING_BY (asked not to contend). ACQUIRING has a write under way whose outcome
+clock), CHALLENGING (its end is proved by its pod: it is asked once more), CONTENDING
+(free, expired or unanswered: a short random delay before writing) and STANDING_BY
+(asked not to contend). ACQUIRING has a write under way whose outcome
 decides. LEADER believes. DRAINING still holds and renews the Lease while the work
 ends, RELEASING gives it back after the work ended. FENCED lost the Lease while work
 was still ending: nothing is written. WITHDRAWING was told to stop while its acquire
@@ -35,6 +36,7 @@ class State(enum.Enum):
     STOPPED = "stopped"
     LOOKING = "looking"
     WAITING = "waiting"
+    CHALLENGING = "challenging"
     CONTENDING = "contending"
     ACQUIRING = "acquiring"
     LEADER = "leader"
@@ -61,6 +63,8 @@ class Fact(enum.Enum):
     HELD = "held by another"
     FREE = "free"
     EXPIRED = "expired"
+    END_PROVED = "end proved"
+    UNANSWERED = "challenge unanswered"
     MAY_CONTEND = "may contend"
     DELAY_OVER = "delay over"
     ACQUIRE_PROVED = "acquire proved"
@@ -76,6 +80,7 @@ class Fact(enum.Enum):
 STOPPED: Final = State.STOPPED
 LOOKING: Final = State.LOOKING
 WAITING: Final = State.WAITING
+CHALLENGING: Final = State.CHALLENGING
 CONTENDING: Final = State.CONTENDING
 ACQUIRING: Final = State.ACQUIRING
 LEADER: Final = State.LEADER
@@ -113,6 +118,16 @@ _CHANGES: Final[dict[tuple[State, Fact], State | Special]] = {
     (S.WAITING, F.FREE): S.CONTENDING,
     # G1: only after the record stood still for its own duration on our clock.
     (S.WAITING, F.EXPIRED): S.CONTENDING,
+    (S.WAITING, F.END_PROVED): S.CHALLENGING,
+    (S.CHALLENGING, F.STOP_ASKED): S.STOPPED,
+    (S.CHALLENGING, F.STEP_DOWN_ASKED): S.STANDING_BY,
+    (S.CHALLENGING, F.NOT_ALIVE): S.STANDING_BY,
+    (S.CHALLENGING, F.DRIVER_FAILED): S.LOOKING,
+    # G1: whatever becomes of the record voids the proof; a holder that lives renews.
+    (S.CHALLENGING, F.HELD): S.WAITING,
+    (S.CHALLENGING, F.FREE): S.CONTENDING,
+    (S.CHALLENGING, F.EXPIRED): S.CONTENDING,
+    (S.CHALLENGING, F.UNANSWERED): S.CONTENDING,
     (S.CONTENDING, F.STOP_ASKED): S.STOPPED,
     (S.CONTENDING, F.STEP_DOWN_ASKED): S.STANDING_BY,
     (S.CONTENDING, F.NOT_ALIVE): S.STANDING_BY,
@@ -161,6 +176,7 @@ _STAYS: Final[dict[State, frozenset[Fact]]] = {
     S.STOPPED: _LIFE | {F.STOP_ASKED, F.DRIVER_FAILED},
     S.LOOKING: frozenset({F.ALIVE, F.DRIVER_FAILED}),
     S.WAITING: frozenset({F.ALIVE}),
+    S.CHALLENGING: frozenset({F.ALIVE}),
     S.CONTENDING: frozenset({F.ALIVE}),
     S.ACQUIRING: frozenset({F.ALIVE}),
     # A stuck application stops renewing; its term runs to the deadline.

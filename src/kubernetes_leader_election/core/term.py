@@ -17,7 +17,7 @@ from kubernetes_leader_election.core.timing import (
     cut_short,
     elapsed_for_leader,
 )
-from kubernetes_leader_election.values import Value
+from kubernetes_leader_election.values import Value, replace
 
 
 class Try(Value, kw_only=False):
@@ -31,9 +31,13 @@ class Try(Value, kw_only=False):
     """The newest resourceVersion known when it was ordered; empty: none was."""
     base_version: int | None = None
     """The same as a number; None where there is none, or it is not comparable."""
+    crash_proof: str = ""
+    """By what proof the Lease was free, for people; empty: by none."""
 
     @classmethod
-    def based_on(cls, observation: Observation, stamp: Stamp, sent: Now) -> Try:
+    def based_on(
+        cls, observation: Observation, stamp: Stamp, sent: Now, crash_proof: str = ""
+    ) -> Try:
         """Return a write on the Lease as it is known."""
         snapshot = observation.snapshot
         return cls(
@@ -42,6 +46,7 @@ class Try(Value, kw_only=False):
             None if snapshot is None else snapshot.uid,
             observation.resource_version,
             observation.version,
+            crash_proof,
         )
 
     def is_overtaken_by(self, snapshot: Snapshot) -> bool:
@@ -63,7 +68,7 @@ class Try(Value, kw_only=False):
         """Return the same, which knows its Lease from the first time that it is seen there."""
         if self.uid is not None or not self.stamp.is_on(snapshot.record):
             return self
-        return Try(self.stamp, self.sent, snapshot.uid, self.base, self.base_version)
+        return replace(self, uid=snapshot.uid)
 
     def is_older_than(self, resource_version: str, version: int | None) -> bool:
         """

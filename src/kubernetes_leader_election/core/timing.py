@@ -55,6 +55,10 @@ class ElectionSettings(Value):
     """rho: how wrong the rate of a clock may be, as a share of 1."""
     observe: bool = False
     """Follow the Lease, never contend, never write."""
+    crash_takeover: bool = False
+    """Leave a note, and take over from a holder whose end is proved by its own."""
+    crash_challenge: float = 1.0
+    """Seconds that a holder whose end seems proved is given for an answer."""
 
     @property
     def origin(self) -> Origin:

@@ -32,6 +32,7 @@ class WatchPolicy:
     """Decide about the watch of one elector. It opens and closes nothing itself."""
 
     __slots__ = (
+        "_come_to",
         "_heard_at",
         "_may_open_at",
         "_opened_at",
@@ -60,6 +61,8 @@ class WatchPolicy:
         """When the last one was opened."""
         self._heard_at = 0.0
         """When it brought something, be it a bookmark, or was opened."""
+        self._come_to: int | None = None
+        """Newest version that it was opened from or brought; None where it has none."""
         self._may_open_at = 0.0
         """Until when watching is not permitted; 0 where it never was refused."""
         self.failures = 0
@@ -83,10 +86,11 @@ class WatchPolicy:
         """Open the next one then; there was a read, or a clean end."""
         self.open_at = when
 
-    def opened(self, now: float) -> None:
-        """Take it that one is ordered."""
+    def opened(self, now: float, version: int | None) -> None:
+        """Take it that one is ordered, which brings what is newer than ``version``."""
         self.open_at = NEVER
         self._opened_at = self._heard_at = now
+        self._come_to = version
 
     def poll_interval(self) -> float:
         """Return the seconds between reads where watching is not permitted."""
@@ -95,15 +99,27 @@ class WatchPolicy:
 
     # What becomes of it -------------------------------------------------------
 
-    def hear(self, now: float) -> None:
-        """Take it that the watch brought news of the Lease: it works."""
-        self.hear_bookmark(now)
+    def hear(self, now: float, version: int | None) -> None:
+        """Take it that the watch brought a version of the Lease: it works."""
+        self.hear_bookmark(now, version)
         self.failures = 0
 
-    def hear_bookmark(self, now: float) -> None:
-        """Take it that the watch brought a bookmark: it is alive."""
+    def hear_bookmark(self, now: float, version: int | None) -> None:
+        """Take it that the watch brought a bookmark: it is alive, and has come so far."""
         opened_at = self._opened_at
         self._heard_at = now if now > opened_at else opened_at
+        if version is not None and version > (self._come_to or 0):
+            self._come_to = version
+
+    def has_passed(self, version: int | None) -> bool:
+        """
+        Return whether the open watch will not bring a version any more.
+
+        None, as where there is no Lease, can be compared with nothing: only a watch
+        that has not come to any version is sure to bring what follows.
+        """
+        come_to = self._come_to
+        return come_to is not None and (version is None or version <= come_to)
 
     def ended_in_order(self, now: float) -> bool:
         """Return whether a clean end is no oddity: servers end watches that are old."""

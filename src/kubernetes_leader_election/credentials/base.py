@@ -232,6 +232,31 @@ class Credentials:
         # fault 50: a pickle would carry the secrets to wherever it is written.
         raise TypeError("Credentials cannot be pickled: they may hold secrets.")
 
+    def impersonating(
+        self, user: str, *, groups: Sequence[str] = (), uid: str = ""
+    ) -> Credentials:
+        """
+        Return the same login, which asks the server to act as somebody else.
+
+        In the place of whom these credentials act as so far, if they do.
+
+        Raises:
+            CredentialsError: a name cannot be sent.
+
+        """
+        headers = [("Impersonate-User", user)]
+        headers += [("Impersonate-Uid", uid)] if uid else []
+        headers += [("Impersonate-Group", group) for group in groups]
+        return Credentials(
+            server=self.server,
+            source=self.source,
+            login=self._login,
+            trust=self._trust,
+            namespace=self.namespace,
+            proxy=self.proxy,
+            impersonation=headers,
+        )
+
     @property
     def login_description(self) -> str:
         """Where the proof of identity comes from, in words and without the secret."""

@@ -10,7 +10,7 @@ from kubernetes_leader_election.credentials.tokens import TokenFile
 from kubernetes_leader_election.credentials.trust import Trust, read_text
 from kubernetes_leader_election.errors import CredentialsError
 
-__all__ = ["SERVICE_ACCOUNT_DIRECTORY", "in_cluster", "is_mounted"]
+__all__ = ["SERVICE_ACCOUNT_DIRECTORY", "in_cluster", "is_mounted", "pod_namespace"]
 
 SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 """Where Kubernetes mounts the service account in every pod that has one."""
@@ -22,6 +22,14 @@ DEFAULT_HOST = "kubernetes.default.svc"
 def is_mounted(directory: str = SERVICE_ACCOUNT_DIRECTORY) -> bool:
     """Return whether a service account's token is there."""
     return os.path.exists(os.path.join(directory, "token"))  # noqa: PTH110, PTH118 - spares an import
+
+
+def pod_namespace(directory: str = SERVICE_ACCOUNT_DIRECTORY) -> str | None:
+    """Return the namespace of this pod; None: no service account says it."""
+    try:
+        return _read_namespace(os.path.join(directory, "namespace"))  # noqa: PTH118 - spares an import
+    except CredentialsError:
+        return None
 
 
 def in_cluster(

@@ -49,6 +49,8 @@ class Desired(Value):
     """The newest term that a question saw to be over, by a clock (rule 14)."""
     alive: bool = True
     """Whether the application shows signs of life."""
+    own_note: m.PodNote | None = None
+    """Where the proof of this process's end would be found; None: nowhere."""
 
     def after(self, word: m.Command) -> Desired:
         """Return what is wanted after one more word; nothing in here can fail."""
@@ -76,6 +78,8 @@ class Desired(Value):
                 return replace(self, seen_lost=max(self.seen_lost, term))
             case m.LivenessReported(alive=alive):
                 return replace(self, alive=alive)
+            case m.OwnNote(note=note):
+                return replace(self, own_note=note)
             case m.DriverFailed():
                 return self  # nothing that the application wants
             case _:  # pragma: no cover
@@ -106,6 +110,9 @@ class Desired(Value):
         if told.alive is not self.alive:
             word = m.LivenessReported(alive=self.alive)
             return word, replace(told, alive=self.alive)
+        if told.own_note != self.own_note:
+            word = m.OwnNote(note=self.own_note)
+            return word, replace(told, own_note=self.own_note)
         if told.running and (told.life < self.life or not self.running):
             return m.StopAsked(), replace(told, running=False)
         if told.life < self.life and (stopped or not self.running):
@@ -144,4 +151,4 @@ class Desired(Value):
         Whatever is about the terms and step-downs of the one before concerns it no more.
         """
         before = self.life - 1 if self.running else self.life
-        return replace(self, life=before, running=False, alive=True)
+        return replace(self, life=before, running=False, alive=True, own_note=None)

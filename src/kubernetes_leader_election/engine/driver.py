@@ -254,6 +254,9 @@ class Driver:
         if isinstance(message, Completed) and answer is None:
             return
         now = self.clock.now()
+        self._look_at_note(now)
+        if isinstance(answer, m.ProofUnreadable) and answer.error is not None:
+            self._listener.on_no_proof(answer.error)
         if self._recovery.rebuild_at is not None:
             self._wait_for_new_core(now)
         elif answer is not None:
@@ -262,6 +265,14 @@ class Driver:
             self._core.handle_timer(now=now)
         # The end of work is known to the listener, and changes what it makes of a view.
         self._finish(now, show_again=isinstance(message, m.Command))
+
+    def _look_at_note(self, now: Now) -> None:
+        """Tell the core, before it can order a renewal, that the own note is gone."""
+        if self._told.own_note is None or self._listener.note_is_good():
+            return
+        gone = m.OwnNote(note=None)
+        self._desired, self._told = self._desired.after(gone), self._told.after(gone)
+        self._core.receive(gone, now=now)
 
     def _finish(self, now: Now, *, show_again: bool = True) -> None:
         """Tell the core what it does not know, carry out what it gave, and show it."""

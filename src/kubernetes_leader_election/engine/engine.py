@@ -13,6 +13,7 @@ import contextlib
 import heapq
 import logging
 import queue
+import time
 from itertools import count
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary, finalize
@@ -36,6 +37,10 @@ AFTER_FAILURE: Final = 0.1
 """Seconds before the engine goes on after an exception that no driver kept."""
 MOST_NEWS: Final = 50
 """Inputs that are taken before a timer that is due: some ten milliseconds at most."""
+LONGEST_TURN: Final = 30.0
+"""Seconds after which a thread that was asked to turn and has not is given up."""
+ASKED_EVERY: Final = 1.0
+"""Seconds between two such questions at least, however often somebody wants to know."""
 
 Input = Message | Completed | None
 """What a driver takes; None: its timer, or to look again."""
@@ -103,6 +108,10 @@ class Engine:
         self._in_term: set[Driven] = set()
         self._running: set[Driven] = set()
         self._failed = False
+        self._turned_at = 0.0
+        """When it turned last (CLOCK_MONOTONIC); 0.0: it was not started. The thread."""
+        self._asked_at = 0.0
+        """When it was last asked to turn, to see whether it does. By ``problem``."""
         self._clients: WeakValueDictionary[int, LeaseClient] = WeakValueDictionary()
         self.workers = Workers()
 
@@ -123,6 +132,26 @@ class Engine:
     def look(self) -> None:
         """Have the clocks of leaders looked at: they may have jumped. Never blocks."""
         self._inputs.put(None)
+
+    def problem(self) -> str:
+        """
+        Say what is wrong with the thread; empty where it works, or was not started.
+
+        For probes. It is asked to turn, and the next call looks whether it has. Any
+        thread; never blocks.
+        """
+        now, turned, asked = time.monotonic(), self._turned_at, self._asked_at
+        if not turned:
+            return ""
+        if turned < asked:
+            silent = now - asked
+            if silent <= LONGEST_TURN:
+                return ""
+            return f"the thread of the election has not turned for {silent:.0f} s"
+        if now - asked >= ASKED_EVERY:
+            self._asked_at = now
+            self.look()
+        return ""
 
     def client_for(self, credentials: Credentials) -> LeaseClient:
         """Return the one client of these credentials: electors share connections."""
@@ -147,6 +176,7 @@ class Engine:
 
     def _run(self) -> None:
         while True:
+            self._turned_at = time.monotonic()
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 - only the process may end this thread

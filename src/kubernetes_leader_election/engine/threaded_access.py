@@ -9,6 +9,7 @@ from typing import Final
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.engine.calls import Completed, PendingCall, Workers
+from kubernetes_leader_election.engine.proof_search import search, unreadable
 from kubernetes_leader_election.engine.requests import (
     ShortRequest,
     carry_out,
@@ -17,6 +18,7 @@ from kubernetes_leader_election.engine.requests import (
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.kube_api.pods import PodClient
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.rights import ELECTION, OBSERVING
 
@@ -57,6 +59,7 @@ class ThreadedAccess:
         self._workers = workers
         self._post = post
         self._unexpected = unexpected
+        self._pods = PodClient(client)
         self._calls: dict[int, PendingCall] = {}
         self._ahead = native.Semaphore(EVENTS_AHEAD)
 
@@ -67,6 +70,8 @@ class ThreadedAccess:
         match request:
             case m.WatchLease():
                 self._watch(request)
+            case m.SeekProof():
+                self._seek(request)
             case m.AbandonRequest(request_id=number):
                 self._abandon(number)
             case _:
@@ -79,7 +84,7 @@ class ThreadedAccess:
             self._ahead.release()
         if self._calls.get(answer.request_id) is not completed.pending:
             return None
-        if not isinstance(answer, m.WatchEvent):
+        if not isinstance(answer, m.WatchEvent | m.ProofSeen):
             del self._calls[answer.request_id]
         return answer
 
@@ -110,6 +115,17 @@ class ThreadedAccess:
             error = LeaseApiError(f"{self._settings.where}: not watched. {NO_THREAD}")
             ended = m.WatchEnded(request_id=request.request_id, error=error)
             self._answer(pending, ended)
+
+    def _seek(self, request: m.SeekProof) -> None:
+        workers = self._workers
+        pending = PendingCall(Call(), stuck=workers.note_stuck_watch)
+        self._calls[request.request_id] = pending
+        if not workers.spawn(partial(self._search, request, pending)):
+            error = LeaseApiError(
+                f"{self._settings.where}: no pod watched. {NO_THREAD}"
+            )
+            number = request.request_id
+            self._answer(pending, m.ProofUnreadable(request_id=number, error=error))
 
     def _abandon(self, number: int) -> None:
         pending = self._calls.pop(number, None)
@@ -162,6 +178,23 @@ class ThreadedAccess:
             error.__cause__ = unexpected
         if pending.finish():
             self._answer(pending, m.WatchEnded(request_id=number, error=error))
+
+    def _search(self, request: m.SeekProof, pending: PendingCall) -> None:
+        if not pending.begin():
+            return
+        try:
+            answer = search(
+                self._pods,
+                request,
+                pending.call,
+                proven=partial(self._answer, pending),
+                within=self._settings.request_timeout,
+            )
+        except Exception as error:  # noqa: BLE001 - fault 07: answered, logged, tried again
+            self._unexpected(error)
+            answer = unreadable(request.request_id, error)
+        if pending.finish():
+            self._answer(pending, answer)
 
     def _answer(self, pending: PendingCall, answer: m.Response) -> None:
         self._post(Completed(pending, answer))

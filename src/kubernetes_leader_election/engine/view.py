@@ -8,7 +8,7 @@ from kubernetes_leader_election.core.messages import Event
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, Now
-from kubernetes_leader_election.errors import LeaderElectionError
+from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.values import Value
 
@@ -92,4 +92,16 @@ class Listener(Protocol):
 
         Also after each word of the application, as that may know something new itself.
         """
+        ...
+
+    def note_is_good(self) -> bool:
+        """
+        Return whether the own note is still where it was left; asked at each step.
+
+        Reads a few kilobytes of a file of this container.
+        """
+        ...
+
+    def on_no_proof(self, error: LeaseApiError) -> None:
+        """Take it that the pod of the holder cannot be read, and why."""
         ...

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import LeaseApiError
@@ -14,7 +12,7 @@ from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
     encode,
-    lease_problem,
+    object_problem,
 )
 from kubernetes_leader_election.kube_api.failures import (
     Request,
@@ -25,6 +23,7 @@ from kubernetes_leader_election.kube_api.failures import (
     without_frames,
 )
 from kubernetes_leader_election.kube_api.pool import ConnectionPool
+from kubernetes_leader_election.kube_api.resources import LEASES
 from kubernetes_leader_election.kube_api.results import (
     Answered,
     Failure,
@@ -50,8 +49,6 @@ from kubernetes_leader_election.kube_api.watch import (
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.rights import ELECTION, READING
 from kubernetes_leader_election.values import hasten
-
-_GROUP = "/apis/coordination.k8s.io/v1"
 
 
 class LeaseClient:
@@ -121,7 +118,7 @@ class LeaseClient:
         them is missing.
         """
         request = Request(verb="get", namespace=namespace, name=name, needs=needs)
-        wire = Wire(method="GET", path=_path(namespace, name))
+        wire = Wire(method="GET", path=LEASES.path(namespace, name))
         return self._ask_lease(request, wire, call)
 
     def replace(
@@ -155,23 +152,36 @@ class LeaseClient:
             body = encode(lease)
         except Undecodable as error:
             return not_sent(request, error, credentials=self._credentials, call=call)
-        wire = Wire(method="PUT", path=_path(namespace, name), body=body)
+        wire = Wire(method="PUT", path=LEASES.path(namespace, name), body=body)
         return self._ask_lease(request, wire, call)
 
     def list(
         self,
-        namespace: str,
+        namespace: str | None,
         *,
         call: Call,
         limit: int = 250,
         continue_token: str = "",
+        selector: str = "",
     ) -> Listed | Failure:
-        """Return one page of the Leases of a namespace."""
-        request = Request(verb="list", namespace=namespace, name="", needs=READING)
+        """
+        Return one page of the Leases of a namespace; None: of all namespaces.
+
+        ``selector`` is one of labels, as kubectl takes it; the server reads it.
+        """
+        request = Request(
+            verb="list",
+            namespace=namespace or "",
+            name="",
+            everywhere=namespace is None,
+            needs=READING,
+        )
         query = {"limit": str(limit)}
+        if selector:
+            query["labelSelector"] = selector
         if continue_token:
             query["continue"] = continue_token
-        wire = Wire(method="GET", path=_path(namespace), query=query)
+        wire = Wire(method="GET", path=LEASES.path(namespace), query=query)
         answer = self._ask(request, wire, call)
         if not isinstance(answer, Answered):
             return answer
@@ -187,7 +197,7 @@ class LeaseClient:
 
     def watch(
         self,
-        namespace: str,
+        namespace: str | None,
         name: str,
         resource_version: str,
         *,
@@ -195,6 +205,7 @@ class LeaseClient:
         on_event: Callable[[str, LeaseObject], None],
         open_within: float = 30.0,
         needs: tuple[str, ...] = ELECTION,
+        selector: str = "",
     ) -> LeaseApiError | None:
         """
         Watch the Lease from just after ``resource_version`` until the watch ends.
@@ -204,7 +215,7 @@ class LeaseClient:
         Bookmarks are passed on as they come. After ``call.abandon()`` no event is.
 
         Args:
-            namespace: Of the Lease.
+            namespace: Of the Lease; None for all.
             name: Of the Lease; empty for all.
             resource_version: Where to begin: that of the Lease, or of a list of all.
             call: Ends the watch; without a deadline it goes on as long as it can.
@@ -212,20 +223,67 @@ class LeaseClient:
                 raises ends the watch and is passed on.
             open_within: Seconds until the server must have begun to answer.
             needs: As for :meth:`get`.
+            selector: Of labels, as for :meth:`list`.
 
         Returns:
             None if the server ended the watch cleanly, else why it ended: ``status``
             403 says that watching is not permitted, 410 that ``resource_version`` is
             too old, be it in the answer or inside its stream.
         """
-        request = Request(verb="watch", namespace=namespace, name=name, needs=needs)
+        request = Request(
+            verb="watch",
+            namespace=namespace or "",
+            name=name,
+            everywhere=namespace is None,
+            needs=needs,
+        )
+        return self.follow(
+            request,
+            resource_version,
+            call=call,
+            on_event=on_event,
+            open_within=open_within,
+            selector=selector,
+        )
+
+    # Any kind of object, for the clients of this room ------------------------------
+
+    def read(self, request: Request, wire: Wire, call: Call) -> Answered | Failure:
+        """Read or write one object, and see that the answer is that object."""
+        answer = self._ask(request, wire, call)
+        if not isinstance(answer, Answered):
+            return answer
+        kind = request.resource.kind
+        problem = object_problem(answer.body, kind, request.namespace, request.name)
+        if problem is not None:
+            return self._unknown(request, f"the answer is not the {kind}: {problem}")
+        return answer
+
+    def follow(
+        self,
+        request: Request,
+        resource_version: str,
+        *,
+        call: Call,
+        on_event: Callable[[str, Mapping[str, Any]], None],
+        open_within: float,
+        silence: float | None = None,
+        selector: str = "",
+    ) -> LeaseApiError | None:
+        """
+        Watch what a request names, as :meth:`watch` does a Lease.
+
+        ``silence`` is how many seconds it may bring nothing; None: any time.
+        """
+        name = request.name
         wire = Wire(
             method="GET",
-            path=_path(namespace),
+            path=request.resource.path(request.scope),
             query={
                 "watch": "true",
                 "allowWatchBookmarks": "true",
                 **({"fieldSelector": f"metadata.name={name}"} if name else {}),
+                **({"labelSelector": selector} if selector else {}),
                 "resourceVersion": resource_version,
             },
             tell_timeout=False,
@@ -233,13 +291,13 @@ class LeaseClient:
         self._notice_fork()
         call.limit(open_within)
         stream = self._transport.open_stream(request, wire, call)
-        call.limit(None)
+        call.limit(silence)
         if isinstance(stream, Reply):
             return self._judge(request, stream, call).error
         if not isinstance(stream, Stream):
             return stream.error
         try:
-            return self._follow(request, stream, call, on_event)
+            return self._follow(request, stream, call, on_event, silence)
         finally:
             stream.connection.close(call)
 
@@ -263,7 +321,7 @@ class LeaseClient:
         )
         wire = Wire(
             method="PUT" if name else "POST",
-            path=_path(namespace, name or None),
+            path=LEASES.path(namespace, name or None),
             query={"dryRun": "All"},
             body=encode(lease),
         )
@@ -322,13 +380,8 @@ class LeaseClient:
             self.drop_after_fork()
 
     def _ask_lease(self, request: Request, wire: Wire, call: Call) -> Ok | Failure:
-        answer = self._ask(request, wire, call)
-        if not isinstance(answer, Answered):
-            return answer
-        problem = lease_problem(answer.body, request.namespace, request.name)
-        if problem is not None:
-            return self._unknown(request, f"the answer is not the Lease: {problem}")
-        return Ok(lease=answer.body)
+        answer = self.read(request, wire, call)
+        return Ok(lease=answer.body) if isinstance(answer, Answered) else answer
 
     def _ask(self, request: Request, wire: Wire, call: Call) -> Answered | Failure:
         self._notice_fork()
@@ -367,9 +420,13 @@ class LeaseClient:
         stream: Stream,
         call: Call,
         on_event: Callable[[str, LeaseObject], None],
+        silence: float | None,
     ) -> LeaseApiError | None:
         events = events_of(
-            stream.answer.pieces(), namespace=request.namespace, name=request.name
+            stream.answer.pieces(),
+            resource=request.resource,
+            namespace=request.namespace,
+            name=request.name,
         )
         while True:
             try:
@@ -390,17 +447,9 @@ class LeaseClient:
                 return self._unknown(request, "the watch was abandoned").error
             if event is None:
                 return None
+            if silence is not None:
+                call.limit(silence)
             on_event(event.type, event.object)
-
-
-@lru_cache(maxsize=64)
-def _path(namespace: str, name: str | None = None) -> str:
-    for part in (namespace, name):
-        if part in {"", ".", ".."}:
-            # A server would take it for another path.
-            raise ValueError(f"{part!r} is not the name of a namespace or Lease")
-    path = f"{_GROUP}/namespaces/{quote(namespace, safe='')}/leases"
-    return path if name is None else f"{path}/{quote(name, safe='')}"
 
 
 # What is made at each renewal.

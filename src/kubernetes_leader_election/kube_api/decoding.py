@@ -56,16 +56,19 @@ def encode(value: Mapping[str, Any]) -> bytes:
         raise Undecodable(f"the Lease to be written is no JSON: {error}") from error
 
 
-def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | None:
+def object_problem(
+    value: Mapping[str, Any], kind: str, namespace: str, name: str
+) -> str | None:
     """
-    Say why ``value`` cannot be the Lease asked for; None when it can.
+    Say why ``value`` cannot be the object asked for; None when it can.
 
-    With an empty ``name`` any Lease of the namespace is asked for.
+    With an empty ``name`` any object of that kind in the namespace is asked for; with an
+    empty ``namespace`` those of all.
 
     Only what identifies an object is looked at. The spec is data: whoever reads it
     takes every field of it as optional and untrusted (rule 3).
     """
-    if value.get("kind", "Lease") != "Lease":
+    if value.get("kind", kind) != kind:
         return "it is of another kind"
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
@@ -73,7 +76,8 @@ def lease_problem(value: Mapping[str, Any], namespace: str, name: str) -> str | 
     found = metadata.get("name")
     if not isinstance(found, str) or not found:
         return "it has no name"
-    if (name and found != name) or metadata.get("namespace", namespace) != namespace:
+    where = metadata.get("namespace", namespace)
+    if (name and found != name) or (namespace and where != namespace):
         return "it is another object"
     version = metadata.get("resourceVersion")
     if not isinstance(version, str) or not version:

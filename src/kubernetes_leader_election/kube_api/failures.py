@@ -28,6 +28,7 @@ from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
 )
+from kubernetes_leader_election.kube_api.resources import LEASES, Resource
 from kubernetes_leader_election.kube_api.results import (
     Conflict,
     Failure,
@@ -50,6 +51,8 @@ __all__ = [
 
 _DOUBT = "Whether it was applied is not known."
 _ANONYMOUS = "system:anonymous"
+_CORE = '""'
+"""How a rule names the API group that has no name."""
 _NO_RIGHT = re.compile(
     r'[^:]*forbidden: User "(?P<user>(?:[^"\\]|\\.)*)" cannot (?P<verb>\w+) '
     r'(?P<kind>resource|path) "(?P<what>[^"]*)"(?: in API group "(?P<group>[^"]*)")?'
@@ -71,11 +74,15 @@ class Request(Value):
     """The RBAC verb: get, update, create, watch, ..."""
     namespace: str
     name: str
-    """Empty for a request about no single Lease."""
+    """Empty for a request about no single object."""
+    everywhere: bool = False
+    """Whether it is about all namespaces; ``namespace`` is empty then."""
     creating: bool = False
     """A PUT without resourceVersion, which is to create the Lease (rule 6)."""
+    resource: Resource = LEASES
+    """The kind of object that is asked for."""
     target: str = ""
-    """The path, for a request about something else than Leases."""
+    """The path, for a request about something else than objects."""
     needs: tuple[str, ...] = ELECTION
     """The rights that whoever asks has to have, all in all, for the advice."""
 
@@ -84,12 +91,21 @@ class Request(Value):
         """Whether it changes nothing, applied or not."""
         return self.verb in {"get", "list", "watch", "GET"}
 
+    @property
+    def scope(self) -> str | None:
+        """The namespace that it is about; None: all of them."""
+        return None if self.everywhere else self.namespace
+
     def __str__(self) -> str:
         if self.target:
             return f"{self.verb} {self.target}"
-        what = f"Lease {self.namespace}/{self.name}" if self.name else "Leases"
-        if not self.name and self.namespace:
-            what = f"Leases in namespace {self.namespace}"
+        kind = self.resource.kind
+        what = f"{kind} {self.namespace}/{self.name}" if self.name else f"{kind}s"
+        if not self.name:
+            where = (
+                "all namespaces" if self.everywhere else f"namespace {self.namespace}"
+            )
+            what = f"{kind}s in {where}"
         return f"{'create' if self.creating else self.verb} {what}"
 
 
@@ -244,20 +260,24 @@ def _forbidden(
 
 
 def _rule(request: Request, missing: re.Match[str]) -> str:
-    """Say which right is missing and, for Leases, the rule that gives all it takes."""
+    """Say which right is missing and, for what was asked, the rule that gives it all."""
     user, verb, what, group = missing.group("user", "verb", "what", "group")
     if missing["kind"] == "path":
         return f'{user} may not {verb} the path "{what}".'
-    if what.partition("/")[0] != "leases" or group not in {None, "coordination.k8s.io"}:
-        # Such as impersonating a user: no rule about Leases helps.
+    resource = request.resource
+    if what.partition("/")[0] != resource.plural or group not in {None, resource.group}:
+        # Such as impersonating a user: no rule about what was asked helps.
         about = f"{what}.{group}" if group else what
         return f'The verb "{verb}" on {about} is missing for {user}.'
     verbs = [*request.needs, *([] if verb in request.needs else [verb])]
-    names = f"resourceNames: [{request.name}], " if request.name else ""
+    named = resource.rule_names_it and request.name
+    names = f"resourceNames: [{request.name}], " if named else ""
+    role = f"Role in namespace {request.namespace}"
+    if request.everywhere:
+        role = "ClusterRole"
     return (
-        f'The verb "{verb}" is missing. Add this rule to a Role in namespace '
-        f"{request.namespace} that is bound to {user}: "
-        f"- {{apiGroups: [coordination.k8s.io], resources: [leases], {names}"
+        f'The verb "{verb}" is missing. Add this rule to a {role} that is bound to {user}: '
+        f"- {{apiGroups: [{resource.group or _CORE}], resources: [{resource.plural}], {names}"
         f"verbs: [{', '.join(verbs)}]}}"
     )
 
@@ -292,10 +312,12 @@ def _not_found(
             "another one with namespace=."
         )
         return Refused, advice, "not done"
-    if status.is_status and status.reason == "NotFound" and status.kind == "leases":
+    kind = request.resource.kind
+    ours = status.kind == request.resource.plural
+    if status.is_status and status.reason == "NotFound" and ours:
         return NotFound, "", "not done"
-    # Not the word of a Lease API: nothing can be concluded about the Lease.
-    advice = f"There is no Lease API at {credentials.server.url}: check that address."
+    # Not the word of an API server: nothing can be concluded about the object.
+    advice = f"There is no {kind} API at {credentials.server.url}: check that address."
     return Refused, advice, "not done"
 
 

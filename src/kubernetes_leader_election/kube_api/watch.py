@@ -14,18 +14,19 @@ from typing import Any
 from kubernetes_leader_election.kube_api.decoding import (
     Undecodable,
     decode_object,
-    lease_problem,
+    object_problem,
 )
+from kubernetes_leader_election.kube_api.resources import Resource
 from kubernetes_leader_election.values import Value
 
 LONGEST_LINE = 1 << 20
-"""As for any answer: an event is one Lease."""
+"""As for any answer: an event is one object."""
 
-_LEASE_EVENTS = frozenset({"ADDED", "MODIFIED", "DELETED"})
+_CHANGES = frozenset({"ADDED", "MODIFIED", "DELETED"})
 
 
 class StreamEvent(Value):
-    """One event: a change of the Lease, or a bookmark (an empty Lease with a version)."""
+    """One event: a change of the object, or a bookmark (an empty one with a version)."""
 
     type: str
     object: dict[str, Any]
@@ -44,13 +45,13 @@ class StreamError(Exception):
 
 
 def events_of(
-    pieces: Iterable[bytes], *, namespace: str, name: str
+    pieces: Iterable[bytes], *, resource: Resource, namespace: str, name: str
 ) -> Iterator[StreamEvent]:
     """
     Yield the events of a whole stream, however it is cut into pieces.
 
     Raises:
-        StreamError: what came is no event of this Lease, says that it is over, or ends
+        StreamError: what came is no event of this object, says that it is over, or ends
             in the middle.
     """
     line = bytearray()
@@ -63,12 +64,12 @@ def events_of(
             if number < ends:
                 whole, line = bytes(line), bytearray()
                 if whole.strip():
-                    yield _event(whole, namespace, name)
+                    yield _event(whole, resource, namespace, name)
     if line.strip():
         raise StreamError("the stream was cut in the middle of an event")
 
 
-def _event(line: bytes, namespace: str, name: str) -> StreamEvent:
+def _event(line: bytes, resource: Resource, namespace: str, name: str) -> StreamEvent:
     try:
         value = decode_object(line)
     except Undecodable as error:
@@ -78,10 +79,12 @@ def _event(line: bytes, namespace: str, name: str) -> StreamEvent:
         raise StreamError("an event in the stream has no type or no object")
     if kind == "ERROR":
         raise StreamError("the server ended the watch", status=thing)
-    if kind in _LEASE_EVENTS:
-        problem = lease_problem(thing, namespace, name)
+    if kind in _CHANGES:
+        problem = object_problem(thing, resource.kind, namespace, name)
         if problem is not None:
-            raise StreamError(f"an event in the stream is not of the Lease: {problem}")
+            raise StreamError(
+                f"an event in the stream is not of the {resource.kind}: {problem}"
+            )
     elif not isinstance(thing.get("metadata", {}), dict):
         raise StreamError("an event in the stream is unreadable: odd metadata")
     return StreamEvent(type=kind, object=thing)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, Never,
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import ConfigurationError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, Handler
-from kubernetes_leader_election.leadership import ElectorState
+from kubernetes_leader_election.leadership import ElectorState, Health
 from kubernetes_leader_election.lifecycle.base_term import is_enough
+from kubernetes_leader_election.lifecycle.health import health_of
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
@@ -72,6 +73,8 @@ class BaseElector(Generic[TermT]):
         observe: bool = False,
         require_cluster: bool = False,
         hard_fence: bool = False,
+        crash_takeover: bool = False,
+        crash_challenge_sec: Duration | None = None,
         liveness: Liveness | None = None,
         liveness_timeout_sec: Duration | None = None,
         credentials: Credentials | Any = None,
@@ -112,6 +115,12 @@ class BaseElector(Generic[TermT]):
             hard_fence: Where work still runs at the hard limit, just before another
                 replica may start, have the kernel end the whole process: also work that
                 nothing else can stop. Linux only.
+            crash_takeover: In pods: where a leader's container has ended, and the status
+                of its pod proves that, take over in about two seconds instead of the
+                lease duration. It says that all work of a term runs in this container.
+                The service account needs ``get`` and ``watch`` on pods.
+            crash_challenge_sec: How long such a leader is given to say that it lives.
+                1 s unless given; more for effects that are under way when it crashes.
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
@@ -156,6 +165,8 @@ class BaseElector(Generic[TermT]):
             observe=observe,
             require_cluster=require_cluster,
             hard_fence=hard_fence,
+            crash_takeover=crash_takeover,
+            crash_challenge_sec=crash_challenge_sec,
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )
@@ -234,6 +245,15 @@ class BaseElector(Generic[TermT]):
         """The state at this instant, for people and displays. Never blocks."""
         self._lifecycle.tell_leader()
         return self._lifecycle.state()
+
+    @property
+    def health(self) -> Health:
+        """
+        Whether this elector works, and whether it is in the race. Never blocks.
+
+        For probes of one's own; ``observability.serve()`` answers those of Kubernetes.
+        """
+        return health_of(self._lifecycle)
 
     def remaining(self) -> float:
         """

@@ -77,16 +77,31 @@ class EventLog:
 
     # The election -------------------------------------------------------------
 
-    def acquired(self, identity: str, token: int | None, *, without: str = "") -> None:
-        """Log that a term began; ``without`` says why it has no fencing token."""
+    def acquired(
+        self,
+        identity: str,
+        token: int | None,
+        *,
+        without: str = "",
+        crash_proof: str = "",
+    ) -> None:
+        """
+        Log that a term began.
+
+        ``without`` says why it has no fencing token, ``crash_proof`` how the end of the
+        holder before was proved.
+        """
         self.renewed()
         self._token = token
         self.say(
             "info",
-            "%s: %s is the leader, fencing token %s",
+            "%s: %s is the leader, fencing token %s%s",
             self._where(),
             identity,
             without if token is None else token,
+            f"; took over: {printable(crash_proof, longest=400)}"
+            if crash_proof
+            else "",
         )
 
     def assumed(self) -> None:

@@ -14,6 +14,7 @@ class Life:
     """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
 
     __slots__ = (
+        "has_looked",
         "is_asked",
         "main_thread",
         "number",
@@ -31,6 +32,8 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_join``."""
+        self.has_looked = False
+        """Whether the Lease was seen in it, be it missing. By ``begin`` and ``on_view``."""
         self.main_thread = threading.main_thread().ident
         """The main thread of the process in which it began. By ``begin``."""
         self.process: Process | None = None

@@ -15,6 +15,7 @@ from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
+    LeaseApiError,
 )
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.leadership import Role
@@ -53,12 +54,16 @@ from kubernetes_leader_election.settings.options import Settings
 from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
+    from kubernetes_leader_election.engine.driver import Driver
     from kubernetes_leader_election.engine.view import View
+    from kubernetes_leader_election.lifecycle.crash_note import CrashNote
     from kubernetes_leader_election.lifecycle.hard_fence import HardFence
 
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
 )
+_BEFORE_A_LOOK: Final = frozenset({State.STOPPED, State.LOOKING})
+"""States in which nothing may be known of the Lease yet."""
 
 
 class Lifecycle(Status[TermT]):
@@ -102,6 +107,8 @@ class Lifecycle(Status[TermT]):
         """Ends the process where work does not end; None: nothing does. By ``begin``."""
         self.namespace_is_unsaid = False
         """Whether neither the program nor a variable named the namespace."""
+        self._crash_note: CrashNote | None = None
+        """Leaves the note for the case of a crash; None: none is left. By ``begin``."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
         self._last_view: View | None = None
@@ -137,7 +144,7 @@ class Lifecycle(Status[TermT]):
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
             self._life.number += 1
-            self._life.is_asked = False
+            self._life.is_asked = self._life.has_looked = False
             self._life.started, self._life.stopping = True, False
             self.shutdown.begin()
             self._connector.begin()
@@ -298,6 +305,8 @@ class Lifecycle(Status[TermT]):
         if self._driver is None or self._driver.view is not view:
             return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
+        if view.state not in _BEFORE_A_LOOK and view.life >= self._life.number:
+            self._life.has_looked = True
         before, self._last_view = self._last_view, view
         renewed = before is not None and view.is_renewal_of(before)
         current = self._current
@@ -319,6 +328,16 @@ class Lifecycle(Status[TermT]):
             shared_auto_close().look_again()  # work has the stop budget left
         self.waiters.wake(renewed=renewed)
 
+    def note_is_good(self) -> bool:
+        """Look for the own note; see :class:`~.engine.Listener`."""
+        note = self._crash_note
+        return note is not None and note.is_good(self.where)
+
+    def on_no_proof(self, error: LeaseApiError) -> None:
+        """Take it that no pod can be read; see :class:`~.engine.Listener`."""
+        if self._crash_note is not None:
+            self._crash_note.on_no_proof(self.where, error)
+
     def _on_acquired(self, event: m.LeadershipAcquired) -> None:
         term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
@@ -338,7 +357,10 @@ class Lifecycle(Status[TermT]):
         self.shutdown.look_at_signals()
         try:
             self.event_log.acquired(
-                event.identity, event.token_if_any, without=_why_no_token(event)
+                event.identity,
+                event.token_if_any,
+                without=_why_no_token(event),
+                crash_proof=event.crash_proof,
             )
         finally:
             self._deliver(event, hold=hold)
@@ -414,6 +436,7 @@ class Lifecycle(Status[TermT]):
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
             driver.post(m.LivenessReported(alive=True))
+        self._leave_note(driver)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
         driver.post(Start(life=self._life.number))
@@ -422,6 +445,17 @@ class Lifecycle(Status[TermT]):
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
             driver.post(m.StopAsked())
+
+    def _leave_note(self, driver: Driver) -> None:
+        """Leave the note for the case of a crash, before the first acquire."""
+        if not self.settings.crash_takeover or self.settings.observe or self.assumed:
+            return
+        from kubernetes_leader_election.lifecycle.crash_note import (  # noqa: PLC0415 - most programs leave none
+            CrashNote,
+        )
+
+        self._crash_note = self._crash_note or CrashNote(self.event_log)
+        driver.post(m.OwnNote(note=self._crash_note.leave(self.where)))
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)

@@ -77,6 +77,11 @@ class Probe:
         if timer is not None:
             timer.cancel()
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the application has shown no sign of life for too long. Any thread."""
+        return not self._alive
+
     def answered(self) -> None:
         """Note that the application is alive. Any thread."""
         with self._lock:

@@ -218,6 +218,11 @@ class Status(Generic[TermT]):
         return self._life.stopping or not self._life.started
 
     @property
+    def has_looked(self) -> bool:
+        """Whether this life has seen how the Lease stands, be it that there is none."""
+        return self._life.has_looked
+
+    @property
     def forked(self) -> bool:
         """Whether this is the copy that a child process inherited."""
         return self._life.process is not None and self._life.process.is_copy

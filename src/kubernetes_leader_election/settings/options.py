@@ -49,6 +49,10 @@ MIN_CLOCK_RATE_ERROR: Final = 0.0005
 """ntpd slews by 500 parts per million; no clock is to be trusted further."""
 MAX_CLOCK_RATE_ERROR: Final = 0.5
 """A clock that runs at half or twice the speed is broken, not inexact."""
+DEFAULT_CRASH_CHALLENGE: Final = 1_000
+"""Milliseconds: a leader that lives renews within a tenth of it, as a rule."""
+MIN_CRASH_CHALLENGE: Final = 200
+"""Milliseconds: a leader leaves its note only if it hears within a third of that."""
 MAX_IDENTITY: Final = 253
 """Characters: the length of a DNS name, so that every pod and host name fits."""
 
@@ -74,6 +78,8 @@ class Options(TypedDict, total=False):
     observe: bool
     require_cluster: bool
     hard_fence: bool
+    crash_takeover: bool
+    crash_challenge_sec: Duration | None
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -115,6 +121,10 @@ class Settings(Value):
     """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
     hard_fence: bool
     """Whether the kernel ends the process where work outlives its term."""
+    crash_takeover: bool
+    """Whether a leader whose container has provably ended is not waited for in full."""
+    crash_challenge_sec: float
+    """How long such a leader is given to say that it lives, before another one leads."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -151,6 +161,8 @@ class Settings(Value):
             request_timeout=self.request_timeout_sec,
             clock_rate_error=self.clock_rate_error,
             observe=self.observe,
+            crash_takeover=self.crash_takeover,
+            crash_challenge=self.crash_challenge_sec,
         )
 
 
@@ -186,6 +198,7 @@ def resolve_settings(**options: Any) -> Settings:
     rate = _clock_rate_error(options.get("clock_rate_error"))
     timing = solve(_requested(options, preset, rate))
     patience = _milliseconds("liveness_timeout_sec", options)
+    takeover = _flag("crash_takeover", options, default=False)
     return Settings(
         lease_name=_lease_name(_given(options, "lease_name", DEFAULT_LEASE_NAME)),
         namespace=_optional_namespace(options.get("namespace", DEFAULT_NAMESPACE)),
@@ -202,6 +215,8 @@ def resolve_settings(**options: Any) -> Settings:
         observe=_flag("observe", options, default=False),
         require_cluster=_flag("require_cluster", options, default=False),
         hard_fence=_flag("hard_fence", options, default=False),
+        crash_takeover=takeover,
+        crash_challenge_sec=_crash_challenge(options, timing, takeover=takeover),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000
@@ -419,6 +434,34 @@ def _grace(value: object) -> float | None:
     return float(seconds)
 
 
+def _crash_challenge(
+    options: Mapping[str, Any], timing: Timing, *, takeover: bool
+) -> float:
+    """Read how long a leader is given to say that it lives. Seconds."""
+    name = "crash_challenge_sec"
+    given = _milliseconds(name, options)
+    # Never as long as what it is to shorten.
+    default = min(DEFAULT_CRASH_CHALLENGE, timing.lease_duration * 500) / 1000
+    if given is None:
+        return default
+    if not takeover:
+        raise ConfigurationError(
+            f"{name} does nothing without crash_takeover=True. Give both, or leave both "
+            "out.",
+            option=name,
+        )
+    most = timing.lease_duration * 1000
+    if not MIN_CRASH_CHALLENGE <= given < most:
+        raise ConfigurationError(
+            f"{name}={shown(options[name])} is out of range: it is at least "
+            f"{MIN_CRASH_CHALLENGE / 1000:g} s, so that a leader that lives has the time "
+            f"to say so, and less than the lease duration of {most / 1000:g} s, which "
+            f"is what others wait for without a proof. Use {name}={default:g}.",
+            option=name,
+        )
+    return given / 1000
+
+
 def _requested(
     options: Mapping[str, Any], preset: str | None, rate: float
 ) -> RequestedTiming:
@@ -480,6 +523,7 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "stop_budget_sec": "1",
     "request_timeout_sec": "2.5",
     "liveness_timeout_sec": "20",
+    "crash_challenge_sec": "1",
     "grace_sec": "20",
     "restart_max_delay_sec": "60",
 }

@@ -1,5 +1,5 @@
 """
-The public testing kit: an embedded Lease API, faults, two proxies, moved clocks.
+The public testing kit: an embedded Lease API, a kubelet, faults, two proxies, moved clocks.
 
 Names are imported when they are first used, so that a test run that needs none of
 them does not pay for any.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StaleRead,
         Throttle,
     )
+    from kubernetes_leader_election.testing.kubelet import Kubelet
     from kubernetes_leader_election.testing.lease_server import (
         LeaseServer,
         RequestRecord,
@@ -48,6 +49,7 @@ __all__ = [
     "ElectorClocks",
     "Fault",
     "Hang",
+    "Kubelet",
     "LagWatch",
     "LeaseServer",
     "Mutate",
@@ -65,6 +67,7 @@ __all__ = [
 
 _PLACES = {
     "ElectorClocks": "elector_clocks",
+    "Kubelet": "kubelet",
     "LeaseServer": "lease_server",
     "Mutate": "mutations",
     "Mutated": "mutations",

@@ -214,3 +214,18 @@ def test_manifests_blame_the_name_that_is_wrong(call, name):
     assert result.exit_code == 2
     assert f"NAME {name!r}" in result.stderr
     assert "namespace" not in result.stderr
+
+
+def test_takeover_after_a_crash_has_its_rule_and_its_option(call):
+    """On for `run`, which says that all work is in its container; else only when asked."""
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "watch"]}
+    for given, ruled, asked in (
+        (["--", "beat"], True, True),
+        (["--no-crash-takeover", "--", "beat"], False, False),
+        ([], False, False),
+        (["--crash-takeover"], True, False),
+    ):
+        kinds = documents(call("manifests", "billing", *given))
+        assert (pods in kinds["Role"]["rules"]) is ruled
+        (container,) = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+        assert ("--crash-takeover" in container.get("command", [])) is asked

@@ -6,7 +6,7 @@ import pytest
 
 from kubernetes_leader_election.cli.observe.holders import recognise
 from kubernetes_leader_election.cli.observe.tracker import Tracker
-from kubernetes_leader_election.core.annotations import TOKEN
+from kubernetes_leader_election.core.annotations import TOKEN, challenged
 from tests.cli.observe.records import T0, at, lease
 
 
@@ -91,6 +91,20 @@ def test_tracker_tells_of_deletion_and_of_wishes():
     assert asked.kind == "asked to step down"
     assert deleted.kind == "deleted"
     assert acquired.nobody_led == pytest.approx(1)
+
+
+def test_tracker_tells_of_a_challenge_to_the_present_record():
+    """Once, and only where it is about the record that stands there."""
+    tracker = Tracker("x", at(0))
+    tracker.see(lease(1), at(0))
+    value = challenged(tracker.snapshot)["metadata"]["annotations"]
+    (asked,) = tracker.see(lease(2, annotations=value), at(1))
+    assert asked.kind == "asked whether it lives"
+    assert "'ada' is asked whether it lives" in asked.text
+    assert tracker.see(lease(3, annotations=value), at(2)) == []
+    # A note that is kept is none about the next renewal.
+    kept = tracker.see(lease(4, renewed=3, annotations=value), at(3))
+    assert [one.kind for one in kept] == []
 
 
 @pytest.mark.parametrize(

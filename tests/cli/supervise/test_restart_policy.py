@@ -15,12 +15,7 @@ from kubernetes_leader_election.cli.supervise.health import (
     HealthPlan,
     check_command,
 )
-from kubernetes_leader_election.cli.supervise.http_endpoints import (
-    Endpoints,
-    parse_address,
-)
 from kubernetes_leader_election.cli.supervise.wiring import StderrLog
-from kubernetes_leader_election.errors import ConfigurationError
 
 
 def _fitness(*, always: bool = True) -> Fitness:
@@ -207,42 +202,6 @@ def test_exit_code_of_a_command_is_that_of_shells(status, code, words):
     """128 + n for signal n; said in words, too."""
     assert restart_policy.code_of(status) == code
     assert restart_policy.describe(status) == words
-
-
-@pytest.mark.parametrize(
-    ("address", "host", "port"),
-    [
-        ("127.0.0.1:80", "127.0.0.1", 80),
-        (":8080", "", 8080),
-        ("8080", "", 8080),
-        ("[::1]:8080", "::1", 8080),
-    ],
-)
-def test_http_address_is_understood(address, host, port):
-    """HOST:PORT, :PORT, PORT and an IPv6 host in brackets (fault 47)."""
-    assert parse_address(address) == (host, port)
-
-
-@pytest.mark.parametrize("address", ["", "host", "host:", "host:x", "host:70000"])
-def test_http_address_that_is_none_is_refused(address):
-    """With an example of one that works."""
-    with pytest.raises(ConfigurationError, match="8080"):
-        parse_address(address)
-
-
-def test_endpoints_answer_each_for_itself():
-    """A replica that waits is alive and ready, and not the leader."""
-    endpoints = Endpoints(
-        problem=lambda: "",
-        absence=lambda: "",
-        leads=lambda: False,
-        leader=lambda: None,
-        metrics=lambda: "x 1\n",
-    )
-    paths = ("/livez", "/readyz?verbose", "/leaderz", "/", "/metrics", "/else")
-    statuses = [endpoints.answer(path)[0] for path in paths]
-    assert statuses == [200, 200, 503, 200, 200, 404]
-    assert endpoints.answer("/")[2] == '{"name": ""}\n'
 
 
 def test_log_of_run_names_options_as_they_are_given(capfd):

@@ -207,7 +207,8 @@ def test_run_waits_in_little_memory_and_answers_over_http(start):
     assert _get(first, "/leaderz")[0] == 200
     assert _get(second, "/leaderz")[0] == 503
     assert _get(second, "/livez")[0] == 200
-    assert json.loads(_get(second, "/")[1]) == {"name": "a"}
+    leader = json.loads(_get(second, "/")[1])
+    assert (leader["name"], leader["last_update"][-1]) == ("a", "Z")
     assert _get(second, "/nothing")[0] == 404
     assert 'identity="a"} 1' in _get(first, "/metrics")[1]
     status = Path(f"/proc/{second.process.pid}/status").read_text()

@@ -20,7 +20,9 @@ def command(shell: str) -> None:
     zsh    eval "$(kle completion zsh)"                       in ~/.zshrc
     fish   kle completion fish > ~/.config/fish/completions/kle.fish
 
-    Works for both names, kubernetes-leader-election and kle.
+    Works for both names, kubernetes-leader-election and kle. As a plugin, `kubectl
+    leader` is completed by kubectl itself (1.26 or newer), which calls the program
+    kubectl_complete-leader; it is installed beside kubectl-leader.
     """
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
 

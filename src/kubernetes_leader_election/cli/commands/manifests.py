@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from kubernetes_leader_election.cli.manifest_text import VIEWER, as_text
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import grace_option, option, timing_options
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import role_rule
+from kubernetes_leader_election.cli.rights import pods_rule, role_rule, viewer_rule
 from kubernetes_leader_election.text import shown
 
 RUN_PORT: Final = 8080
@@ -23,13 +28,16 @@ def _document(
     return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
 
 
-def rbac(name: str, namespace: str, lease_name: str) -> list[dict[str, Any]]:
+def rbac(
+    name: str, namespace: str, lease_name: str, *, crash_takeover: bool
+) -> list[dict[str, Any]]:
     """Return ServiceAccount, Role and RoleBinding, least privilege."""
+    rules = [role_rule(lease_name), *([pods_rule()] if crash_takeover else [])]
     metadata = {"name": name, "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     return [
         _document("v1", "ServiceAccount", metadata),
-        _document(f"{group}/v1", "Role", metadata, rules=[role_rule(lease_name)]),
+        _document(f"{group}/v1", "Role", metadata, rules=rules),
         _document(
             f"{group}/v1",
             "RoleBinding",
@@ -48,6 +56,7 @@ def _container(
     port: int | None,
     pre_stop: int,
     times: dict[str, Any],
+    crash_takeover: bool,
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
@@ -84,6 +93,7 @@ def _container(
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
             *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
+            *(["--crash-takeover"] if crash_takeover else []),
             f"--http=:{port}",
             "--",
             *command,
@@ -110,6 +120,7 @@ def deployment(
     ends_within: int,
     port: int | None,
     pre_stop: int = 0,
+    crash_takeover: bool = False,
 ) -> list[dict[str, Any]]:
     """
     Return a Deployment of two replicas and its PodDisruptionBudget.
@@ -130,7 +141,13 @@ def deployment(
         "topologySpreadConstraints": [spread],
         "containers": [
             _container(
-                image, lease_name, command, port=port, pre_stop=pre_stop, times=times
+                image,
+                lease_name,
+                command,
+                port=port,
+                pre_stop=pre_stop,
+                times=times,
+                crash_takeover=crash_takeover,
             )
         ],
     }
@@ -148,36 +165,48 @@ def deployment(
     ]
 
 
-def remarks(kind: str, *, runs: bool, port: int | None) -> list[str]:
-    """Return what a person should know of a document, to stand above it."""
-    ready = [
-        "Ready is every replica in the race, not the leader alone: else a rollout would",
-        "wait for ever.",
-    ]
-    if port is None:
-        probes = ["There are no probes: --port adds them, for a program that answers."]
-    elif runs:
-        probes = ["`run` answers the probes.", *ready]
-    else:
-        probes = [f"The program answers /livez and /readyz on port {port}.", *ready]
-    if not runs:
-        probes = [
-            "The elector finds its name in POD_NAME, and the namespace of the Role in",
-            "KLE_NAMESPACE, unless the program gives others.",
-            *probes,
-        ]
-    known = {
-        "Role": ["All that an election needs: four verbs on the one Lease."],
-        "Deployment": [
-            *probes,
-            "The grace period is what the work may take to end (grace_sec), three request",
-            "timeouts for the release, a second, and the preStop hook: what is killed",
-            "cannot release its Lease. The image must name a user by a number that is not",
-            "0 (runAsNonRoot).",
-        ],
-        "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
-    }
-    return known.get(kind, [])
+def viewing(name: str, namespace: str, lease_name: str) -> dict[str, Any]:
+    """Return a Role that lets people look at the election, and change nothing."""
+    metadata = {"name": f"{name}{VIEWER}", "namespace": namespace}
+    version = "rbac.authorization.k8s.io/v1"
+    return _document(version, "Role", metadata, rules=[viewer_rule(lease_name)])
+
+
+def monitored(
+    name: str,
+    namespace: str,
+    lease_name: str,
+    *,
+    port: int | None,
+    rbac_only: bool,
+    timing: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """
+    Return what watches the election.
+
+    Raises:
+        click.UsageError: nobody would answer what scrapes.
+
+    """
+    if port is None and not rbac_only:
+        raise click.UsageError(
+            "--monitoring needs --port: where the program serves /metrics, as with "
+            'observability.serve(elector, ":8080").'
+        )
+    from kubernetes_leader_election.cli import monitoring  # noqa: PLC0415 - few ask
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
+
+    settings = resolve_settings(lease_name=lease_name, **timing)
+    return monitoring.documents(
+        monitoring.Watched(
+            name=name,
+            namespace=namespace,
+            lease=lease_name,
+            lease_duration=settings.lease_duration_sec,
+            request_timeout=settings.request_timeout_sec,
+            grace=settings.grace_sec or 0.0,
+        )
+    )
 
 
 def check_names(name: str, lease_name: str, namespace: str) -> None:
@@ -262,10 +291,36 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "--port",
     type=click.IntRange(min=1, max=65535),
     help="Where the probes are answered; 8080 under `run`. A program that uses the "
-    "library has probes only if this is given: it answers /livez and /readyz itself.",
+    "library has probes only if this is given: it answers them with "
+    "observability.serve().",
 )
 @timing_options(grace=grace_option("--drain-sec"))
+@option(
+    "--crash-takeover/--no-crash-takeover",
+    default=None,
+    help="Whether the next replica leads in seconds where a container has provably "
+    "ended: its rule for pods and, for `run`, the option. For the library it is the "
+    "program that has to ask for it. [default: on for `run`]",
+)
 @option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
+@option(
+    "--viewer",
+    is_flag=True,
+    help="Add a Role for people who only look, with `kle status` and `kle watch`.",
+)
+@option(
+    "--monitoring",
+    is_flag=True,
+    help="Add alerts (PrometheusRule), what is scraped (Service and ServiceMonitor), and "
+    "a dashboard for Grafana (in a ConfigMap).",
+)
+@option(
+    "--kustomize",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write a file for each document and a kustomization.yaml there, for "
+    "`kubectl apply -k FOLDER`, instead of printing them.",
+)
 @option(
     "-o",
     "--output",
@@ -285,7 +340,11 @@ def command(
     pre_stop_sec: int,
     timing: dict[str, Any],
     port: int | None,
+    crash_takeover: bool | None,
     rbac_only: bool,
+    viewer: bool,
+    monitoring: bool,
+    kustomize: Path | None,
     output: str,
 ) -> None:
     """
@@ -299,6 +358,7 @@ def command(
     kle manifests billing --image registry.example/billing:3.1
     kle manifests beat --image registry.example/app:1 -- celery -A app beat
     kle manifests billing --rbac-only | kubectl apply -f -
+    kle manifests billing --port 8080 --viewer --monitoring --kustomize deploy/billing
     """
     lease = lease_name or name
     check_names(name, lease, namespace)
@@ -312,7 +372,9 @@ def command(
     ends_within, times = _times(timing, pre_stop_sec)
     if port is None and runs:
         port = RUN_PORT
-    documents = rbac(name, namespace, lease)
+    if crash_takeover is None:
+        crash_takeover = runs
+    documents = rbac(name, namespace, lease, crash_takeover=crash_takeover)
     if not rbac_only:
         documents += deployment(
             name,
@@ -324,26 +386,46 @@ def command(
             ends_within=ends_within,
             pre_stop=pre_stop_sec,
             port=port,
+            crash_takeover=crash_takeover,
         )
+    if viewer:
+        documents.append(viewing(name, namespace, lease))
+    if monitoring:
+        documents += monitored(
+            name, namespace, lease, port=port, rbac_only=rbac_only, timing=timing
+        )
+    as_yaml = partial(as_text, runs=runs, port=port, crash_takeover=crash_takeover)
+    if kustomize is not None:
+        if output == "json":
+            raise click.UsageError("--kustomize writes YAML: leave out -o json.")
+        _write_folder(kustomize, documents, namespace, as_yaml)
+        return
     if output == "json":
         emit({"apiVersion": "v1", "kind": "List", "items": documents}, output)
         return
-    click.echo(_yaml(documents, runs=runs, port=port), nl=False)
+    click.echo(as_yaml(documents), nl=False)
 
 
-def _yaml(documents: list[dict[str, Any]], *, runs: bool, port: int | None) -> str:
-    import yaml  # noqa: PLC0415 - only here
+def _write_folder(
+    folder: Path,
+    documents: list[dict[str, Any]],
+    namespace: str,
+    as_yaml: Callable[[list[dict[str, Any]]], str],
+) -> None:
+    """Write a folder for kustomize, and say what is in it."""
+    from kubernetes_leader_election.cli.kustomize import (  # noqa: PLC0415 - few ask
+        LIST,
+        file_names,
+        kustomization,
+        write,
+    )
 
-    class Plain(yaml.SafeDumper):
-        """Write out what occurs twice, as people do."""
-
-        def ignore_aliases(self, data: Any) -> bool:
-            del data
-            return True
-
-    parts = []
-    for document in documents:
-        above = remarks(document["kind"], runs=runs, port=port)
-        text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
-        parts.append("".join(f"# {line}\n" for line in above) + text)
-    return "---\n".join(parts)
+    names = file_names(documents)
+    texts = {
+        name: as_yaml([document])
+        for name, document in zip(names, documents, strict=True)
+    }
+    texts[LIST] = as_yaml([kustomization(names, namespace)])
+    for path in write(folder, texts):
+        click.echo(path)
+    note(f"Apply it with: kubectl apply -k {shlex.quote(str(folder))}")

@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
     connection_options,
+    crash_options,
     grace_option,
     identity_option,
     lease_argument,
@@ -116,14 +117,15 @@ _POSITIVE: Final = 0.001
 @option(
     "--http",
     metavar="ADDRESS",
-    help="Serve /livez, /readyz, /leaderz, /metrics and / (the leader's name as JSON) "
-    "there, as in :8080 (all interfaces, IPv6 and IPv4).",
+    help="Serve /livez, /readyz, /leaderz, /metrics, / (the leader's name as JSON) and "
+    "/sse (the same at each change) there, as in :8080 (all interfaces, IPv6 and IPv4).",
 )
 @option(
     "--require-cluster",
     is_flag=True,
     help="Outside a cluster: fail, instead of running COMMAND at once.",
 )
+@crash_options
 @option("-q", "--quiet", is_flag=True, help="Only print errors.")
 @identity_option
 @namespace_option

@@ -9,7 +9,7 @@ import click
 
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.observe import cluster
-from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.observe.command_options import several_options
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import lease_argument, seconds_option
 from kubernetes_leader_election.cli.output import (
@@ -49,7 +49,7 @@ SILENT: Final = "who waits for an ordinary Lease writes nothing"
 
 @click.command("status")
 @lease_argument(required=False)
-@cluster_options
+@several_options
 @seconds_option(
     "--observe-sec",
     None,
@@ -71,18 +71,20 @@ def command(
     or stands still for the whole lease duration on this machine's clock. So this takes
     up to one renew interval of the holder; it never contends and writes nothing.
 
-    Needs the rights to get and watch LEASE; the table needs the right to list.
+    Needs the rights to get and watch LEASE; the table needs the right to list, with -A
+    in all namespaces.
     Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist;
     the table with 1 if there is no such namespace.
 
     \b
     kle status billing -n shop
     kle status                    all Leases of the namespace
+    kle status -A -l app=shop     of all namespaces, with this label
     kle status billing -o json
     """
     from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
-    with open_target() as target:
+    with open_target(*([lease] if lease else [])) as target:
         leases = None if lease is None else [lease]
         with LeaseWatcher(target, leases) as watcher:
             limit = LONGEST_LOOK if observe_sec is None else observe_sec
@@ -166,15 +168,18 @@ def _pause(unknown: list[Tracker], now: Now, end: float, *, some: bool) -> float
 def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, Any]:
     """Return all that is known of a Lease, in plain types."""
     from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.core.pod_notes import note_of  # noqa: PLC0415 - as above
 
     record, snapshot, holder = tracker.record, tracker.snapshot, tracker.holder
     held = record is not None and not record.is_free
     annotations = {} if snapshot is None else snapshot.annotations
     version = snapshot.version if snapshot is not None and held else None
     token = tracker.token if held else None
+    note = None if snapshot is None else note_of(snapshot)
+    namespace, lease = target.place_of(tracker.lease)
     return {
-        "lease": tracker.lease,
-        "namespace": target.namespace,
+        "lease": lease,
+        "namespace": namespace,
         "server": target.server,
         "state": tracker.state(now),
         "holder": record.holder_identity if record is not None and held else None,
@@ -192,6 +197,7 @@ def describe(tracker: Tracker, now: Now, target: cluster.Target) -> dict[str, An
         "token_at_most": version,
         "asked_to_step_down": held and STEP_DOWN in annotations,
         "successor": annotations.get(SUCCESSOR),
+        "pod_of_crash_note": None if note is None else f"{note.namespace}/{note.pod}",
         "observed_for_sec": _ago(tracker.began, now),
     }
 
@@ -251,6 +257,9 @@ def _show_one(
     rows.append(("transitions", _or(found["transitions"], "not counted")))
     if found["holder"] is not None:
         rows.append(("token", _token(found)))
+        if found["pod_of_crash_note"]:
+            pod = quoted(found["pod_of_crash_note"])
+            rows.append(("crash", f"would be proved by the status of its pod {pod}"))
     names, because = found["candidates"], found["candidates_because"]
     shown = ", ".join(printable(name) for name in names or ())
     rows.append(
@@ -349,8 +358,8 @@ def _show_table(
         emit(found, output)
     else:
         click.echo(target.describe())
-        _print_table(found)
-    if found:
+        _print_table(found, everywhere=target.everywhere)
+    if found or target.everywhere:
         return exit_codes.OK
     from kubernetes_leader_election.cli.observe import whereabouts  # noqa: PLC0415 - help is quick
 
@@ -360,12 +369,13 @@ def _show_table(
     return exit_codes.NO if exists is False else exit_codes.OK
 
 
-def _print_table(found: list[dict[str, Any]]) -> None:
+def _print_table(found: list[dict[str, Any]], *, everywhere: bool) -> None:
     if not found:
         click.echo("There are none.")
         return
     rows = [
         (
+            *([one["namespace"]] if everywhere else []),
             one["lease"],
             style(one["state"], fg=COLOURS.get(one["state"])),
             printable(one["holder"] or "-", longest=LONGEST_NAME),
@@ -376,7 +386,8 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         )
         for one in found
     ]
-    for line in table(TABLE, rows, terminal_width()):
+    columns = (Column(title="NAMESPACE", least=9), *TABLE) if everywhere else TABLE
+    for line in table(columns, rows, terminal_width()):
         click.echo(line)
 
 

@@ -16,7 +16,7 @@ from kubernetes_leader_election.cli.observe.changes import (
     changes,
     time_of,
 )
-from kubernetes_leader_election.cli.observe.command_options import cluster_options
+from kubernetes_leader_election.cli.observe.command_options import several_options
 from kubernetes_leader_election.cli.options import Seconds, lease_argument, option
 from kubernetes_leader_election.cli.output import (
     note,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.command("watch")
 @lease_argument("leases", nargs=-1, metavar="[LEASE]...")
-@cluster_options
+@several_options
 @option("--plain", is_flag=True, help="Print lines, on a terminal too.")
 @option("--for-sec", type=Seconds(), help="End after this many seconds.")
 @output_option
@@ -48,22 +48,24 @@ def command(
     Follow LEASEs, or all of the namespace, and say how long nobody led.
 
     On a terminal a live table (with the extra `tui`), else a line for each change:
-    acquired, released, expired, deleted, asked to step down. Watching never contends
-    and writes nothing. With -o json a line of JSON for each change.
+    acquired, released, expired, deleted, asked to step down, asked whether it lives.
+    Watching never contends and writes nothing. With -o json a line of JSON for each change.
 
     The time without a leader is counted here, from the release, or from the last
     renewal that was seen of a leader that went silent.
 
-    Needs the rights to get and watch the LEASEs; without names, to list and watch all.
+    Needs the rights to get and watch the LEASEs; without names, to list and watch all,
+    with -A in all namespaces.
     Where watching is not permitted it looks once a second, and says so.
 
     \b
     kle watch billing -n shop
     kle watch -n kube-system
+    kle watch -A -l app=shop
     kle watch billing -o json | jq .nobody_led_sec
     """
     names = list(dict.fromkeys(leases)) or None
-    with open_target() as target:
+    with open_target(*leases) as target:
         from kubernetes_leader_election.cli.observe.lease_watcher import LeaseWatcher  # noqa: PLC0415 - help is quick
 
         with (
@@ -85,16 +87,18 @@ def command(
                 note(f"watching {what} {target.describe()}")
             for change, _ in changes(watcher, names, for_sec):
                 if change is not None:
-                    _print(change, output)
+                    _print(change, target, output)
 
 
-def _print(change: Change, output: str) -> None:
+def _print(change: Change, target: cluster.Target, output: str) -> None:
     if output == "json":
-        click.echo(json.dumps(as_dict(change)))
+        click.echo(json.dumps(as_dict(change, target)))
     elif output == "yaml":
         import yaml  # noqa: PLC0415 - only for this format
 
-        click.echo("---\n" + yaml.safe_dump(as_dict(change), sort_keys=False), nl=False)
+        click.echo(
+            "---\n" + yaml.safe_dump(as_dict(change, target), sort_keys=False), nl=False
+        )
     else:
         text = style(change.text, fg=COLOURS.get(change.kind))
         click.echo(f"{time_of(change)}  {change.lease}  {text}")

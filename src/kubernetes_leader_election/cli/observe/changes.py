@@ -111,6 +111,8 @@ def _about_absent(target: Target, lease: str) -> str:
 
     if lease:
         return whereabouts.about_missing(target, lease)
+    if target.everywhere:
+        return "there are no Leases in any namespace yet."
     exists = whereabouts.namespace_exists(target)
     about = whereabouts.about_namespace(target, exists)
     name = quoted(target.namespace)
@@ -123,13 +125,18 @@ def time_of(change: Change) -> str:
     return moment.strftime("%H:%M:%S.%f")[:-3]
 
 
-def as_dict(change: Change) -> dict[str, Any]:
+def as_dict(change: Change, target: Target) -> dict[str, Any]:
     """Return a change in plain types, for programs."""
+    namespace: str | None
+    namespace, lease = target.place_of(change.lease)
+    if target.everywhere and lease == change.lease:
+        namespace = None  # of all of them
     moment = datetime.fromtimestamp(change.at.wall / 1_000_000, UTC)
     gap = change.nobody_led
     return {
         "time": moment.isoformat(),
-        "lease": change.lease,
+        "namespace": namespace,
+        "lease": lease,
         "change": change.kind,
         "holder": change.holder,
         "previous": change.previous,

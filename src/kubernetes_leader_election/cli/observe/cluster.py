@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,10 @@ class Target:
     """Where the namespace comes from, in words."""
     needs: tuple[str, ...]
     """The rights that the command takes, to be advised where one is missing."""
+    everywhere: bool = False
+    """Whether it looks in all namespaces, so that keys of Leases name theirs."""
+    selector: str = ""
+    """The labels of the Leases that are looked at; empty: all."""
 
     @property
     def server(self) -> str:
@@ -37,13 +41,31 @@ class Target:
 
     def describe(self, lease: str | None = None) -> str:
         """Say where this is, for the head of an answer."""
-        what = f"Lease {self.namespace}/{lease}" if lease else "Leases"
+        labels = f" with {self.selector}" if self.selector else ""
+        if self.everywhere:
+            return f"Leases{labels} of all namespaces at {self.server}"
+        what = f"Lease {self.namespace}/{lease}" if lease else f"Leases{labels}"
         where = "" if lease else f" of namespace {self.namespace}"
         return f"{what}{where} at {self.server} (namespace {self.why})"
 
-    def get(self, lease: str) -> Any:
+    @property
+    def scope(self) -> str | None:
+        """The namespace to list and watch; None: all."""
+        return None if self.everywhere else self.namespace
+
+    def key_of(self, metadata: Mapping[str, Any]) -> str:
+        """Return what a Lease is called here: its name, with -A after its namespace."""
+        name = str(metadata["name"])
+        return f"{metadata.get('namespace')}/{name}" if self.everywhere else name
+
+    def place_of(self, key: str) -> tuple[str, str]:
+        """Return namespace and name of a Lease that is called so here."""
+        space, slash, name = key.rpartition("/")
+        return (space, name) if slash else (self.namespace, name)
+
+    def get(self, key: str) -> Any:
         """Read a Lease; give a result of :mod:`..kube_api.results`."""
-        return self.client.get(self.namespace, lease, call=call(), needs=self.needs)
+        return self.client.get(*self.place_of(key), call=call(), needs=self.needs)
 
 
 def call(within: float = REQUEST_WITHIN) -> Any:
@@ -59,12 +81,18 @@ Opening = Callable[..., contextlib.AbstractContextManager[Target]]
 
 @contextlib.contextmanager
 def at(
-    connection: Connection, namespace: str | None, *, needs: tuple[str, ...] = READING
+    connection: Connection,
+    namespace: str | None,
+    *,
+    needs: tuple[str, ...] = READING,
+    everywhere: bool = False,
+    selector: str = "",
 ) -> Iterator[Target]:
     """
     Open a client, as kubectl would find the server and the namespace.
 
-    ``needs`` are the rights that the command takes, those of a reader unless given.
+    ``needs`` are the rights that the command takes, those of a reader unless given;
+    ``everywhere`` is in all namespaces, ``selector`` the labels of what is looked at.
 
     Raises:
         CredentialsError: no server is known, or no way to log in to it.
@@ -89,4 +117,11 @@ def at(
         namespace, why = "default", "by default"
     client = LeaseClient(credentials, user_agent=USER_AGENT)
     with contextlib.closing(client):
-        yield Target(client=client, namespace=namespace, why=why, needs=needs)
+        yield Target(
+            client=client,
+            namespace=namespace,
+            why=why,
+            needs=needs,
+            everywhere=everywhere,
+            selector=selector,
+        )

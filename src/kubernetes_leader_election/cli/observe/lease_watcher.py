@@ -76,11 +76,11 @@ Seen = Sighting | Trouble | AllListed | Coarse
 
 class LeaseWatcher:
     """
-    See Leases of one namespace, from entering the block to leaving it.
+    See Leases of one namespace, or of all, from entering the block to leaving it.
 
     Args:
         target: Where.
-        leases: Their names; None for all there are.
+        leases: What they are called there; None for all there are.
     """
 
     def __init__(self, target: Target, leases: Sequence[str] | None) -> None:
@@ -174,7 +174,7 @@ class LeaseWatcher:
     def _look_at(self, lease: str) -> str | LeaseApiError:
         call = self._begin(lease, Call(deadline=boottime() + REQUEST_WITHIN))
         result = self.target.client.get(
-            self.target.namespace, lease, call=call, needs=self.target.needs
+            *self.target.place_of(lease), call=call, needs=self.target.needs
         )
         found = self._sighting(lease, result)
         if isinstance(found, Trouble):
@@ -204,7 +204,7 @@ class LeaseWatcher:
                 return
             gone = kind == "DELETED"
             snapshot = None if gone else read_snapshot(found)
-            name = str(found["metadata"]["name"])
+            name = self.target.key_of(found["metadata"])
             self._known.pop(name, None)
             if snapshot is not None:
                 self._known[name] = snapshot.resource_version
@@ -213,12 +213,13 @@ class LeaseWatcher:
             )
 
         return self.target.client.watch(
-            self.target.namespace,
+            self.target.scope,
             lease,
             version,
             call=self._begin(lease, Call()),
             on_event=on_event,
             needs=self.target.needs,
+            selector=self.target.selector,
         )
 
     def _begin(self, key: str, call: Call) -> Call:
@@ -241,7 +242,7 @@ class LeaseWatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leases:
-    """All Leases of a namespace."""
+    """All Leases of a namespace, or of all, by what they are called there."""
 
     snapshots: dict[str, Snapshot]
     resource_version: str
@@ -249,20 +250,24 @@ class Leases:
 
 
 def list_all(target: Target, call: Call) -> Leases | LeaseApiError:
-    """Read all Leases of the namespace, page by page."""
+    """Read all Leases that are looked at, page by page."""
     found: dict[str, Snapshot] = {}
     token, version = "", ""
     while True:
-        page = target.client.list(target.namespace, call=call, continue_token=token)
+        page = target.client.list(
+            target.scope,
+            call=call,
+            continue_token=token,
+            selector=target.selector,
+        )
         if not isinstance(page, r.Listed):
             return page.error
         # The first page's: a later one may be newer, and its news would be missed.
         version = version or page.resource_version
         for item in page.items:
             metadata = item.get("metadata")
-            name = metadata.get("name") if isinstance(metadata, dict) else None
-            if isinstance(name, str):
-                found[name] = read_snapshot(item)
+            if isinstance(metadata, dict) and isinstance(metadata.get("name"), str):
+                found[target.key_of(metadata)] = read_snapshot(item)
         token = page.continue_token
         if not token:
             return Leases(snapshots=found, resource_version=version)

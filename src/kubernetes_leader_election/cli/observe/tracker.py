@@ -14,8 +14,10 @@ from typing import Any, Final
 from kubernetes_leader_election.cli.observe.holders import Holder, recognise
 from kubernetes_leader_election.cli.output import seconds
 from kubernetes_leader_election.core.annotations import (
+    CHALLENGE,
     STEP_DOWN,
     SUCCESSOR,
+    is_challenged,
     noted_token,
 )
 from kubernetes_leader_election.core.observation import Observation
@@ -170,6 +172,9 @@ class Tracker:
             value = snapshot.annotations.get(name)
             if isinstance(value, str) and value != wished.get(name):
                 changes.append(self._wished(name, said, value, at))
+        asked = snapshot.annotations.get(CHALLENGE)
+        if asked != wished.get(CHALLENGE) and is_challenged(snapshot):
+            changes.append(self._challenged(at))
         return changes
 
     def expire(self, at: Now) -> list[Change]:
@@ -275,6 +280,14 @@ class Tracker:
             transitions=record.lease_transitions,
             nobody_led=gap,
         )
+
+    def _challenged(self, at: Now) -> Change:
+        record = self.record
+        holder = None if record is None else record.holder_identity or None
+        text = (
+            f"{quoted(holder or '')} is asked whether it lives: its pod reports its end"
+        )
+        return self._change("asked whether it lives", at, text, holder=holder)
 
     def _wished(self, name: str, said: str, value: str, at: Now) -> Change:
         record = self.record

@@ -40,8 +40,6 @@ class Candidacy:
         """How long to stay out after a command that ended."""
         self._stay_out_until = 0.0
         """When a command that ended may be started again (CLOCK_MONOTONIC)."""
-        self._seen_lease = False
-        """Whether the election has seen the Lease once, be it its own."""
         self._held_back = False
         """Whether the election was told not to contend."""
         self.health: Health | None = None
@@ -51,10 +49,9 @@ class Candidacy:
 
     @property
     def absence(self) -> str:
-        """Why this replica is not in the race; empty while it is."""
-        if self.health is not None and not self.health.fitness.fit:
-            return "the health check fails"
-        return "" if self._seen_lease else "the Lease has not been seen yet"
+        """Why this replica keeps out of the race; empty where it does not."""
+        unfit = self.health is not None and not self.health.fitness.fit
+        return "the health check fails" if unfit else ""
 
     # The loop -----------------------------------------------------------------
 
@@ -74,12 +71,6 @@ class Candidacy:
         delay = self._backoff.after(ran)
         self._stay_out_until = time.monotonic() + delay
         return delay
-
-    def look_at_lease(self) -> None:
-        """Note whether the election has seen the Lease."""
-        if not self._seen_lease:
-            state = self._elector.state
-            self._seen_lease = state.is_leader or state.transitions is not None
 
     def look_at_health(self, command: RunningCommand | None) -> None:
         """Take the results of the checks; a leader that is not healthy steps down."""

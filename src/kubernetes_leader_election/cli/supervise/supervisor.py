@@ -27,10 +27,8 @@ from kubernetes_leader_election.cli.supervise.candidacy import Candidacy, Say
 from kubernetes_leader_election.cli.supervise.linux import (
     boottime,
     clock_origin,
-    descendants,
     read_clocks,
     reap_adopted,
-    signal_all,
 )
 from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector, Work
 from kubernetes_leader_election.cli.supervise.restart_policy import OnLoss, Restart
@@ -119,7 +117,7 @@ class Supervisor:
 
     @property
     def absence(self) -> str:
-        """Why this replica is not in the race; empty while it is."""
+        """Why this replica keeps out of the race; empty where it does not."""
         if self._verdict is not None or self._signalled is not None:
             return "stopping"
         return self.candidacy.absence
@@ -348,7 +346,6 @@ class Supervisor:
 
     def _look_at_election(self) -> None:
         elector = self._elector
-        self.candidacy.look_at_lease()
         command = self._command
         if command is None:
             if self._verdict is None and elector.current_leader:
@@ -445,10 +442,8 @@ class Supervisor:
             return
         self._look_for_start(command)
         if self._watchdog_gone:
-            left = descendants(os.getpid())
-            signal_all(left, signal.SIGKILL)
             command.kill_at = boottime()  # look again soon
-            if not left:
+            if self._link.kill_leftovers():
                 self._on_empty(command)
             return
         last = command.last_instant()

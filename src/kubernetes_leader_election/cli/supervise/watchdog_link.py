@@ -139,6 +139,18 @@ class Link:
         signal_all(everybody, signal.SIGKILL)
         return not everybody
 
+    def kill_leftovers(self) -> bool:
+        """
+        End all that a watchdog left which has died; True when nobody was left to kill.
+
+        But for the backstop: it does the same, and is who removes the folder if this
+        process is killed, too. It ends by itself when nobody is below it.
+        """
+        below = descendants(os.getpid())
+        everybody = [process for process in below if process.pid != self._backstop]
+        signal_all(everybody, signal.SIGKILL)
+        return not everybody
+
     def close(self) -> None:
         """Let the watchdog go, and wait until it has."""
         self._sock.close()

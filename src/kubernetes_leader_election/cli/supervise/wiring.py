@@ -6,9 +6,8 @@ import contextlib
 import os
 import shlex
 import sys
-import threading
 import time
-from collections.abc import Container
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -78,6 +77,8 @@ def run(
         "lease_name": lease_name,
         "namespace": options["namespace"],
         "identity": options["identity"],
+        "crash_takeover": options["crash_takeover"],
+        "crash_challenge_sec": options["crash_challenge_sec"],
         **timing,
     }
     # A mistake is said before anything is started.
@@ -92,6 +93,8 @@ def run(
         term_file = _term_file(log)
         if term_file is not None:
             ending.callback(term_file.remove)
+            if options["crash_takeover"]:
+                _refuse_shared(term_file.folder)
         # While there is one thread; and what it does not need is imported after it.
         link = fork_watchdog(
             Errand(
@@ -164,6 +167,32 @@ def _term_file(log: StderrLog) -> TermFile | None:
         return None
 
 
+def _refuse_shared(folder: Path) -> None:
+    """
+    Refuse --crash-takeover where other containers of the pod may see the term file.
+
+    Work there would not end with this container.
+
+    Raises:
+        click.UsageError: the folder is on a volume.
+
+    """
+    from kubernetes_leader_election.pods import termination  # noqa: PLC0415 - for this option alone
+    from kubernetes_leader_election.pods.names import NoNote  # noqa: PLC0415 - as above
+
+    if isinstance(termination.termination_file(), NoNote):
+        return  # no note is left, and the log will say why
+    mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    shared = termination.shared_by(str(folder.resolve()), mounts)
+    if shared is not None:
+        raise click.UsageError(
+            f"--crash-takeover says that all work ends with this container, and the term "
+            f"file would be on {shared}, which other containers of the pod may have as "
+            "well: work in one of them would not end. Set TMPDIR to a folder of the "
+            "container's own file system, or leave --crash-takeover out."
+        )
+
+
 def _supervisor(
     command: list[str],
     elector: PolledElector,
@@ -213,36 +242,26 @@ def _health(supervisor: Supervisor, plan: HealthPlan) -> Health:
 def _serve(
     address: str, elector: PolledElector, supervisor: Supervisor, log: StderrLog
 ) -> None:
-    from kubernetes_leader_election.cli.supervise import http_endpoints  # noqa: PLC0415 - most do without
-    from kubernetes_leader_election.observability.metrics import Metrics  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.observability.endpoints import Endpoints  # noqa: PLC0415 - most do without
+    from kubernetes_leader_election.observability.serving import HealthServer  # noqa: PLC0415 - most do without
 
-    metrics = Metrics()
-    metrics.watch(elector)
-
-    def problem() -> str:
-        names = {thread.name for thread in threading.enumerate()}
-        return problem_of(time.monotonic() - supervisor.turned_at, names)
-
-    endpoints = http_endpoints.Endpoints(
-        problem=problem,
+    endpoints = Endpoints(
+        elector,
+        problem=lambda: problem_of(time.monotonic() - supervisor.turned_at),
         absence=lambda: supervisor.absence,
-        leads=lambda: elector.current_leader,
-        leader=lambda: elector.leader_identity,
-        metrics=metrics.text,
     )
-    host, port = http_endpoints.serve(address, endpoints)
-    shown = f"[{host}]" if ":" in host else host
-    log.info("http://%s:%s has /livez, /readyz, /leaderz, /metrics and /", shown, port)
+    health = HealthServer(endpoints, address, option="--http")
+    log.info("%s has /livez, /readyz, /leaderz, /metrics, / and /sse", health.url)
 
 
-def problem_of(silent: float, threads: Container[str]) -> str:
+def problem_of(silent: float) -> str:
     """Say what is wrong with a loop that turned so many seconds ago; nothing if it lives."""
     from kubernetes_leader_election.cli.supervise.supervisor import LONGEST_TURN  # noqa: PLC0415 - after the fork
 
     # A machine that is only busy is no reason to end a leader.
     if silent > 3 * LONGEST_TURN:
         return f"the loop has not turned for {silent:.0f} s"
-    return "" if "leader-election" in threads else "the engine does not run"
+    return ""
 
 
 def _flush() -> None:

@@ -206,7 +206,8 @@ class App:
     def _endpoint(self, exchange: Exchange, resource: Resource) -> Endpoint | None:
         """Choose who answers; None stands for a watch."""
         info, method = exchange.info, exchange.method
-        if info.subresource or len(info.parts) > 2:
+        of_status = resource.status and info.parts[2:] == ("status",)
+        if len(info.parts) > 2 and not of_status:
             raise statuses.no_such_resource()
         if info.verb == "watch":
             if method != "GET":
@@ -229,6 +230,8 @@ class App:
             named = {}
         if not resource.namespaced:
             many.pop("DELETE", None)
+        if of_status:
+            named.pop("DELETE", None)
         found = (named if info.named else many).get(method)
         if found is None:
             raise statuses.method_not_allowed()

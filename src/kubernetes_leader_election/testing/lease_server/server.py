@@ -39,6 +39,7 @@ from kubernetes_leader_election.testing.lease_server.api.registry import (
 from kubernetes_leader_election.testing.lease_server.api.resources import (
     LEASES,
     NAMESPACES,
+    PODS,
 )
 from kubernetes_leader_election.testing.lease_server.app import App
 from kubernetes_leader_election.testing.lease_server.control import Control
@@ -322,6 +323,11 @@ class LeaseServer(LoopThread):
         """Return copies of all Leases, of one namespace or of all."""
         found = self._call(lambda: self._registry.store.objects(LEASES, namespace))
         return [copy.deepcopy(one.document) for one in found]
+
+    def pod(self, name: str, namespace: str = "default") -> dict[str, Any] | None:
+        """Return a copy of a pod as it is stored; None where there is none."""
+        stored = self._call(lambda: self._registry.store.get((PODS, namespace, name)))
+        return copy.deepcopy(stored.document) if stored is not None else None
 
     def add_namespace(self, name: str) -> None:
         """Create a namespace, if it is not there."""

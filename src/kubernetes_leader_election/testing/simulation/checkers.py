@@ -19,6 +19,7 @@ from kubernetes_leader_election.testing.simulation.store import Stored
 from kubernetes_leader_election.testing.simulation.witness import Order, Witness
 from kubernetes_leader_election.testing.simulation.writes import (
     TOLERANCE,
+    asks,
     is_plain,
     mistakes,
 )
@@ -47,8 +48,11 @@ class Checks(ShownChecks):
     ) -> Order:
         """Check a write as it is ordered, and take down what it is based on."""
         boottime, monotonic = now[:2]
-        recreates = who.recreates
+        recreates, question, follows = who.recreates, False, False
         if who.ours:
+            question = who.crash_challenge is not None and asks(who, lease)
+            base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
+            follows = base is not None and who.may_follow(base, monotonic)
             if not is_plain(time, who, lease, now):
                 if not lease["metadata"].get("uid"):
                     spec = lease["spec"]
@@ -58,7 +62,8 @@ class Checks(ShownChecks):
                     time, who, lease, now, restored=self.restores > 0
                 ):
                     self.broken(time, guarantee, who.name, text)
-            who.last_ordered, who.answered, who.cut_seen = boottime, None, math.inf
+            if not question:
+                who.last_ordered, who.answered, who.cut_seen = boottime, None, math.inf
             who.heard_at = monotonic
         seen = who.last_seen
         absent = monotonic - who.absent_since if who.absent_since is not None else -1.0
@@ -77,12 +82,14 @@ class Checks(ShownChecks):
             who.rivals,
             who.since,
             recreates,
+            question,
+            follows,
         )
 
     def sent(self, time: float, order: Order, boottime: float) -> None:
         """Check that nothing is sent of a term that is lost or ran out (rule 11)."""
         who, spec = order.witness, order.lease["spec"]
-        if not spec.get("holderIdentity"):
+        if not spec.get("holderIdentity") or order.asks:
             return
         if spec.get("acquireTime") != who.term_acquire:
             return
@@ -96,6 +103,9 @@ class Checks(ShownChecks):
     ) -> None:
         """Check a write that changed the store, at the instant it did."""
         who = order.witness
+        if order.asks:
+            self._check_asked(time, order, before, after)
+            return
         if after.held:
             if order.boottime >= who.last_applied_sent:
                 who.last_applied_sent = order.boottime
@@ -127,6 +137,15 @@ class Checks(ShownChecks):
         who.stamps.add(stamp)
         lawful = not self._is_of_another_past(order.base)
         who.stamp_rivals[stamp] = order.rivals if lawful else math.inf
+
+    def _check_asked(
+        self, time: float, order: Order, before: Stored | None, after: Stored
+    ) -> None:
+        """Check that a challenge changed no record (G5)."""
+        if before is None or after.key != before.key:
+            if not self._is_of_another_past(order.base):
+                text = "changes the record of the holder that it asks"
+                self.broken(time, "G5", order.witness.name, text)
 
     def _creates(self, time: float, order: Order, after: Stored) -> None:
         who = order.witness
@@ -198,6 +217,8 @@ class Checks(ShownChecks):
             return
         if before.holder == who.identity and before.key[3] in who.tried:
             return
+        if order.follows and order.base is not None and before.key == order.base.key:
+            return  # rule 19: it was asked on that very version, and did not answer
         since = who.seen.get(before.key)
         needed = who.duration_of(before)
         waited = order.monotonic - since if since is not None else -1.0

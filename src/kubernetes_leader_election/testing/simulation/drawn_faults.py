@@ -32,6 +32,15 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
         case "crash":
             detail = draw.choice(("same identity", "other identity"))
             return length * draw.choice((0.05, 1.0)), 0.0, detail
+        case "container killed":
+            detail = draw.choice(("same identity", "other identity"))
+            return draw.choice((0.16, 1.0, length)), 0.0, detail
+        case "force deleted":
+            return length, round(draw.choice((0.0, 0.2)) * longest, 3), ""
+        case "message lost":
+            return 0.0, 0.0, draw.choice(("seen", ""))
+        case "shim killed" | "false report":
+            return draw.choice((0.2, 1.0)), 0.0, draw.choice(("again", ""))
         case "step down":
             return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
         case "wall blink":
@@ -46,6 +55,8 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return length, float(draw.choice((1, 2))), ""
         case "copied acquire":
             return 0.0, 0.0, draw.choice(("recreated", "moved"))
+        case "undone watch":
+            return 0.0, 0.0, draw.choice(("", "missing"))
         case "bad resume":
             return length, 0.0, "bad resume"
         case "wall step":

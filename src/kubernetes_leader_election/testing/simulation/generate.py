@@ -258,6 +258,33 @@ def _meddling(seed: int, draw: Random) -> Plan:
     return replace(plan, nodes=nodes, faults=faults)
 
 
+def _old_news(seed: int, draw: Random) -> Plan:
+    """
+    What is shown is old: answers that newer news overtake, and backups brought back.
+
+    Reads find nothing where a write has just landed, and watches are opened from
+    versions that the server does not have any more.
+    """
+    return _faulty(
+        seed,
+        draw,
+        "old news",
+        faults=(8, 20),
+        often={
+            "overtaken read": 40,
+            "undone watch": 50,
+            "undone label": 8,
+            "restore": 8,
+            "delete": 8,
+            "edit": 8,
+            "stop and start": 12,
+            "writes fail": 8,
+        },
+        rivals=0.1,
+        world_fault=hand_fault_of,
+    )
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks")
@@ -269,6 +296,58 @@ def _wild_clocks(seed: int, draw: Random) -> Plan:
     return replace(
         plan, nodes=nodes, faults=faults, ends=plan.heal_at, heal_at=plan.ends
     )
+
+
+def _proofs(seed: int, draw: Random) -> Plan:
+    """
+    Electors in pods, with crash take-over; their containers are killed.
+
+    Kubelets report it late, or never; pods are deleted by force, notes are lost, and
+    the Lease is restored.
+    """
+    often = {
+        "container killed": 80,
+        "node lost": 12,
+        "force deleted": 12,
+        "message lost": 10,
+        "second start": 6,
+        "restore": 6,
+        "wish": 4,
+        "label": 12,
+    }
+    return _in_pods(_faulty(seed, draw, "proofs", faults=(8, 20), often=often), draw)
+
+
+def _lies(seed: int, draw: Random) -> Plan:
+    """The same, where kubelets report the end of containers that run on."""
+    often = {
+        "shim killed": 100,
+        "container killed": 40,
+        "force deleted": 12,
+        "message lost": 6,
+        "restore": 6,
+        "work hangs": 10,
+        "label": 6,
+    }
+    return _in_pods(_faulty(seed, draw, "lies", faults=(10, 24), often=often), draw)
+
+
+def _in_pods(plan: Plan, draw: Random) -> Plan:
+    """Put most electors into pods, each with a challenge of its own length."""
+    nodes = [
+        replace(
+            node,
+            settings=with_settings(
+                node.settings,
+                crash_takeover=draw.random() < 0.9,
+                crash_challenge=draw.choice((0.5, 1.0, 1.0, 3.0)),
+            ),
+        )
+        if node.kind == "elector"
+        else node
+        for node in plan.nodes
+    ]
+    return replace(plan, nodes=tuple(nodes))
 
 
 def _with_all(plan: Plan, **changes: Any) -> Plan:
@@ -420,6 +499,9 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "hands": _hands,
     "races": _races,
     "meddling": _meddling,
+    "old news": _old_news,
     "crowd": _crowd,
     "wild clocks": _wild_clocks,
+    "proofs": _proofs,
+    "lies": _lies,
 }

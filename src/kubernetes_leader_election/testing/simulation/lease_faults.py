@@ -176,6 +176,38 @@ def forged_note(world: Scene, fault: Fault) -> bool:
     )
 
 
+def undone_watch(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Restore a backup while a watch is opened from a version that it undoes.
+
+    The watch of a node ends in good order after it brought a label, which is undone with
+    a hundred versions of other objects: on the next one the server sends nothing until
+    it has counted so far again. "missing": the backup is from before the Lease was made.
+    """
+    network, link = world.network, node.link
+    store = network.store
+    watches = any(watch.sink.link is link for watch in network.watches)
+    if store.current is None or not watches:
+        return False
+    before = world.time - 1e-6
+    store.version += 100
+    label(world, fault)
+    version = store.version
+
+    def undo(_: None) -> None:
+        if store.version != version:
+            return  # something came after it, of which nobody has heard yet
+        network.end_watches(link, None)
+        if fault.detail == "missing":
+            store.lose()
+            _went_back(world)
+        else:
+            go_back(world, before)
+
+    world.after(2.0 * (link.delay + link.jitter) + link.watch_lag, undo, None)
+    return True
+
+
 # Edits -----------------------------------------------------------------------
 
 
@@ -244,6 +276,21 @@ def late_create(world: Scene, fault: Fault) -> bool:
         return False
     network.holds_create = True
     world.after(fault.length, _land_late, world)
+    return True
+
+
+def overtaken_read(world: Scene, fault: Fault) -> bool:
+    """
+    Delete the Lease; who creates it anew reads that there is none when it is there.
+
+    A gateway answers the creating write before it passes it on. The read that looks for
+    it finds nothing, and its answer comes after the watch showed the write.
+    """
+    network = world.network
+    if network.overtakes:
+        return False
+    network.overtakes = True
+    delete(world, fault)
     return True
 
 

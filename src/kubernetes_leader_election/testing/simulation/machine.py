@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubernetes_leader_election.testing.simulation.clocks import NodeClocks
+from kubernetes_leader_election.testing.simulation.kubelets import Kubelet
 from kubernetes_leader_election.testing.simulation.network import Link, NetworkedStage
 from kubernetes_leader_election.testing.simulation.plan import NodePlan
 from kubernetes_leader_election.testing.simulation.store import Answer
@@ -45,3 +46,5 @@ class Machine:
         self.hangs_until = 0.0
         self.frozen = False
         self.refused: Answer | None = None
+        self.kubelet: Kubelet | None = None
+        """Of the pod on it, in worlds that have pods."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import Any, Protocol, Unpack
 
+from kubernetes_leader_election.testing.simulation.kubelets import Kubelet
 from kubernetes_leader_election.testing.simulation.plan import Plan
 from kubernetes_leader_election.testing.simulation.stage import Options, Stage
 from kubernetes_leader_election.testing.simulation.store import (
@@ -139,7 +140,16 @@ class Sender(Protocol):
 class Ticket:
     """One request on its way."""
 
-    __slots__ = ("kind", "known", "lease", "number", "order", "sender", "sent")
+    __slots__ = (
+        "kind",
+        "known",
+        "lease",
+        "newest",
+        "number",
+        "order",
+        "sender",
+        "sent",
+    )
 
     def __init__(
         self,
@@ -158,6 +168,8 @@ class Ticket:
         self.order = order
         self.known: int | None = None
         """Of a read: the version that its sender knew when it was ordered."""
+        self.newest = 0
+        """Of a read: the newest version that it had heard of then, be it of a deletion."""
 
 
 class WatchSink(Protocol):
@@ -206,6 +218,12 @@ class Network:
         self.holds_create = False
         """The next creating write is held on its way."""
         self.held: Ticket | None = None
+        self.overtakes = False
+        """The next creating write lands while who looks for it reads that there is none."""
+        self.overtaking: Ticket | None = None
+        """That write, which a gateway said to know nothing of, and passes on later."""
+        self.pods: dict[str, Kubelet] = {}
+        """The pods that the API server has, by name."""
         self.meddler: Callable[[None], object] | None = None
         """What somebody does after each write, a moment later."""
         self.random = random.Random(seed)
@@ -220,6 +238,10 @@ class Network:
         delay = link.delay + link.jitter * link.draw()
         if self.holds_create and _creates(ticket):
             self.holds_create, self.held = False, ticket
+            return
+        if self.overtakes and _creates(ticket) and ticket.sender.witness.ours:
+            self.overtakes, self.overtaking = False, ticket
+            world.after(2.0 * delay, ticket.sender.answered, (ticket, GATEWAY_TIMEOUT))
             return
         if self.outage == "refused":
             world.after(delay, ticket.sender.answered, (ticket, NOT_SENT))
@@ -273,6 +295,8 @@ class Network:
         assert answer is not None
         link = ticket.sender.link
         delay = link.delay + link.jitter * link.draw()
+        if self.overtaking is not None and self._overtake(ticket, answer):
+            delay += 2.0 * (link.delay + link.jitter) + link.watch_lag + 1e-3
         if link.troubled:
             if link.cut_in or (link.lose_in and link.draw() < link.lose_in):
                 return
@@ -286,6 +310,16 @@ class Network:
             world.heap,
             (world.time + delay, world.number(), answered, (ticket, answer)),
         )
+
+    def _overtake(self, read: Ticket, answer: Answer) -> bool:
+        """Let a write land just after a read of its sender found nothing."""
+        write = self.overtaking
+        if write is None or read.lease is not None or read.sender is not write.sender:
+            return False
+        if answer.status == 404:
+            self._execute(write)
+        self.overtaking = None
+        return answer.status == 404
 
     def _execute(self, ticket: Ticket) -> Answer:
         store, world = self.store, self.world
@@ -464,6 +498,7 @@ class Network:
         self.recover()
         self.watch_denied = self.writes_fail = False
         self.holds_create, self.held = False, None
+        self.overtakes, self.overtaking = False, None
         self.store.cap = self.meddler = None
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from hashlib import md5
+
+from kubernetes_leader_election.core.messages import PodNote
+from kubernetes_leader_election.testing.simulation.drawn_nodes import NAMESPACE
+from kubernetes_leader_election.testing.simulation.kubelets import CONTAINER, Kubelet
 from kubernetes_leader_election.testing.simulation.machine import Machine
 from kubernetes_leader_election.testing.simulation.network import NetworkedStage
 from kubernetes_leader_election.testing.simulation.plan import NodePlan
@@ -17,6 +22,9 @@ class Node(Machine):
         super().__init__(world, plan, seed)
         self.processes: list[Process] = []
         self.rival: Rival | None = None
+        if plan.settings.crash_takeover and plan.kind == "elector":
+            self.kubelet = Kubelet(world, plan.name, f"{seed}")
+            world.network.pods[self.kubelet.name] = self.kubelet
         self._born = 0
 
     @property
@@ -42,8 +50,24 @@ class Node(Machine):
         self.processes = [*self.living, process]
         if self.world.recorder is not None:
             self.world.recorder.born(self.world.time, name, self.plan)
+        if self.kubelet is not None:
+            process.do(process.leave_note, self._leave_nonce(self.kubelet, process))
         process.do(process.start, None)
         return process
+
+    def _leave_nonce(self, kubelet: Kubelet, process: Process) -> PodNote:
+        """Leave the nonce of a process where its kubelet will report it."""
+        name = f"{self.world.plan.seed} {process.name}"
+        nonce = md5(name.encode(), usedforsecurity=False).hexdigest()
+        process.nonce = nonce
+        kubelet.process_started(nonce)
+        return PodNote(
+            namespace=NAMESPACE,
+            pod=kubelet.name,
+            uid=kubelet.uid,
+            container=CONTAINER,
+            nonce=nonce,
+        )
 
     # Freezing -----------------------------------------------------------------
 

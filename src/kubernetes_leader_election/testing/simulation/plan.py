@@ -28,8 +28,11 @@ Profile = Literal[
     "hands",
     "races",
     "meddling",
+    "old news",
     "crowd",
     "wild clocks",
+    "proofs",
+    "lies",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
 

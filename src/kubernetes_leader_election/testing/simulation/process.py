@@ -85,6 +85,9 @@ class Process(Wire):
             renew_interval=settings.renew_interval,
             request_timeout=settings.request_timeout,
             lateness=node.lateness,
+            crash_challenge=settings.crash_challenge
+            if settings.crash_takeover
+            else None,
         )
         super().__init__(world, node, name, witness)
         self.settings = settings
@@ -117,6 +120,7 @@ class Process(Wire):
             m.CreateLease: self._put,
             m.UpdateLease: self._put,
             m.WatchLease: self._open_watch,
+            m.SeekProof: self._seek,
             m.AbandonRequest: self._abandon,
             m.LeadershipAcquired: self._acquired,
             m.LeadershipLost: self._lost,
@@ -433,6 +437,9 @@ class Process(Wire):
         world.checks.died(world.time, self.witness)
         if self.watch is not None:
             world.network.close_watch(self.watch)
+        self.stop_seeking()
+        if self.node.kubelet is not None:
+            self.node.kubelet.process_ended(self.nonce)
         if world.recorder is not None:
             world.recorder.died(world.time, self.name)
 
@@ -557,6 +564,12 @@ class Process(Wire):
         self.do(self.stop, None)
         wait = self.settings.request_timeout
         self.world.after(wait, lambda _: self.do(self.start, None), None)
+
+    def leave_note(self, note: m.PodNote | None) -> None:
+        """Say where the proof of its end would be found; None: there no more."""
+        if note is not None:
+            self.witness.pod = note.uid
+        self.say(m.OwnNote(note=note))
 
     def start(self, _: object = None) -> None:
         """Start taking part; nothing when it does already."""

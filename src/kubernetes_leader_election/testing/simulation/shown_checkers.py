@@ -164,6 +164,11 @@ class ShownChecks(TermChecks):
             if who.open_term:
                 who.disproved = "the Lease went back to an earlier version"
 
+    def found_nothing(self, who: Witness, known: int | None, newest: int) -> None:
+        """Note that there is no Lease, unless more was heard since the read was ordered."""
+        if (known, newest) == (who.shown, who.newest):
+            who.newest = 0  # it may be gone by a restore: what comes next is news to it
+
     def after_disproof(self, time: float, who: Witness) -> None:
         """Check that a term ended at once that was shown to be lost (rule 11)."""
         why, who.disproved = who.disproved, ""

@@ -37,16 +37,17 @@ from kubernetes_leader_election.testing.simulation.plan import Profile, Tally
 from kubernetes_leader_election.testing.simulation.world import Outcome, run_plan
 
 SHARES: Final[dict[Profile, float]] = {
-    "default": 0.17,
+    "default": 0.15,
     "long": 0.34,
-    "storm": 0.08,
-    "rivals": 0.07,
+    "storm": 0.07,
+    "rivals": 0.06,
     "slow sends": 0.07,
     "words": 0.06,
     "mixed versions": 0.04,
     "hands": 0.055,
     "races": 0.055,
     "meddling": 0.04,
+    "old news": 0.04,
     "quiet": 0.02,
 }
 """

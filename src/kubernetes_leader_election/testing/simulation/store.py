@@ -26,6 +26,8 @@ RHO = 0.1
 STEP_DOWN = "kubernetes-leader-election/step-down"
 SUCCESSOR = "kubernetes-leader-election/successor"
 TOKEN = "kubernetes-leader-election/fencing-token"  # noqa: S105 - no secret
+POD = "kubernetes-leader-election/pod"
+CHALLENGE = "kubernetes-leader-election/challenge"
 """Annotations of ours, as the documentation names them."""
 
 _is_micro_time = lru_cache(maxsize=256)(lambda text: _MICRO_TIME(text) is not None)
@@ -42,12 +44,14 @@ class Stored:
 
     __slots__ = (
         "asked",
+        "challenged",
         "duration",
         "held",
         "holder",
         "key",
         "lease",
         "mark",
+        "pod",
         "restores",
         "stamp",
         "successor",
@@ -76,8 +80,27 @@ class Stored:
         acquired, renewed = spec.get("acquireTime"), spec.get("renewTime")
         transitions = spec.get("leaseTransitions")
         holder = self.holder
+        self.pod: object = annotations.get(POD)
+        """Where the proof of its holder's end would be found, if it is for this record."""
+        self.challenged = False
+        """Whether its holder is asked, about this very record, whether it lives."""
+        if CHALLENGE in annotations:
+            about = f"1 {acquired} {renewed} {holder}"
+            self.challenged = annotations[CHALLENGE] == about
         self.key: Key = (uid, holder, self.duration, acquired, renewed, transitions)
         self.stamp: Stamp = (uid, holder, acquired, renewed)
+
+    @property
+    def noted(self) -> tuple[str, str, float] | None:
+        """Return uid, nonce and challenge, in seconds, of the note for this record."""
+        text, (_, holder, _, acquired, renewed, _) = self.pod, self.key
+        record = f" {acquired} {renewed} {holder}"
+        if not isinstance(text, str) or not text.startswith("1 ") or not holder:
+            return None
+        fields = text.removesuffix(record).split(" ")
+        if not text.endswith(record) or len(fields) != 7:
+            return None
+        return fields[3], fields[5], int(fields[6]) / 1000
 
 
 class Change(NamedTuple):
@@ -222,10 +245,14 @@ class LeaseStore:
         """Create the Lease from its manifest on a server that has just begun to count."""
         gone = self.current
         assert gone is not None
+        self.lose()
+        self._create_again(time, gone)
+
+    def lose(self) -> None:
+        """Go back to a backup from before the Lease was made."""
         self._restores += 1
         self.version = self.floor = 10 * self._restores
         self.history, self.current = [], None
-        self._create_again(time, gone)
 
     def _create_again(self, time: float, gone: Stored) -> None:
         metadata = dict(gone.lease["metadata"])

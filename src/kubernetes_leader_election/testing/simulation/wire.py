@@ -8,10 +8,13 @@ the client of the API do in a real process.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.pods.names import LeftNote
+from kubernetes_leader_election.pods.proof import Proven, judge_pod
 from kubernetes_leader_election.testing.simulation.machine import Machine
 from kubernetes_leader_election.testing.simulation.network import (
     AWAY,
@@ -28,6 +31,7 @@ from kubernetes_leader_election.testing.simulation.network import (
 from kubernetes_leader_election.testing.simulation.store import Answer, Change, Stored
 from kubernetes_leader_election.testing.simulation.witness import Witness
 from kubernetes_leader_election.testing.simulation.writes import LONGEST_ASKED, NEVER
+from kubernetes_leader_election.testing.simulation.writes import asks as is_question
 
 ORDERS_A_SECOND = 50
 """Requests of one process in a second that no fault excuses: a hot loop (fault 24)."""
@@ -69,11 +73,13 @@ class Wire:
         "looked",
         "name",
         "node",
+        "nonce",
         "now",
         "open",
         "orders",
         "patience",
         "refused_at",
+        "sought",
         "watch",
         "witness",
         "world",
@@ -92,6 +98,10 @@ class Wire:
         self.inbox: list[tuple[Callable[[Any], None], Any]] = []
         self.open: dict[int, str] = {}
         self.watch: Watch | None = None
+        self.sought: m.SeekProof | None = None
+        """Whose end it looks for in that one's pod."""
+        self.nonce = ""
+        """What it left for its kubelet to report; empty: it is in no pod."""
         self.asked_at = -1.0
         """When the last read was ordered."""
         self.acquire_time: object = None
@@ -165,6 +175,7 @@ class Wire:
             self._note_order(request, number)
         ticket = Ticket(self, number, "GetLease", self.world.time)
         ticket.known = self.witness.shown
+        ticket.newest = self.witness.newest
         self._send(ticket, request.deadline)
 
     def _put(self, request: m.CreateLease | m.UpdateLease) -> None:
@@ -180,7 +191,14 @@ class Wire:
         self.writes += 1
         clocks = self.now
         spec = request.lease["spec"]
-        if spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire:
+        asks = self.witness.crash_challenge is not None and is_question(
+            self.witness, request.lease
+        )
+        if asks:
+            pass  # it seeks no term yet
+        elif (
+            spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire
+        ):
             self.acquire_time = spec["acquireTime"]
             self.refused_at, self.looked = NEVER, False
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
@@ -255,11 +273,32 @@ class Wire:
         ticket, answer = ticket_and_answer
         if self.open.pop(ticket.number, None) is None:
             return  # abandoned: a driver does not pass such answers on
+        silent = self._knows_of_silence(ticket, answer)
         message = self._translate(ticket, answer)
         if self.world.recorder is not None:
             text = f"< {type(message).__name__}{_brief(answer)}"
             self.world.recorder.answer(self.world.time, self.name, ticket.number, text)
         self.say(message)
+        if silent is not None and self.watch is silent:
+            text = "keeps a watch on which nothing comes, though it read of a restore"
+            self.world.checks.broken(self.world.time, "G7", self.name, text)
+
+    def _knows_of_silence(self, ticket: Ticket, answer: Answer) -> Watch | None:
+        """Return its watch where a read shows that this began after all that comes."""
+        watch, known, network = self.watch, ticket.known, self.world.network
+        if watch is None or known is None or watch not in network.watches:
+            return None
+        # A bookmark may be up to two versions ahead of what the server has.
+        if watch.version <= network.store.version + 2:
+            return None
+        witness, stored = self.witness, answer.stored
+        if witness.shown != known or witness.absent_since is not None:
+            return None  # it heard more since, or knows of no version any more
+        if stored is None:
+            return (
+                watch if answer.status == 404 and answer is not NO_NAMESPACE else None
+            )
+        return watch if stored.version < known else None
 
     def _translate(self, ticket: Ticket, answer: Answer) -> m.Message:
         number, (status, stored, reason) = ticket.number, answer
@@ -276,6 +315,7 @@ class Wire:
             witness.answered = self.node.clocks.boottime(self.world.time)
             return m.LeaseWritten(request_id=number, lease=stored.lease)
         if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
+            self.world.checks.found_nothing(witness, ticket.known, ticket.newest)
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()
@@ -321,6 +361,9 @@ class Wire:
         world, witness, clocks = self.world, self.witness, self.node.clocks
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
+        if stored is not None and stored.challenged:
+            if witness.question is None or witness.question[0] != stored.version:
+                witness.question = (stored.version, now[1])
         world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return
@@ -354,6 +397,8 @@ class Wire:
         if self.watch is not None and self.watch.number == number:
             self.world.network.close_watch(self.watch)
             self.watch = None
+        if self.sought is not None and self.sought.request_id == number:
+            self.stop_seeking()
         kind = self.open.pop(number, None)
         if kind is None:
             return
@@ -382,6 +427,75 @@ class Wire:
             text += f" rv={request.resource_version or '-'}"
         recorder.order(self.world.time, self.name, number, text)
 
+    # The pod of the holder ----------------------------------------------------
+
+    def _seek(self, request: m.SeekProof) -> None:
+        if self.sought is not None:
+            text = "watches a pod, and never closed the watch on the one before"
+            self.world.checks.broken(self.world.time, "G9", self.name, text)
+        self.sought = request
+        self._note_order(request, request.request_id)
+        self._after_the_way(self._first_look, (request, "ADDED", None))
+
+    def stop_seeking(self) -> None:
+        """Watch no pod any more."""
+        if self.sought is not None:
+            kubelet = self.world.network.pods.get(self.sought.note.pod)
+            if kubelet is not None:
+                kubelet.followers.pop(id(self.sought), None)
+            self.sought = None
+
+    def _after_the_way(self, action: Callable[[Any], None], argument: Any) -> None:
+        link = self.link
+        wait = 2.0 * (link.delay + link.jitter * link.draw())
+        self.world.after(wait, partial(self.do, action), argument)
+
+    def _first_look(self, seen: tuple[m.SeekProof, str, Any]) -> None:
+        request, network = seen[0], self.world.network
+        if request is not self.sought:
+            return
+        link = self.link
+        if link.cut_out or link.cut_in or network.outage is not None:
+            self._sees_no_pod(m.ProofUnreadable, error=_error(DISCONNECTED))
+            return
+        kubelet = network.pods.get(request.note.pod)
+        if kubelet is None or kubelet.pod is None:
+            self._sees_no_pod(m.ProofRefuted, why="the pod is gone")
+            return
+
+        def follow(kind: str, pod: Mapping[str, Any]) -> None:
+            if not link.cut_in and network.outage is None:  # else half open, or lost
+                self._after_the_way(self._look, (request, kind, pod))
+
+        kubelet.followers[id(request)] = follow
+        self._look((request, "ADDED", kubelet.pod))
+
+    def _sees_no_pod(self, answer: type[Any], **what: Any) -> None:
+        assert self.sought is not None
+        number = self.sought.request_id
+        self.stop_seeking()
+        self.say(answer(request_id=number, **what))
+
+    def _look(self, seen: tuple[m.SeekProof, str, Mapping[str, Any]]) -> None:
+        request, kind, pod = seen
+        if request is not self.sought:
+            return
+        note = request.note
+        left = LeftNote(
+            namespace=note.namespace,
+            pod=note.pod,
+            uid=note.uid,
+            container=note.container,
+            nonce=note.nonce,
+        )
+        judged = judge_pod(pod, left)
+        if isinstance(judged, Proven):
+            self.witness.proofs.add(note.nonce)
+            self.say(m.ProofSeen(request_id=request.request_id, why=judged.why))
+        elif kind == "DELETED" or judged.for_good:
+            self.witness.proofs.discard(note.nonce)
+            self._sees_no_pod(m.ProofRefuted, why=judged.why)
+
     # Watches ------------------------------------------------------------------
 
     def _open_watch(self, request: m.WatchLease) -> None:
@@ -390,6 +504,7 @@ class Wire:
             text = "opens a watch, and never closed the one before"
             self.world.checks.broken(self.world.time, "G9", self.name, text)
         self.witness.heard_at = self.now[1]
+        self.witness.alive = self.witness.heard_back = None
         self._note_order(request, request.request_id)
         self.watch = self.world.network.open_watch(
             self, request.request_id, request.resource_version
@@ -405,11 +520,26 @@ class Wire:
             return
         world = self.world
         _, _, kind, stored = change
+        if self.witness.crash_challenge is not None:
+            self._hears(stored, deleted=kind == "DELETED")
         self._observe(stored, deleted=kind == "DELETED")
         if world.recorder is not None:
             text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"
             world.recorder.event(world.time, self.name, text)
         self.say(m.WatchEvent(request_id=watch.number, type=kind, object=stored.lease))
+
+    def _hears(self, stored: Stored, *, deleted: bool) -> None:
+        """Note what the open watch shows of who lives, and of its own last write."""
+        witness, key = self.witness, stored.key
+        before, times = witness.newest_seen, (key[3], key[4])
+        if times in witness.written and stored.holder == witness.identity:
+            if witness.heard_back is None or witness.heard_back[0] != times:
+                now = self.node.clocks.read(self.world.time)
+                witness.heard_back = (times, now.boottime)
+        if deleted or before is None or not stored.held:
+            return
+        if stored.version > before.version and stored.key != before.key:
+            witness.alive = (stored.uid, stored.holder, key[3])
 
     def watch_bookmarked(self, watch: Watch, version: int) -> None:
         """Take a bookmark from the network."""

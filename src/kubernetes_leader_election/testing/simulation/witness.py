@@ -23,6 +23,7 @@ class Witness:
 
     __slots__ = (
         "absent_since",
+        "alive",
         "ambiguous",
         "answered",
         "app_alive",
@@ -32,6 +33,7 @@ class Witness:
         "belief_since",
         "causes",
         "clocks_excused",
+        "crash_challenge",
         "created",
         "cut_off_until",
         "cut_seen",
@@ -47,6 +49,7 @@ class Witness:
         "free_since",
         "frozen",
         "heard_at",
+        "heard_back",
         "hindered_at",
         "identity",
         "keeps_rules",
@@ -66,12 +69,16 @@ class Witness:
         "newest",
         "newest_mark",
         "newest_seen",
+        "notes_first",
         "open_term",
         "ours",
         "own_duration",
+        "pod",
         "polite",
+        "proofs",
         "proved",
         "proved_as",
+        "question",
         "ran_out",
         "ready_at",
         "recreates",
@@ -113,6 +120,7 @@ class Witness:
         renew_interval: float = 0.0,
         request_timeout: float = 0.0,
         lateness: float = 0.0,
+        crash_challenge: float | None = None,
         ours: bool = True,
         keeps_rules: bool = True,
     ) -> None:
@@ -124,6 +132,7 @@ class Witness:
         self.renew_deadline = renew_deadline
         self.stop_budget = stop_budget
         self.cut_stamp: tuple[object, ...] = ()
+        """Uid, holder, acquire and renew time of the record of its own seen cut last."""
         self.cut_until = math.inf
         """CLOCK_BOOTTIME until which it may believe under a record that was cut short."""
         self.cut_seen = math.inf
@@ -141,6 +150,21 @@ class Witness:
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness
+        # Take-over with proof.
+        self.crash_challenge = crash_challenge
+        """Seconds that it asks to be given for an answer; None: it has no such thing."""
+        self.pod = ""
+        """The uid of the pod that it runs in; empty: it is in none."""
+        self.proofs: set[str] = set()
+        """Nonces of the processes that it was shown to have ended, and not the contrary."""
+        self.alive: tuple[object, ...] | None = None
+        """Uid, holder and acquire time of the term that its open watch showed alive."""
+        self.question: tuple[int, float] | None = None
+        """The version in which it saw a challenge, and its monotonic clock then."""
+        self.heard_back: tuple[tuple[object, object], float] | None = None
+        """The write of its own that its open watch brought last, and CLOCK_BOOTTIME then."""
+        self.notes_first = False
+        """It ordered no renewal in its term yet: the first may come at once."""
         # What it was shown.
         self.known: dict[int, Stored] = {}
         """Each Lease that it was shown, by version."""
@@ -247,9 +271,37 @@ class Witness:
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
 
+    def may_follow(self, base: Stored, monotonic: float) -> bool:
+        """
+        Return whether a holder's end is proved to it, and the time for an answer over.
+
+        Its own clock counts, from when it was first shown the challenge that stands in
+        the very version on which it writes (rule 19).
+        """
+        noted, question = base.noted, self.question
+        if noted is None or question is None or not base.challenged:
+            return False
+        if question[0] != base.version or not self.may_ask(base):
+            return False
+        assert self.crash_challenge is not None
+        given = max(self.crash_challenge, noted[2])
+        return monotonic - question[1] >= given - 1e-5
+
+    def may_ask(self, base: Stored) -> bool:
+        """Return whether it may challenge a holder: rule 18."""
+        noted = base.noted
+        if noted is None or self.crash_challenge is None:
+            return False
+        uid, nonce, _ = noted
+        seen = self.alive == (base.uid, base.holder, base.key[3])
+        return nonce in self.proofs and (seen or uid == self.pod)
+
     def begins_with(self, acquire: object) -> None:
         """Take an acquire for the one that its term goes by: none before it comes back."""
         self.term_acquire = acquire
+        if self.cut_stamp and self.cut_stamp[2] != acquire:
+            # What cut an acquire that it gave up says nothing of another one's record.
+            self.cut_until = math.inf
         tried = list(self.tried)
         if acquire in tried:
             self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
@@ -313,3 +365,7 @@ class Order:
     """Of the witness, when it was ordered."""
     recreates: bool = False
     """It had the right then to create at once the Lease that it led (rule 4)."""
+    asks: bool = False
+    """It is a challenge, which changes no record (rule 19)."""
+    follows: bool = False
+    """The end of the holder was proved to it, which had not answered in time."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kubernetes_leader_election.testing.simulation.store import (
+    CHALLENGE,
+    POD,
     STEP_DOWN,
     SUCCESSOR,
     TOKEN,
@@ -52,7 +54,7 @@ SPEC: Final = frozenset(
         "leaseTransitions",
     }
 )
-OURS: Final = (STEP_DOWN, SUCCESSOR, TOKEN)
+OURS: Final = (STEP_DOWN, SUCCESSOR, TOKEN, POD, CHALLENGE)
 
 Mistake = tuple[str, str]
 """The guarantee or rule that is broken, and how."""
@@ -134,15 +136,20 @@ def mistakes(
         text = "orders a write without the uid and resourceVersion of what it saw"
         yield "G5", text
         return
+    if asks(who, lease):
+        yield from _of_question(who, lease, base)
+        return
     if not spec.get("holderIdentity"):
         yield from _of_release(time, who, base)
     elif spec.get("acquireTime") == who.term_acquire:
         yield from _of_renewal(time, who, base, boottime)
         if who.answered is not None and not restored:
-            yield from _of_rhythm(who, who.answered, boottime)
+            yield from _of_rhythm(who, base, who.answered, boottime)
+        who.notes_first = False
     else:
         yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
         who.tried[spec.get("acquireTime")] = None
+        who.notes_first = who.crash_challenge is not None
     if not who.ambiguous or base is None or base.version not in who.ambiguous:
         yield from _of_content(who, lease, base)
     renewed = str(spec.get("renewTime"))
@@ -150,6 +157,33 @@ def mistakes(
         yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
     who.last_stamp = renewed
     who.written[spec.get("acquireTime"), renewed] = now
+
+
+def asks(who: Witness, lease: Mapping[str, Any]) -> bool:
+    """Tell whether a write changes nothing but annotations: it asks the holder (rule 19)."""
+    base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
+    return base is not None and base.held and lease["spec"] == base.lease["spec"]
+
+
+def _of_question(
+    who: Witness, lease: Mapping[str, Any], base: Stored | None
+) -> Iterator[Mistake]:
+    """Judge a challenge: rules 18 and 19."""
+    assert base is not None
+    _, holder, _, acquired, renewed, _ = base.key
+    old, new = dict(base.lease["metadata"]), dict(lease["metadata"])
+    was, notes = old.pop("annotations", None) or {}, new.pop("annotations", None) or {}
+    asked = {**was, CHALLENGE: f"1 {acquired} {renewed} {holder}"}
+    if old != new or notes != asked:
+        yield "G5", "changes more than one annotation where it asks the holder"
+    if base.challenged:
+        yield "G9", "asks the holder what another has asked already (rule 19)"
+    if not who.may_ask(base):
+        yield "G5", f"asks {holder}, whose end is not proved to it (rule 18)"
+    if who.work_term:
+        yield "G4", f"asks the holder while work of term {who.work_term} runs"
+    if who.asked_to_stop or not who.app_alive:
+        yield "G5", "asks the holder though it seeks no term"
 
 
 def _of_release(time: float, who: Witness, base: Stored | None) -> Iterator[Mistake]:
@@ -181,7 +215,9 @@ def _of_renewal(
         yield "G5", "orders a renewal before it looked what became of the last one"
 
 
-def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mistake]:
+def _of_rhythm(
+    who: Witness, base: Stored | None, answered: float, boottime: float
+) -> Iterator[Mistake]:
     """Judge when a renewal is ordered after one that was answered well."""
     # A record that was cut short by hand is put right at once (rule 14), but whoever
     # edits it again and again does not make it write as fast as that (fault 24).
@@ -189,7 +225,11 @@ def _of_rhythm(who: Witness, answered: float, boottime: float) -> Iterator[Mista
     if who.cut_seen != NEVER:
         pause = min(FIRST_PAUSE, who.request_timeout / 8) if who.edits > 1 else 0.0
         due = min(regular, who.cut_seen + pause)
-    if boottime < due - TOLERANCE:
+    # The first of a term carries the note, and a challenge is answered, at once.
+    at_once = who.crash_challenge is not None and (
+        who.notes_first or (base is not None and base.challenged)
+    )
+    if boottime < due - TOLERANCE and not at_once:
         yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
     if who.edits > 1:
         due = regular  # the pause has grown until then, at most
@@ -299,6 +339,8 @@ def _of_take_over(
     if who.wrote_itself(base):
         return  # a copy of what it created, whose uid it did not know
     waited = monotonic - since
+    if waited < needed - TOLERANCE and who.may_follow(base, monotonic):
+        return
     if waited < needed - TOLERANCE:
         text = (
             f"orders a take-over from {base.holder} after observing its record for "
@@ -353,9 +395,37 @@ def _of_content(
             yield "G5", "changes the annotations of others"
     if not notes:
         return
+    if renews and who.crash_challenge is not None:
+        yield from _of_note(who, spec, notes)
     if renews:
         if who.token is not None and TOKEN in notes:
             if notes[TOKEN] != f"{who.token} {acquire}":
                 yield "G3", f"notes {notes[TOKEN]} as the token {who.token} {acquire}"
-    elif STEP_DOWN in notes or TOKEN in notes or (holder and SUCCESSOR in notes):
+    elif not notes.keys().isdisjoint((STEP_DOWN, TOKEN, POD, CHALLENGE)) or (
+        holder and SUCCESSOR in notes
+    ):
         yield "G5", "leaves wishes and notes of an ended term on the Lease"
+
+
+def _of_note(
+    who: Witness, spec: Mapping[str, Any], notes: Mapping[str, Any]
+) -> Iterator[Mistake]:
+    """Judge the note that a renewal carries: rule 17."""
+    if CHALLENGE in notes:
+        yield "G5", "leaves a challenge on the Lease that its renewal answers"
+    if POD not in notes:
+        return
+    record = f" {spec['acquireTime']} {spec['renewTime']} {spec['holderIdentity']}"
+    if not str(notes[POD]).endswith(record):
+        yield "G1", "leaves a note that is for another record (rule 17)"
+    newest = next(reversed(who.written), None)
+    if who.heard_back is None or who.heard_back[0] != newest:
+        yield "G1", "leaves a note, though its open watch did not bring its last write"
+        return
+    assert who.crash_challenge is not None
+    late = who.heard_back[1] - who.written[newest][0]
+    if late > who.crash_challenge / 3 + TOLERANCE:
+        text = (
+            f"leaves a note, though its watch brought its last write {late:.3f} s late"
+        )
+        yield "G1", text

@@ -319,11 +319,25 @@ def typed(resource: Resource, value: Any) -> Decoded:
     document.setdefault("metadata", {})
     if resource.kept:
         document.update(_plain(kept))
-    else:
+    if not resource.kept or resource.status:
         document.setdefault("spec", {})
+    if resource.status:
+        _check_parts(resource, document)
     if resource is NAMESPACES:
         document.setdefault("status", {})
     return Decoded(document, tuple(findings.strict))
+
+
+def _check_parts(resource: Resource, document: dict[str, Any]) -> None:
+    for part in ("spec", "status"):
+        if not isinstance(document.get(part, {}), dict):
+            kind = json_kind(document[part])
+            field = f"{resource.kind}.{part}"
+            name = f"{resource.version}.{resource.kind}{part.title()}"
+            raise TypeMismatchError(
+                f"json: cannot unmarshal {kind} into Go struct field {field} of type "
+                f"{name}"
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,8 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     propagation: str | None = None
+    grace: int | None = None
+    """Seconds, for what is given some; None: not said."""
     dry_run: bool = False
 
 
@@ -86,8 +88,11 @@ def marked(
                 "deletionTimestamp",
                 metadata.get("deletionTimestamp", write_seconds(now)),
             )
-            copy["deletionGracePeriodSeconds"] = 0
-    copy["finalizers"] = finalizers
+            copy["deletionGracePeriodSeconds"] = metadata.get(
+                "deletionGracePeriodSeconds", 0
+            )
+    if finalizers:
+        copy["finalizers"] = finalizers
     if "deletionTimestamp" not in metadata and metadata.get("generation", 0) > 0:
         copy["generation"] = metadata["generation"] + 1
     return copy

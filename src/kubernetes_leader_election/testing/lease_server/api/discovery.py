@@ -119,7 +119,20 @@ def documents(address: str) -> dict[str, dict[str, Any]]:
 
 def _kept(group_version: str) -> list[dict[str, Any]]:
     kept = [one for one in KEPT if one.api_version == group_version]
-    return [_served(one, _ALL_VERBS) for one in kept]
+    return [
+        *(_served(one, _ALL_VERBS) for one in kept),
+        *(_status_of(one) for one in kept if one.status),
+    ]
+
+
+def _status_of(resource: Resource) -> dict[str, Any]:
+    return {
+        "name": f"{resource.plural}/status",
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": ["get", "patch", "update"],
+    }
 
 
 def version() -> dict[str, str]:

@@ -24,6 +24,7 @@ from kubernetes_leader_election.testing.lease_server.api.registry import (
 from kubernetes_leader_election.testing.lease_server.api.resources import (
     LEASES,
     NAMESPACES,
+    PODS,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http import statuses
@@ -212,7 +213,11 @@ class Objects:
                 lambda _existing: document,
                 write,
                 uid=uid,
-                may_create=self._may_create(exchange, resource),
+                # The one kind here that no PUT creates.
+                may_create=None
+                if resource is PODS
+                else self._may_create(exchange, resource),
+                status=_is_of_status(exchange),
             )
             return self._written(exchange, resource, written)
 
@@ -251,7 +256,14 @@ class Objects:
             return decoded.document
 
         def run() -> Reply:
-            written = self.registry.update(resource, namespace, name, make, write)
+            written = self.registry.update(
+                resource,
+                namespace,
+                name,
+                make,
+                write,
+                status=_is_of_status(exchange),
+            )
             return self._written(exchange, resource, written)
 
         return Prepared(run, "write")
@@ -290,7 +302,10 @@ class Objects:
                 name,
                 make,
                 write,
-                may_create=self._may_create(exchange, resource),
+                may_create=None
+                if _is_of_status(exchange)
+                else self._may_create(exchange, resource),
+                status=_is_of_status(exchange),
             )
             return self._written(exchange, resource, written)
 
@@ -305,7 +320,7 @@ class Objects:
 
         def run() -> Reply:
             written = self.registry.delete(resource, namespace, name, order)
-            if not written.deleted:
+            if not written.deleted or resource is PODS:
                 return self._object(exchange, resource, written.stored)
             details = {"name": name}
             if resource.group:
@@ -415,6 +430,11 @@ class Objects:
 
 
 _TYPE = ("kind", "apiVersion")
+
+
+def _is_of_status(exchange: Exchange) -> bool:
+    """Return whether a write is of an object's status alone."""
+    return exchange.info.subresource == "status"
 
 
 def _pages(

@@ -238,7 +238,7 @@ async def delete_options(exchange: Exchange) -> DeleteOptions:
         form = exchange.body_form()
         given = _read_delete_options(body, form)
     else:
-        integer(exchange, "gracePeriodSeconds")
+        given["gracePeriodSeconds"] = integer(exchange, "gracePeriodSeconds")
         if exchange.query.get("dryRun"):
             given["dryRun"] = [exchange.query["dryRun"]]
         if exchange.query.get("propagationPolicy"):
@@ -267,6 +267,7 @@ async def delete_options(exchange: Exchange) -> DeleteOptions:
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
         propagation=propagation,
+        grace=given.get("gracePeriodSeconds"),
         dry_run=bool(dry_run),
     )
 

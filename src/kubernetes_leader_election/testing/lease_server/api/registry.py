@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kubernetes_leader_election.testing.lease_server.api import validation
+from kubernetes_leader_election.testing.lease_server.api import pods, validation
 from kubernetes_leader_election.testing.lease_server.api.deletion import (
     DeleteOptions,
     check_preconditions,
@@ -28,6 +28,7 @@ from kubernetes_leader_election.testing.lease_server.api.resources import (
     KEPT,
     LEASES,
     NAMESPACES,
+    PODS,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http import statuses
@@ -165,11 +166,13 @@ class Registry:
         *,
         uid: str = "",
         may_create: Callable[[], None] | None = None,
+        status: bool = False,
     ) -> Written:
         """
         Replace an object by what ``make`` makes of the present one.
 
         ``may_create`` raises where this user must not create; None forbids creating.
+        ``status``: the status is written, and nothing else.
 
         Raises:
             ApiError: Another uid or version than the present one, or a broken rule.
@@ -191,7 +194,9 @@ class Registry:
             fresh["metadata"].pop("resourceVersion", None)
             return Written(self._put(key, fresh, options), created=True)
         self._check_version(resource, name, version, existing)
-        replacement = self._replacement(resource, document, existing, options)
+        replacement = self._replacement(
+            resource, document, existing, options, status=status
+        )
         return self._replace(key, replacement, existing, options)
 
     def delete(
@@ -214,8 +219,13 @@ class Registry:
         finalizers = deletion_finalizers(
             document["metadata"].get("finalizers", []), options.propagation
         )
-        if finalizers:
-            metadata = marked(document["metadata"], finalizers, options.now)
+        metadata = document["metadata"]
+        waits = bool(finalizers)
+        if resource is PODS:
+            metadata = pods.with_grace(document, options)
+            waits = waits or metadata["deletionGracePeriodSeconds"] > 0
+        if waits:
+            metadata = marked(metadata, finalizers, options.now)
             write = WriteOptions(now=options.now, dry_run=options.dry_run)
             held = {**document, "metadata": metadata}
             return self._replace(key, held, existing, write)
@@ -296,6 +306,9 @@ class Registry:
         }
         if resource is NAMESPACES:
             _prepare_namespace(fresh)
+        elif resource is PODS:
+            fresh["metadata"]["generation"] = 1
+            fresh["status"] = pods.first_status(fresh["spec"])
         elif not resource.kept:
             fresh["spec"] = self._allowed_spec(document["spec"], {})
         if options.track:
@@ -345,6 +358,8 @@ class Registry:
     def _check_version(
         self, resource: Resource, name: str, version: int, existing: Stored
     ) -> None:
+        if version == 0 and resource is PODS:
+            return  # those may be overwritten, whatever they are now
         if version == 0:
             text = "must be specified for an update"
             errors = [FieldError.invalid("metadata.resourceVersion", 0, text)]
@@ -358,6 +373,8 @@ class Registry:
         document: dict[str, Any],
         existing: Stored,
         options: WriteOptions,
+        *,
+        status: bool,
     ) -> dict[str, Any]:
         """Restore what an update cannot change, and judge the rest."""
         old = existing.document
@@ -385,6 +402,9 @@ class Registry:
         }
         if resource is NAMESPACES:
             updated.update(spec=old["spec"], status=old["status"])
+        elif resource is PODS:
+            pods.keep_other_parts(updated, old, status=status)
+            metadata = updated["metadata"]
         elif not resource.kept:
             updated["spec"] = self._allowed_spec(document["spec"], old["spec"])
         if options.track:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KEPT", "LEASES", "NAMESPACES", "RESOURCES", "Resource"]
+__all__ = ["KEPT", "LEASES", "NAMESPACES", "PODS", "RESOURCES", "Resource"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,6 +23,8 @@ class Resource:
     short_names: tuple[str, ...] = ()
     kept: bool = False
     """Whether it is kept as it was sent: nothing in it is judged, and nobody acts on it."""
+    status: bool = False
+    """Whether its status is written apart from the rest, below a path of its own."""
 
     @property
     def qualified(self) -> str:
@@ -53,22 +55,34 @@ NAMESPACES = Resource(
     namespaced=False,
     short_names=("ns",),
 )
-KEPT = tuple(
-    Resource(
-        group=group,
-        version="v1",
-        plural=f"{kind.lower()}s",
-        kind=kind,
-        short_names=short_names,
-        kept=True,
-    )
-    for group, kind, short_names in (
-        ("", "ServiceAccount", ("sa",)),
-        ("apps", "Deployment", ("deploy",)),
-        ("policy", "PodDisruptionBudget", ("pdb",)),
-        ("rbac.authorization.k8s.io", "Role", ()),
-        ("rbac.authorization.k8s.io", "RoleBinding", ()),
-    )
+PODS = Resource(
+    group="",
+    version="v1",
+    plural="pods",
+    kind="Pod",
+    short_names=("po",),
+    kept=True,
+    status=True,
 )
-"""What `kle manifests` prints beside a Lease, so that kubectl can apply it here, too."""
+KEPT = (
+    PODS,
+    *(
+        Resource(
+            group=group,
+            version="v1",
+            plural=f"{kind.lower()}s",
+            kind=kind,
+            short_names=short_names,
+            kept=True,
+        )
+        for group, kind, short_names in (
+            ("", "ServiceAccount", ("sa",)),
+            ("apps", "Deployment", ("deploy",)),
+            ("policy", "PodDisruptionBudget", ("pdb",)),
+            ("rbac.authorization.k8s.io", "Role", ()),
+            ("rbac.authorization.k8s.io", "RoleBinding", ()),
+        )
+    ),
+)
+"""Pods, and what `kle manifests` prints, so that kubectl can apply it here, too."""
 RESOURCES = (LEASES, NAMESPACES, *KEPT)

@@ -15,6 +15,8 @@ from kubernetes_leader_election.testing.lease_server.http.statuses import bad_re
 __all__ = ["Selector", "exact_name", "read_selectors"]
 
 Predicate = Callable[[dict[str, Any]], bool]
+_POD_FIELDS = frozenset({"spec.nodeName", "spec.restartPolicy", "status.phase"})
+"""Of a real server's dozen those that tools ask for."""
 _FIELDS = ("metadata.name", "metadata.namespace")
 
 
@@ -99,6 +101,11 @@ def read_selectors(resource: Resource, fields: str, labels: str) -> Selector:
                     raise bad_request(f"field label not supported: {field}")
                 predicates.append(_phase(value, wanted=operator != "!="))
                 continue
+            if resource.kind == "Pod":
+                if field not in _POD_FIELDS:
+                    raise bad_request(f"field label not supported: {field}")
+                predicates.append(_inner(field, value, wanted=operator != "!="))
+                continue
             known = ", ".join(f'"{one}"' for one in _FIELDS)
             raise bad_request(f'"{field}" is not a known field selector: only {known}')
         key = field.partition(".")[2]
@@ -115,3 +122,8 @@ def _field(key: str, value: str, *, wanted: bool) -> Predicate:
 
 def _phase(value: str, *, wanted: bool) -> Predicate:
     return lambda document: (document["status"].get("phase") == value) == wanted
+
+
+def _inner(field: str, value: str, *, wanted: bool) -> Predicate:
+    part, _, key = field.partition(".")
+    return lambda document: ((document.get(part) or {}).get(key, "") == value) == wanted

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kubernetes_leader_election.testing.lease_server.api.pods import spec_findings
 from kubernetes_leader_election.testing.lease_server.api.resources import (
     LEASES,
+    PODS,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http.statuses import FieldError
@@ -55,6 +57,8 @@ def validate_create(resource: Resource, document: dict[str, Any]) -> list[FieldE
     found = _metadata(resource, document["metadata"])
     if resource is LEASES:
         found += lease_spec(document["spec"])
+    if resource is PODS:
+        found += spec_findings(document["spec"])
     return found
 
 

@@ -1,0 +1,12 @@
+from typing import Any
+
+bind = "127.0.0.1:8000"
+wsgi_app = "shop.wsgi"
+workers = 2
+loglevel = "warning"
+
+
+def post_worker_init(worker: Any) -> None:
+    from shop.beside import leading  # in the worker, after the fork
+
+    leading.start()

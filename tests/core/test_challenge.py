@@ -1,0 +1,71 @@
+"""The proof and the challenge beside all else that may happen to a candidate."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.annotations import POD
+from kubernetes_leader_election.core.states import State
+from tests.core.proofs import InPod, challenged, leader_and_candidate, note
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        (m.StopAsked(), State.STOPPED),
+        (m.LivenessReported(alive=False), State.STANDING_BY),
+        (m.DriverFailed(error=m.LeaseApiError("x")), State.WAITING),
+    ],
+)
+def test_challenging_ends_by_any_word(word, state):
+    """And nothing is left under way but what the next state needs."""
+    _, candidate = leader_and_candidate()
+    candidate.proves()
+    assert candidate.state is State.CHALLENGING
+    candidate.say(word)
+    assert candidate.state is state
+    assert not candidate.all_open(m.UpdateLease, m.SeekProof)
+
+
+def test_record_that_expires_meanwhile_is_taken_as_without_a_proof():
+    """The proof makes nothing slower."""
+    leader, candidate = leader_and_candidate(crash_challenge=60.0)
+    candidate.wait(10.0)
+    candidate.bring("BOOKMARK")
+    candidate.wait(9.0)
+    candidate.proves()
+    candidate.written()
+    candidate.wait(1.5)
+    assert candidate.state is State.ACQUIRING
+    assert leader.state is not State.LEADER or not leader.leads
+
+
+def test_released_lease_is_free_though_its_end_was_proved():
+    """The proof makes nothing slower."""
+    leader, candidate = challenged()
+    leader.bring_all()
+    leader.written()
+    leader.say(m.StopAsked())
+    leader.work_ends()
+    leader.written()
+    candidate.bring_all()
+    candidate.wait(0.1)
+    assert candidate.state is State.ACQUIRING
+
+
+def test_without_the_option_nothing_is_noted_sought_or_answered():
+    """Off by default."""
+    leader, _ = challenged()
+    off = InPod(leader.store, leader.clock, identity="z", crash_takeover=False).start()
+    off.seen = len(leader.store.history)
+    leader.bring_all()
+    leader.written()
+    off.bring_all()
+    assert off.sought is None
+    off.say(m.OwnNote(note=note(5)))
+    off.wait(21.0)
+    off.written()
+    assert off.state is State.LEADER
+    off.wait(10.0)
+    assert POD not in off.write.lease["metadata"]["annotations"]

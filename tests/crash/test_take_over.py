@@ -1,0 +1,157 @@
+"""A leader crashes in a pod: who leads next, how soon, and with what proof."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.testing import Kubelet, LeaseServer
+
+LEADER = Path(__file__).with_name("leader.py")
+SOON = 6.0
+"""Seconds in which the next leader leads, generously; the lease duration is 15 s."""
+POD = "kubernetes-leader-election/pod"
+
+
+class Leader:
+    """A process that leads in a pod."""
+
+    def __init__(self, server, pod, identity="a"):
+        place = [pod.name, pod.uid, pod.container, str(pod.termination_file)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(LEADER), server.url, identity, *place],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_to_lead(self):
+        """Return its fencing token."""
+        word, token = self.process.stdout.readline().split()
+        assert word == "leads"
+        return int(token)
+
+    def kill(self):
+        """End it as the kernel does."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Candidate:
+    """An elector of this process that waits, and when it led."""
+
+    def __init__(self, server, **options):
+        self.led = threading.Event()
+        self.token, self.at = None, None
+        self.elector = Elector(
+            lease_name="billing",
+            identity="b",
+            server=server.url,
+            preset="client-go",
+            crash_takeover=True,
+            **options,
+        )
+        self.elector.on("leadership_acquired", self._lead)
+
+    def _lead(self, event):
+        self.token, self.at, self.event = event.token, time.monotonic(), event
+        self.led.set()
+
+
+@pytest.fixture
+def server():
+    """Give an embedded Lease API."""
+    with LeaseServer() as server:
+        yield server
+
+
+@pytest.fixture
+def kubelet(server):
+    """Give a kubelet of its node."""
+    with Kubelet(server) as kubelet:
+        yield kubelet
+
+
+@pytest.fixture
+def leader(server):
+    """Start leaders in pods, and end them."""
+    made = []
+
+    def start(pod, **given):
+        made.append(Leader(server, pod, **given))
+        return made[-1]
+
+    yield start
+    for one in made:
+        if one.process.poll() is None:
+            one.kill()
+
+
+def until(condition, within=15.0):
+    """Wait until something holds."""
+    ends = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < ends, "it never held"
+        time.sleep(0.02)  # between two looks at the server of this process
+
+
+def led_on(server):
+    """Wait until the leader's note was written, and read in a renewal."""
+    until(lambda: POD in (annotations(server) or {}))
+    # A proof counts for a term that was seen alive: two renewals, and the pod's watch.
+    until(lambda: watches_of_pods(server))
+
+
+def watches_of_pods(server):
+    """Return the watches on pods that were begun."""
+    watches = server.requests.matching(verb="watch")
+    return [one for one in watches if one.path.endswith("/pods")]
+
+
+def annotations(server):
+    """Return the annotations of the Lease; None where it has none."""
+    lease = server.lease("billing") or {"metadata": {}}
+    return lease["metadata"].get("annotations")
+
+
+@pytest.mark.slow
+def test_next_leader_after_a_kill_leads_within_seconds(server, kubelet, leader):
+    """Fault 73: the note, its proof, the challenge, and one conditional write."""
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod)
+    token = first.wait_to_lead()
+    candidate = Candidate(server)
+    with candidate.elector:
+        led_on(server)
+        first.kill()
+        began = time.monotonic()
+        pod.kill(reason="OOMKilled")
+        assert candidate.led.wait(SOON)
+        assert candidate.at - began < SOON
+        assert candidate.token > token
+        assert candidate.event.crash_proof.startswith(
+            "the container billing of billing-0 was killed (out of memory), which was seen"
+        )
+
+
+@pytest.mark.slow
+def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
+    """Fault 74: a kubelet reports an end, with a likely exit code, of what runs on."""
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod)
+    first.wait_to_lead()
+    candidate = Candidate(server)
+    with candidate.elector:
+        led_on(server)
+        pod.lie(code=137)
+        # Longer than the challenge takes: it was asked, and has answered.
+        assert not candidate.led.wait(2.5)
+        assert server.lease("billing")["spec"]["holderIdentity"] == "a"

@@ -1,0 +1,171 @@
+"""The note of an elector: left once, looked after, and told of in the log."""
+
+from __future__ import annotations
+
+import queue
+import time
+
+import pytest
+
+from kubernetes_leader_election.errors import LeaseApiError
+from kubernetes_leader_election.lifecycle import crash_note
+from kubernetes_leader_election.lifecycle.crash_note import CrashNote
+from kubernetes_leader_election.pods import note_file
+from kubernetes_leader_election.pods.names import NoNote
+from kubernetes_leader_election.pods.termination import TerminationFile
+from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.sync import Elector
+from kubernetes_leader_election.testing import LeaseServer
+
+UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
+POD = "kubernetes-leader-election/pod"
+
+
+class Log:
+    """Keep what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, level, text, *args):
+        """Take a line."""
+        self.lines.append((level, text % args))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Let this process find itself in a pod; return its termination file."""
+    path = tmp_path / "termination-log"
+    path.touch()
+    file = TerminationFile(path=str(path), pod_uid=UID, container="billing")
+    monkeypatch.setattr(note_file, "termination_file", lambda: file)
+    monkeypatch.setattr(crash_note, "pod_namespace", lambda: "shop")
+    monkeypatch.setenv("POD_NAME", "billing-0")
+    things = this_process()._things
+    monkeypatch.setitem(things, note_file._note, note_file._OnceLeft())
+    return path
+
+
+def test_note_says_where_it_is(place):
+    """The names of the pod, and the nonce that stands in the file."""
+    log = Log()
+    note = CrashNote(log).leave("Lease shop/billing")
+    assert (note.namespace, note.pod, note.uid, note.container) == (
+        "shop",
+        "billing-0",
+        UID,
+        "billing",
+    )
+    assert place.read_text() == f"{note.nonce}\n"
+    assert not log.lines
+
+
+def test_two_electors_of_a_process_have_one_note(place):
+    """It is of the process, which ends as a whole."""
+    notes = {CrashNote(Log()).leave("x").nonce for _ in range(3)}
+    assert len(notes) == 1
+
+
+def test_why_there_is_no_note_is_said_once(place, monkeypatch):
+    """Fault 77: and the election goes on."""
+    monkeypatch.setattr(
+        note_file, "termination_file", lambda: NoNote(why="this is no container")
+    )
+    log = Log()
+    own = CrashNote(log)
+    assert own.leave("Lease shop/billing") is None
+    assert own.leave("Lease shop/billing") is None
+    ((level, line),) = log.lines
+    assert level == "info"
+    assert line.startswith("Lease shop/billing: after a crash of this process others")
+    assert line.endswith("this is no container")
+    assert not own.is_good("Lease shop/billing")
+
+
+@pytest.mark.parametrize("namespace", [None, "No_Namespace"])
+def test_pod_without_a_namespace_leaves_nothing(place, monkeypatch, namespace):
+    """Nothing is written where nobody could be told where to look."""
+    monkeypatch.setattr(crash_note, "pod_namespace", lambda: namespace)
+    assert CrashNote(Log()).leave("x") is None
+    assert place.read_text() == ""
+
+
+def test_note_that_is_gone_is_said_once(place):
+    """Fault 77: no later renewal is to carry it."""
+    log = Log()
+    own = CrashNote(log)
+    own.leave("Lease shop/billing")
+    assert own.is_good("Lease shop/billing")
+    place.write_text("bye\n")
+    assert not own.is_good("Lease shop/billing")
+    assert not own.is_good("Lease shop/billing")
+    ((_, line),) = log.lines
+    assert "no longer has the note of this process" in line
+
+
+def test_missing_right_is_said_once(place):
+    """Fault 76: with the rule to add; other errors are tried again without a word."""
+    log = Log()
+    own = CrashNote(log)
+    own.on_no_proof("Lease shop/billing", LeaseApiError("gone", status=503))
+    for _ in range(2):
+        error = LeaseApiError("Add this rule: pods", status=403)
+        own.on_no_proof("Lease shop/billing", error)
+    ((level, line),) = log.lines
+    assert level == "info"
+    assert line.endswith("Add this rule: pods")
+
+
+def noted(lease):
+    """Return whether a Lease has a note."""
+    return POD in lease["metadata"].get("annotations", {})
+
+
+def until(condition):
+    """Wait until something holds."""
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends, "it never held"
+        time.sleep(0.01)  # between two looks at the server of this process
+
+
+def test_renewals_carry_the_note_as_long_as_it_is_there(place):
+    """Fault 77: what was written over ends no term."""
+    renewed = queue.SimpleQueue()
+    with LeaseServer() as server:
+        elector = Elector(
+            lease_name="billing",
+            identity="a",
+            server=server.url,
+            renew_interval_ms=200,
+            lease_duration_sec=5,
+            crash_takeover=True,
+        )
+        elector.on("lease_renewed", renewed.put)
+        with elector:
+            until(lambda: noted(server.lease("billing") or {"metadata": {}}))
+            assert place.read_text().count("\n") == 1
+            place.write_text("bye\n")
+            until(lambda: not noted(server.lease("billing")))
+            for _ in range(2):
+                renewed.get(timeout=5)
+            assert not noted(server.lease("billing"))
+            assert elector.current_leader
+
+
+def test_without_the_option_nothing_is_left(place):
+    """Nobody is told what the program does not ask for."""
+    with LeaseServer() as server:
+        elector = Elector(
+            lease_name="billing",
+            server=server.url,
+            renew_interval_ms=200,
+            lease_duration_sec=5,
+        )
+        renewed = queue.SimpleQueue()
+        elector.on("lease_renewed", renewed.put)
+        with elector:
+            for _ in range(3):
+                renewed.get(timeout=5)
+            assert not noted(server.lease("billing"))
+    assert place.read_text() == ""
