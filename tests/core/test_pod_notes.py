@@ -185,3 +185,4 @@ def test_challenge_names_one_record():
     later = {**asked, "spec": {**asked["spec"], "renewTime": format_time(WALL + 9)}}
     assert not is_challenged(read_snapshot(later))
     assert without(asked, CHALLENGE) == lease({"theirs": "x"})
+    assert not is_challenged(read_snapshot(lease({CHALLENGE: "1 None"}, renewTime="x")))

@@ -111,8 +111,8 @@ def challenged(snapshot: Snapshot) -> LeaseObject:
 
 def is_challenged(snapshot: Snapshot) -> bool:
     """Return whether the holder of this very record is asked whether it lives."""
-    asked = snapshot.annotations.get(CHALLENGE)
-    return isinstance(asked, str) and asked == f"1 {name_of(snapshot.record)}"
+    asked, record = snapshot.annotations.get(CHALLENGE), name_of(snapshot.record)
+    return record is not None and isinstance(asked, str) and asked == f"1 {record}"
 
 
 def annotated(lease: LeaseObject, name: str, value: str) -> LeaseObject:
