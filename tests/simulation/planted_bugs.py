@@ -338,8 +338,9 @@ class WatchEventTrustedAsTruth(Outcomes):
             message.request_id == self._in_flight.watch_id
             and message.type == "MODIFIED"
         ):
-            self._watch_policy.hear(self._standing.now.boottime)
-            self._observed.take(rec.read_snapshot(message.object))
+            snapshot = rec.read_snapshot(message.object)
+            self._watch_policy.hear(self._standing.now.boottime, snapshot.version)
+            self._observed.take(snapshot)
         else:
             super().on_watch_event(message)
 

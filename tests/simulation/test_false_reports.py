@@ -60,7 +60,7 @@ SEEDS = pytest.mark.parametrize("seed", range(5))
 
 
 def test_leader_that_hears_answers_a_false_report():
-    """G1: a report as of a killed process, of one that lives, costs nothing (rule 19)."""
+    """Fault 74, G1: a report as of a killed process that lives costs nothing (rule 19)."""
     questions = 0
     for seed in range(8):
         violations, asked = run(seed, "false report")
@@ -71,7 +71,7 @@ def test_leader_that_hears_answers_a_false_report():
 
 @SEEDS
 def test_exit_code_that_no_process_has_is_not_believed(seed):
-    """G1: what a lost shim leaves behind is no proof, whatever the leader hears."""
+    """Fault 74, G1: what a lost shim leaves behind is no proof, whatever the leader hears."""
     violations, asked = run(seed, "shim killed", cut=True)
     assert violations == ()
     assert asked == []

@@ -50,7 +50,7 @@ class Checks(ShownChecks):
         boottime, monotonic = now[:2]
         recreates, question, follows = who.recreates, False, False
         if who.ours:
-            question = who.crash_challenge is not None and asks(who, lease)
+            question = asks(who, lease)
             base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
             follows = base is not None and who.may_follow(base, monotonic)
             if not is_plain(time, who, lease, now):

@@ -191,14 +191,10 @@ class Wire:
         self.writes += 1
         clocks = self.now
         spec = request.lease["spec"]
-        asks = self.witness.crash_challenge is not None and is_question(
-            self.witness, request.lease
-        )
-        if asks:
-            pass  # it seeks no term yet
-        elif (
+        acquires = (
             spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire
-        ):
+        )
+        if acquires and not is_question(self.witness, request.lease):
             self.acquire_time = spec["acquireTime"]
             self.refused_at, self.looked = NEVER, False
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
