@@ -305,6 +305,8 @@ def test_doctor_says_which_lease_may_have_been_meant(call, server, kubeconfig):
     write_lease(server, "nightly-billing")
     words = ("doctor", "--kubeconfig", kubeconfig, "-o", "json")
     (lease,) = checks(call(*words, "nightly-biling"))["lease"]
-    assert "the first leader creates it. Did you mean 'nightly-billing'?" in lease["text"]
+    assert (
+        "the first leader creates it. Did you mean 'nightly-billing'?" in lease["text"]
+    )
     (lease,) = checks(call(*words, "nightly-billing", "-n", "kube-system"))["lease"]
     assert "one in the namespace 'default': try -n default" in lease["text"]
