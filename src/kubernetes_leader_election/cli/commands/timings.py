@@ -121,6 +121,11 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             f"at worst from the last renewal, {best} at best from the crash",
         ),
         (
+            "proved crash",
+            at_most(t.crash_fail_over_proved),
+            "with --crash-takeover, from the kubelet's report: a second after the crash",
+        ),
+        (
             "clean hand-over",
             at_most(t.hand_over),
             "at worst, and three round trips of the network",
