@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 from kubernetes_leader_election.sync import Elector
-from kubernetes_leader_election.testing import Kubelet, LeaseServer
+from kubernetes_leader_election.testing import Answer, Fault, Kubelet, LeaseServer
 
 LEADER = Path(__file__).with_name("leader.py")
 SOON = 6.0
-"""Seconds in which the next leader leads, generously; the lease duration is 15 s."""
+"""Seconds in which the next leader leads, generously; the lease duration is 12 s."""
 POD = "kubernetes-leader-election/pod"
+NO_RIGHT = (
+    'pods "billing-0" is forbidden: User "web" cannot get resource "pods" in API group '
+    '"" in the namespace "default"'
+)
 
 
 class Leader:
@@ -55,7 +59,8 @@ class Candidate:
             lease_name="billing",
             identity="b",
             server=server.url,
-            preset="client-go",
+            renew_interval_ms=500,
+            lease_duration_sec=12,
             crash_takeover=True,
             **options,
         )
@@ -155,3 +160,38 @@ def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
         # Longer than the challenge takes: it was asked, and has answered.
         assert not candidate.led.wait(2.5)
         assert server.lease("billing")["spec"]["holderIdentity"] == "a"
+
+
+@pytest.mark.slow
+def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
+    """Fault 73: with one replica, the status of its own pod proves its former self's end."""
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod, identity="billing-0")
+    token = first.wait_to_lead()
+    until(lambda: POD in (annotations(server) or {}))
+    first.kill()
+    pod.kill()
+    pod.restart()
+    began = time.monotonic()
+    second = leader(pod, identity="billing-0")
+    assert second.wait_to_lead() > token
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.slow
+def test_without_the_right_to_pods_the_election_goes_on(
+    server, kubelet, leader, caplog
+):
+    """Fault 76: told once, with the rule to add; then the duration decides."""
+    server.faults.add(
+        Fault(Answer(403, message=NO_RIGHT), verb="get", times=None, name="billing-0")
+    )
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod)
+    first.wait_to_lead()
+    candidate = Candidate(server)
+    with caplog.at_level("INFO"), candidate.elector:
+        until(lambda: "resources: [pods], verbs: [get, watch]" in caplog.text)
+        first.kill()
+        pod.kill()
+        assert not candidate.led.wait(3.0)

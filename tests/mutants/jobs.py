@@ -27,7 +27,7 @@ MISTAKES: Final = [
     Mistake(
         name="a guard does not hear of a loss in the middle of a planned stop",
         file=TASK_GUARD,
-        old="            self._lifecycle.add_waiter(self._changed)",
+        old="            self._lifecycle.waiters.add(self._changed)",
         new="            pass",
         tests=(f"{IN_GUARD}test_guard_of_a_task_ends_as_the_page_says",),
         slow=True,

@@ -362,8 +362,7 @@ class Wire:
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
         if stored is not None and stored.challenged:
-            if witness.question is None or witness.question[0] != stored.version:
-                witness.question = (stored.version, now[1])
+            witness.questions.setdefault((stored.version, stored.key), now[1])
         world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return
