@@ -120,7 +120,7 @@ $(VENV)-recipes/.done: requirements/recipes.txt | check-python
 # Each recipe of docs/recipes/ with its real framework, as two replicas; `make e2e` has
 # them, too.
 recipes: $(VENV)/.dev $(VENV)-recipes/.done
-	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py tests/e2e/test_recipe_postgresql.py
+	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py tests/e2e/test_recipe_fencing.py
 
 # Everything that needs the real control plane; builds what is missing of it.
 e2e: $(VENV)/.dev $(VENV)-servers/.done $(VENV)-recipes/.done

@@ -107,6 +107,13 @@ RECIPES = {
             "lightkube": "python with_lightkube.py",
         }.items()
     },
+    "opentelemetry": Recipe(
+        "opentelemetry",
+        "python worker.py",
+        "works",
+        terminated=143,
+        interrupted=-signal.SIGINT,
+    ),
     "structlog": Recipe(
         "structlog",
         "python worker.py",

@@ -1,16 +1,18 @@
-"""The recipe for PostgreSQL, on a real server: what an earlier leader writes late is refused."""
+"""The recipes for fencing, on real servers: what an earlier leader writes late is refused."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from controlplane import binaries
-from server_programs import Running
+from controlplane.processes import wait_until
+from server_programs import PATIENCE, Running
 from test_recipes import FOLDER, RECIPES, Recipe, programs, replica, server
 from test_recipes import test_recipe_hands_over_and_releases as hands_over
 
@@ -20,13 +22,14 @@ __all__ = ["programs", "replica", "server"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
-RECIPE = Recipe(
+POSTGRESQL = Recipe(
     "postgresql",
     "python worker.py",
     "paid with token",
     terminated=143,
     interrupted=-2,
 )
+REDIS = POSTGRESQL._replace(page="redis", works="written with token")
 NOBODY = 65534
 """The user of the server, which does not run as root."""
 
@@ -85,21 +88,26 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(home)
 
 
-def ask(programs: Path, database: str, text: str) -> list[str]:
-    """Run Python of the recipe's environment with a connection; return what it prints."""
-    code = (
-        "import psycopg, worker\n"
-        f"connection = psycopg.connect({database!r}, autocommit=True)\n{text}"
-    )
+def run_python(programs: Path, page: str, code: str) -> list[str]:
+    """Run Python of the recipes' environment beside a recipe; return what it prints."""
     done = subprocess.run(
         [str(programs / "python"), "-c", code],
         check=True,
         capture_output=True,
         text=True,
-        cwd=FOLDER / "postgresql",
+        cwd=FOLDER / page,
         env={"PYTHONPATH": str(FOLDER.parent / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     return done.stdout.split()
+
+
+def ask(programs: Path, database: str, text: str) -> list[str]:
+    """Do that with a connection to the database."""
+    code = (
+        "import psycopg, worker\n"
+        f"connection = psycopg.connect({database!r}, autocommit=True)\n{text}"
+    )
+    return run_python(programs, "postgresql", code)
 
 
 @pytest.fixture
@@ -117,8 +125,7 @@ def test_recipe_with_a_database_hands_over_and_releases(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the other recipes; and the tokens of what was written never go back."""
-    monkeypatch.setenv("DATABASE", tables)
-    monkeypatch.setitem(RECIPES, "postgresql", RECIPE)
+    monkeypatch.setitem(RECIPES, "postgresql", POSTGRESQL)
 
     def start(recipe: Recipe) -> Running:
         return replica(recipe, DATABASE=tables)
@@ -166,3 +173,66 @@ def test_write_of_the_same_leader_goes_on(programs: Path, tables: str) -> None:
         "print(connection.execute('SELECT count(*) FROM payments').fetchone()[0])"
     )
     assert ask(programs, tables, text) == ["2"]
+
+
+@pytest.fixture
+def redis_address() -> Iterator[str]:
+    """Give the address of a Redis of the test's own, which listens on a socket alone."""
+    server = shutil.which("redis-server")
+    if server is None:
+        reason = "Redis is not there: apt-get install redis-server"
+        if binaries.in_ci():
+            pytest.fail(f"Nothing may be skipped in CI: {reason}", pytrace=False)
+        pytest.skip(reason)
+    # The path of a socket has room for 107 characters.
+    with tempfile.TemporaryDirectory(prefix="redis-", dir="/tmp") as home:
+        options = [
+            "--port",
+            "0",
+            "--unixsocket",
+            f"{home}/s",
+            "--dir",
+            home,
+            "--save",
+            "",
+        ]
+        with subprocess.Popen([server, *options], stdout=subprocess.DEVNULL) as process:
+            try:
+                wait_until(
+                    Path(home, "s").exists, within=PATIENCE, what="Redis listens"
+                )
+                yield f"unix://{home}/s"
+            finally:
+                process.terminate()
+
+
+def test_recipe_with_redis_hands_over_and_releases(
+    replica: Callable[..., Running],
+    server: LeaseServer,
+    redis_address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the other recipes."""
+    monkeypatch.setitem(RECIPES, "redis", REDIS)
+
+    def start(recipe: Recipe) -> Running:
+        return replica(recipe, REDIS=redis_address)
+
+    hands_over(start, server, "redis")
+
+
+def test_write_of_an_earlier_leader_to_redis_is_refused(
+    programs: Path, redis_address: str
+) -> None:
+    """G3: a larger token goes on, the same one does, a smaller one changes nothing."""
+    code = f"""
+import redis, worker
+connection = redis.Redis.from_url({redis_address!r})
+for token, value in [(7, "old"), (7, "again"), (10, "new"), (9, "late")]:
+    try:
+        worker.write(connection, token, value)
+    except worker.StaleTokenError:
+        print("refused", value)
+print(connection.get("{{shop}}:price").decode())
+"""
+    assert run_python(programs, "redis", code) == ["refused", "late", "new"]
