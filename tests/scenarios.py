@@ -117,7 +117,7 @@ def play(scenario: Scenario) -> Scenario:
 # What happened ----------------------------------------------------------------
 
 
-class _Teller(Recorder):
+class _Transcript(Recorder):
     """Write down what a reader wants to see, in the words of the trace."""
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ def _order(texts: list[str]) -> list[str]:
 class _Telling(Election):
     """The real core; what it tells people is written down as well."""
 
-    teller: _Teller
+    transcript: _Transcript
     world: World
 
     def drain(self) -> list[m.Request | m.Event]:
@@ -199,7 +199,7 @@ class _Telling(Election):
 
     def _tell(self, text: str) -> None:
         (name,) = (p.name for p in self.world.processes() if p.core is self)
-        self.teller.event(self.world.time, name, text)
+        self.transcript.event(self.world.time, name, text)
 
 
 # Doing ------------------------------------------------------------------------
@@ -228,11 +228,11 @@ class _Story:
             ends=FOR_EVER,
         )
         self.settings = first.settings
-        self.teller = _Teller()
+        self.transcript = _Transcript()
         self.world = World(
             plan,
             make_election=self._election,
-            recorder=self.teller,
+            recorder=self.transcript,
             stop_at_violation=False,
         )
         for node in self.world.nodes.values():
@@ -240,7 +240,7 @@ class _Story:
 
     def _election(self, settings: m.Any, *, draw: Callable[[], float]) -> Election:
         election = _Telling(settings, draw=draw)
-        election.teller, election.world = self.teller, self.world
+        election.transcript, election.world = self.transcript, self.world
         return election
 
     def _plan(self, name: str, options: dict[str, str]) -> NodePlan:
@@ -292,7 +292,7 @@ class _Story:
         elif name != "wait":
             self._fault(name, words, options)
         self._run(words[0] if words else "", options)
-        return self.teller.take()
+        return self.transcript.take()
 
     # Time ---------------------------------------------------------------------
 
@@ -355,7 +355,7 @@ class _Story:
         self._start(name)
         self._run(name, {"until": {"leads": "leads", "waits": "waiting"}[does]})
         self._run(name, {"for": "0.01"})
-        self.teller.take()
+        self.transcript.take()
         states = self._states().splitlines()
         return "".join(f"{s}\n" for s in states if s.startswith(f"{name} "))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from functools import cache
 import pytest
 
 from tests.mutants import MISTAKES
-from tests.mutants.__main__ import Finding, chosen, read_report, table
+from tests.mutants.__main__ import Finding, Run, chosen, read_report, table
 from tests.mutants.mistakes import PACKAGE, ROOT, LostPlaceError, Mistake
 
 AREAS = {"engine": 25, "kube_api": 25, "fronts": 25, "command line": 15, "pods": 25}
@@ -143,6 +144,23 @@ def test_only_a_test_that_fails_by_itself_has_found_a_mistake(tmp_path, torn):
         "test_suite.py::test_is_not_set_up",
     ]
     assert outcome.seconds["test_suite.py::test_passes"] > 0
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["all passed", "one failed"])
+def test_run_that_tears_pytest_has_found_what_a_test_noticed_before(tmp_path, failed):
+    """A signal that comes up in pytest itself ends it with the code of its own errors."""
+    run = object.__new__(Run)  # without the process that it begins
+    run._tests, run._hangs = ("test_suite.py",), False
+    run._report, run._output_path = tmp_path / "report", tmp_path / "output"
+    run._output_path.write_text("INTERNALERROR> SystemExit: 143")
+    step = {"test": "a", "step": "call", "failed": failed, "why": "no", "seconds": 1.0}
+    run._report.write_text(json.dumps(step))
+    torn = pytest.ExitCode.INTERNAL_ERROR << 8
+    if failed:
+        assert run.outcome(torn).failed == ("a: no",)
+    else:
+        with pytest.raises(SystemExit, match="exit code 3"):
+            run.outcome(torn)
 
 
 def test_short_form_leaves_out_what_takes_long():

@@ -31,6 +31,7 @@ from kubernetes_leader_election.lifecycle.asking import (
     OnStop,
     refuse_what_cannot_ask,
 )
+from kubernetes_leader_election.lifecycle.awaited import fresh_state, leading
 from kubernetes_leader_election.lifecycle.background import Background, Progress
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector, seconds_of
 from kubernetes_leader_election.lifecycle.call_context import (
@@ -44,6 +45,12 @@ from kubernetes_leader_election.lifecycle.kinds_of_work import (
     refuse_what_needs_a_loop,
 )
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher
+from kubernetes_leader_election.lifecycle.preconditions import (
+    refuse_child,
+    refuse_started,
+    refuse_unstarted,
+    still_alive,
+)
 from kubernetes_leader_election.lifecycle.restarts import Restart, Restarts
 from kubernetes_leader_election.lifecycle.thread_dispatcher import ThreadDispatcher
 from kubernetes_leader_election.lifecycle.thread_scope import (
@@ -119,7 +126,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         """
         lifecycle = self._lifecycle
-        lifecycle.refuse_child()
+        refuse_child(lifecycle)
         number = lifecycle.number  # before the look: a later life is not waited for
         if lifecycle.running:
             lifecycle.stop_called()
@@ -140,7 +147,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         """
         lifecycle, seconds = self._lifecycle, seconds_of(stay_out)
-        lifecycle.refuse_unstarted("step_down()", to_lead=True)
+        refuse_unstarted(lifecycle, "step_down()", to_lead=True)
         current = lifecycle.current
         lifecycle.ask_to_step_down(seconds)
         if current is not None:
@@ -164,8 +171,8 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         """
         lifecycle, call = self._lifecycle, "wait_until_leading()"
-        lifecycle.refuse_unstarted(call, to_lead=True)
-        return wait_for(lifecycle, partial(lifecycle.leading, call), timeout, call)
+        refuse_unstarted(lifecycle, call, to_lead=True)
+        return wait_for(lifecycle, partial(leading, lifecycle, call), timeout, call)
 
     def wait_for_leader(self, timeout: float | None = None) -> str:
         """
@@ -181,7 +188,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         """
         lifecycle, call = self._lifecycle, "wait_for_leader()"
-        lifecycle.refuse_unstarted(call, to_lead=False)
+        refuse_unstarted(lifecycle, call, to_lead=False)
         return wait_for(lifecycle, partial(lifecycle.leader, call), timeout, call)
 
     def states(self) -> Iterator[ElectorState]:
@@ -193,7 +200,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         lifecycle, seen = self._lifecycle, None
         while seen is None or not lifecycle.was_last(seen):
             seen = wait_for(
-                lifecycle, partial(lifecycle.fresh_state, seen), None, "states()"
+                lifecycle, partial(fresh_state, lifecycle, seen), None, "states()"
             )
             yield seen
 
@@ -218,7 +225,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
             TimeoutError: it does not lead yet; the last error is its cause.
 
         """
-        self._lifecycle.refuse_unstarted("leadership()", to_lead=True)
+        refuse_unstarted(self._lifecycle, "leadership()", to_lead=True)
         return Leadership(self._lifecycle, timeout)
 
     def run(
@@ -265,7 +272,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         restarts = Restarts(
             lifecycle, main, restart=restart, longest=restart_max_delay_sec
         )
-        lifecycle.refuse_started("run()")
+        refuse_started(lifecycle, "run()")
         with self:
             return self._lead(main, restarts, on_stop)
 
@@ -414,7 +421,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
                     "",
                 )
             except TimeoutError:
-                error = lifecycle.still_alive(timeout or 0.0)
+                error = still_alive(lifecycle, timeout or 0.0)
                 raise error from error.__cause__
         elif call_context.is_scope:
             # Only until `term.lost` is set: the body goes on from here.

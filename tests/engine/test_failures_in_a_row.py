@@ -26,7 +26,7 @@ from kubernetes_leader_election.engine.calls import Workers
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.engine.driver import Driver
 from kubernetes_leader_election.engine.recovery import Recovery
-from kubernetes_leader_election.lifecycle.status import ShownRole
+from kubernetes_leader_election.lifecycle.life import ShownRole
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from tests.engine.test_failures import (

@@ -15,7 +15,7 @@ from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle.asyncio_dispatcher import AsyncioDispatcher
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from tests.lifecycle.driven import Log, until
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
+from tests.lifecycle.stages import PATIENCE, hold, holder, options
 
 CLOSED = "the event loop that called start() is closed"
 
@@ -107,7 +107,7 @@ def test_stop_waits_for_a_lost_handler_that_has_no_thread_yet(client, threadless
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-def test_thread_for_handlers_waits_for_the_first_letter(client, late):
+def test_thread_for_handlers_waits_for_the_first_event(client, late):
     """Fault 16: since Python 3.12 none can be started for the loss at the exit."""
     before = handler_threads()
     elector = sync.Elector(**options())
@@ -240,7 +240,7 @@ def test_asyncio_delivery_that_its_loop_cuts_off_holds_up_nothing(client, caplog
     """G5: asyncio.run() ends under a lost handler: told, and the Lease is released."""
     caplog.set_level(logging.DEBUG)
     log, seen = Log(), []
-    elector = Elector(**options(log=log, **FAST))
+    elector = Elector(**options(log=log))
 
     async def main():
         wind_up, entered = linger_at(elector, EVENTS.LEADERSHIP_LOST)
@@ -260,7 +260,7 @@ def test_asyncio_delivery_that_its_loop_cuts_off_holds_up_nothing(client, caplog
     assert "destroyed" not in caplog.text
 
 
-def test_asyncio_courier_of_a_closed_loop_leaves_the_next_life_alone(
+def test_asyncio_dispatcher_of_a_closed_loop_leaves_the_next_life_alone(
     client, monkeypatch
 ):
     """G4: a second asyncio.run() starts the elector before the first loop is missed."""

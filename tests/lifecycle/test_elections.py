@@ -23,6 +23,7 @@ from kubernetes_leader_election.errors import (
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.kube_api import results as r
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
+from kubernetes_leader_election.lifecycle.taking import join
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stage_threads import spawn
@@ -67,7 +68,7 @@ def test_waiting_ends_when_the_elector_is_stopped(front, client):
     elector = front.elector()
     elector.start()
     waiting = spawn(elector.wait_until_leading)
-    until(lambda: elector._lifecycle._waiters)
+    until(lambda: len(elector._lifecycle.waiters))
     elector.stop(PATIENCE)
     with pytest.raises(NotLeaderError, match="was stopped"):
         waiting.result(PATIENCE)
@@ -180,7 +181,7 @@ def test_thread_states_are_given_until_the_elector_stops(client):
     elector.start()
     watching = spawn(lambda: seen.extend(elector.states()))
     elector.wait_for_leader(PATIENCE)
-    until(lambda: elector._lifecycle._waiters)
+    until(lambda: len(elector._lifecycle.waiters))
     hold(client, "")
     elector.wait_until_leading(PATIENCE)
     time.sleep(0.35)  # some renewals, which are no news
@@ -410,11 +411,11 @@ def test_scope_enters_no_term_that_the_clock_has_ended(front, monkeypatch):
     with monkeypatch.context() as over:
         over.setattr(lifecycle._driver, "current_leader", lambda: False)
         assert lifecycle.current is not None
-        assert lifecycle.join(WorkItem("a scope", is_scope=True)) is None
+        assert join(lifecycle, WorkItem("a scope", is_scope=True)) is None
         with pytest.raises(TimeoutError):
             elector.wait_until_leading(0.01)
     hold = WorkItem("a scope", is_scope=True)
-    assert lifecycle.join(hold) is lifecycle.current
+    assert join(lifecycle, hold) is lifecycle.current
     lifecycle.leave(hold)
 
 
@@ -600,7 +601,7 @@ def test_waiting_leaves_nothing_behind(front):
             assert not term.lost.wait(0.001)
         else:
             assert not front.call(term.lost.wait(0.001))
-    assert elector._lifecycle._waiters == ()
+    assert not len(elector._lifecycle.waiters)
     if front.name == "asyncio":
         left = [t for t in front.loop._scheduled if not t.cancelled()]
         assert len(left) < 10

@@ -328,7 +328,7 @@ def test_asyncio_cancelled_at_every_await_leaves_nothing_behind(client, twice):
             pass
         until(lambda e=elector: e.state.role == "stopped", f"cancelled at step {at}")
         until(lambda: holder(client) == "", f"cancelled at step {at}")
-        assert elector._lifecycle._waiters == ()
+        assert not len(elector._lifecycle.waiters)
         assert elector._lifecycle.current is None
     assert at > 8
 

@@ -211,7 +211,7 @@ WAITING = """
     )).close()
 
     def look():
-        while not first._lifecycle._waiters:
+        while not len(first._lifecycle.waiters):
             time.sleep(0.001)
         say("waits")
     first = (Elector if loop else sync.Elector)(**options())

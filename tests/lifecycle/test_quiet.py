@@ -38,7 +38,7 @@ def test_thread_that_waits_for_a_loss_sleeps_through_renewals(client):
         with elector.leadership() as term:
             thread = threading.Thread(target=term.lost.wait)
             thread.start()
-            until(lambda: elector._lifecycle._waiters)
+            until(lambda: len(elector._lifecycle.waiters))
             assert woken_by_renewals(client, thread.native_id) == 0
         thread.join(PATIENCE)
         assert not thread.is_alive(), "the loss wakes it"

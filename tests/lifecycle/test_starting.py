@@ -106,7 +106,7 @@ def test_stop_waits_for_its_own_life_alone(front, client):
     elector.start()
     elector.wait_until_leading(PATIENCE)
     # It is called before those who wait in stop() look, so they never see the end.
-    lifecycle.add_waiter(begin_again)
+    lifecycle.waiters.add(begin_again)
     elector.stop(PATIENCE / 3)
     until(lambda: begun == [1])
     assert lifecycle.number == 2

@@ -240,7 +240,7 @@ def queued(event, hold=None):
     return QueuedEvent(event, None, hold)
 
 
-def test_letters_come_in_their_order():
+def test_events_come_in_their_order():
     """G4: acquired before lost, whatever lies between."""
     event_queue = EventQueue()
     for event in (ACQUIRED, RENEWED, LOST):
@@ -250,7 +250,7 @@ def test_letters_come_in_their_order():
     assert not event_queue
 
 
-def test_full_mailbox_takes_vital_letters_alone():
+def test_full_queue_takes_vital_events_alone():
     """G4, fault 11: acquired and lost are never dropped, others at a bound."""
     event_queue = EventQueue()
     for _ in range(ROOM):
@@ -264,7 +264,7 @@ def test_full_mailbox_takes_vital_letters_alone():
     assert event_queue.put(queued(RENEWED))
 
 
-def test_dropped_letters_hold_up_nothing(work, ended):
+def test_dropped_events_hold_up_nothing(work, ended):
     """G5: a lost handler that nobody will call does not keep the Lease for ever."""
     hold = work.hold_late("a handler of leadership_lost")
     work.lose()

@@ -213,8 +213,11 @@ class Run:
         if self._hangs:
             return Outcome(failed=(f"{self._tests[0]}: the run did not end",))
         # 0: all passed; 1: some failed; 2: some could not be collected.
-        if code in (0, 1, 2, BROKE_OFF) and self._report.exists():
-            return read_report(self._report)
+        if self._report.exists():
+            found = read_report(self._report)
+            # A mistake may tear pytest itself, after the test that has noticed it.
+            if code in (0, 1, 2, BROKE_OFF) or found.failed:
+                return found
         if "+++ Timeout +++" in self.output:
             # It could not be interrupted: its time limit has ended the whole run.
             return Outcome(failed=(f"{self._tests[0]}: its time limit",))

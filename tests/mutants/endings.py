@@ -8,7 +8,7 @@ from tests.mutants.mistakes import Mistake
 
 TASK_CANCELLATION: Final = "lifecycle/task_cancellation.py"
 OVERDUE_WORK: Final = "lifecycle/overdue_work.py"
-LIFECYCLE: Final = "lifecycle/lifecycle.py"
+TAKING: Final = "lifecycle/taking.py"
 HELD_WORK: Final = "lifecycle/held_work.py"
 LEFTOVER_THREADS: Final = "lifecycle/leftover_threads.py"
 FORK: Final = "process/fork.py"
@@ -164,9 +164,9 @@ MISTAKES: Final = [
     # Holds by name, and calls in a thread -------------------------------------------
     Mistake(
         name="a hold is taken on a term that the clock has ended",
-        file=LIFECYCLE,
-        old="            and current.term.number == number\n            and self.current_leader()\n",
-        new="            and current.term.number == number\n",
+        file=TAKING,
+        old="        and current.term.number == number\n        and status.current_leader()\n",
+        new="        and current.term.number == number\n",
         tests=(
             f"{IN_HOLDING}test_no_hold_is_taken_on_a_term_that_the_clock_has_ended",
         ),
@@ -174,9 +174,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a hold on a former term holds the present one",
-        file=LIFECYCLE,
-        old="            and current.term.number == number\n            and self.current_leader()\n",
-        new="            and self.current_leader()\n",
+        file=TAKING,
+        old="        and current.term.number == number\n        and status.current_leader()\n",
+        new="        and status.current_leader()\n",
         tests=(f"{IN_HOLDING}test_no_hold_on_a_former_term_is_one_on_the_present",),
         slow=True,
     ),

@@ -22,9 +22,9 @@ BY_THE_CLOCK: Final = (
 MISTAKES: Final = [
     Mistake(
         name="every renewal wakes whoever waits for something else",
-        file="lifecycle/status.py",
-        old="for waiter in self._renewal_waiters if renewed else self._waiters:",
-        new="for waiter in self._waiters:",
+        file="lifecycle/waiters.py",
+        old="for waiter in self._of_renewals if renewed else self._all:",
+        new="for waiter in self._all:",
         tests=(f"{IN_QUIET}test_thread_that_waits_for_a_loss_sleeps_through_renewals",),
     ),
     Mistake(
@@ -136,28 +136,28 @@ MISTAKES: Final = [
         file="lifecycle/event_queue.py",
         old="self._queued.popleft()",
         new="self._queued.pop()",
-        tests=(f"{IN_WORK}test_letters_come_in_their_order",),
+        tests=(f"{IN_WORK}test_events_come_in_their_order",),
     ),
     Mistake(
         name="acquired and lost events are dropped when many events wait",
         file="lifecycle/event_queue.py",
         old="if not vital and self.is_full:",
         new="if self.is_full:",
-        tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
+        tests=(f"{IN_WORK}test_full_queue_takes_vital_events_alone",),
     ),
     Mistake(
         name="events pile up before a handler that is stuck",
         file="lifecycle/event_queue.py",
         old="if not vital and self.is_full:",
         new="if False:",
-        tests=(f"{IN_WORK}test_full_mailbox_takes_vital_letters_alone",),
+        tests=(f"{IN_WORK}test_full_queue_takes_vital_events_alone",),
     ),
     Mistake(
         name="a lost handler that is never called holds the Lease for ever",
         file="lifecycle/event_queue.py",
         old="            queued.hold.end()",
         new="            pass",
-        tests=(f"{IN_WORK}test_dropped_letters_hold_up_nothing",),
+        tests=(f"{IN_WORK}test_dropped_events_hold_up_nothing",),
     ),
     Mistake(
         name="the Lease is released while lost handlers run",
@@ -241,8 +241,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a scope enters a term that the clock has ended",
-        file="lifecycle/lifecycle.py",
-        old="if current is not None and self.current_leader() and current.work.take(hold):",
+        file="lifecycle/taking.py",
+        old="if current is not None and status.current_leader() and current.work.take(hold):",
         new="if current is not None and current.work.take(hold):",
         tests=(f"{IN_ELECTIONS}test_scope_enters_no_term_that_the_clock_has_ended",),
         slow=True,
@@ -327,7 +327,7 @@ MISTAKES: Final = [
     Mistake(
         name="the last scope of a term does not end it",
         file="lifecycle/lifecycle.py",
-        old="        self._post(word)\n        self.wake_waiting()",
+        old="        self._post(word)\n        self.waiters.wake()",
         new="        pass",
         tests=(f"{IN_ELECTIONS}test_loss_says_that_the_work_ended",),
         slow=True,
@@ -428,7 +428,7 @@ MISTAKES: Final = [
     Mistake(
         name="who rings for a thread that waits for events rings for nobody",
         file="lifecycle/thread_dispatcher.py",
-        old="            self._bell.put(None)",
+        old="            self._wake_ups.put(None)",
         new="            pass",
         tests=(
             "tests/lifecycle/test_handlers.py::test_handlers_run_on_the_loop_or_on_one_thread[threads]",
@@ -455,7 +455,7 @@ MISTAKES: Final = [
     Mistake(
         name="who waited on a loop is told of every change for ever",
         file="lifecycle/task_waits.py",
-        old="        lifecycle.remove_waiter(waiter)",
+        old="        lifecycle.waiters.remove(waiter)",
         new="        pass",
         tests=(
             "tests/lifecycle/test_elections.py::test_waiting_leaves_nothing_behind[asyncio]",
@@ -464,7 +464,7 @@ MISTAKES: Final = [
     Mistake(
         name="who waited in a thread is told of every change for ever",
         file="lifecycle/thread_waits.py",
-        old="        lifecycle.remove_waiter(waiter)",
+        old="        lifecycle.waiters.remove(waiter)",
         new="        pass",
         tests=(
             "tests/lifecycle/test_elections.py::test_waiting_leaves_nothing_behind[threads]",
@@ -542,7 +542,7 @@ MISTAKES: Final = [
     Mistake(
         name="a hold that a signal tore counts as over",
         file="lifecycle/held_work.py",
-        old="            keep_if_torn(hold, self._beginning, error, self._owner.wake_waiting)",
+        old="            keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)",
         new="            pass",
         tests=(
             "tests/lifecycle/test_leftover_threads.py::test_torn_hold_without_a_scope_is_held_as_well",

@@ -72,7 +72,9 @@ class Asking:
         self._lifecycle = lifecycle
         self._on_stop = on_stop
         self._hold: WorkItem = work.hold_late(self.name, loop=loop, is_work=True)
+        """Keeps the term until the call is over."""
         self._call_context = CallContext(lifecycle, work=work, is_scope=True)
+        """Marks what the call runs as work of the term."""
 
     def call(self) -> object:
         """Call it, as code of the term: ``stop()`` in there does not wait for itself."""

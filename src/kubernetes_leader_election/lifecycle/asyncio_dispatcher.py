@@ -49,13 +49,17 @@ class AsyncioDispatcher:
         self.loop = loop
         self._lifecycle = lifecycle
         self._task: asyncio.Task[None] | None = None
+        """Delivers; None: no task does now. On the loop."""
         self._timer: asyncio.TimerHandle | None = None
+        """Goes on with a delivery that was cancelled, if the loop does. On the loop."""
         self._under_way: tuple[QueuedEvent, deque[Registration]] | None = None
+        """The event that is being delivered, and the handlers that have yet to hear of it."""
         self.renew()
 
     def renew(self) -> None:
         """Call handlers in the context of the caller from now on."""
         self._context = contextvars.copy_context()
+        """That of the caller of ``start()``, outside every scope: handlers run in it."""
         self._context.run(leave_all_contexts)
 
     def wake(self) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.preconditions import refuse_started
 from kubernetes_leader_election.lifecycle.restarts import Restarts
 from kubernetes_leader_election.process.exit import shared_main_thread_end
 
@@ -84,6 +85,7 @@ class Background:
         self._lead = lead
         self._stop = stop
         self._thread: threading.Thread | None = None
+        """Does the work; None: it was not started yet."""
 
     @property
     def running(self) -> bool:
@@ -108,7 +110,7 @@ class Background:
 
         """
         lifecycle = self._progress.lifecycle
-        lifecycle.refuse_started("background()")
+        refuse_started(lifecycle, "background()")
         self._start()
         thread = threading.Thread(
             target=self._run,

@@ -87,6 +87,7 @@ class BaseTerm:
     ) -> None:
         self._clock = clock
         self._reason: LossReason | None = None
+        """Why the engine ended it; None: it has not. Set once, by :meth:`end`."""
         self.number = number
         """Counts the terms of this elector from 1."""
         self._token = fencing_token

@@ -27,6 +27,7 @@ class CallContext:
         self.work = work
         self.is_scope = is_scope
         self.active = True
+        """Whether that code still runs: whoever leaves it says so, in any context."""
 
     @property
     def is_over(self) -> bool:
@@ -47,7 +48,9 @@ class CallContext:
         _contexts.set(tuple(p for p in _contexts.get() if p.active))
 
 
-_contexts: Final[ContextVar[tuple[CallContext, ...]]] = ContextVar("places", default=())
+_contexts: Final[ContextVar[tuple[CallContext, ...]]] = ContextVar(
+    "call_contexts", default=()
+)
 
 
 def leave_all_contexts() -> None:

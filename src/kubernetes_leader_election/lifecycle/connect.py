@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kubernetes_leader_election.backoff import pause_after
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import CredentialsError, LeaderElectionError
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.process.timers import Timer, shared_timers
+from kubernetes_leader_election.settings.options import Settings
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.engine.driver import Driver
+    from kubernetes_leader_election.engine.view import Listener
 
 LONGEST_RETRY: Final = 30.0
 """Seconds at most between two looks for credentials that cannot be read."""
@@ -87,3 +92,55 @@ class Connector:
         retry, self._retry = self._retry, None
         if retry is not None:
             retry.cancel()
+
+
+def refuse_no_cluster(
+    settings: Settings, credentials: Credentials | None, *, where: str
+) -> None:
+    """
+    Refuse to assume leadership where that was not to be.
+
+    Raises:
+        CredentialsError: ``require_cluster=True``, and this is no cluster.
+
+    """
+    if credentials is None and settings.require_cluster:
+        raise CredentialsError(
+            f"{where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
+            "service account is mounted), and require_cluster=True was given. "
+            "Give credentials=, as kubernetes_leader_election.credentials."
+            "kubeconfig(), or leave require_cluster out: leadership is then "
+            "assumed."
+        )
+
+
+def make_driver(
+    settings: Settings,
+    credentials: Credentials | None,
+    *,
+    listener: Listener,
+    event_log: EventLog,
+    terms: int,
+) -> Driver:
+    """
+    Return the way to the election.
+
+    Args:
+        settings: checked settings.
+        credentials: for the API server; None: outside any cluster.
+        listener: hears of what happens, on the engine's thread.
+        event_log: hears of what nobody foresaw.
+        terms: how many there were before, from which the next ones are counted on.
+
+    """
+    from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
+
+    return Driver(
+        settings=settings.election(
+            namespace=credentials.namespace if credentials else "default"
+        ),
+        credentials=credentials,
+        listener=listener,
+        log=event_log,
+        terms=terms,
+    )

@@ -65,6 +65,7 @@ class EventLog:
         self._about = about
         self._clock = clock
         self._throttle = LogThrottle()
+        """Decides which errors are told again. Under the lock."""
         # Reentrant: the collector of garbage may close a scope here, which is reported.
         self._lock = native.RLock()
         self._renewed_at: float | None = None

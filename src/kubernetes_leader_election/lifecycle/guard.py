@@ -20,6 +20,7 @@ from kubernetes_leader_election.lifecycle.kinds_of_work import (
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.status import TermT
+from kubernetes_leader_election.lifecycle.taking import take_guard
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
 
 _P = ParamSpec("_P")
@@ -28,6 +29,9 @@ _T = TypeVar("_T")
 
 class Guard(Hold, Generic[TermT]):
     """A block that runs only while the elector leads; see ``guard()``."""
+
+    _term: TermT
+    """The term that was joined. Set on entering."""
 
     def __init__(self, lifecycle: Lifecycle[TermT]) -> None:
         super().__init__(lifecycle, "guard()")
@@ -53,7 +57,7 @@ class Guard(Hold, Generic[TermT]):
 
     def _take(self, hold: WorkItem) -> TermWork:
         try:
-            self._term, work = self._lifecycle.take_guard(hold)
+            self._term, work = take_guard(self._lifecycle, hold)
         except NotLeaderError as error:
             self.refusal = error
             raise

@@ -146,7 +146,9 @@ class _LimitOfTerm:
 
     def __init__(self, deadline: Callable[[], Belief | None]) -> None:
         self._deadline = deadline
+        """Gives until when the term holds, or held; None where that is forgotten."""
         self._last: Limit | None = None
+        """The newest that was known; None: it never ends the process, or none was yet."""
 
     def __call__(self) -> Limit | None:
         """Return it; None: there is none."""
@@ -161,9 +163,13 @@ class _Fence:
 
     def __init__(self, end: ProcessEnd, limit: _LimitOfTerm) -> None:
         self._end = end
+        """The signal that ends the process."""
         self._limit = limit
+        """When."""
         self._over = False
+        """Whether this time of work has ended. Set once, before the last call-off."""
         self._timer = EndTimer(end)
+        """Sends that signal; replaced where it has another number now. The engine's thread."""
 
     def arm(self) -> None:
         """Let it go off at the limit. Any thread."""

@@ -24,6 +24,7 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.lifecycle.waiters import Waiters
 from kubernetes_leader_election.process import native
 
 _T = TypeVar("_T")
@@ -47,9 +48,8 @@ class WorkOwner(Protocol):
         """End a hold, unless this is a child process."""
         ...
 
-    def wake_waiting(self) -> None:
-        """Have everybody who waits for news look again."""
-        ...
+    waiters: Waiters
+    """Who waits for news of it."""
 
 
 class Held(Protocol):
@@ -74,12 +74,18 @@ class Hold:
 
     """
 
+    _beginning: Beginning
+    """What there was when the body began. Set on entering."""
+
     def __init__(self, owner: WorkOwner, what: str) -> None:
         self._owner = owner
         self._what = what
         self._hold: WorkItem | None = None
+        """What holds the term; None: not entered, or left."""
         self._call_context: CallContext | None = None
+        """Marks what the body runs as work of the term."""
         self._entered = threading.Lock()
+        """Held from entering to leaving: one body at a time."""
 
     def _take(self, hold: WorkItem) -> TermWork:
         """Take the hold; raises where no work may begin."""
@@ -116,7 +122,7 @@ class Hold:
         if hold is None:
             return
         try:
-            keep_if_torn(hold, self._beginning, error, self._owner.wake_waiting)
+            keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)
             self._leave(hold)
         except BaseException:
             self._leave(hold)  # once more, for what Ctrl-C has left undone
@@ -168,11 +174,14 @@ class ThreadCall(Generic[_T]):
         self._term = term
         self._call = call
         self._hold = WorkItem(f"to_thread({name_of(function)})", is_work=True)
+        """Keeps the term until the call has ended in its thread."""
         self._hold.thread = None
         self._context = contextvars.copy_context()
+        """That of the maker, in which the call is made."""
         self._claimed = threading.Lock()
         """Taken once, by the thread or by who gives up first; never released."""
         self._work = owner.take_hold(self._hold, term.number)
+        """That of the term, which the call is part of."""
 
     def run(self) -> _T:
         """Make the call. The thread's."""

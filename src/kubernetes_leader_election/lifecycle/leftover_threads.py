@@ -20,12 +20,14 @@ from typing import Final
 
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
 from kubernetes_leader_election.process.exit import PAUSE
+from kubernetes_leader_election.process.signal_handlers import is_main_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 
 OURS: Final = "leader-election"
 """What the names of our own threads and tasks begin with."""
 _MOST_CAUSES: Final = 100
+"""Errors of a chain that are looked at: one may lead back to itself."""
 
 
 class Beginning:
@@ -35,7 +37,9 @@ class Beginning:
 
     def __init__(self) -> None:
         self._endings = shared_auto_close().endings
+        """How often a signal had ended the main thread."""
         self._threads: Collection[threading.Thread] = ()
+        """What ran in the process; empty where another thread than the main one asked."""
         if is_main_thread():
             self._threads = frozenset(threading.enumerate())
 
@@ -60,7 +64,7 @@ def keep_if_torn(
     hold: WorkItem,
     beginning: Beginning,
     error: BaseException | None,
-    ring: Callable[[], None],
+    looked: Callable[[], None],
 ) -> WorkItem | None:
     """
     Hold up the release for what an interrupted piece of work left behind.
@@ -69,7 +73,7 @@ def keep_if_torn(
         hold: the one of the work, not ended yet.
         beginning: what there was when the work began.
         error: with which it ended.
-        ring: called at each look whether the threads have ended.
+        looked: called at each look whether the threads have ended.
 
     Returns:
         The new hold; None if the work was not interrupted, or has left nothing.
@@ -83,17 +87,17 @@ def keep_if_torn(
         f"what an interruption of {hold.what} left in the threads {named}"
     )
     kept.left = beginning.left
-    _look_later(work, kept, ring)
+    _look_later(work, kept, looked)
     return kept
 
 
-def _look_later(work: TermWork, kept: WorkItem, ring: Callable[[], None]) -> None:
+def _look_later(work: TermWork, kept: WorkItem, looked: Callable[[], None]) -> None:
     def look() -> None:
         if kept.left is not None and kept.left():
-            _look_later(work, kept, ring)
+            _look_later(work, kept, looked)
         else:
             work.end(kept)
-        ring()
+        looked()
 
     shared_timers().call_later(PAUSE, look)
 
@@ -122,11 +126,6 @@ def threads_of(holds: Collection[WorkItem]) -> tuple[threading.Thread, ...]:
 def main_thread() -> int | None:
     """Return the identifier of the thread that signals come to."""
     return threading.main_thread().ident
-
-
-def is_main_thread() -> bool:
-    """Return whether this is the thread that signals come to."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def _is_of_exit(error: BaseException | None) -> bool:

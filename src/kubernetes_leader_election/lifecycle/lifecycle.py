@@ -14,26 +14,32 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
-    CredentialsError,
     LeaderElectionError,
-    LeadershipLostError,
     LeaseApiError,
-    NotLeaderError,
-    ProtocolMisuseError,
 )
-from kubernetes_leader_election.events import EVENTS, REASONS
+from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.lifecycle.connect import Connector
+from kubernetes_leader_election.lifecycle.connect import (
+    Connector,
+    make_driver,
+    refuse_no_cluster,
+)
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
+from kubernetes_leader_election.lifecycle.life import role_of, role_outside
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
     OverdueWork,
 )
+from kubernetes_leader_election.lifecycle.preconditions import (
+    refuse_child,
+    refuse_running,
+)
 from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
+from kubernetes_leader_election.lifecycle.taking import take_numbered
 from kubernetes_leader_election.lifecycle.term_work import (
     Phase,
     TermWork,
@@ -126,23 +132,12 @@ class Lifecycle(Status[TermT]):
                 is no hard fence to be had.
 
         """
-        self.refuse_child()  # before anything is started there
+        refuse_child(self)  # before anything is started there
         native.refuse_eventlet()
         shared_timers().start()
         shared_log_thread().start()
         with self._lock:
-            self.refuse_child()
-            if self._life.started:
-                raise ProtocolMisuseError(
-                    f"{self.where}: the elector "
-                    + (
-                        "is still stopping: wait for stop() first."
-                        if self._life.stopping
-                        else "runs already. run() starts the elector itself, and so do "
-                        "`with` and start(): use one of the three. In a `with` block, "
-                        "or after start(), work in leadership() instead of run()."
-                    )
-                )
+            refuse_running(self)
             self._life.process = this_process()
             self._life.main_thread = main_thread()
             self.notifier.attach(attach)
@@ -199,26 +194,6 @@ class Lifecycle(Status[TermT]):
         """Give up the term, if any, and stay out for a while."""
         self._give_up(m.StepDownAsked(stay_out=stay_out))
 
-    def join(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
-        """
-        Enter the present term with this scope; None when there is none to enter yet.
-
-        Raises:
-            LeadershipLostError, NotLeaderError: see :meth:`refuse_waiting`.
-
-        """
-        current = self._take(hold)
-        if current is None:
-            self.refuse_waiting("leadership()")
-        return current
-
-    def _take(self, hold: WorkItem) -> CurrentTerm[TermT] | None:
-        """Take a hold on the present term if this elector leads."""
-        current = self._current
-        if current is not None and self.current_leader() and current.work.take(hold):
-            return current
-        return None
-
     def leave(self, hold: WorkItem) -> bool:
         """End a scope; True if it was the last of a term that then ends."""
         if self.forked:
@@ -253,47 +228,11 @@ class Lifecycle(Status[TermT]):
     def _end_term(self, word: m.EndAsked) -> None:
         self._given_up = max(self._given_up, word.term)
         self._post(word)
-        self.wake_waiting()
+        self.waiters.wake()
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:
         """Take a hold on the numbered term; see :class:`~.held_work.WorkOwner`."""
-        self.refuse_child()
-        current = self._current
-        if (
-            current is not None
-            and current.term.number == number
-            and self.current_leader()
-            and current.work.take(hold)
-        ):
-            return current.work
-        reason = self.term_reason(number)
-        raise LeadershipLostError(
-            f"{self.where}: {hold.what}: term {number} is over "
-            f"({REASONS[reason] if reason else 'given up, or at its end'}), and no new work begins under it.",
-            reason=reason,
-            term=None if self.is_over(number) or current is None else current.term,
-        )
-
-    def take_guard(self, hold: WorkItem) -> CurrentTerm[TermT]:
-        """
-        Take a hold on the present term, for work that is not to wait for one.
-
-        Raises:
-            NotLeaderError: this elector does not lead.
-            ProtocolMisuseError: a child process; never started; or it never leads.
-
-        """
-        if self._life.number == 0 or self.settings.observe:
-            self.refuse_unstarted("guard()", to_lead=True)
-        self.refuse_child()
-        taken = self._take(hold)
-        if taken is not None:
-            return taken
-        current = self._current
-        raise NotLeaderError(
-            f"{self.where}: {hold.what}: this elector does not lead.",
-            term=None if current is None else current.term,
-        )
+        return take_numbered(self, hold, number)
 
     def end_hold(self, hold: WorkItem) -> None:
         """End a hold; see :class:`~.held_work.WorkOwner`."""
@@ -359,7 +298,7 @@ class Lifecycle(Status[TermT]):
                     self._deliver(event)
                 case _:  # pragma: no cover
                     assert_never(event)
-            self.wake_waiting(renewed=isinstance(event, m.LeaseRenewed))
+            self.waiters.wake(renewed=isinstance(event, m.LeaseRenewed))
 
     def on_view(self, view: View) -> None:
         """Take a view; see :class:`~.engine.Listener`."""
@@ -387,7 +326,7 @@ class Lifecycle(Status[TermT]):
         self._warn_of_duration(view)
         if view.state is State.FENCED:
             shared_auto_close().look_again()  # work has the stop budget left
-        self.wake_waiting(renewed=renewed)
+        self.waiters.wake(renewed=renewed)
 
     def note_is_good(self) -> bool:
         """Look for the own note; see :class:`~.engine.Listener`."""
@@ -479,31 +418,20 @@ class Lifecycle(Status[TermT]):
         driver = self._driver
         if driver is None or driver.credentials is not credentials:
             # Looked for at each start: a later life may be in another environment.
-            if credentials is None and self.settings.require_cluster:
-                raise CredentialsError(
-                    f"{self.where}: this is no cluster (no KUBERNETES_SERVICE_HOST, no "
-                    "service account is mounted), and require_cluster=True was given. "
-                    "Give credentials=, as kubernetes_leader_election.credentials."
-                    "kubeconfig(), or leave require_cluster out: leadership is then "
-                    "assumed."
-                )
+            refuse_no_cluster(self.settings, credentials, where=self.where)
             self.assumed = credentials is None
-            from kubernetes_leader_election.engine.driver import Driver  # noqa: PLC0415 - half of the import, needed by who starts only
-
-            self._driver = driver = Driver(
-                settings=self.settings.election(
-                    namespace=credentials.namespace if credentials else "default"
-                ),
-                credentials=credentials,
+            self._driver = driver = make_driver(
+                self.settings,
+                credentials,
                 listener=self,
-                log=self.event_log,
+                event_log=self.event_log,
                 terms=0 if driver is None else driver.terms,
             )
         if self.assumed:
             self.event_log.assumed()
         elif self.namespace_is_unsaid:
             self.event_log.unsaid_namespace(self.settings.namespace or "")
-        self._shown.take(self._role_outside)
+        self._shown.take(role_outside(observe=self.settings.observe))
         if self.probe is not None:
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
@@ -531,7 +459,7 @@ class Lifecycle(Status[TermT]):
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
-        self._shown.take(self._role_outside)
+        self._shown.take(role_outside(observe=self.settings.observe))
         self.report(error)
 
     def _connect_again(self) -> None:
@@ -556,14 +484,14 @@ class Lifecycle(Status[TermT]):
                 self._connect_later(error)
 
     def _give_up(self, word: m.Command) -> None:
-        self.refuse_child()
+        refuse_child(self)
         driver = self._driver
         if driver is None:
             with self._lock:
                 if self._driver is None and self._life.stopping:
                     self._connector.give_up()
                     self._end_life()
-                    self.wake_waiting()
+                    self.waiters.wake()
                     return
                 driver = self._driver
         if driver is None:
@@ -602,23 +530,10 @@ class Lifecycle(Status[TermT]):
         if self.notifier.dispatcher is not None:
             self.notifier.dispatcher.wake()  # a thread that waits for events may end
 
-    @property
-    def _role_outside(self) -> Role:
-        """The role while no term is held."""
-        return Role.OBSERVER if self.settings.observe else Role.CANDIDATE
-
     def _role_of(self, view: View) -> Role:
         if not self._life.started:
             return Role.STOPPED
-        match view.state:
-            case State.LEADER:
-                return Role.LEADER
-            case State.DRAINING | State.FENCED | State.RELEASING:
-                return Role.DRAINING
-            case State.STANDING_BY if not self.settings.observe:
-                return Role.STANDING_BY
-            case _:
-                return self._role_outside
+        return role_of(view.state, observe=self.settings.observe)
 
     def _warn_of_duration(self, view: View) -> None:
         """Warn of a holder whose death would leave the election without a leader."""
@@ -643,7 +558,7 @@ class Lifecycle(Status[TermT]):
         """Log an error and tell the handlers. Any thread."""
         self.event_log.failed(error)
         self._deliver(m.ErrorOccurred(**self.about, error=error))
-        self.wake_waiting()
+        self.waiters.wake()
 
 
 def _why_no_token(event: m.LeadershipAcquired) -> str:

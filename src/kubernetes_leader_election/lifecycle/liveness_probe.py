@@ -42,13 +42,21 @@ class Probe:
         report: Callable[[bool], None],
     ) -> None:
         self._ask = ask
+        """Starts one question."""
         self._limit = limit
+        """Seconds without a proof of life that make the application stuck."""
         self._report = report
+        """Told whenever the verdict changes."""
         self._lock = native.Lock()
+        """Held to change the verdict, and to tell it."""
         self._alive_at = time.monotonic()
+        """When the application last proved to be alive. Under the lock."""
         self._alive = True
+        """The verdict, as it was told last. Under the lock."""
         self._over = False
+        """Whether nothing is asked any more. By ``stop``, without the lock."""
         self._timer: Timer | None = None
+        """The next question. Under the lock."""
 
     def start(self) -> None:
         """Begin to ask, unless that is over; the application counts as alive so far."""
@@ -104,8 +112,11 @@ class AskCallable:
         self, probe: Callable[[], object], *, failed: Callable[[Exception], None]
     ) -> None:
         self._probe = probe
+        """The callable of the application."""
         self._failed = failed
+        """Told what it raised."""
         self._asking = native.Lock()
+        """Held while a question is open: one at a time."""
 
     def __call__(self, alive: Callable[[], None]) -> None:
         """Start one question, unless the last one is still open."""

@@ -16,7 +16,7 @@ from typing import Final
 from kubernetes_leader_election.backoff import pause_after
 
 FIRST_SILENCE: Final = 10.0
-"""Seconds: one renewal of the default rhythm."""
+"""Seconds: about the time of one renewal, unless another was asked for."""
 LONGEST_SILENCE: Final = 600.0
 """Seconds: who looks at a log once in a while still sees that it goes on."""
 KINDS: Final = 32
@@ -54,8 +54,11 @@ class LogThrottle:
 
     def __init__(self) -> None:
         self._kinds: OrderedDict[str, _Kind] = OrderedDict()
+        """What is known of each error, by its text; the one that occurred last is last."""
         self._first_at = 0.0
+        """When the first one occurred since the last time that things went well."""
         self._count = 0
+        """How many there were since then."""
         self._told = False
         """Whether a line was written of which no end was told yet."""
 

@@ -50,10 +50,15 @@ class Notifier:
 
     def __init__(self, event_log: EventLog) -> None:
         self.handlers = Handlers()
+        """Who wants to hear of which event."""
         self.event_queue = EventQueue()
+        """What waits for them."""
         self.dispatcher: Dispatcher | None = None
+        """Who calls them; None: nobody does, before the first start. By ``attach``."""
         self.event_log = event_log
+        """Hears of events that were dropped."""
         self._dropped = 0
+        """How many were, since that was said last. The engine's thread."""
         # A signal handler of the application may stop the elector inside of it.
         self._attaching = native.RLock()
 

@@ -15,7 +15,8 @@ from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import PLANNED, REASONS
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.event_log import EventLog
-from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, names
+from kubernetes_leader_election.lifecycle.preconditions import names
+from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.process.timers import shared_timers
 

@@ -55,8 +55,11 @@ class Restarts:
         self.name = name_of(work)
         """What the work is called in messages."""
         self._wanted = restart == "on-failure"
+        """Whether work that failed is to be tried again at all."""
         self._backoff = RestartBackoff(seconds_of("restart_max_delay_sec", longest))
+        """How long to stay out before that."""
         self._began = 0.0
+        """The ``time.monotonic()`` when it began last."""
         self.done = False
         """Whether the work has returned."""
         self.last_error: Exception | None = None

@@ -12,7 +12,6 @@ from typing import Any
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle.leftover_threads import (
     OURS,
-    is_main_thread,
     living,
     threads_of,
 )
@@ -21,6 +20,7 @@ from kubernetes_leader_election.lifecycle.status import Status
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
 from kubernetes_leader_election.process.asyncio_here import other_tasks
 from kubernetes_leader_election.process.exit import shared_exit
+from kubernetes_leader_election.process.signal_handlers import is_main_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 

@@ -1,24 +1,21 @@
 """
-What any thread may ask of an elector: questions, which change nothing.
+What any thread may ask of an elector, at any time: questions, which change nothing.
 
-The lower half of :class:`~.lifecycle.Lifecycle`, which keeps the answers up to date. Any thread
-may ask, at any time.
+The lower half of :class:`~.lifecycle.Lifecycle`, which keeps the answers up to date. The
+one thing noted here is which terms were given up, and of which others were told.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
     LeadershipLostError,
     NotLeaderError,
-    ProtocolMisuseError,
 )
 from kubernetes_leader_election.events import (
     ElectorEvent,
@@ -33,12 +30,12 @@ from kubernetes_leader_election.lifecycle.call_context import (
     context_inside,
 )
 from kubernetes_leader_election.lifecycle.connect import Connector
-from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
+from kubernetes_leader_election.lifecycle.life import Life, ShownRole
+from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork
+from kubernetes_leader_election.lifecycle.waiters import Waiters
 from kubernetes_leader_election.process import native
-from kubernetes_leader_election.process.fork import Process
 from kubernetes_leader_election.settings import promises
 from kubernetes_leader_election.settings.options import Settings, default_identity
-from kubernetes_leader_election.values import replace
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.core.timing import Belief
@@ -57,58 +54,9 @@ class CurrentTerm(NamedTuple, Generic[TermT]):
     work: TermWork
 
 
-class Life:
-    """One life, from ``start()`` to the end of ``stop()``; a new one begins it anew."""
-
-    __slots__ = (
-        "has_looked",
-        "is_asked",
-        "main_thread",
-        "number",
-        "process",
-        "started",
-        "stopping",
-    )
-
-    def __init__(self) -> None:
-        self.number = 0
-        """Which one it is, counted from 1; 0 before the first. By ``begin``."""
-        self.started = False
-        """Whether it has begun and not ended. By ``begin`` and ``_end_life``."""
-        self.stopping = False
-        """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
-        self.is_asked = False
-        """Whether the engine was asked to begin it. By ``begin`` and ``_connect``."""
-        self.has_looked = False
-        """Whether the Lease was seen in it, be it missing. By ``begin`` and ``on_view``."""
-        self.main_thread = threading.main_thread().ident
-        """The main thread of the process in which it began. By ``begin``."""
-        self.process: Process | None = None
-        """The process in which it began; None before the first. By ``begin``."""
-
-
-class ShownRole:
-    """The role, and since when, by the wall clock (microseconds since 1970)."""
-
-    __slots__ = ("clock", "role", "seen_at", "since")
-
-    def __init__(self) -> None:
-        self.clock = SystemClock()
-        """Whose wall clock it is."""
-        self.role = Role.STOPPED
-        """What the elector is at, as last told by the engine or a life's begin or end."""
-        self.since = self.seen_at = self.clock.now().wall
-        """When that began; and when the engine showed its last view."""
-
-    def take(self, role: Role) -> None:
-        """Note the role; its time only changes with it."""
-        if role is not self.role:
-            self.role, self.since = role, self.clock.now().wall
-
-
 class Status(Generic[TermT]):
     """
-    Tell how one elector stands, refuse what cannot be, and let others wait for news.
+    Tell how one elector stands.
 
     Args:
         settings: checked settings.
@@ -120,28 +68,26 @@ class Status(Generic[TermT]):
         self.settings = settings
         """Checked settings."""
         self.assumed = False
-        """Whether there is no cluster, so that nobody else is asked. By ``_connect``."""
+        """Whether there is no cluster, so that nobody else is asked. By ``_join``."""
         self._lock = native.RLock()
         """
-        Held while a life begins, and to change ``_waiters``. A stop waits for it only
-        while nothing has been found that could be stopped.
+        Held while a life begins. A stop waits for it only while nothing has been found
+        that could be stopped.
         """
         self._life = Life()
         """The present life, or the last one."""
         self._connector = connector
         """Where credentials come from, and what became of looking for them."""
         self._driver: Driver | None = None
-        """The election; None as long as no credentials were found. By ``_connect``."""
+        """The election; None as long as no credentials were found. By ``_join``."""
         self._current: CurrentTerm[TermT] | None = None
         """The term in progress, until it is released. The engine's thread alone."""
         self._given_up = 0
         """The newest term given up here, which leads no more. Only ever to more."""
         self._handed_out = 0
         """The newest term of which others than the main thread know. Only ever to more."""
-        self._waiters: tuple[Callable[[], object], ...] = ()
-        """Who is called after every change; replaced as a whole."""
-        self._renewal_waiters: tuple[Callable[[], object], ...] = ()
-        """Those of them who are called after a renewal, too, which changes no more."""
+        self.waiters = Waiters()
+        """Who is called after every change."""
         self._shown = ShownRole()
         """What :meth:`state` shows beside what the engine knows."""
 
@@ -248,6 +194,11 @@ class Status(Generic[TermT]):
         return float("inf") if grace is None else grace
 
     @property
+    def was_started(self) -> bool:
+        """Whether a life has begun, ever."""
+        return self._life.number != 0
+
+    @property
     def running(self) -> bool:
         """Whether this life has begun and not ended yet."""
         return self._life.started
@@ -315,16 +266,6 @@ class Status(Generic[TermT]):
             return self.identity
         snapshot = None if self._driver is None else self._driver.view.snapshot
         return (snapshot.record.holder_identity or None) if snapshot else None
-
-    def leading(self, call: str) -> TermT | None:
-        """Return the present term if this elector leads; for those who wait."""
-        current = self._current
-        if current is not None and self.current_leader():
-            self.hand_out()
-            if self.current_leader():
-                return current.term
-        self.refuse_waiting(call)
-        return None
 
     def leader(self, call: str) -> str | None:
         """Return the leader, if this elector leads or sees that another one does."""
@@ -444,17 +385,6 @@ class Status(Generic[TermT]):
             last_error=self.last_error(),
         )
 
-    def fresh_state(self, seen: ElectorState | None) -> ElectorState | None:
-        """Return the state if it differs from ``seen`` in more than its deadline."""
-        self.refuse_child()
-        self.tell_leader()
-        state = self.state()
-        if seen is not None and replace(seen, deadline=None) == (
-            replace(state, deadline=None)
-        ):
-            return None
-        return state
-
     def was_last(self, seen: ElectorState) -> bool:
         """Return whether ``seen`` is how a life ended."""
         return seen.role is Role.STOPPED and self._life.process is not None
@@ -462,150 +392,6 @@ class Status(Generic[TermT]):
     def call_context(self) -> CallContext | None:
         """Return the scope or handler of this elector that the caller runs in."""
         return context_inside(self)
-
-    # Refusing -----------------------------------------------------------------
-
-    def refuse_child(self) -> None:
-        """
-        Refuse to act in a child process (fault 15).
-
-        Raises:
-            ProtocolMisuseError: this elector was inherited from the parent.
-
-        """
-        if self.forked:
-            raise ProtocolMisuseError(
-                f"{self.where}: this elector belongs to the parent process, of which "
-                "this one is a fork. Make a new elector here."
-            )
-
-    def refuse_unstarted(self, call: str, *, to_lead: bool) -> None:
-        """
-        Refuse a call that could never come to an end.
-
-        Raises:
-            ProtocolMisuseError: a child process; not started; or it never leads.
-
-        """
-        self.refuse_child()
-        if not self._life.started:
-            raise ProtocolMisuseError(
-                f"{self.where}: {call} needs a running elector: call "
-                "start() first, or use the elector as a context manager."
-            )
-        if to_lead and self.settings.observe:
-            raise ProtocolMisuseError(
-                f"{self.where}: {call} needs an elector that contends, and "
-                "observe=True keeps this one from it."
-            )
-
-    def refuse_started(self, call: str) -> None:
-        """
-        Refuse a call that starts the elector, where that has been started.
-
-        Raises:
-            ProtocolMisuseError: it runs, or is still stopping; or a child process.
-
-        """
-        self.refuse_child()
-        if self._life.started:
-            raise ProtocolMisuseError(
-                f"{self.where}: {call} starts the elector itself, which "
-                + ("is still stopping" if self._life.stopping else "runs already")
-                + ": leave start(), or the `with` around it, out. Work beside that has "
-                "leadership()."
-            )
-
-    def entered_twice(self) -> ProtocolMisuseError:
-        """Return the error to raise where one scope object is entered twice at once."""
-        return ProtocolMisuseError(
-            f"{self.where}: this leadership() has already been entered, by another task or "
-            "thread or further out. Call leadership() once for each block."
-        )
-
-    def refuse_waiting(self, call: str) -> None:
-        """
-        Refuse to wait for a term where none can begin.
-
-        Raises:
-            LeadershipLostError: the caller is part of the work of a lost term, and a
-                new one only begins when that has ended.
-            NotLeaderError: the elector is stopped, or is about to be.
-
-        """
-        call_context = self.call_context()
-        current = self._current
-        if (
-            call_context is not None
-            and call_context.work is not None
-            and current is not None
-            and current.work is call_context.work
-            and current.work.phase is not Phase.OPEN
-        ):
-            raise current.term.loss()
-        if self.stopping:
-            raise NotLeaderError(
-                f"{self.where}: the elector was stopped: {call} would wait forever."
-            )
-
-    def no_time_left(self, what: str, timeout: float) -> TimeoutError:
-        """Return the error to raise when waiting took too long, with its cause."""
-        error = TimeoutError(f"{self.where}: {what} after {timeout:g} s.")
-        error.__cause__ = self.last_error()
-        return error
-
-    def still_alive(self, timeout: float) -> TimeoutError:
-        """Return the error to raise when a stop takes longer than ``timeout``."""
-        current = self._current
-        alive = () if current is None else current.work.alive
-        if not alive:
-            return self.no_time_left("the Lease was not released", timeout)
-        return self.no_time_left(
-            f"still running: {names(alive)}. The Lease is not released before that "
-            "has ended; the stop goes on. Not ended",
-            timeout,
-        )
-
-    # Waiting for news ---------------------------------------------------------
-
-    def add_waiter(
-        self, waiter: Callable[[], object], *, renewals: bool = False
-    ) -> None:
-        """
-        Call ``waiter`` after every change, on any thread; it must not block.
-
-        Args:
-            waiter: what to call.
-            renewals: whether a renewal counts, which puts off deadlines and no more. It
-                wakes nobody else: most renewals are no news to a program.
-
-        """
-        with self._lock:
-            self._waiters = (*self._waiters, waiter)
-            if renewals:
-                self._renewal_waiters = (*self._renewal_waiters, waiter)
-
-    def remove_waiter(self, waiter: Callable[[], object]) -> None:
-        """Call it no more."""
-        with self._lock:
-            self._waiters = tuple(b for b in self._waiters if b is not waiter)
-            self._renewal_waiters = tuple(
-                b for b in self._renewal_waiters if b is not waiter
-            )
-
-    def wake_waiting(self, *, renewed: bool = False) -> None:
-        """
-        Have everybody who waits for news look again.
-
-        ``renewed``: those alone to whom a renewal is news.
-        """
-        for waiter in self._renewal_waiters if renewed else self._waiters:
-            waiter()
-
-
-def names(alive: tuple[WorkItem, ...]) -> str:
-    """Name pieces of work, for messages."""
-    return ", ".join(hold.what for hold in alive)
 
 
 def _moment(microseconds: float) -> datetime:

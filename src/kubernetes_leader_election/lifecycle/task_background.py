@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kubernetes_leader_election.lifecycle.background import Progress
+from kubernetes_leader_election.lifecycle.preconditions import refuse_started
 
 
 class Background:
@@ -31,6 +32,7 @@ class Background:
         self._lead = lead
         self._stop = stop
         self._task: asyncio.Task[object] | None = None
+        """Does the work; None: it was not started yet."""
 
     @property
     def running(self) -> bool:
@@ -55,7 +57,7 @@ class Background:
             Exception: as ``start()`` of the elector.
 
         """
-        self._progress.lifecycle.refuse_started("background()")
+        refuse_started(self._progress.lifecycle, "background()")
         await self._start()
         self._task = asyncio.create_task(
             self._lead(), name=f"background({self._progress.restarts.name})"

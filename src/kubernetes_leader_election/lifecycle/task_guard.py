@@ -31,6 +31,7 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.status import TermT
+from kubernetes_leader_election.lifecycle.taking import take_guard
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
@@ -45,11 +46,29 @@ _T = TypeVar("_T")
 class Guard(Generic[TermT]):
     """A block that runs only while the elector leads; see ``guard()``."""
 
+    # Set on entering by a task, and not before.
+    _task: asyncio.Task[Any]
+    """Which entered."""
+    _loop: asyncio.AbstractEventLoop
+    """On which it runs."""
+    _term: TermT
+    """The term that was joined."""
+    _beginning: Beginning
+    """What there was when the body began."""
+    _call_context: CallContext
+    """Marks what the body runs as work of the term."""
+    _end: TaskCancellation
+    """Ends the task with the term."""
+
     def __init__(self, lifecycle: Lifecycle[TermT]) -> None:
         self._lifecycle = lifecycle
+        """Of the elector."""
         self._plain = PlainGuard(lifecycle)
+        """For a block in a thread."""
         self._hold: WorkItem | None = None
+        """What holds the term; None: not entered by a task, or left."""
         self._entered = threading.Lock()
+        """Held from entering to leaving: one body at a time."""
         self.refusal: NotLeaderError | None = None
         """What entering raised, where the elector did not lead."""
 
@@ -78,7 +97,7 @@ class Guard(Generic[TermT]):
             is_work=True,
         )
         try:
-            current = lifecycle.take_guard(hold)
+            current = take_guard(lifecycle, hold)
         except NotLeaderError as error:
             self.refusal = error
             raise
@@ -101,13 +120,13 @@ class Guard(Generic[TermT]):
         hold, self._hold = self._hold, None
         assert hold is not None  # noqa: S101 - __aenter__ came first
         lifecycle, term = self._lifecycle, self._term
-        lifecycle.remove_waiter(self._changed)
+        lifecycle.waiters.remove(self._changed)
         self._call_context.leave()
         self._task.remove_done_callback(self._abandon)
         others = self._end.end(error)
         lost = term.remaining() <= 0.0  # before the end of the hold, and so the release
         if not lifecycle.forked:
-            keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
+            keep_if_torn(hold, self._beginning, error, lifecycle.waiters.wake)
         lifecycle.end_hold(hold)
         self._entered.release()
         ours = self._end.delivered
@@ -140,7 +159,7 @@ class Guard(Generic[TermT]):
             return
         if self._term.reason in PLANNED:
             self._lifecycle.overdue_work.expect_end(self._term)
-            self._lifecycle.add_waiter(self._changed)
+            self._lifecycle.waiters.add(self._changed)
         self._look()
 
     def _changed(self) -> None:

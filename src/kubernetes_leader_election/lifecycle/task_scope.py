@@ -30,6 +30,11 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.preconditions import (
+    entered_twice,
+    refuse_unstarted,
+)
+from kubernetes_leader_election.lifecycle.taking import join
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     TaskCancellation,
     call_on_loop,
@@ -51,6 +56,18 @@ _T = TypeVar("_T")
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
+    # Set on entering, and not before.
+    _task: asyncio.Task[Any]
+    """Which entered."""
+    _term: Term
+    """The term that was entered."""
+    _beginning: Beginning
+    """What there was when the body began."""
+    _call_context: CallContext
+    """Marks what the body runs as work of the term."""
+    _end: TaskCancellation
+    """Ends the task with the term."""
+
     def __init__(
         self,
         lifecycle: Lifecycle[Term],
@@ -58,16 +75,23 @@ class Leadership:
         on_stop: OnStop | None = None,
     ) -> None:
         self._lifecycle = lifecycle
+        """Of the elector."""
         self._timeout = timeout
+        """Seconds to wait for a term; None: for ever."""
         self._on_stop = on_stop
+        """Asks the body to end in a planned stop; None: it is cancelled."""
         self._hold: WorkItem | None = None
+        """What holds the term; None: not entered, or left."""
         self._entered = threading.Lock()
-        self.then_stop = False  # the elector, when the body is done
-        self.outside = False  # whether others cancelled the body, once it has ended
+        """Held from entering to leaving: one body at a time."""
+        self.then_stop = False
+        """Whether to stop the elector when the body is done. Whoever enters says so."""
+        self.outside = False
+        """Whether others cancelled the body, once it has ended."""
 
     async def __aenter__(self) -> Term:
         if not self._entered.acquire(blocking=False):
-            raise self._lifecycle.entered_twice()
+            raise entered_twice(self._lifecycle)
         try:
             return await self._enter()
         except BaseException:
@@ -76,7 +100,7 @@ class Leadership:
 
     async def _enter(self) -> Term:
         lifecycle, loop = self._lifecycle, running_loop()
-        lifecycle.refuse_unstarted("leadership()", to_lead=True)
+        refuse_unstarted(lifecycle, "leadership()", to_lead=True)
         self._task = task = present_task()
         cancelling = task.cancelling()
         # A cancellation that was asked for and not met yet is met here: counted as an
@@ -88,8 +112,8 @@ class Leadership:
             loop=loop,
             is_scope=True,
         )
-        join = partial(lifecycle.join, hold)
-        current = await wait_for(lifecycle, join, self._timeout, "leadership()")
+        enter = partial(join, lifecycle, hold)
+        current = await wait_for(lifecycle, enter, self._timeout, "leadership()")
         self._term, self._hold = current.term, hold
         self._beginning = Beginning()
         self._call_context = CallContext(lifecycle, work=current.work, is_scope=True)
@@ -116,7 +140,7 @@ class Leadership:
         lifecycle, term = self._lifecycle, self._term
         lost = term.is_lost
         if not lifecycle.forked:
-            keep_if_torn(hold, self._beginning, error, lifecycle.wake_waiting)
+            keep_if_torn(hold, self._beginning, error, lifecycle.waiters.wake)
         if self.then_stop and not lost:
             lifecycle.end_for_good(term.number)
         last = lifecycle.leave(hold)

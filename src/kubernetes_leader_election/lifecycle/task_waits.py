@@ -16,6 +16,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
     is_inside_work,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.preconditions import no_time_left
 from kubernetes_leader_election.lifecycle.task_cancellation import (
     call_on_loop,
 )
@@ -39,7 +40,7 @@ async def wait_for(
     """
     loop, changed = running_loop(), asyncio.Event()
     waiter = partial(call_on_loop, loop, changed.set)
-    lifecycle.add_waiter(waiter)
+    lifecycle.waiters.add(waiter)
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -57,12 +58,12 @@ async def wait_for(
                     if timer is not None:
                         timer.cancel()
     except TimeoutError:
-        error = lifecycle.no_time_left(f"{call} did not return", timeout or 0.0)
+        error = no_time_left(lifecycle, f"{call} did not return", timeout or 0.0)
         raise error from error.__cause__
     except NotLeaderError as error:
         stopped = error
     finally:
-        lifecycle.remove_waiter(waiter)
+        lifecycle.waiters.remove(waiter)
     await let_signal_end(lifecycle)
     raise stopped
 

@@ -167,17 +167,25 @@ class TermWork:
         new_fence: Callable[[], Fence] | None = None,
     ) -> None:
         self.term = term
+        """The term's number."""
         self.had_scope = False
+        """Whether a scope has entered it, ever."""
         self.expected_to_end = False
         """Whether somebody looks after work that does not end in time."""
         self.is_told = False
         """Whether the term is lost, and all of its work has been asked to end."""
         self._ended = ended
+        """Called when all has ended."""
         self._lock = native.RLock()
+        """Held to change the holds, their counts and the phase."""
         self._holds: dict[WorkItem, None] = {}
+        """What runs, oldest first."""
         self._scopes = 0
+        """How many of them are scopes."""
         self._phase = _OPEN
+        """How far the end of the work has come."""
         self._new_fence = new_fence
+        """Makes what ends the process where work does not end; None: nothing does."""
         self._at_work = 0
         """The holds that are more than a wait."""
         self._fence: Fence | None = None

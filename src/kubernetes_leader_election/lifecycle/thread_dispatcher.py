@@ -39,10 +39,12 @@ class ThreadDispatcher:
     def __init__(self, lifecycle: Lifecycle[Any]) -> None:
         self._lifecycle = lifecycle
         # No lock, as for timers: the engine's thread comes here.
-        self._bell: queue.SimpleQueue[None] = native.SimpleQueue()
+        self._wake_ups: queue.SimpleQueue[None] = native.SimpleQueue()
+        """What the thread waits in; one that waits there already is enough."""
         self._running = False
         """Whether there is a thread, or is to be one; set on the thread of the callbacks."""
         self._failures = 0
+        """How many threads in a row could not be started. The thread of the callbacks."""
         self.renew()
 
     def renew(self) -> None:
@@ -50,19 +52,20 @@ class ThreadDispatcher:
         context = contextvars.copy_context()
         context.run(leave_all_contexts)
         self._context = context
-        self._ring()
+        """That of the caller of ``start()``, outside every scope: handlers run in it."""
+        self._wake_thread()
 
     def wake(self) -> None:
         """Say that there may be events, soon. Any thread; never blocks or raises."""
         if self._running:
-            self._ring()
+            self._wake_thread()
         elif self._is_needed():
             # To start a thread is to wait for it, which the engine's thread must not.
             shared_timers().call(self._begin)
 
-    def _ring(self) -> None:
-        if self._bell.empty():
-            self._bell.put(None)
+    def _wake_thread(self) -> None:
+        if self._wake_ups.empty():
+            self._wake_ups.put(None)
 
     def _is_needed(self) -> bool:
         notifier = self._lifecycle.notifier
@@ -128,7 +131,7 @@ class ThreadDispatcher:
             if not self._lifecycle.running:
                 return False
             with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=LONGEST_WAIT)
+                self._wake_ups.get(timeout=LONGEST_WAIT)
         return False
 
     def _deliver(self, queued: QueuedEvent) -> None:

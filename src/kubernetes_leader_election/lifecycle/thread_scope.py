@@ -30,6 +30,11 @@ from kubernetes_leader_election.lifecycle.leftover_threads import (
     keep_if_torn,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.preconditions import (
+    entered_twice,
+    refuse_unstarted,
+)
+from kubernetes_leader_election.lifecycle.taking import join
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.lifecycle.thread_waits import (
     let_signal_end,
@@ -43,6 +48,12 @@ _T = TypeVar("_T")
 class Leadership:
     """A scope whose body runs only while the elector leads; see ``leadership()``."""
 
+    # Set on entering, and not before.
+    _term: Term
+    """The term that was entered."""
+    _beginning: Beginning
+    """What there was when the body began."""
+
     def __init__(
         self,
         lifecycle: Lifecycle[Term],
@@ -50,25 +61,32 @@ class Leadership:
         on_stop: OnStop | None = None,
     ) -> None:
         self._lifecycle = lifecycle
+        """Of the elector."""
         self._timeout = timeout
+        """Seconds to wait for a term; None: for ever."""
         self._ask = on_stop and partial(ask_on_a_thread, lifecycle, on_stop)
+        """Asks the body to end in a planned stop; None: ``term.lost`` alone tells it."""
         self._hold: WorkItem | None = None
+        """What holds the term; None: not entered yet."""
         self._call_context: CallContext | None = None
+        """Marks what the body runs as work of the term."""
         self._entered = threading.Lock()
-        self.then_stop = False  # the elector, when the body is done
+        """Held from entering to leaving: one body at a time."""
+        self.then_stop = False
+        """Whether to stop the elector when the body is done. Whoever enters says so."""
 
     def __enter__(self) -> Term:
         lifecycle = self._lifecycle
         if not self._entered.acquire(blocking=False):
-            raise lifecycle.entered_twice()
+            raise entered_twice(lifecycle)
         what = f"leadership() in thread {threading.current_thread().name!r}"
         self._hold = hold = WorkItem(
             what, cancel=self._ask, is_scope=True, may_work=False
         )
         try:
-            lifecycle.refuse_unstarted("leadership()", to_lead=True)
-            join = partial(lifecycle.join, hold)
-            current = wait_for(lifecycle, join, self._timeout, "leadership()")
+            refuse_unstarted(lifecycle, "leadership()", to_lead=True)
+            enter = partial(join, lifecycle, hold)
+            current = wait_for(lifecycle, enter, self._timeout, "leadership()")
             self._term, self._beginning = current.term, Beginning()
             self._call_context = CallContext(
                 lifecycle, work=current.work, is_scope=True
@@ -112,7 +130,7 @@ class Leadership:
     def _keep(self, hold: WorkItem, error: BaseException | None) -> None:
         """Hold the term for the threads that an interrupted body has left behind."""
         if not self._lifecycle.forked:
-            keep_if_torn(hold, self._beginning, error, self._lifecycle.wake_waiting)
+            keep_if_torn(hold, self._beginning, error, self._lifecycle.waiters.wake)
 
     def _leave(self, hold: WorkItem) -> bool:
         if self._call_context is not None:

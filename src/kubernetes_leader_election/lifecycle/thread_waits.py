@@ -15,6 +15,7 @@ from kubernetes_leader_election.lifecycle.call_context import (
     is_inside_work,
 )
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.preconditions import no_time_left
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
@@ -42,7 +43,7 @@ def wait_for(
     wake_ups = native.wake_ups()
     until = None if timeout is None else time.monotonic() + timeout
     waiter = partial(wake_ups.put, None)
-    lifecycle.add_waiter(waiter)
+    lifecycle.waiters.add(waiter)
     try:
         while True:
             found = check()
@@ -56,15 +57,15 @@ def wait_for(
             if until is not None:
                 left = until - time.monotonic()
                 if left <= 0.0:
-                    raise lifecycle.no_time_left(
-                        f"{call} did not return", timeout or 0.0
+                    raise no_time_left(
+                        lifecycle, f"{call} did not return", timeout or 0.0
                     )
                 pause = min(pause, left)
             wake_ups.wait(max(0.0, pause))
     except NotLeaderError as error:
         stopped = error
     finally:
-        lifecycle.remove_waiter(waiter)
+        lifecycle.waiters.remove(waiter)
         wake_ups.close()
     let_signal_end()
     raise stopped

@@ -112,7 +112,9 @@ class SignalWakeUps:
 
     def __init__(self) -> None:
         self._loop: Any = None
+        """The loop that reads the pipe; None: none does yet."""
         self._pipe: tuple[int, int] | None = None
+        """Where it reads, and where Python writes; None: not made yet. Never closed."""
 
     def begin(self, loop: Any) -> None:
         """Begin, for a loop that runs; harmless when said twice."""

@@ -52,9 +52,11 @@ class ExitHandler:
     def __init__(self) -> None:
         # No lock, as for timers: the engine's thread comes here.
         self._running: set[Leaving] = set()
+        """Those that nobody has stopped yet. Any thread."""
         self._gone: queue.SimpleQueue[None] | None = None
         """Told of each elector that has stopped, once the exit has begun."""
         self._process: Process | None = None
+        """The process whose exit is handled; None: no elector was started yet."""
 
     def watch(self, elector: Leaving) -> None:
         """See to it that ``elector`` is stopped at exit."""
@@ -137,7 +139,9 @@ class MainThreadEnd:
 
     def __init__(self) -> None:
         self._callbacks: set[Callable[[], object]] = set()
+        """What to call. Any thread."""
         self._process: Process | None = None
+        """The process whose main thread that is; None: nothing was to be called yet."""
 
     def watch(self, callback: Callable[[], object]) -> None:
         """

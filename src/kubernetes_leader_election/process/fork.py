@@ -31,6 +31,7 @@ class Process:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        """Its number, in its own PID namespace."""
         self._page = _wiped_page()
         """Its first byte is 1 here and 0 in every child; None: no such page."""
         self._forked = False

@@ -165,7 +165,9 @@ class Condition:
 
     def __init__(self) -> None:
         self._lock = Lock()
+        """The condition's own."""
         self._waiting: deque[threading.Lock] = deque()
+        """One for each that waits, oldest first: released, it wakes that one. Under it."""
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -206,7 +208,9 @@ class Semaphore:
 
     def __init__(self, value: int) -> None:
         self._changed = Condition()
+        """Notified when there is more room."""
         self._value = value
+        """How many may still acquire it. Under the condition."""
 
     def acquire(self) -> None:
         """Wait until there is room, and take it."""
@@ -228,6 +232,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._closed = Lock()
+        """Held until it is open, and for an instant by each that goes through."""
         self._closed.acquire()
 
     def open(self) -> None:

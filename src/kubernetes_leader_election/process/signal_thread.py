@@ -105,7 +105,7 @@ class SignalThread:
         self._thread: object = None
         """What reads that. The main thread."""
         self._main: int | None = None
-        """The number by which signals are sent to it: gevent gives it another one."""
+        """The main thread, as the C library knows it: gevent gives it another number. By it."""
         self._loop: Any = None
         """The event loop of the main thread, if it had one in start(). The main thread."""
         self._delivery: Delivery | None = None

@@ -64,10 +64,13 @@ class TimerThread:
     def __init__(self, name: str = "leader-election-timers") -> None:
         self._name = name
         self._inbox: queue.SimpleQueue[tuple[float, Timer]] = native.SimpleQueue()
+        """Timers on their way to the thread, each with its ``time.monotonic()``."""
         self._kept = 0
         """Timers that the thread has taken out of the inbox, and that are not due yet."""
         self._starting = native.RLock()
+        """Held to start the thread, once."""
         self._thread: object = None
+        """What runs all this; None: not started yet."""
 
     def start(self) -> None:
         """Start the thread, so that nobody else has to wait for its start."""

@@ -55,13 +55,16 @@ class SharedLimit:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+        """The page that is shared."""
         self._number = ctypes.c_double.from_buffer(self._memory)
+        """The limit in it, CLOCK_BOOTTIME; 0.0: there is none. `run` alone writes it."""
         self._number.value = 0.0
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._changed = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        """Can be read when there is a limit where there was none."""
 
     def fileno(self) -> int:
         """Return the descriptor to poll for a limit where there was none."""
-        return self._bell
+        return self._changed
 
     @property
     def at(self) -> float | None:
@@ -73,12 +76,12 @@ class SharedLimit:
         before, self._number.value = self._number.value, at or 0.0
         if at and not before:
             with contextlib.suppress(BlockingIOError):
-                os.eventfd_write(self._bell, 1)
+                os.eventfd_write(self._changed, 1)
 
     def clear(self) -> None:
-        """Take note that the bell rang."""
+        """Take note that there is one."""
         with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+            os.eventfd_read(self._changed)
 
 
 class Backstop:
@@ -86,9 +89,13 @@ class Backstop:
 
     def __init__(self, limit: SharedLimit, watchdog: int) -> None:
         self._limit = limit
+        """When everything has ended."""
         self._watchdog = watchdog
+        """Its process id."""
         self._timer = BoottimeTimer()
+        """Wakes the loop at the limit."""
         self._died = False
+        """Whether the watchdog ended otherwise than in good order."""
 
     def run(self) -> None:
         """Return when the watchdog has ended and nothing of it is left."""

@@ -69,12 +69,19 @@ class Fitness:
 
     def __init__(self, plan: HealthPlan) -> None:
         self._plan = plan
+        """What to make of the results."""
         self._failures = 0
+        """Failed checks in a row, less those of a command that has just started."""
         self._healthy = not plan.always
+        """What the checks have shown."""
         self._proved = False
+        """Whether the command in progress was healthy once."""
         self._started_at: float | None = None
+        """When that was started; None: there is none."""
         self._leaderless_since: float | None = None
+        """Since when this one is not healthy and nobody leads, as far as is known."""
         self._desperate = False
+        """Whether nobody led for so long that an unhealthy replica contends."""
 
     def started(self, now: float) -> None:
         """Note that the command has started: a leader gets time to become healthy."""
@@ -154,11 +161,15 @@ class HealthChecker:
         self._wake = wake
         self._variables = variables
         self._results: queue.SimpleQueue[tuple[bool, str]] = queue.SimpleQueue()
+        """On their way to the loop."""
         self._wanted = threading.Event()
+        """Set while checks are to be made. By the loop."""
         self._over = threading.Event()
+        """Set when no more are to be made, ever. By the loop."""
         self._thread = threading.Thread(
             target=self._serve, name="leader-election-health", daemon=True
         )
+        """Makes the checks."""
 
     def start(self) -> None:
         """Begin."""

@@ -17,6 +17,7 @@ from kubernetes_leader_election.core.timing import GIVE_UP_AFTER, Belief
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector
 from kubernetes_leader_election.lifecycle.base_term import BaseTerm
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
+from kubernetes_leader_election.lifecycle.taking import join
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from kubernetes_leader_election.settings.options import Settings
 from kubernetes_leader_election.settings.promises import kill_margin, term_margin
@@ -48,7 +49,7 @@ class PolledElector(BaseElector[BaseTerm]):
 
         """
         # The watchdog is given each new deadline.
-        self._lifecycle.add_waiter(wake, renewals=True)
+        self._lifecycle.waiters.add(wake, renewals=True)
         self._lifecycle.begin(lambda _: _Dispatcher(wake), probe=None)
 
     def deliver(self) -> None:
@@ -89,7 +90,7 @@ class PolledElector(BaseElector[BaseTerm]):
         if self._lifecycle.stopping:
             return None
         hold = WorkItem("the command", cancel=wake, is_scope=True)
-        current = self._lifecycle.join(hold)
+        current = join(self._lifecycle, hold)
         if current is None:
             return None
         return Work(self._lifecycle, current.term, hold)

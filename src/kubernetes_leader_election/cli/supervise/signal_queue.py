@@ -38,6 +38,7 @@ class SignalQueue:
 
     def __init__(self, ignored: frozenset[int]) -> None:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """Where the numbers come out, and where Python writes them."""
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (*ENDING, *PASSED_ON, signal.SIGCHLD):
             # SIGCHLD is wanted even where it was ignored: it tells of orphans.

@@ -18,15 +18,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
-from kubernetes_leader_election.backoff import RestartBackoff
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.supervise import restart_policy
-from kubernetes_leader_election.cli.supervise.health import Health
+from kubernetes_leader_election.cli.supervise.candidacy import Candidacy, Say
 from kubernetes_leader_election.cli.supervise.linux import (
     boottime,
     clock_origin,
@@ -37,7 +34,11 @@ from kubernetes_leader_election.cli.supervise.polled_elector import PolledElecto
 from kubernetes_leader_election.cli.supervise.restart_policy import OnLoss, Restart
 from kubernetes_leader_election.cli.supervise.running_command import RunningCommand
 from kubernetes_leader_election.cli.supervise.signal_queue import ENDING, SignalQueue
-from kubernetes_leader_election.cli.supervise.term_file import TermFacts, TermFile
+from kubernetes_leader_election.cli.supervise.term_file import (
+    TermFacts,
+    TermFile,
+    TermReport,
+)
 from kubernetes_leader_election.cli.supervise.terminal import Terminal
 from kubernetes_leader_election.cli.supervise.watchdog_link import Link
 from kubernetes_leader_election.events import REASONS
@@ -51,8 +52,6 @@ Seconds without an answer, with nothing left to end, that prove a frozen watchdo
 
 On a machine that is only busy it answers sooner, and lives.
 """
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,28 +81,31 @@ class Supervisor:
         say: Say,
     ) -> None:
         self._plan = plan
+        """What was asked for."""
         self._elector = elector
+        """The election."""
         self._link = link
+        """To the watchdog, which starts the command and ends it."""
         self._signals = signals
+        """Those that came to this process."""
         self._terminal = terminal
-        self._term_file = term_file
+        """Lent to the command, if there is one."""
         self._say = say
-        self._backoff = RestartBackoff(plan.restart_max_delay)
+        """Writes a line for people; never blocks."""
+        self.candidacy = Candidacy(
+            elector, longest_pause=plan.restart_max_delay, say=say
+        )
+        """Whether this replica contends."""
+        self._report = TermReport(term_file, say)
+        """What the command can read of its term."""
         self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         """What lets the loop turn, from any thread."""
         self.turned_at = time.monotonic()
         """When the loop turned last (CLOCK_MONOTONIC)."""
-        self.health: Health | None = None
-        """Set before the loop begins, if at all: what it needs of this is here already."""
         self._command: RunningCommand | None = None
         """None between terms."""
-        self._unwritten = False
-        """The term file could not be written the last time: that was said."""
         self._watchdog_gone = False
-        self._held_back = False
-        """The election was told not to contend."""
-        self._stay_out_until = 0.0
-        """When a command that ended may be started again (CLOCK_MONOTONIC)."""
+        """The watchdog has ended: this process looks after what it left."""
         self._signalled: int | None = None
         """The first signal that ends this process."""
         self._verdict: int | None = None
@@ -118,21 +120,15 @@ class Supervisor:
         """Why this replica keeps out of the race; empty where it does not."""
         if self._verdict is not None or self._signalled is not None:
             return "stopping"
-        if self.health is not None and not self.health.fitness.fit:
-            return "the health check fails"
-        return ""
+        return self.candidacy.absence
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a health command."""
         command = self._command
         if command is None:
             return {"LEADER_ELECTION_ROLE": "candidate"}
-        variables = command.facts.variables(self._term_path)
+        variables = command.facts.variables(self._report.path)
         return {**variables, "LEADER_ELECTION_ROLE": "leader"}
-
-    @property
-    def _term_path(self) -> Path | None:
-        return None if self._term_file is None else self._term_file.path
 
     def wake(self) -> None:
         """Let the loop turn. Any thread; never blocks."""
@@ -147,9 +143,10 @@ class Supervisor:
         for source in (self._woken, self._signals, self._link):
             poll.register(source, select.POLLIN)
         self._elector.begin(self.wake)
-        if self.health is not None:
-            self.health.checker.start()
-        self._look_at_fitness()
+        health = self.candidacy.health
+        if health is not None:
+            health.checker.start()
+        self.candidacy.tell_election(None)
         while not self._is_over():
             poll.poll(max(0.0, self._patience()) * 1000)
             self.turned_at = time.monotonic()
@@ -159,17 +156,17 @@ class Supervisor:
             for number in self._signals.take():
                 self._on_signal(number)
             self._listen(poll)
-            self._look_at_health()
+            self.candidacy.look_at_health(self._command)
             self._look_at_election()
-            self._look_at_fitness()
+            self.candidacy.tell_election(self._command)
             self._look_at_clock()
             reap_adopted()
         return exit_codes.OK if self._verdict is None else self._verdict
 
     def close(self) -> None:
         """Check no more, and take the terminal back."""
-        if self.health is not None:
-            self.health.checker.stop()
+        if self.candidacy.health is not None:
+            self.candidacy.health.checker.stop()
         self._terminal.take_back()
 
     def _is_over(self) -> bool:
@@ -184,8 +181,9 @@ class Supervisor:
         wait, now = LONGEST_TURN, time.monotonic()
         if self._leave_by is not None:
             wait = min(wait, self._leave_by - now)
-        if self._stay_out_until > now:
-            wait = min(wait, self._stay_out_until - now)
+        pause = self.candidacy.pause_left()
+        if pause > 0.0:
+            wait = min(wait, pause)
         command = self._command
         if command is None:
             return wait
@@ -306,8 +304,7 @@ class Supervisor:
             self._leave(code)
         else:
             command.ending = "restart"
-            delay = self._backoff.after(ran)
-            self._stay_out_until = time.monotonic() + delay
+            delay = self.candidacy.pause_after(ran)
             self._say(
                 f"{ended} after {ran:.1f} s: the Lease is released, and this replica "
                 f"contends again in {delay:g} s"
@@ -326,8 +323,7 @@ class Supervisor:
         self._terminal.take_back()
         self._command = None
         self._link.rest()
-        if self.health is not None:
-            self.health.fitness.ended()
+        self.candidacy.command_ended()
         command.work.end()
         if self._verdict is not None:
             self._set_leave_by()
@@ -374,9 +370,9 @@ class Supervisor:
         return self._grace_ends() if ours else work.last_instant()
 
     def _begin_work(self) -> None:
-        if self._wants_out():
+        if self.candidacy.wants_out:
             # Acquired in the instant in which it was decided not to contend.
-            self._elector.step_down(max(0.0, self._stay_out_until - time.monotonic()))
+            self._elector.step_down(self.candidacy.pause_left())
             return
         work = self._elector.join(self.wake)
         if work is None:
@@ -402,11 +398,10 @@ class Supervisor:
             started_at=time.monotonic(),
             start_by=limits.begin,
         )
-        self._write(facts)
-        if self.health is not None:
-            self.health.fitness.started(command.started_at)
+        self._report.write(facts)
+        self.candidacy.command_started(command.started_at)
         self._link.start(
-            facts.variables(self._term_path),
+            facts.variables(self._report.path),
             limits,
             leftover_budget=elector.settings.stop_budget_sec,
             terminal=self._terminal.lend_on_start(),
@@ -423,70 +418,10 @@ class Supervisor:
             self._link.extend(last)
         if limits is None and not facts.is_over:
             command.facts = facts.ended()
-            self._write(command.facts)
+            self._report.write(command.facts)
         elif limits is not None and moved:
             command.facts = replace(facts, deadline=limits.begin)
-            self._write(command.facts)
-
-    def _write(self, facts: TermFacts) -> None:
-        if self._term_file is None:
-            return
-        try:
-            self._term_file.write(facts)
-        except OSError as error:
-            # The deadline in the file passes: whoever looks at it stops in time.
-            if not self._unwritten:
-                self._say(f"{self._term_file.path} cannot be written: {error.strerror}")
-            self._unwritten = True
-        else:
-            self._unwritten = False
-
-    # Health -------------------------------------------------------------------
-
-    def _look_at_health(self) -> None:
-        health = self.health
-        if health is None:
-            return
-        fitness = health.fitness
-        was_fit = fitness.fit
-        for ok, wrong in health.checker.take():
-            fitness.take(ok=ok, now=time.monotonic())
-            if wrong and wrong != health.wrong:
-                self._say(f"the health check failed: {wrong}")
-            health.wrong = wrong
-        state = self._elector.state
-        deadline = state.deadline
-        fitness.look(
-            someone_leads=self._command is not None
-            or bool(state.holder and deadline and deadline.timestamp() > _wall()),
-            now=time.monotonic(),
-        )
-        if fitness.fit and not was_fit and fitness.desperate:
-            self._say(
-                "nobody leads, and no replica is healthy: contending all the same"
-            )
-        if self._command is not None and self._command.works and not fitness.fit:
-            self._say("not healthy: giving up leadership")
-            self._elector.step_down(self._elector.settings.lease_duration_sec)
-
-    def _wants_out(self) -> bool:
-        health = self.health
-        fit = health is None or health.fitness.fit or self._elector.assumed
-        return not fit or time.monotonic() < self._stay_out_until
-
-    def _look_at_fitness(self) -> None:
-        """Contend or not: only between terms, where it cannot stop a renewal."""
-        command = self._command
-        if self.health is not None:
-            self.health.checker.want(
-                wanted=self.health.fitness.checks_candidates
-                if command is None
-                else command.works
-            )
-        held = self._wants_out()
-        if held != self._held_back and command is None and self._elector.settled:
-            self._held_back = held
-            self._elector.hold_back(held=held)
+            self._report.write(command.facts)
 
     # The clock ----------------------------------------------------------------
 
@@ -546,7 +481,3 @@ class Supervisor:
         if self._leave_by is None:
             # The core needs three request timeouts at most to release (rule 12).
             self._leave_by = time.monotonic() + self._elector.release_time
-
-
-def _wall() -> float:
-    return time.time_ns() / 1e9

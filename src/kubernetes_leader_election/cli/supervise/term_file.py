@@ -17,6 +17,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -164,7 +165,9 @@ class TermFile:
 
     def __init__(self) -> None:
         self.folder = _fresh_folder()
+        """Of this process alone."""
         self.path = self.folder / "term.json"
+        """What the command reads."""
 
     def write(self, facts: TermFacts) -> None:
         """
@@ -191,6 +194,44 @@ class TermFile:
             for path in (self.path, self.path.with_suffix(".new")):
                 path.unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+class TermReport:
+    """
+    Keep what a command can read of its term up to date, as far as it can be written.
+
+    Args:
+        file: where it stands; None: there is no folder for it.
+        say: tells people where it cannot be written.
+
+    """
+
+    def __init__(self, file: TermFile | None, say: Callable[[str], None]) -> None:
+        self._file = file
+        """Where it stands. Never changes."""
+        self._say = say
+        """Tells people. Never changes."""
+        self._unwritten = False
+        """Whether it could not be written the last time: that was said."""
+
+    @property
+    def path(self) -> Path | None:
+        """What the command is told to read; None: there is no such file."""
+        return None if self._file is None else self._file.path
+
+    def write(self, facts: TermFacts) -> None:
+        """Write the term as it is now; where that fails, people are told, once."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(facts)
+        except OSError as error:
+            # The deadline in the file passes: whoever looks at it stops in time.
+            if not self._unwritten:
+                self._say(f"{self._file.path} cannot be written: {error.strerror}")
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
 
 def _fresh_folder() -> Path:

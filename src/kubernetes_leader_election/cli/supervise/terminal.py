@@ -17,6 +17,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._fd = _controlling_terminal()
+        """The terminal; None: this process has none."""
         self.lent = False
         """Whether the command has it."""
 

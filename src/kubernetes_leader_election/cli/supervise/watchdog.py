@@ -160,11 +160,17 @@ class Watchdog:
         self, link: socket.socket, errand: Errand, *, mask: Iterable[int]
     ) -> None:
         self._link = link
+        """To `run`."""
         self._mask = mask
+        """Signals to block again, which were blocked before the fork."""
         self._errand = errand
+        """What to do, for all commands."""
         self._timer = BoottimeTimer()
+        """Wakes the loop when something is due."""
         self._wall = WallClockAlarm()
+        """Wakes it when the wall clock is set."""
         self._poll = select.poll()
+        """What the loop waits in."""
         self._unsaid: deque[bytes] = deque()
         """Messages that wait for a place on the link."""
         self._parent_lives = True

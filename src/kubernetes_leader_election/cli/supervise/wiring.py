@@ -118,7 +118,7 @@ def run(
         )
         ending.callback(supervisor.close)
         if health is not None:
-            supervisor.health = _health(supervisor, health)
+            supervisor.candidacy.health = _health(supervisor, health)
         if options["http"] is not None:
             _serve(options["http"], elector, supervisor, log)
         return supervisor.run()
