@@ -120,7 +120,7 @@ $(VENV)-recipes/.done: requirements/recipes.txt | check-python
 # Each recipe of docs/recipes/ with its real framework, as two replicas; `make e2e` has
 # them, too.
 recipes: $(VENV)/.dev $(VENV)-recipes/.done
-	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py
+	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py tests/e2e/test_recipe_fencing.py
 
 # Everything that needs the real control plane; builds what is missing of it.
 e2e: $(VENV)/.dev $(VENV)-servers/.done $(VENV)-recipes/.done
@@ -199,7 +199,7 @@ lock:
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:release \
 	  -o requirements/release.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all pyproject.toml \
+	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:wheel --extra all --extra celery pyproject.toml \
 	  -o requirements/wheel.txt
 
 clean:

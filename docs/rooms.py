@@ -15,6 +15,7 @@ PACKAGE = ROOT / "src" / "kubernetes_leader_election"
 PAGE = ROOT / "docs" / "architecture.md"
 MARK = "<!-- generated: python docs/rooms.py -->\n"
 FLOORS = (
+    "contrib",
     "cli",
     "testing",
     "elector.py",

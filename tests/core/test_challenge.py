@@ -7,7 +7,13 @@ import pytest
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.annotations import POD
 from kubernetes_leader_election.core.states import State
-from tests.core.proofs import InPod, challenged, leader_and_candidate, note
+from tests.core.proofs import (
+    DRAWS,
+    InPod,
+    challenged,
+    leader_and_candidate,
+    note,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,34 @@ def test_without_the_option_nothing_is_noted_sought_or_answered():
     assert off.state is State.LEADER
     off.wait(10.0)
     assert POD not in off.write.lease["metadata"]["annotations"]
+
+
+def test_pod_that_is_to_be_watched_again_spins_no_timer_while_there_is_no_note():
+    """A leader that hears late leaves no note for a while; then the watch goes on."""
+    leader, candidate = leader_and_candidate()
+    leader.wait(10.0)
+    leader.written()
+    candidate.bring_all()
+    leader.wait(1.0)
+    leader.bring_all()  # its watch brings it too late
+    leader.renew(after=9.0)
+    candidate.bring_all()
+    assert candidate.sought is not None
+    error = m.LeaseApiError("disconnected")
+    number = candidate.sought.request_id
+    candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    candidate.wait(8.0)  # the harness fails where the timer is due again and again
+    assert candidate.sought is None
+    leader.renew(after=2.0)
+    candidate.bring_all()
+    assert candidate.sought is not None
+
+
+def test_watch_that_was_replaced_after_the_question_ends_the_take_over():
+    """Rule 18 holds until the write: a restore may have come in between."""
+    _, candidate = challenged()
+    candidate.draws = [DRAWS]  # for the delay before the acquire
+    candidate.wait(1.001)
+    assert candidate.state is State.CONTENDING
+    candidate.watch_ends(error="connection reset")
+    assert candidate.state is State.WAITING

@@ -34,7 +34,8 @@ def main(url: str, identity: str, *place: str) -> None:
         lease_name="billing",
         identity=identity,
         server=url,
-        preset="client-go",
+        renew_interval_ms=500,
+        lease_duration_sec=12,
         crash_takeover=True,
     )
 

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.sync import Elector
-from kubernetes_leader_election.testing import Kubelet, LeaseServer
+from kubernetes_leader_election.testing import Answer, Fault, Kubelet, LeaseServer
 
 LEADER = Path(__file__).with_name("leader.py")
 SOON = 6.0
-"""Seconds in which the next leader leads, generously; the lease duration is 15 s."""
+"""Seconds in which the next leader leads, generously; the lease duration is 12 s."""
 POD = "kubernetes-leader-election/pod"
+NO_RIGHT = (
+    'pods "billing-0" is forbidden: User "web" cannot get resource "pods" in API group '
+    '"" in the namespace "default"'
+)
 
 
 class Leader:
@@ -55,11 +60,17 @@ class Candidate:
             lease_name="billing",
             identity="b",
             server=server.url,
-            preset="client-go",
+            renew_interval_ms=500,
+            lease_duration_sec=12,
             crash_takeover=True,
             **options,
         )
         self.elector.on("leadership_acquired", self._lead)
+
+    @property
+    def state(self):
+        """Return where it stands."""
+        return self.elector._lifecycle._driver.view.state
 
     def _lead(self, event):
         self.token, self.at, self.event = event.token, time.monotonic(), event
@@ -100,7 +111,7 @@ def until(condition, within=15.0):
     ends = time.monotonic() + within
     while not condition():
         assert time.monotonic() < ends, "it never held"
-        time.sleep(0.02)  # between two looks at the server of this process
+        time.sleep(0.01)  # between two looks at the server of this process
 
 
 def led_on(server):
@@ -148,10 +159,50 @@ def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod)
     first.wait_to_lead()
-    candidate = Candidate(server)
+    # Time enough for an answer on a machine with other work to do.
+    candidate = Candidate(server, crash_challenge_sec=3.0)
     with candidate.elector:
         led_on(server)
         pod.lie(code=137)
-        # Longer than the challenge takes: it was asked, and has answered.
-        assert not candidate.led.wait(2.5)
+        until(lambda: candidate.state is State.CHALLENGING)
+        # It was asked, and has answered: what its kubelet says is never believed again.
+        until(lambda: candidate.state is State.WAITING)
+        pod.lie(code=137)
+        assert not candidate.led.wait(0.5)
+        assert candidate.state is State.WAITING
         assert server.lease("billing")["spec"]["holderIdentity"] == "a"
+
+
+@pytest.mark.slow
+def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
+    """Fault 73: with one replica, the status of its own pod proves its former self's end."""
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod, identity="billing-0")
+    token = first.wait_to_lead()
+    until(lambda: POD in (annotations(server) or {}))
+    first.kill()
+    pod.kill()
+    pod.restart()
+    began = time.monotonic()
+    second = leader(pod, identity="billing-0")
+    assert second.wait_to_lead() > token
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.slow
+def test_without_the_right_to_pods_the_election_goes_on(
+    server, kubelet, leader, caplog
+):
+    """Fault 76: told once, with the rule to add; then the duration decides."""
+    server.faults.add(
+        Fault(Answer(403, message=NO_RIGHT), verb="get", times=None, name="billing-0")
+    )
+    pod = kubelet.start("billing-0", container="billing")
+    first = leader(pod)
+    first.wait_to_lead()
+    candidate = Candidate(server)
+    with caplog.at_level("INFO"), candidate.elector:
+        until(lambda: "resources: [pods], verbs: [get, watch]" in caplog.text)
+        first.kill()
+        pod.kill()
+        assert not candidate.led.wait(3.0)

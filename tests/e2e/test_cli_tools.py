@@ -330,14 +330,18 @@ def test_viewer_of_the_manifests_may_look_as_whom_as_names(
     refused = kle(*words, "--kubeconfig", config)
     assert refused.returncode == 3
     assert account in refused.stderr
-    control_plane.kubectl(
-        *("create", "rolebinding", "look", "-n", namespace, "--role=look-viewer"),
+    bound = control_plane.kubectl(
+        *("create", "rolebinding", "looks", "-n", namespace, "--role=look-viewer"),
         f"--serviceaccount={namespace}:default",
     )
+    assert bound.returncode == 0, bound.stderr
     control_plane.wait_allowed(account, "get", namespace=namespace, name="look")
     assert kle(*words, "--kubeconfig", config).returncode == 1, "there is none"
-    steered = kle("step-down", *words[1:4], *words[-2:], "--kubeconfig", config)
-    assert "There is no such Lease" in steered.stderr or steered.returncode == 1
+    with electors(control_plane, namespace, "look", "ada"):
+        assert kle(*words, "--kubeconfig", config).returncode == 0
+        steered = kle("step-down", *words[1:4], *words[-2:], "--kubeconfig", config)
+    assert steered.returncode == 3
+    assert 'The verb "update" is missing' in steered.stderr
 
 
 def test_folder_for_kustomize_is_taken_by_kubectl(

@@ -16,6 +16,7 @@ from tests.mutants import (
     health,
     jobs,
     kube_api,
+    looking,
     pods,
     signals_and_exit,
 )
@@ -23,6 +24,7 @@ from tests.mutants import (
 MISTAKES = [
     *engine.MISTAKES,
     *kube_api.MISTAKES,
+    *looking.MISTAKES,
     *pods.MISTAKES,
     *fronts.MISTAKES,
     *health.MISTAKES,

@@ -13,6 +13,8 @@ IN_FAILING: Final = "tests/lifecycle/test_failing_work.py::"
 BACKGROUND: Final = "lifecycle/background.py"
 IN_BACKGROUND: Final = "tests/lifecycle/test_background.py::"
 IN_GUARD: Final = "tests/lifecycle/test_guard.py::"
+BEAT: Final = "contrib/celery.py"
+IN_BEAT: Final = "tests/contrib/test_celery.py::"
 
 MISTAKES: Final = [
     Mistake(
@@ -119,5 +121,35 @@ MISTAKES: Final = [
         new="",
         tests=(f"{IN_BACKGROUND}test_exit_of_a_program_without_a_block_ends_its_work",),
         slow=True,
+    ),
+    # Beat of Celery --------------------------------------------------------------
+    Mistake(
+        name="beat sends what came due under the leader before",
+        file=BEAT,
+        old="        since = self.app.now() if self._another else self._given_up\n",
+        new="        since = None\n",
+        tests=(f"{IN_BEAT}test_hand_over_sends_nothing_twice",),
+        slow=True,
+    ),
+    Mistake(
+        name="beat goes by its old times where the end of the other's term is not told yet",
+        file=BEAT,
+        old="        since = self.app.now() if self._another else self._given_up\n",
+        new="        since = self._given_up\n",
+        tests=(f"{IN_BEAT}test_term_that_begins_before_the_news_counts_from_now",),
+    ),
+    Mistake(
+        name="beat sends where another one leads",
+        file=BEAT,
+        old="        except NotLeaderError:\n            pause = _GLANCE\n",
+        new="        except NotLeaderError:\n            pause = float(super().tick())\n",
+        tests=(f"{IN_BEAT}test_replica_that_waits_sends_nothing",),
+    ),
+    Mistake(
+        name="beat that waits sleeps for as long as its schedule has time",
+        file=BEAT,
+        old="        return min(pause, _GLANCE)\n",
+        new="        return min(pause, self.max_interval)\n",
+        tests=(f"{IN_BEAT}test_first_leader_sends_what_is_due",),
     ),
 ]

@@ -314,6 +314,20 @@ def test_answer_that_fails_is_logged_once(health, elector, monkeypatch, caplog):
     assert get(health, "/livez")[0] == 200
 
 
+def test_stream_that_fails_ends_alone(health, monkeypatch, caplog):
+    """Neither the thread, nor what others ask of it."""
+    with connect(health) as sock, sock.makefile("rb") as stream:
+        sock.sendall(b"GET /sse HTTP/1.1\r\n\r\n")
+        read_event(stream)
+        with monkeypatch.context() as broken, caplog.at_level(logging.ERROR):
+            broken.setattr(FakeElector, "leader_identity", property(lambda _: 1 / 0))
+            health._server.wake()
+            assert stream.read() == b""
+            assert shared_log_thread().flush(PATIENCE)
+    assert [record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
+    assert get(health, "/")[0] == 200
+
+
 def test_turn_that_fails_is_rested_after(health, monkeypatch):
     """No memory for the wait itself: it goes on when there is."""
     turn, failed = health._server._turn, threading.Event()

@@ -480,6 +480,7 @@ def test_timings_follow_from_the_guarantees():
     assert derived.others_start_after == 18.181
     assert derived.crash_fail_over == pytest.approx(20 / 0.9 + 0.4)
     assert derived.crash_fail_over_best == 10.0
+    assert derived.crash_fail_over_proved == pytest.approx(1.325)
     assert derived.hand_over == 0.025
     assert derived.outage_survived == 2.5
     assert derived.writes_per_minute == 6.0

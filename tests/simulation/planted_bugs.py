@@ -16,10 +16,13 @@ from typing import Any, ClassVar
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core import record as rec
+from kubernetes_leader_election.core.annotations import POD
+from kubernetes_leader_election.core.challenge import Challenge
 from kubernetes_leader_election.core.commands import Commands
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.cut_record import CutRecord
 from kubernetes_leader_election.core.election import Election
+from kubernetes_leader_election.core.hearing import Hearing
 from kubernetes_leader_election.core.in_flight import InFlight
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.observation import Observation
@@ -335,8 +338,9 @@ class WatchEventTrustedAsTruth(Outcomes):
             message.request_id == self._in_flight.watch_id
             and message.type == "MODIFIED"
         ):
-            self._watch_policy.hear(self._standing.now.boottime)
-            self._observed.take(rec.read_snapshot(message.object))
+            snapshot = rec.read_snapshot(message.object)
+            self._watch_policy.hear(self._standing.now.boottime, snapshot.version)
+            self._observed.take(snapshot)
         else:
             super().on_watch_event(message)
 
@@ -739,3 +743,115 @@ class CutRecordCountsFromTheLastLook(Observed):
                 lasts=lasts,
                 settings=self._settings,
             )
+
+
+# Take-over with proof -----------------------------------------------------------
+
+
+@planted("G5", seeds=100, profile="proofs", part="_standing.challenge")
+class NoteIsNotBoundToTheRecord(Challenge):
+    """A note counts with whatever record it was kept on (rule 17)."""
+
+    __slots__ = ()
+
+    def note(self, snapshot: Snapshot | None) -> m.PodNote | None:
+        text = "" if snapshot is None else str(snapshot.annotations.get(POD, ""))
+        fields = text.split(" ")
+        if snapshot is None or not snapshot.record.holder_identity or len(fields) < 7:
+            return None
+        _, namespace, pod, uid, container, nonce, milliseconds, *_ = fields
+        return m.PodNote(
+            namespace=namespace,
+            pod=pod,
+            uid=uid,
+            container=container,
+            nonce=nonce,
+            crash_challenge=int(milliseconds) / 1000,
+        )
+
+
+@planted("G1 G5", seeds=20, profile="proofs", part="_standing.challenge")
+class HolderIsNotAsked(Challenge):
+    """Who has the proof takes over at once, and asks nobody (rule 19)."""
+
+    __slots__ = ()
+
+    def hear_question(self, snapshot: Snapshot | None, now: Now) -> None:
+        if snapshot is not None:
+            self._asked_on, self._asked_at = snapshot.resource_version, now
+
+    def left(self, now: Now) -> float:
+        return super().left(now) and 0.0
+
+
+@planted("G1 G5", seeds=20, profile="proofs", part="_standing.challenge")
+class TimeForAnAnswerIsCutShort(Challenge):
+    """A candidate goes by half of what the holder asked for (rule 19)."""
+
+    __slots__ = ()
+
+    def left(self, now: Now) -> float:
+        assert self.proved is not None
+        return super().left(now) - self.proved.crash_challenge / 2
+
+
+@planted("G1 G5", seeds=60, profile="proofs", part="_standing.challenge")
+class AnswerIsIgnored(Challenge):
+    """A record that changed meanwhile is taken all the same (rule 19)."""
+
+    __slots__ = ()
+
+    def see(
+        self, before: Snapshot | None, snapshot: Snapshot, *, changed: bool
+    ) -> None:
+        del before, snapshot, changed
+
+    def stands(self, snapshot: Snapshot | None, watch_id: int | None, now: Now) -> bool:
+        del watch_id, now
+        held = snapshot is not None and not snapshot.record.is_free
+        return held and self.proved is not None
+
+    def is_unanswered(
+        self, snapshot: Snapshot | None, watch_id: int | None, now: Now
+    ) -> bool:
+        return self.asked and self.left(now) <= 0.0
+
+
+@planted("G5", seeds=100, profile="proofs", part="_standing.challenge")
+class NoteOfTheFormerInstanceCounts(Challenge):
+    """The end of a process is taken for that of the next one in its container."""
+
+    __slots__ = ()
+
+    def see(
+        self, before: Snapshot | None, snapshot: Snapshot, *, changed: bool
+    ) -> None:
+        del before, snapshot, changed
+
+    def stands(self, snapshot: Snapshot | None, watch_id: int | None, now: Now) -> bool:
+        note = self.to_be_sought(snapshot, watch_id, now)
+        return (
+            note is not None and self.proved is not None and note.uid == self.proved.uid
+        )
+
+
+@planted("G5", seeds=60, profile="proofs", part="_standing.challenge.hearing")
+class ProofIsBelievedOfWhatWasNeverSeenAlive(Hearing):
+    """A record that a read brought, or a backup, counts as one seen alive (rule 18)."""
+
+    __slots__ = ()
+
+    def may_be_proved(
+        self, snapshot: Snapshot, note: m.PodNote, watch_id: int | None, now: Now
+    ) -> bool:
+        return True
+
+
+@planted("G1", seeds=20, profile="proofs", part="_standing.challenge.hearing")
+class NoteIsLeftWithoutHearing(Hearing):
+    """A leader leaves its note whether a challenge would reach it or not (rule 17)."""
+
+    __slots__ = ()
+
+    def note_to_leave(self, watch_id: int | None) -> m.PodNote | None:
+        return self.note if self._settings.crash_takeover else None

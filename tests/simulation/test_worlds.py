@@ -70,6 +70,8 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("races", 100),
         ("meddling", 100),
         ("old news", 100),
+        ("proofs", 60),
+        ("lies", 40),
         ("crowd", 10),
         ("quiet", 30),
         ("long", 2),

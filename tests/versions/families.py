@@ -78,6 +78,13 @@ class Family:
             "it to RENAMED in tests/versions/families.py"
         )
 
+    def knows(self, name: str) -> bool:
+        """Return whether this family has a class that corresponds to a name."""
+        return any(
+            known in self._kinds
+            for known in (name, RENAMED.get(name), _OLD_NAMES.get(name))
+        )
+
     def election(self, settings: Any, *, draw: Callable[[], float]) -> Any:
         """Return a core of this family in its first state; ``settings`` are of any."""
         return self.kind("Election")(self.take(settings), draw=draw)

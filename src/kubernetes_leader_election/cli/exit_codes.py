@@ -27,11 +27,11 @@ INTERRUPTED: Final = 130
 HELP: Final = """\b
 Exit codes:
     0  done
-    1  the answer is no (not enough time left, a check failed)
-    2  the command was called wrongly (unknown option, impossible times)
-    3  no usable credentials, or the API server did not answer as needed
+    1  the answer is no (too little time left, a check failed)
+    2  wrong usage (an unknown option, impossible times)
+    3  no usable credentials, or no usable answer of the API server
     4  leadership was lost and --on-loss=exit was asked for
-    5  doctor found nothing that fails, and something to look at
+    5  doctor found no failure, but something to look at
    70  a defect of this program; KLE_DEBUG=1 shows where
   126  the command exists and cannot be run
   127  the command does not exist

@@ -27,10 +27,10 @@ COMMANDS: Final = {
     "step-down": "Ask the leader to let another one lead.",
     "transfer": "Ask the leader to hand over to a named candidate.",
     "release": "Free a Lease by force, as a last resort.",
-    "check": "In a program started by run: is leadership held for N more seconds?",
-    "token": "In a program started by run: print the fencing token.",
-    "doctor": "Check credentials, rights, latency, clocks and timing.",
-    "manifests": "Print ServiceAccount, Role, RoleBinding and Deployment.",
+    "check": "Inside a program started by run: does it lead for N more seconds?",
+    "token": "Inside a program started by run: print its fencing token.",
+    "doctor": "Check credentials, rights, latency, clocks and timing; say how to fix them.",
+    "manifests": "Print the YAML of a deployment: rights, replicas, probes, alerts.",
     "timings": "Show what a choice of times means, or why it is refused.",
     "dev": "Serve a Lease API on this machine, or run a program with one.",
     "demo": "Watch three processes elect a leader through every kind of failure.",
@@ -127,10 +127,9 @@ def _print_version(ctx: click.Context, _option: click.Parameter, value: bool) ->
 )
 def cli() -> None:
     """
-    Run programs only while they lead; see and move the leader of a Kubernetes Lease.
+    Run programs only while they lead; show and move the leader of a Kubernetes Lease.
 
-    Every option can be given as an environment variable too: KLE_ and its name, as in
-    KLE_NAMESPACE=shop; for one command alone with the command's name between them, as
-    in KLE_RUN_LEASE_DURATION_SEC=30. Options that say where to look, as -n, may stand
-    before the command too.
+    Every option can also be set by an environment variable: KLE_ and its name, such as
+    KLE_NAMESPACE=shop, or for one command only, such as KLE_RUN_LEASE_DURATION_SEC=30.
+    Options that say where to look, such as -n and -A, may come before the command.
     """

@@ -160,15 +160,19 @@ _CONNECTION: Final = (
     option(
         "--context",
         shell_complete=_completes("contexts"),
-        help="The context of the kubeconfig; the current one unless given.",
+        help="The context of the kubeconfig; by default the current one.",
     ),
     option("--server", help="The URL of the API server, instead of a kubeconfig."),
     option(
         "--token-file",
         type=FILE,
-        help="A file with the bearer token for --server, read again when it changes.",
+        help="A file with the bearer token for --server; read again when it changes.",
     ),
-    option("--ca-file", type=FILE, help="The CA of the certificate of --server."),
+    option(
+        "--ca-file",
+        type=FILE,
+        help="A file with the CA of the certificate of --server.",
+    ),
     option(
         "--as",
         "as_user",
@@ -218,7 +222,8 @@ namespace_option = option(
     "-n",
     "--namespace",
     shell_complete=_completes("namespaces"),
-    help="Where the Lease is; the pod's own namespace, else that of the context.",
+    help="The namespace of the Lease; by default the pod's own, otherwise that of the "
+    "context.",
 )
 """Add -n/--namespace; passed as ``namespace``, None where not given."""
 
@@ -226,15 +231,15 @@ namespace_option = option(
 
 TIMES: Final = {
     "preset": 'Named times: "steady", "client-go", "fast" or "calm".',
-    "renew_interval_ms": "How often the leader renews, in milliseconds; 10000 unless "
-    "given.",
+    "renew_interval_ms": "How often the leader renews, in milliseconds; by default "
+    "10000.",
     "lease_duration_sec": "How long others wait after the last renewal, in whole seconds "
-    "(rounded up); derived from the interval.",
+    "(rounded up); by default derived from the interval.",
     "renew_deadline_sec": "How long a leader trusts itself after its last renewal.",
     "stop_budget_sec": "How long the work may need to stop when the Lease is lost.",
     "request_timeout_sec": "How long one request may take in all.",
-    "clock_rate_error": "How far clocks may run fast or slow, as a share of 1; 0.1 "
-    "unless given.",
+    "clock_rate_error": "How far clocks may run fast or slow, as a share of 1; by default "
+    "0.1.",
 }
 """The times among the options of :func:`resolve_settings`, and the help of each."""
 
@@ -246,8 +251,8 @@ def grace_option(*aliases: str, what: str = "the work") -> Callable[[Any], Any]:
         *aliases,
         type=Grace(),
         help=f"How long {what} may take to end after SIGTERM or SIGINT, or to hand over; "
-        "`none`: for ever. The Lease is kept meanwhile. With the release it has to fit "
-        "into the pod's terminationGracePeriodSeconds. 20 unless given.",
+        "`none` is for ever, and the default 20. The Lease is kept meanwhile. Together "
+        "with the release this must fit into the pod's terminationGracePeriodSeconds.",
     )
 
 
@@ -307,18 +312,18 @@ def crash_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--crash-takeover",
                 is_flag=True,
-                help="In pods: where this container has ended, and the status of its "
-                "pod proves that, the next replica leads in about two seconds. It says "
-                "that all work of COMMAND runs in this container. Its account needs "
-                "`get` and `watch` on pods.",
+                help="In pods: once this container has ended and the status of its pod "
+                "proves it, the next replica leads within about two seconds. With this "
+                "you state that all work of COMMAND runs in this container. The account "
+                "needs `get` and `watch` on pods.",
                 envvar=[],
                 allow_from_autoenv=False,
             ),
             option(
                 "--crash-challenge-sec",
                 type=Seconds(),
-                help="How long a leader whose end seems proved is given to say that it "
-                "lives; 1 unless given.",
+                help="How long a leader whose end seems proved has to say that it lives; "
+                "by default 1.",
             ),
         ),
         function,
@@ -327,8 +332,8 @@ def crash_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 identity_option = option(
     "--identity",
-    help="The name of this candidate, its own for each: the pod's name is good. "
-    "elector-{hostname}-{pid} unless given, with POD_NAME for the host where it is set.",
+    help="The name of this candidate, unique among them, such as the pod's name. By "
+    "default elector-{hostname}-{pid}, with POD_NAME in place of the host if it is set.",
 )
 """Add --identity; passed as ``identity``, None where not given."""
 

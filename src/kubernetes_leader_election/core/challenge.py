@@ -148,9 +148,9 @@ class Challenge:
                 self._why = why, now
             self.proved = self.sought
 
-    def tell(self, snapshot: Snapshot | None, now: Now) -> str:
+    def tell(self, snapshot: Snapshot | None, watch_id: int | None, now: Now) -> str:
         """Say for people by what proof the Lease is free; empty: by none."""
-        if not self.is_unanswered(snapshot, now):
+        if not self.is_unanswered(snapshot, watch_id, now):
             return ""
         why, seen = self._why
         return f"{why}, which was seen {now.boottime - seen:.1f} s before"
@@ -233,12 +233,14 @@ class Challenge:
         given = max(self._settings.crash_challenge, self.proved.crash_challenge)
         return given - elapsed_for_candidate(self._asked_at, now)
 
-    def is_unanswered(self, snapshot: Snapshot | None, now: Now) -> bool:
+    def is_unanswered(
+        self, snapshot: Snapshot | None, watch_id: int | None, now: Now
+    ) -> bool:
         """Return whether nobody answered, and nothing was touched since it was asked."""
         if self._asked_at is None or snapshot is None:
             return False
         return (
             snapshot.resource_version == self._asked_on
-            and self.note(snapshot) == self.proved
             and self.left(now) <= 0.0
+            and self.stands(snapshot, watch_id, now)
         )

@@ -5,6 +5,7 @@ Where what is known leads: the states that time or knowledge ends, and not only 
 from __future__ import annotations
 
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
+from kubernetes_leader_election.core.messages import PodNote
 from kubernetes_leader_election.core.outcomes import WRITE_DECIDES
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.standing import Standing
@@ -108,7 +109,7 @@ class Conclusions:
             if not self._stands():
                 standing.change(HELD)
             elif self._challenge.is_unanswered(
-                self._observation.snapshot, standing.now
+                self._observation.snapshot, self._in_flight.watch_id, standing.now
             ):
                 standing.change(Fact.UNANSWERED)
             elif verdict is not None and verdict is not HELD:
@@ -126,10 +127,7 @@ class Conclusions:
         """Watch the pod of the holder while it can prove the holder's end."""
         challenge, orders = self._challenge, self._in_flight
         now, snapshot = self._standing.now, self._observation.snapshot
-        note = None
-        if self._participation.may_contend():
-            note = challenge.to_be_sought(snapshot, orders.watch_id, now)
-        sought = challenge.sought
+        note, sought = self._noted(), challenge.sought
         another = note is not None and note != sought
         if sought is not None and (another or not challenge.is_sought_of(snapshot)):
             orders.abandon_proof()
@@ -139,6 +137,14 @@ class Conclusions:
         if challenge.sought is None or now.boottime >= challenge.seek_at:
             challenge.seek(note, snapshot, now.boottime)
             orders.order_proof(note)
+
+    def _noted(self) -> PodNote | None:
+        """Return the note of a holder whose end is worth to be sought; None: of nobody."""
+        if not self._participation.may_contend():
+            return None
+        return self._challenge.to_be_sought(
+            self._observation.snapshot, self._in_flight.watch_id, self._standing.now
+        )
 
     def _not_before(self) -> float:
         """Return the CLOCK_BOOTTIME before which nothing is asked or acquired."""
@@ -157,7 +163,8 @@ class Conclusions:
         now = standing.now.boottime
         due = NEVER
         if challenge.sought is not None and self._in_flight.proof_id is None:
-            due = challenge.seek_at
+            if self._noted() is not None:
+                due = challenge.seek_at
         if standing.state is CHALLENGING:
             return min(due - now, self._ask_at() - now, challenge.left(standing.now))
         if challenge.proved is not None and self._not_before() > now:

@@ -59,7 +59,8 @@ class LeaseWrites:
                 *notes.OF_CRASHES,
             )
         self._standing.contending.seek()
-        told = self._standing.challenge.tell(snapshot, now)
+        watch_id = self._in_flight.watch_id
+        told = self._standing.challenge.tell(snapshot, watch_id, now)
         attempt = Try.based_on(observation, stamp, now, crash_proof=told)
         self._own_writes.try_to_acquire(attempt, observation.record)
         self._hearing.write_ordered(stamp, now, acquires=True)

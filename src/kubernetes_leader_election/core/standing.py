@@ -206,7 +206,9 @@ class Standing:
         elif verdict is HELD and observation.missing and self.contending.recreates:
             return FREE
         if verdict is HELD and self.challenge.asked:
-            if self.challenge.is_unanswered(observation.snapshot, self.now):
+            # Rule 19: on the very snapshot of the question, under the very watch.
+            snapshot, watch_id = observation.snapshot, self.in_flight.watch_id
+            if self.challenge.is_unanswered(snapshot, watch_id, self.now):
                 return FREE
         return verdict
 

@@ -142,7 +142,7 @@ class HttpServer:
         self._ended = native.Gate()
         """Open once the thread has closed all."""
         self._has_failed = False
-        """Whether an answer has failed once: that is logged."""
+        """Whether anything has failed once: that is logged."""
         self._poll: Any = native.original("select", "poll")()
         # Plain ones of C, which gevent leaves alone.
         made = native.original("_socket", "socketpair")()
@@ -194,8 +194,9 @@ class HttpServer:
             while not self._ending:
                 try:
                     self._turn()
-                except (OSError, MemoryError):  # no memory for the wait itself
-                    native.sleep(NO_ROOM)
+                except Exception as error:  # noqa: BLE001 - no memory, or a defect
+                    self._tell(error, "a turn of the health server")
+                    native.sleep(NO_ROOM)  # it may fail again at once
         finally:
             self._close()
 
@@ -275,6 +276,9 @@ class HttpServer:
             step()
         except OSError:
             self._drop(client)
+        except Exception as error:  # noqa: BLE001 - it must not end all others
+            self._tell(error, "an answer of the health server")
+            self._drop(client)
         else:
             if client.sock.fileno() in self._clients:
                 self._poll.modify(client.sock, client.waits)
@@ -316,18 +320,21 @@ class HttpServer:
         try:
             answer = self._respond(method, target)
         except Exception as error:  # noqa: BLE001 - it must not end all others
-            if not self._has_failed:
-                self._has_failed = True
-                log = logging.getLogger("kubernetes_leader_election")
-                text = "a health endpoint failed to answer %s; further times are not logged"
-                shared_log_thread().call(
-                    partial(log.error, text, ascii(target), exc_info=error)
-                )
+            self._tell(error, f"a health endpoint asked for {target!a}")
             return Answer(500, TEXT, f"{type(error).__name__}: see the log\n")
         if answer is None:
             self._ending = True
             return Answer(503, TEXT, "the electors are gone\n")
         return answer
+
+    def _tell(self, error: Exception, what: str) -> None:
+        """Log what failed, once: it may fail at every request."""
+        if self._has_failed:
+            return
+        self._has_failed = True
+        log = logging.getLogger("kubernetes_leader_election")
+        text = "%s failed; further times are not logged"
+        shared_log_thread().call(partial(log.error, text, what, exc_info=error))
 
     def _answer(
         self, client: _Client, answer: Answer, now: float, *, with_body: bool = True

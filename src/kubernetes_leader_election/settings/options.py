@@ -168,7 +168,11 @@ class Settings(Value):
 
 def timings(settings: Settings) -> Timings:
     """Derive everything that the settings promise: fail-over, outage, writes, ..."""
-    return timings_of(settings.timing, grace=settings.grace_sec)
+    return timings_of(
+        settings.timing,
+        grace=settings.grace_sec,
+        crash_challenge=settings.crash_challenge_sec,
+    )
 
 
 def resolve_settings(**options: Any) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kubernetes_leader_election.core import contending
+from kubernetes_leader_election.core import challenge, contending
 from kubernetes_leader_election.core import timing as core_timing
 from kubernetes_leader_election.process.limits import MOMENT, after_signal
 from kubernetes_leader_election.settings.timing import (
@@ -71,6 +71,8 @@ class Timings(Value):
     """G6, worst: from the last renewal to the take-over, the network's time aside."""
     crash_fail_over_best: float
     """The least of it, from the crash: exact clocks, just before a renewal, D - R."""
+    crash_fail_over_proved: float
+    """With crash_takeover, worst: from the kubelet's report, the network's time aside."""
     hand_over: float
     """G7, worst: from the end of the work to the new leader, the network aside."""
     outage_survived: float
@@ -81,8 +83,18 @@ class Timings(Value):
     """G9: whether a candidate sends nothing while it waits (R <= D / 2)."""
 
 
-def timings_of(timing: Timing, *, grace: float | None) -> Timings:
-    """Derive everything that these times promise; a grace of None has no end."""
+def timings_of(
+    timing: Timing, *, grace: float | None, crash_challenge: float
+) -> Timings:
+    """
+    Derive everything that these times promise.
+
+    Args:
+        timing: the five times.
+        grace: of work in a planned stop; None: it has no end.
+        crash_challenge: how long a leader is given to say that it lives.
+
+    """
     release = core_timing.GIVE_UP_AFTER * timing.request_timeout / 1000
     duration = float(timing.lease_duration)
     interval = timing.renew_interval / 1000
@@ -106,6 +118,9 @@ def timings_of(timing: Timing, *, grace: float | None) -> Timings:
         crash_fail_over=duration / (1 - rho)
         + contending.longest_after_expiry(duration),
         crash_fail_over_best=duration - interval,
+        crash_fail_over_proved=challenge.ASK_WITHIN
+        + crash_challenge
+        + contending.AFTER_RELEASE,
         hand_over=contending.AFTER_RELEASE,
         outage_survived=outage_survived(
             renew_deadline=timing.renew_deadline,

@@ -298,3 +298,15 @@ def test_doctor_names_options_as_they_are_given(call, kubeconfig):
     (failed,) = checks(call(*words))["writes"]
     assert "Namespace nowhere does not exist" in failed["text"]
     assert "with --namespace=" in failed["text"]
+
+
+def test_doctor_says_which_lease_may_have_been_meant(call, server, kubeconfig):
+    """None of that name is no trouble; one that is nearly called so may be."""
+    write_lease(server, "nightly-billing")
+    words = ("doctor", "--kubeconfig", kubeconfig, "-o", "json")
+    (lease,) = checks(call(*words, "nightly-biling"))["lease"]
+    assert (
+        "the first leader creates it. Did you mean 'nightly-billing'?" in lease["text"]
+    )
+    (lease,) = checks(call(*words, "nightly-billing", "-n", "kube-system"))["lease"]
+    assert "one in the namespace 'default': try -n default" in lease["text"]

@@ -24,10 +24,10 @@ def command(*, seconds: float, quiet: bool, output: str) -> None:
     """
     Ask, inside a program started by `run`, whether it still leads.
 
-    Exits with 0 if leadership is provably held for --seconds more, with 1 if it is
-    not. Right also when the wrapper is frozen or dead: the deadline is in a file and
-    is compared with the clocks of this machine. Exits with 2 where these are other
-    clocks than the wrapper's: on another machine, or in another time namespace.
+    Exits with 0 if leadership is provably held for --seconds more, with 1 if it is not. The
+    answer is right even if `run` is frozen or dead: the deadline is in a file and is compared
+    with the clocks of this machine. Exits with 2 if these are not the clocks of `run`, as on
+    another machine or in another time namespace.
     """
     from kubernetes_leader_election.cli.supervise import term_file  # noqa: PLC0415 - --help is fast
 

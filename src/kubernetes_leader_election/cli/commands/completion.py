@@ -13,16 +13,16 @@ NAMES: Final = ("kubernetes-leader-election", "kle")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """
-    Print the completion of commands and options for a shell.
+    Print the script that completes commands and options in a shell.
 
     \b
     bash   eval "$(kle completion bash)"                      in ~/.bashrc
     zsh    eval "$(kle completion zsh)"                       in ~/.zshrc
     fish   kle completion fish > ~/.config/fish/completions/kle.fish
 
-    Works for both names, kubernetes-leader-election and kle. As a plugin, `kubectl
-    leader` is completed by kubectl itself (1.26 or newer), which calls the program
-    kubectl_complete-leader; it is installed beside kubectl-leader.
+    This works for both names, kubernetes-leader-election and kle. `kubectl leader` is
+    completed by kubectl itself (1.26 or newer), which calls the program
+    kubectl_complete-leader; it is installed together with kubectl-leader.
     """
     from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
 

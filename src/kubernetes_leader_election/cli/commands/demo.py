@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep the logs of the workers in this folder.",
 )
-@option("--plain", is_flag=True, help="Print lines, on a terminal too.")
+@option("--plain", is_flag=True, help="Print lines, even on a terminal.")
 @output_option
 def command(*, keep_logs: Path | None, plain: bool, output: str) -> None:
     """
     Watch three real processes elect a leader on a Lease API of their own.
 
-    They start, hand over on SIGTERM, take over after kill -9 and from a frozen leader,
-    ride out a short outage of the API and stop by themselves in a long one. The
-    workers log what they believe; the table at the end is counted from these logs.
-    Takes about half a minute; exits with 1 if a promise was broken.
+    They start, hand over on SIGTERM, take over after kill -9 and from a frozen leader, ride
+    out a short outage of the API, and stop by themselves in a long one. Each worker logs what
+    it believes; the table at the end is counted from those logs. Takes about half a minute.
+    Exits with 1 if a promise was broken.
 
-    On a terminal a live picture (with the extra `tui`), else lines. With -o json the
-    story goes to stderr and the table to stdout. Needs the extra `testing`.
+    On a terminal this is a live picture (with the extra `tui`), otherwise lines. With
+    -o json the story goes to stderr and the table to stdout. Needs the extra `testing`.
     """
     # So that the workers are ended, too.
     before = signal.signal(signal.SIGTERM, _end)

@@ -54,21 +54,21 @@ class _Dev(SuggestingGroup):
 @option(
     "--port",
     type=click.IntRange(0, 65535),
-    help="The port; 8001 unless given, with COMMAND a free one.",
+    help="The port; by default 8001, and with COMMAND a free one.",
 )
-@option("--tls", is_flag=True, help="Serve https, with a certificate made now.")
+@option("--tls", is_flag=True, help="Serve https, with a new certificate.")
 @option(
     "--write-kubeconfig",
     type=FILE,
-    help="Where to write the kubeconfig; unless given, ~/.cache, and with COMMAND a "
-    "temporary file.",
+    help="Where to write the kubeconfig; by default into ~/.cache, and with COMMAND into "
+    "a temporary file.",
 )
 @option("--state", type=click.Path(dir_okay=False), help="Keep the Leases in a file.")
 @option(
     "--requests/--no-requests",
     "show_requests",
     default=None,
-    help="Print each request; the default unless there is a COMMAND.",
+    help="Print each request; the default if there is no COMMAND.",
 )
 @output_option
 @click.pass_context
@@ -86,12 +86,12 @@ def command(
     """
     Serve a Lease API on this machine: elections without a cluster.
 
-    Answers like a kube-apiserver, for this package, kubectl and every other client;
-    writes a kubeconfig and prints each request. Ends at SIGINT or SIGTERM.
+    It answers like a kube-apiserver to this package, kubectl and every other client, writes
+    a kubeconfig and prints each request. It ends at SIGINT or SIGTERM.
 
-    With COMMAND, runs it with KUBECONFIG set, and with the variables that a pod has, so
-    that a program takes part in an election as it is; ends with it, and with its exit
-    code. `dev fault` lets the server misbehave while it runs.
+    With COMMAND, `dev` runs it with KUBECONFIG and the variables of a pod, so that a program
+    takes part in an election without changes, and ends with it and its exit code. `dev fault`
+    makes the server misbehave while it runs.
 
     Needs the extra `testing`.
 

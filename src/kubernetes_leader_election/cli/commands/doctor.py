@@ -43,21 +43,22 @@ def command(
     output: str,
 ) -> None:
     """
-    Check, for an election on LEASE, all that can be wrong, and say how to put it right.
+    Check everything that can go wrong in an election on LEASE, and say how to fix it.
 
-    Credentials and where they come from; server, TLS and version; latency against the
-    request timeout; each right that is needed, with the YAML for what is missing; how
-    long an update and a creation take, and which policy refuses them; the clock's
-    offset (for information: elections never compare clocks); the Lease itself; the
-    pod's terminationGracePeriodSeconds; and what the times mean. Writes nothing: those
-    two are never stored (dryRun=All).
+    Checks the credentials and where they come from; the server, TLS and version; the
+    latency against the request timeout; each right that is needed, with the YAML for what
+    is missing; how long an update and a creation take, and which policy refuses them; the
+    clock's offset (for information: elections never compare clocks); the Lease itself; the
+    pod's terminationGracePeriodSeconds; and what the times mean. Nothing is stored: the
+    update and the creation are dry runs (dryRun=All).
 
-    LEASE is python-leader-election, the library's default, unless given. Ends in PASS
-    (exit code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that
-    is to lead.
+    LEASE is python-leader-election by default, as in the library. The result is PASS (exit
+    code 0), WARN (5) or FAIL (1). Run it in the pod, as the service account that will lead,
+    or from outside with --as.
 
     \b
     kle doctor billing -n shop --preset steady
+    kle doctor billing -n shop --as system:serviceaccount:shop:billing
     kubectl exec deploy/billing -- kle doctor billing
     """
     from kubernetes_leader_election.cli.observe import doctor_checks  # noqa: PLC0415 - help is quick

@@ -269,11 +269,13 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "--for",
     "program",
     type=click.Choice(["library", "run"]),
-    help="Whether the program uses the library, or is started by `run`; `run` if there "
-    "is a COMMAND, unless given.",
+    help="Whether the program uses the library or is started by `run`. By default `run` "
+    "if there is a COMMAND, otherwise the library.",
 )
-@option("-n", "--namespace", default="default", show_default=True, help="Where to.")
-@option("--lease-name", help="The Lease; NAME unless given.")
+@option(
+    "-n", "--namespace", default="default", show_default=True, help="The namespace."
+)
+@option("--lease-name", help="The Lease; by default NAME.")
 @option(
     "--image",
     default="registry.example/your-image:1.0",
@@ -285,13 +287,13 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="How long the pod waits before SIGTERM, as a preStop hook that sleeps.",
+    help="How long the pod waits before SIGTERM, by a preStop hook that sleeps.",
 )
 @option(
     "--port",
     type=click.IntRange(min=1, max=65535),
-    help="Where the probes are answered; 8080 under `run`. A program that uses the "
-    "library has probes only if this is given: it answers them with "
+    help="The port on which probes are answered; 8080 under `run`. A program that uses "
+    "the library gets probes only if this is given, and answers them with "
     "observability.serve().",
 )
 @timing_options(grace=grace_option("--drain-sec"))
@@ -302,7 +304,11 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "ended: its rule for pods and, for `run`, the option. For the library it is the "
     "program that has to ask for it. [default: on for `run`]",
 )
-@option("--rbac-only", is_flag=True, help="Leave out what runs the program.")
+@option(
+    "--rbac-only",
+    is_flag=True,
+    help="Leave out the Deployment and its PodDisruptionBudget.",
+)
 @option(
     "--viewer",
     is_flag=True,
@@ -350,9 +356,9 @@ def command(
     """
     Print the YAML for NAME: rights on one Lease, two replicas, spreading, and probes.
 
-    ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe it into
-    `kubectl apply -f -`. With COMMAND the containers run it under `run`; without, the
-    image is expected to use the library, with the times that are given here.
+    Prints a ServiceAccount, Role, RoleBinding, Deployment and PodDisruptionBudget; pipe them
+    into `kubectl apply -f -`. With COMMAND, the containers run it under `run`. Without, the
+    image is expected to use the library with the times that are given here.
 
     \b
     kle manifests billing --image registry.example/billing:3.1

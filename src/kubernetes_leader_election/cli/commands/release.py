@@ -39,18 +39,19 @@ DANGERS: Final = {
 @click.command("release")
 @lease_argument()
 @option(
-    "--force", is_flag=True, help="Confirm that you mean it: this is the last resort."
+    "--force", is_flag=True, help="Confirm that you mean it; this is the last resort."
 )
 @seconds_option(
     "--observe-sec",
     None,
     "Observe for at most this long; by default until the Lease is renewed or expires.",
 )
-@option("-y", "--yes", is_flag=True, help="Do not ask, if the Lease has expired.")
+@option("-y", "--yes", is_flag=True, help="Do not ask if the Lease has expired.")
 @option(
     "--two-may-work",
     is_flag=True,
-    help="With --yes: do not ask even if it has not expired. Two leaders may then work at once.",
+    help="With --yes: do not ask even if the Lease has not expired. Two leaders may then "
+    "work at the same time.",
 )
 @cluster_options
 @output_option
@@ -65,15 +66,15 @@ def command(
     output: str,
 ) -> None:
     """
-    Free LEASE by force: the last resort when its holder is dead and the Lease long.
+    Free LEASE by force: the last resort if its holder is dead and the Lease is long.
 
-    Observes first. A Lease that has expired is safe to free. A holder that renews, or
-    that is merely quiet so far, may be at work: then this is dangerous, says how, and
-    asks for the Lease's name to be typed. The write goes through only if nothing has
-    changed since (resourceVersion and uid).
+    `release` observes first. A Lease that has expired can be freed safely. A holder that
+    renews, or that has only been quiet so far, may be at work: freeing its Lease is
+    dangerous, and you are asked to type the Lease's name. The Lease is written only if
+    nothing has changed since (resourceVersion and uid).
 
-    Try `step-down` first. Needs the rights to get, watch and update LEASE. Exits with 0
-    when LEASE is free, with 1 when it is not, or does not exist.
+    Try `step-down` first. Needs the rights to get, watch and update LEASE. Exits with 0 if
+    LEASE is free, with 1 if it is not or does not exist.
 
     \b
     kle release billing --force

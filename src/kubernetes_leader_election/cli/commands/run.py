@@ -64,34 +64,35 @@ _POSITIVE: Final = 0.001
     default="never",
     show_default=True,
     help="When COMMAND ends by itself: exit with its code, or contend again after a "
-    "delay. The Lease is released at once in any case.",
+    "delay. Either way the Lease is released at once.",
 )
 @seconds_option(
     "--restart-max-delay-sec",
     60.0,
-    "The longest delay; the first is 1 s, and each is twice the one before.",
+    "The longest delay. The first is 1 s, and each is twice the previous one.",
     at_least=_POSITIVE,
 )
 @option(
     "--health-command",
     metavar="TEXT",
     help="A command that exits with 0 while this replica is fit to lead. It is split as "
-    "a shell would, and finds `leader` or `candidate` in LEADER_ELECTION_ROLE.",
+    "a shell would split it, and finds `leader` or `candidate` in LEADER_ELECTION_ROLE.",
 )
 @option(
     "--health-url",
     metavar="URL",
-    help="A URL that answers with 200 to 399 while this replica is fit to lead.",
+    help="A URL that answers with a status from 200 to 399 while this replica is fit to "
+    "lead.",
 )
 @option(
     "--health-when",
     type=click.Choice(["always", "leading"]),
-    help="Check candidates too (an unhealthy one does not contend), or only COMMAND "
+    help="Check candidates as well (an unhealthy one does not contend), or only COMMAND "
     "while it runs. [default: always for --health-command, leading for --health-url, "
     "which COMMAND itself often serves]",
 )
 @seconds_option(
-    "--health-interval-sec", 5.0, "Time between two checks.", at_least=_POSITIVE
+    "--health-interval-sec", 5.0, "The time between two checks.", at_least=_POSITIVE
 )
 @seconds_option(
     "--health-timeout-sec", 2.0, "How long one check may take.", at_least=_POSITIVE
@@ -106,24 +107,25 @@ _POSITIVE: Final = 0.001
 @seconds_option(
     "--health-start-sec",
     30.0,
-    "How long COMMAND may fail its checks after its start, until its first success.",
+    "How long COMMAND may fail its checks after it has started, before its first success.",
 )
 @seconds_option(
     "--unhealthy-timeout-sec",
     60.0,
-    "When nobody has led for so long, unhealthy candidates contend all the same.",
+    "If nobody has led for this long, unhealthy candidates contend anyway.",
     at_least=_POSITIVE,
 )
 @option(
     "--http",
     metavar="ADDRESS",
     help="Serve /livez, /readyz, /leaderz, /metrics, / (the leader's name as JSON) and "
-    "/sse (the same at each change) there, as in :8080 (all interfaces, IPv6 and IPv4).",
+    "/sse (the same at each change) at this address, such as :8080 (all interfaces, IPv6 "
+    "and IPv4).",
 )
 @option(
     "--require-cluster",
     is_flag=True,
-    help="Outside a cluster: fail, instead of running COMMAND at once.",
+    help="Outside a cluster, fail instead of running COMMAND at once.",
 )
 @crash_options
 @option("-q", "--quiet", is_flag=True, help="Only print errors.")
@@ -142,27 +144,27 @@ def command(
     """
     Run COMMAND only while this replica is the leader of LEASE.
 
-    When leadership is lost, COMMAND and all it started get SIGTERM, and SIGKILL so
-    early that they are gone before another replica may start: --stop-budget-sec is the
-    time between. Two small watchdogs see to that by kernel timers, also when
-    this process is killed or frozen. When COMMAND ends, the Lease is released at once.
+    When leadership is lost, COMMAND and everything it started receive SIGTERM, then
+    SIGKILL, early enough that they are gone before another replica may start;
+    --stop-budget-sec is the time in between. Two small watchdog processes make sure of
+    that with kernel timers, even if this process is killed or frozen. When COMMAND ends,
+    the Lease is released at once.
 
-    SIGTERM and SIGINT are passed on; the Lease is kept until everything has ended,
-    which may take --grace-sec; a second one kills. Other signals go through. As process 1
-    of a container, orphans are reaped.
+    SIGTERM and SIGINT are passed on to COMMAND, and the Lease is kept until everything has
+    ended, for up to --grace-sec; a second signal kills. Other signals are passed on as they
+    are. As process 1 of a container, `run` reaps orphans.
 
-    COMMAND finds LEADER_ELECTION_TOKEN, _LEASE, _NAMESPACE, _IDENTITY and _DEADLINE in
-    its environment, and in LEADER_ELECTION_TERM_FILE the path of a file that is kept up
-    to date: `kubernetes-leader-election check --seconds 5` inside COMMAND tells whether
-    so much time is left.
+    COMMAND finds LEADER_ELECTION_TOKEN, _LEASE, _NAMESPACE, _IDENTITY and _DEADLINE in its
+    environment, and in LEADER_ELECTION_TERM_FILE the path of a file that is kept up to
+    date. Inside COMMAND, `kle check --seconds 5` tells whether that much time is left.
 
-    Outside a cluster COMMAND is run at once, without any election. With KUBECONFIG set
-    it is refused there: say --kubeconfig to take part, or unset KUBECONFIG.
+    Outside a cluster, COMMAND runs at once, without an election. If KUBECONFIG is set there,
+    `run` refuses to guess: use --kubeconfig to take part, or unset KUBECONFIG.
 
     \b
     Examples:
-      kubernetes-leader-election run beat -- celery -A shop beat
-      kubernetes-leader-election run bot --restart on-failure --http :8080 -- ./bot
+      kle run beat -- celery -A shop beat
+      kle run bot --restart on-failure --http :8080 -- ./bot
     """
     from kubernetes_leader_election.cli.supervise import restart_policy  # noqa: PLC0415 - --help is fast
 

@@ -53,8 +53,8 @@ SILENT: Final = "who waits for an ordinary Lease writes nothing"
 @seconds_option(
     "--observe-sec",
     None,
-    "Observe for at most so long; 0 shows what is written and judges nothing. "
-    "Until it is known whether the holder renews, at most 60 s, unless given.",
+    "Observe for at most this long; 0 shows what is written and judges nothing. By "
+    "default, until it is known whether the holder renews, and for at most 60 s.",
 )
 @output_option
 def command(
@@ -65,16 +65,15 @@ def command(
     output: str,
 ) -> None:
     """
-    Say who holds LEASE, since when, and whether it is alive; without LEASE, a table.
+    Show who holds LEASE, since when, and whether it is alive; without LEASE, a table.
 
-    Whether a holder lives is judged as every candidate judges it: its record changes,
-    or stands still for the whole lease duration on this machine's clock. So this takes
-    up to one renew interval of the holder; it never contends and writes nothing.
+    A holder is judged as every candidate judges it: either its record changes, or it stands
+    still for the whole lease duration by this machine's clock. This takes up to one renew
+    interval of the holder. `status` never contends and writes nothing.
 
-    Needs the rights to get and watch LEASE; the table needs the right to list, with -A
-    in all namespaces.
-    Exits with 0 if somebody leads, with 1 if nobody does or the Lease does not exist;
-    the table with 1 if there is no such namespace.
+    Needs the rights to get and watch LEASE. The table needs the right to list leases, with
+    -A in all namespaces. Exits with 0 if somebody leads, with 1 if nobody does or there is
+    no such Lease; for the table, with 1 if there is no such namespace.
 
     \b
     kle status billing -n shop

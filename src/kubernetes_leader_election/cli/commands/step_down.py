@@ -15,18 +15,18 @@ def command(
     *, lease: str, open_target: cluster.Opening, wait_sec: float, output: str
 ) -> None:
     """
-    Ask the holder of LEASE to step down; wait, and say who leads now.
+    Ask the holder of LEASE to step down, wait, and show who leads now.
 
-    The wish is an annotation on the Lease that names the present term, so it never
-    reaches a later one. Electors of this package end their work, release the Lease and
-    stay out for one lease duration. Other libraries cannot be asked: where one holds
-    the Lease, this is said and nothing is written.
+    The request is an annotation on the Lease that names the present term, so it never
+    affects a later one. Electors of this package end their work, release the Lease and stay
+    out for one lease duration. Other libraries cannot be asked; if one of them holds the
+    Lease, `step-down` says so and writes nothing.
 
-    Who waits is written nowhere: if no other candidate does, nobody leads until the
-    asked one comes back, which is said before and after.
+    Waiting candidates write nothing, so they are not known. If there is none, nobody leads
+    until the one that was asked comes back; `step-down` says so before and after.
 
-    Needs the rights to get, watch and update LEASE. Exits with 0 when another one
-    leads; with 1 when nobody was asked, answered or took over.
+    Needs the rights to get, watch and update LEASE. Exits with 0 if another candidate leads,
+    with 1 if nobody was asked, answered or took over.
 
     \b
     kle step-down billing -n shop

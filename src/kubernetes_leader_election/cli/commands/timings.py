@@ -34,12 +34,11 @@ WIDTH: Final = 60
 @output_option
 def command(*, timing: dict[str, float | str], presets: bool, output: str) -> None:
     """
-    Print what a choice of times means: every derived number, and a picture.
+    Show what a choice of times means: every derived number, and a picture.
 
-    Give as few times as you like, the others follow; the renew interval is 10 s unless
-    given. Times that could let two replicas work at once are refused, with the
-    arithmetic and with what would work (exit code 2). What is promised is rounded to
-    the safe side.
+    Give as few times as you like; the others follow. The renew interval is 10 s by default.
+    Times that could let two replicas work at once are refused, with the arithmetic and with
+    times that would work (exit code 2). What is promised is rounded to the safe side.
 
     \b
     kle timings --lease-duration-sec 10 --renew-interval-ms 3000
@@ -120,6 +119,11 @@ def describe(chosen: Settings, derived: Timings) -> list[str]:
             "crash fail-over",
             at_most(t.crash_fail_over),
             f"at worst from the last renewal, {best} at best from the crash",
+        ),
+        (
+            "proved crash",
+            at_most(t.crash_fail_over_proved),
+            "with --crash-takeover, from the kubelet's report: a second after the crash",
         ),
         (
             "clean hand-over",

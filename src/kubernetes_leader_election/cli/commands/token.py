@@ -14,9 +14,9 @@ def command(*, output: str) -> None:
     """
     Print, inside a program started by `run`, the fencing token of its term.
 
-    Give it to whatever the program writes to, and let that refuse a token smaller than
-    the largest it has seen. Off-cluster there is none, nor where the server's
-    resourceVersions are not numbers: exits with 1.
+    Pass it to whatever the program writes to, and have that refuse a token smaller than the
+    largest one it has seen. There is no token outside a cluster, nor where the server's
+    resourceVersions are not numbers; `token` then exits with 1.
     """
     from kubernetes_leader_election.cli.supervise import term_file  # noqa: PLC0415 - --help is fast
 

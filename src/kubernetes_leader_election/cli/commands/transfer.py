@@ -17,7 +17,7 @@ from kubernetes_leader_election.rights import ASKING
     "successor",
     required=True,
     metavar="IDENTITY",
-    help="The identity of the waiting candidate that is to lead.",
+    help="The identity of the waiting candidate that should lead.",
 )
 @handover_options
 def command(
@@ -29,15 +29,15 @@ def command(
     output: str,
 ) -> None:
     """
-    Ask the holder of LEASE to hand over to IDENTITY; wait, and say who leads now.
+    Ask the holder of LEASE to hand over to IDENTITY, wait, and show who leads now.
 
-    As `step-down`, and the other candidates let IDENTITY go first: for at most 5 s, or
-    half of the lease duration. If it is not there, another one leads then. Who waits is
-    written nowhere, so a misspelt identity is found out only by that; and where nobody
-    waits at all, nobody leads until the asked one comes back, one lease duration later.
+    Like `step-down`, but the other candidates let IDENTITY go first, for at most 5 s or half
+    of the lease duration. If it does not take over in that time, another one does. Waiting
+    candidates write nothing, so a misspelt identity is only noticed then. If nobody waits at
+    all, nobody leads until the one that was asked comes back, one lease duration later.
 
-    Needs the rights to get, watch and update LEASE. Exits with 0 when IDENTITY leads,
-    with 1 when another one or nobody does.
+    Needs the rights to get, watch and update LEASE. Exits with 0 if IDENTITY leads, with 1 if
+    another one or nobody does.
 
     \b
     kle transfer billing --to billing-7d9c5-x2x4z -n shop

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.command("watch")
 @lease_argument("leases", nargs=-1, metavar="[LEASE]...")
 @several_options
-@option("--plain", is_flag=True, help="Print lines, on a terminal too.")
+@option("--plain", is_flag=True, help="Print lines, even on a terminal.")
 @option("--for-sec", type=Seconds(), help="End after this many seconds.")
 @output_option
 def command(
@@ -45,18 +45,19 @@ def command(
     output: str,
 ) -> None:
     """
-    Follow LEASEs, or all of the namespace, and say how long nobody led.
+    Follow LEASEs, or all of the namespace, and show for how long nobody led.
 
-    On a terminal a live table (with the extra `tui`), else a line for each change:
-    acquired, released, expired, deleted, asked to step down, asked whether it lives.
-    Watching never contends and writes nothing. With -o json a line of JSON for each change.
+    On a terminal this is a live table (with the extra `tui`), otherwise a line for each
+    change: acquired, released, expired, deleted, asked to step down, asked whether it is
+    alive. With -o json it is a line of JSON for each change. `watch` never contends and
+    writes nothing.
 
-    The time without a leader is counted here, from the release, or from the last
-    renewal that was seen of a leader that went silent.
+    The time without a leader is measured here: from the release, or from the last renewal
+    that was seen if the leader fell silent.
 
-    Needs the rights to get and watch the LEASEs; without names, to list and watch all,
-    with -A in all namespaces.
-    Where watching is not permitted it looks once a second, and says so.
+    Needs the rights to get and watch the LEASEs; without names, to list and watch all, with
+    -A in all namespaces. Where watching is not permitted, `watch` looks once a second and
+    says so.
 
     \b
     kle watch billing -n shop

@@ -13,6 +13,7 @@ from kubernetes_leader_election.cli.observe import cluster, crash_proof, pod_per
 from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
+from kubernetes_leader_election.cli.observe.whereabouts import about_missing
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.output import at_least, at_most, exact, seconds
 from kubernetes_leader_election.cli.rights import role_rule
@@ -312,6 +313,8 @@ def _lease(target: cluster.Target, settings: Settings) -> Iterator[Check]:
         case NotFound():
             where = f"{target.namespace}/{settings.lease_name}"
             text = f"there is no Lease {where} yet: the first leader creates it"
+            if why := about_missing(target, settings.lease_name):
+                text += f". {why.removesuffix('.')}"
             yield Check(name="lease", verdict="INFO", text=text)
             return
         case failed:

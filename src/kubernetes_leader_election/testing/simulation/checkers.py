@@ -50,7 +50,7 @@ class Checks(ShownChecks):
         boottime, monotonic = now[:2]
         recreates, question, follows = who.recreates, False, False
         if who.ours:
-            question = who.crash_challenge is not None and asks(who, lease)
+            question = asks(who, lease)
             base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
             follows = base is not None and who.may_follow(base, monotonic)
             if not is_plain(time, who, lease, now):
@@ -104,7 +104,7 @@ class Checks(ShownChecks):
         """Check a write that changed the store, at the instant it did."""
         who = order.witness
         if order.asks:
-            self._check_asked(time, order, before, after)
+            self._check_asked(time, order, before)
             return
         if after.held:
             if order.boottime >= who.last_applied_sent:
@@ -138,11 +138,9 @@ class Checks(ShownChecks):
         lawful = not self._is_of_another_past(order.base)
         who.stamp_rivals[stamp] = order.rivals if lawful else math.inf
 
-    def _check_asked(
-        self, time: float, order: Order, before: Stored | None, after: Stored
-    ) -> None:
-        """Check that a challenge changed no record (G5)."""
-        if before is None or after.key != before.key:
+    def _check_asked(self, time: float, order: Order, before: Stored | None) -> None:
+        """Check that a challenge changes no record, whatever a policy makes of it (G5)."""
+        if before is None or order.lease["spec"] != before.lease["spec"]:
             if not self._is_of_another_past(order.base):
                 text = "changes the record of the holder that it asks"
                 self.broken(time, "G5", order.witness.name, text)

@@ -38,7 +38,7 @@ from kubernetes_leader_election.testing.simulation.world import Outcome, run_pla
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.15,
-    "long": 0.34,
+    "long": 0.28,
     "storm": 0.07,
     "rivals": 0.06,
     "slow sends": 0.07,
@@ -49,6 +49,8 @@ SHARES: Final[dict[Profile, float]] = {
     "meddling": 0.04,
     "old news": 0.04,
     "quiet": 0.02,
+    "proofs": 0.03,
+    "lies": 0.03,
 }
 """
 Shares of the time of a soak: short and bad worlds find most, long ones make years.

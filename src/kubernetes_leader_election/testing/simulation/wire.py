@@ -191,14 +191,10 @@ class Wire:
         self.writes += 1
         clocks = self.now
         spec = request.lease["spec"]
-        asks = self.witness.crash_challenge is not None and is_question(
-            self.witness, request.lease
-        )
-        if asks:
-            pass  # it seeks no term yet
-        elif (
+        acquires = (
             spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire
-        ):
+        )
+        if acquires and not is_question(self.witness, request.lease):
             self.acquire_time = spec["acquireTime"]
             self.refused_at, self.looked = NEVER, False
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
@@ -362,8 +358,7 @@ class Wire:
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
         if stored is not None and stored.challenged:
-            if witness.question is None or witness.question[0] != stored.version:
-                witness.question = (stored.version, now[1])
+            witness.questions.setdefault((stored.version, stored.key), now[1])
         world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return

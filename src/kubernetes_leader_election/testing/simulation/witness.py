@@ -78,7 +78,7 @@ class Witness:
         "proofs",
         "proved",
         "proved_as",
-        "question",
+        "questions",
         "ran_out",
         "ready_at",
         "recreates",
@@ -159,8 +159,8 @@ class Witness:
         """Nonces of the processes that it was shown to have ended, and not the contrary."""
         self.alive: tuple[object, ...] | None = None
         """Uid, holder and acquire time of the term that its open watch showed alive."""
-        self.question: tuple[int, float] | None = None
-        """The version in which it saw a challenge, and its monotonic clock then."""
+        self.questions: dict[tuple[int, Key], float] = {}
+        """Versions and records in which it saw a challenge, and its monotonic clock then."""
         self.heard_back: tuple[tuple[object, object], float] | None = None
         """The write of its own that its open watch brought last, and CLOCK_BOOTTIME then."""
         self.notes_first = False
@@ -278,14 +278,12 @@ class Witness:
         Its own clock counts, from when it was first shown the challenge that stands in
         the very version on which it writes (rule 19).
         """
-        noted, question = base.noted, self.question
-        if noted is None or question is None or not base.challenged:
-            return False
-        if question[0] != base.version or not self.may_ask(base):
+        noted, asked_at = base.noted, self.questions.get((base.version, base.key))
+        if noted is None or asked_at is None or not self.may_ask(base):
             return False
         assert self.crash_challenge is not None
         given = max(self.crash_challenge, noted[2])
-        return monotonic - question[1] >= given - 1e-5
+        return monotonic - asked_at >= given - 1e-5
 
     def may_ask(self, base: Stored) -> bool:
         """Return whether it may challenge a holder: rule 18."""

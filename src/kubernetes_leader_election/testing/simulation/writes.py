@@ -160,9 +160,13 @@ def mistakes(
 
 
 def asks(who: Witness, lease: Mapping[str, Any]) -> bool:
-    """Tell whether a write changes nothing but annotations: it asks the holder (rule 19)."""
+    """Tell whether a write leaves the record of another as it is: it asks (rule 19)."""
+    if who.crash_challenge is None:
+        return False
     base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
-    return base is not None and base.held and lease["spec"] == base.lease["spec"]
+    if base is None or not base.held or lease["spec"] != base.lease["spec"]:
+        return False
+    return not who.wrote(base)  # else it is a renewal that changes nothing
 
 
 def _of_question(
