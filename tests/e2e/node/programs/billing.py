@@ -6,7 +6,8 @@ instant taken before the question, on the monotonic clock that all pods of a mac
 share. ``--command`` is the form that `kle run` starts: it works from start to end, and
 knows nothing of elections; ``--ask`` is the form that asks a side-car.
 
-Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/livez` fail.
+Signals, for tests: USR1 takes memory until the kernel objects; USR2 makes `/livez` fail;
+HUP ends the program with exit code 1, and without a word to anybody.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 PERIOD = 0.005
 """Seconds between two looks: the error of what is measured."""
@@ -63,6 +65,7 @@ class Health:
         self.taken: list[bytes] = []
         signal.signal(signal.SIGUSR1, lambda *_: self._act("memory", self._take))
         signal.signal(signal.SIGUSR2, lambda *_: self._act("not-live", self._die))
+        signal.signal(signal.SIGHUP, lambda *_: os._exit(1))
 
     def _act(self, what: str, act: Callable[[], None]) -> None:
         LOG.note(what)
@@ -93,6 +96,14 @@ def answer_probes(health: Health, port: int) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
+def acquired(event: Any) -> None:
+    """Note that a term began, and how the end of the leader before was proved."""
+    LOG.note("acquired", str(event.token))
+    # An earlier version of the package says nothing of proofs.
+    if proof := getattr(event, "crash_proof", ""):
+        LOG.note("proof", proof)
+
+
 def lead(options: argparse.Namespace, health: Health) -> None:
     """Take part until a signal ends the program."""
     # Not for the other forms, which are to start as quickly as any program.
@@ -104,9 +115,11 @@ def lead(options: argparse.Namespace, health: Health) -> None:
         lease_name=options.lease,
         identity=os.environ.get("POD_NAME"),
         namespace=os.environ.get("POD_NAMESPACE"),  # else the pod's own
+        # Only where it is asked for: an earlier version does not know it.
+        **({"crash_takeover": True} if options.crash_takeover else {}),
         **({"preset": options.preset} if options.preset else {}),
     )
-    elector.on(EVENTS.LEADERSHIP_ACQUIRED, lambda e: LOG.note("acquired", str(e.token)))
+    elector.on(EVENTS.LEADERSHIP_ACQUIRED, acquired)
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: LOG.note("lost", str(e.reason)))
     elector.on(EVENTS.LEASE_RENEWED, lambda _: LOG.note("renewed"))
     elector.on(EVENTS.ERROR, lambda e: LOG.note("error", str(e.error)))
@@ -165,6 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lease", default="billing")
     parser.add_argument("--preset", default=os.environ.get("PRESET"))
+    parser.add_argument("--crash-takeover", action="store_true")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--command", action="store_true")
     parser.add_argument("--ask", help="host and port of the side-car")
