@@ -62,6 +62,7 @@ def wait_until_held(server, lease, process):
 
 def end(process, number):
     """Send a signal, and give output, errors and exit code."""
+    let_main_thread_wait(process.pid)
     process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE)
     return output, errors, process.returncode
