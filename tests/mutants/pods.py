@@ -384,9 +384,9 @@ MISTAKES: Final = [
     Mistake(
         name="run takes a term file that other containers see",
         file="cli/supervise/wiring.py",
-        old="    if shared is not None:",
-        new="    if False:",
-        tests=(f"{IN_RUN}test_term_file_on_a_volume_is_refused",),
+        old="    if shared is None:\n        return False\n",
+        new="    if True:\n        return False\n",
+        tests=(f"{IN_RUN}test_term_file_on_a_volume_proves_no_crash",),
     ),
     Mistake(
         name="a challenge may take longer than what it shortens",

@@ -1,0 +1,58 @@
+"""Deployments whose leader may crash, and be followed with a proof of its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.access import lease_path
+
+from node.space import Life, Space
+from node.workloads import deploy
+
+__all__ = ["NOTE", "TOKEN", "annotation", "ready", "start"]
+
+NOTE = "kubernetes-leader-election/pod"
+TOKEN = "kubernetes-leader-election/fencing-token"
+
+
+def start(
+    space: Space,
+    words: tuple[str, ...] = ("--crash-takeover",),
+    *,
+    replicas: int = 2,
+    change: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> Life:
+    """Deploy a program with crash take-over, and wait until it may be proved."""
+
+    def changed(pod: dict[str, Any]) -> None:
+        # `kle manifests` says it to `kle run`; a program says it itself.
+        if "--" not in words:
+            pod["containers"][0]["args"] = ["--crash-takeover"]
+        change(pod)
+
+    deploy(space, *words, preset="client-go", replicas=replicas, change=changed)
+    return ready(space, replicas)
+
+
+def ready(space: Space, replicas: int = 2) -> Life:
+    """Wait until all replicas are there, and the leader has left its note; give it."""
+    space.wait_pods(replicas)
+    leader = space.wait_leader()
+    seen: set[str] = set()
+
+    def noted() -> bool:
+        written = annotation(space, NOTE)
+        if f" {leader.pod} " in written:
+            seen.add(written)  # it names the renewal that it came with
+        # Whoever waits has then seen it renewed, whenever it began to look.
+        return len(seen) > 2
+
+    space.node.wait(noted, f"{leader.name} has left its note, and renewed")
+    return leader
+
+
+def annotation(space: Space, name: str) -> str:
+    """Return an annotation of the Lease; empty where it has none."""
+    lease = space.node.get(lease_path(space.name, "billing")) or {}
+    return str(lease.get("metadata", {}).get("annotations", {}).get(name, ""))
