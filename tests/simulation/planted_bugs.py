@@ -778,7 +778,7 @@ class HolderIsNotAsked(Challenge):
 
     def hear_question(self, snapshot: Snapshot | None, now: Now) -> None:
         if snapshot is not None:
-            self._asked_on, self._asked_at = snapshot.resource_version, now
+            self._question = snapshot.resource_version, now
 
     def left(self, now: Now) -> float:
         return super().left(now) and 0.0

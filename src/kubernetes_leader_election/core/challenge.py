@@ -51,10 +51,9 @@ class Challenge:
 
     __slots__ = (
         "_asked",
-        "_asked_at",
-        "_asked_on",
         "_draw",
         "_failures",
+        "_question",
         "_read",
         "_refuted",
         "_settings",
@@ -102,10 +101,8 @@ class Challenge:
         """When to ask the holder, unless another one does, on CLOCK_BOOTTIME."""
         self._asked = 0
         """Writes in a row that were to ask the holder."""
-        self._asked_on = ""
-        """The resourceVersion on which the question stands; empty: it does not."""
-        self._asked_at: Now | None = None
-        """When it was first seen there."""
+        self._question: tuple[str, Now] | None = None
+        """The resourceVersion on which it stands, and when it was first seen there."""
 
     # The note -----------------------------------------------------------------
 
@@ -209,7 +206,7 @@ class Challenge:
         scale = math.expm1(RARENESS) * self._draw()
         self.ask_at = now.boottime + ASK_WITHIN * math.log1p(scale) / RARENESS
         self._asked = 0
-        self._asked_on, self._asked_at = "", None
+        self._question = None
         self.hear_question(snapshot, now)
 
     def ask(self, now: float) -> None:
@@ -226,36 +223,36 @@ class Challenge:
     def hear_question(self, snapshot: Snapshot | None, now: Now) -> None:
         """Count the time for an answer from the first sight of the question."""
         if snapshot is None or not is_challenged(snapshot):
-            self._asked_on, self._asked_at = "", None
-        elif self._asked_on != snapshot.resource_version:
+            self._question = None
+        elif self._question is None or self._question[0] != snapshot.resource_version:
             # Rule 19: whoever touches the Lease meanwhile begins it anew.
-            self._asked_on, self._asked_at = snapshot.resource_version, now
+            self._question = snapshot.resource_version, now
 
     def ask_no_more(self) -> None:
         """Take it that the holder is not asked any more."""
         self.ask_at = NEVER
-        self._asked_on, self._asked_at = "", None
+        self._question = None
 
     @property
     def asked(self) -> bool:
         """Return whether the question was seen on the Lease."""
-        return self._asked_at is not None
+        return self._question is not None
 
     def left(self, now: Now) -> float:
         """Return the seconds that the holder still has for an answer."""
-        if self._asked_at is None or self.proved is None:
+        if self._question is None or self.proved is None:
             return NEVER
         given = max(self._settings.crash_challenge, self.proved.crash_challenge)
-        return given - elapsed_for_candidate(self._asked_at, now)
+        return given - elapsed_for_candidate(self._question[1], now)
 
     def is_unanswered(
         self, snapshot: Snapshot | None, watch_id: int | None, now: Now
     ) -> bool:
         """Return whether nobody answered, and nothing was touched since it was asked."""
-        if self._asked_at is None or snapshot is None:
+        if self._question is None or snapshot is None:
             return False
         return (
-            snapshot.resource_version == self._asked_on
+            snapshot.resource_version == self._question[0]
             and self.left(now) <= 0.0
             and self.stands(snapshot, watch_id, now)
         )
