@@ -65,12 +65,19 @@ def test_page_counts_the_mistakes_planted_outside_the_core():
 
 def test_page_counts_the_mistakes_of_the_core():
     """As many as are in the list, as many as were found, and those of each build."""
-    found = [m for m in core_mistakes.MISTAKES.values() if m.worlds is not None]
-    count, left = len(core_mistakes.MISTAKES), len(core_mistakes.MISTAKES) - len(found)
+    mistakes = core_mistakes.MISTAKES.values()
+    usual = [m for m in mistakes if not m.with_proof]
+    found = [m for m in usual if m.worlds is not None]
+    count, left = len(usual), len(usual) - len(found)
     assert f"It has {count} mistakes" in PAGE
     assert f"Of these {len(found)} are found by random worlds alone" in PAGE
     assert f"{left} of the {count} mistakes above have not been found" in PAGE
-    tried = [m for m in core_mistakes.MISTAKES.values() if m.survived == 5000]
+    proofs = [m for m in mistakes if m.with_proof]
+    quick = [m for m in proofs if m.worlds is not None]
+    assert f"with proof there are {len(proofs)} more" in PAGE
+    assert f"{len(quick)} of them are found within 24 worlds" in PAGE
+    assert f"{len([m for m in proofs if m.survived])} survived as many" in PAGE
+    tried = [m for m in usual if m.survived == 5000]
     assert f"Of {len(tried)} of them it is noted in the list that 5,000 worlds" in PAGE
     assert f"within a dozen worlds, {len(test_core_mistakes.QUICK)} of them" in PAGE
     assert f"fails below {core_mistakes.SHARE * 100:.0f} %" in PAGE

@@ -28,6 +28,7 @@ from kubernetes_leader_election.testing.simulation.drawn_nodes import (
     settings_for,
 )
 from kubernetes_leader_election.testing.simulation.plan import (
+    Fault,
     NodePlan,
     Plan,
     Probe,
@@ -316,7 +317,8 @@ def _proofs(seed: int, draw: Random) -> Plan:
         "wish": 4,
         "label": 12,
     }
-    return _in_pods(_faulty(seed, draw, "proofs", faults=(8, 20), often=often), draw)
+    plan = _faulty(seed, draw, "proofs", faults=(8, 20), often=often)
+    return _hard_of_hearing(_in_pods(plan, draw), draw)
 
 
 def _lies(seed: int, draw: Random) -> Plan:
@@ -330,7 +332,8 @@ def _lies(seed: int, draw: Random) -> Plan:
         "work hangs": 10,
         "label": 6,
     }
-    return _in_pods(_faulty(seed, draw, "lies", faults=(10, 24), often=often), draw)
+    plan = _faulty(seed, draw, "lies", faults=(10, 24), often=often)
+    return _hard_of_hearing(_in_pods(plan, draw), draw)
 
 
 def _in_pods(plan: Plan, draw: Random) -> Plan:
@@ -349,6 +352,41 @@ def _in_pods(plan: Plan, draw: Random) -> Plan:
         for node in plan.nodes
     ]
     return replace(plan, nodes=tuple(nodes))
+
+
+def _hard_of_hearing(plan: Plan, draw: Random) -> Plan:
+    """
+    Let watches of a plan bring things late, end, and miss things, beside its other faults.
+
+    What may be noted, and which proof may be believed, is decided by how well one hears.
+    Drawn after all else: the other faults of a seed stay what they are.
+    """
+    names = [node.name for node in plan.nodes if node.kind == "elector"]
+    faults = list(plan.faults)
+    for _ in range(draw.randint(3, 9)):
+        kind = draw.choice(
+            ("trouble", "trouble", "watch end", "watch end", "watch drop")
+        )
+        detail, length, amount = "", 0.0, 0.0
+        if kind == "trouble":
+            detail, amount = "watch_lag", round(draw.uniform(0.05, 1.5), 3)
+            length = round(draw.uniform(1.0, 3.0) * plan.longest_duration, 3)
+        elif kind == "watch end":
+            detail = draw.choice(("clean", "clean", "broken", "silent"))
+        at = round(draw.uniform(0.0, plan.heal_at - length), 3)
+        target = draw.choice((*names, "leader"))
+        faults.append(
+            Fault(
+                at=at,
+                kind=kind,
+                target=target,
+                length=length,
+                amount=amount,
+                detail=detail,
+            )
+        )
+    faults.sort(key=lambda fault: fault.at)
+    return replace(plan, faults=tuple(faults))
 
 
 def _with_all(plan: Plan, **changes: Any) -> Plan:
