@@ -11,9 +11,10 @@ SINCE ?= HEAD
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs recipes release-check clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit thorough mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs recipes release-check clean check-python
 
 ci: test
+	@$(MAKE) thorough
 	@$(MAKE) mutants QUICK=1
 	@$(MAKE) model QUICK=1
 	@$(MAKE) docs
@@ -60,7 +61,12 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	@$(BIN)/python -m pytest -n $(JOBS)
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not thorough"
+
+# More of the same kinds as some tests of `make test`: 3,000 further worlds, and signals
+# at each instant of what a signal may interrupt.
+thorough: $(VENV)/.dev
+	@$(BIN)/python -m pytest -n $(JOBS) -m thorough
 
 # Mistakes planted in copies of the source: the tests named beside each have to fail.
 # QUICK=1: those that are found within seconds.

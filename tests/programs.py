@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tests.node_page import PATIENCE, eventually
@@ -61,6 +62,32 @@ def wait_until_held(server, lease, process):
 
 def end(process, number):
     """Send a signal, and give output, errors and exit code."""
+    let_main_thread_wait(process.pid)
     process.send_signal(number)
     output, errors = process.communicate(timeout=PATIENCE)
     return output, errors, process.returncode
+
+
+def let_main_thread_wait(pid):
+    """
+    Return when the main thread of a program has slept for a moment, or is busy for long.
+
+    What comes between the last look of Python for signals and a wait without an end, as
+    in `Event().wait()`, is met by Python when the wait is over: never. That is no fault
+    of an elector, and a test that is told by another thread may be so early.
+    """
+    status = Path(f"/proc/{pid}/task/{pid}/status")
+    for _ in range(20):
+        before = _sleep_of(status)
+        time.sleep(0.05)  # who waits for the GIL is woken each 5 ms
+        if before is not None and _sleep_of(status) == before:
+            return
+
+
+def _sleep_of(status):
+    """Return which of its sleeps a thread is in; None: it does not sleep."""
+    fields = dict(
+        line.split(":\t") for line in status.read_text(encoding="ascii").splitlines()
+    )
+    sleeps = fields["State"].startswith("S")
+    return fields["voluntary_ctxt_switches"] if sleeps else None

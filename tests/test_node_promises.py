@@ -33,6 +33,7 @@ from tests.node_page import (
     stamp,
     write_lease,
 )
+from tests.programs import let_main_thread_wait
 
 ACQUIRED, LOST = EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST
 RENEWED = EVENTS.LEASE_RENEWED
@@ -600,6 +601,7 @@ def play(program, server, number):
     ) as process:
         try:
             first = process.stdout.readline()
+            let_main_thread_wait(process.pid)
             process.send_signal(number)
             rest, errors = process.communicate(timeout=PATIENCE)
         finally:

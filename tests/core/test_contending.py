@@ -126,7 +126,7 @@ def test_page_says_what_the_delays_are():
 @pytest.mark.parametrize(
     ("name", "factor", "fields", "said"),
     [
-        ("AFTER_RELEASE", 8, {"hand_over"}, {0, 1, 3}),
+        ("AFTER_RELEASE", 8, {"hand_over", "crash_fail_over_proved"}, {0, 1, 3}),
         ("AFTER_EXPIRY", 0.5, {"crash_fail_over"}, {2}),
         ("AFTER_EXPIRY_SHARE", 0.1, {"crash_fail_over"}, {2}),
         ("YIELD_AT_MOST", 0.5, set(), {4}),

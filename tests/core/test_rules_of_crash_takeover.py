@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from kubernetes_leader_election.core import messages as m
@@ -490,6 +492,67 @@ def test_rule_19_question_about_an_older_record_is_no_question():
     candidate.written()
     candidate.wait(0.9)
     assert candidate.state is State.CHALLENGING
+
+
+def test_rule_19_leader_that_is_not_alive_answers_too():
+    """
+    Check rule 19.
+
+    Rule 19: "A leader whose record is challenged renews at once, also one whose
+    application is not alive: its work may run on until the deadline."
+    """
+    leader, candidate = challenged()
+    leader.say(m.LivenessReported(alive=False))
+    leader.wait(1.0)
+    assert not leader.all_open(m.UpdateLease)
+    leader.bring_all()
+    leader.written()
+    assert not leader.all_open(m.UpdateLease)
+    candidate.bring_all()
+    candidate.wait(1.2)
+    assert candidate.state is State.WAITING
+    leader.bring_all()
+    leader.wait(12.0)
+    assert not leader.all_open(m.UpdateLease), "it is not alive, and is not asked"
+
+
+def test_rule_19_leader_that_is_not_alive_answers_again_where_it_failed():
+    """Rule 19: also one whose first answer was refused."""
+    leader, _ = challenged()
+    leader.say(m.LivenessReported(alive=False))
+    leader.bring_all()
+    leader.failed(status=500)
+    leader.wait(1.0)
+    assert leader.all_open(m.UpdateLease)
+
+
+def test_rule_19_question_that_is_taken_away_is_asked_again_after_a_pause():
+    """
+    Check rule 19 and fault 24.
+
+    Rule 19: "Where something takes the challenge away again, it is asked anew after a
+    pause that doubles."
+    """
+    leader, candidate = leader_and_candidate()
+    candidate.proves()
+    ends, asked = candidate.clock.boottime + 10.0, []
+    while candidate.clock.boottime < ends:
+        if not candidate.all_open(m.UpdateLease):
+            candidate.wait(0.05)
+            continue
+        asked.append(candidate.clock.boottime)
+        assert len(asked) < 10, "a hot loop"
+        number, sent = candidate.write.request_id, candidate.write.lease
+        kept = {
+            name: value
+            for name, value in sent["metadata"]["annotations"].items()
+            if name != CHALLENGE
+        }
+        lease = leader.store.edit(metadata={"annotations": kept})
+        candidate.say(m.LeaseWritten(request_id=number, lease=lease))
+    pauses = [b - a for a, b in itertools.pairwise(asked)]
+    assert len(pauses) >= 4
+    assert all(later > 1.5 * pause for pause, later in itertools.pairwise(pauses))
 
 
 @pytest.mark.parametrize(("own", "asked"), [(1.0, 1.0), (3.0, 1.0), (1.0, 3.0)])

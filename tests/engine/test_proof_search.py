@@ -22,6 +22,7 @@ from kubernetes_leader_election.testing import (
     LeaseServer,
     SilenceWatch,
 )
+from tests.node_page import eventually
 from tests.pods.conftest import NOTE, POD
 
 NONCE = "00112233445566778899aabbccddeeff"
@@ -289,6 +290,7 @@ def test_half_open_watch_is_given_up(server, pod, begin):
     """Fault 76: a watch that brings nothing, not even a bookmark, is not waited for."""
     server.faults.add(Fault(SilenceWatch(), verb="watch", name=pod.name))
     search = begin(pod, silence=0.3)
+    eventually(lambda: server.requests.matching(verb="watch", name=pod.name))
     pod.kill()
     assert "no complete answer came" in str(unreadable(search))
 

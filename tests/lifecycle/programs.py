@@ -10,8 +10,9 @@ import sys
 import tempfile
 import textwrap
 import threading
-import time
 from pathlib import Path
+
+from tests.programs import let_main_thread_wait
 
 PATIENCE = 60.0
 """Seconds until a program that should have said something, or ended, is given up."""
@@ -42,15 +43,6 @@ def until(condition):
 def live_on():
     time.sleep(600)  # until a signal ends the program; else its test fails
 """
-
-
-def _sleep_of(status):
-    """Return which of its sleeps a thread is in; None: it does not sleep."""
-    fields = dict(
-        line.split(":\t") for line in status.read_text(encoding="ascii").splitlines()
-    )
-    sleeps = fields["State"].startswith("S")
-    return fields["voluntary_ctxt_switches"] if sleeps else None
 
 
 class Program:
@@ -115,23 +107,10 @@ class Program:
         Send it a signal, not before its main thread waits.
 
         ``at_once``: its main thread is busy on purpose.
-
-        What comes between the last look of Python for signals and a wait without an end,
-        as in `Event().wait()`, is met by Python when the wait is over: never. That is no
-        fault of an elector, and a test that is told by another thread may be so early.
         """
         if not at_once:
-            self._let_main_thread_wait()
+            let_main_thread_wait(self.pid)
         self.process.send_signal(number)
-
-    def _let_main_thread_wait(self):
-        """Return when its main thread has slept for a moment; one that is busy is left."""
-        status = Path(f"/proc/{self.pid}/task/{self.pid}/status")
-        for _ in range(20):
-            before = _sleep_of(status)
-            time.sleep(0.05)  # who waits for the GIL is woken each 5 ms
-            if before is not None and _sleep_of(status) == before:
-                return
 
     def send_to_child(self, number):
         """Send a signal to its only child."""

@@ -420,3 +420,22 @@ def test_signal_is_not_sent_once_more_when_another_ended_the_program(sent, auto_
     auto_close._thread._send_again(first)
     assert sent.empty()
     assert auto_close.state is State.AT_REST
+
+
+def test_signal_whose_exception_was_dropped_ends_with_the_next_one(
+    sent, auto_close, monkeypatch
+):
+    """Fault 13: sent after that, it would come to the default action, amid `finally`."""
+    monkeypatch.setattr(signal_thread, "PAUSE", 0.5)
+    auto_close.watch(Quick(auto_close))
+    signal.raise_signal(signal.SIGTERM)
+    assert sent.get(timeout=60) == signal.SIGTERM
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    auto_close._on_dropped(auto_close._exceptions._newest)  # as Python tells of it
+    auto_close.take_back()
+    assert signal.getsignal(signal.SIGTERM) == auto_close._on_signal, "it is on its way"
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(queue.Empty):
+        sent.get(timeout=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 
 import pytest
@@ -97,7 +98,7 @@ def test_note_that_is_gone_is_said_once(place):
     own.leave("Lease shop/billing")
     assert own.is_good("Lease shop/billing")
     place.write_text("bye\n")
-    assert not own.is_good("Lease shop/billing")
+    until(lambda: not own.is_good("Lease shop/billing"))
     assert not own.is_good("Lease shop/billing")
     ((_, line),) = log.lines
     assert "no longer has the note of this process" in line
@@ -151,6 +152,74 @@ def test_renewals_carry_the_note_as_long_as_it_is_there(place):
                 renewed.get(timeout=5)
             assert not noted(server.lease("billing"))
             assert elector.current_leader
+
+
+@pytest.fixture
+def hung(monkeypatch):
+    """Let the disk hang that the note is on, until the test is over."""
+    begun, over, ended = (threading.Event() for _ in range(3))
+
+    def state(_):
+        begun.set()
+        over.wait(30)
+        ended.set()
+        return "good"
+
+    monkeypatch.setattr(note_file.NoteFile, "state", state)
+    yield begun
+    over.set()
+    if begun.is_set():
+        assert ended.wait(10)
+
+
+def test_disk_that_hangs_stops_no_renewal(place, hung):
+    """Fault 77 and G8: the note is looked for where nothing else waits for it."""
+    renewed = queue.SimpleQueue()
+    with LeaseServer() as server:
+        elector = Elector(
+            lease_name="billing",
+            identity="a",
+            server=server.url,
+            renew_interval_ms=100,
+            lease_duration_sec=5,
+            crash_takeover=True,
+        )
+        elector.on("lease_renewed", renewed.put)
+        with elector:
+            assert hung.wait(10)
+            for _ in range(5):
+                renewed.get(timeout=5)
+            assert elector.current_leader
+            assert noted(server.lease("billing"))
+
+
+def test_note_is_looked_for_by_one_thread_at_a_time(place, hung, monkeypatch):
+    """A disk that hangs for long costs no more than one thread."""
+    monkeypatch.setattr(note_file, "LOOK_EVERY", 0.0)
+    own = CrashNote(Log())
+    own.leave("x")
+    before = threading.active_count()
+    for _ in range(20):
+        assert own.is_good("x")
+    assert hung.wait(10)
+    assert threading.active_count() <= before + 1
+
+
+def test_note_is_looked_for_later_where_no_thread_is_to_be_had(place, monkeypatch):
+    """Nothing is known of it then, and nothing fails."""
+    monkeypatch.setattr(note_file, "LOOK_EVERY", 0.0)
+    own = CrashNote(Log())
+    own.leave("x")
+    place.write_text("bye\n")
+    with monkeypatch.context() as full:
+
+        def no_thread(*_, **__):
+            raise RuntimeError("can't start new thread")
+
+        full.setattr(note_file.native, "start_thread", no_thread)
+        assert own.is_good("x")
+        assert own.is_good("x")
+    until(lambda: not own.is_good("x"))
 
 
 def test_without_the_option_nothing_is_left(place):

@@ -562,7 +562,7 @@ def test_signal_whose_exception_python_drops_ends_the_program(
     running.wait_for("destructor")
     running.send(number, at_once=True)
     running.wait_for("caught")
-    running.send(number)  # a second one waits for nothing
+    running.send(number, at_once=True)  # a second one waits for nothing
     assert running.finish() == ENDS[number]
     assert running.said[-1] == "finally"
     assert running.holder == ""

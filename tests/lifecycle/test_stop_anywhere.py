@@ -25,7 +25,7 @@ from tests.lifecycle.driven import until
 from tests.lifecycle.instants import Instant
 from tests.lifecycle.stages import PATIENCE, holder, options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 ENOUGH = 6000
 """Instants; there are far fewer."""
 

@@ -364,6 +364,14 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
+        name="the engine's thread itself looks for the note, on a disk that may hang",
+        file="lifecycle/crash_note.py",
+        old="self._look is not None and self._look.is_good():",
+        new="self._look is not None and own.file.is_good():",
+        tests=(f"{IN_CRASH_NOTE}test_disk_that_hangs_stops_no_renewal",),
+        slow=True,
+    ),
+    Mistake(
         name="a note is left though nobody asked for it",
         file="lifecycle/lifecycle.py",
         old="        if not self.settings.crash_takeover or self.settings.observe or self.assumed:",
@@ -376,9 +384,9 @@ MISTAKES: Final = [
     Mistake(
         name="run takes a term file that other containers see",
         file="cli/supervise/wiring.py",
-        old="    if shared is not None:",
-        new="    if False:",
-        tests=(f"{IN_RUN}test_term_file_on_a_volume_is_refused",),
+        old="    if shared is None:\n        return False\n",
+        new="    if True:\n        return False\n",
+        tests=(f"{IN_RUN}test_term_file_on_a_volume_proves_no_crash",),
     ),
     Mistake(
         name="a challenge may take longer than what it shortens",

@@ -170,6 +170,26 @@ MISTAKES: Final = [
         tests=(f"{IN_SIGNALS}test_signal_that_was_ignored_stays_ignored",),
     ),
     Mistake(
+        name="a signal is over when Python has dropped its exception",
+        file="process/signal_exceptions.py",
+        old="        self._dropped(ending)\n",
+        new="",
+        tests=(
+            f"{IN_SIGNALS}test_signal_whose_exception_python_drops_ends_the_program",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal that comes back finds no handler of ours",
+        file="process/signals.py",
+        old="        self._handlers.install_again(ending.number, ending.earlier)\n",
+        new="",
+        tests=(
+            f"{IN_SIGNALS}test_signal_whose_exception_python_drops_ends_the_program",
+        ),
+        slow=True,
+    ),
+    Mistake(
         name="the handler that was there before is not called",
         file="process/signals.py",
         old="            earlier(number, frame)\n        finally:",

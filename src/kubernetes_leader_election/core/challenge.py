@@ -50,6 +50,7 @@ class Challenge:
     """Keep the proof of one holder's end, and what it was asked. One elector's own."""
 
     __slots__ = (
+        "_asked",
         "_asked_at",
         "_asked_on",
         "_draw",
@@ -99,6 +100,8 @@ class Challenge:
         """What proved it, as a clause for people, and its first sight on CLOCK_BOOTTIME."""
         self.ask_at = NEVER
         """When to ask the holder, unless another one does, on CLOCK_BOOTTIME."""
+        self._asked = 0
+        """Writes in a row that were to ask the holder."""
         self._asked_on = ""
         """The resourceVersion on which the question stands; empty: it does not."""
         self._asked_at: Now | None = None
@@ -205,8 +208,20 @@ class Challenge:
         """Ask the holder after a random while, unless somebody has asked it already."""
         scale = math.expm1(RARENESS) * self._draw()
         self.ask_at = now.boottime + ASK_WITHIN * math.log1p(scale) / RARENESS
+        self._asked = 0
         self._asked_on, self._asked_at = "", None
         self.hear_question(snapshot, now)
+
+    def ask(self, now: float) -> None:
+        """
+        Take it that the holder is asked now, and ask again only after a pause.
+
+        Something that takes the annotation away each time, a policy of the cluster or
+        who keeps the Lease as it was, must not make that a hot loop (fault 24).
+        """
+        self._asked += 1
+        first, longest = self._settings.first_pause, LONGEST_PAUSE
+        self.ask_at = now + pause_after(self._asked, first=first, longest=longest)
 
     def hear_question(self, snapshot: Snapshot | None, now: Now) -> None:
         """Count the time for an answer from the first sight of the question."""

@@ -306,7 +306,7 @@ class Election:
                 due < write_at
                 or self._in_flight.write is not None
                 or self._own_writes.in_doubt
-                or not self._participation.alive
+                or not standing.may_renew()
             ):
                 return due
             return write_at
@@ -366,7 +366,7 @@ class Election:
         ):
             if state is RELEASING:
                 self._lease_writes.release()
-            elif self._participation.alive:
+            elif standing.may_renew():
                 self._lease_writes.renew()
         if orders.watch_id is None and not self._opens_watch(state, now):
             return

@@ -132,6 +132,7 @@ class LeaseWrites:
         acquired, renewed = record.acquire_time, record.renew_time
         assert isinstance(acquired, int)  # what is named by its times has such
         assert isinstance(renewed, int)
+        self._standing.challenge.ask(now.boottime)
         self._in_flight.order_write(
             notes.challenged(snapshot),
             purpose="challenge",

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.annotations import is_challenged
 from kubernetes_leader_election.core.challenge import Challenge
 from kubernetes_leader_election.core.contending import Contending
 from kubernetes_leader_election.core.in_flight import InFlight
@@ -211,6 +212,18 @@ class Standing:
             if self.challenge.is_unanswered(snapshot, watch_id, self.now):
                 return FREE
         return verdict
+
+    def may_renew(self) -> bool:
+        """
+        Return whether to renew: while the application is alive, or a candidate asks.
+
+        Rule 19: work of an application that is not alive may run on until the deadline.
+        """
+        if self.participation.alive:
+            return True
+        snapshot = self.observation.snapshot
+        asked = snapshot is not None and is_challenged(snapshot)
+        return asked and self.settings.crash_takeover
 
     # Terms --------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class Listener(Protocol):
         """
         Return whether the own note is still where it was left; asked at each step.
 
-        Reads a few kilobytes of a file of this container.
+        As far as is known: another thread looks, since the disk may hang.
         """
         ...
 

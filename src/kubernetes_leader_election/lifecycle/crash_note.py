@@ -8,6 +8,7 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials.service_account import pod_namespace
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.pods.names import NoNote
+from kubernetes_leader_election.pods.note_file import NoteLook, look_of_process
 from kubernetes_leader_election.pods.own_note import OwnNote, leave_own_note
 
 
@@ -32,6 +33,8 @@ class CrashNote:
         self._log = log
         self._own: OwnNote | None = None
         """The note of this process; None: it has none, or none any more."""
+        self._look: NoteLook | None = None
+        """Looks after it, for all electors of the process; None: there is none."""
         self._said: set[str] = set()
         """What was said already."""
 
@@ -49,6 +52,7 @@ class CrashNote:
             )
             return None
         self._own, note = found, found.note
+        self._look = look_of_process()
         return m.PodNote(
             namespace=note.namespace,
             pod=note.pod,
@@ -58,9 +62,13 @@ class CrashNote:
         )
 
     def is_good(self, where: str) -> bool:
-        """Return whether a kubelet would still find the note. The engine's thread."""
+        """
+        Return whether a kubelet would still find the note, as far as is known.
+
+        The engine's thread; never blocks, though the disk may hang that the note is on.
+        """
         own = self._own
-        if own is not None and own.file.is_good():
+        if own is not None and self._look is not None and self._look.is_good():
             return True
         if own is not None:
             self._own = None

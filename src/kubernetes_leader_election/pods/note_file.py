@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import time
 from typing import Final, Literal
 
 from kubernetes_leader_election.pods.names import NoNote
@@ -21,12 +22,22 @@ from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.fork import PerProcess
 from kubernetes_leader_election.values import Value, hidden
 
-__all__ = ["KUBELET_READS", "LONGEST_LINE", "NoteFile", "leave_note", "note_of_process"]
+__all__ = [
+    "KUBELET_READS",
+    "LONGEST_LINE",
+    "NoteFile",
+    "NoteLook",
+    "leave_note",
+    "look_of_process",
+    "note_of_process",
+]
 
 KUBELET_READS: Final = 4096
 """Bytes at the end of the file that the kubelet reads when the container has ended."""
 LONGEST_LINE: Final = 64
 """Bytes that a note takes at most, so that one write is never a part of it."""
+LOOK_EVERY: Final = 1.0
+"""Seconds at least between two looks at a note."""
 _NONCE_BYTES: Final = 16
 
 NoteState = Literal["good", "replaced", "lost"]
@@ -68,6 +79,50 @@ class NoteFile(Value):
         return self.state() == "good"
 
 
+class NoteLook:
+    """
+    What the last look at a note found. Any thread; never blocks.
+
+    A look is a short thread's own, at most one at a time: the file lies on the node's
+    disk, which may hang, and whoever renews must not hang with it. Nothing depends on
+    how old the answer is: with a note that is gone nobody proves anything.
+    """
+
+    def __init__(self, file: NoteFile) -> None:
+        self._file = file
+        self._lock = native.Lock()
+        self._state: NoteState = "good"
+        """What the last look found; a note that was just left is there."""
+        self._looking = False
+        """Whether a look is under way. Under the lock."""
+        self._looked_at = 0.0
+        """When the last one began (CLOCK_MONOTONIC). Under the lock."""
+
+    def is_good(self) -> bool:
+        """Return whether the last look found the note, and look again for the next."""
+        if self._begins():
+            try:
+                native.start_thread(self._look, name="leader-election-note")
+            except (RuntimeError, MemoryError):
+                self._looking = False  # no thread to be had: looked at later
+        return self._state == "good"
+
+    def _begins(self) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            early = now < self._looked_at + LOOK_EVERY
+            if self._looking or early or self._state != "good":
+                return False
+            self._looking, self._looked_at = True, now
+            return True
+
+    def _look(self) -> None:
+        try:
+            self._state = self._file.state()
+        finally:
+            self._looking = False
+
+
 def leave_note(file: TerminationFile) -> NoteFile | NoNote:
     """
     Append a new nonce to the termination file, in one write, and read it back.
@@ -105,18 +160,27 @@ def note_of_process() -> NoteFile | NoNote:
     return _note()()
 
 
+def look_of_process() -> NoteLook | None:
+    """Return who looks after the note of this process; None: it has left none."""
+    return _note().look
+
+
 class _OnceLeft:
     """The note of one process, left when it is first asked for."""
 
     def __init__(self) -> None:
         self._lock = native.Lock()
         self._note: NoteFile | NoNote | None = None
+        self.look: NoteLook | None = None
+        """Looks after it; None: there is none."""
 
     def __call__(self) -> NoteFile | NoNote:
         with self._lock:
             if self._note is None:
                 file = termination_file()
                 self._note = file if isinstance(file, NoNote) else leave_note(file)
+                if not isinstance(self._note, NoNote):
+                    self.look = NoteLook(self._note)
             return self._note
 
 

@@ -76,7 +76,7 @@ class Delivery:
         self.number = number
         """Which signal. Never changes."""
         self.state = State.CAUGHT
-        """How far it is. Written by the thread of the signals alone."""
+        """How far it is. Once it is on its way, by the thread of the signals alone."""
         self.look_after: float | None = None
         """Seconds after which to look again, if nothing is heard. That thread, too."""
         self.sent_at = 0.0
@@ -98,10 +98,7 @@ class SignalThread:
         self._closing: set[Watched] = set()
         """Those that were asked to stop and have not. The thread; any takes out its own."""
         self._inbox: queue.SimpleQueue[int | None] = native.SimpleQueue()
-        """
-        Signals for the thread; one less than 0 is to be sent once more. None: look again.
-        Any thread.
-        """
+        """Signals for the thread. None: look again. Any thread."""
         self._thread: object = None
         """What reads that. The main thread."""
         self._main: int | None = None
@@ -187,8 +184,18 @@ class SignalThread:
         return True
 
     def send_soon(self, number: int) -> None:
-        """Send a signal once more whose exception was dropped."""
-        self._inbox.put(-number)
+        """
+        Send a signal once more whose exception was dropped: as one that was not met.
+
+        So what gives handlers back waits for it, and another signal that ends the main
+        thread before is the end of this one: it would come to the default action.
+        """
+        delivery = Delivery(number)
+        delivery.state = State.SENT
+        # By then it may be in other code.
+        delivery.sent_at = time.monotonic() - MISSED + PAUSE
+        self._delivery = delivery
+        self._inbox.put(None)
 
     def retire(self) -> None:
         """Send nothing any more: the interpreter is exiting by itself."""
@@ -199,10 +206,6 @@ class SignalThread:
     def _serve(self) -> None:
         while True:
             number = self._next()
-            if number is not None and number < 0:
-                native.sleep(PAUSE)  # by then it may be in other code
-                self._send(-number)
-                continue
             delivery = self._delivery
             if number is not None:
                 self._close_all(ends_main_thread=delivery is not None)

@@ -24,6 +24,7 @@ from kubernetes_leader_election.kube_api.results import NotFound, Unknown
 from kubernetes_leader_election.testing import faults
 from kubernetes_leader_election.testing.lease_server import control
 from tests.cli.observe.leases import electors
+from tests.programs import let_main_thread_wait
 
 KLE = Path(sys.executable).parent / "kle"
 DEV = (KLE, "dev", "--write-kubeconfig")
@@ -54,6 +55,7 @@ def serving(*words: object, **more: object) -> Iterator[subprocess.Popen[str]]:
     first = process.stdout.readline()
     assert first.startswith("Serving Leases on http://127.0.0.1:"), first
     yield process
+    let_main_thread_wait(process.pid)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0
@@ -169,6 +171,7 @@ def test_dev_passes_signals_on_and_gives_the_code_of_a_shell(tmp_path, number):
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout.readline() == b"ready\n"
+    let_main_thread_wait(process.pid)
     process.send_signal(number)
     assert process.wait(timeout=30) == 128 + number
     process.stdout.close()

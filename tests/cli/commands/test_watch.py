@@ -12,6 +12,7 @@ import pytest
 from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import delete_lease, electors, write_lease
 from tests.cli.terminals import KLE, seen_on_a_terminal
+from tests.programs import let_main_thread_wait
 
 
 class Watching:
@@ -84,6 +85,7 @@ def printed(*words: object, until: tuple[str, ...]) -> tuple[str, str]:
         line = process.stdout.readline()
         assert line, f"it ended after {shown!r}"
         shown += line
+    let_main_thread_wait(process.pid)
     process.terminate()
     rest, said = process.communicate()
     return shown + rest, said

@@ -17,6 +17,7 @@ from kubernetes_leader_election.cli.observe.tracker import Tracker
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR, TOKEN
 from tests.cli.observe.leases import electors, write_lease
 from tests.cli.observe.records import at, lease
+from tests.programs import let_main_thread_wait
 
 KLE = Path(sys.executable).parent / "kle"
 
@@ -160,6 +161,7 @@ def test_step_down_takes_the_wish_back_when_it_is_interrupted(server, kubeconfig
         if "is asked" in line:
             break
     assert STEP_DOWN in server.lease("interrupted")["metadata"]["annotations"]
+    let_main_thread_wait(process.pid)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT

@@ -93,8 +93,8 @@ def run(
         term_file = _term_file(log)
         if term_file is not None:
             ending.callback(term_file.remove)
-            if options["crash_takeover"]:
-                _refuse_shared(term_file.folder)
+            if options["crash_takeover"] and _is_shared(term_file.folder, log):
+                settings |= {"crash_takeover": False, "crash_challenge_sec": None}
         # While there is one thread; and what it does not need is imported after it.
         link = fork_watchdog(
             Errand(
@@ -167,30 +167,32 @@ def _term_file(log: StderrLog) -> TermFile | None:
         return None
 
 
-def _refuse_shared(folder: Path) -> None:
+def _is_shared(folder: Path, log: StderrLog) -> bool:
     """
-    Refuse --crash-takeover where other containers of the pod may see the term file.
+    Return whether other containers of the pod may see the term file, and say so.
 
-    Work there would not end with this container.
-
-    Raises:
-        click.UsageError: the folder is on a volume.
-
+    Work there would not end with this container, so no crash is proved then. That is
+    no reason not to start: with a read-only root file system, which many clusters ask
+    for, there is no other folder, and after a crash others wait as they always did.
     """
     from kubernetes_leader_election.pods import termination  # noqa: PLC0415 - for this option alone
     from kubernetes_leader_election.pods.names import NoNote  # noqa: PLC0415 - as above
 
     if isinstance(termination.termination_file(), NoNote):
-        return  # no note is left, and the log will say why
+        return False  # no note is left, and the log will say why
     mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
     shared = termination.shared_by(str(folder.resolve()), mounts)
-    if shared is not None:
-        raise click.UsageError(
-            f"--crash-takeover says that all work ends with this container, and the term "
-            f"file would be on {shared}, which other containers of the pod may have as "
-            "well: work in one of them would not end. Set TMPDIR to a folder of the "
-            "container's own file system, or leave --crash-takeover out."
-        )
+    if shared is None:
+        return False
+    log.warning(
+        "goes on without --crash-takeover: after a crash others wait for the whole "
+        "lease duration. The term file is on %s, which other containers of the pod may "
+        "have as well: work in one of them would not end with this container. Set "
+        "TMPDIR to a folder of the container's own file system, or leave "
+        "--crash-takeover out.",
+        shared,
+    )
+    return True
 
 
 def _supervisor(

@@ -107,7 +107,7 @@ def world_fault_of(
 
 def hand_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, float, str]:
     """Draw the same where people have their hands on the Lease."""
-    if kind in ("undone edit", "undone label"):
+    if kind in ("undone edit", "undone label", "undone delete"):
         return round(draw.choice((0.02, 0.2)) * longest * draw.random(), 3), 0.0, ""
     if kind in ("writes fail", "away"):
         return draw_length(draw, longest), 0.0, ""

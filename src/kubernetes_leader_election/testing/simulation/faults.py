@@ -78,6 +78,7 @@ ON_WORLD: Final[dict[str, OnWorld]] = _named(
     lease_faults.old_wish,
     lease_faults.forged_note,
     lease_faults.undone_label,
+    lease_faults.undone_delete,
     network_faults.writes_fail,
     lease_faults.recreate,
     lease_faults.undone_edit,

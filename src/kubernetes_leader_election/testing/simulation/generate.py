@@ -273,6 +273,7 @@ def _old_news(seed: int, draw: Random) -> Plan:
         often={
             "overtaken read": 40,
             "undone watch": 50,
+            "undone delete": 24,
             "undone label": 8,
             "restore": 8,
             "delete": 8,

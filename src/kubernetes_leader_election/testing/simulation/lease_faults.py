@@ -176,6 +176,21 @@ def forged_note(world: Scene, fault: Fault) -> bool:
     )
 
 
+def undone_delete(world: Scene, fault: Fault) -> bool:
+    """Delete the Lease, and restore it if nobody made another one ``length`` later."""
+    before = world.time - 1e-6
+    if not delete(world, fault):
+        return False
+    version = world.network.store.version
+
+    def undo(_: None) -> None:
+        if world.network.store.version == version:
+            go_back(world, before)
+
+    world.after(fault.length, undo, None)
+    return True
+
+
 def undone_watch(world: Scene, fault: Fault, node: Node) -> bool:
     """
     Restore a backup while a watch is opened from a version that it undoes.
