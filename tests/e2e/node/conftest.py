@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from controlplane import binaries
+from controlplane.access import RefusedError
 
 from node.handle import Node
 from node.report import Measured
@@ -84,5 +85,10 @@ def _told(space: Space) -> str:
         noted = [f"{x.instant:.3f} {x.what} {x.detail}" for x in life.log.lines]
         parts += [f"--- {life.name}", *(x for x in noted if "work yes" not in x)]
         parts += life.said[-20:]
-    parts.append(space.kubectl("get", "events", "--sort-by=.lastTimestamp"))
-    return "\n".join([*parts, space.kubectl("get", "all", "-o", "wide")])
+    try:
+        parts.append(space.kubectl("get", "events", "--sort-by=.lastTimestamp"))
+        parts.append(space.kubectl("get", "all", "-o", "wide"))
+    except RefusedError as error:
+        # The node may be what failed; the report of the test is not to fail with it.
+        parts.append(str(error))
+    return "\n".join(parts)

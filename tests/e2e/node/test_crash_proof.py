@@ -8,15 +8,12 @@ logs. All use 15/10/2, where a crash without a proof takes 13 to 15 s.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
-from kubernetes_leader_election.testing.belief_log import Line
-from node.crashes import NOTE, TOKEN, annotation, ready, start
+from node.crashes import TOKEN, annotation, ready, start
 from node.workloads import WORKER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -133,85 +130,3 @@ def test_leader_that_was_deleted_by_force_is_waited_for(space, measured):
     assert gap > IN_FULL
     assert not proof(space, successor, began)
     assert space.overlaps() == 0
-
-
-def test_false_report_of_the_end_is_not_believed(space, measured):
-    """
-    Fault 74: the shim is killed and cannot clean up: exit code 255, and it lives on.
-
-    The kubelet even shows the note. It takes the pod's network away as well, so the
-    leader cannot answer the question: it works on until its renew deadline. The shim
-    was the reader of its standard output; what it does then it writes to a volume.
-    """
-
-    def kept(pod):
-        pod["volumes"] = [{"name": "log", "emptyDir": {}}]
-        container = pod["containers"][0]
-        container["volumeMounts"] = [{"name": "log", "mountPath": "/kept"}]
-        container["args"].append("--keep=/kept")
-
-    leader = start(space, change=kept)
-    first = min(space.processes(leader))
-    nonce = annotation(space, NOTE).split(" ")[5]
-    began = time.monotonic()
-    lose_shim(space, leader, first)
-    try:
-        space.node.wait(
-            lambda: reported_ends(space, leader), "the kubelet reports an end"
-        )
-        (end,) = reported_ends(space, leader)
-        assert end["exitCode"] == 255
-        assert nonce in end["message"].split("\n")
-        assert alive(first), "the process lives on"
-        successor, _ = followed(space, leader, began)
-        assert alive(first), "the process lives on"
-    finally:
-        if alive(first):
-            os.kill(first, signal.SIGKILL)
-    assert not proof(space, successor, began)
-    take_in(space, leader)
-    worked_on = leader.runs[-1][1] - began
-    measured("a false report of an end: the leader worked on for", worked_on)
-    measured("a false report of an end", space.gap(began))
-    assert worked_on > 3, "it worked on, long after its end was reported"
-    assert successor.runs[-1][0] - began > IN_FULL
-    assert space.overlaps() == 0
-
-
-def lose_shim(space, leader, first):
-    """Kill the shim of a container, and hide the container from who cleans up."""
-    container = space.container_id(leader.pod, leader.container)
-    home = f"/run/containerd/runc/k8s.io/{container}"
-    space.node.inside.must("mv", home, f"/run/hidden-{container}")
-    fields = Path(f"/proc/{first}/stat").read_text(encoding="ascii").rpartition(")")[2]
-    os.kill(int(fields.split()[1]), signal.SIGKILL)  # its parent
-
-
-def take_in(space, leader):
-    """Take what the leader wrote to its volume, when nobody read its output any more."""
-    uid = space.node.get(space.path("pods", leader.pod))["metadata"]["uid"]
-    volumes = space.node.folder / "kubelet" / "pods" / uid / "volumes"
-    # The container that was started in its place has a file of its own.
-    files = (volumes / "kubernetes.io~empty-dir" / "log").iterdir()
-    oldest = min(files, key=lambda file: float(file.stem))
-    space.lives()
-    known = leader.log.lines[-1].instant
-    for line in map(str.split, oldest.read_text(encoding="utf-8").splitlines()):
-        if float(line[0]) > known:
-            leader.log.lines.append(Line(float(line[0]), line[1], " ".join(line[2:])))
-
-
-def reported_ends(space, leader):
-    """Return what the kubelet says of the end of a container, in one place or the other."""
-    status = space.status(leader.pod, leader.container)
-    states = (status.get("state") or {}, status.get("lastState") or {})
-    return [x["terminated"] for x in states if "terminated" in x][:1]
-
-
-def alive(pid):
-    """Say whether a process lives, and is no zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

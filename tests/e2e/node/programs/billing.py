@@ -13,7 +13,6 @@ HUP ends the program with exit code 1, and without a word to anybody.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import sys
@@ -31,13 +30,6 @@ class Log:
 
     def __init__(self) -> None:
         self._last = False
-        self._file: int | None = None
-        """Where each line goes first; None: to standard output alone."""
-
-    def keep(self, folder: str) -> None:
-        """Write to a file as well, for who outlives the reader of standard output."""
-        path = f"{folder}/{time.monotonic():.6f}.log"
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
 
     def note(self, what: str, detail: str = "-") -> None:
         """Note that something happened now."""
@@ -54,13 +46,7 @@ class Log:
 
     def _write(self, instant: float, what: str, detail: str) -> None:
         text = detail.replace("\n", " ")
-        line = f"{instant:.6f} {what} {text}\n".encode()
-        if self._file is None:
-            os.write(1, line)
-            return
-        os.write(self._file, line)
-        with contextlib.suppress(BrokenPipeError):  # the shim of the container is dead
-            os.write(1, line)
+        os.write(1, f"{instant:.6f} {what} {text}\n".encode())
 
 
 LOG = Log()
@@ -199,10 +185,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--exit", type=int, default=0)
     parser.add_argument("--slow-stop", type=float, default=0)
-    parser.add_argument("--keep", help="folder for a second copy of the log")
     options = parser.parse_args()
-    if options.keep:
-        LOG.keep(options.keep)
     LOG.note("began", os.uname().nodename)
     health = Health()
     if options.ask:
