@@ -33,6 +33,7 @@ __all__ = [
     "REASONS",
     "ElectorEvent",
     "ErrorOccurred",
+    "GapReason",
     "Handler",
     "LeaderChanged",
     "LeadershipAcquired",
@@ -68,6 +69,15 @@ REASONS: Final[Mapping[LossReason, str]] = MappingProxyType(
     }
 )
 """What each reason means, in words for people."""
+
+
+GapReason = Literal[
+    "release",  # the holder released the Lease
+    "deletion",  # somebody deleted the Lease
+    "expiry",  # the holder renewed it no more, and its duration was waited for
+    "proof",  # the same, but the holder's end was proved (crash_takeover)
+    "outage",  # requests failed when it could be taken over already
+]
 
 
 class EVENTS(StrEnum):
@@ -120,6 +130,12 @@ class LeadershipAcquired(_Payload):
     crash_proof: str = ""
     """How the end of the holder before was proved (``crash_takeover``), as a clause for
     people; empty: it released the Lease, or its duration was over."""
+    gap_sec: float | None = None
+    """For how long nobody led before this term, in seconds of this elector's own clocks:
+    since the release or deletion that it saw, else since the last renewal that it saw.
+    None: it did not see that, as a replica that came later, or nobody led before."""
+    why: GapReason | None = None
+    """Why so long, in one word that programs may compare. None: it saw no holder before."""
 
     @property
     def token(self) -> int | None:

@@ -39,6 +39,7 @@ PARTS = (
     "notices",
     "in_flight",
     "observation",
+    "gap",
 )
 
 

@@ -16,7 +16,10 @@ from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.text import LONGEST_LINE, printable
+from kubernetes_leader_election.values import replace
 
+ORIGIN = {"lease": "billing", "namespace": "shop", "identity": "a"}
+ACQUIRED = m.LeadershipAcquired(**ORIGIN, term=1, token_if_any=41)
 HOSTILE = "b\r\nWARNING \x1b[31m Lease shop/billing: a is the leader" + "x" * 1_000_000
 
 
@@ -59,10 +62,41 @@ def lines(caplog):
 
 def test_beginning_of_a_term_is_a_line(log, lines):
     """Who leads, and with which token."""
-    log.acquired("a", 41)
+    log.acquired(ACQUIRED)
     assert lines() == [
         ("INFO", "Lease shop/billing: a is the leader, fencing token 41")
     ]
+
+
+@pytest.mark.parametrize(
+    ("gap", "why", "said"),
+    [
+        (0.0314, "release", "; nobody led for 0.031 s since the release"),
+        (1.26, "proof", "; nobody led for 1.3 s since the last renewal; took over: x"),
+        (14.2, "expiry", "; nobody led for 14.2 s since the last renewal"),
+        (0.2, "deletion", "; nobody led for 0.200 s since the Lease was deleted"),
+        (
+            61.0,
+            "outage",
+            "; nobody led for 61.0 s since one was last seen to lead: requests failed",
+        ),
+        (None, "expiry", ""),
+        (None, None, ""),
+    ],
+)
+def test_beginning_of_a_term_says_how_long_nobody_led(log, lines, gap, why, said):
+    """Whoever reads the log of the new leader need not look for that of the old one."""
+    proof = "x" if why == "proof" else ""
+    log.acquired(replace(ACQUIRED, gap_sec=gap, why=why, crash_proof=proof))
+    ((_, text),) = lines()
+    assert text == f"Lease shop/billing: a is the leader, fencing token 41{said}"
+
+
+def test_every_reason_of_a_gap_has_words(log, lines):
+    """No reason is added without them."""
+    for why in events.GapReason.__args__:
+        log.acquired(replace(ACQUIRED, gap_sec=1.0, why=why))
+    assert len({text for _, text in lines()}) == len(events.GapReason.__args__) - 1
 
 
 @pytest.mark.parametrize(
@@ -94,7 +128,7 @@ def test_loss_is_a_line_with_its_reason_in_words(
     log, lines, clock, reason, detail, line
 ):
     """A loss that nobody asked for is a warning."""
-    log.acquired("a", 41)
+    log.acquired(ACQUIRED)
     clock.now = 5.0
     log.renewed()
     clock.now = 14.2
@@ -113,7 +147,7 @@ def test_record_carries_the_facts_for_logs_that_programs_read(caplog):
     log = EventLog(logger, where=lambda: "here", about=lambda: ABOUT)
     error = ZeroDivisionError("a hundred % of it")
     log.leader_changed("b")
-    log.acquired("a", 41)
+    log.acquired(ACQUIRED)
     log.trouble("a handler raised", error=error)
     log.lost("a", "deleted", "")
     log.say("info", "the last word")
@@ -166,7 +200,7 @@ def test_logger_with_a_format_of_its_own_gets_whole_lines():
     """It would have written %s: the whole line is one that nobody fills in any more."""
     logger = Braces()
     log = EventLog(logger, where=lambda: "Lease shop/billing", about=lambda: ABOUT)
-    log.acquired("a", 41)
+    log.acquired(ACQUIRED)
     log.lost("a", "deleted", "by {b}, a 100 % sure")
     log.trouble("the handler raised", error=ZeroDivisionError("of {c}"))
     assert shared_log_thread().flush(30.0)
@@ -212,7 +246,7 @@ def test_every_reason_of_a_loss_has_words():
 
 def test_time_without_a_renewal_is_that_of_the_term_alone(log, lines, clock):
     """What a term before had is nothing that this one lost."""
-    log.acquired("a", 41)
+    log.acquired(ACQUIRED)
     log.lost("a", "stopped", "")
     clock.now = 100.0
     log.lost("a", "renew_deadline", "")
@@ -245,9 +279,6 @@ def test_text_of_others_is_escaped_and_cut(log, lines):
     assert all(line.isprintable() and len(line) < 2200 for line in found)
     assert found[1] == "Lease shop/billing: held by nobody"
     assert len(printable("y" * 1_000_000, longest=LONGEST_LINE)) == LONGEST_LINE
-
-
-ORIGIN = {"lease": "billing", "namespace": "shop", "identity": "a"}
 
 
 @pytest.mark.parametrize(

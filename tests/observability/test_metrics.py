@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kubernetes_leader_election import events
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.leadership import Role
-from kubernetes_leader_election.observability.metrics import Metrics
+from kubernetes_leader_election.observability.metrics import BUCKETS, Metrics
 from kubernetes_leader_election.observability.opentelemetry import export
 from kubernetes_leader_election.observability.prometheus import ElectionCollector
 from tests.observability.fakes import FakeElector
@@ -74,6 +74,39 @@ def test_counters_count_events(metrics, elector):
     assert found["leader_election_errors_total", *sorted((*WHO, error))] == 1
 
 
+GAPS = "leader_election_gap_seconds"
+
+
+def take_over(elector, gap_sec, why):
+    """Let an elector acquire."""
+    elector.tell(
+        events.LeadershipAcquired, term=2, token_if_any=9, gap_sec=gap_sec, why=why
+    )
+
+
+def test_gaps_are_a_histogram_by_reason(metrics, elector):
+    """Each take-over whose gap was seen is counted, in every bucket that holds it."""
+    take_over(elector, 0.031, "release")
+    take_over(elector, 0.5, "release")
+    take_over(elector, 400.0, "outage")
+    take_over(elector, None, "expiry")
+    take_over(elector, None, None)
+    found = read(metrics)
+
+    def value(suffix, why, **more):
+        labels = sorted((*WHO, ("why", why), *more.items()))
+        return found.get((GAPS + suffix, *labels))
+
+    assert value("_bucket", "release", le="0.05") == 1
+    assert value("_bucket", "release", le="0.25") == 1
+    assert value("_bucket", "release", le="0.5") == 2
+    assert value("_bucket", "release", le="+Inf") == value("_count", "release") == 2
+    assert value("_sum", "release") == pytest.approx(0.531)
+    assert value("_bucket", "outage", le="300.0") == 0
+    assert value("_bucket", "outage", le="+Inf") == value("_count", "outage") == 1
+    assert value("_count", "expiry") is None
+
+
 def test_assumed_leadership_has_no_end(metrics, elector):
     """Off-cluster the remaining time is infinite, and readable."""
     elector.left = math.inf
@@ -112,6 +145,7 @@ def test_forgotten_elector_is_counted_no_more(metrics, elector):
 def test_prometheus_client_shows_the_same(metrics, elector):
     """The adapter for prometheus-client gives what our own text gives."""
     elector.live()
+    take_over(elector, 1.25, "proof")
     registry = prometheus_client.CollectorRegistry()
     registry.register(ElectionCollector(metrics))
     shown = prometheus_client.generate_latest(registry).decode()
@@ -140,6 +174,13 @@ def test_opentelemetry_shows_the_same(metrics, elector):
         (key[0].removesuffix("_total"), *key[1:]): value
         for key, value in read(metrics).items()
     }
+    take_over(elector, 1.25, "proof")
+    (resource,) = reader.get_metrics_data().resource_metrics
+    (gaps,) = (m for m in resource.scope_metrics[0].metrics if m.name == GAPS)
+    (point,) = gaps.data.data_points
+    assert (point.count, point.sum) == (1, 1.25)
+    assert point.explicit_bounds == BUCKETS
+    assert dict(point.attributes) == dict((*WHO, ("why", "proof")))
     provider.shutdown()
 
 
@@ -149,6 +190,7 @@ def test_page_for_the_one_on_call_names_metrics_that_there_are(metrics, elector)
     named = re.findall(r"`[^`]*(leader_election_\w+)[^`]*`", page.read_text())
     elector.live()
     elector.tell(events.ErrorOccurred, error=LeaseApiError("no"))
+    take_over(elector, 1.25, "proof")
     assert len(named) >= 5
     assert set(named) <= {name for name, *_ in read(metrics)}
 

@@ -250,6 +250,7 @@ class Election:
             # Rule 16: nothing for 0.6 to 0.7 of the holder's D; the timer runs on.
             orders.abandon_watch()
             self._watch_policy.close()
+            standing.notices.gap.lose_sight()
             standing.want_read(0.0)
         self._settle()
 

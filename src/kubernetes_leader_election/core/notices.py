@@ -4,6 +4,7 @@ What people are told of a Lease, once: who leads, who has our name, odd versions
 
 from __future__ import annotations
 
+from kubernetes_leader_election.core.gap import Gap
 from kubernetes_leader_election.core.messages import LeaderChanged
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.timing import ElectionSettings
@@ -19,6 +20,7 @@ class Notices:
         "_odd_version",
         "_origin",
         "_where",
+        "gap",
         "leader",
     )
 
@@ -28,6 +30,8 @@ class Notices:
         """What each event says of where it comes from."""
         self._where = settings.where
         """What errors are about."""
+        self.gap = Gap()
+        """Since when nobody leads."""
         self.leader: str | None = None
         """Who was last said to lead."""
         self._namesake: object = None

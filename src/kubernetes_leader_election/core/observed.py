@@ -173,12 +173,17 @@ class Observed:
         if self._own_writes.is_ruled_out(proved):
             return
         standing.begin_term(term)
+        gap_sec, why = standing.notices.gap.end(
+            standing.now, proved=bool(proved.crash_proof)
+        )
         standing.emit(
             m.LeadershipAcquired(
                 **standing.settings.origin,
                 term=term.number,
                 token_if_any=term.token,
                 crash_proof=proved.crash_proof,
+                gap_sec=gap_sec,
+                why=why,
             )
         )
         if term.token is None:
@@ -228,6 +233,7 @@ class Observed:
         self._challenge.hearing.distrust(self._observation, standing.now)
         standing.contending.wait_in_full()
         self._observation.see_missing(standing.now)
+        standing.notices.gap.see_missing(standing.now)
         self._own_writes.forget_replacing()
         standing.emit(self._notices.tell_leader(None))
         if standing.state in HOLDING:
@@ -319,11 +325,19 @@ class Observed:
 
     def observe(self, snapshot: Snapshot) -> bool:
         """Take what is seen; tell whether the record changed."""
-        before = self._observation.snapshot
-        changed = self._observation.see(snapshot, self._standing.now)
+        before, standing = self._observation.snapshot, self._standing
+        first = self._observation.since is None
+        changed = self._observation.see(snapshot, standing.now)
         if self._settings.crash_takeover:
             self._mind_challenge(before, snapshot, changed=changed)
         own_writes = self._own_writes
+        standing.notices.gap.see(
+            changed=changed,
+            first=first,
+            is_free=snapshot.record.is_free,
+            is_tried=changed and own_writes.is_former(snapshot),
+            now=standing.now,
+        )
         if own_writes.former or own_writes.tries:
             own_writes.forget_overtaken(snapshot)
         if changed:

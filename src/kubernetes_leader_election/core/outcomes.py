@@ -195,7 +195,7 @@ class Outcomes:
 
     def _read_failed(self, error: LeaseApiError) -> None:
         standing = self._standing
-        self._retry.count_failure(standing.now.boottime)
+        standing.count_failure()
         if error.status == 403:
             self._watch_policy.reading_is_forbidden()
         standing.tell_error(error)
@@ -211,7 +211,7 @@ class Outcomes:
         standing.tell_error(error)
         self._doubt_write()
         standing.want_read(standing.backoff(self._retry.failures, error))
-        self._retry.count_failure(standing.now.boottime)
+        standing.count_failure()
         standing.put_writes_off()
         self._schedule.write_not_before(self._retry.not_before)
 
@@ -238,7 +238,7 @@ class Outcomes:
         if write is None:
             return
         standing.tell_error(error)
-        self._retry.count_failure(standing.now.boottime)
+        standing.count_failure()
         self._retry.count_write_failure()
         delay = standing.backoff(self._retry.write_failures, error)
         self._schedule.write_next(standing.now.boottime + delay)
@@ -336,6 +336,7 @@ class Outcomes:
         """Rule 16: any oddity in a stream: close, GET, watch again, with backoff."""
         standing = self._standing
         standing.contending.wait_in_full()  # rule 4: it may miss what came and went
+        standing.notices.gap.lose_sight()
         watch = self._watch_policy
         if watch.broke(error, standing.now.boottime):
             standing.tell_error(error)

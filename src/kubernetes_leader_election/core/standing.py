@@ -29,6 +29,7 @@ from kubernetes_leader_election.core.participation import Participation
 from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.schedule import Schedule
 from kubernetes_leader_election.core.states import (
+    EXPIRED,
     FREE,
     HELD,
     HOLDING,
@@ -51,6 +52,9 @@ _SEEKING: Final = frozenset({State.WAITING, State.CHALLENGING})
 """States in which the proof of the holder's end is of use."""
 _ASKING: Final = frozenset({State.CHALLENGING, State.CONTENDING, State.ACQUIRING})
 """States in which it matters that the holder was asked, and did not answer."""
+
+_TO_BE_HAD: Final = (FREE, EXPIRED)
+"""What a Lease is judged to be that may be acquired."""
 
 
 class Standing:
@@ -129,6 +133,7 @@ class Standing:
         self.watch_policy.begin_life()
         self.retry.begin_life()
         self.challenge.begin_life()
+        self.notices.gap.begin_life()
 
     # Changing state -----------------------------------------------------------
 
@@ -317,6 +322,14 @@ class Standing:
             now=self.now.boottime,
             left=self.time_left(),
         )
+
+    def count_failure(self) -> None:
+        """Count a request that failed."""
+        self.retry.count_failure(self.now.boottime)
+        if self.in_flight.watch_id is None:
+            self.notices.gap.lose_sight()
+        if self.verdict() in _TO_BE_HAD:
+            self.notices.gap.hold_up()
 
     def put_writes_off(self) -> None:
         """

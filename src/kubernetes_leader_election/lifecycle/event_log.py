@@ -15,6 +15,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
@@ -22,7 +23,9 @@ from kubernetes_leader_election.events import (
     PLANNED,
     REASONS,
     ElectorEvent,
+    GapReason,
     Handler,
+    LeadershipAcquired,
     LossReason,
 )
 from kubernetes_leader_election.lifecycle.handlers import name_of
@@ -33,6 +36,16 @@ from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
 
 _KNOWN_TO_BIND: Final = ("loguru", "structlog")
 """Packages whose loggers take facts by `bind()`."""
+_SINCE: Final[Mapping[GapReason, str]] = MappingProxyType(
+    {
+        "release": "the release",
+        "deletion": "the Lease was deleted",
+        "expiry": "the last renewal",
+        "proof": "the last renewal",
+        "outage": "one was last seen to lead: requests failed",
+    }
+)
+"""What a gap is counted from, in words for people."""
 
 
 def _elapsed() -> float:
@@ -79,26 +92,21 @@ class EventLog:
 
     def acquired(
         self,
-        identity: str,
-        token: int | None,
+        event: LeadershipAcquired,
         *,
         without: str = "",
-        crash_proof: str = "",
     ) -> None:
-        """
-        Log that a term began.
-
-        ``without`` says why it has no fencing token, ``crash_proof`` how the end of the
-        holder before was proved.
-        """
+        """Log that a term began; ``without`` says why it has no fencing token."""
         self.renewed()
+        token, crash_proof = event.token_if_any, event.crash_proof
         self._token = token
         self.say(
             "info",
-            "%s: %s is the leader, fencing token %s%s",
+            "%s: %s is the leader, fencing token %s%s%s",
             self._where(),
-            identity,
+            event.identity,
             without if token is None else token,
+            _nobody_led(event),
             f"; took over: {printable(crash_proof, longest=400)}"
             if crash_proof
             else "",
@@ -241,6 +249,15 @@ class EventLog:
             lambda: _write(self.logger, level, text, args, facts=facts, error=error),
             may_drop=True,
         )
+
+
+def _nobody_led(event: LeadershipAcquired) -> str:
+    """Return for how long nobody led, and why so long, as far as that was seen."""
+    if event.gap_sec is None or event.why is None:
+        return ""
+    gap = event.gap_sec
+    seconds = f"{gap:.3f}" if gap < 1.0 else f"{gap:.1f}"
+    return f"; nobody led for {seconds} s since {_SINCE[event.why]}"
 
 
 def _write(

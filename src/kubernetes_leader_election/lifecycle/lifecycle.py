@@ -356,12 +356,7 @@ class Lifecycle(Status[TermT]):
             )
         self.shutdown.look_at_signals()
         try:
-            self.event_log.acquired(
-                event.identity,
-                event.token_if_any,
-                without=_why_no_token(event),
-                crash_proof=event.crash_proof,
-            )
+            self.event_log.acquired(event, without=_why_no_token(event))
         finally:
             self._deliver(event, hold=hold)
 

@@ -17,6 +17,7 @@ from kubernetes_leader_election.events import (
     EVENTS,
     ElectorEvent,
     ErrorOccurred,
+    LeadershipAcquired,
     LeadershipLost,
 )
 from kubernetes_leader_election.leadership import ElectorState, Role
@@ -27,6 +28,43 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels = tuple[tuple[str, str], ...]
 Samples = list[tuple[Labels, float]]
+BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2, 3.5, 5, 10, 15, 20, 30, 60, 120, 300)
+"""Seconds that the buckets of gaps hold at most; one more holds all others."""
+GAP: Final = "leader_election_gap_seconds"
+GAP_MEANING: Final = "For how long nobody led before a term of this elector, by reason."
+
+
+class Distribution(NamedTuple):
+    """How many values were at most as large as each of ``BUCKETS``, all, and their sum."""
+
+    labels: Labels
+    up_to: tuple[int, ...] = (0,) * len(BUCKETS)
+    number: int = 0
+    total: float = 0.0
+
+    def plus(self, value: float) -> Distribution:
+        """Return the same with one more value."""
+        counts = zip(self.up_to, BUCKETS, strict=True)
+        up_to = tuple(count + (value <= bound) for count, bound in counts)
+        return Distribution(self.labels, up_to, self.number + 1, self.total + value)
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return the counts, each with the bound as Prometheus writes it."""
+        bounds = [str(float(bound)) for bound in BUCKETS]
+        counts = [float(count) for count in (*self.up_to, self.number)]
+        return list(zip([*bounds, "+Inf"], counts, strict=True))
+
+    def samples(self) -> list[tuple[str, Labels, float]]:
+        """Return them as Prometheus has them: suffix of the name, labels, value."""
+        labels = self.labels
+        return [
+            *(
+                ("_bucket", (*labels, ("le", bound)), count)
+                for bound, count in self.buckets()
+            ),
+            ("_count", labels, float(self.number)),
+            ("_sum", labels, self.total),
+        ]
 
 
 class Family(NamedTuple):
@@ -87,12 +125,18 @@ class Watched(Protocol):
 class _Tally:
     """The counters of one elector, and the elector."""
 
-    def __init__(self, elector: Watched) -> None:
+    def __init__(
+        self, elector: Watched, tell_gap: Callable[[float, Labels], object]
+    ) -> None:
         self.elector = elector
+        self._tell_gap = tell_gap
+        """Called with each gap, and its labels."""
         self.lock = native.Lock()
         self.events: Counter[EVENTS] = Counter()
         self.losses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
+        self.gaps: dict[str, Distribution] = {}
+        """How long nobody led before a term, by the reason."""
 
     def count(self, event: ElectorEvent) -> None:
         """Count an event: the handler of every one of them."""
@@ -102,6 +146,18 @@ class _Tally:
                 self.losses[event.reason] += 1
             elif isinstance(event, ErrorOccurred):
                 self.errors[type(event.error).__name__] += 1
+        if isinstance(event, LeadershipAcquired):
+            self._count_gap(event)
+
+    def _count_gap(self, event: LeadershipAcquired) -> None:
+        gap, why = event.gap_sec, event.why
+        if gap is None or why is None:
+            return  # it was not seen
+        labels = (*self.labels(), ("why", why))
+        with self.lock:
+            known = self.gaps.get(why, Distribution(labels))
+            self.gaps[why] = known.plus(gap)
+        self._tell_gap(gap, labels)
 
     def labels(self) -> Labels:
         """Return the labels that tell this elector from others."""
@@ -126,11 +182,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._tallies: tuple[_Tally, ...] = ()
+        self._told_of_gaps: tuple[Callable[[float, Labels], object], ...] = ()
+        """Called with each gap as it ends; see :meth:`on_gap`."""
         self._lock = native.Lock()
 
     def watch(self, elector: Watched) -> None:
         """Begin to count the events of ``elector``; before its start none is missed."""
-        tally = _Tally(elector)
+        tally = _Tally(elector, self._tell_gap)
         for name in EVENTS:
             elector.on(name, tally.count)
         with self._lock:
@@ -151,6 +209,22 @@ class Metrics:
         yield from _gauges(tallies)
         yield from _counters(tallies)
 
+    def gaps(self) -> Iterator[Distribution]:
+        """Yield how long nobody led before the terms of each elector, by reason."""
+        for tally in self._tallies:
+            with tally.lock:
+                found = sorted(tally.gaps.items())
+            yield from (distribution for _, distribution in found)
+
+    def on_gap(self, record: Callable[[float, Labels], object]) -> None:
+        """Call ``record`` with each gap from now on, in seconds; it must not block."""
+        with self._lock:
+            self._told_of_gaps = (*self._told_of_gaps, record)
+
+    def _tell_gap(self, gap: float, labels: Labels) -> None:
+        for record in self._told_of_gaps:
+            record(gap, labels)
+
     def text(self) -> str:
         """Return all metrics in the text format of Prometheus, version 0.0.4."""
         lines: list[str] = []
@@ -161,6 +235,12 @@ class Metrics:
                 f"{name}{{{_rendered(labels)}}} {_number(value)}"
                 for labels, value in family.samples
             ]
+        lines += [f"# HELP {GAP} {GAP_MEANING}", f"# TYPE {GAP} histogram"]
+        lines += [
+            f"{GAP}{suffix}{{{_rendered(labels)}}} {_number(value)}"
+            for distribution in self.gaps()
+            for suffix, labels, value in distribution.samples()
+        ]
         return "\n".join([*lines, ""])
 
 

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from kubernetes_leader_election.observability.metrics import (
+    BUCKETS,
+    GAP,
+    GAP_MEANING,
+)
+
 if TYPE_CHECKING:
     from kubernetes_leader_election.observability.metrics import Metrics
 
@@ -28,6 +34,13 @@ def export(metrics: Metrics, meter: Meter) -> None:
             else meter.create_observable_gauge
         )
         make(family.name, [_reader(metrics, family.name)], description=family.meaning)
+    gaps = meter.create_histogram(
+        GAP,
+        unit="s",
+        description=GAP_MEANING,
+        explicit_bucket_boundaries_advisory=BUCKETS,
+    )
+    metrics.on_gap(lambda gap, labels: gaps.record(gap, dict(labels)))
 
 
 def _reader(

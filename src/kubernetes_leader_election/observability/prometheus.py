@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
+
+from kubernetes_leader_election.observability.metrics import GAP, GAP_MEANING
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.observability.metrics import Metrics
@@ -26,7 +32,9 @@ class ElectionCollector(Collector):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    def collect(
+        self,
+    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
         """Yield every metric with its values at this instant."""
         for family in self._metrics.families():
             names = [name for name, _ in family.samples[0][0]] if family.samples else []
@@ -37,3 +45,9 @@ class ElectionCollector(Collector):
             for labels, value in family.samples:
                 shown.add_metric([text for _, text in labels], value)
             yield shown
+        gaps = list(self._metrics.gaps())
+        names = [name for name, _ in gaps[0].labels] if gaps else []
+        told = HistogramMetricFamily(GAP, GAP_MEANING, labels=names)
+        for gap in gaps:
+            told.add_metric([text for _, text in gap.labels], gap.buckets(), gap.total)
+        yield told
