@@ -61,6 +61,7 @@ COPIED: Final = (
     "term",
     "own_writes",
     "cut_record",
+    "gap",
     "notices",
     "participation",
     "retry",
