@@ -324,6 +324,12 @@ def test_election_on_a_store_like_kine_changes_hands_as_on_etcd(
                 leader.stop()
             fleet.start(setting)
             follower = fleet.wait_leader(after=ended)
+            # It believes before it is told so.
+            wait_until(
+                lambda one=follower: one.happened("acquired"),
+                within=10,
+                what="the event follows",
+            )
             tokens.append(int(follower.happened("acquired")[-1].detail))
         assert tokens == sorted(set(tokens))
         tell(f"tokens {tokens}, {fleet.check()}")
