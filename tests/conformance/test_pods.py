@@ -166,9 +166,13 @@ def test_one_pod_is_watched(api: Api):
     patch_status(api, terminated("bye"))
     gone(api, "other")
     gone(api)
-    changed, deleted = watch.take(2)
-    assert (changed["type"], deleted["type"]) == ("MODIFIED", "DELETED")
-    for event in (changed, deleted):
+    events = watch.take(3)
+    # What is removed at once is marked first, as what waits for its kubelet is.
+    assert [one["type"] for one in events] == ["MODIFIED", "MODIFIED", "DELETED"]
+    marks = [one["object"]["metadata"].get("deletionTimestamp") for one in events]
+    assert (marks[0], marks[1] is None) == (None, False)
+    assert marks[1] == marks[2]
+    for event in events:
         assert event["object"]["metadata"]["uid"] == made["metadata"]["uid"]
         (container,) = event["object"]["status"]["containerStatuses"]
         assert container["lastState"]["terminated"]["message"] == "bye"

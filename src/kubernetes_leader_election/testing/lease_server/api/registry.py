@@ -231,6 +231,11 @@ class Registry:
             return self._replace(key, held, existing, write)
         if options.dry_run:
             return Written(existing, deleted=True)
+        if metadata is not document["metadata"]:
+            # A server marks a pod that it removes at once as well: a watch tells both.
+            metadata = marked(metadata, finalizers, options.now)
+            write = WriteOptions(now=options.now)
+            self._put(key, {**document, "metadata": metadata}, write)
         return Written(self.store.remove(key), deleted=True)
 
     def _end_namespace(
