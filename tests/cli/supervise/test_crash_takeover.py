@@ -16,7 +16,7 @@ MOUNTS = """\
 820 741 0:91 / / rw,relatime master:271 - overlay overlay rw,lowerdir=/var/lib/x
 822 820 0:95 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755
 826 822 0:90 / /dev/shm rw,nosuid - tmpfs shm rw,size=65536k
-827 820 254:1 /var/lib/kubelet/pods/x/volumes/k~empty-dir/tmp /tmp/work rw - ext4 /dev/vda1 rw
+827 820 254:1 /var/lib/kubelet/pods/x/volumes/k~empty-dir/tmp /tmp/shared rw - ext4 /dev/vda1 rw
 """
 
 
@@ -24,9 +24,9 @@ MOUNTS = """\
     ("path", "mount"),
     [
         ("/tmp/kle-1", None),
-        ("/tmp/workshop", None),
-        ("/tmp/work", "/tmp/work"),
-        ("/tmp/work/kle-1", "/tmp/work"),
+        ("/tmp/shared-by-name", None),
+        ("/tmp/shared", "/tmp/shared"),
+        ("/tmp/shared/kle-1", "/tmp/shared"),
         ("/dev/shm/kle-1", "/dev/shm"),
         ("/devices", None),
     ],
