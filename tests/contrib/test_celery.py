@@ -22,7 +22,7 @@ class Recording(LeaderScheduler):
 
     sent: list[str]
 
-    def apply_async(self, entry, producer=None, advance=True, **_):  # noqa: FBT002 - Celery's
+    def apply_async(self, entry, *_, **__):
         """Send nothing."""
         self.sent.append(entry.name)
 

@@ -22,8 +22,9 @@ def in_a_pod(pod: str, uid: str, container: str, path: str) -> None:
     """Let this process find itself in that container of that pod."""
     os.environ["POD_NAME"] = pod
     file = TerminationFile(path=path, pod_uid=uid, container=container)
-    note_file.termination_file = lambda: file  # type: ignore[assignment]
-    crash_note.pod_namespace = lambda: "default"  # type: ignore[assignment]
+    # What a container would read of its mounts and its service account.
+    note_file.termination_file = lambda: file
+    crash_note.pod_namespace = lambda: "default"
 
 
 def main(url: str, identity: str, *place: str) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.node_page import eventually
 
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.sync import Elector
@@ -106,19 +107,11 @@ def leader(server):
             one.kill()
 
 
-def until(condition, within=15.0):
-    """Wait until something holds."""
-    ends = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < ends, "it never held"
-        time.sleep(0.01)  # between two looks at the server of this process
-
-
 def led_on(server):
     """Wait until the leader's note was written, and read in a renewal."""
-    until(lambda: POD in (annotations(server) or {}))
+    eventually(lambda: POD in (annotations(server) or {}))
     # A proof counts for a term that was seen alive: two renewals, and the pod's watch.
-    until(lambda: watches_of_pods(server))
+    eventually(lambda: watches_of_pods(server))
 
 
 def watches_of_pods(server):
@@ -164,9 +157,9 @@ def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
     with candidate.elector:
         led_on(server)
         pod.lie(code=137)
-        until(lambda: candidate.state is State.CHALLENGING)
+        eventually(lambda: candidate.state is State.CHALLENGING)
         # It was asked, and has answered: what its kubelet says is never believed again.
-        until(lambda: candidate.state is State.WAITING)
+        eventually(lambda: candidate.state is State.WAITING)
         pod.lie(code=137)
         assert not candidate.led.wait(0.5)
         assert candidate.state is State.WAITING
@@ -179,7 +172,7 @@ def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
     pod = kubelet.start("billing-0", container="billing")
     first = leader(pod, identity="billing-0")
     token = first.wait_to_lead()
-    until(lambda: POD in (annotations(server) or {}))
+    eventually(lambda: POD in (annotations(server) or {}))
     first.kill()
     pod.kill()
     pod.restart()
@@ -202,7 +195,7 @@ def test_without_the_right_to_pods_the_election_goes_on(
     first.wait_to_lead()
     candidate = Candidate(server)
     with caplog.at_level("INFO"), candidate.elector:
-        until(lambda: "resources: [pods], verbs: [get, watch]" in caplog.text)
+        eventually(lambda: "resources: [pods], verbs: [get, watch]" in caplog.text)
         first.kill()
         pod.kill()
         assert not candidate.led.wait(3.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 
 import pytest
 
@@ -17,6 +16,7 @@ from kubernetes_leader_election.pods.termination import TerminationFile
 from kubernetes_leader_election.process.fork import this_process
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
+from tests.node_page import eventually
 
 UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 POD = "kubernetes-leader-election/pod"
@@ -98,7 +98,7 @@ def test_note_that_is_gone_is_said_once(place):
     own.leave("Lease shop/billing")
     assert own.is_good("Lease shop/billing")
     place.write_text("bye\n")
-    until(lambda: not own.is_good("Lease shop/billing"))
+    eventually(lambda: not own.is_good("Lease shop/billing"))
     assert not own.is_good("Lease shop/billing")
     ((_, line),) = log.lines
     assert "no longer has the note of this process" in line
@@ -122,32 +122,30 @@ def noted(lease):
     return POD in lease["metadata"].get("annotations", {})
 
 
-def until(condition):
-    """Wait until something holds."""
-    ends = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < ends, "it never held"
-        time.sleep(0.01)  # between two looks at the server of this process
+def leader(server, **given):
+    """Return an elector that leaves a note, and the queue of its renewals."""
+    elector = Elector(
+        lease_name="billing",
+        identity="a",
+        server=server.url,
+        renew_interval_ms=100,
+        lease_duration_sec=5,
+        **given,
+    )
+    renewed = queue.SimpleQueue()
+    elector.on("lease_renewed", renewed.put)
+    return elector, renewed
 
 
 def test_renewals_carry_the_note_as_long_as_it_is_there(place):
     """Fault 77: what was written over ends no term."""
-    renewed = queue.SimpleQueue()
     with LeaseServer() as server:
-        elector = Elector(
-            lease_name="billing",
-            identity="a",
-            server=server.url,
-            renew_interval_ms=200,
-            lease_duration_sec=5,
-            crash_takeover=True,
-        )
-        elector.on("lease_renewed", renewed.put)
+        elector, renewed = leader(server, crash_takeover=True)
         with elector:
-            until(lambda: noted(server.lease("billing") or {"metadata": {}}))
+            eventually(lambda: noted(server.lease("billing") or {"metadata": {}}))
             assert place.read_text().count("\n") == 1
             place.write_text("bye\n")
-            until(lambda: not noted(server.lease("billing")))
+            eventually(lambda: not noted(server.lease("billing")))
             for _ in range(2):
                 renewed.get(timeout=5)
             assert not noted(server.lease("billing"))
@@ -174,17 +172,8 @@ def hung(monkeypatch):
 
 def test_disk_that_hangs_stops_no_renewal(place, hung):
     """Fault 77 and G8: the note is looked for where nothing else waits for it."""
-    renewed = queue.SimpleQueue()
     with LeaseServer() as server:
-        elector = Elector(
-            lease_name="billing",
-            identity="a",
-            server=server.url,
-            renew_interval_ms=100,
-            lease_duration_sec=5,
-            crash_takeover=True,
-        )
-        elector.on("lease_renewed", renewed.put)
+        elector, renewed = leader(server, crash_takeover=True)
         with elector:
             assert hung.wait(10)
             for _ in range(5):
@@ -219,20 +208,13 @@ def test_note_is_looked_for_later_where_no_thread_is_to_be_had(place, monkeypatc
         full.setattr(note_file.native, "start_thread", no_thread)
         assert own.is_good("x")
         assert own.is_good("x")
-    until(lambda: not own.is_good("x"))
+    eventually(lambda: not own.is_good("x"))
 
 
 def test_without_the_option_nothing_is_left(place):
     """Nobody is told what the program does not ask for."""
     with LeaseServer() as server:
-        elector = Elector(
-            lease_name="billing",
-            server=server.url,
-            renew_interval_ms=200,
-            lease_duration_sec=5,
-        )
-        renewed = queue.SimpleQueue()
-        elector.on("lease_renewed", renewed.put)
+        elector, renewed = leader(server)
         with elector:
             for _ in range(3):
                 renewed.get(timeout=5)

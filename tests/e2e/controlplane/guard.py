@@ -41,8 +41,9 @@ def remove_group(group: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            # What was killed leaves its group when the kernel comes to it.
-            time.sleep(0.05)  # nothing tells of that in the first version of groups
+            # What was killed leaves its group when the kernel comes to it, of which the
+            # first version of control groups tells nobody: so look again.
+            time.sleep(0.05)
 
 
 def main() -> None:

@@ -56,7 +56,8 @@ def wait_until(
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:g} s")
-        time.sleep(every)  # between two looks at what tells nobody when it changes
+        # Files, processes and servers of others are looked at, which do not call back.
+        time.sleep(every)
 
 
 class Guard:

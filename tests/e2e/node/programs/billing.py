@@ -53,8 +53,8 @@ LOG = Log()
 
 
 def rest() -> None:
-    """Let the time between two looks pass."""
-    time.sleep(PERIOD)  # so finely is measured who works when; nothing is waited for
+    """Let the time between two looks pass: so finely is measured who works when."""
+    time.sleep(PERIOD)
 
 
 class Health:
