@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from controlplane import binaries
 from controlplane.processes import wait_until
+from lacking import leave_out
 
 from kubernetes_leader_election.testing import LeaseServer
 
@@ -32,9 +32,7 @@ def environment() -> Path:
     folder = Path(name) / "bin"
     if not (folder / "gunicorn").exists():
         reason = f"{folder} is not there: make .venv-servers/.done"
-        if binaries.in_ci():
-            pytest.fail(f"Nothing may be skipped in CI: {reason}", pytrace=False)
-        pytest.skip(reason)
+        leave_out(reason)
     return folder
 
 

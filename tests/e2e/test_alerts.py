@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from controlplane import binaries
+from lacking import leave_out
 
 pytestmark = pytest.mark.e2e
 
@@ -24,9 +24,7 @@ def promtool() -> str:
     found = shutil.which("promtool")
     if found is None:
         reason = "there is no promtool: apt-get install prometheus"
-        if binaries.in_ci():
-            pytest.fail(f"Nothing may be skipped in CI: {reason}", pytrace=False)
-        pytest.skip(reason)
+        leave_out(reason)
     return found
 
 

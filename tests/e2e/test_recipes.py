@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from controlplane import binaries
 from controlplane.processes import free_port, wait_until
+from lacking import leave_out
 from server_programs import PATIENCE, ROOT, Running
 from tests.programs import holder, pod_environment
 
@@ -132,9 +132,7 @@ def programs() -> Path:
     folder = Path(name) / "bin"
     if not (folder / "uvicorn").exists():
         reason = f"{folder} is not there: make .venv-recipes/.done"
-        if binaries.in_ci():
-            pytest.fail(f"Nothing may be skipped in CI: {reason}", pytrace=False)
-        pytest.skip(reason)
+        leave_out(reason)
     return folder
 
 
