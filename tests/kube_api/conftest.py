@@ -36,6 +36,7 @@ class Peer:
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock
         self.server = server
+        self.closed = False  # set once the kernel has closed the socket
         self._file = sock.makefile("rb")
 
     def read(self) -> Received | None:
@@ -211,6 +212,7 @@ def serve() -> Iterator[Callable[..., Server]]:
             finally:
                 peer._file.close()
                 sock.close()
+                peer.closed = True
 
         def accept() -> None:
             while True:
