@@ -98,8 +98,8 @@ ORDER: Final[tuple[Profile, ...]] = (
 """Profiles in the order in which their worlds are tried, again and again."""
 
 WITH_PROOF: Final[tuple[Profile, ...]] = (
-    *("proofs", "lies", "proofs", "lies", "proofs", "default"),
-    *("lies", "proofs", "lies", "proofs", "lies", "old news"),
+    *("proofs", "lies", "proofs", "answered lies", "lies", "proofs"),
+    *("lies", "answered lies", "proofs", "lies"),
 )
 """The same for mistakes of the take-over with proof, which few other worlds reach."""
 
