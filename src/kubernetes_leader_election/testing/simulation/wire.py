@@ -13,7 +13,6 @@ from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.pods.names import LeftNote
 from kubernetes_leader_election.pods.proof import Proven, judge_pod
 from kubernetes_leader_election.testing.simulation.machine import Machine
 from kubernetes_leader_election.testing.simulation.network import (
@@ -485,14 +484,7 @@ class Wire:
         if request is not self.sought:
             return
         note = request.note
-        left = LeftNote(
-            namespace=note.namespace,
-            pod=note.pod,
-            uid=note.uid,
-            container=note.container,
-            nonce=note.nonce,
-        )
-        judged = judge_pod(pod, left)
+        judged = judge_pod(pod, note)
         if isinstance(judged, Proven):
             self.witness.ends.proofs.add(note.nonce)
             self.say(m.ProofSeen(request_id=request.request_id, why=judged.why))
