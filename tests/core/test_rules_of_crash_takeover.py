@@ -392,6 +392,46 @@ def test_rule_18_watch_on_a_pod_that_ends_in_order_is_opened_again():
     assert candidate.sought is not None
 
 
+@pytest.mark.parametrize("proved", [False, True])
+def test_rule_18_watch_on_a_pod_that_fails_at_once_is_opened_ever_more_slowly(proved):
+    """Rule 18 and fault 24: also where each brings the proof first, and fails then."""
+    _, candidate = leader_and_candidate(lease_duration=120, crash_challenge=60.0)
+    error, opened = m.LeaseApiError("connection reset"), []
+    candidate.draws = [DRAWS] * 99
+    for _ in range(4):
+        while candidate.sought is None:
+            candidate.wait(0.05)
+        opened.append(candidate.clock.boottime)
+        number = candidate.sought.request_id
+        if proved:
+            candidate.proves()
+        candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    pauses = [b - a for a, b in itertools.pairwise(opened)]
+    assert all(later > 1.5 * pause for pause, later in itertools.pairwise(pauses))
+
+
+def test_rule_18_watch_on_a_pod_that_lasted_is_opened_again_soon():
+    """Rule 18: what failed before it is long over."""
+    leader, candidate = leader_and_candidate()
+    error = m.LeaseApiError("connection reset")
+    before = candidate.clock.boottime
+    for _ in range(3):
+        while candidate.sought is None:
+            candidate.wait(0.05)
+        number = candidate.sought.request_id
+        candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    while candidate.sought is None:
+        candidate.wait(0.05)
+    leader.renew(after=10.0 - (candidate.clock.boottime - before))
+    candidate.bring_all()
+    for _ in range(4):
+        renewed(leader, candidate)
+    number = candidate.sought.request_id
+    candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    candidate.wait(0.25)
+    assert candidate.sought is not None
+
+
 # Rule 19: the challenge ---------------------------------------------------------
 
 
