@@ -294,6 +294,40 @@ def test_rule_18_nothing_is_believed_after_a_restore_for_a_full_duration():
     assert candidate.state is State.WAITING
 
 
+def test_rule_18_term_that_is_put_back_by_hand_is_not_seen_alive():
+    """
+    Check rule 18.
+
+    Rule 18: it believes that proof only of a term that it saw renewed, or begun, under
+    the watch that is open now.
+    """
+    leader = InPod(own=note()).lead_with_note()
+    old = leader.store.lease
+    other = format_time(WALL + 60_000_000)
+    leader.store.edit(holderIdentity="somebody", acquireTime=other, renewTime=other)
+    candidate = InPod(leader.store, leader.clock, own=note(2), identity="b").start()
+    candidate.seen = len(leader.store.history)
+    leader.store.edit(metadata=old["metadata"], **old["spec"])  # transitions as before
+    candidate.bring_all()
+    assert noted(leader) is not None
+    assert candidate.sought is None
+    assert candidate.state is State.WAITING
+
+
+def test_rule_18_note_that_another_hand_wrote_is_another_one():
+    """Rule 18: a proof is of the process that left the note, and of no other."""
+    leader, candidate = challenged()
+    kept = leader.store.lease["metadata"]["annotations"]
+    forged = kept[POD].replace(note().nonce, note(7).nonce)
+    leader.store.edit(metadata={"annotations": {**kept, POD: forged}})
+    candidate.bring_all()
+    assert noted(leader) == note(7)
+    assert candidate.state is State.WAITING
+    candidate.wait(3.0)
+    assert candidate.state is State.WAITING
+    assert not candidate.all_open(m.UpdateLease)
+
+
 @pytest.mark.parametrize("transitions", [0, 1])
 def test_rule_18_nothing_is_believed_after_transitions_went_back(transitions):
     """

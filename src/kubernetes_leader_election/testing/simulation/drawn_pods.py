@@ -23,6 +23,10 @@ WHILE_ASKED: Final = (
 """What happens to whoever asks a holder, or to the Lease, while that is asked."""
 FREED: Final = ("restored", "restored", "recreated", "put back", "unseen", "newcomer")
 """In which ways the Lease becomes free, or goes back, before its next holder dies."""
+DOUBTFUL: Final = (*(("free again",) * 4), "own past", "question dropped")
+"""What happens besides, to make a proof worth less than it seems."""
+ON_LEASE: Final = frozenset({"label", "wish", "old question"})
+"""Those of what follows that are done to the Lease, and to nobody."""
 ANSWERED: Final = (
     *(("false report",) * 6),
     *(("container killed",) * 2),
@@ -32,6 +36,7 @@ ANSWERED: Final = (
     "not alive",
     "shim killed",
     "wish",
+    "old question",
 )
 """What happens where whoever leads can hear and answer."""
 
@@ -94,7 +99,7 @@ def doubtful(plan: Plan, draw: Random) -> Plan:
     longest, until = plan.longest_duration, plan.heal_at
     faults = list(plan.faults)
     for _ in range(draw.choice((0, 1, 2, 3))):
-        kind = draw.choice(("free again",) * 4 + ("own past", "question dropped"))
+        kind = draw.choice(DOUBTFUL)
         length, amount, detail, target = draw.choice((0.16, 1.0)), 0.0, "", ""
         if kind == "free again":
             amount = round(draw.choice((0.1, 0.5, 1.0)) * draw.random() * longest, 3)
@@ -147,7 +152,7 @@ def draw_answered(draw: Random, *, until: float, longest: float) -> tuple[Fault,
             Fault(
                 at=round(draw.uniform(0.0, until - length), 3),
                 kind=kind,
-                target="" if kind in ("label", "wish") else "leader",
+                target="" if kind in ON_LEASE else "leader",
                 length=length,
                 detail="again" if again else "",
             )

@@ -93,6 +93,7 @@ ON_WORLD: Final[dict[str, OnWorld]] = _named(
     lease_faults.shorten,
     lease_faults.tug,
     proof_faults.free_again,
+    proof_faults.old_question,
     proof_faults.question_dropped,
     network_faults.away,
 )

@@ -73,7 +73,8 @@ def _recreate(world: Scene, gone: Stored) -> None:
     """Delete the Lease and create it anew as a free one, while nobody watches."""
     store = world.network.store
     world.network.end_watches(None, DISCONNECTED)
-    store.edit(world.time, {"holderIdentity": ""})
+    blank = {"holderIdentity": "", "acquireTime": None, "renewTime": None}
+    store.edit(world.time, blank)
     store.recreate(world.time)
     store.compact()
     if gone.held:
@@ -134,6 +135,21 @@ def own_past(world: Scene, fault: Fault, node: Node) -> bool:
             node.start_process(same_identity=False)
 
     world.after(fault.length, come_back, None)
+    return True
+
+
+def old_question(world: Scene, fault: Fault) -> bool:
+    """Ask whoever holds the Lease about a record that is over: that is no question."""
+    store = world.network.store
+    current = store.current
+    if current is None or not current.held or not world.network.pods:
+        return False
+    older = (c.stored.key for c in reversed(store.history) if c.stored.held)
+    key = next((key for key in older if key != current.key), None)
+    if key is None:
+        return False
+    store.annotate(world.time, CHALLENGE, f"1 {key[3]} {key[4]} {key[1]}")
+    changed(world)
     return True
 
 
