@@ -15,7 +15,8 @@ import re
 import sys
 from pathlib import Path
 
-from kubernetes_leader_election.pods.names import NoNote, is_label, is_uid
+from kubernetes_leader_election.left_note import is_label, is_uid
+from kubernetes_leader_election.pods.names import NoNote
 from kubernetes_leader_election.values import Value
 
 __all__ = ["TerminationFile", "parse_mountinfo", "shared_by", "termination_file"]
