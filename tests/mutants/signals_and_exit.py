@@ -7,6 +7,7 @@ from typing import Final
 from tests.mutants.mistakes import Mistake
 
 IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
+IN_GUARDS: Final = "tests/lifecycle/test_guards_and_signals.py::"
 IN_MISSED: Final = "tests/lifecycle/test_missed_signals.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
 
@@ -149,8 +150,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal ends a guard in the main thread where nobody else was told",
         file="lifecycle/shutdown.py",
-        old="        return self._alone and not self.holds_main_thread()",
-        new="        return self._alone",
+        old="        return self._alone and not on_its_loop and not self.holds_main_thread()",
+        new="        return self._alone and not on_its_loop",
         tests=(
             "tests/lifecycle/test_guards_and_signals.py::test_program_of_guards_ends_at_once_when_its_job_has_ended",
         ),
@@ -191,6 +192,36 @@ MISTAKES: Final = [
         new="            pass\n            self._missed.begin()  #",
         tests=(
             "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal tears a job of a guard on the loop of the main thread",
+        file="lifecycle/shutdown.py",
+        old="        return self._alone and not on_its_loop and not self.holds_main_thread()",
+        new="        return self._alone and not self.holds_main_thread()",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal tears a job of a guard in a coroutine, of an elector for threads",
+        file="lifecycle/shutdown.py",
+        old="h.is_work and h.thread is None for h in self._alive",
+        new="h.is_task for h in self._alive",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a job of a guard on a loop costs the whole stop budget after a signal",
+        file="lifecycle/status.py",
+        old="h.is_work and h.entered_in == self._life.main_thread",
+        new="h.is_work and h.thread == self._life.main_thread",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
         ),
         slow=True,
     ),
