@@ -10,8 +10,12 @@ import pytest
 from kubernetes_leader_election import Elector as AsyncElector
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.kube_api.client import LeaseClient
+from kubernetes_leader_election.kube_api.results import Answered
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.sync import Elector
-from kubernetes_leader_election.testing import LeaseServer
+from kubernetes_leader_election.testing import Answer, Fault, Hang, LeaseServer
 from tests.node_page import eventually
 
 PATIENCE = 30.0
@@ -146,3 +150,213 @@ def test_without_a_usable_address_it_does_not_start(server, monkeypatch):
     with pytest.raises(ConfigurationError, match="no IP address"):
         elector.start()
     assert not elector.state.role.startswith("lead")
+
+
+# What fails -------------------------------------------------------------------
+
+SLICES = "/apis/discovery.k8s.io/"
+EVENTS = "/api/v1/namespaces/default/events"
+QUICK = {"renew_interval_ms": 100, "lease_duration_sec": 2}
+
+
+class Log:
+    """Keep what is logged."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _take(self, line, *args):
+        self.lines.append(line % args if args else line)
+
+    debug = info = warning = error = _take
+
+    def about(self, what):
+        """Return the lines that name something."""
+        return [line for line in self.lines if what in line]
+
+
+def renewals(server):
+    """Count the writes of the Lease."""
+    return sum(
+        one.verb == "update" and "/leases/" in one.path for one in server.requests
+    )
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [Hang(), Answer(403, "Forbidden", "no"), Answer(500, "InternalError", "no")],
+    ids=["hangs", "refuses", "fails"],
+)
+def test_trouble_with_what_is_told_delays_no_renewal(server, pod, trouble):
+    """Fault 80: leading, renewing and stopping do not wait; said once each."""
+    for path in (SLICES, EVENTS):
+        server.faults.add(Fault(trouble, path=path, times=None))
+    log = Log()
+    # Longer than the test: who waited for such a request would be seen.
+    slow = {"request_timeout_sec": 0.5}
+    given = options(server, kubernetes_events=True, log=log, **QUICK, **slow)
+    with Elector(**given) as elector:
+        term = elector.wait_until_leading(timeout=PATIENCE)
+        before = renewals(server)
+        eventually(lambda: renewals(server) > before + 5)
+        assert not term.is_lost
+        for name in ("leader_endpoints", "kubernetes_events"):
+            eventually(lambda: log.about(f"{name}: the election goes on"))
+            assert len(log.about(f"{name}: the election goes on")) == 1
+    assert server.lease("billing")["spec"].get("holderIdentity", "") == ""
+
+
+def test_recovery_is_told(server, pod):
+    """Fault 80: when the server takes it again."""
+    server.faults.add(Fault(Answer(500, "InternalError", "no"), path=SLICES, times=2))
+    log = Log()
+    with Elector(**options(server, log=log)) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        eventually(lambda: addresses(server) == ["10.1.2.3"])
+        eventually(lambda: log.about("leader_endpoints: recovered after"))
+
+
+def test_address_is_written_no_more_after_the_loss(server, pod):
+    """Fault 78: a term that was lost while the server was away is not announced."""
+    blocked = server.faults.add(
+        Fault(Answer(503, "ServiceUnavailable", "no"), path=SLICES, times=None)
+    )
+    with Elector(**options(server)) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        eventually(lambda: written_or_read(server) >= 1)
+        elector.step_down(stay_out=PATIENCE)
+        eventually(lambda: not elector.current_leader)
+        server.faults.remove(blocked)
+        seen = written_or_read(server)
+        # What was to be tried again is tried, and finds that the term is over.
+        elector.stop(timeout=PATIENCE)
+        eventually(lambda: written_or_read(server) > seen or no_threads())
+    eventually(no_threads)
+    assert addresses(server) is None
+
+
+def written_or_read(server):
+    """Count the requests about slices."""
+    return sum("endpointslices" in one.path for one in server.requests)
+
+
+def no_threads():
+    """Tell whether nothing is left of what tells others."""
+    names = {thread.name for thread in threading.enumerate()}
+    return not names & {"leader-election-slice", "leader-election-events"}
+
+
+# Events -----------------------------------------------------------------------
+
+
+def reasons(server):
+    """Return the reasons of all Events."""
+    return [event["reason"] for event in server.events()]
+
+
+def test_events_tell_of_a_term(server, pod):
+    """Became leader, and gave it up, with the names and the reason."""
+    given = options(server, leader_endpoints=None, kubernetes_events=True)
+    with Elector(**given) as elector:
+        term = elector.wait_until_leading(timeout=PATIENCE)
+        eventually(lambda: reasons(server) == ["BecameLeader"])
+        uid = server.lease("billing")["metadata"]["uid"]
+    eventually(lambda: reasons(server) == ["BecameLeader", "GaveUpLeadership"])
+    first, second = server.events()
+    assert first["message"] == (f"a became leader (term 1, token {term.fencing_token})")
+    assert second["message"] == "a gave up leadership: it was stopped (term 1)"
+    assert {event["involvedObject"]["uid"] for event in (first, second)} == {uid}
+    assert written_or_read(server) == 0
+
+
+def test_event_tells_of_a_loss(server, pod):
+    """As a warning, with its reason."""
+    given = options(server, leader_endpoints=None, kubernetes_events=True)
+    with Elector(**given) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        delete_lease(server)
+        eventually(lambda: "LostLeadership" in reasons(server))
+    lost = next(e for e in server.events() if e["reason"] == "LostLeadership")
+    assert lost["type"] == "Warning"
+    assert "the Lease was deleted or replaced" in lost["message"]
+
+
+def delete_lease(server):
+    """Delete the Lease as an administrator would."""
+    client = LeaseClient(explicit(server=server.url))
+    path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/billing"
+    assert isinstance(client.request("DELETE", path, call=Call()), Answered)
+    client.close()
+
+
+def test_event_tells_of_work_that_does_not_stop(server, pod):
+    """Fault 09: seen by who looks at the Lease, too."""
+    given = options(
+        server,
+        leader_endpoints=None,
+        kubernetes_events=True,
+        grace_sec=0.05,
+        **QUICK,
+    )
+    done = threading.Event()
+    with Elector(**given) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+
+        def work():
+            with elector.guard():
+                done.wait(PATIENCE)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        eventually(lambda: elector._lifecycle.current.work.alive)
+        elector._lifecycle.ask_to_step_down(PATIENCE)  # the public one waits for it
+        eventually(lambda: "WorkDoesNotStop" in reasons(server))
+        done.set()
+        worker.join(PATIENCE)
+    told = next(e for e in server.events() if e["reason"] == "WorkDoesNotStop")
+    assert told["type"] == "Warning"
+    assert "is still running" in told["message"]
+
+
+def test_nothing_is_told_where_nobody_asked(server, pod):
+    """Off by default, and off for who only looks."""
+    given = options(server, leader_endpoints=None)
+    with Elector(**given) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        assert no_threads()
+        watching = options(server, "b", kubernetes_events=True, observe=True)
+        with Elector(**watching) as observer:
+            observer.wait_for_leader(timeout=PATIENCE)
+            assert no_threads()
+    assert written_or_read(server) == 0
+    assert server.events() == []
+
+
+def test_outside_a_cluster_nothing_is_told(monkeypatch):
+    """There leadership is assumed, and there is nobody to tell."""
+    monkeypatch.delenv("POD_IP", raising=False)
+    with Elector(
+        lease_name="billing",
+        leader_endpoints=f"{SERVICE}:8080",
+        kubernetes_events=True,
+        auto_close=False,
+    ) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        assert no_threads()
+
+
+def test_thread_that_cannot_be_had_is_no_reason_not_to_lead(server, pod, monkeypatch):
+    """Fault 80: the election goes on without it, and says so."""
+    start = native.start_thread
+
+    def refused(function, *args, name, **more):
+        if name == "leader-election-slice":
+            raise RuntimeError("can't start new thread")
+        return start(function, *args, name=name, **more)
+
+    monkeypatch.setattr(native, "start_thread", refused)
+    log = Log()
+    with Elector(**options(server, log=log)) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        eventually(lambda: log.about("no thread for leader-election-slice"))
+    assert addresses(server) is None

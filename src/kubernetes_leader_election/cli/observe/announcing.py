@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli.observe import cluster
 from kubernetes_leader_election.cli.observe.access_review import missing_verbs
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.rights import events_rule, slice_rule
+from kubernetes_leader_election.credentials import is_in_cluster
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.kube_api.results import Answered, NotFound
 from kubernetes_leader_election.kube_api.slices import SliceClient
@@ -23,26 +24,26 @@ from kubernetes_leader_election.publish.own_address import VARIABLE, own_address
 from kubernetes_leader_election.settings.options import Settings
 
 
-def look(target: cluster.Target, settings: Settings, *, pod: bool) -> Iterator[Check]:
+def look(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     """Say what --leader-endpoints and --kubernetes-events lack here; nothing is written."""
     if settings.leader_endpoints is not None:
-        yield from _slice(target, settings, pod=pod)
+        yield from _slice(target, settings)
     if settings.kubernetes_events:
         yield _rights(target, "events", events_rule(), "Events", "--kubernetes-events")
 
 
-def _slice(target: cluster.Target, settings: Settings, *, pod: bool) -> Iterator[Check]:
+def _slice(target: cluster.Target, settings: Settings) -> Iterator[Check]:
     endpoints = settings.leader_endpoints
     assert endpoints is not None  # noqa: S101 - for the type checker
     name, rule = "endpoints", slice_rule(endpoints.service)
     what = f"EndpointSlice {target.namespace}/{endpoints.service}"
     rights = _rights(target, name, rule, what, "--leader-endpoints")
     yield rights
-    address = os.environ.get(VARIABLE, "")
-    try:
-        address = own_address()
-    except ConfigurationError as error:
-        if pod:
+    address = ""
+    if is_in_cluster() or os.environ.get(VARIABLE):
+        try:
+            address = own_address()
+        except ConfigurationError as error:
             yield Check(name=name, verdict="FAIL", text=str(error))
             return
     if rights.verdict != "PASS":

@@ -70,7 +70,7 @@ def examine(
             if found is not None:
                 yield pod_period.look_at_pod(target, settings)
                 yield crash_proof.look_for_proof(target)
-            yield from announcing.look(target, settings, pod=found is not None)
+            yield from announcing.look(target, settings)
     if found is None:
         yield pod_period.without_pod(settings)
     yield from _timings(settings)
