@@ -21,7 +21,7 @@ from kubernetes_leader_election.cli.demo import story
 from kubernetes_leader_election.cli.output import short_time
 
 PICTURE: Final = Path(__file__).parent / "demo.svg"
-WIDTH: Final = 760
+WIDTH: Final = 620
 LEFT: Final = 64
 RIGHT: Final = 20
 ROW: Final = 36
@@ -36,17 +36,17 @@ svg { font-family: Inter, "Segoe UI", Helvetica, Arial, sans-serif; font-size: 1
 .paper { fill: #ffffff; stroke: #d1d5db; } text { fill: #1f2937; }
 .head { font-weight: 600; font-size: 21px; } .pale { fill: #4b5563; font-size: 16px; }
 .lane { fill: #e5e7eb; } .leads { fill: #059669; } .frozen { fill: #2563eb; }
-.gone { fill: #b91c1c; } .ended { fill: #6b7280; } .hangs { fill: #b45309; }
+.gone { fill: #b91c1c; } .hangs { fill: #b45309; }
 .yes { fill: #047857; font-weight: 600; }
 @media (prefers-color-scheme: dark) {
 .paper { fill: #111827; stroke: #374151; } text { fill: #e5e7eb; } .pale { fill: #9ca3af; }
 .lane { fill: #374151; } .leads { fill: #34d399; } .frozen { fill: #60a5fa; }
-.gone { fill: #f87171; } .ended { fill: #9ca3af; } .hangs { fill: #fbbf24; }
+.gone { fill: #f87171; } .hangs { fill: #fbbf24; }
 .yes { fill: #34d399; }
 }
 """
 """Colours for paper and for the dark: a browser chooses by what its user asked for."""
-KINDS: Final = {"frozen": "frozen", "killed": "gone", "ended": "ended"}
+KINDS: Final = {"frozen": "frozen", "killed": "gone"}
 LEGEND: Final = {
     "leads": "leads",
     "frozen": "frozen",
@@ -151,7 +151,7 @@ def draw(recording: Recording) -> str:
     for result in recording.results:
         took = "" if result.took is None else short_time(result.took)
         body.append(_text(16, y, result.what))
-        body.append(_text(WIDTH - 120, y, took, anchor="end"))
+        body.append(_text(WIDTH - 90, y, took, anchor="end"))
         body.append(
             _text(WIDTH - RIGHT, y, "kept" if result.kept else "BROKEN", "yes", "end")
         )
