@@ -303,9 +303,10 @@ def test_rule_18_term_that_is_put_back_by_hand_is_not_seen_alive():
     """
     leader = InPod(own=note()).lead_with_note()
     old = leader.store.lease
-    other = format_time(WALL + 60_000_000)
-    leader.store.edit(holderIdentity="somebody", acquireTime=other, renewTime=other)
-    candidate = InPod(leader.store, leader.clock, own=note(2), identity="b").start()
+    later = format_time(WALL + 60_000_000)
+    leader.store.edit(holderIdentity="somebody", acquireTime=later, renewTime=later)
+    other = note(2, pod="other")
+    candidate = InPod(leader.store, leader.clock, own=other, identity="b").start()
     candidate.seen = len(leader.store.history)
     leader.store.edit(metadata=old["metadata"], **old["spec"])  # transitions as before
     candidate.bring_all()
