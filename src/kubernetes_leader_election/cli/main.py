@@ -13,7 +13,6 @@ from kubernetes_leader_election import __version__
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import KubectlGroup
-from kubernetes_leader_election.cli.os_errors import in_words
 from kubernetes_leader_election.errors import (
     ConfigurationError,
     CredentialsError,
@@ -89,6 +88,8 @@ class LazyGroup(KubectlGroup):
             # `| head`: quietly, and not as click does it, with the code of a "no".
             raise SystemExit(BROKEN_PIPE) from None
         except OSError as error:
+            from kubernetes_leader_election.cli.os_errors import in_words  # noqa: PLC0415 - help is quick
+
             _fail(in_words(error), exit_codes.NOT_WRITTEN)
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
