@@ -127,7 +127,7 @@ def test_thread_of_the_election_that_has_ended_is_a_problem_at_once(monkeypatch)
 
     monkeypatch.setattr(engine, "_turn", killed)
     engine.start()
-    until(lambda: engine.problem())
+    until(engine.problem)
     assert engine.problem() == "the thread of the election has ended"
     engine._asked_at = time.monotonic()
     assert engine.problem() == "the thread of the election has ended"
