@@ -35,6 +35,7 @@ FLOORS = (
     "text.py",
     "backoff.py",
     "rights.py",
+    "left_note.py",
     "errors.py",
     "values.py",
 )

@@ -362,9 +362,11 @@ def _other(request: Request, status: Status, call: Call) -> _Judgement:
 def _message(
     request: Request, status: Status, advice: str, credentials: Credentials
 ) -> str:
-    said = printable(
-        status.message or status.reason or "no explanation", longest=400
-    ).rstrip(".")
+    # What is no API server begins with the number itself, as "404 page not found" of Go.
+    message = re.sub(rf"^(?:HTTP/\S+ )?{status.code}\b[\s:-]*", "", status.message)
+    said = printable(message or status.reason or "no explanation", longest=400).rstrip(
+        "."
+    )
     text = f"Could not {request} at {credentials.server.url}: {status.code} {said}."
     return f"{text} {advice}" if advice else text
 

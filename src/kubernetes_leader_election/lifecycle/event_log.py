@@ -36,9 +36,13 @@ _KNOWN_TO_BIND: Final = ("loguru", "structlog")
 """Packages whose loggers take facts by `bind()`."""
 
 
+_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that goes on while the machine is suspended, as that of macOS does, too."""
+
+
 def _elapsed() -> float:
     """Return seconds that go on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_ELAPSED)
 
 
 class EventLog:
@@ -101,17 +105,16 @@ class EventLog:
         )
 
     def assumed(self) -> None:
-        """Log that there is no election; a warning where one may have been meant."""
-        level, more = "info", ""
+        """Warn that there is no election, and that every replica works."""
+        more = ""
         if os.environ.get("KUBECONFIG"):
-            level = "warning"
             more = (
                 ". KUBECONFIG is set, and is not used outside a cluster unless asked "
                 "for: every replica works. To take part in the election there, pass "
                 "credentials=kubernetes_leader_election.credentials.kubeconfig()"
             )
         self.say(
-            level,
+            "warning",
             "%s: this program does not run in a cluster and was given no credentials: "
             "leadership is assumed, no API is called%s",
             self._where(),

@@ -453,7 +453,7 @@ class Lifecycle(Status[TermT]):
             driver.post(m.StopAsked())
 
     def _leave_note(self, driver: Driver) -> None:
-        """Leave the note for the case of a crash, before the first acquire."""
+        """Leave the note for the case of a crash; the first renewals may be without it."""
         if not self.settings.crash_takeover or self.settings.observe or self.assumed:
             return
         from kubernetes_leader_election.lifecycle.crash_note import (  # noqa: PLC0415 - most programs leave none
@@ -461,7 +461,9 @@ class Lifecycle(Status[TermT]):
         )
 
         self._crash_note = self._crash_note or CrashNote(self.event_log)
-        driver.post(m.OwnNote(note=self._crash_note.leave(self.where)))
+        self._crash_note.leave(
+            self.where, lambda note: driver.post(m.OwnNote(note=note))
+        )
 
     def _begin_to_announce(self, credentials: Credentials | None) -> None:
         """Have others told of the terms of this life, if that was asked for."""

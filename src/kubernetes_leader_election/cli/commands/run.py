@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,6 +21,7 @@ from kubernetes_leader_election.cli.options import (
     seconds_option,
     timing_options,
 )
+from kubernetes_leader_election.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.supervise.health import HealthPlan
@@ -174,6 +176,11 @@ def command(
         raise click.UsageError(
             "There is no command to run. Put it after --: run LEASE [OPTIONS] -- "
             "COMMAND..."
+        )
+    if sys.platform != "linux":
+        raise ConfigurationError(
+            "`run` needs Linux, whose kernel has the timers of its watchdogs. Run it in a "
+            "container, or use the library: it runs here, too."
         )
     health = _health_plan(options)
     problem = restart_policy.find_problem(command_line[0])
