@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from kubernetes_leader_election import __version__
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+from kubernetes_leader_election import Elector, __version__
 
 _PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
     "project"
@@ -19,7 +25,10 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "notfound.extension",
+    "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_llms_txt",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
@@ -38,9 +47,50 @@ python_maximum_signature_line_length = 80
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
+# Prompts, and what a command prints, are not copied.
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_selector = (
+    "div.highlight-python pre, div.highlight-console pre, div.highlight-sh pre,"
+    " div.highlight-yaml pre, div.highlight-default pre"
+)
+
+# The site may be served below any path: its page for what is not there links to the root.
+notfound_urls_prefix = "/"
+
+# For programs that read documentation: llms.txt names every page, llms-full.txt has them.
+llms_txt_title = project
+llms_txt_summary = _PROJECT["description"]
+llms_txt_exclude = ["changelog", "404"]
+
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False
 # Built offline, the same each time.
 html_last_updated_fmt = None
+
+
+def link_names(app: Sphinx, tree: nodes.document) -> None:
+    """Link the names of an elector's page to the reference; as text they are plain."""
+    if app.env.docname != "options":
+        return
+    for row in tree.findall(nodes.row):
+        for literal in row[0].findall(nodes.literal):
+            name = re.match(r"[a-z]\w*", literal.astext())
+            if name is not None and hasattr(Elector, name[0]):
+                to = f"{Elector.__module__}.Elector.{name[0]}"
+                link = addnodes.pending_xref(
+                    refdomain="py", reftype="obj", reftarget=to, refdoc="options"
+                )
+                literal.replace_self(link)
+                link += literal
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Say what of this is called while pages are read."""
+    app.connect("doctree-read", link_names)
+    return {"parallel_read_safe": True}

@@ -23,6 +23,7 @@ FLOORS = (
     "lifecycle",
     "observability",
     "leadership.py",
+    "publish",
     "engine",
     "kube_api",
     "settings",

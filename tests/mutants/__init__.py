@@ -9,6 +9,7 @@ those of what it tells people alone.
 from __future__ import annotations
 
 from tests.mutants import (
+    announcing,
     command_line,
     endings,
     engine,
@@ -28,6 +29,7 @@ MISTAKES = [
     *kube_api.MISTAKES,
     *looking.MISTAKES,
     *pods.MISTAKES,
+    *announcing.MISTAKES,
     *fronts.MISTAKES,
     *gap.MISTAKES,
     *health.MISTAKES,

@@ -78,6 +78,7 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("races", 100),
         ("meddling", 100),
         ("old news", 100),
+        ("endings", 60),
         ("proofs", 60),
         ("lies", 40),
         ("answered lies", 40),

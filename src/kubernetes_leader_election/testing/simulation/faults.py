@@ -41,6 +41,8 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     process_faults.not_alive,
     process_faults.driver_failed,
     process_faults.work_returns,
+    process_faults.work_fails,
+    process_faults.job,
     process_faults.work_hangs,
     process_faults.freeze,
     process_faults.late_words,

@@ -300,6 +300,40 @@ def _old_news(seed: int, draw: Random) -> Plan:
     )
 
 
+def _endings(seed: int, draw: Random) -> Plan:
+    """
+    Work ends in every way: it has a grace, is asked, fails, and leaves jobs behind.
+
+    Planned stops, and the end of work of its own, last for up to three lease durations,
+    and the network goes, machines freeze and words come meanwhile.
+    """
+    plan = _faulty(
+        seed,
+        draw,
+        "endings",
+        faults=(12, 30),
+        often={
+            "job": 80,
+            "work fails": 40,
+            "work returns": 16,
+            "work hangs": 8,
+            "stop and start": 30,
+            "stop again": 8,
+            "step down": 24,
+            "wish": 10,
+            "late words": 6,
+        },
+        rivals=0.1,
+    )
+    nodes = tuple(
+        replace(node, grace=round(share * node.settings.lease_duration, 3))
+        for node in plan.nodes
+        for share in (draw.choice((0.0, 0.3 * draw.random(), draw.random(), 3.0)),)
+    )
+    probes: tuple[Probe, ...] = ("fail", *plan.probes)
+    return replace(plan, nodes=nodes, probes=probes)
+
+
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
     plan = _faulty(seed, draw, "wild clocks")
@@ -535,6 +569,7 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "meddling": _meddling,
     "old news": _old_news,
     "crowd": _crowd,
+    "endings": _endings,
     "wild clocks": _wild_clocks,
     "proofs": _proofs,
     "lies": _lies,

@@ -80,6 +80,7 @@ class Witness:
         "renew_deadline",
         "renew_interval",
         "request_timeout",
+        "rests_until",
         "returned",
         "rival_seen_at",
         "rival_version",
@@ -245,6 +246,8 @@ class Witness:
         self.wanted_since = -math.inf
         """CLOCK_MONOTONIC when it was last told what withdraws an acquire ordered before."""
         self.stays_out_until = -math.inf
+        self.rests_until = -math.inf
+        """CLOCK_BOOTTIME until which it stays out, whoever leads: its work failed."""
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
 

@@ -273,6 +273,8 @@ def _of_acquire(
         yield "G5", "seeks a term though it was asked to stop"
     if boottime < who.stays_out_until - TOLERANCE:
         yield "G7", "seeks a term though it was asked to stay out"
+    if boottime < who.rests_until - TOLERANCE:
+        yield "G7", "seeks a term though its work failed, and others are to have a try"
     if boottime < who.cut_off_until - TOLERANCE:
         yield "G9", "seeks a term though each of its writes is cut short (rule 14)"
     recreates, who.recreates = who.recreates, False
