@@ -11,7 +11,7 @@ SINCE ?= HEAD
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit thorough mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs recipes release-check clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit thorough mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs screenshots recipes release-check clean check-python
 
 ci: test
 	@$(MAKE) thorough
@@ -166,7 +166,12 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@test -s docs/_build/404.html && test -s docs/_build/llms.txt
 	@echo "open docs/_build/index.html"
+
+# Each page, wide and narrow, light and dark, to be looked at; needs chromium.
+screenshots: docs
+	@$(BIN)/python docs/screenshots.py
 
 # sdist and wheel into dist/, built twice, checked, installed and tested; nothing is
 # uploaded. RELEASE="--no-pythons": without the tests of the built wheel.

@@ -288,12 +288,13 @@ def policy_of(text: str) -> str:
     return found[0] if found else ""
 
 
-def _denied(_request: Request, status: Status, _c: Credentials) -> _Judgement:
+def _denied(request: Request, status: Status, _c: Credentials) -> _Judgement:
     """Refuse what is not a matter of rights: the server's own words tell the most."""
     policy = policy_of(status.message)
     if policy:
         advice = (
-            f"That is no missing right: {policy} refuses it. Exempt the Lease there."
+            f"That is no missing right: {policy} refuses it. "
+            f"Exempt the {request.resource.kind} there."
         )
     else:
         advice = (

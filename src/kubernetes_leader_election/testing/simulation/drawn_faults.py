@@ -41,6 +41,9 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return 0.0, 0.0, draw.choice(("seen", ""))
         case "shim killed" | "false report":
             return draw.choice((0.2, 1.0)), 0.0, draw.choice(("again", ""))
+        case "work fails":
+            pause = draw.choice((0.1, 1.0, 3.0)) * draw.random() * longest
+            return 0.0, round(pause, 3), draw.choice(("", "", "then step down"))
         case "step down":
             return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
         case "wall blink":
