@@ -105,6 +105,27 @@ PROGRAMS: Final[Mapping[str, str]] = {
                     await asyncio.sleep(0.03)
         asyncio.run(main())
     """,
+    "job in a thread": """
+        elector = sync.Elector(**options())
+        def job():
+            while elector.current_leader:
+                time.sleep(0.005)  # the signal comes in the middle of it
+        elector.start()
+        while True:
+            elector.call_if_leading(job)
+            time.sleep(0.03)
+    """,
+    "job on a loop": """
+        async def main():
+            async with Elector(**options()) as elector:
+                async def job():
+                    while elector.current_leader:
+                        await asyncio.sleep(0.005)  # likewise
+                while True:
+                    await elector.call_if_leading(job)
+                    await asyncio.sleep(0.03)
+        asyncio.run(main())
+    """,
     "events only": """
         elector = sync.Elector(**options())
         elector.on(EVENTS.LEADERSHIP_LOST, lambda event: None)

@@ -73,8 +73,8 @@ def let_main_thread_wait(pid):
     Return when the main thread of a program has slept for a moment, or is busy for long.
 
     What comes between the last look of Python for signals and a wait without an end, as
-    in `Event().wait()`, is met by Python when the wait is over: never. That is no fault
-    of an elector, and a test that is told by another thread may be so early.
+    in `Event().wait()`, is met late, when an elector has interrupted the wait, and never
+    where the program has no elector, or keeps from it what it needs for that.
     """
     status = Path(f"/proc/{pid}/task/{pid}/status")
     for _ in range(20):

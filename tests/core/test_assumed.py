@@ -107,6 +107,20 @@ def test_assumed_leader_whose_work_failed_stays_out_for_the_pause():
     assert hand.core.drain() == [acquired(term=2)]
 
 
+def test_assumed_leader_that_steps_down_in_such_a_pause_waits_for_its_end():
+    """Off-cluster as in one: the shorter of the two changes nothing."""
+    hand = Assumed()
+    hand.say(m.StartAsked())
+    failure = m.WorkFailure(stay_out=4.0, detail="planted")
+    hand.say(m.EndAsked(term=1, failure=failure))
+    hand.say(m.WorkEnded(term=1))
+    hand.say(m.StepDownAsked(stay_out=0.0))
+    assert hand.core.state is State.STANDING_BY
+    hand.clock.advance(4.0)
+    hand.core.handle_timer(now=hand.clock.now())
+    assert hand.core.drain() == [acquired(term=2)]
+
+
 @pytest.mark.parametrize("stops", [True, False], ids=["stopped", "leads again"])
 def test_assumed_leader_hears_nothing_of_a_term_that_is_over(stops):
     """G4: that the work returned may be said too late, and changes nothing then."""

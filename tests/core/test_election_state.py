@@ -473,3 +473,25 @@ def test_work_that_failed_stays_out_for_its_pause_whoever_leads():
     assert hand.state is State.STANDING_BY
     hand.wait(0.2)
     assert hand.state in {State.CONTENDING, State.ACQUIRING}
+
+
+@pytest.mark.parametrize("first", ["the work fails", "step_down()"])
+def test_pause_of_work_that_failed_and_step_down_cut_neither_short(first):
+    """G7: it was shorter by whatever was said last, or over when another one led."""
+    hand = Hand().lead()
+    failure = m.EndAsked(
+        term=hand.term, failure=m.WorkFailure(stay_out=4.0, detail="planted")
+    )
+    step_down = m.StepDownAsked(stay_out=2.0 if first == "the work fails" else 6.0)
+    words = [failure, step_down]
+    for word in words if first == "the work fails" else reversed(words):
+        hand.say(word)
+    hand.work_ends()
+    hand.written()
+    hand.wait(3.9)
+    assert hand.state is State.STANDING_BY
+    hand.wait(0.2)
+    waits_on = first != "the work fails"
+    assert (hand.state is State.STANDING_BY) is waits_on
+    hand.wait(2.0)
+    assert hand.state in {State.CONTENDING, State.ACQUIRING, State.LEADER}

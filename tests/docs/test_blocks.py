@@ -217,16 +217,16 @@ def _type(words):
 def _installs(words):
     """Check that what is installed is ours, with extras that there are, or a recipe's."""
     declared = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    known = (ROOT / "requirements" / "recipes.txt").read_text(encoding="utf-8")
+    locks = sorted((ROOT / "requirements").glob("recipes*.txt"))
+    known = "".join(path.read_text(encoding="utf-8") for path in locks)
     for word in words:
         name, _, extras = re.sub(r"[<>=].*|\]", "", word).partition("[")
         if name in {".", "kubernetes-leader-election"}:
             for extra in filter(None, extras.split(",")):
                 assert re.search(rf"^{extra} = \[", declared, re.MULTILINE), word
         else:
-            assert re.search(rf"^{re.escape(name)}(\[.*\])?==", known, re.MULTILINE), (
-                word
-            )
+            locked = re.sub(r"[-_.]+", "-", name).lower()  # as the index has it
+            assert re.search(rf"^{locked}(\[.*\])?==", known, re.MULTILINE), word
 
 
 def _parts(whole):
@@ -263,6 +263,10 @@ def applied():
         CliRunner().invoke(cli, shlex.split(words)).stdout
         for words in (
             "manifests billing --port 8080",
+            (
+                "manifests billing --leader-endpoints billing-leader:9000 "
+                "--kubernetes-events"
+            ),
             (
                 "manifests beat --image registry.example/shop:1.0 -- "
                 "celery --app=shop beat --schedule=/tmp/celerybeat-schedule"

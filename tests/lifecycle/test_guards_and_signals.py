@@ -142,16 +142,14 @@ def test_loss_ends_a_guard_in_the_main_thread_after_a_signal(program):
     assert running.said[-1] == "torn False"
 
 
-@pytest.mark.row(
-    "Signals, exit, fork",
-    "the same, and nobody but the main thread was told that it leads",
+LONG = (
+    "grace_sec=None, stop_budget_sec=600, lease_duration_sec=20_000, "
+    "renew_interval_ms=1_000_000"
 )
-def test_program_of_guards_ends_at_once_when_its_job_has_ended(program):
-    """What else the main thread does then is held up for, until the exit (G5)."""
-    running = program(
-        """
-        elector = sync.Elector(grace_sec=None, stop_budget_sec=600,
-            lease_duration_sec=20_000, renew_interval_ms=1_000_000, **options())
+"""Who waits for this stop budget never ends within the patience of a test."""
+JOBS = {
+    "threads": """
+        elector = sync.Elector(LONG, **options())
         elector.start()
         until(lambda: elector.current_leader)
         def job():
@@ -163,10 +161,88 @@ def test_program_of_guards_ends_at_once_when_its_job_has_ended(program):
             live_on()
         finally:
             say("finally", elector.leader_identity == elector.identity)
-        """
-    )
+    """,
+    "a loop": """
+        elector = Elector(LONG, **options())
+        async def job():
+            say("begins")
+            while elector.current_leader:
+                await asyncio.sleep(0.01)  # between two looks; else the test fails
+            say("ends")
+        async def main():
+            await elector.start()
+            while not elector.current_leader:
+                await asyncio.sleep(0.01)  # likewise
+            await elector.call_if_leading(job)
+            await asyncio.sleep(600)  # until the signal ends it; else the test fails
+        try:
+            asyncio.run(main())
+        finally:
+            say("finally", elector.leader_identity == elector.identity)
+    """,
+    "an elector of threads in a coroutine": """
+        elector = sync.Elector(LONG, **options())
+        async def main():
+            while not elector.current_leader:
+                await asyncio.sleep(0.01)  # likewise
+            with elector.guard():
+                say("begins")
+                while elector.current_leader:
+                    await asyncio.sleep(0.01)  # likewise
+                await asyncio.sleep(0.1)  # an exception would come here
+                say("ends")
+            await asyncio.sleep(600)  # until the signal ends it; else the test fails
+        elector.start()
+        try:
+            asyncio.run(main())
+        finally:
+            say("finally", elector.leader_identity == elector.identity)
+    """,
+}
+
+
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "the same, and nobody but the main thread was told that it leads",
+)
+@pytest.mark.parametrize("source", JOBS.values(), ids=JOBS)
+def test_program_of_guards_ends_at_once_when_its_job_has_ended(program, source):
+    """What else the main thread does then is held up for, until the exit (G5)."""
+    running = program(source.replace("LONG", LONG))
     running.wait_for("begins")
     running.send()
     assert running.finish() == 143
     assert running.said == ["begins", "ends", "finally True"]
     assert running.holder == ""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "the same, and nobody but the main thread was told that it leads",
+)
+def test_loss_lets_a_job_of_a_loop_clean_up_after_a_signal(program):
+    """It is cancelled by the loss, and no exception in the main thread comes into that."""
+    running = program(
+        """
+        async def main():
+            async with Elector(**options(**FAST)) as elector:
+                await elector.wait_for_leader()
+                async def job():
+                    say("begins")
+                    try:
+                        await asyncio.sleep(600)  # until it is cancelled
+                    finally:
+                        say("cancelled", elector.remaining() > 0.0)
+                        await asyncio.sleep(0.1)  # an exception would come here
+                        say("cleaned up")
+                while not await elector.call_if_leading(job):
+                    await asyncio.sleep(0.01)  # between two looks; else the test fails
+        asyncio.run(main())
+        """
+    )
+    running.wait_for("begins")
+    running.send()
+    running.server.faults.add(Fault(DropBefore(), name=running.lease, times=None))
+    running.server.end_watches()
+    assert running.finish() == 143
+    assert running.said == ["begins", "cancelled False", "cleaned up"]

@@ -7,37 +7,88 @@ from typing import Final
 from tests.mutants.mistakes import Mistake
 
 IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
+IN_GUARDS: Final = "tests/lifecycle/test_guards_and_signals.py::"
+IN_MISSED: Final = "tests/lifecycle/test_missed_signals.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
 
 MISTAKES: Final = [
     Mistake(
-        name="a signal that another thread takes does not wake the event loop",
-        file="process/signal_handlers.py",
-        old="        if self._earlier:\n            self._wake_ups.begin(loop)",
-        new="        pass",
+        name="a signal that the main thread has not met is left at that",
+        file="process/missed_signals.py",
+        old="            signal.pthread_kill(self._main, _INTERRUPT)\n",
+        new="            pass\n",
+        tests=(f"{IN_MISSED}test_signal_is_met_once_although_the_wait_goes_on",),
+        slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="the main thread is interrupted only once for a signal that it has not met",
+        file="process/missed_signals.py",
+        old="MOST_INTERRUPTS: Final = 12",
+        new="MOST_INTERRUPTS: Final = 1",
         tests=(
-            f"{IN_AUTO_CLOSE}test_signal_that_another_thread_takes_is_seen_at_once",
+            f"{IN_MISSED}test_main_thread_is_interrupted_until_it_meets_the_signal",
         ),
-        slow=True,  # by a time limit, and its signal may come up in pytest itself then
+        slow=True,  # likewise
+    ),
+    Mistake(
+        name="the main thread is interrupted for signals that it has met",
+        file="process/missed_signals.py",
+        old="        self._calls += 1\n",
+        new="        pass\n",
+        tests=(f"{IN_MISSED}test_main_thread_that_met_its_signal_is_not_interrupted",),
+        slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="a program that handles SIGURG is told of data that is not there",
+        file="process/missed_signals.py",
+        old="            handled = signal.getsignal(_INTERRUPT) == self._on_interrupt\n",
+        new="            handled = True\n",
+        tests=(f"{IN_MISSED}test_handler_of_the_program_for_sigurg_is_never_called",),
+    ),
+    Mistake(
+        name="the handler of a program for SIGURG is replaced",
+        file="process/missed_signals.py",
+        old="        if signal.getsignal(_INTERRUPT) == signal.SIG_DFL and not _is_caught():",
+        new="        if not _is_caught() or True:",
+        tests=(f"{IN_MISSED}test_handler_of_the_program_for_sigurg_is_never_called",),
+    ),
+    Mistake(
+        name="trio warns, or does not start, where an elector runs",
+        file="process/missed_signals.py",
+        old='        if "trio" in sys.modules:',
+        new='        if "trio" in ():',
+        tests=(f"{IN_MISSED}test_library_that_warns_of_a_taken_place_finds_it_free",),
     ),
     Mistake(
         name="asyncio hears of no signal any more that the program added there",
-        file="process/asyncio_here.py",
-        old="            if used not in (-1, writes):\n                signal.set_wakeup_fd(used)",
-        new="            if used not in (-1, writes):\n                pass",
+        file="process/missed_signals.py",
+        old="            self._others = used\n            signal.set_wakeup_fd(used)",
+        new="            self._others = used",
         tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+        slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="a signal that came while the place was asked for is kept from its owner",
+        file="process/missed_signals.py",
+        old="                    os.write(others, noted)",
+        new="                    pass",
+        tests=(
+            f"{IN_MISSED}test_descriptor_of_others_is_left_to_them_with_what_came_in_between",
+        ),
+        slow=True,  # by a time limit
     ),
     Mistake(
         name="asyncio hears of no signal any more once the electors have stopped",
-        file="process/asyncio_here.py",
-        old="                if used not in (-1, self._pipe[1]):\n                    signal.set_wakeup_fd(used)",
-        new="                pass",
+        file="process/missed_signals.py",
+        old="            if used not in (-1, self._pipe[1]):\n                signal.set_wakeup_fd(used)",
+        new="            pass",
         tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
+        slow=True,  # by a time limit
     ),
     Mistake(
-        name="what wakes the event loop stays when nobody needs it",
+        name="what Python notes signals in stays when nobody needs it",
         file="process/signal_handlers.py",
-        old="        self._wake_ups.end()\n",
+        old="        self._missed.end()\n",
         new="",
         tests=(
             f"{IN_AUTO_CLOSE}test_nothing_is_woken_any_more_when_handlers_are_taken_back",
@@ -99,8 +150,8 @@ MISTAKES: Final = [
     Mistake(
         name="a signal ends a guard in the main thread where nobody else was told",
         file="lifecycle/shutdown.py",
-        old="        return self._alone and not self.holds_main_thread()",
-        new="        return self._alone",
+        old="        return self._alone and not on_its_loop and not self.holds_main_thread()",
+        new="        return self._alone and not on_its_loop",
         tests=(
             "tests/lifecycle/test_guards_and_signals.py::test_program_of_guards_ends_at_once_when_its_job_has_ended",
         ),
@@ -137,10 +188,40 @@ MISTAKES: Final = [
     Mistake(
         name="a handler of signals that the work installed stays",
         file="process/signal_handlers.py",
-        old="            signal.signal(number, self._handler)\n            if (loop",
-        new="            pass\n            if (loop",
+        old="            signal.signal(number, self._handler)\n            self._missed.begin()  #",
+        new="            pass\n            self._missed.begin()  #",
         tests=(
             "tests/lifecycle/test_replaced_handlers.py::test_handler_that_the_work_installed_is_taken_back_when_it_ends",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal tears a job of a guard on the loop of the main thread",
+        file="lifecycle/shutdown.py",
+        old="        return self._alone and not on_its_loop and not self.holds_main_thread()",
+        new="        return self._alone and not self.holds_main_thread()",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a signal tears a job of a guard in a coroutine, of an elector for threads",
+        file="lifecycle/shutdown.py",
+        old="h.is_work and h.thread is None for h in self._alive",
+        new="h.is_task for h in self._alive",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="a job of a guard on a loop costs the whole stop budget after a signal",
+        file="lifecycle/status.py",
+        old="h.is_work and h.entered_in == self._life.main_thread",
+        new="h.is_work and h.thread == self._life.main_thread",
+        tests=(
+            f"{IN_GUARDS}test_program_of_guards_ends_at_once_when_its_job_has_ended",
         ),
         slow=True,
     ),

@@ -29,6 +29,7 @@ from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.outcomes import Outcomes
 from kubernetes_leader_election.core.own_writes import Former, OwnWrites
+from kubernetes_leader_election.core.participation import Participation
 from kubernetes_leader_election.core.record import Snapshot, Stamp
 from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.standing import Standing
@@ -855,3 +856,54 @@ class NoteIsLeftWithoutHearing(Hearing):
 
     def note_to_leave(self, watch_id: int | None) -> m.PodNote | None:
         return self.note if self._settings.crash_takeover else None
+
+
+# How work ends ------------------------------------------------------------------
+
+
+@planted("G7", seeds=60, profile="endings", part="_standing.participation")
+class AnotherLeaderEndsThePauseOfFailedWork(Participation):
+    """Two replicas whose work fails go round in a hot loop."""
+
+    __slots__ = ()
+
+    def see_another(self) -> None:
+        self.come_back()
+
+
+@planted("G7", seeds=60, profile="endings", part="_standing.participation")
+class StepDownCutsThePauseOfFailedWorkShort(Participation):
+    """Whatever was said last counts alone, as it did once."""
+
+    __slots__ = ()
+
+    def stay_out(self, until: float, *, whoever_leads: bool = False) -> None:
+        self.come_back()
+        super().stay_out(until, whoever_leads=whoever_leads)
+
+
+@planted("G7", seeds=20, profile="endings", part="_commands")
+class FailedWorkIsTriedAgainAtOnce(Commands):
+    """Nobody else has a try: the pause is forgotten."""
+
+    __slots__ = ()
+
+    def on_end(self, word: m.EndAsked) -> None:
+        super().on_end(word)
+        self._standing.participation.come_back()
+
+
+@planted("G5 G7", seeds=20, profile="endings", part="_commands")
+class FailedWorkIsNotWaitedFor(Commands):
+    """The Lease is released while jobs of guards run on, as work has failed."""
+
+    __slots__ = ()
+
+    def on_end(self, word: m.EndAsked) -> None:
+        super().on_end(word)
+        if word.failure is not None and self._standing.is_in_term(word.term):
+            self._standing.change(Fact.WORK_ENDED)
+
+    def on_work_ended(self, number: int) -> None:
+        if self._standing.state is State.DRAINING:
+            super().on_work_ended(number)

@@ -8,6 +8,7 @@ has no token and does not run out.
 from __future__ import annotations
 
 from kubernetes_leader_election.core import messages as m
+from kubernetes_leader_election.core.participation import Participation
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import Fact, State, next_state
 from kubernetes_leader_election.core.timing import Belief, ElectionSettings, Now
@@ -27,9 +28,14 @@ class AssumedElection:
         self._out: list[m.Request | m.Event] = []
         self._terms = terms
         self._stopping = False
-        self.stay_out_until: float | None = None
-        """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
+        self._participation = Participation(settings)
+        """Until when this elector was asked not to lead."""
         self._now = Now(0.0, 0.0, 0)
+
+    @property
+    def stay_out_until(self) -> float | None:
+        """The CLOCK_BOOTTIME until which this elector was asked not to lead."""
+        return self._participation.stay_out_until
 
     @property
     def belief(self) -> Belief | None:
@@ -65,7 +71,8 @@ class AssumedElection:
         self._now = now
         match message:
             case m.StartAsked():
-                self._stopping, self.stay_out_until = False, None
+                self._stopping = False
+                self._participation.come_back()
                 self._change(Fact.START_ASKED)
             case m.StopAsked():
                 self._stopping = True
@@ -73,7 +80,7 @@ class AssumedElection:
             case m.StepDownAsked(stay_out=stay_out):
                 self._drain("stepped_down", Fact.STEP_DOWN_ASKED)
                 seconds = self.settings.lease_duration if stay_out is None else stay_out
-                self.stay_out_until = now.boottime + seconds
+                self._participation.stay_out(now.boottime + seconds)
             case m.EndAsked(term=term) if term == self._terms and self._holds():
                 self._end(message, now)
             case m.WorkEnded():
@@ -105,7 +112,8 @@ class AssumedElection:
             self._drain("work_ended", Fact.END_ASKED, word.detail)
             return
         self._drain("work_failed", Fact.END_ASKED, failure.detail)
-        self.stay_out_until = now.boottime + failure.stay_out
+        until = now.boottime + failure.stay_out
+        self._participation.stay_out(until, whoever_leads=True)
 
     def _drain(self, reason: LossReason, fact: Fact, detail: str = "") -> None:
         if self.state is State.LEADER:
@@ -133,7 +141,7 @@ class AssumedElection:
         if self.state is State.STANDING_BY and until is not None:
             if self._now.boottime < until:
                 return
-            self.stay_out_until = None
+            self._participation.come_back()
             self._change(Fact.MAY_CONTEND)
         if self.state is State.LOOKING and not self.settings.observe:
             self._change(Fact.FREE)

@@ -42,6 +42,9 @@ LONGEST_TURN: Final = 30.0
 ASKED_EVERY: Final = 1.0
 """Seconds between two such questions at least, however often somebody wants to know."""
 
+ENDED: Final = -1.0
+"""In the place of the time of the last turn, once the thread is no more."""
+
 Input = Message | Completed | None
 """What a driver takes; None: its timer, or to look again."""
 
@@ -109,7 +112,7 @@ class Engine:
         self._running: set[Driven] = set()
         self._failed = False
         self._turned_at = 0.0
-        """When it turned last (CLOCK_MONOTONIC); 0.0: it was not started. The thread."""
+        """When it turned last (CLOCK_MONOTONIC); 0.0: not started; ENDED. The thread."""
         self._asked_at = 0.0
         """When it was last asked to turn, to see whether it does. By ``problem``."""
         self._clients: WeakValueDictionary[int, LeaseClient] = WeakValueDictionary()
@@ -143,6 +146,8 @@ class Engine:
         now, turned, asked = time.monotonic(), self._turned_at, self._asked_at
         if not turned:
             return ""
+        if turned == ENDED:
+            return "the thread of the election has ended"
         if turned < asked:
             silent = now - asked
             if silent <= LONGEST_TURN:
@@ -175,15 +180,19 @@ class Engine:
     # The thread ---------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            self._turned_at = time.monotonic()
-            try:
-                self._turn()
-            except Exception as error:  # noqa: BLE001 - only the process may end this thread
-                self._report(error)
-            if self._failed:
-                self._failed = False
-                native.sleep(AFTER_FAILURE)
+        try:
+            while True:
+                self._turned_at = time.monotonic()
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - only the process may end this thread
+                    self._report(error)
+                if self._failed:
+                    self._failed = False
+                    native.sleep(AFTER_FAILURE)
+        finally:
+            # By what is no Exception, raised into it from outside: probes are told at once.
+            self._turned_at = ENDED
 
     def _report(self, error: Exception) -> None:
         """Fault 07: drivers keep their own troubles, so this is the clock or memory."""
@@ -209,13 +218,24 @@ class Engine:
     def _wait(self) -> float:
         """Return the seconds until the next timer, no more than a leader may sleep."""
         wait = LONGEST_WAIT
-        if self._timers:
-            wait = max(0.0, self._timers[0][0] - self._clock.now().boottime)
+        deadline = self._next_deadline()
+        if deadline is not None:
+            wait = max(0.0, deadline - self._clock.now().boottime)
         if not self._alarm.rings:
             for driver in self._in_term:
                 # Rule 14: timed waits stand still in suspend, so none is long.
                 wait = min(wait, driver.settings.stop_budget / 2)
         return min(wait, LONGEST_WAIT)
+
+    def _next_deadline(self) -> float | None:
+        """Return when the next timer of a driver is due; None where there is none."""
+        while self._timers:
+            deadline, _, driver = self._timers[0]
+            if self._due.get(driver) == deadline:
+                return deadline
+            # Called off: the answer came before the time limit of its request, say.
+            heapq.heappop(self._timers)
+        return None
 
     def _take(self, news: tuple[Driven, Input] | None) -> None:
         if news is not None:
@@ -256,11 +276,12 @@ class Engine:
     def _step_due(self) -> None:
         now = self._clock.now()
         due = []
-        while self._timers and self._timers[0][0] <= now.boottime:
-            deadline, _, driver = heapq.heappop(self._timers)
-            if self._due.get(driver) == deadline:
-                del self._due[driver]
-                due.append(driver)
+        while (deadline := self._next_deadline()) is not None:
+            if deadline > now.boottime:
+                break
+            _, _, driver = heapq.heappop(self._timers)
+            del self._due[driver]
+            due.append(driver)
         # A jump of a clock has no timer: leaders look at each waking (rule 14).
         due += [
             driver

@@ -15,37 +15,25 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import (
     PLANNED,
-    REASONS,
     ElectorEvent,
-    GapReason,
     Handler,
     LeadershipAcquired,
     LossReason,
 )
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
+from kubernetes_leader_election.lifecycle.words import nobody_led, why_lost
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
 
 _KNOWN_TO_BIND: Final = ("loguru", "structlog")
 """Packages whose loggers take facts by `bind()`."""
-_SINCE: Final[Mapping[GapReason, str]] = MappingProxyType(
-    {
-        "release": "the release",
-        "deletion": "the Lease was deleted",
-        "expiry": "the last renewal",
-        "proof": "the last renewal",
-        "outage": "one was last seen to lead: requests failed",
-    }
-)
-"""What a gap is counted from, in words for people."""
 
 
 _ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -110,7 +98,7 @@ class EventLog:
             self._where(),
             event.identity,
             without if token is None else token,
-            _nobody_led(event),
+            nobody_led(event),
             f"; took over: {printable(crash_proof, longest=400)}"
             if crash_proof
             else "",
@@ -164,12 +152,10 @@ class EventLog:
             detail = detail or f"no renewal succeeded for {waited:.1f} s"
         self.say(
             "info" if reason in PLANNED else "warning",
-            "%s: %s %s: %s%s",
+            "%s: %s %s",
             self._where(),
             identity,
-            "gave up leadership" if reason in PLANNED else "lost leadership",
-            REASONS.get(reason, reason),
-            f" ({printable(detail, longest=LONGEST_LINE)})" if detail else "",
+            why_lost(reason, detail),
             reason=reason,
         )
         self._token = None
@@ -252,15 +238,6 @@ class EventLog:
             lambda: _write(self.logger, level, text, args, facts=facts, error=error),
             may_drop=True,
         )
-
-
-def _nobody_led(event: LeadershipAcquired) -> str:
-    """Return for how long nobody led, and why so long, as far as that was seen."""
-    if event.gap_sec is None or event.why is None:
-        return ""
-    gap = event.gap_sec
-    seconds = f"{gap:.3f}" if gap < 1.0 else f"{gap:.1f}"
-    return f"; nobody led for {seconds} s since {_SINCE[event.why]}"
 
 
 def _write(

@@ -175,7 +175,7 @@ class ThreadCall(Generic[_T]):
         self._call = call
         self._hold = WorkItem(f"to_thread({name_of(function)})", is_work=True)
         """Keeps the term until the call has ended in its thread."""
-        self._hold.thread = None
+        self._hold.thread = self._hold.entered_in = None
         self._context = contextvars.copy_context()
         """That of the maker, in which the call is made."""
         self._claimed = threading.Lock()

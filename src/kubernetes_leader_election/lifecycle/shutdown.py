@@ -132,7 +132,10 @@ class Shutdown:
 
     def is_of_main_thread_alone(self) -> bool:
         """Return whether the signal may end the main thread at once: no other works."""
-        return self._alone and not self.holds_main_thread()
+        # What has no thread of its own is in a coroutine. It ends by itself, also at a
+        # loss, which cancels it.
+        on_its_loop = any(h.is_work and h.thread is None for h in self._alive)
+        return self._alone and not on_its_loop and not self.holds_main_thread()
 
     def _began_since(self) -> bool:
         """Return whether a thread runs that was started in this life, and is not ours."""

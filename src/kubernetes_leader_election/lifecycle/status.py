@@ -116,7 +116,8 @@ class Status(Generic[TermT]):
         Give the term up; tell whether nobody but the main thread can work by it.
 
         True only where no scope or handler of the term runs, and no guard or hold but in
-        the main thread, and no other thread was told that this elector leads.
+        the main thread or on its loop, and no other thread was told that this elector
+        leads.
         """
         current, term = self._current, self._newest_term
         if term <= self._given_up or self.assumed:
@@ -132,7 +133,7 @@ class Status(Generic[TermT]):
             and work.phase is Phase.OPEN
             and not work.had_scope
             and all(
-                h.is_work and h.thread == self._life.main_thread for h in work.alive
+                h.is_work and h.entered_in == self._life.main_thread for h in work.alive
             )
         )
 

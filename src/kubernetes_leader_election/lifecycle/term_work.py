@@ -71,6 +71,7 @@ class WorkItem:
 
     __slots__ = (
         "cancel",
+        "entered_in",
         "idle_looks",
         "is_scope",
         "is_wait",
@@ -105,7 +106,9 @@ class WorkItem:
         self.is_wait = is_wait
         self.left: Callable[[], tuple[threading.Thread, ...]] | None = None
         """Gives the threads that it waits for, where those alone are left of the work."""
-        self.thread = None if loop is not None else threading.get_ident()
+        self.entered_in: int | None = threading.get_ident()
+        """The thread that entered it, also as a task; None: it is for another thread."""
+        self.thread = None if loop is not None else self.entered_in
         self.idle_looks = 0
         """Looks in a row at which its event loop stood still."""
 

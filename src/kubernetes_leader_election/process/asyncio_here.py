@@ -10,7 +10,6 @@ Nothing here imports asyncio: a program that does not use it does not pay for it
 from __future__ import annotations
 
 import functools
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -98,62 +97,3 @@ def wake(loop: Any) -> None:
 
 def _nothing() -> None:
     """Be called."""
-
-
-class SignalWakeUps:
-    """
-    Have the event loop of the main thread wake up at each signal. The main thread alone.
-
-    Python acts on a signal between two bytecodes of the main thread: one that comes when
-    that is about to wait in the kernel, or to another thread, is seen when the wait
-    ends, and not before. So a byte is written where the loop reads, as asyncio has it
-    for ``loop.add_signal_handler()``: what is in use for that is left as it is.
-    """
-
-    def __init__(self) -> None:
-        self._loop: Any = None
-        """The loop that reads the pipe; None: none does yet."""
-        self._pipe: tuple[int, int] | None = None
-        """Where it reads, and where Python writes; None: not made yet. Never closed."""
-
-    def begin(self, loop: Any) -> None:
-        """Begin, for a loop that runs; harmless when said twice."""
-        if self._pipe is None:
-            try:
-                self._pipe = os.pipe()
-            except OSError:
-                return  # no descriptor is left: seen when the loop wakes up by itself
-            for end in self._pipe:
-                os.set_blocking(end, False)
-        reads, writes = self._pipe
-        if loop is not self._loop:
-            try:
-                loop.add_reader(reads, self._drain)
-            except NotImplementedError:
-                return  # a loop of Windows wakes up by itself
-            self._loop = loop
-        with suppress(ValueError):  # a subinterpreter, which gets no signals
-            used = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
-            if used not in (-1, writes):
-                signal.set_wakeup_fd(used)
-                with suppress(OSError):  # what came in between was not for us
-                    os.write(used, self._drain())
-
-    def end(self) -> None:
-        """
-        Take it back, unless somebody else has taken its place; safe in a signal handler.
-
-        The loop goes on reading where nothing is written any more.
-        """
-        if self._pipe is not None:
-            with suppress(ValueError):
-                used = signal.set_wakeup_fd(-1)
-                if used not in (-1, self._pipe[1]):
-                    signal.set_wakeup_fd(used)
-
-    def _drain(self) -> bytes:
-        assert self._pipe is not None  # noqa: S101 - made before anybody reads
-        try:
-            return os.read(self._pipe[0], 4096)
-        except BlockingIOError:
-            return b""

@@ -17,14 +17,13 @@ from types import FrameType
 from typing import Any, Final, TypeGuard
 
 from kubernetes_leader_election.process.asyncio_here import (
-    SignalWakeUps,
     can_cancel,
     is_of_asyncio,
     owner_of,
     remove_from_loop,
-    running_loop,
 )
 from kubernetes_leader_election.process.fork import this_process
+from kubernetes_leader_election.process.missed_signals import MissedSignals
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 """Node package: SIGINT and SIGTERM."""
@@ -39,18 +38,23 @@ class SignalHandlers:
 
     Args:
         handler: ours.
+        wake: wakes the event loop of the main thread, if it has one. Any thread.
 
     """
 
-    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+    def __init__(
+        self,
+        handler: Callable[[int, FrameType | None], None],
+        wake: Callable[[], None],
+    ) -> None:
         self._handler = handler
         """Ours. Never changes."""
         self._earlier: dict[int, SignalAction] = {}
         """What each signal did before our handler. The main thread."""
         self._owners: dict[int, str] = {}
         """Who has the signals that others took, as was told. The engine's thread."""
-        self._wake_ups = SignalWakeUps()
-        """What has the loop of the main thread see a signal at once. The main thread."""
+        self._missed = MissedSignals(self._stands, wake)
+        """What has the main thread meet a signal in a wait without an end. By it."""
         self._giving_back = False
         """Whether ours are being replaced by the earlier ones. The main thread."""
         self._process = this_process()
@@ -66,6 +70,9 @@ class SignalHandlers:
     def earlier(self, number: int) -> SignalAction:
         """Return what the signal did before our handler; None: ours is not there."""
         return self._earlier.get(number)
+
+    def _stands(self, number: int) -> bool:
+        return number in self._earlier and signal.getsignal(number) == self._handler
 
     def new_owners(self) -> list[str]:
         """Say which of the signals others own that were ours, as far as that is news."""
@@ -108,16 +115,18 @@ class SignalHandlers:
             except ValueError:
                 del self._earlier[number]
                 return  # a subinterpreter has a main thread, too, but no signals
+        if self._earlier:
+            self._missed.begin()
 
     def install_again(self, number: int, earlier: SignalAction) -> None:
         """Install ours once more where it was given back before its work was done."""
         self._earlier[number] = earlier
         signal.signal(number, self._handler)
+        self._missed.begin()
 
-    def wake_at_signals(self, loop: Any) -> None:
-        """Have this loop, which runs here, see each signal at once that we handle."""
-        if self._earlier:
-            self._wake_ups.begin(loop)
+    def met(self) -> None:
+        """Note that a handler of ours was called."""
+        self._missed.met()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -147,15 +156,14 @@ class SignalHandlers:
             if not is_of_the_program(self._earlier[number]):
                 remove_from_loop(number)  # else it holds what was there before
             signal.signal(number, self._handler)
-            if (loop := running_loop()) is not None:
-                self._wake_ups.begin(loop)  # its place was taken, and is free now
+            self._missed.begin()  # its place was taken, and may be free now
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def give_back(self) -> None:
         """Put the earlier handlers back where ours still stand."""
         self._giving_back = True
-        self._wake_ups.end()
+        self._missed.end()
         try:
             for number, earlier in tuple(self._earlier.items()):
                 if signal.getsignal(number) == self._handler:

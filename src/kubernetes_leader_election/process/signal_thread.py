@@ -20,14 +20,12 @@ from typing import Any, Final, Protocol
 
 from kubernetes_leader_election.process import limits, native
 from kubernetes_leader_election.process.asyncio_here import wake
+from kubernetes_leader_election.process.missed_signals import MISSED
 from kubernetes_leader_election.process.signal_table import TABLE, Action, Fact, State
 from kubernetes_leader_election.process.timers import LONGEST_WAIT
 
 PAUSE: Final = 0.01
 """Seconds until a signal is sent once more whose exception was dropped."""
-
-MISSED: Final = 0.1
-"""Seconds until a signal is sent once more that the main thread has not met."""
 
 
 class Watched(Protocol):
@@ -137,6 +135,10 @@ class SignalThread:
         """Note that ``elector`` has stopped."""
         self._closing.discard(elector)
         self._inbox.put(None)
+
+    def wake_loop(self) -> None:
+        """Wake the event loop of the main thread, if it had one in start()."""
+        wake(self._loop)
 
     def longest_wait(self, *, stopped: bool) -> float:
         """Return how long the main thread is to wait; see :class:`.signals.AutoClose`."""
@@ -285,4 +287,4 @@ class SignalThread:
             return
         # To the main thread itself: that interrupts whatever it waits in.
         signal.pthread_kill(main, number)
-        wake(self._loop)  # or what it was just about to wait in
+        self.wake_loop()  # or what it was just about to wait in

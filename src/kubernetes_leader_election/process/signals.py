@@ -26,7 +26,8 @@ comes after the stop, and only then.
 also in the middle of what is here. So each field has one writer, or is a set whose single
 steps are atomic, and the handler tells the thread by a queue that may be entered anew.
 
-What handlers stand is known in :mod:`.signal_handlers`; who asks and sends is
+What handlers stand is known in :mod:`.signal_handlers`; what becomes of a signal that the
+main thread does not meet by itself, in :mod:`.missed_signals`; who asks and sends is
 :mod:`.signal_thread`; what ends the main thread is made in :mod:`.signal_exceptions`.
 """
 
@@ -78,10 +79,10 @@ class AutoClose:
         # before may call stop() in the middle of start(). Each step on a set is one.
         self._watched: set[Watched] = set()
         """The electors that run, and a signal stops. Any thread."""
-        self._handlers = SignalHandlers(self._on_signal)
-        """Where ours stand, and what was there before."""
         self._thread = SignalThread(self._watched)
         """What asks the electors to stop, and sends a signal once more."""
+        self._handlers = SignalHandlers(self._on_signal, wake=self._thread.wake_loop)
+        """Where ours stand, and what was there before."""
         self._exceptions = SignalExceptions(dropped=self._on_dropped)
         """What ends the main thread."""
         self._handing_on: set[int] = set()
@@ -114,7 +115,6 @@ class AutoClose:
             loop = running_loop()
             if loop is not None:
                 self._thread.wake_also(loop)
-                self._handlers.wake_at_signals(loop)
         return self._handlers.any_installed
 
     def forget(self, elector: Watched) -> None:
@@ -160,6 +160,7 @@ class AutoClose:
         self._thread.retire()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._handlers.met()
         earlier = self._handlers.earlier(number)
         if self._process.is_copy:
             # A child that Python was not told of: no thread of ours lives on in it.

@@ -14,7 +14,11 @@ __all__ = ["OBJECT_PATHS", "READS", "VERBS", "ActiveRule", "Rules"]
 
 READS = ("get", "list")
 VERBS = (*READS, "watch", "create", "update", "patch", "delete", "deletecollection")
-OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
+OBJECT_PATHS = (
+    "/apis/coordination.k8s.io/v1/",
+    "/apis/discovery.k8s.io/v1/",
+    "/api/v1/namespaces",
+)
 """How the paths of requests for objects begin; others are about the server itself."""
 
 
@@ -83,7 +87,7 @@ def check_rule(rule: Rule, what: object, fitting: tuple[str, ...]) -> None:
         )
     if rule.times is not None and rule.times < 1:
         raise ConfigurationError(
-            f"times={rule.times} would never act: give 1 or more, or None for ever",
+            f"times={rule.times} would never act: give 1 or more, or every (None in Python)",
             option="times",
         )
     check_count("skip", rule.skip)

@@ -10,6 +10,7 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
+    announce_options,
     connection_options,
     crash_options,
     grace_option,
@@ -130,6 +131,7 @@ _POSITIVE: Final = 0.001
     help="Outside a cluster, fail instead of running COMMAND at once.",
 )
 @crash_options
+@announce_options
 @option("-q", "--quiet", is_flag=True, help="Only print warnings and errors.")
 @identity_option
 @namespace_option

@@ -41,6 +41,9 @@ def _node_fault_of(draw: Random, kind: str, longest: float) -> tuple[float, floa
             return 0.0, 0.0, draw.choice(("seen", ""))
         case "shim killed" | "false report":
             return draw.choice((0.2, 1.0)), 0.0, draw.choice(("again", ""))
+        case "work fails":
+            pause = draw.choice((0.1, 1.0, 3.0)) * draw.random() * longest
+            return 0.0, round(pause, 3), draw.choice(("", "", "then step down"))
         case "step down":
             return 0.0, round(draw.choice((0.0, draw.uniform(0.1, longest))), 3), ""
         case "wall blink":
@@ -236,6 +239,19 @@ def draw_moves(seed: int, faults: tuple[Fault, ...], until: float) -> tuple[Faul
     end = draw.choice(ends)
     at = end.at + draw.random() * (end.length or 5.0)
     return (Fault(at=round(min(at, until), 3), kind="move"),)
+
+
+def draw_late_acquires(seed: int, names: list[str], until: float) -> tuple[Fault, ...]:
+    """Draw whose next acquire lands only after its next try. Drawn apart, as attacks are."""
+    draw = random.Random(f"late acquires {seed}")
+    faults = []
+    for name in names:
+        if draw.random() < 0.3:
+            at, amount = round(draw.uniform(0.0, 0.9) * until, 3), draw.random()
+            faults.append(
+                Fault(at=at, kind="late acquire", target=name, amount=round(amount, 3))
+            )
+    return tuple(faults)
 
 
 def draw_attacks(

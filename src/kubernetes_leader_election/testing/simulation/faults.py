@@ -16,6 +16,7 @@ from kubernetes_leader_election.testing.simulation import (
     network_faults,
     pod_faults,
     process_faults,
+    proof_faults,
 )
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
@@ -40,12 +41,15 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     process_faults.not_alive,
     process_faults.driver_failed,
     process_faults.work_returns,
+    process_faults.work_fails,
+    process_faults.job,
     process_faults.work_hangs,
     process_faults.freeze,
     process_faults.late_words,
     ambushes.stop_acquiring,
     ambushes.ambush,
     ambushes.held_release,
+    ambushes.late_acquire,
     ambushes.copied_acquire,
     ambushes.capped_acquire,
     lease_faults.transfer,
@@ -55,6 +59,7 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     pod_faults.message_lost,
     pod_faults.shim_killed,
     pod_faults.false_report,
+    proof_faults.own_past,
     lease_faults.undone_watch,
     process_faults.wall_step,
     process_faults.wall_blink,
@@ -90,6 +95,9 @@ ON_WORLD: Final[dict[str, OnWorld]] = _named(
     lease_faults.cap,
     lease_faults.shorten,
     lease_faults.tug,
+    proof_faults.free_again,
+    proof_faults.old_question,
+    proof_faults.question_dropped,
     network_faults.away,
 )
 WITH_RIVAL: Final = frozenset(

@@ -47,6 +47,7 @@ class Liveness:
             "churn": self._churn,
             "hang": self._hang,
             "return": self._return,
+            "fail": self._fail,
         }
 
     # Healing ------------------------------------------------------------------
@@ -259,6 +260,27 @@ class Liveness:
             return
         world.count_probe("return")
         world.after(2.0, self._next, None)
+
+    def _fail(self, leader: Process) -> None:
+        """Let its work fail: another one has a try, and this one comes back later."""
+        self._writes = self._written()
+        leader.on_work_over = self._work_failed
+        leader.do(leader.work_fails, 2.0 * leader.settings.lease_duration)
+
+    def _work_failed(self, leader: Process) -> None:
+        leader.on_work_over = None
+        self.world.after(1.0, self._another_tries, leader)
+
+    def _another_tries(self, leader: Process) -> None:
+        world = self.world
+        new = world.leader()
+        self._check_contest()
+        if new is None or new is leader:
+            self._broken("G7", "no other leads after the work of a leader had failed")
+            return
+        world.count_probe("fail")
+        pause = 2.0 * leader.settings.lease_duration / self._slowest
+        world.after(pause, self._next, None)
 
     def _written(self) -> int:
         return sum(process.writes for process in self.world.processes())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from kubernetes_leader_election.core.timing import ElectionSettings
 
 Kind = Literal["elector", "client-go", "node-package"]
-Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang", "return"]
+Probe = Literal["crash", "stop", "outage", "quiet", "churn", "hang", "return", "fail"]
 Profile = Literal[
     "default",
     "three",
@@ -30,9 +30,11 @@ Profile = Literal[
     "meddling",
     "old news",
     "crowd",
+    "endings",
     "wild clocks",
     "proofs",
     "lies",
+    "answered lies",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
 

@@ -21,7 +21,7 @@ from kubernetes_leader_election.testing.simulation.network import NetworkedStage
 from kubernetes_leader_election.testing.simulation.wire import Wire
 from kubernetes_leader_election.testing.simulation.witness import Witness
 
-DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended"})
+DRAINING_REASONS = frozenset({"stopped", "stepped_down", "work_ended", "work_failed"})
 """Reasons of a loss after which the Lease is still renewed and then released."""
 
 ASKED_REASONS = DRAINING_REASONS | {"failed"}
@@ -51,6 +51,7 @@ class Process(Wire):
         "_entered",
         "_entered_at",
         "_event_due",
+        "_jobs_until",
         "_just_lost",
         "_latched",
         "_spins",
@@ -106,6 +107,8 @@ class Process(Wire):
         self._spins = 0
         self._spun_at = -1.0
         self.work_runs = False
+        self._jobs_until = 0.0
+        """When the last job of a guard has ended, if the Lease is held until then."""
         self._just_lost = False
         self._entered, self._entered_at = 0.0, 0.0
         """When its present state began, by CLOCK_BOOTTIME and really."""
@@ -488,8 +491,9 @@ class Process(Wire):
             text = f"LeadershipLost term={event.term} reason={event.reason}"
             world.recorder.event(world.time, self.name, text)
         wait = 1e-6
-        if self.work_runs and node.grace and event.reason in DRAINING_REASONS:
-            self._in_grace((event.term, world.time + node.grace))
+        until = max(world.time + node.grace, self._jobs_until)
+        if self.work_runs and until > world.time and event.reason in DRAINING_REASONS:
+            self._in_grace((event.term, until))
             return
         if self.work_runs:
             budget = self.settings.stop_budget - node.lateness - 1e-3
@@ -541,13 +545,37 @@ class Process(Wire):
                 self.world.recorder.work(self.world.time, self.name, works=False)
 
     def work_returns(self, _: object = None) -> None:
-        """Let the work of the present term return, or raise: the same to the core."""
-        if self.work_runs and self.core.state is State.LEADER:
-            self._stop_working()
-            self.witness.returned = True
-            self.witness.causes.add("work_ended")
-            self.witness.polite = True
+        """Let the work of the present term return, or raise with no other try."""
+        if self._body_ends("work_ended"):
             self.say(m.EndAsked(term=self.term))
+
+    def work_fails(self, stay_out: float) -> None:
+        """Let the work of the present term raise: it is tried again, so much later."""
+        if self._body_ends("work_failed"):
+            boottime, monotonic, _ = self.node.clocks.read(self.world.time)
+            witness = self.witness
+            witness.rests_until = boottime + stay_out
+            witness.hindered_at = max(witness.hindered_at, monotonic + stay_out)
+            failure = m.WorkFailure(stay_out=stay_out, detail="simulated")
+            self.say(m.EndAsked(term=self.term, failure=failure))
+
+    def _body_ends(self, reason: str) -> bool:
+        """Let the scope of the present term be left; False: there is none to leave."""
+        if not self.work_runs or self.core.state is not State.LEADER:
+            return False
+        if self._jobs_until <= self.world.time:
+            self._stop_working()  # else a job of a guard goes on
+        self.witness.returned = True
+        self.witness.causes.add(reason)
+        self.witness.polite = True
+        return True
+
+    def begin_job(self, length: float) -> bool:
+        """Begin a job under a guard: it holds up the release; False: it is skipped."""
+        if not self.believing or not self.work_runs or self.witness.returned:
+            return False
+        self._jobs_until = max(self._jobs_until, self.world.time + length)
+        return True
 
     def stop(self, _: object = None) -> None:
         """Ask to stop."""
@@ -567,8 +595,8 @@ class Process(Wire):
 
     def leave_note(self, note: m.PodNote | None) -> None:
         """Say where the proof of its end would be found; None: there no more."""
-        if note is not None:
-            self.witness.pod = note.uid
+        ends = self.witness.ends
+        ends.pod, ends.nonce = ("", "") if note is None else (note.uid, note.nonce)
         self.say(m.OwnNote(note=note))
 
     def start(self, _: object = None) -> None:
@@ -578,7 +606,9 @@ class Process(Wire):
             witness = self.witness
             witness.asked_to_stop = witness.draining = witness.polite = False
             witness.stays_out_until = witness.cut_off_until = -NEVER
+            witness.rests_until = -NEVER
             witness.edits, witness.marred = 0, False
+            witness.ends.begins_life()
             self._hindered()
             witness.wanted_since = self.now_monotonic()
             self.say(m.StartAsked())

@@ -4,6 +4,8 @@ What can go wrong with a process, its application, its machine and its clocks.
 
 from __future__ import annotations
 
+from functools import partial
+
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process import Process
@@ -103,6 +105,28 @@ def work_returns(world: Scene, fault: Fault, node: Node) -> bool:
         return False
     process.do(process.work_returns, None)
     return True
+
+
+def work_fails(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Let the work of the present term raise, to be tried ``amount`` seconds later.
+
+    "then step down": in that pause, for less than is left of it.
+    """
+    process = newest(node)
+    if process is None or not process.work_runs:
+        return False
+    process.do(process.work_fails, fault.amount)
+    if fault.detail:
+        away = partial(process.do, process.step_down)
+        world.after(0.5 * fault.amount, away, 0.1 * fault.amount)
+    return True
+
+
+def job(world: Scene, fault: Fault, node: Node) -> bool:
+    """Begin a job of a guard that takes ``length`` seconds, if this node leads."""
+    process = newest(node)
+    return process is not None and not node.frozen and process.begin_job(fault.length)
 
 
 def work_hangs(world: Scene, fault: Fault, node: Node) -> bool:

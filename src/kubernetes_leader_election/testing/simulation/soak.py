@@ -38,7 +38,7 @@ from kubernetes_leader_election.testing.simulation.world import Outcome, run_pla
 
 SHARES: Final[dict[Profile, float]] = {
     "default": 0.15,
-    "long": 0.28,
+    "long": 0.24,
     "storm": 0.07,
     "rivals": 0.06,
     "slow sends": 0.07,
@@ -48,9 +48,11 @@ SHARES: Final[dict[Profile, float]] = {
     "races": 0.055,
     "meddling": 0.04,
     "old news": 0.04,
+    "endings": 0.04,
     "quiet": 0.02,
     "proofs": 0.03,
-    "lies": 0.03,
+    "lies": 0.02,
+    "answered lies": 0.01,
 }
 """
 Shares of the time of a soak: short and bad worlds find most, long ones make years.
