@@ -2,7 +2,8 @@
 Mistakes planted in engine, Lease API client, fronts and command line, one at a time.
 
 ``make mutants`` plants each and runs the tests that have to notice it. The core has
-others, in tests/simulation/planted_bugs.py, which the simulator has to find.
+others, in tests/simulation/planted_bugs.py, which the simulator has to find; here are
+those of what it tells people alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tests.mutants import (
     engine,
     fencing,
     fronts,
+    gap,
     health,
     jobs,
     kube_api,
@@ -29,6 +31,7 @@ MISTAKES = [
     *pods.MISTAKES,
     *announcing.MISTAKES,
     *fronts.MISTAKES,
+    *gap.MISTAKES,
     *health.MISTAKES,
     *signals_and_exit.MISTAKES,
     *endings.MISTAKES,

@@ -146,6 +146,22 @@ class Mistake:
         return WITH_PROOF if self.with_proof else ORDER
 
 
+def planted(mistake: Mistake) -> str:
+    """
+    Return the text of a mistake's module with the mistake in it.
+
+    Raises:
+        ValueError: the core does not have the text, or has it more than once.
+
+    """
+    text = (CORE / f"{mistake.module}.py").read_text(encoding="utf-8")
+    found = text.count(mistake.right)
+    if found != 1:
+        msg = f"{mistake.name!r}: its text is {found} times in core/{mistake.module}.py"
+        raise ValueError(msg)
+    return text.replace(mistake.right, mistake.wrong)
+
+
 def mistaken(mistake: Mistake) -> type[Election]:
     """
     Return a core with one mistake: a copy of the real one under another name.
@@ -161,13 +177,10 @@ def mistaken(mistake: Mistake) -> type[Election]:
     sys.modules[f"{package}.messages"] = messages
     parent.messages = messages
     for name in COPIED:
-        text = (CORE / f"{name}.py").read_text(encoding="utf-8")
         if name == mistake.module:
-            found = text.count(mistake.right)
-            if found != 1:
-                msg = f"{mistake.name!r}: its text is {found} times in core/{name}.py"
-                raise ValueError(msg)
-            text = text.replace(mistake.right, mistake.wrong)
+            text = planted(mistake)
+        else:
+            text = (CORE / f"{name}.py").read_text(encoding="utf-8")
         if name == "states":
             # The worlds compare states with those of the real core.
             text, cuts = re.subn(
