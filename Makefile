@@ -11,7 +11,7 @@ SINCE ?= HEAD
 JOBS ?= 4
 
 .DEFAULT_GOAL := ci
-.PHONY: ci demo test test-pythons lint types contracts unit thorough mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs recipes release-check clean check-python
+.PHONY: ci demo test test-pythons lint types contracts unit thorough mutants mutation-testing e2e controlplane bench side-by-side model core-mistakes soak differential torture image node lock docs screenshots recipes release-check clean check-python
 
 ci: test
 	@$(MAKE) thorough
@@ -123,13 +123,29 @@ $(VENV)-recipes/.done: requirements/recipes.txt | check-python
 	@$(VENV)-recipes/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/recipes.txt
 	@touch $@
 
+# Frameworks that exclude those of the other recipes.
+$(VENV)-recipes-apscheduler4/.done: requirements/recipes-apscheduler4.txt | check-python
+	@test -x $(VENV)-recipes-apscheduler4/bin/python || $(PYTHON) -m venv $(VENV)-recipes-apscheduler4
+	@$(VENV)-recipes-apscheduler4/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/recipes-apscheduler4.txt
+	@touch $@
+
+# The S3 server that a recipe writes to, compiled with Go; its test is left out without it.
+$(VENV)-recipes/bin/versitygw: tests/e2e/objectstore/go.mod tests/e2e/objectstore/go.sum | $(VENV)-recipes/.done
+	@if command -v go >/dev/null; then \
+	  echo "Compiling an S3 server (6 minutes on 2 cores the first time) ..."; \
+	  cd tests/e2e/objectstore && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" \
+	    -o $(abspath $@) github.com/versity/versitygw/cmd/versitygw; \
+	else echo "Not compiled without Go: the S3 server of a recipe"; fi
+
+RECIPES := $(VENV)-recipes/.done $(VENV)-recipes-apscheduler4/.done $(VENV)-recipes/bin/versitygw
+
 # Each recipe of docs/recipes/ with its real framework, as two replicas; `make e2e` has
 # them, too.
-recipes: $(VENV)/.dev $(VENV)-recipes/.done
-	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipes.py tests/e2e/test_recipe_fencing.py
+recipes: $(VENV)/.dev $(RECIPES)
+	@$(BIN)/python -m pytest -n 2 tests/e2e/test_recipe*.py
 
 # Everything that needs the real control plane; builds what is missing of it.
-e2e: $(VENV)/.dev $(VENV)-servers/.done $(VENV)-recipes/.done
+e2e: $(VENV)/.dev $(VENV)-servers/.done $(RECIPES)
 	@$(BIN)/python tests/e2e/run.py
 
 # This package, client-go and the official package on one real API server; NODE=1: in
@@ -150,7 +166,12 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@test -s docs/_build/404.html && test -s docs/_build/llms.txt
 	@echo "open docs/_build/index.html"
+
+# Each page, wide and narrow, light and dark, to be looked at; needs chromium.
+screenshots: docs
+	@$(BIN)/python docs/screenshots.py
 
 # sdist and wheel into dist/, built twice, checked, installed and tested; nothing is
 # uploaded. RELEASE="--no-pythons": without the tests of the built wheel.
@@ -201,6 +222,8 @@ lock:
 	  --python-version 3.11 --constraint requirements/dev.txt pyproject.toml -o requirements/image.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --group pyproject.toml:recipes -o requirements/recipes.txt
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --python-version 3.11 --group pyproject.toml:recipes-apscheduler4 -o requirements/recipes-apscheduler4.txt
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --python-version 3.11 --constraint requirements/dev.txt --group pyproject.toml:release \
 	  -o requirements/release.txt

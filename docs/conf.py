@@ -19,7 +19,10 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "notfound.extension",
+    "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_llms_txt",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
@@ -38,7 +41,26 @@ python_maximum_signature_line_length = 80
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
+# Prompts, and what a command prints, are not copied.
+copybutton_prompt_text = r"\$ "
+copybutton_prompt_is_regexp = True
+copybutton_only_copy_prompt_lines = True
+copybutton_selector = (
+    "div.highlight-python pre, div.highlight-console pre, div.highlight-sh pre,"
+    " div.highlight-yaml pre, div.highlight-default pre"
+)
+
+# The site may be served below any path: its page for what is not there links to the root.
+notfound_urls_prefix = "/"
+
+# For programs that read documentation: llms.txt names every page, llms-full.txt has them.
+llms_txt_title = project
+llms_txt_summary = _PROJECT["description"]
+llms_txt_exclude = ["changelog", "404"]
+
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False

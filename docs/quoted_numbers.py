@@ -24,21 +24,31 @@ _ROW = (
     "| {name.outage_survived} s | {name.crash_fail_over} s | {name.writes_per_minute} |"
 )
 PLACES = (
-    ("README.md", "an outage of the API server of {none.outage_survived} s can cost"),
-    ("README.md", "after a crash and rides out {steady.outage_survived} s, for twice"),
+    (
+        "docs/production.md",
+        "an outage of the API server of {none.outage_survived} s can cost",
+    ),
+    (
+        "docs/production.md",
+        "after a crash and rides out {steady.outage_survived} s, for twice",
+    ),
     *(
         (
-            "README.md",
+            "docs/production.md",
             _ROW.replace("title", f"title:{name}").replace("name.", f"{name}."),
         )
         for name in ("none", *PRESETS)
     ),
     (
-        "README.md",
+        "docs/production.md",
         (
             "seconds of each request: {none.request_timeout} by default, "
             '{fast.request_timeout} with `"fast"`, {steady.request_timeout} with `"steady"`'
         ),
+    ),
+    (
+        "docs/tutorial.md",
+        "Lease last {fast.lease_duration} s instead of {none.lease_duration} s,",
     ),
     ("docs/deploy.md", "an outage of {none.outage_survived} s can cost"),
     ("docs/deploy.md", "same lease duration and survives {steady.outage_survived} s;"),
@@ -58,7 +68,6 @@ PLACES = (
         "docs/reference/public.md",
         "rides out an API outage of {steady.outage_survived} s; twice as many writes",
     ),
-    ("docs/getting-started.md", "up to {none.lease_duration} s later"),
     ("docs/guarantees.md", "a contending delay of at most {none.hand_over:ms} ms, one"),
     (
         _LIFE_CYCLE,

@@ -23,6 +23,7 @@ FLOORS = (
     "lifecycle",
     "observability",
     "leadership.py",
+    "publish",
     "engine",
     "kube_api",
     "settings",
@@ -34,6 +35,7 @@ FLOORS = (
     "text.py",
     "backoff.py",
     "rights.py",
+    "left_note.py",
     "errors.py",
     "values.py",
 )

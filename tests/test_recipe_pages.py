@@ -70,11 +70,12 @@ def test_commands_of_the_page_are_those_that_are_run(name):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_recipe_needs_few_lines_of_ours(name):
-    """At most 15 that name the library."""
+    """At most 15 that name the library; none where `kle run` starts the framework."""
     ours = [
         line
         for path in (FOLDER / name).rglob("*.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if OURS.search(line)
     ]
-    assert 1 <= len(ours) <= 15, ours
+    least = 0 if "\nkle run " in PAGES[name] else 1
+    assert least <= len(ours) <= 15, ours

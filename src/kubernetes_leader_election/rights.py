@@ -1,10 +1,18 @@
-"""The rights on a Lease and on pods, as verbs of RBAC, that each kind of user needs."""
+"""The rights, as verbs of RBAC, that each kind of user needs: on Leases and on the rest."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ASKING", "ELECTION", "OBSERVING", "PROVING", "READING"]
+__all__ = [
+    "ADDRESSING",
+    "ASKING",
+    "ELECTION",
+    "OBSERVING",
+    "PROVING",
+    "READING",
+    "TELLING",
+]
 
 ELECTION: Final = ("get", "create", "update", "watch")
 """An elector, on its one Lease (rule 6)."""
@@ -12,6 +20,10 @@ OBSERVING: Final = ("get", "watch")
 """An elector that only follows the Lease."""
 PROVING: Final = ("get", "watch")
 """A candidate that looks for the proof that a holder's container has ended: on pods."""
+ADDRESSING: Final = ("get", "create", "patch")
+"""An elector that keeps the leader's address in an EndpointSlice: on that one name."""
+TELLING: Final = ("create",)
+"""An elector that writes Events on its Lease: on Events."""
 READING: Final = ("get", "list", "watch")
 """A person who looks at Leases."""
 ASKING: Final = ("get", "update", "watch")

@@ -60,6 +60,23 @@ def test_released_lease_is_free_though_its_end_was_proved():
     assert candidate.state is State.ACQUIRING
 
 
+def test_lease_that_is_released_before_it_was_asked_is_taken_at_once():
+    """
+    G7, fault 74: not a second later, by the duration that a released record has.
+
+    Found by the world "answered lies" 97.
+    """
+    leader, candidate = leader_and_candidate()
+    candidate.draws = [DRAWS, DRAWS]
+    candidate.proves()
+    leader.say(m.StopAsked())
+    leader.work_ends()
+    leader.written()
+    candidate.bring_all()
+    candidate.wait(0.1)
+    assert candidate.state is State.ACQUIRING
+
+
 def test_without_the_option_nothing_is_noted_sought_or_answered():
     """Off by default."""
     leader, _ = challenged()

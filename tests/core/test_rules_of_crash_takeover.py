@@ -294,6 +294,41 @@ def test_rule_18_nothing_is_believed_after_a_restore_for_a_full_duration():
     assert candidate.state is State.WAITING
 
 
+def test_rule_18_term_that_is_put_back_by_hand_is_not_seen_alive():
+    """
+    Check rule 18.
+
+    Rule 18: it believes that proof only of a term that it saw renewed, or begun, under
+    the watch that is open now.
+    """
+    leader = InPod(own=note()).lead_with_note()
+    old = leader.store.lease
+    later = format_time(WALL + 60_000_000)
+    leader.store.edit(holderIdentity="somebody", acquireTime=later, renewTime=later)
+    other = note(2, pod="other")
+    candidate = InPod(leader.store, leader.clock, own=other, identity="b").start()
+    candidate.seen = len(leader.store.history)
+    leader.store.edit(metadata=old["metadata"], **old["spec"])  # transitions as before
+    candidate.bring_all()
+    assert noted(leader) is not None
+    assert candidate.sought is None
+    assert candidate.state is State.WAITING
+
+
+def test_rule_18_note_that_another_hand_wrote_is_another_one():
+    """Rule 18: a proof is of the process that left the note, and of no other."""
+    leader, candidate = challenged()
+    kept = leader.store.lease["metadata"]["annotations"]
+    forged = kept[POD].replace(note().nonce, note(7).nonce)
+    leader.store.edit(metadata={"annotations": {**kept, POD: forged}})
+    candidate.bring_all()
+    assert noted(leader) == note(7)
+    assert candidate.state is State.WAITING
+    candidate.wait(3.0)
+    assert candidate.state is State.WAITING
+    assert not candidate.all_open(m.UpdateLease)
+
+
 @pytest.mark.parametrize("transitions", [0, 1])
 def test_rule_18_nothing_is_believed_after_transitions_went_back(transitions):
     """
@@ -389,6 +424,46 @@ def test_rule_18_watch_on_a_pod_that_ends_in_order_is_opened_again():
     candidate.say(m.ProofUnreadable(request_id=number))
     assert candidate.sought is None  # at once would be a hot loop
     candidate.wait(0.2)
+    assert candidate.sought is not None
+
+
+@pytest.mark.parametrize("proved", [False, True])
+def test_rule_18_watch_on_a_pod_that_fails_at_once_is_opened_ever_more_slowly(proved):
+    """Rule 18 and fault 24: also where each brings the proof first, and fails then."""
+    _, candidate = leader_and_candidate(lease_duration=120, crash_challenge=60.0)
+    error, opened = m.LeaseApiError("connection reset"), []
+    candidate.draws = [DRAWS] * 99
+    for _ in range(4):
+        while candidate.sought is None:
+            candidate.wait(0.05)
+        opened.append(candidate.clock.boottime)
+        number = candidate.sought.request_id
+        if proved:
+            candidate.proves()
+        candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    pauses = [b - a for a, b in itertools.pairwise(opened)]
+    assert all(later > 1.5 * pause for pause, later in itertools.pairwise(pauses))
+
+
+def test_rule_18_watch_on_a_pod_that_lasted_is_opened_again_soon():
+    """Rule 18: what failed before it is long over."""
+    leader, candidate = leader_and_candidate()
+    error = m.LeaseApiError("connection reset")
+    before = candidate.clock.boottime
+    for _ in range(3):
+        while candidate.sought is None:
+            candidate.wait(0.05)
+        number = candidate.sought.request_id
+        candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    while candidate.sought is None:
+        candidate.wait(0.05)
+    leader.renew(after=10.0 - (candidate.clock.boottime - before))
+    candidate.bring_all()
+    for _ in range(4):
+        renewed(leader, candidate)
+    number = candidate.sought.request_id
+    candidate.say(m.ProofUnreadable(request_id=number, error=error))
+    candidate.wait(0.25)
     assert candidate.sought is not None
 
 

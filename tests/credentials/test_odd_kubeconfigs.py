@@ -180,6 +180,57 @@ def test_usual_kubeconfig_warns_of_nothing(write, caplog):
     assert not caplog.messages
 
 
+INSECURE = {"insecure-skip-tls-verify": True}
+NO_SCHEME = {
+    "nothing speaks of TLS": ("one:6443", {}, {}, "http://one:6443"),
+    "no port": ("one", {}, {}, "http://one:80"),
+    "a slash at the end": ("one:6443/", {}, {}, "http://one:6443"),
+    "an address": ("[fd00::1]:6443", {}, {}, "http://[fd00::1]:6443"),
+    "a CA": ("one", {"certificate-authority": "ca.pem"}, {}, "https://one:443"),
+    "a CA as data": (
+        "one",
+        {"certificate-authority-data": "eA=="},
+        {},
+        "https://one:443",
+    ),
+    "no check": ("one:6443", INSECURE, {}, "https://one:6443"),
+    "a client certificate": (
+        "one",
+        {},
+        {"client-certificate": "me"},
+        "https://one:443",
+    ),
+    "a key alone": ("one", {}, {"client-key": "me"}, "http://one:80"),
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "cluster", "user", "url"), NO_SCHEME.values(), ids=NO_SCHEME.keys()
+)
+def test_server_without_a_scheme_is_understood_as_by_kubectl(
+    write, caplog, address, cluster, user, url
+):
+    """TLS where a certificate is spoken of, else none, which is warned of."""
+    value = config(cluster={"server": address, **cluster}, user={"token": None, **user})
+    assert kubeconfig(write(value), environ={}).server.url == url
+    assert ("without TLS" in caplog.text) == url.startswith("http:")
+
+
+def test_token_is_not_sent_without_tls_where_a_scheme_is_missing(write):
+    """Anybody on the way could read it; kubectl sends it all the same."""
+    with pytest.raises(CredentialsError, match="plain http, where anybody"):
+        kubeconfig(write(config(cluster={"server": "one:6443"})), environ={})
+
+
+@pytest.mark.parametrize("address", ["one:6443/api", "//one:6443"])
+def test_server_without_a_scheme_has_no_path(write, address):
+    """As with kubectl, which wants a URL or a host and a port."""
+    with pytest.raises(
+        CredentialsError, match="has a path and no scheme: write http://"
+    ):
+        kubeconfig(write(config(cluster={"server": address})), environ={})
+
+
 def b64(data):
     """Encode as a kubeconfig does."""
     return base64.b64encode(data).decode()

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from controlplane.processes import wait_until
+from controlplane.processes import free_port, wait_until
 from lacking import leave_out
 from server_programs import PATIENCE, Running
-from test_recipes import FOLDER, RECIPES, Recipe, programs, replica, server
-from test_recipes import test_recipe_hands_over_and_releases as hands_over
+from test_recipes import (
+    FOLDER,
+    Recipe,
+    first_and_second,
+    hand_over,
+    programs,
+    replica,
+    server,
+)
 
 from kubernetes_leader_election.testing import LeaseServer
 
@@ -30,6 +38,7 @@ POSTGRESQL = Recipe(
     interrupted=-2,
 )
 REDIS = POSTGRESQL._replace(page="redis", works="written with token")
+S3 = POSTGRESQL._replace(page="s3", works="written with token")
 NOBODY = 65534
 """The user of the server, which does not run as root."""
 
@@ -86,7 +95,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         shutil.rmtree(home)
 
 
-def run_python(programs: Path, page: str, code: str) -> list[str]:
+def run_python(
+    programs: Path, page: str, code: str, variables: Mapping[str, str] | None = None
+) -> list[str]:
     """Run Python of the recipes' environment beside a recipe; return what it prints."""
     done = subprocess.run(
         [str(programs / "python"), "-c", code],
@@ -94,7 +105,11 @@ def run_python(programs: Path, page: str, code: str) -> list[str]:
         capture_output=True,
         text=True,
         cwd=FOLDER / page,
-        env={"PYTHONPATH": str(FOLDER.parent / "src"), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            "PYTHONPATH": str(FOLDER.parent / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(variables or {}),
+        },
     )
     return done.stdout.split()
 
@@ -120,15 +135,10 @@ def test_recipe_with_a_database_hands_over_and_releases(
     server: LeaseServer,
     programs: Path,
     tables: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the other recipes; and the tokens of what was written never go back."""
-    monkeypatch.setitem(RECIPES, "postgresql", POSTGRESQL)
-
-    def start(recipe: Recipe) -> Running:
-        return replica(recipe, DATABASE=tables)
-
-    hands_over(start, server, "postgresql")
+    both = first_and_second(POSTGRESQL, lambda: replica(POSTGRESQL, DATABASE=tables))
+    hand_over(POSTGRESQL, server, *both)
     text = (
         "print(*[row[0] for row in connection.execute('SELECT token FROM payments')])"
     )
@@ -206,15 +216,10 @@ def test_recipe_with_redis_hands_over_and_releases(
     replica: Callable[..., Running],
     server: LeaseServer,
     redis_address: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As the other recipes."""
-    monkeypatch.setitem(RECIPES, "redis", REDIS)
-
-    def start(recipe: Recipe) -> Running:
-        return replica(recipe, REDIS=redis_address)
-
-    hands_over(start, server, "redis")
+    both = first_and_second(REDIS, lambda: replica(REDIS, REDIS=redis_address))
+    hand_over(REDIS, server, *both)
 
 
 def test_write_of_an_earlier_leader_to_redis_is_refused(
@@ -232,3 +237,130 @@ for token, value in [(7, "old"), (7, "again"), (10, "new"), (9, "late")]:
 print(connection.get("{{shop}}:price").decode())
 """
     assert run_python(programs, "redis", code) == ["refused", "late", "new"]
+
+
+@pytest.fixture
+def s3_variables(programs: Path) -> Iterator[dict[str, str]]:
+    """Give what finds an S3 server of the test's own, which has an empty bucket."""
+    server = programs / "versitygw"
+    if not server.exists():
+        reason = f"{server} is not there: install Go, make recipes"
+        leave_out(reason)
+    address = f"127.0.0.1:{free_port()}"
+    variables = {
+        "S3": f"http://{address}",
+        "AWS_ACCESS_KEY_ID": "of-a-test",
+        "AWS_SECRET_ACCESS_KEY": "of-a-test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with tempfile.TemporaryDirectory(prefix="s3-") as home:
+        root, beside = Path(home, "root"), Path(home, "beside")
+        Path(root, "shop").mkdir(parents=True)
+        beside.mkdir()
+        # A sidecar: not every file system has room for attributes.
+        options = ["--quiet", "--port", address, "posix", "--sidecar", str(beside)]
+        keys = {
+            "ROOT_ACCESS_KEY": variables["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_KEY": variables["AWS_SECRET_ACCESS_KEY"],
+        }
+        with subprocess.Popen(
+            [str(server), *options, str(root)],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **keys},
+        ) as process:
+            try:
+                wait_until(lambda: listens(address), within=PATIENCE, what="S3 listens")
+                yield variables
+            finally:
+                process.terminate()
+
+
+def listens(address: str) -> bool:
+    """Say whether somebody listens there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1.0).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_recipe_with_s3_hands_over_and_releases(
+    replica: Callable[..., Running], server: LeaseServer, s3_variables: dict[str, str]
+) -> None:
+    """As the other recipes."""
+    both = first_and_second(S3, lambda: replica(S3, **s3_variables))
+    hand_over(S3, server, *both)
+
+
+def ask_s3(programs: Path, variables: dict[str, str], text: str) -> list[str]:
+    """Do that with the recipe and a client of S3."""
+    code = (
+        "import boto3, json, worker\n"
+        f"s3 = boto3.client('s3', endpoint_url={variables['S3']!r})\n"
+        "def stored(): return json.load(s3.get_object(**worker.OBJECT)['Body'])\n"
+    )
+    return run_python(programs, "s3", code + text, variables)
+
+
+def test_write_of_an_earlier_leader_to_s3_is_refused(
+    programs: Path, s3_variables: dict[str, str]
+) -> None:
+    """G3: a larger token goes on, the same one does, a smaller one changes nothing."""
+    text = """
+for token, value in [(7, "old"), (7, "again"), (10, "new"), (9, "late")]:
+    try:
+        worker.write(s3, token, value)
+    except worker.StaleTokenError:
+        print("refused", value)
+print(stored()["token"], stored()["value"])
+"""
+    assert ask_s3(programs, s3_variables, text) == ["refused", "late", "10", "new"]
+
+
+FROZEN = """
+class Frozen:
+    \"\"\"A client whose leader is frozen between what it reads and what it writes.\"\"\"
+
+    exceptions = s3.exceptions
+
+    def get_object(self, **what):
+        try:
+            return s3.get_object(**what)
+        finally:
+            if not getattr(self, "thawed", False):
+                self.thawed = True
+                worker.write(s3, 9, {value!r})  # by the leader of the meantime
+
+    def put_object(self, **what):
+        try:
+            return s3.put_object(**what)
+        except worker.ClientError as error:
+            print(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            raise
+
+for token, value in {before!r}:
+    worker.write(s3, token, value)
+try:
+    worker.write(Frozen(), 7, "late")
+except worker.StaleTokenError:
+    print("refused")
+print(stored()["token"], stored()["value"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "value"),
+    [([(7, "42")], "43"), ([(7, "42")], "42"), ([], "42")],
+    ids=["other", "same", "absent"],
+)
+def test_write_of_a_leader_that_was_frozen_after_it_read_is_refused_by_s3(
+    programs: Path,
+    s3_variables: dict[str, str],
+    before: list[tuple[int, str]],
+    value: str,
+) -> None:
+    """The server compares; also where the later leader wrote the same value again."""
+    text = FROZEN.format(before=before, value=value)
+    expected = ["412", "refused", "9", value]
+    assert ask_s3(programs, s3_variables, text) == expected

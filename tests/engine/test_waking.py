@@ -90,6 +90,20 @@ def test_leader_sleeps_until_its_timer_where_jumps_are_told(engine, leader, alar
     assert engine._wait() <= STOP_BUDGET / 2, "from when nobody tells any more"
 
 
+def test_engine_does_not_wake_for_a_timer_that_was_called_off(
+    engine, leader, alarm, clock
+):
+    """G9: an answer calls off the time limit of its request: nobody wakes for that."""
+    alarm.rings = True
+    for later in (2.0, FAR):
+        leader.next_deadline = clock.now().boottime + later
+        engine._step(leader, "answered")
+    assert engine._wait() == pytest.approx(FAR)
+    leader.next_deadline = clock.now().boottime + 1.0
+    engine._step(leader, "asked")
+    assert engine._wait() == pytest.approx(1.0), "an earlier one counts"
+
+
 def test_engine_is_woken_to_look_at_the_clocks(engine, leader, alarm, clock):
     """Rule 14: a jump is something that comes in, so the wait is over."""
     alarm.rings = True
@@ -149,6 +163,7 @@ def test_engine_steps_nobody_for_a_timer_that_was_taken_back(engine, leader, clo
     leader.in_term, leader.next_deadline = False, None
     engine._step(leader, "stopped")
     clock.advance(FAR)
+    engine.look()
     engine._turn()
     assert leader.taken == ["acquired", "stopped"]
 

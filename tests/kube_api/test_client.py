@@ -225,6 +225,23 @@ def test_404_that_does_not_speak_of_the_lease_is_not_free(serve, connect, call, 
     assert "There is no Lease API" in str(result.error)
 
 
+@pytest.mark.parametrize(
+    ("code", "body", "said"),
+    [
+        (404, "404 page not found\n", ": 404 page not found."),
+        (404, "404: Not Found", ": 404 Not Found."),
+        (502, "HTTP/1.1 502 Bad Gateway", ": 502 Bad Gateway."),
+        (503, "503", ": 503 no explanation."),
+        (400, "4000 is too much", ": 400 4000 is too much."),
+        (429, "rate limit: 429", ": 429 rate limit: 429."),
+    ],
+)
+def test_number_of_an_answer_is_said_once(serve, connect, call, code, body, said):
+    """Proxies and web servers begin their text with it."""
+    server = serve(always(code, body.encode()))
+    assert said in str(connect(server).get("apps", "demo", call=call()).error)
+
+
 def test_403_names_the_verb_and_prints_the_rule(serve, connect, call, lease, status):
     """Proves fault 34: the message has what to add, as YAML that can be pasted."""
     import yaml

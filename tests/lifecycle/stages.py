@@ -131,6 +131,20 @@ def holder(client):
         return client.lease["spec"].get("holderIdentity", "") if client.lease else ""
 
 
+def holder_after_two_writes(client):
+    """
+    Tell who holds the Lease when two more writes came to it, or it was released.
+
+    One may have been under way; the second was decided on after what the caller saw.
+    """
+    with client.changed:
+        seen = len(client.history)
+        assert client.changed.wait_for(
+            lambda: len(client.history) >= seen + 2 or not holder(client), PATIENCE
+        )
+        return holder(client)
+
+
 def break_engine(elector):
     """Let the core raise once, at a timer that comes right away."""
     driver = elector._lifecycle._driver

@@ -33,6 +33,13 @@ class Log:
         self.lines.append((level, text % args))
 
 
+def left(own, where="x"):
+    """Leave a note, and return it once it is there."""
+    taken = queue.SimpleQueue()
+    own.leave(where, taken.put)
+    return taken.get(timeout=10)
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """Let this process find itself in a pod; return its termination file."""
@@ -50,7 +57,7 @@ def place(tmp_path, monkeypatch):
 def test_note_says_where_it_is(place):
     """The names of the pod, and the nonce that stands in the file."""
     log = Log()
-    note = CrashNote(log).leave("Lease shop/billing")
+    note = left(CrashNote(log), "Lease shop/billing")
     assert (note.namespace, note.pod, note.uid, note.container) == (
         "shop",
         "billing-0",
@@ -63,7 +70,7 @@ def test_note_says_where_it_is(place):
 
 def test_two_electors_of_a_process_have_one_note(place):
     """It is of the process, which ends as a whole."""
-    notes = {CrashNote(Log()).leave("x").nonce for _ in range(3)}
+    notes = {left(CrashNote(Log())).nonce for _ in range(3)}
     assert len(notes) == 1
 
 
@@ -74,8 +81,8 @@ def test_why_there_is_no_note_is_said_once(place, monkeypatch):
     )
     log = Log()
     own = CrashNote(log)
-    assert own.leave("Lease shop/billing") is None
-    assert own.leave("Lease shop/billing") is None
+    assert left(own, "Lease shop/billing") is None
+    assert left(own, "Lease shop/billing") is None
     ((level, line),) = log.lines
     assert level == "info"
     assert line.startswith("Lease shop/billing: after a crash of this process others")
@@ -87,7 +94,7 @@ def test_why_there_is_no_note_is_said_once(place, monkeypatch):
 def test_pod_without_a_namespace_leaves_nothing(place, monkeypatch, namespace):
     """Nothing is written where nobody could be told where to look."""
     monkeypatch.setattr(crash_note, "pod_namespace", lambda: namespace)
-    assert CrashNote(Log()).leave("x") is None
+    assert left(CrashNote(Log())) is None
     assert place.read_text() == ""
 
 
@@ -95,7 +102,7 @@ def test_note_that_is_gone_is_said_once(place):
     """Fault 77: no later renewal is to carry it."""
     log = Log()
     own = CrashNote(log)
-    own.leave("Lease shop/billing")
+    left(own, "Lease shop/billing")
     assert own.is_good("Lease shop/billing")
     place.write_text("bye\n")
     eventually(lambda: not own.is_good("Lease shop/billing"))
@@ -170,6 +177,58 @@ def hung(monkeypatch):
         assert ended.wait(10)
 
 
+@pytest.fixture
+def stuck(place, monkeypatch):
+    """Let the disk hang that the note is to be left on, until it is let go."""
+    go, file = threading.Event(), note_file.termination_file()
+
+    def found():
+        assert go.wait(30)
+        return file
+
+    monkeypatch.setattr(note_file, "termination_file", found)
+    yield go
+    go.set()
+
+
+def test_disk_that_hangs_holds_up_no_start(place, stuck):
+    """Fault 77 and G8: the note is left where nothing waits for it, and goes along then."""
+    with LeaseServer() as server:
+        elector, renewed = leader(server, crash_takeover=True)
+        with elector:
+            for _ in range(2):
+                renewed.get(timeout=5)
+            assert elector.current_leader
+            assert not noted(server.lease("billing"))
+            stuck.set()
+            eventually(lambda: noted(server.lease("billing")))
+
+
+def test_note_is_left_by_one_thread_at_a_time(stuck):
+    """Fault 77: who starts again while the disk hangs hears of the note; the old one not."""
+    own, old, new = CrashNote(Log()), queue.SimpleQueue(), queue.SimpleQueue()
+    before = threading.active_count()
+    for take in (old.put, old.put, new.put):
+        own.leave("x", take)
+    assert threading.active_count() <= before + 1
+    stuck.set()
+    assert new.get(timeout=10).pod == "billing-0"
+    assert old.empty()
+
+
+def test_note_is_not_left_where_no_thread_is_to_be_had(place, monkeypatch):
+    """Fault 77: it is said why, and the election goes on."""
+
+    def no_thread(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(crash_note.native, "start_thread", no_thread)
+    log = Log()
+    CrashNote(log).leave("Lease shop/billing", None)
+    ((_, line),) = log.lines
+    assert line.endswith("no thread can be started (can't start new thread)")
+
+
 def test_disk_that_hangs_stops_no_renewal(place, hung):
     """Fault 77 and G8: the note is looked for where nothing else waits for it."""
     with LeaseServer() as server:
@@ -186,7 +245,7 @@ def test_note_is_looked_for_by_one_thread_at_a_time(place, hung, monkeypatch):
     """A disk that hangs for long costs no more than one thread."""
     monkeypatch.setattr(note_file, "LOOK_EVERY", 0.0)
     own = CrashNote(Log())
-    own.leave("x")
+    left(own)
     before = threading.active_count()
     for _ in range(20):
         assert own.is_good("x")
@@ -198,7 +257,7 @@ def test_note_is_looked_for_later_where_no_thread_is_to_be_had(place, monkeypatc
     """Nothing is known of it then, and nothing fails."""
     monkeypatch.setattr(note_file, "LOOK_EVERY", 0.0)
     own = CrashNote(Log())
-    own.leave("x")
+    left(own)
     place.write_text("bye\n")
     with monkeypatch.context() as full:
 

@@ -130,23 +130,32 @@ MISTAKES: Final = [
     Mistake(
         name="timers are waited for on the clock that stands still in suspend",
         file=ENGINE,
-        old="max(0.0, self._timers[0][0] - self._clock.now().boottime)",
-        new="max(0.0, self._timers[0][0] - self._clock.now().monotonic)",
+        old="max(0.0, deadline - self._clock.now().boottime)",
+        new="max(0.0, deadline - self._clock.now().monotonic)",
         tests=(f"{IN_WAKING}test_engine_waits_for_its_next_timer_by_the_boottime",),
     ),
     Mistake(
         name="a timer is due by the clock that stands still in suspend",
         file=ENGINE,
-        old="self._timers[0][0] <= now.boottime",
-        new="self._timers[0][0] <= now.monotonic",
+        old="            if deadline > now.boottime:",
+        new="            if deadline > now.monotonic:",
         tests=(f"{IN_WAKING}test_engine_waits_for_its_next_timer_by_the_boottime",),
     ),
     Mistake(
         name="a timer that was taken back is due all the same",
         file=ENGINE,
-        old="            if self._due.get(driver) == deadline:\n                del self._due[driver]\n",
-        new="            if True:\n                self._due.pop(driver, None)\n",
+        old="            if self._due.get(driver) == deadline:\n",
+        new="            if self._due.setdefault(driver, deadline):\n",
         tests=(f"{IN_WAKING}test_engine_steps_nobody_for_a_timer_that_was_taken_back",),
+    ),
+    Mistake(
+        name="the engine wakes for timers that were called off",
+        file=ENGINE,
+        old="        deadline = self._next_deadline()\n",
+        new="        deadline = self._timers[0][0] if self._timers else None\n",
+        tests=(
+            f"{IN_WAKING}test_engine_does_not_wake_for_a_timer_that_was_called_off",
+        ),
     ),
     Mistake(
         name="a driver that failed is not called again, though its timer is lost",

@@ -222,8 +222,8 @@ MISTAKES: Final = [
     Mistake(
         name="the advised rule for pods names the pod of today",
         file="kube_api/resources.py",
-        old='root="/api/v1", rule_names_it=False',
-        new='root="/api/v1", rule_names_it=True',
+        old='plural="pods", group="", root="/api/v1", rule_names_it=False',
+        new='plural="pods", group="", root="/api/v1", rule_names_it=True',
         tests=(f"{IN_PODS}test_missing_right_is_told_with_the_rule_to_add",),
     ),
     Mistake(

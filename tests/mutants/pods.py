@@ -372,6 +372,21 @@ MISTAKES: Final = [
         slow=True,
     ),
     Mistake(
+        name="start() itself leaves the note, on a disk that may hang",
+        file="lifecycle/crash_note.py",
+        old='native.start_thread(self._leave, where, name="leader-election-note")',
+        new="self._leave(where)",
+        tests=(f"{IN_CRASH_NOTE}test_disk_that_hangs_holds_up_no_start",),
+        slow=True,
+    ),
+    Mistake(
+        name="each start leaves the note by a thread of its own",
+        file="lifecycle/crash_note.py",
+        old="        if leaving:\n",
+        new="        if False:\n",
+        tests=(f"{IN_CRASH_NOTE}test_note_is_left_by_one_thread_at_a_time",),
+    ),
+    Mistake(
         name="a note is left though nobody asked for it",
         file="lifecycle/lifecycle.py",
         old="        if not self.settings.crash_takeover or self.settings.observe or self.assumed:",

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from kubernetes_leader_election.pods.names import LeftNote
+from kubernetes_leader_election.left_note import LeftNote
 
 UID = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
 NONCE = "00112233445566778899aabbccddeeff"

@@ -81,6 +81,8 @@ def test_defaults_are_the_documented_ones():
     assert found.observe is False
     assert found.require_cluster is False
     assert found.hard_fence is False
+    assert found.leader_endpoints is None
+    assert found.kubernetes_events is False
     assert found.crash_takeover is False
     assert found.crash_challenge_sec == 1.0
     assert found.liveness is None
@@ -294,6 +296,8 @@ def test_bad_duration_is_refused_with_a_suggestion_that_works(name, value):
         {"observe": None},
         {"require_cluster": 1},
         {"hard_fence": "yes"},
+        {"kubernetes_events": "yes"},
+        {"leader_endpoints": 8080},
         {"crash_takeover": "yes"},
         {"clock_rate_error": 0},
         {"clock_rate_error": 1},
@@ -400,7 +404,7 @@ def test_none_is_the_same_as_leaving_out():
     """None leaves an option to its default, but for namespace, grace, and yes or no."""
     left_out = resolve_settings(namespace=None, grace_sec=None)
     flags = {"wait_for_leadership", "auto_close", "observe", "require_cluster"}
-    flags |= {"hard_fence", "crash_takeover"}
+    flags |= {"hard_fence", "crash_takeover", "kubernetes_events"}
     assert resolve_settings(**dict.fromkeys(set(OPTION_NAMES) - flags)) == left_out
 
 

@@ -20,7 +20,14 @@ Not here is what changes nothing that anybody could see from outside:
   a moment later, or the state that follows does;
 - a wish to step down is heard while draining: it is for this very term;
 - a release goes on after the driver failed: the same write is made, or given up;
-- a write under way is not forgotten with its term: its answer finds no term.
+- a write under way is not forgotten with its term: its answer finds no term;
+- a term counts as alive that was seen so before the Lease went back: when the distrust
+  is over, its record has run out, or was renewed since, which shows it alive anyway;
+- who may not contend seeks a proof, or asks: the states in which that is done are left
+  by the very words that forbid it;
+- a proof is not void when the Lease is gone: nothing is noted then, and whatever is
+  created next is a change of the record, which voids it;
+- the proof of a pod that is watched no more counts: as with the ids of other answers.
 """
 
 from __future__ import annotations
@@ -98,8 +105,8 @@ ORDER: Final[tuple[Profile, ...]] = (
 """Profiles in the order in which their worlds are tried, again and again."""
 
 WITH_PROOF: Final[tuple[Profile, ...]] = (
-    *("proofs", "lies", "proofs", "lies", "proofs", "default"),
-    *("lies", "proofs", "lies", "proofs", "lies", "old news"),
+    *("proofs", "lies", "proofs", "answered lies", "lies", "proofs"),
+    *("lies", "answered lies", "proofs", "lies"),
 )
 """The same for mistakes of the take-over with proof, which few other worlds reach."""
 

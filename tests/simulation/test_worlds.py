@@ -81,6 +81,7 @@ def test_core_keeps_every_guarantee_in_random_worlds(first, survive, record_prop
         ("endings", 60),
         ("proofs", 60),
         ("lies", 40),
+        ("answered lies", 40),
         ("crowd", 10),
         ("quiet", 30),
         ("long", 2),

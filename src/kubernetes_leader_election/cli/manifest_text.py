@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes_leader_election.cli.rights import events_rule, pods_rule, slice_rule
+from kubernetes_leader_election.values import Value
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.settings.endpoints import LeaderEndpoints
 
 VIEWER: Final = "-viewer"
 """What the name of the Role ends with that only looks."""
 
 
-def remarks(
-    kind: str, *, runs: bool, port: int | None, crash_takeover: bool
-) -> list[str]:
+class Extras(Value):
+    """What the replicas do beside leading, each with a rule of its own."""
+
+    crash_takeover: bool
+    endpoints: LeaderEndpoints | None
+    events: bool
+
+    @property
+    def rules(self) -> list[dict[str, Any]]:
+        """What the Role says of it."""
+        return [
+            *([pods_rule()] if self.crash_takeover else []),
+            *([slice_rule(self.endpoints.service)] if self.endpoints else []),
+            *([events_rule()] if self.events else []),
+        ]
+
+    @property
+    def flags(self) -> list[str]:
+        """What `run` is told of it."""
+        return [
+            *(["--crash-takeover"] if self.crash_takeover else []),
+            *([f"--leader-endpoints={self.endpoints}"] if self.endpoints else []),
+            *(["--kubernetes-events"] if self.events else []),
+        ]
+
+
+def remarks(kind: str, *, runs: bool, port: int | None, extras: Extras) -> list[str]:
     """Return what a person should know of a document, to stand above it."""
     ready = [
         "Ready is every replica in the race, not the leader alone: else a rollout would",
@@ -36,9 +66,22 @@ def remarks(
             *probes,
         ]
     rights = ["All that an election needs: four verbs on the one Lease."]
-    if crash_takeover:
+    if extras.crash_takeover:
         rights += ["And to prove that a leader's container has ended: two on pods."]
-    if crash_takeover and runs:
+    if extras.endpoints is not None:
+        rights += [
+            "And to lead the Service below to the leader: three on its one EndpointSlice.",
+            "Who has them could lead any Service of the namespace elsewhere.",
+        ]
+    if extras.events:
+        rights += ["And to write Events, for kubectl describe lease."]
+    if not runs and (extras.endpoints is not None or extras.events):
+        asked = [
+            *([f'leader_endpoints="{extras.endpoints}"'] if extras.endpoints else []),
+            *(["kubernetes_events=True"] if extras.events else []),
+        ]
+        probes += ["The program asks for it:", f"    Elector(..., {', '.join(asked)})"]
+    if extras.crash_takeover and runs:
         probes += [
             "--crash-takeover says that all work of the command runs in this container:",
             "leave it out, with the rule for pods, where a side-car works for the leader.",
@@ -63,6 +106,10 @@ def remarks(
         "ConfigMap": [
             "Loaded by the side-car of Grafana, by the label grafana_dashboard."
         ],
+        "Service": [
+            "Without a selector: the leader keeps the EndpointSlice of this name at its own",
+            "address. port is what clients call, targetPort what the program listens on.",
+        ],
         "PodDisruptionBudget": ["A drained node never takes both replicas at once."],
     }
     return known.get(kind, [])
@@ -79,7 +126,7 @@ def as_text(
     *,
     runs: bool,
     port: int | None,
-    crash_takeover: bool,
+    extras: Extras,
 ) -> str:
     """Return the documents as YAML, each below its remarks."""
     import yaml  # noqa: PLC0415 - only here
@@ -97,7 +144,9 @@ def as_text(
         about = document["kind"]
         if about == "Role" and document["metadata"]["name"].endswith(VIEWER):
             about = VIEWER
-        above = remarks(about, runs=runs, port=port, crash_takeover=crash_takeover)
+        if about == "Service" and "selector" in document["spec"]:
+            about = ""  # what is scraped
+        above = remarks(about, runs=runs, port=port, extras=extras)
         text = yaml.dump(document, Dumper=Plain, sort_keys=False, width=200)
         parts.append("".join(f"# {line}\n" for line in above) + text)
     return "---\n".join(parts)

@@ -8,7 +8,7 @@ from typing import Final
 _OPTION: Final = re.compile(
     r"(?<!-)\b(renew_interval_ms|lease_duration_sec|renew_deadline_sec|stop_budget_sec"
     r"|request_timeout_sec|grace_sec|clock_rate_error|token_file|ca_file"
-    r"|crash_challenge_sec|crash_takeover"
+    r"|crash_challenge_sec|crash_takeover|leader_endpoints|kubernetes_events"
     r"|preset(?==)|identity(?==)|namespace(?==))"
     r"(=)?"
 )

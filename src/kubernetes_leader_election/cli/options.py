@@ -330,6 +330,28 @@ def crash_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def announce_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --leader-endpoints and --kubernetes-events; passed under these names."""
+    return _with(
+        (
+            option(
+                "--leader-endpoints",
+                metavar="SERVICE:PORT",
+                help="Keep a Service without selector at the leader's address, by an "
+                "EndpointSlice of the Service's name: billing-leader:8080, or "
+                "billing-leader:http=8080 where the Service's port has a name. Needs "
+                "POD_IP in the environment of the leader.",
+            ),
+            option(
+                "--kubernetes-events",
+                is_flag=True,
+                help="Write Events on the Lease, for `kubectl describe lease`.",
+            ),
+        ),
+        function,
+    )
+
+
 identity_option = option(
     "--identity",
     help="The name of this candidate, unique among them, such as the pod's name. By "

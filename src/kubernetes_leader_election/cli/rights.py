@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubernetes_leader_election.rights import ELECTION, PROVING, READING
+from kubernetes_leader_election.rights import (
+    ADDRESSING,
+    ELECTION,
+    PROVING,
+    READING,
+    TELLING,
+)
 
 
 def role_rule(lease_name: str) -> dict[str, Any]:
@@ -25,3 +31,18 @@ def viewer_rule(lease_name: str) -> dict[str, Any]:
 def pods_rule() -> dict[str, Any]:
     """Return the rule that --crash-takeover needs: their names change, so of all pods."""
     return {"apiGroups": [""], "resources": ["pods"], "verbs": list(PROVING)}
+
+
+def slice_rule(service: str) -> dict[str, Any]:
+    """Return the rule that --leader-endpoints needs: on the one slice of that name."""
+    return {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "resourceNames": [service],
+        "verbs": list(ADDRESSING),
+    }
+
+
+def events_rule() -> dict[str, Any]:
+    """Return the rule that --kubernetes-events needs: each Event has a name of its own."""
+    return {"apiGroups": [""], "resources": ["events"], "verbs": list(TELLING)}

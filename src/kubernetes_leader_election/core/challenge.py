@@ -39,7 +39,7 @@ RARENESS: Final = 14.0
 SEEK_AGAIN: Final = 300.0
 """Seconds between tries to watch a pod where that is not permitted."""
 LONGEST_PAUSE: Final = 30.0
-"""Seconds at most between tries where it fails otherwise."""
+"""Seconds at most between tries where it fails otherwise; who lasts as long was good."""
 GOOD_ORDER: Final = 1.0
 """Seconds that a watch has to last for its clean end to be no failure."""
 REFUTED_KEPT: Final = 32
@@ -142,7 +142,6 @@ class Challenge:
 
     def prove(self, why: str, now: float) -> None:
         """Take it that the process has ended whose pod is watched."""
-        self._failures = 0
         if self.sought is not None and self.sought.nonce not in self._refuted:
             if self.proved != self.sought:
                 self._why = why, now
@@ -164,8 +163,11 @@ class Challenge:
 
     def unreadable(self, error: LeaseApiError | None, now: float) -> None:
         """Take it that the pod cannot be watched now, or that its watch came to its end."""
-        if error is None and now - self._sought_at >= GOOD_ORDER:
-            self._failures, self.seek_at = 0, now
+        lasted = now - self._sought_at
+        if lasted >= (GOOD_ORDER if error is None else LONGEST_PAUSE):
+            self._failures = 0  # whatever it has proved: one may fail after each proof
+        if error is None and lasted >= GOOD_ORDER:
+            self.seek_at = now
             return
         self._failures += 1
         first, longest = self._settings.first_pause, LONGEST_PAUSE

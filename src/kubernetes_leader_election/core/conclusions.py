@@ -106,14 +106,15 @@ class Conclusions:
             self._seek()
         if standing.state is CHALLENGING:
             verdict = standing.verdict()
-            if not self._stands():
-                standing.change(HELD)
-            elif self._challenge.is_unanswered(
+            if self._challenge.is_unanswered(
                 self._observation.snapshot, self._in_flight.watch_id, standing.now
             ):
                 standing.change(Fact.UNANSWERED)
             elif verdict is not None and verdict is not HELD:
+                # Also where the proof is void by that: it is free, or ran out.
                 standing.change(verdict)
+            elif not self._stands():
+                standing.change(HELD)
             elif self._ask_at() <= standing.now.boottime:
                 self._lease_writes.challenge()
 

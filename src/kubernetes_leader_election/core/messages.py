@@ -23,13 +23,14 @@ from kubernetes_leader_election.events import LeaderChanged as LeaderChanged
 from kubernetes_leader_election.events import LeadershipAcquired as LeadershipAcquired
 from kubernetes_leader_election.events import LeadershipLost as LeadershipLost
 from kubernetes_leader_election.events import LeaseRenewed as LeaseRenewed
-from kubernetes_leader_election.values import Value, hidden
+from kubernetes_leader_election.left_note import LeftNote
+from kubernetes_leader_election.values import Value
 
 LeaseObject = Mapping[str, Any]
 """A Lease as JSON has it. Never changed in place by anybody: share it freely."""
 
 
-class PodNote(Value):
+class PodNote(LeftNote):
     """
     Where the proof of a process's end would be found: in the status of its pod.
 
@@ -37,14 +38,6 @@ class PodNote(Value):
     (:mod:`.pod_notes`): its names are safe in a URL.
     """
 
-    namespace: str
-    pod: str
-    """The pod's name."""
-    uid: str
-    """Of the pod."""
-    container: str
-    nonce: str = hidden()
-    """128 bits as hexadecimal digits: of one process of that container, and no other."""
     crash_challenge: float = 1.0
     """Seconds that the leader asks to be given for an answer to a challenge."""
 

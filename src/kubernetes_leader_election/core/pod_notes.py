@@ -19,6 +19,7 @@ from typing import Final
 from kubernetes_leader_election.core.annotations import POD, annotated, name_of
 from kubernetes_leader_election.core.messages import LeaseObject, PodNote
 from kubernetes_leader_election.core.record import Snapshot, read_record
+from kubernetes_leader_election.left_note import LABEL, NONCE, POD_NAME, UID
 
 VERSION: Final = 1
 """Of the annotation's format; another one is no note to this version."""
@@ -27,11 +28,8 @@ LONGEST: Final = 2048
 LONGEST_CHALLENGE: Final = 600_000
 """Milliseconds at most: nobody waits longer for an answer than for an expiry."""
 
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_UID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _FIELDS: Final = (
-    rf"({_LABEL}) ((?=[^ ]{{1,253}} ){_LABEL}(?:\.{_LABEL})*) ({_UID}) ({_LABEL}) "
-    r"([0-9a-f]{32}) ([1-9][0-9]{0,5})"
+    rf"({LABEL}) ({POD_NAME}) ({UID}) ({LABEL}) ({NONCE}) ([1-9][0-9]{{0,5}})"
 )
 """Names that are safe in a URL, the nonce, and the challenge in milliseconds."""
 _is_fields: Final = re.compile(_FIELDS, re.ASCII).fullmatch

@@ -35,6 +35,7 @@ from kubernetes_leader_election.credentials.proxies import (
     parse_proxy,
     proxy_from_variables,
 )
+from kubernetes_leader_election.credentials.redaction import without_secrets
 from kubernetes_leader_election.credentials.tokens import TokenFile
 from kubernetes_leader_election.credentials.trust import Trust, read_pem
 from kubernetes_leader_election.errors import CredentialsError
@@ -157,20 +158,47 @@ def load(
         )
     user.check_keys(_USER_KEYS)
     source = f"kubeconfig {chosen.file}, context {chosen.name!r}"
-    address = cluster.text("server")
-    if address is None:
-        raise cluster.refuse("it names no server.")
-    # As kubectl: what stands behind the path is nothing to the server.
-    server = Server.parse(re.split("[?#]", address)[0], source=cluster.place)
+    trust = trust_of(cluster, user)
+    server = _server(cluster, trust)
     return Credentials(
         server=server,
         source=source,
         login=login_of(user, cluster, variables),
-        trust=trust_of(cluster, user),
+        trust=trust,
         namespace=chosen.text("namespace") or "default",
         proxy=_proxy(cluster, server, variables),
         impersonation=_impersonation(user),
     )
+
+
+def _server(cluster: Entry, trust: Trust) -> Server:
+    """
+    Return the address of a cluster; one without a scheme is understood as by kubectl.
+
+    That is https where TLS is spoken of, by a certificate or the wish not to check one,
+    and else http; and such an address has no path.
+    """
+    address = cluster.text("server")
+    if address is None:
+        raise cluster.refuse("it names no server.")
+    # As kubectl: what stands behind the path is nothing to the server.
+    address = re.split("[?#]", address)[0]
+    if "://" not in address:
+        scheme = "https" if trust.speaks_of_tls else "http"
+        if "/" in address.rstrip("/"):
+            raise cluster.refuse(
+                f"the server {without_secrets(address)!r} has a path and no scheme: "
+                f"write {scheme}:// in front, as kubectl wants it as well."
+            )
+        if scheme == "http":
+            logging.getLogger("kubernetes_leader_election").warning(
+                "%s: the server %s has no scheme, and there is no certificate-authority: "
+                "http is spoken with it, without TLS, as kubectl does.",
+                cluster.place,
+                shown(without_secrets(address)),
+            )
+        address = f"{scheme}://{address}"
+    return Server.parse(address, source=cluster.place)
 
 
 def list_contexts(

@@ -87,6 +87,17 @@ class Trust:
         self._ca_text = ""
         self._made_of: tuple[object, ...] = ()
 
+    @property
+    def speaks_of_tls(self) -> bool:
+        """Whether there is a certificate, or the wish not to check one."""
+        return bool(
+            self.ca_file
+            or self.ca_data
+            or self.insecure
+            or self.certificate_file
+            or self.certificate_data
+        )
+
     def context(
         self, certificate: tuple[str, str] | None, *, source: str
     ) -> ssl.SSLContext:

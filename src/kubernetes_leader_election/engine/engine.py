@@ -209,13 +209,24 @@ class Engine:
     def _wait(self) -> float:
         """Return the seconds until the next timer, no more than a leader may sleep."""
         wait = LONGEST_WAIT
-        if self._timers:
-            wait = max(0.0, self._timers[0][0] - self._clock.now().boottime)
+        deadline = self._next_deadline()
+        if deadline is not None:
+            wait = max(0.0, deadline - self._clock.now().boottime)
         if not self._alarm.rings:
             for driver in self._in_term:
                 # Rule 14: timed waits stand still in suspend, so none is long.
                 wait = min(wait, driver.settings.stop_budget / 2)
         return min(wait, LONGEST_WAIT)
+
+    def _next_deadline(self) -> float | None:
+        """Return when the next timer of a driver is due; None where there is none."""
+        while self._timers:
+            deadline, _, driver = self._timers[0]
+            if self._due.get(driver) == deadline:
+                return deadline
+            # Called off: the answer came before the time limit of its request, say.
+            heapq.heappop(self._timers)
+        return None
 
     def _take(self, news: tuple[Driven, Input] | None) -> None:
         if news is not None:
@@ -256,11 +267,12 @@ class Engine:
     def _step_due(self) -> None:
         now = self._clock.now()
         due = []
-        while self._timers and self._timers[0][0] <= now.boottime:
-            deadline, _, driver = heapq.heappop(self._timers)
-            if self._due.get(driver) == deadline:
-                del self._due[driver]
-                due.append(driver)
+        while (deadline := self._next_deadline()) is not None:
+            if deadline > now.boottime:
+                break
+            _, _, driver = heapq.heappop(self._timers)
+            del self._due[driver]
+            due.append(driver)
         # A jump of a clock has no timer: leaders look at each waking (rule 14).
         due += [
             driver

@@ -10,7 +10,7 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.pods import PodClient
 from kubernetes_leader_election.kube_api.results import Answered, NotFound
-from kubernetes_leader_election.pods.names import LeftNote, problem_of
+from kubernetes_leader_election.left_note import problem_of
 from kubernetes_leader_election.pods.proof import Proven, judge_pod
 
 LONGEST_SILENCE: Final = 150.0
@@ -49,7 +49,7 @@ def search(
         silence: seconds without any event after which the watch is given up.
 
     """
-    number, note = request.request_id, _left(request.note)
+    number, note = request.request_id, request.note
     if problem_of(note) is not None:
         return m.ProofRefuted(request_id=number, why="its note cannot be used")
     call.limit(within)
@@ -92,16 +92,6 @@ def unreadable(number: int, error: Exception) -> m.Response:
     wrapped = LeaseApiError(f"an unexpected error in a watch of a pod: {error!r}")
     wrapped.__cause__ = error
     return m.ProofUnreadable(request_id=number, error=wrapped)
-
-
-def _left(note: m.PodNote) -> LeftNote:
-    return LeftNote(
-        namespace=note.namespace,
-        pod=note.pod,
-        uid=note.uid,
-        container=note.container,
-        nonce=note.nonce,
-    )
 
 
 def _version(pod: Mapping[str, Any]) -> str:

@@ -288,12 +288,13 @@ def policy_of(text: str) -> str:
     return found[0] if found else ""
 
 
-def _denied(_request: Request, status: Status, _c: Credentials) -> _Judgement:
+def _denied(request: Request, status: Status, _c: Credentials) -> _Judgement:
     """Refuse what is not a matter of rights: the server's own words tell the most."""
     policy = policy_of(status.message)
     if policy:
         advice = (
-            f"That is no missing right: {policy} refuses it. Exempt the Lease there."
+            f"That is no missing right: {policy} refuses it. "
+            f"Exempt the {request.resource.kind} there."
         )
     else:
         advice = (
@@ -361,9 +362,11 @@ def _other(request: Request, status: Status, call: Call) -> _Judgement:
 def _message(
     request: Request, status: Status, advice: str, credentials: Credentials
 ) -> str:
-    said = printable(
-        status.message or status.reason or "no explanation", longest=400
-    ).rstrip(".")
+    # What is no API server begins with the number itself, as "404 page not found" of Go.
+    message = re.sub(rf"^(?:HTTP/\S+ )?{status.code}\b[\s:-]*", "", status.message)
+    said = printable(message or status.reason or "no explanation", longest=400).rstrip(
+        "."
+    )
     text = f"Could not {request} at {credentials.server.url}: {status.code} {said}."
     return f"{text} {advice}" if advice else text
 

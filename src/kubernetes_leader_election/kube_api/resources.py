@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from kubernetes_leader_election.values import Value
 
-__all__ = ["LEASES", "PODS", "Resource"]
+__all__ = ["EVENTS", "LEASES", "PODS", "SLICES", "Resource"]
 
 
 class Resource(Value):
@@ -44,6 +44,17 @@ PODS: Final = Resource(
     kind="Pod", plural="pods", group="", root="/api/v1", rule_names_it=False
 )
 """The names of pods change with each of them, so no rule could name them."""
+SLICES: Final = Resource(
+    kind="EndpointSlice",
+    plural="endpointslices",
+    group="discovery.k8s.io",
+    root="/apis/discovery.k8s.io/v1",
+    rule_names_it=True,
+)
+EVENTS: Final = Resource(
+    kind="Event", plural="events", group="", root="/api/v1", rule_names_it=False
+)
+"""Each has a name of its own, so no rule could name them."""
 
 
 @lru_cache(maxsize=64)

@@ -39,6 +39,8 @@ class Wire(Value):
     path: str
     query: Mapping[str, str] = _NO_QUERY
     body: bytes | None = None
+    media_type: str = "application/json"
+    """What the body is."""
     tell_timeout: bool = True
     """Whether the server is told how long we wait (rule 9)."""
 
@@ -186,7 +188,7 @@ class Transport:
     ) -> Answer | CallOverError:
         headers = self._common + sent
         if wire.body is not None:
-            headers += (("Content-Type", "application/json"),)
+            headers += (("Content-Type", wire.media_type),)
         target = wire.target(self._credentials.server.path, call)
         try:
             connection.send(wire.method, target, headers, wire.body, call)

@@ -75,6 +75,8 @@ class BaseElector(Generic[TermT]):
         hard_fence: bool = False,
         crash_takeover: bool = False,
         crash_challenge_sec: Duration | None = None,
+        leader_endpoints: str | None = None,
+        kubernetes_events: bool = False,
         liveness: Liveness | None = None,
         liveness_timeout_sec: Duration | None = None,
         credentials: Credentials | Any = None,
@@ -121,6 +123,13 @@ class BaseElector(Generic[TermT]):
                 The service account needs ``get`` and ``watch`` on pods.
             crash_challenge_sec: How long such a leader is given to say that it lives.
                 1 s unless given; more for effects that are under way when it crashes.
+            leader_endpoints: A Service without selector, and the port that the program
+                listens on: ``"billing-leader:8080"``, or ``"billing-leader:http=8080"``
+                where the Service's port has a name. Its EndpointSlice is kept at the
+                leader's address, that of the variable POD_IP. Best effort. The service
+                account needs ``get``, ``create`` and ``patch`` on that one slice.
+            kubernetes_events: Write Events on the Lease, as ``kubectl describe lease``
+                shows them. Best effort. The service account needs ``create`` on Events.
             liveness: A callable that returns true while the application is well, or
                 "loop" for an asyncio application's event loop: one that is stuck stops
                 renewing. Off by default: what cannot be stopped must not lose its Lease,
@@ -167,6 +176,8 @@ class BaseElector(Generic[TermT]):
             hard_fence=hard_fence,
             crash_takeover=crash_takeover,
             crash_challenge_sec=crash_challenge_sec,
+            leader_endpoints=leader_endpoints,
+            kubernetes_events=kubernetes_events,
             liveness=liveness,
             liveness_timeout_sec=liveness_timeout_sec,
         )

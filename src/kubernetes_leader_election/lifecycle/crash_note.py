@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials.service_account import pod_namespace
@@ -10,6 +11,10 @@ from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.pods.names import NoNote
 from kubernetes_leader_election.pods.note_file import NoteLook, look_of_process
 from kubernetes_leader_election.pods.own_note import OwnNote, leave_own_note
+from kubernetes_leader_election.process import native
+
+Take: TypeAlias = Callable[[m.PodNote | None], None]
+"""Told, on a thread of its own, where the note was left; None: nowhere."""
 
 
 class Says(Protocol):
@@ -31,6 +36,9 @@ class CrashNote:
 
     def __init__(self, log: Says) -> None:
         self._log = log
+        self._lock = native.Lock()
+        self._take: Take | None = None
+        """Who is told once the note is left, if it is being left. Under the lock."""
         self._own: OwnNote | None = None
         """The note of this process; None: it has none, or none any more."""
         self._look: NoteLook | None = None
@@ -38,21 +46,41 @@ class CrashNote:
         self._said: set[str] = set()
         """What was said already."""
 
-    def leave(self, where: str) -> m.PodNote | None:
+    def leave(self, where: str, take: Take) -> None:
+        """
+        Leave the note of this process, if it has not, and give it to ``take``.
+
+        Never blocks: a short thread writes, since the disk may hang that the file is on.
+        Until then renewals carry no note, and the election goes on. While such a thread
+        is under way no other is started, and the newest ``take`` is the one that is told.
+        """
+        with self._lock:
+            leaving, self._take = self._take is not None, take
+        if leaving:
+            return
+        try:
+            native.start_thread(self._leave, where, name="leader-election-note")
+        except (RuntimeError, MemoryError) as error:
+            with self._lock:
+                self._take = None
+            self._say_none(where, f"no thread can be started ({error})")
+
+    def _leave(self, where: str) -> None:
+        note = self._left(where)
+        with self._lock:
+            take, self._take = self._take, None
+        if take is not None:
+            take(note)
+
+    def _left(self, where: str) -> m.PodNote | None:
         """Return the note of this process, which the first call leaves; None: none."""
         found = leave_own_note(pod_namespace())
         if isinstance(found, NoNote):
             self._own = None
-            self._say(
-                "no note",
-                "%s: after a crash of this process others wait for the whole lease "
-                "duration: no note can be left for them (crash_takeover): %s",
-                where,
-                found.why,
-            )
+            self._say_none(where, found.why)
             return None
-        self._own, note = found, found.note
         self._look = look_of_process()
+        self._own, note = found, found.note
         return m.PodNote(
             namespace=note.namespace,
             pod=note.pod,
@@ -92,6 +120,15 @@ class CrashNote:
                 where,
                 error,
             )
+
+    def _say_none(self, where: str, why: str) -> None:
+        self._say(
+            "no note",
+            "%s: after a crash of this process others wait for the whole lease "
+            "duration: no note can be left for them (crash_takeover): %s",
+            where,
+            why,
+        )
 
     def _say(self, what: str, text: str, *args: object) -> None:
         if what not in self._said:

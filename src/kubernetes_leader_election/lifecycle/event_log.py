@@ -15,42 +15,34 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import (
     PLANNED,
-    REASONS,
     ElectorEvent,
-    GapReason,
     Handler,
     LeadershipAcquired,
     LossReason,
 )
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
+from kubernetes_leader_election.lifecycle.words import nobody_led, why_lost
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.text import LONGEST_LINE, printable, shown
 
 _KNOWN_TO_BIND: Final = ("loguru", "structlog")
 """Packages whose loggers take facts by `bind()`."""
-_SINCE: Final[Mapping[GapReason, str]] = MappingProxyType(
-    {
-        "release": "the release",
-        "deletion": "the Lease was deleted",
-        "expiry": "the last renewal",
-        "proof": "the last renewal",
-        "outage": "one was last seen to lead: requests failed",
-    }
-)
-"""What a gap is counted from, in words for people."""
+
+
+_ELAPSED: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that goes on while the machine is suspended, as that of macOS does, too."""
 
 
 def _elapsed() -> float:
     """Return seconds that go on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_ELAPSED)
 
 
 class EventLog:
@@ -106,24 +98,23 @@ class EventLog:
             self._where(),
             event.identity,
             without if token is None else token,
-            _nobody_led(event),
+            nobody_led(event),
             f"; took over: {printable(crash_proof, longest=400)}"
             if crash_proof
             else "",
         )
 
     def assumed(self) -> None:
-        """Log that there is no election; a warning where one may have been meant."""
-        level, more = "info", ""
+        """Warn that there is no election, and that every replica works."""
+        more = ""
         if os.environ.get("KUBECONFIG"):
-            level = "warning"
             more = (
                 ". KUBECONFIG is set, and is not used outside a cluster unless asked "
                 "for: every replica works. To take part in the election there, pass "
                 "credentials=kubernetes_leader_election.credentials.kubeconfig()"
             )
         self.say(
-            level,
+            "warning",
             "%s: this program does not run in a cluster and was given no credentials: "
             "leadership is assumed, no API is called%s",
             self._where(),
@@ -161,12 +152,10 @@ class EventLog:
             detail = detail or f"no renewal succeeded for {waited:.1f} s"
         self.say(
             "info" if reason in PLANNED else "warning",
-            "%s: %s %s: %s%s",
+            "%s: %s %s",
             self._where(),
             identity,
-            "gave up leadership" if reason in PLANNED else "lost leadership",
-            REASONS.get(reason, reason),
-            f" ({printable(detail, longest=LONGEST_LINE)})" if detail else "",
+            why_lost(reason, detail),
             reason=reason,
         )
         self._token = None
@@ -249,15 +238,6 @@ class EventLog:
             lambda: _write(self.logger, level, text, args, facts=facts, error=error),
             may_drop=True,
         )
-
-
-def _nobody_led(event: LeadershipAcquired) -> str:
-    """Return for how long nobody led, and why so long, as far as that was seen."""
-    if event.gap_sec is None or event.why is None:
-        return ""
-    gap = event.gap_sec
-    seconds = f"{gap:.3f}" if gap < 1.0 else f"{gap:.1f}"
-    return f"; nobody led for {seconds} s since {_SINCE[event.why]}"
 
 
 def _write(

@@ -56,6 +56,7 @@ from kubernetes_leader_election.settings.timing import ODD_DURATION
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.driver import Driver
     from kubernetes_leader_election.engine.view import View
+    from kubernetes_leader_election.lifecycle.announcer import Announcer
     from kubernetes_leader_election.lifecycle.crash_note import CrashNote
     from kubernetes_leader_election.lifecycle.hard_fence import HardFence
 
@@ -98,7 +99,11 @@ class Lifecycle(Status[TermT]):
         self.notifier = Notifier(event_log)
         """Sends events to the handlers."""
         self.overdue_work = OverdueWork(
-            self, event_log, end_term=self.end_term, report=self.report
+            self,
+            event_log,
+            end_term=self.end_term,
+            report=self.report,
+            announce=self._announce_overdue,
         )
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
@@ -109,6 +114,8 @@ class Lifecycle(Status[TermT]):
         """Whether neither the program nor a variable named the namespace."""
         self._crash_note: CrashNote | None = None
         """Leaves the note for the case of a crash; None: none is left. By ``begin``."""
+        self._announcer: Announcer | None = None
+        """Tells others of the terms through the API; None: nobody does. By ``_join``."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
         self._last_view: View | None = None
@@ -157,6 +164,7 @@ class Lifecycle(Status[TermT]):
             except BaseException:
                 self._life.started = False
                 self._end_fence()
+                self._end_announcing()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
@@ -282,7 +290,7 @@ class Lifecycle(Status[TermT]):
         finally:
             match event:
                 case m.LeadershipAcquired():
-                    self._on_acquired(event)
+                    self._on_acquired(event, view)
                 case m.LeadershipLost():
                     self._on_lost(event)
                 case m.LeaseRenewed():
@@ -338,7 +346,7 @@ class Lifecycle(Status[TermT]):
         if self._crash_note is not None:
             self._crash_note.on_no_proof(self.where, error)
 
-    def _on_acquired(self, event: m.LeadershipAcquired) -> None:
+    def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
         term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
@@ -359,6 +367,7 @@ class Lifecycle(Status[TermT]):
             self.event_log.acquired(event, without=_why_no_token(event))
         finally:
             self._deliver(event, hold=hold)
+        self._announce(lambda announcer: announcer.acquired(event, view))
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         current = self._current
@@ -379,6 +388,7 @@ class Lifecycle(Status[TermT]):
             self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
+        self._announce(lambda announcer: announcer.lost(event))
         if work.phase is not Phase.ENDED:
             self.overdue_work.expect_end(term)
 
@@ -432,6 +442,7 @@ class Lifecycle(Status[TermT]):
             # otherwise in an earlier life.
             driver.post(m.LivenessReported(alive=True))
         self._leave_note(driver)
+        self._begin_to_announce(credentials)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
         driver.post(Start(life=self._life.number))
@@ -442,7 +453,7 @@ class Lifecycle(Status[TermT]):
             driver.post(m.StopAsked())
 
     def _leave_note(self, driver: Driver) -> None:
-        """Leave the note for the case of a crash, before the first acquire."""
+        """Leave the note for the case of a crash; the first renewals may be without it."""
         if not self.settings.crash_takeover or self.settings.observe or self.assumed:
             return
         from kubernetes_leader_election.lifecycle.crash_note import (  # noqa: PLC0415 - most programs leave none
@@ -450,7 +461,45 @@ class Lifecycle(Status[TermT]):
         )
 
         self._crash_note = self._crash_note or CrashNote(self.event_log)
-        driver.post(m.OwnNote(note=self._crash_note.leave(self.where)))
+        self._crash_note.leave(
+            self.where, lambda note: driver.post(m.OwnNote(note=note))
+        )
+
+    def _begin_to_announce(self, credentials: Credentials | None) -> None:
+        """Have others told of the terms of this life, if that was asked for."""
+        settings = self.settings
+        asked = settings.leader_endpoints is not None or settings.kubernetes_events
+        if not asked or settings.observe or credentials is None:
+            return
+        from kubernetes_leader_election.lifecycle.announcer import (  # noqa: PLC0415 - most programs have none
+            Announcer,
+        )
+
+        announcer = Announcer(self, self.event_log)
+        announcer.begin(credentials)
+        self._announcer = announcer
+
+    def _announce_overdue(self, text: str) -> None:
+        self._announce(lambda announcer: announcer.overdue(text))
+
+    def _announce(self, tell: Callable[[Announcer], None]) -> None:
+        """Tell others, if that was asked for; whatever comes of it, the election goes on."""
+        announcer = self._announcer
+        if announcer is None or self.forked:
+            return
+        try:
+            tell(announcer)
+        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it
+            self.event_log.trouble("others could not be told", error=error)
+
+    def _end_announcing(self) -> None:
+        if self._announcer is not None:
+            self._announcer.end()
+
+    def finish_announcing(self, timeout: float) -> None:
+        """Wait, ``timeout`` seconds at most, until others are told of the end."""
+        if self._announcer is not None:
+            self._announcer.wait(timeout)
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
@@ -504,6 +553,7 @@ class Lifecycle(Status[TermT]):
             self._driver.post(word)
 
     def _work_ended(self, term: int) -> None:
+        self._announce(lambda announcer: announcer.work_ended())
         self._post(m.WorkEnded(term=term))
 
     def _is_over(self, view: View) -> bool:
@@ -520,6 +570,7 @@ class Lifecycle(Status[TermT]):
         if self.probe is not None:
             self.probe.stop()
         self._end_fence()
+        self._end_announcing()
         self.shutdown.unwatch()
         self._shown.take(Role.STOPPED)
         if self.notifier.dispatcher is not None:

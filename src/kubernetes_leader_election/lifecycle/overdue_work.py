@@ -35,6 +35,7 @@ class OverdueWork:
         event_log: where it is said what was ended without anybody's doing.
         end_term: gives a term up, as its last scope has ended.
         report: logs an error and tells the handlers.
+        announce: tells whoever looks at the Lease that work does not stop.
 
     """
 
@@ -45,11 +46,13 @@ class OverdueWork:
         *,
         end_term: Callable[[int], None],
         report: Callable[[LeaderElectionError], None],
+        announce: Callable[[str], None],
     ) -> None:
         self._elector = elector
         self._event_log = event_log
         self._end_term = end_term
         self._report = report
+        self._announce = announce
 
     # Loops and tasks ----------------------------------------------------------
 
@@ -168,8 +171,10 @@ class OverdueWork:
             return
         budget, tasks = self._elector.stop_budget, any(h.is_task for h in alive)
         given = budget if option == "stop_budget_sec" else self._elector.grace
+        running = f"{_over(current.term, waited)}this is still running: {names(alive)}"
+        self._announce(running)
         self._say(
-            f"{_over(current.term, waited)}this is still running: {names(alive)}. The "
+            f"{running}. The "
             "Lease is not released before it has ended. Let it stop sooner, or raise "
             f"{option} (now {given:g} s)."
             + (" Tasks are cancelled again wherever they wait." if tasks else "")

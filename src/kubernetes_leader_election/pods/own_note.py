@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kubernetes_leader_election.left_note import LeftNote, is_label
 from kubernetes_leader_election.pods import note_file, termination
-from kubernetes_leader_election.pods.names import (
-    LeftNote,
-    NoNote,
-    is_label,
-    pod_name,
-)
+from kubernetes_leader_election.pods.names import NoNote, pod_name
 from kubernetes_leader_election.pods.note_file import NoteFile
 from kubernetes_leader_election.values import Value
 

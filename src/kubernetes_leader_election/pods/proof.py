@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from kubernetes_leader_election.pods.names import LeftNote, problem_of
+from kubernetes_leader_election.left_note import LeftNote, problem_of
 from kubernetes_leader_election.values import Value
 
 __all__ = ["NotProven", "Proven", "judge_pod"]

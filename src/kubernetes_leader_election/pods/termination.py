@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 
-from kubernetes_leader_election.pods.names import NoNote, is_label, is_uid
+from kubernetes_leader_election.left_note import is_label, is_uid
+from kubernetes_leader_election.pods.names import NoNote
 from kubernetes_leader_election.values import Value
 
 __all__ = ["TerminationFile", "parse_mountinfo", "shared_by", "termination_file"]
@@ -51,7 +51,8 @@ def termination_file(
     if platform != "linux":
         return NoNote(why=f"that needs Linux, and this is {platform}")
     try:
-        mounts = (Path(proc) / "self/mountinfo").read_bytes()
+        with open(f"{proc}/self/mountinfo", "rb") as file:  # noqa: PTH123 - pathlib takes 3 ms to import
+            mounts = file.read()
     except OSError as error:
         return NoNote(
             why=f"{proc}/self/mountinfo cannot be read ({error.strerror or error})"

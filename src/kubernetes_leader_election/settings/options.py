@@ -12,6 +12,10 @@ from typing import Any, Final, Literal, SupportsIndex, TypedDict, cast
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.settings.endpoints import (
+    LeaderEndpoints,
+    leader_endpoints,
+)
 from kubernetes_leader_election.settings.presets import PRESETS
 from kubernetes_leader_election.settings.promises import Timings, timings_of
 from kubernetes_leader_election.settings.timing import (
@@ -80,6 +84,8 @@ class Options(TypedDict, total=False):
     hard_fence: bool
     crash_takeover: bool
     crash_challenge_sec: Duration | None
+    leader_endpoints: str | None
+    kubernetes_events: bool
     liveness: Liveness | None
     liveness_timeout_sec: Duration | None
     preset: str | None
@@ -125,6 +131,10 @@ class Settings(Value):
     """Whether a leader whose container has provably ended is not waited for in full."""
     crash_challenge_sec: float
     """How long such a leader is given to say that it lives, before another one leads."""
+    leader_endpoints: LeaderEndpoints | None
+    """Which Service is to lead to the leader; None: none."""
+    kubernetes_events: bool
+    """Whether Events on the Lease are written, for ``kubectl describe lease``."""
     liveness: Liveness | None
     liveness_timeout_sec: float
     preset: str | None
@@ -221,6 +231,8 @@ def resolve_settings(**options: Any) -> Settings:
         hard_fence=_flag("hard_fence", options, default=False),
         crash_takeover=takeover,
         crash_challenge_sec=_crash_challenge(options, timing, takeover=takeover),
+        leader_endpoints=leader_endpoints(options.get("leader_endpoints")),
+        kubernetes_events=_flag("kubernetes_events", options, default=False),
         liveness=liveness,
         liveness_timeout_sec=(
             float(timing.lease_duration) if patience is None else patience / 1000

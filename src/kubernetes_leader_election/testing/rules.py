@@ -14,7 +14,11 @@ __all__ = ["OBJECT_PATHS", "READS", "VERBS", "ActiveRule", "Rules"]
 
 READS = ("get", "list")
 VERBS = (*READS, "watch", "create", "update", "patch", "delete", "deletecollection")
-OBJECT_PATHS = ("/apis/coordination.k8s.io/v1/", "/api/v1/namespaces")
+OBJECT_PATHS = (
+    "/apis/coordination.k8s.io/v1/",
+    "/apis/discovery.k8s.io/v1/",
+    "/api/v1/namespaces",
+)
 """How the paths of requests for objects begin; others are about the server itself."""
 
 

@@ -10,6 +10,9 @@ import pytest
 import yaml
 
 from kubernetes_leader_election.cli.observe import pod_period
+from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.kube_api.call import Call
+from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.settings import resolve_settings
 from kubernetes_leader_election.testing import LeaseServer
@@ -310,3 +313,56 @@ def test_doctor_says_which_lease_may_have_been_meant(call, server, kubeconfig):
     )
     (lease,) = checks(call(*words, "nightly-billing", "-n", "kube-system"))["lease"]
     assert "one in the namespace 'default': try -n default" in lease["text"]
+
+
+ANNOUNCED = ("--leader-endpoints=billing-leader:9000", "--kubernetes-events")
+
+
+def test_doctor_says_nothing_of_what_nobody_asks_for(call, server, kubeconfig):
+    """Rights that nobody needs are not missed."""
+    result = call("doctor", "well", "--kubeconfig", kubeconfig, "-o", "json")
+    assert not {"endpoints", "events"} & set(checks(result))
+
+
+def test_doctor_misses_the_rights_to_tell_others(call, tmp_path):
+    """Warned of, with the rule: the election goes on without them."""
+    rule = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "create", "update", "watch"],
+    }
+    role = {"kind": "Role", "metadata": {"namespace": "default"}, "rules": [rule]}
+    with LeaseServer(users=[User("u", token="t", roles=(role,))]) as server:
+        server.kubeconfig("u", path=tmp_path / "kubeconfig")
+        words = ("--kubeconfig", tmp_path / "kubeconfig", "-o", "json")
+        result = call("doctor", "x", *ANNOUNCED, *words)
+    assert result.exit_code == 5
+    found = checks(result)
+    (endpoints,), (events,) = found["endpoints"], found["events"]
+    assert endpoints["verdict"] == events["verdict"] == "WARN"
+    assert "missing on EndpointSlice default/billing-leader: get" in endpoints["text"]
+    assert (
+        "resourceNames: [billing-leader], verbs: [get, create, patch]"
+        in (endpoints["fix"])
+    )
+    assert 'apiGroups: [""], resources: [events], verbs: [create]' in events["fix"]
+
+
+def test_doctor_knows_whose_slice_it_is(call, server, kubeconfig):
+    """Missing: the leader makes it. Somebody else's: it is left alone, which fails."""
+    words = ("doctor", "x", *ANNOUNCED, "--kubeconfig", kubeconfig, "-o", "json")
+    missing = checks(call(*words))["endpoints"][1]
+    assert missing["verdict"] == "INFO"
+    client = LeaseClient(explicit(server=server.url))
+    theirs = {"metadata": {"name": "billing-leader"}, "addressType": "IPv4"}
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    made = client.request("POST", path, call=Call(), body=theirs)
+    assert isinstance(made, Answered)
+    result = call(*words)
+    assert result.exit_code == 1
+    failed = checks(result)["endpoints"][1]
+    assert failed["verdict"] == "FAIL"
+    assert "made by somebody else" in failed["text"]
+    assert "--leader-endpoints=" in failed["text"]
+    client.request("DELETE", f"{path}/billing-leader", call=Call())
+    client.close()

@@ -14,6 +14,7 @@ from kubernetes_leader_election.kube_api.results import NotFound, Refused
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.lease_server import User
+from tests.node_page import eventually
 
 KINDS = [
     "ServiceAccount",
@@ -229,3 +230,91 @@ def test_takeover_after_a_crash_has_its_rule_and_its_option(call):
         assert (pods in kinds["Role"]["rules"]) is ruled
         (container,) = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
         assert ("--crash-takeover" in container.get("command", [])) is asked
+
+
+SLICE_RULE = {
+    "apiGroups": ["discovery.k8s.io"],
+    "resources": ["endpointslices"],
+    "resourceNames": ["billing-leader"],
+    "verbs": ["get", "create", "patch"],
+}
+EVENTS_RULE = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+
+
+def test_service_of_the_leader_has_all_that_it_needs(call):
+    """The Service without selector, the rule with its one name, the variable, the flag."""
+    option = "--leader-endpoints=billing-leader:http=9000,grpc=9001"
+    kinds = documents(call("manifests", "billing", "-n", "shop", option, "--", "beat"))
+    assert kinds["Service"]["metadata"] == {
+        "name": "billing-leader",
+        "namespace": "shop",
+    }
+    spec = kinds["Service"]["spec"]
+    assert "selector" not in spec
+    assert [(p["name"], p["port"], p["targetPort"]) for p in spec["ports"]] == [
+        ("http", 9000, 9000),
+        ("grpc", 9001, 9001),
+    ]
+    assert SLICE_RULE in kinds["Role"]["rules"]
+    assert EVENTS_RULE not in kinds["Role"]["rules"]
+    (container,) = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert option in container["command"]
+    fields = {
+        one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"]
+        for one in container["env"]
+    }
+    assert fields["POD_IP"] == "status.podIP"
+
+
+def test_events_have_their_rule(call):
+    """And nothing else."""
+    kinds = documents(call("manifests", "billing", "--kubernetes-events", "--", "beat"))
+    assert EVENTS_RULE in kinds["Role"]["rules"]
+    assert SLICE_RULE not in kinds["Role"]["rules"]
+    assert "Service" not in kinds
+    (container,) = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert "--kubernetes-events" in container["command"]
+
+
+def test_library_is_told_what_the_program_has_to_say(call):
+    """For the library it is the program that asks for it."""
+    given = ("--leader-endpoints=billing-leader:9000", "--kubernetes-events")
+    text = call("manifests", "billing", *given).stdout
+    said = 'leader_endpoints="billing-leader:9000", kubernetes_events=True'
+    assert f"#     Elector(..., {said})" in text
+    assert "POD_IP" in text
+
+
+def test_nothing_of_it_is_there_unasked(call):
+    """No right that nobody needs."""
+    text = call("manifests", "billing", "--", "beat").stdout
+    for word in ("endpointslices", "events", "POD_IP", "Service\n"):
+        assert word not in text
+
+
+def test_endpoints_that_are_none_are_refused(call):
+    """With one that works, in the words of the command line."""
+    result = call("manifests", "billing", "--leader-endpoints=billing-leader")
+    assert result.exit_code == 2
+    assert "--leader-endpoints='billing-leader:8080'" in result.stderr
+
+
+def test_rights_of_the_manifests_are_enough_to_be_reached(call, monkeypatch):
+    """With the Role as it is printed, the slice and the Events are written."""
+    given = ("--leader-endpoints=billing-leader:9000", "--kubernetes-events")
+    role = documents(call("manifests", "billing", "-n", "shop", *given))["Role"]
+    monkeypatch.setenv("POD_IP", "10.1.2.3")
+    user = User("u", token="t", roles=(role,))
+    with LeaseServer(users=[user], namespaces=["shop"]) as server:
+        elector = Elector(
+            lease_name="billing",
+            namespace="shop",
+            credentials=explicit(server=server.url, token="t"),
+            auto_close=False,
+            leader_endpoints="billing-leader:9000",
+            kubernetes_events=True,
+        )
+        with elector:
+            elector.wait_until_leading(timeout=30)
+            eventually(lambda: server.endpoint_slice("billing-leader", "shop"))
+            eventually(lambda: server.events("shop"))

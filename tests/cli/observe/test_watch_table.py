@@ -89,6 +89,46 @@ def test_the_table_fits_and_shows_state_and_last_gap(width, left_out):
         assert line.endswith("13 ms")
 
 
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (59, ["LEASE", "STATE", "LEFT", "LAST GAP"]),
+        (40, ["LEASE", "STATE", "LEFT", "LAST GAP"]),
+        (30, ["LEASE", "STATE", "LEFT"]),
+        (20, ["LEASE", "STATE"]),
+    ],
+)
+def test_a_narrow_table_has_the_holder_below_its_lease(width, titles):
+    """Under 60 columns nothing is cut at the edge: the state stays, and so do names' ends."""
+    one = tracked(LONG, f"{POD}-x2x4z", f"{POD}-k8m2p")
+    other = tracked(f"{LONG}-2", f"{POD}-x2x4z", f"{POD}-qq7rr")
+    lines = drawn(one, other, width=width)
+    assert max(map(width_of, lines)) <= width
+    assert lines[1].replace("LAST GAP", "LAST_GAP").split() == [
+        title.replace(" ", "_") for title in titles
+    ]
+    first, below, second, below_it = lines[2:6]
+    assert "  leads" in first
+    assert "  leads" in second
+    assert first.split()[0] != second.split()[0]
+    assert below.startswith("  the-")
+    assert below.endswith("k8m2p")
+    assert below_it.endswith("qq7rr")
+    if "LAST GAP" in titles:
+        assert first.endswith("13 ms")
+
+
+@pytest.mark.parametrize("width", [*range(16, 60, 4), 59])
+def test_a_narrow_table_fits_and_leaves_room_for_changes(width):
+    """Whatever the width: many Leases, on few lines, and the newest change below."""
+    many = [tracked(f"lease-{number:02}") for number in range(9)]
+    lines = drawn(*many, width=width, height=14, changes=["bob leads for 13 ms"])
+    assert max(map(width_of, lines)) <= width
+    assert len(lines) < 14
+    assert "more" in " ".join(lines)
+    assert lines[-1].endswith("ms")
+
+
 def test_short_names_leave_room_for_every_column_at_80():
     """Nothing is left out nor shortened where there is room."""
     lines = drawn(tracked("billing"), width=100)

@@ -104,6 +104,8 @@ def test_run_starts_where_only_shared_folders_can_be_written(monkeypatch, shared
             identity="a",
             crash_takeover=True,
             crash_challenge_sec=2.0,
+            leader_endpoints=None,
+            kubernetes_events=False,
             require_cluster=False,
             quiet=True,
         )

@@ -21,6 +21,7 @@ def start(
     words: tuple[str, ...] = ("--crash-takeover",),
     *,
     replicas: int = 2,
+    preset: str | None = "client-go",
     change: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> Life:
     """Deploy a program with crash take-over, and wait until it may be proved."""
@@ -31,7 +32,7 @@ def start(
             pod["containers"][0]["args"] = ["--crash-takeover"]
         change(pod)
 
-    deploy(space, *words, preset="client-go", replicas=replicas, change=changed)
+    deploy(space, *words, preset=preset, replicas=replicas, change=changed)
     return ready(space, replicas)
 
 

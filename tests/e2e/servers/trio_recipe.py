@@ -13,7 +13,7 @@ from beside import note
 
 from kubernetes_leader_election.credentials import kubeconfig
 
-PAGE = Path(__file__).parents[3] / "docs" / "getting-started.md"
+PAGE = Path(__file__).parents[3] / "docs" / "library.md"
 
 
 async def bill_once() -> None:

@@ -10,6 +10,7 @@ from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import (
+    announce_options,
     connection_options,
     lease_argument,
     namespace_option,
@@ -33,6 +34,7 @@ CODES: Final = {
 @namespace_option
 @connection_options
 @timing_options
+@announce_options
 @output_option
 def command(
     *,
@@ -41,6 +43,7 @@ def command(
     connection: Connection,
     timing: dict[str, Any],
     output: str,
+    **announced: Any,
 ) -> None:
     """
     Check everything that can go wrong in an election on LEASE, and say how to fix it.
@@ -49,7 +52,8 @@ def command(
     latency against the request timeout; each right that is needed, with the YAML for what
     is missing; how long an update and a creation take, and which policy refuses them; the
     clock's offset (for information: elections never compare clocks); the Lease itself; the
-    pod's terminationGracePeriodSeconds; and what the times mean. Nothing is stored: the
+    pod's terminationGracePeriodSeconds; what the times mean; and, with --leader-endpoints
+    or --kubernetes-events, whether the rights for them are there. Nothing is stored: the
     update and the creation are dry runs (dryRun=All).
 
     LEASE is python-leader-election by default, as in the library. The result is PASS (exit
@@ -66,7 +70,7 @@ def command(
     from kubernetes_leader_election.values import replace  # noqa: PLC0415 - help is quick
 
     given = {} if namespace is None else {"namespace": namespace}
-    settings = resolve_settings(lease_name=lease, **given, **timing)
+    settings = resolve_settings(lease_name=lease, **given, **timing, **announced)
     checks: list[Check] = []
     for found in doctor_checks.examine(connection, namespace, settings):
         # Errors come from the library, in its words.

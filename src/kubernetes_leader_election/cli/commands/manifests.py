@@ -7,16 +7,24 @@ import shlex
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kubernetes_leader_election.cli.manifest_text import VIEWER, as_text
+from kubernetes_leader_election.cli.manifest_text import VIEWER, Extras, as_text
 from kubernetes_leader_election.cli.option_names import as_options
-from kubernetes_leader_election.cli.options import grace_option, option, timing_options
+from kubernetes_leader_election.cli.options import (
+    announce_options,
+    grace_option,
+    option,
+    timing_options,
+)
 from kubernetes_leader_election.cli.output import emit, note
-from kubernetes_leader_election.cli.rights import pods_rule, role_rule, viewer_rule
+from kubernetes_leader_election.cli.rights import role_rule, viewer_rule
 from kubernetes_leader_election.text import shown
+
+if TYPE_CHECKING:
+    from kubernetes_leader_election.settings.endpoints import LeaderEndpoints
 
 RUN_PORT: Final = 8080
 """Where `run` answers the probes, unless said otherwise."""
@@ -29,10 +37,10 @@ def _document(
 
 
 def rbac(
-    name: str, namespace: str, lease_name: str, *, crash_takeover: bool
+    name: str, namespace: str, lease_name: str, *, extras: Extras
 ) -> list[dict[str, Any]]:
     """Return ServiceAccount, Role and RoleBinding, least privilege."""
-    rules = [role_rule(lease_name), *([pods_rule()] if crash_takeover else [])]
+    rules = [role_rule(lease_name), *extras.rules]
     metadata = {"name": name, "namespace": namespace}
     group = "rbac.authorization.k8s.io"
     return [
@@ -56,16 +64,17 @@ def _container(
     port: int | None,
     pre_stop: int,
     times: dict[str, Any],
-    crash_takeover: bool,
+    extras: Extras,
 ) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "main",
         "image": image,
         "env": [
-            _from_pod("POD_NAME", "name"),
-            _from_pod("POD_NAMESPACE", "namespace"),
+            _from_pod("POD_NAME", "metadata.name"),
+            _from_pod("POD_NAMESPACE", "metadata.namespace"),
             # Where the library looks for the Lease, unless the program says otherwise.
-            _from_pod("KLE_NAMESPACE", "namespace"),
+            _from_pod("KLE_NAMESPACE", "metadata.namespace"),
+            *([_from_pod("POD_IP", "status.podIP")] if extras.endpoints else []),
         ],
         # What Pod Security asks for at its level "restricted".
         "securityContext": {
@@ -93,7 +102,7 @@ def _container(
             "--identity=$(POD_NAME)",
             "--namespace=$(POD_NAMESPACE)",
             *(f"--{name.replace('_', '-')}={times[name]}" for name in times),
-            *(["--crash-takeover"] if crash_takeover else []),
+            *extras.flags,
             f"--http=:{port}",
             "--",
             *command,
@@ -105,7 +114,7 @@ def _from_pod(variable: str, field: str) -> dict[str, Any]:
     """Return a variable by the downward API."""
     return {
         "name": variable,
-        "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}},
+        "valueFrom": {"fieldRef": {"fieldPath": field}},
     }
 
 
@@ -119,8 +128,8 @@ def deployment(
     times: dict[str, Any],
     ends_within: int,
     port: int | None,
+    extras: Extras,
     pre_stop: int = 0,
-    crash_takeover: bool = False,
 ) -> list[dict[str, Any]]:
     """
     Return a Deployment of two replicas and its PodDisruptionBudget.
@@ -147,7 +156,7 @@ def deployment(
                 port=port,
                 pre_stop=pre_stop,
                 times=times,
-                crash_takeover=crash_takeover,
+                extras=extras,
             )
         ],
     }
@@ -163,6 +172,43 @@ def deployment(
         _document("apps/v1", "Deployment", {**metadata, "labels": labels}, spec=spec),
         _document("policy/v1", "PodDisruptionBudget", metadata, spec=budget),
     ]
+
+
+def leader_service(namespace: str, endpoints: LeaderEndpoints) -> dict[str, Any]:
+    """Return a Service without selector: its EndpointSlice is the leader's to write."""
+    ports = [
+        {
+            **({"name": name} if name else {}),
+            "port": port,
+            "targetPort": port,
+            "protocol": "TCP",
+        }
+        for name, port in endpoints.ports
+    ]
+    metadata = {"name": endpoints.service, "namespace": namespace}
+    return _document("v1", "Service", metadata, spec={"ports": ports})
+
+
+def _extras(
+    crash_takeover: bool,  # noqa: FBT001 - the caller names it
+    endpoints: str | None,
+    *,
+    events: bool,
+) -> Extras:
+    """
+    Return what the election does beside leading.
+
+    Raises:
+        ConfigurationError: the endpoints are none.
+
+    """
+    from kubernetes_leader_election.settings.endpoints import leader_endpoints  # noqa: PLC0415 - help is quick
+
+    return Extras(
+        crash_takeover=crash_takeover,
+        endpoints=leader_endpoints(endpoints),
+        events=events,
+    )
 
 
 def viewing(name: str, namespace: str, lease_name: str) -> dict[str, Any]:
@@ -304,6 +350,7 @@ def _times(timing: dict[str, Any], pre_stop: int) -> tuple[int, dict[str, Any]]:
     "ended: its rule for pods and, for `run`, the option. For the library it is the "
     "program that has to ask for it. [default: on for `run`]",
 )
+@announce_options
 @option(
     "--rbac-only",
     is_flag=True,
@@ -347,6 +394,8 @@ def command(
     timing: dict[str, Any],
     port: int | None,
     crash_takeover: bool | None,
+    leader_endpoints: str | None,
+    kubernetes_events: bool,
     rbac_only: bool,
     viewer: bool,
     monitoring: bool,
@@ -380,7 +429,8 @@ def command(
         port = RUN_PORT
     if crash_takeover is None:
         crash_takeover = runs
-    documents = rbac(name, namespace, lease, crash_takeover=crash_takeover)
+    extras = _extras(crash_takeover, leader_endpoints, events=kubernetes_events)
+    documents = rbac(name, namespace, lease, extras=extras)
     if not rbac_only:
         documents += deployment(
             name,
@@ -392,15 +442,17 @@ def command(
             ends_within=ends_within,
             pre_stop=pre_stop_sec,
             port=port,
-            crash_takeover=crash_takeover,
+            extras=extras,
         )
+    if extras.endpoints is not None:
+        documents.append(leader_service(namespace, extras.endpoints))
     if viewer:
         documents.append(viewing(name, namespace, lease))
     if monitoring:
         documents += monitored(
             name, namespace, lease, port=port, rbac_only=rbac_only, timing=timing
         )
-    as_yaml = partial(as_text, runs=runs, port=port, crash_takeover=crash_takeover)
+    as_yaml = partial(as_text, runs=runs, port=port, extras=extras)
     if kustomize is not None:
         if output == "json":
             raise click.UsageError("--kustomize writes YAML: leave out -o json.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -9,6 +10,7 @@ import click
 from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.connection import Connection
 from kubernetes_leader_election.cli.options import (
+    announce_options,
     connection_options,
     crash_options,
     grace_option,
@@ -19,6 +21,7 @@ from kubernetes_leader_election.cli.options import (
     seconds_option,
     timing_options,
 )
+from kubernetes_leader_election.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.cli.supervise.health import HealthPlan
@@ -128,6 +131,7 @@ _POSITIVE: Final = 0.001
     help="Outside a cluster, fail instead of running COMMAND at once.",
 )
 @crash_options
+@announce_options
 @option("-q", "--quiet", is_flag=True, help="Only print errors.")
 @identity_option
 @namespace_option
@@ -172,6 +176,11 @@ def command(
         raise click.UsageError(
             "There is no command to run. Put it after --: run LEASE [OPTIONS] -- "
             "COMMAND..."
+        )
+    if sys.platform != "linux":
+        raise ConfigurationError(
+            "`run` needs Linux, whose kernel has the timers of its watchdogs. Run it in a "
+            "container, or use the library: it runs here, too."
         )
     health = _health_plan(options)
     problem = restart_policy.find_problem(command_line[0])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe.access_review import missing_verbs
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.rights import pods_rule
 from kubernetes_leader_election.credentials.service_account import pod_namespace
-from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.pods.own_note import why_no_note
 
 
@@ -17,7 +15,7 @@ def look_for_proof(target: cluster.Target) -> Check:
     why = why_no_note(pod_namespace())
     if why is not None:
         return _check(f"no note can be left here: {why}")
-    missing = [verb for verb in pods_rule()["verbs"] if not _may(target, verb)]
+    missing = missing_verbs(target, pods_rule())
     if missing:
         return _check(
             f"a note can be left here, and not proved: {', '.join(missing)} on pods in "
@@ -35,23 +33,3 @@ def look_for_proof(target: cluster.Target) -> Check:
 def _check(text: str, fix: str = "") -> Check:
     text += ";\nafter a crash others wait for the whole lease duration"
     return Check(name="crash", verdict="INFO", text=text, fix=fix)
-
-
-def _may(target: cluster.Target, verb: str) -> bool:
-    """Return whether this account may do that with the pods of the namespace."""
-    review: dict[str, Any] = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {
-            "resourceAttributes": {
-                "version": "v1",
-                "resource": "pods",
-                "namespace": target.namespace,
-                "verb": verb,
-            }
-        },
-    }
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    answer = target.client.request("POST", path, call=cluster.call(), body=review)
-    status = answer.body.get("status") if isinstance(answer, Answered) else None
-    return isinstance(status, dict) and status.get("allowed") is True

@@ -9,7 +9,12 @@ from collections.abc import Generator, Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_leader_election.cli.observe import cluster, crash_proof, pod_period
+from kubernetes_leader_election.cli.observe import (
+    announcing,
+    cluster,
+    crash_proof,
+    pod_period,
+)
 from kubernetes_leader_election.cli.observe.doctor_writes import precise, try_writes
 from kubernetes_leader_election.cli.observe.findings import Check
 from kubernetes_leader_election.cli.observe.holders import recognise
@@ -65,6 +70,7 @@ def examine(
             if found is not None:
                 yield pod_period.look_at_pod(target, settings)
                 yield crash_proof.look_for_proof(target)
+            yield from announcing.look(target, settings)
     if found is None:
         yield pod_period.without_pod(settings)
     yield from _timings(settings)

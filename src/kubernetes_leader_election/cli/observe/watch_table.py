@@ -18,7 +18,13 @@ from kubernetes_leader_election.cli.observe.changes import (
 )
 from kubernetes_leader_election.cli.observe.tracker import EXPIRED, HELD, LEADS
 from kubernetes_leader_election.cli.output import seconds
-from kubernetes_leader_election.cli.tables import GAP, Column, cells
+from kubernetes_leader_election.cli.tables import (
+    GAP,
+    SHORTEST,
+    Column,
+    cells,
+    shortened,
+)
 from kubernetes_leader_election.text import printable
 
 if TYPE_CHECKING:
@@ -40,6 +46,19 @@ TABLE: Final = (
     Column(title="LAST GAP", right=True),
 )
 """At 60 columns there is room for all that are never left out."""
+NARROW: Final = 60
+"""With fewer columns the holder stands below its Lease."""
+NARROW_TABLE: Final = (
+    Column(title="LEASE", least=8),
+    Column(title="STATE"),
+    Column(title="LEFT", optional=1),
+    Column(title="LAST GAP", optional=2, right=True),
+)
+"""At 40 columns there is room for all."""
+HOLDER: Final = 2
+"""The place of the holder among the cells of a row."""
+INDENT: Final = 2
+"""Spaces before a holder that stands below its Lease."""
 KEPT: Final = 100
 """Changes that are remembered, for a terminal that is made higher."""
 FOR_CHANGES: Final = 4
@@ -79,8 +98,11 @@ def draw(
     usable = height - 1
     room = usable - len((head, "titles", "empty"))
     for_changes = min(FOR_CHANGES, room // 2)
-    shown, more = _chosen(trackers, max(2, room - for_changes), now)
-    lines = _table(shown, now, width, plain=console.options.ascii_only)
+    layout = _narrow_table if width < NARROW else _table
+    # A Lease and the word on the rest, with two lines each, find a place at least.
+    for_leases = max(2, (room - for_changes) // (2 if width < NARROW else 1))
+    shown, more = _chosen(trackers, for_leases, now)
+    lines = layout(shown, now, width, plain=console.options.ascii_only)
     if more:
         lines.append(Text(more, style="dim", no_wrap=True))
     # The newest change has a line on the lowest terminal: what only explains goes first.
@@ -113,8 +135,34 @@ def _chosen(
 def _table(
     trackers: Iterable[Tracker], now: Now, width: int, *, plain: bool
 ) -> list[Text]:
+    return _laid_out(
+        TABLE, [_row(tracker, now, plain=plain) for tracker in trackers], width
+    )
+
+
+def _narrow_table(
+    trackers: Iterable[Tracker], now: Now, width: int, *, plain: bool
+) -> list[Text]:
+    """Return two lines for each Lease, the second one with its holder."""
     rows = [_row(tracker, now, plain=plain) for tracker in trackers]
-    head, *body = cells(TABLE, [[text for text, _ in row] for row in rows], width)
+    titles = [column.title for column in TABLE]
+    places = [titles.index(column.title) for column in NARROW_TABLE]
+    head, *body = _laid_out(
+        NARROW_TABLE, [[row[place] for place in places] for row in rows], width
+    )
+    lines = [head]
+    for row, line in zip(rows, body, strict=True):
+        holder, colour = row[HOLDER]
+        below = shortened(holder, max(SHORTEST, width - INDENT))
+        lines += [line, Text(" " * INDENT + below, style=colour, no_wrap=True)]
+    return lines
+
+
+def _laid_out(
+    columns: Sequence[Column], rows: list[list[tuple[str, str]]], width: int
+) -> list[Text]:
+    """Return the head and a line for each row, of cells with their styles."""
+    head, *body = cells(columns, [[text for text, _ in row] for row in rows], width)
     lines = [Text((" " * GAP).join(head.values()), style="bold", no_wrap=True)]
     for row, laid in zip(rows, body, strict=True):
         line = Text(no_wrap=True)

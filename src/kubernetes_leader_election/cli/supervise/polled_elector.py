@@ -100,6 +100,10 @@ class PolledElector(BaseElector[BaseTerm]):
         if self._lifecycle.running:
             self._lifecycle.ask_to_stop()
 
+    def finish(self, timeout: float) -> None:
+        """When it has stopped: let others be told, for ``timeout`` seconds at most."""
+        self._lifecycle.finish_announcing(timeout)
+
     def step_down(self, stay_out: float) -> None:
         """Give up the term, if any, and stay out unless another one leads before."""
         self._lifecycle.ask_to_step_down(stay_out)

@@ -79,6 +79,8 @@ def run(
         "identity": options["identity"],
         "crash_takeover": options["crash_takeover"],
         "crash_challenge_sec": options["crash_challenge_sec"],
+        "leader_endpoints": options["leader_endpoints"],
+        "kubernetes_events": options["kubernetes_events"],
         **timing,
     }
     # A mistake is said before anything is started.
@@ -121,7 +123,9 @@ def run(
             supervisor.candidacy.health = _health(supervisor, health)
         if options["http"] is not None:
             _serve(options["http"], elector, supervisor, log)
-        return supervisor.run()
+        code = supervisor.run()
+        elector.finish(LAST_WORDS)
+        return code
 
 
 def _credentials(connection: Connection, *, required: bool) -> Credentials | None:

@@ -345,26 +345,9 @@ class App:
             answer = await reviews.access_review(exchange, self.access)
         elif info.group == "authentication.k8s.io":
             answer = reviews.subject_review(exchange)
-        elif info.resource == "events" and exchange.method == "GET":
-            answer = self._no_events(exchange)
         if answer is None:
             raise statuses.no_such_resource()
         return Prepared(lambda: answer)
-
-    def _no_events(self, exchange: Exchange) -> Reply | None:
-        """List the events of an object: there are none, and kubectl asks for them."""
-        if exchange.info.verb != "list":
-            return None
-        exchange.negotiate()
-        version = str(self.registry.store.revision)
-        return exchange.reply(
-            {
-                "kind": "EventList",
-                "apiVersion": "v1",
-                "metadata": {"resourceVersion": version},
-                "items": [],
-            }
-        )
 
     async def _health(self, exchange: Exchange) -> Prepared:
         check = exchange.info.path.strip("/").partition("/")[0]

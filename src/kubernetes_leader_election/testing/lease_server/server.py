@@ -37,9 +37,11 @@ from kubernetes_leader_election.testing.lease_server.api.registry import (
     Registry,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    EVENTS,
     LEASES,
     NAMESPACES,
     PODS,
+    SLICES,
 )
 from kubernetes_leader_election.testing.lease_server.app import App
 from kubernetes_leader_election.testing.lease_server.control import Control
@@ -328,6 +330,19 @@ class LeaseServer(LoopThread):
         """Return a copy of a pod as it is stored; None where there is none."""
         stored = self._call(lambda: self._registry.store.get((PODS, namespace, name)))
         return copy.deepcopy(stored.document) if stored is not None else None
+
+    def endpoint_slice(
+        self, name: str, namespace: str = "default"
+    ) -> dict[str, Any] | None:
+        """Return a copy of an EndpointSlice as it is stored; None where there is none."""
+        stored = self._call(lambda: self._registry.store.get((SLICES, namespace, name)))
+        return copy.deepcopy(stored.document) if stored is not None else None
+
+    def events(self, namespace: str = "") -> list[dict[str, Any]]:
+        """Return copies of all Events, of one namespace or of all, the oldest first."""
+        found = self._call(lambda: self._registry.store.objects(EVENTS, namespace))
+        ordered = sorted(found, key=lambda one: one.revision)
+        return [copy.deepcopy(one.document) for one in ordered]
 
     def add_namespace(self, name: str) -> None:
         """Create a namespace, if it is not there."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from kubernetes_leader_election.testing.simulation.lease_faults import (
@@ -18,13 +19,20 @@ from kubernetes_leader_election.testing.simulation.lease_faults import (
     recreate,
     undone_label,
 )
-from kubernetes_leader_election.testing.simulation.network_faults import writes_fail
+from kubernetes_leader_election.testing.simulation.network_faults import (
+    watch_end,
+    writes_fail,
+)
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
+from kubernetes_leader_election.testing.simulation.pod_faults import container_killed
 from kubernetes_leader_election.testing.simulation.process import Process
 from kubernetes_leader_election.testing.simulation.process_faults import (
+    freeze,
     hurry_again,
     newest,
+    not_alive,
+    step_down,
     stop_and_start,
     thaw,
 )
@@ -38,14 +46,18 @@ def stop_acquiring(world: Scene, fault: Fault, node: Node) -> bool:
 
 
 def ambush(world: Scene, fault: Fault, node: Node) -> bool:
-    """Let something happen at the very instant of a node's next write of a kind."""
+    """
+    Let something happen at the very instant of a node's next write of a kind.
+
+    Or ``amount`` seconds after it, while the holder still has time for an answer, say.
+    """
     kind, _, what = fault.detail.partition(": ")
 
     def spring(writer: Process) -> None:
         if what in ("freeze", "answer"):
             _freeze_late(world, writer, sent=what == "answer")
         else:
-            world.after(0.0, AMBUSHES[what], (world, fault, node))
+            world.after(fault.amount, AMBUSHES[what], (world, fault, node))
 
     node.ambush = (kind, spring)
     return True
@@ -186,6 +198,12 @@ def _fail_driver(sprung: Sprung) -> None:
         process.do(process.driver_failed, None)
 
 
+def _suspend(sprung: Sprung) -> None:
+    """Suspend the machine of who writes: its CLOCK_BOOTTIME goes on without it."""
+    _, fault, node = sprung
+    freeze(sprung[0], replace(fault, detail="suspend"), node)
+
+
 AMBUSHES: Final[dict[str, Callable[[Sprung], object]]] = {
     "delete": lambda s: delete(s[0], s[1]),
     "recreate": lambda s: recreate(s[0], s[1]),
@@ -194,5 +212,10 @@ AMBUSHES: Final[dict[str, Callable[[Sprung], object]]] = {
     "undone label": lambda s: undone_label(s[0], s[1]),
     "stop": lambda s: stop_and_start(*s),
     "fail": _fail_driver,
+    "suspend": _suspend,
+    "not alive": lambda s: not_alive(*s),
+    "step down": lambda s: step_down(s[0], replace(s[1], amount=0.0), s[2]),
+    "watch end": lambda s: watch_end(s[0], replace(s[1], detail="broken"), s[2]),
+    "killed": lambda s: container_killed(s[0], replace(s[1], detail=""), s[2]),
 }
 """What can happen at the instant of a write; besides a freeze of who sends it."""

@@ -52,7 +52,7 @@ class Checks(ShownChecks):
         if who.ours:
             question = asks(who, lease)
             base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
-            follows = base is not None and who.may_follow(base, monotonic)
+            follows = base is not None and who.ends.may_follow(base, now)
             if not is_plain(time, who, lease, now):
                 if not lease["metadata"].get("uid"):
                     spec = lease["spec"]

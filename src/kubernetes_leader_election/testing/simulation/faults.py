@@ -16,6 +16,7 @@ from kubernetes_leader_election.testing.simulation import (
     network_faults,
     pod_faults,
     process_faults,
+    proof_faults,
 )
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
@@ -57,6 +58,7 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     pod_faults.message_lost,
     pod_faults.shim_killed,
     pod_faults.false_report,
+    proof_faults.own_past,
     lease_faults.undone_watch,
     process_faults.wall_step,
     process_faults.wall_blink,
@@ -92,6 +94,9 @@ ON_WORLD: Final[dict[str, OnWorld]] = _named(
     lease_faults.cap,
     lease_faults.shorten,
     lease_faults.tug,
+    proof_faults.free_again,
+    proof_faults.old_question,
+    proof_faults.question_dropped,
     network_faults.away,
 )
 WITH_RIVAL: Final = frozenset(

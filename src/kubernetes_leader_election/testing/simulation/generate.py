@@ -23,12 +23,19 @@ from kubernetes_leader_election.testing.simulation.drawn_nodes import (
     USUAL_DURATIONS,
     Random,
     draw_nodes,
+    draw_rate,
     draw_rival,
     draw_settings,
     settings_for,
 )
+from kubernetes_leader_election.testing.simulation.drawn_pods import (
+    asked_at_worst,
+    doubtful,
+    draw_answered,
+    hard_of_hearing,
+    in_pods,
+)
 from kubernetes_leader_election.testing.simulation.plan import (
-    Fault,
     NodePlan,
     Plan,
     Probe,
@@ -352,7 +359,7 @@ def _proofs(seed: int, draw: Random) -> Plan:
         "label": 12,
     }
     plan = _faulty(seed, draw, "proofs", faults=(8, 20), often=often)
-    return _hard_of_hearing(_in_pods(plan, draw), draw)
+    return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
 
 
 def _lies(seed: int, draw: Random) -> Plan:
@@ -367,60 +374,42 @@ def _lies(seed: int, draw: Random) -> Plan:
         "label": 6,
     }
     plan = _faulty(seed, draw, "lies", faults=(10, 24), often=often)
-    return _hard_of_hearing(_in_pods(plan, draw), draw)
+    return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
 
 
-def _in_pods(plan: Plan, draw: Random) -> Plan:
-    """Put most electors into pods, each with a challenge of its own length."""
-    nodes = [
-        replace(
-            node,
-            settings=with_settings(
-                node.settings,
-                crash_takeover=draw.random() < 0.9,
-                crash_challenge=draw.choice((0.5, 1.0, 1.0, 3.0)),
-            ),
-        )
-        if node.kind == "elector"
-        else node
-        for node in plan.nodes
-    ]
-    return replace(plan, nodes=tuple(nodes))
-
-
-def _hard_of_hearing(plan: Plan, draw: Random) -> Plan:
+def _answered_lies(seed: int, draw: Random) -> Plan:
     """
-    Let watches of a plan bring things late, end, and miss things, beside its other faults.
+    Kubelets report the end of containers that run on, as if they had been killed.
 
-    What may be noted, and which proof may be believed, is decided by how well one hears.
-    Drawn after all else: the other faults of a seed stay what they are.
+    Whoever leads hears what it is asked, and can answer: that is all that a false
+    report leaves (G1). So nothing is wrong with networks, and nobody is slow.
     """
-    names = [node.name for node in plan.nodes if node.kind == "elector"]
-    faults = list(plan.faults)
-    for _ in range(draw.randint(3, 9)):
-        kind = draw.choice(
-            ("trouble", "trouble", "watch end", "watch end", "watch drop")
+    shared = draw_settings(draw, "shared")
+    longest, names = shared.lease_duration, ("a", "b", "c")
+    nodes = tuple(
+        NodePlan(
+            name=name,
+            settings=with_settings(shared, identity=name),
+            starts=round(draw.uniform(0.0, 5.0), 3),
+            rate=draw_rate(draw),
+            wall_offset=round(draw.uniform(-60, 60), 3),
+            stop_share=draw.choice((0.0, 0.5, 1.0)),
         )
-        detail, length, amount = "", 0.0, 0.0
-        if kind == "trouble":
-            detail, amount = "watch_lag", round(draw.uniform(0.05, 1.5), 3)
-            length = round(draw.uniform(1.0, 3.0) * plan.longest_duration, 3)
-        elif kind == "watch end":
-            detail = draw.choice(("clean", "clean", "broken", "silent"))
-        at = round(draw.uniform(0.0, plan.heal_at - length), 3)
-        target = draw.choice((*names, "leader"))
-        faults.append(
-            Fault(
-                at=at,
-                kind=kind,
-                target=target,
-                length=length,
-                amount=amount,
-                detail=detail,
-            )
-        )
-    faults.sort(key=lambda fault: fault.at)
-    return replace(plan, faults=tuple(faults))
+        for name in names
+    )
+    until = 14.0 * longest
+    plan = Plan(
+        seed=seed,
+        profile="answered lies",
+        nodes=nodes,
+        faults=draw_answered(draw, until=until, longest=longest),
+        heal_at=until,
+        probes=("crash", "outage", "stop"),  # who lives on may be asked in quiet
+        ends=40.0 * max(20, longest) + until,
+        faults_needed=3,
+        leader_changes_needed=2,
+    )
+    return asked_at_worst(in_pods(plan, draw), draw)
 
 
 def _with_all(plan: Plan, **changes: Any) -> Plan:
@@ -578,4 +567,5 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "wild clocks": _wild_clocks,
     "proofs": _proofs,
     "lies": _lies,
+    "answered lies": _answered_lies,
 }

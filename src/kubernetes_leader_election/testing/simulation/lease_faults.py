@@ -26,7 +26,7 @@ def _held(world: Scene) -> Stored | None:
     return current if current is not None and current.held else None
 
 
-def _changed(world: Scene, *, changes: int = 1) -> None:
+def changed(world: Scene, *, changes: int = 1) -> None:
     """Tell all watches of the newest changes, and write down what they came to."""
     network = world.network
     for change in network.store.history[-changes:]:
@@ -35,7 +35,7 @@ def _changed(world: Scene, *, changes: int = 1) -> None:
         world.recorder.stored(world.time, network.store.current)
 
 
-def _went_back(world: Scene) -> None:
+def lease_went_back(world: Scene) -> None:
     """End all watches of a store that counts versions anew, and write down what it has."""
     network = world.network
     world.checks.restored(world.time, network.store.version)
@@ -53,7 +53,7 @@ def go_back(world: Scene, to: float) -> bool:
     """Restore what stood in the store at an instant; tell whether anything did."""
     if not world.network.store.restore(to):
         return False
-    _went_back(world)
+    lease_went_back(world)
     return True
 
 
@@ -63,7 +63,7 @@ def move(world: Scene, fault: Fault) -> bool:
     if store.current is None:
         return False
     store.move(world.time)
-    _went_back(world)
+    lease_went_back(world)
     return True
 
 
@@ -75,7 +75,7 @@ def delete(world: Scene, fault: Fault) -> bool:
     world.network.store.delete(world.time)
     if gone.held:
         world.checks.deleted(world.time, gone.uid, gone.duration)
-    _changed(world)
+    changed(world)
     return True
 
 
@@ -94,7 +94,7 @@ def recreate(world: Scene, fault: Fault) -> bool:
     if gone.held:
         world.checks.deleted(world.time, gone.uid, gone.duration)
     world.checks.excuse(world.time)
-    _changed(world, changes=2)
+    changed(world, changes=2)
     return True
 
 
@@ -215,7 +215,7 @@ def undone_watch(world: Scene, fault: Fault, node: Node) -> bool:
         network.end_watches(link, None)
         if fault.detail == "missing":
             store.lose()
-            _went_back(world)
+            lease_went_back(world)
         else:
             go_back(world, before)
 
@@ -272,7 +272,7 @@ def change_spec(world: Scene, changes: dict[str, object]) -> bool:
     if not world.network.store.edit(world.time, changes):
         return False
     world.checks.excuse(world.time)
-    _changed(world)
+    changed(world)
     return True
 
 

@@ -34,6 +34,7 @@ Profile = Literal[
     "wild clocks",
     "proofs",
     "lies",
+    "answered lies",
 ]
 """Kinds of worlds; in "wild clocks" rates are beyond rho, so G1 and G2 do not hold."""
 

@@ -595,8 +595,8 @@ class Process(Wire):
 
     def leave_note(self, note: m.PodNote | None) -> None:
         """Say where the proof of its end would be found; None: there no more."""
-        if note is not None:
-            self.witness.pod = note.uid
+        ends = self.witness.ends
+        ends.pod, ends.nonce = ("", "") if note is None else (note.uid, note.nonce)
         self.say(m.OwnNote(note=note))
 
     def start(self, _: object = None) -> None:
@@ -608,6 +608,7 @@ class Process(Wire):
             witness.stays_out_until = witness.cut_off_until = -NEVER
             witness.rests_until = -NEVER
             witness.edits, witness.marred = 0, False
+            witness.ends.begins_life()
             self._hindered()
             witness.wanted_since = self.now_monotonic()
             self.say(m.StartAsked())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 
+from kubernetes_leader_election.testing.simulation.ends import is_of_the_past
 from kubernetes_leader_election.testing.simulation.store import RHO, Stored
 from kubernetes_leader_election.testing.simulation.term_checkers import TermChecks
 from kubernetes_leader_election.testing.simulation.witness import (
@@ -65,6 +66,8 @@ class ShownChecks(TermChecks):
             who.newest = version
             if who.written or who.open_term or who.draining:
                 self._judge_news(who, stored, monotonic, deleted=deleted)
+            if deleted:
+                who.ends.distrusts(monotonic, self._lasted(who))
         if deleted:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -76,9 +79,15 @@ class ShownChecks(TermChecks):
         mark = stored.mark
         if mark < who.deletion:
             return  # an answer from before the deletion that was shown already
-        who.absent_since = None
+        was_gone, who.absent_since = who.absent_since is not None, None
         if version >= who.newest or mark >= who.newest_mark:
-            who.newest_seen = stored
+            before, who.newest_seen = who.newest_seen, stored
+            knew, who.ends.knows = who.ends.knows, True
+            if knew and before is not None and before.key != stored.key:
+                lasts = who.duration_of(stored) if stored.held else 0.0
+                who.ends.sees_change(before, stored)
+                if not was_gone and is_of_the_past(before, stored):
+                    who.ends.distrusts(monotonic, lasts)
         if who.created.get(stored.key[3:5]) == "":
             who.created[stored.key[3:5]] = stored.uid
         # After a restore an event or an answer may have the number of what was shown
@@ -109,6 +118,11 @@ class ShownChecks(TermChecks):
                     who.polite = False
                 elif who.polite:
                     who.polite = None  # a copy of its own, or a namesake's
+
+    def _lasted(self, who: Witness) -> float:
+        """Return the seconds that the record was good for which it knew until now."""
+        seen = who.newest_seen
+        return who.duration_of(seen) if seen is not None and seen.held else 0.0
 
     def _judge_news(
         self, who: Witness, stored: Stored, monotonic: float, *, deleted: bool
@@ -157,6 +171,8 @@ class ShownChecks(TermChecks):
         if known is not None and who.shown == known and stored.version < known:
             who.back_at, who.back_to = monotonic, stored.key
             who.newest = stored.version  # what is newer than this is news to it
+            if who.absent_since is None and who.ends.knows:
+                who.ends.distrusts(monotonic, self._lasted(who))
             if who.polite:
                 # Records of its own that it forgets by this (G1) are a rival's to it,
                 # who led since its work ended: it may be last to go, or not.
@@ -164,10 +180,13 @@ class ShownChecks(TermChecks):
             if who.open_term:
                 who.disproved = "the Lease went back to an earlier version"
 
-    def found_nothing(self, who: Witness, known: int | None, newest: int) -> None:
+    def found_nothing(
+        self, who: Witness, known: int | None, newest: int, monotonic: float
+    ) -> None:
         """Note that there is no Lease, unless more was heard since the read was ordered."""
         if (known, newest) == (who.shown, who.newest):
             who.newest = 0  # it may be gone by a restore: what comes next is news to it
+            who.ends.distrusts(monotonic, self._lasted(who))
 
     def after_disproof(self, time: float, who: Witness) -> None:
         """Check that a term ended at once that was shown to be lost (rule 11)."""

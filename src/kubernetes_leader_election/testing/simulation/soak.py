@@ -51,7 +51,8 @@ SHARES: Final[dict[Profile, float]] = {
     "endings": 0.04,
     "quiet": 0.02,
     "proofs": 0.03,
-    "lies": 0.03,
+    "lies": 0.02,
+    "answered lies": 0.01,
 }
 """
 Shares of the time of a soak: short and bad worlds find most, long ones make years.

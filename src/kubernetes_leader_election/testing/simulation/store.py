@@ -175,6 +175,7 @@ class LeaseStore:
         "history",
         "name",
         "namespace",
+        "takes_away",
         "version",
     )
 
@@ -187,6 +188,8 @@ class LeaseStore:
         self.history: list[Change] = []
         self.cap: int | None = None
         """Seconds to which a policy cuts each duration that is written."""
+        self.takes_away: str | None = None
+        """An annotation that a policy takes off whatever is written."""
         self._made = 0
         self._restores = 0
 
@@ -201,6 +204,11 @@ class LeaseStore:
             return refused
         if self.cap is not None and (spec.get("leaseDurationSeconds") or 0) > self.cap:
             lease = {**lease, "spec": {**spec, "leaseDurationSeconds": self.cap}}
+        notes = metadata.get("annotations")
+        if self.takes_away is not None and notes and self.takes_away in notes:
+            notes = {k: v for k, v in notes.items() if k != self.takes_away}
+            metadata = {**metadata, "annotations": notes}
+            lease = {**lease, "metadata": metadata}
         current = self.current
         uid = metadata.get("uid")
         if current is None:
@@ -280,6 +288,12 @@ class LeaseStore:
         }
         self._store(time, "MODIFIED", lease, self.current.uid)
         return True
+
+    def put_back(self, time: float, old: Stored) -> None:
+        """Replace the Lease by an old manifest of itself, as a person does."""
+        current = self.current
+        assert current is not None
+        self._store(time, "MODIFIED", old.lease, current.uid)
 
     def restore(self, time: float) -> bool:
         """Go back to a backup taken at ``time``; False when there is none so old."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
-from kubernetes_leader_election.pods.names import LeftNote
 from kubernetes_leader_election.pods.proof import Proven, judge_pod
 from kubernetes_leader_election.testing.simulation.machine import Machine
 from kubernetes_leader_election.testing.simulation.network import (
@@ -191,17 +190,18 @@ class Wire:
         self.writes += 1
         clocks = self.now
         spec = request.lease["spec"]
+        asks = is_question(self.witness, request.lease)
         acquires = (
             spec["holderIdentity"] and spec["acquireTime"] != self.witness.term_acquire
         )
-        if acquires and not is_question(self.witness, request.lease):
+        if acquires and not asks:
             self.acquire_time = spec["acquireTime"]
             self.refused_at, self.looked = NEVER, False
         order = world.checks.ordered(world.time, self.witness, request.lease, clocks)
         if world.recorder is not None:
             self._note_order(request, number)
         if self.node.ambush is not None:
-            self._spring(self.node.ambush, request.lease["spec"])
+            self._spring(self.node.ambush, spec, asks=asks)
         if self.node.stops_acquire and request.lease["spec"]["holderIdentity"]:
             if not self.witness.open_term:
                 self.node.stops_acquire = False
@@ -210,12 +210,18 @@ class Wire:
         self._send(ticket, request.deadline)
 
     def _spring(
-        self, ambush: tuple[str, Callable[[Any], None]], spec: Mapping[str, Any]
+        self,
+        ambush: tuple[str, Callable[[Any], None]],
+        spec: Mapping[str, Any],
+        *,
+        asks: bool,
     ) -> None:
         """Let happen what was to happen at the instant of such a write."""
         kind, action = ambush
         witness = self.witness
-        if not spec.get("holderIdentity"):
+        if asks:
+            now = kind == "ask"
+        elif not spec.get("holderIdentity"):
             now = kind == "release"
         elif spec.get("acquireTime") != witness.term_acquire:
             now = kind == "acquire"
@@ -311,7 +317,9 @@ class Wire:
             witness.answered = self.node.clocks.boottime(self.world.time)
             return m.LeaseWritten(request_id=number, lease=stored.lease)
         if status == 404 and ticket.lease is None and answer is not NO_NAMESPACE:
-            self.world.checks.found_nothing(witness, ticket.known, ticket.newest)
+            self.world.checks.found_nothing(
+                witness, ticket.known, ticket.newest, self.now_monotonic()
+            )
             self._observe(None)
             return m.LeaseNotFound(request_id=number)
         self._hindered()
@@ -358,7 +366,7 @@ class Wire:
         time = world.time
         now = clocks.last if clocks.last_at == time else clocks.read(time)
         if stored is not None and stored.challenged:
-            witness.questions.setdefault((stored.version, stored.key), now[1])
+            witness.ends.questions.setdefault((stored.version, stored.key), now[1])
         world.checks.observed(witness, now[1], stored, deleted=deleted, read=read)
         if stored is None or deleted or stored.holder != witness.identity:
             return
@@ -476,19 +484,12 @@ class Wire:
         if request is not self.sought:
             return
         note = request.note
-        left = LeftNote(
-            namespace=note.namespace,
-            pod=note.pod,
-            uid=note.uid,
-            container=note.container,
-            nonce=note.nonce,
-        )
-        judged = judge_pod(pod, left)
+        judged = judge_pod(pod, note)
         if isinstance(judged, Proven):
-            self.witness.proofs.add(note.nonce)
+            self.witness.ends.proofs.add(note.nonce)
             self.say(m.ProofSeen(request_id=request.request_id, why=judged.why))
         elif kind == "DELETED" or judged.for_good:
-            self.witness.proofs.discard(note.nonce)
+            self.witness.ends.refuted.add(note.nonce)
             self._sees_no_pod(m.ProofRefuted, why=judged.why)
 
     # Watches ------------------------------------------------------------------
@@ -499,7 +500,7 @@ class Wire:
             text = "opens a watch, and never closed the one before"
             self.world.checks.broken(self.world.time, "G9", self.name, text)
         self.witness.heard_at = self.now[1]
-        self.witness.alive = self.witness.heard_back = None
+        self.witness.ends.opens_watch()
         self._note_order(request, request.request_id)
         self.watch = self.world.network.open_watch(
             self, request.request_id, request.resource_version
@@ -515,26 +516,38 @@ class Wire:
             return
         world = self.world
         _, _, kind, stored = change
-        if self.witness.crash_challenge is not None:
+        if self.witness.ends.challenge is not None:
             self._hears(stored, deleted=kind == "DELETED")
         self._observe(stored, deleted=kind == "DELETED")
         if world.recorder is not None:
             text = f"< WatchEvent {kind}{_brief(Answer(200, stored))}"
             world.recorder.event(world.time, self.name, text)
         self.say(m.WatchEvent(request_id=watch.number, type=kind, object=stored.lease))
+        if stored.challenged and stored is world.network.store.current:
+            self._check_answered(stored)
+
+    def _check_answered(self, stored: Stored) -> None:
+        """Check that a holder that was asked, and could write, answers at once (rule 19)."""
+        witness = self.witness
+        if not (self.alive and witness.leads and witness.ends.challenge is not None):
+            return
+        if stored.stamp not in witness.stamps or stored.key[3] != witness.term_acquire:
+            return
+        if witness.answered is None or self.ran_out():
+            return  # a write of its own failed, or is under way
+        if "LeasePUT" not in self.open.values():
+            text = "was asked whether it lives, and does not answer (rule 19)"
+            self.world.checks.broken(self.world.time, "G1", self.name, text)
 
     def _hears(self, stored: Stored, *, deleted: bool) -> None:
         """Note what the open watch shows of who lives, and of its own last write."""
-        witness, key = self.witness, stored.key
-        before, times = witness.newest_seen, (key[3], key[4])
+        witness, ends, times = self.witness, self.witness.ends, stored.key[3:5]
         if times in witness.written and stored.holder == witness.identity:
-            if witness.heard_back is None or witness.heard_back[0] != times:
+            if ends.heard_back is None or ends.heard_back[0] != times:
                 now = self.node.clocks.read(self.world.time)
-                witness.heard_back = (times, now.boottime)
-        if deleted or before is None or not stored.held:
-            return
-        if stored.version > before.version and stored.key != before.key:
-            witness.alive = (stored.uid, stored.holder, key[3])
+                ends.heard_back = (times, now.boottime)
+        if not deleted:
+            ends.hears(witness.newest_seen, stored)
 
     def watch_bookmarked(self, watch: Watch, version: int) -> None:
         """Take a bookmark from the network."""

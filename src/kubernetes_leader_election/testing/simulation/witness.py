@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubernetes_leader_election.testing.simulation.ends import Ends
 from kubernetes_leader_election.testing.simulation.store import Key, Stored
 
 ASSUMED_DURATION = 20
@@ -23,7 +24,6 @@ class Witness:
 
     __slots__ = (
         "absent_since",
-        "alive",
         "ambiguous",
         "answered",
         "app_alive",
@@ -33,7 +33,6 @@ class Witness:
         "belief_since",
         "causes",
         "clocks_excused",
-        "crash_challenge",
         "created",
         "cut_off_until",
         "cut_seen",
@@ -44,12 +43,12 @@ class Witness:
         "doubtful",
         "draining",
         "edits",
+        "ends",
         "excused_work_until",
         "free_for",
         "free_since",
         "frozen",
         "heard_at",
-        "heard_back",
         "hindered_at",
         "identity",
         "keeps_rules",
@@ -69,16 +68,12 @@ class Witness:
         "newest",
         "newest_mark",
         "newest_seen",
-        "notes_first",
         "open_term",
         "ours",
         "own_duration",
-        "pod",
         "polite",
-        "proofs",
         "proved",
         "proved_as",
-        "questions",
         "ran_out",
         "ready_at",
         "recreates",
@@ -151,21 +146,8 @@ class Witness:
         self.renew_interval = renew_interval
         self.request_timeout = request_timeout
         self.lateness = lateness
-        # Take-over with proof.
-        self.crash_challenge = crash_challenge
-        """Seconds that it asks to be given for an answer; None: it has no such thing."""
-        self.pod = ""
-        """The uid of the pod that it runs in; empty: it is in none."""
-        self.proofs: set[str] = set()
-        """Nonces of the processes that it was shown to have ended, and not the contrary."""
-        self.alive: tuple[object, ...] | None = None
-        """Uid, holder and acquire time of the term that its open watch showed alive."""
-        self.questions: dict[tuple[int, Key], float] = {}
-        """Versions and records in which it saw a challenge, and its monotonic clock then."""
-        self.heard_back: tuple[tuple[object, object], float] | None = None
-        """The write of its own that its open watch brought last, and CLOCK_BOOTTIME then."""
-        self.notes_first = False
-        """It ordered no renewal in its term yet: the first may come at once."""
+        self.ends = Ends(crash_challenge, own_duration)
+        """What it was shown of the ends of others."""
         # What it was shown.
         self.known: dict[int, Stored] = {}
         """Each Lease that it was shown, by version."""
@@ -273,29 +255,6 @@ class Witness:
         """Return whether a record of its own was undone, as far as it can know."""
         ordered = self.written.get(key[3:5], ())[1:2]
         return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
-
-    def may_follow(self, base: Stored, monotonic: float) -> bool:
-        """
-        Return whether a holder's end is proved to it, and the time for an answer over.
-
-        Its own clock counts, from when it was first shown the challenge that stands in
-        the very version on which it writes (rule 19).
-        """
-        noted, asked_at = base.noted, self.questions.get((base.version, base.key))
-        if noted is None or asked_at is None or not self.may_ask(base):
-            return False
-        assert self.crash_challenge is not None
-        given = max(self.crash_challenge, noted[2])
-        return monotonic - asked_at >= given - 1e-5
-
-    def may_ask(self, base: Stored) -> bool:
-        """Return whether it may challenge a holder: rule 18."""
-        noted = base.noted
-        if noted is None or self.crash_challenge is None:
-            return False
-        uid, nonce, _ = noted
-        seen = self.alive == (base.uid, base.holder, base.key[3])
-        return nonce in self.proofs and (seen or uid == self.pod)
 
     def begins_with(self, acquire: object) -> None:
         """Take an acquire for the one that its term goes by: none before it comes back."""

@@ -117,7 +117,7 @@ def mistakes(
     ``restored``: the store once went back to a backup, so a process may see records of
     its own that it has forgotten.
     """
-    boottime, monotonic = now[:2]
+    boottime = now[0]
     spec, metadata = lease["spec"], lease["metadata"]
     uid, version = metadata.get("uid"), metadata.get("resourceVersion")
     base = None
@@ -137,7 +137,7 @@ def mistakes(
         yield "G5", text
         return
     if asks(who, lease):
-        yield from _of_question(who, lease, base)
+        yield from _of_question(who, lease, base, now)
         return
     if not spec.get("holderIdentity"):
         yield from _of_release(time, who, base)
@@ -145,11 +145,11 @@ def mistakes(
         yield from _of_renewal(time, who, base, boottime)
         if who.answered is not None and not restored:
             yield from _of_rhythm(who, base, who.answered, boottime)
-        who.notes_first = False
+        who.ends.notes_first = False
     else:
-        yield from _of_acquire(who, base, boottime, monotonic, restored=restored)
+        yield from _of_acquire(who, base, now, restored=restored)
         who.tried[spec.get("acquireTime")] = None
-        who.notes_first = who.crash_challenge is not None
+        who.ends.notes_first = who.ends.challenge is not None
     if not who.ambiguous or base is None or base.version not in who.ambiguous:
         yield from _of_content(who, lease, base)
     renewed = str(spec.get("renewTime"))
@@ -161,7 +161,7 @@ def mistakes(
 
 def asks(who: Witness, lease: Mapping[str, Any]) -> bool:
     """Tell whether a write leaves the record of another as it is: it asks (rule 19)."""
-    if who.crash_challenge is None:
+    if who.ends.challenge is None:
         return False
     base = who.known.get(int(lease["metadata"].get("resourceVersion") or 0))
     if base is None or not base.held or lease["spec"] != base.lease["spec"]:
@@ -170,7 +170,10 @@ def asks(who: Witness, lease: Mapping[str, Any]) -> bool:
 
 
 def _of_question(
-    who: Witness, lease: Mapping[str, Any], base: Stored | None
+    who: Witness,
+    lease: Mapping[str, Any],
+    base: Stored | None,
+    now: tuple[float, ...],
 ) -> Iterator[Mistake]:
     """Judge a challenge: rules 18 and 19."""
     assert base is not None
@@ -182,7 +185,9 @@ def _of_question(
         yield "G5", "changes more than one annotation where it asks the holder"
     if base.challenged:
         yield "G9", "asks the holder what another has asked already (rule 19)"
-    if not who.may_ask(base):
+    if who.ends.asks_too_often(base):
+        yield "G9", f"asks {holder} again and again about one record (fault 24)"
+    if not who.ends.may_ask(base, now):
         yield "G5", f"asks {holder}, whose end is not proved to it (rule 18)"
     if who.work_term:
         yield "G4", f"asks the holder while work of term {who.work_term} runs"
@@ -213,7 +218,8 @@ def _of_renewal(
         yield "G5", "orders a renewal without a Lease"
     elif not who.wrote(base) and base.version not in who.ambiguous:
         yield "G5", f"orders a renewal on a record of {base.holder or 'nobody'}"
-    if not who.app_alive:
+    asked = who.ends.challenge is not None and base is not None and base.challenged
+    if not who.app_alive and not asked:
         yield "G5", "orders a renewal though its application is not alive"
     if who.doubtful:
         yield "G5", "orders a renewal before it looked what became of the last one"
@@ -230,11 +236,19 @@ def _of_rhythm(
         pause = min(FIRST_PAUSE, who.request_timeout / 8) if who.edits > 1 else 0.0
         due = min(regular, who.cut_seen + pause)
     # The first of a term carries the note, and a challenge is answered, at once.
-    at_once = who.crash_challenge is not None and (
-        who.notes_first or (base is not None and base.challenged)
+    at_once = who.ends.challenge is not None and (
+        who.ends.notes_first or (base is not None and base.challenged)
     )
+    back = who.ends.heard_back
+    if who.ends.notes_first and who.ends.pod and back is not None:
+        # Rule 17: as soon as the watch has brought the acquire.
+        if back[0] == next(reversed(who.written), None) and back[1] < due:
+            if _in_time(who, back):
+                due = regular = back[1]
     if boottime < due - TOLERANCE and not at_once:
         yield "G9", f"orders a renewal {due - boottime:.6f} s before it is due"
+    if not who.app_alive:
+        return  # only the answer to a question was due, from when it was seen
     if who.edits > 1:
         due = regular  # the pause has grown until then, at most
     late = boottime - max(due, answered, who.ready_at)
@@ -245,11 +259,11 @@ def _of_rhythm(
 def _of_acquire(
     who: Witness,
     base: Stored | None,
-    boottime: float,
-    monotonic: float,
+    now: tuple[float, ...],
     *,
     restored: bool,
 ) -> Iterator[Mistake]:
+    boottime, monotonic = now[:2]
     polite, who.polite = who.polite, False
     if who.work_term:
         yield "G4", f"seeks a new term while work of term {who.work_term} runs"
@@ -271,7 +285,7 @@ def _of_acquire(
     if base.version in who.ambiguous:
         return
     if base.held:
-        yield from _of_take_over(who, base, monotonic, restored=restored)
+        yield from _of_take_over(who, base, now, restored=restored)
         return
     if who.suspended:
         return
@@ -318,10 +332,10 @@ def _of_creation(who: Witness, monotonic: float) -> Iterator[Mistake]:
 
 
 def _of_take_over(
-    who: Witness, base: Stored, monotonic: float, *, restored: bool
+    who: Witness, base: Stored, now: tuple[float, ...], *, restored: bool
 ) -> Iterator[Mistake]:
     """Judge an acquire on a record that somebody holds, perhaps a former self."""
-    needed = who.duration_of(base)
+    monotonic, needed = now[1], who.duration_of(base)
     since = who.seen.get(base.key)
     if since is None:
         return  # it came after a deletion that undid it, as far as we can know
@@ -345,7 +359,7 @@ def _of_take_over(
     if who.wrote_itself(base):
         return  # a copy of what it created, whose uid it did not know
     waited = monotonic - since
-    if waited < needed - TOLERANCE and who.may_follow(base, monotonic):
+    if waited < needed - TOLERANCE and who.ends.may_follow(base, now):
         return
     if waited < needed - TOLERANCE:
         text = (
@@ -401,7 +415,7 @@ def _of_content(
             yield "G5", "changes the annotations of others"
     if not notes:
         return
-    if renews and who.crash_challenge is not None:
+    if renews and who.ends.challenge is not None:
         yield from _of_note(who, spec, notes)
     if renews:
         if who.token is not None and TOKEN in notes:
@@ -424,14 +438,23 @@ def _of_note(
     record = f" {spec['acquireTime']} {spec['renewTime']} {spec['holderIdentity']}"
     if not str(notes[POD]).endswith(record):
         yield "G1", "leaves a note that is for another record (rule 17)"
-    newest = next(reversed(who.written), None)
-    if who.heard_back is None or who.heard_back[0] != newest:
+    ends, fields = who.ends, str(notes[POD]).split(" ")
+    assert ends.challenge is not None
+    wanted = str(max(1, round(ends.challenge * 1000)))
+    if fields[3] != ends.pod or fields[5:7] != [ends.nonce, wanted]:
+        yield "G1", f"leaves a note that is not its own: {' '.join(fields[:7])}"
+    newest, back = next(reversed(who.written), None), ends.heard_back
+    if back is None or back[0] != newest:
         yield "G1", "leaves a note, though its open watch did not bring its last write"
-        return
-    assert who.crash_challenge is not None
-    late = who.heard_back[1] - who.written[newest][0]
-    if late > who.crash_challenge / 3 + TOLERANCE:
+    elif not _in_time(who, back):
+        late = back[1] - who.written[newest][0]
         text = (
             f"leaves a note, though its watch brought its last write {late:.3f} s late"
         )
         yield "G1", text
+
+
+def _in_time(who: Witness, back: tuple[tuple[object, object], float]) -> bool:
+    """Return whether the watch brought a write so soon that a challenge is heard, too."""
+    late = back[1] - who.written[back[0]][0]
+    return late <= (who.ends.challenge or 0.0) / 3 + TOLERANCE

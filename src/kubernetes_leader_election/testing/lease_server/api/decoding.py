@@ -23,9 +23,11 @@ from kubernetes_leader_election.testing.lease_server.api.loading import (
     load_yaml,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    EVENTS,
     KEPT,
     LEASES,
     NAMESPACES,
+    SLICES,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http import statuses
@@ -323,9 +325,46 @@ def typed(resource: Resource, value: Any) -> Decoded:
         document.setdefault("spec", {})
     if resource.status:
         _check_parts(resource, document)
+    for part, (kind, name) in _FORMS.get(resource, {}).items():
+        _check_form(resource, part, document.get(part), kind, name)
     if resource is NAMESPACES:
         document.setdefault("status", {})
     return Decoded(document, tuple(findings.strict))
+
+
+_FORMS: Final[dict[Resource, dict[str, tuple[type, str]]]] = {
+    SLICES: {
+        "addressType": (str, "v1.AddressType"),
+        "endpoints": (list, "v1.Endpoint"),
+        "ports": (list, "v1.EndpointPort"),
+    },
+    EVENTS: {
+        "involvedObject": (dict, "v1.ObjectReference"),
+        "source": (dict, "v1.EventSource"),
+        "message": (str, "string"),
+        "reason": (str, "string"),
+        "type": (str, "string"),
+        "reportingComponent": (str, "string"),
+        "reportingInstance": (str, "string"),
+    },
+}
+"""The parts of kinds that are only kept whose form is judged, with what Go calls them."""
+
+
+def _check_form(
+    resource: Resource, part: str, value: Any, kind: type, name: str
+) -> None:
+    field = f"{resource.kind}.{part}"
+    wrong = None if value is None or isinstance(value, kind) else value
+    if isinstance(value, list) and kind is list:
+        wrong = next((one for one in value if not isinstance(one, dict)), None)
+    elif kind is list:
+        name = f"[]{name}"
+    if wrong is not None:
+        raise TypeMismatchError(
+            f"json: cannot unmarshal {json_kind(wrong)} into Go struct field {field} of "
+            f"type {name}"
+        )
 
 
 def _check_parts(resource: Resource, document: dict[str, Any]) -> None:

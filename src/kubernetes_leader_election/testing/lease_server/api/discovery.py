@@ -57,7 +57,6 @@ def _resources(group_version: str, served: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 REVIEWS = tuple(
     Resource(
         group=group,
@@ -94,7 +93,6 @@ def documents(address: str) -> dict[str, dict[str, Any]]:
         "/api/v1": _resources(
             "v1",
             [
-                _served(EVENTS, ["get", "list", "watch"]),
                 _served(NAMESPACES, [one for one in _ALL_VERBS if "coll" not in one]),
                 *_kept("v1"),
             ],

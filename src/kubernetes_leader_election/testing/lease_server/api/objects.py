@@ -213,10 +213,9 @@ class Objects:
                 lambda _existing: document,
                 write,
                 uid=uid,
-                # The one kind here that no PUT creates.
-                may_create=None
-                if resource is PODS
-                else self._may_create(exchange, resource),
+                may_create=self._may_create(exchange, resource)
+                if resource.created_by_put
+                else None,
                 status=_is_of_status(exchange),
             )
             return self._written(exchange, resource, written)

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kubernetes_leader_election.testing.lease_server.api import pods, validation
+from kubernetes_leader_election.testing.lease_server.api import (
+    endpoint_slices,
+    event_objects,
+    pods,
+    validation,
+)
 from kubernetes_leader_election.testing.lease_server.api.deletion import (
     DeleteOptions,
     check_preconditions,
@@ -25,10 +30,12 @@ from kubernetes_leader_election.testing.lease_server.api.managed_fields import (
     track_update,
 )
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    EVENTS,
     KEPT,
     LEASES,
     NAMESPACES,
     PODS,
+    SLICES,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http import statuses
@@ -314,6 +321,11 @@ class Registry:
         elif resource is PODS:
             fresh["metadata"]["generation"] = 1
             fresh["status"] = pods.first_status(fresh["spec"])
+        elif resource is SLICES:
+            fresh["metadata"]["generation"] = 1
+            endpoint_slices.fill_in(fresh)
+        elif resource is EVENTS:
+            event_objects.fill_in(fresh)
         elif not resource.kept:
             fresh["spec"] = self._allowed_spec(document["spec"], {})
         if options.track:
@@ -363,7 +375,7 @@ class Registry:
     def _check_version(
         self, resource: Resource, name: str, version: int, existing: Stored
     ) -> None:
-        if version == 0 and resource is PODS:
+        if version == 0 and not resource.needs_version:
             return  # those may be overwritten, whatever they are now
         if version == 0:
             text = "must be specified for an update"
@@ -410,6 +422,11 @@ class Registry:
         elif resource is PODS:
             pods.keep_other_parts(updated, old, status=status)
             metadata = updated["metadata"]
+        elif resource is SLICES:
+            endpoint_slices.fill_in(updated)
+            endpoint_slices.count_change(updated, old)
+        elif resource is EVENTS:
+            event_objects.fill_in(updated)
         elif not resource.kept:
             updated["spec"] = self._allowed_spec(document["spec"], old["spec"])
         if options.track:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KEPT", "LEASES", "NAMESPACES", "PODS", "RESOURCES", "Resource"]
+__all__ = [
+    "EVENTS",
+    "KEPT",
+    "LEASES",
+    "NAMESPACES",
+    "PODS",
+    "RESOURCES",
+    "SLICES",
+    "Resource",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,6 +34,10 @@ class Resource:
     """Whether it is kept as it was sent: nothing in it is judged, and nobody acts on it."""
     status: bool = False
     """Whether its status is written apart from the rest, below a path of its own."""
+    created_by_put: bool = True
+    """Whether a PUT creates one that is not there."""
+    needs_version: bool = True
+    """Whether a PUT has to say which version it replaces."""
 
     @property
     def qualified(self) -> str:
@@ -63,9 +76,31 @@ PODS = Resource(
     short_names=("po",),
     kept=True,
     status=True,
+    created_by_put=False,
+    needs_version=False,
+)
+SLICES = Resource(
+    group="discovery.k8s.io",
+    version="v1",
+    plural="endpointslices",
+    kind="EndpointSlice",
+    kept=True,
+    created_by_put=False,
+    needs_version=False,
+)
+EVENTS = Resource(
+    group="",
+    version="v1",
+    plural="events",
+    kind="Event",
+    short_names=("ev",),
+    kept=True,
+    needs_version=False,
 )
 KEPT = (
     PODS,
+    SLICES,
+    EVENTS,
     *(
         Resource(
             group=group,
@@ -77,6 +112,7 @@ KEPT = (
         )
         for group, kind, short_names in (
             ("", "ServiceAccount", ("sa",)),
+            ("", "Service", ("svc",)),
             ("apps", "Deployment", ("deploy",)),
             ("policy", "PodDisruptionBudget", ("pdb",)),
             ("rbac.authorization.k8s.io", "Role", ()),
@@ -84,5 +120,6 @@ KEPT = (
         )
     ),
 )
-"""Pods, and what `kle manifests` prints, so that kubectl can apply it here, too."""
+"""What electors read and write beside Leases, and what `kle manifests` prints, so that
+kubectl can apply it here, too."""
 RESOURCES = (LEASES, NAMESPACES, *KEPT)

@@ -6,6 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes_leader_election.testing.lease_server.api.event_objects import (
+    SELECTABLE as EVENT_FIELDS,
+)
+from kubernetes_leader_election.testing.lease_server.api.event_objects import (
+    selected,
+)
 from kubernetes_leader_election.testing.lease_server.api.label_selectors import (
     read_label_selector,
 )
@@ -106,6 +112,11 @@ def read_selectors(resource: Resource, fields: str, labels: str) -> Selector:
                     raise bad_request(f"field label not supported: {field}")
                 predicates.append(_inner(field, value, wanted=operator != "!="))
                 continue
+            if resource.kind == "Event":
+                if field not in EVENT_FIELDS:
+                    raise bad_request(f"field label not supported: {field}")
+                predicates.append(_of_event(field, value, wanted=operator != "!="))
+                continue
             known = ", ".join(f'"{one}"' for one in _FIELDS)
             raise bad_request(f'"{field}" is not a known field selector: only {known}')
         key = field.partition(".")[2]
@@ -122,6 +133,10 @@ def _field(key: str, value: str, *, wanted: bool) -> Predicate:
 
 def _phase(value: str, *, wanted: bool) -> Predicate:
     return lambda document: (document["status"].get("phase") == value) == wanted
+
+
+def _of_event(field: str, value: str, *, wanted: bool) -> Predicate:
+    return lambda document: (selected(document, field) == value) == wanted
 
 
 def _inner(field: str, value: str, *, wanted: bool) -> Predicate:

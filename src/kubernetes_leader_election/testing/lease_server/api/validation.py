@@ -10,10 +10,16 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kubernetes_leader_election.testing.lease_server.api import (
+    endpoint_slices,
+    event_objects,
+)
 from kubernetes_leader_election.testing.lease_server.api.pods import spec_findings
 from kubernetes_leader_election.testing.lease_server.api.resources import (
+    EVENTS,
     LEASES,
     PODS,
+    SLICES,
     Resource,
 )
 from kubernetes_leader_election.testing.lease_server.http.statuses import FieldError
@@ -59,6 +65,10 @@ def validate_create(resource: Resource, document: dict[str, Any]) -> list[FieldE
         found += lease_spec(document["spec"])
     if resource is PODS:
         found += spec_findings(document["spec"])
+    if resource is SLICES:
+        found += endpoint_slices.findings(document)
+    if resource is EVENTS:
+        found += event_objects.findings(document)
     return found
 
 
@@ -81,6 +91,8 @@ def validate_update(
         found.append(FieldError.forbidden("metadata.finalizers", text))
     if resource is LEASES:
         found += lease_spec(document["spec"])
+    if resource is SLICES:
+        found += endpoint_slices.findings(document, existing)
     return found
 
 

@@ -1,0 +1,2 @@
+def bill() -> None:
+    print("bills")  # in a worker

@@ -1,0 +1,1 @@
+"""What a leader tells others through the API, best effort: its address, and Events."""

@@ -1,0 +1,45 @@
+"""How much may be told in a while: some at once, then one now and then. Pure."""
+
+from __future__ import annotations
+
+
+class Allowance:
+    """
+    Count what is told, and what was left out. One thread's.
+
+    Args:
+        at_once: how many may be told one after the other.
+        every: seconds until one more may be, after that.
+
+    """
+
+    def __init__(self, *, at_once: int, every: float) -> None:
+        self._at_once = at_once
+        self._every = every
+        self._left = float(at_once)
+        """How many may be told now. By ``take``."""
+        self._seen_at: float | None = None
+        """When that was; None: nothing was asked for yet. By ``take``."""
+        self._left_out = 0
+        """How many were left out since one was told. By ``take`` and ``leave_out``."""
+
+    def take(self, now: float) -> int | None:
+        """
+        Return how many were left out before this one; None: it is left out as well.
+
+        ``now`` is in seconds, on any clock that never goes back.
+        """
+        if self._seen_at is not None:
+            gained = (now - self._seen_at) / self._every
+            self._left = min(float(self._at_once), self._left + gained)
+        self._seen_at = now
+        if self._left < 1.0:
+            self._left_out += 1
+            return None
+        self._left -= 1.0
+        before, self._left_out = self._left_out, 0
+        return before
+
+    def leave_out(self) -> None:
+        """Count one that was left out for another reason."""
+        self._left_out += 1
