@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from kubernetes_leader_election.testing.mutated_answers import (
     Given,
+    Memory,
     failure,
     foreign,
     oversized,
@@ -19,12 +20,7 @@ from kubernetes_leader_election.testing.mutated_answers import (
 from kubernetes_leader_election.testing.mutated_watch import relay_watch
 from kubernetes_leader_election.testing.mutations import Mutate, Mutation, Occasion
 
-if TYPE_CHECKING:
-    from kubernetes_leader_election.testing.mutating_proxy import (
-        MutatingLane,
-        MutatingProxy,
-    )
-
+Result = TypeVar("Result")
 NOT_PASSED_ON = frozenset(
     {
         "connection",
@@ -40,33 +36,61 @@ NOT_PASSED_ON = frozenset(
 """Headers that are about one connection."""
 
 
+class Server(Protocol):
+    """The way to the API server, and who says what is done on it."""
+
+    memory: Memory
+
+    def choose(
+        self, occasion: Occasion, impossible: Iterable[Mutation] = ()
+    ) -> Mutate | None:
+        """Choose what is done to a request or event, and note it."""
+
+    async def send(
+        self, request: web.BaseRequest, headers: Mapping[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a request to the server once."""
+
+
+class Client(Protocol):
+    """Where the request came from: what is begun for it goes on when it has left."""
+
+    def start(self, job: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        """Let something go on though the client leaves."""
+
+    async def ask(
+        self, sent: Coroutine[Any, Any, aiohttp.ClientResponse]
+    ) -> aiohttp.ClientResponse:
+        """Send something to the server and return its answer, of which the head came."""
+
+
 class Exchange:
     """One request on its way, and what is done to it."""
 
     def __init__(
         self,
-        proxy: MutatingProxy,
-        lane: MutatingLane,
+        server: Server,
+        client: Client,
         request: web.BaseRequest,
         body: bytes,
         occasion: Occasion,
     ) -> None:
-        self._proxy = proxy
-        self._lane = lane
+        self._server = server
+        self._client = client
         self._request = request
         self._body = body
         self._occasion = occasion
 
     async def answer(self) -> web.StreamResponse:
         """Serve the request, mutated or not."""
-        memory = self._proxy.memory
-        rule = self._proxy.choose(self._occasion, memory.impossible(self._occasion))
+        memory = self._server.memory
+        rule = self._server.choose(self._occasion, memory.impossible(self._occasion))
         if self._occasion.verb == "watch":
             return await self._watch(rule)
         if rule is not None and rule.mutation is Mutation.STALE_READ:
             return _response(memory.older_state(self._occasion))
         # What was begun goes on when the client has given up: it lands late.
-        job = self._lane.start(self._serve(rule))
+        job = self._client.start(self._serve(rule))
         given = await asyncio.shield(job)
         if given is None:
             return self._abort()
@@ -74,7 +98,7 @@ class Exchange:
 
     async def _serve(self, rule: Mutate | None) -> Given | None:
         """Ask the server as the rule wants it; None drops the client."""
-        memory, occasion = self._proxy.memory, self._occasion
+        memory, occasion = self._server.memory, self._occasion
         kind = rule.mutation if rule is not None else None
         seconds = (rule.seconds or 0.0) if rule is not None else 0.0
         if kind is Mutation.DROP_REQUEST:
@@ -90,7 +114,7 @@ class Exchange:
         if given is None:
             return None
         if kind is Mutation.RESEND_LATER:
-            self._lane.start(self._ask_later(seconds))
+            self._client.start(self._ask_later(seconds))
         if kind is Mutation.HOLD_ANSWER:
             await asyncio.sleep(seconds)
         if kind is Mutation.DROP_ANSWER:
@@ -116,13 +140,13 @@ class Exchange:
                 given = Given(answer.status, _passed_on(answer.headers), body)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
-        self._proxy.memory.keep(self._occasion, given)
+        self._server.memory.keep(self._occasion, given)
         return given
 
     async def _send(self) -> aiohttp.ClientResponse:
         """Send the request as it came, and return the answer to be read."""
-        return await self._lane.ask(
-            self._proxy.send(
+        return await self._client.ask(
+            self._server.send(
                 self._request, _passed_on(self._request.headers), self._body
             )
         )
@@ -145,7 +169,7 @@ class Exchange:
                 response.enable_chunked_encoding()
                 await response.prepare(self._request)
                 pieces = answer.content.iter_any()
-                await relay_watch(pieces, response, self._occasion, self._proxy)
+                await relay_watch(pieces, response, self._occasion, self._server)
         except (aiohttp.ClientError, OSError, TimeoutError):
             return self._abort()
         with contextlib.suppress(ConnectionError):
