@@ -37,7 +37,7 @@ MISTAKES: Final = [
     Mistake(
         name="a renewal does not move the fence",
         file=LIFECYCLE,
-        old="            self._fence.look(current.work)",
+        old="            fence.look(current.work)",
         new="            pass",
         tests=(
             f"{IN_FENCE}test_work_is_fenced_for_the_hard_limit_of_its_newest_renewal",
@@ -219,8 +219,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an elector starts without the fence that it cannot have",
-        file=LIFECYCLE,
-        old="        self._fence.begin()",
+        file="lifecycle/extras.py",
+        old="        self.fence.begin()",
         new="        pass",
         tests=(f"{IN_FENCE}test_start_is_refused_where_it_cannot_be_had",),
     ),

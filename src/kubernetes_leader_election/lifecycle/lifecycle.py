@@ -26,6 +26,7 @@ from kubernetes_leader_election.lifecycle.connect import (
 )
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.extras import Extras
 from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
 from kubernetes_leader_election.lifecycle.life import role_of, role_outside
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
@@ -54,11 +55,7 @@ from kubernetes_leader_election.settings.options import Settings
 from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.engine.driver import Driver
     from kubernetes_leader_election.engine.view import View
-    from kubernetes_leader_election.lifecycle.announcer import Announcer
-    from kubernetes_leader_election.lifecycle.crash_note import CrashNote
-    from kubernetes_leader_election.lifecycle.hard_fence import HardFence
 
 _IN_TERM: Final = frozenset(
     {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
@@ -98,24 +95,20 @@ class Lifecycle(Status[TermT]):
         """Writes what people read."""
         self.notifier = Notifier(event_log)
         """Sends events to the handlers."""
+        self.extras = Extras(self, event_log)
+        """What there is only where the program asks for it."""
         self.overdue_work = OverdueWork(
             self,
             event_log,
             end_term=self.end_term,
             report=self.report,
-            announce=self._announce_overdue,
+            announce=self.extras.announce_overdue,
         )
         """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         """Stops it at a signal, and at the exit of the interpreter."""
-        self._fence: HardFence | None = None
-        """Ends the process where work does not end; None: nothing does. By ``begin``."""
         self.namespace_is_unsaid = False
         """Whether neither the program nor a variable named the namespace."""
-        self._crash_note: CrashNote | None = None
-        """Leaves the note for the case of a crash; None: none is left. By ``begin``."""
-        self._announcer: Announcer | None = None
-        """Tells others of the terms through the API; None: nobody does. By ``_join``."""
         self._kind_of_term = kind_of_term
         """What the front calls a term."""
         self._last_view: View | None = None
@@ -156,15 +149,15 @@ class Lifecycle(Status[TermT]):
             self.shutdown.begin()
             self._connector.begin()
             try:
-                self._begin_fence()
+                self.extras.begin_fence()
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
                 hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
                 self._life.started = False
-                self._end_fence()
-                self._end_announcing()
+                self.extras.end_fence()
+                self.extras.end_announcing()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
@@ -328,8 +321,9 @@ class Lifecycle(Status[TermT]):
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
             renewed = False
-        if current is not None and self._fence is not None:
-            self._fence.look(current.work)
+        fence = self.extras.fence
+        if current is not None and fence is not None:
+            fence.look(current.work)
         self._shown.take(self._role_of(view))
         self._warn_of_duration(view)
         if view.state is State.FENCED:
@@ -338,19 +332,17 @@ class Lifecycle(Status[TermT]):
 
     def note_is_good(self) -> bool:
         """Look for the own note; see :class:`~.engine.Listener`."""
-        note = self._crash_note
-        return note is not None and note.is_good(self.where)
+        return self.extras.note_is_good()
 
     def on_no_proof(self, error: LeaseApiError) -> None:
         """Take it that no pod can be read; see :class:`~.engine.Listener`."""
-        if self._crash_note is not None:
-            self._crash_note.on_no_proof(self.where, error)
+        self.extras.on_no_proof(error)
 
     def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
         term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
-        fence = self._fence
+        fence = self.extras.fence
         new_fence = None
         if fence is not None:
             fence.look()  # before any work can begin
@@ -364,10 +356,10 @@ class Lifecycle(Status[TermT]):
             )
         self.shutdown.look_at_signals()
         try:
-            self.event_log.acquired(event, without=_why_no_token(event))
+            self.event_log.acquired(event)
         finally:
             self._deliver(event, hold=hold)
-        self._announce(lambda announcer: announcer.acquired(event, view))
+        self.extras.announce(lambda announcer: announcer.acquired(event, view))
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         current = self._current
@@ -388,26 +380,11 @@ class Lifecycle(Status[TermT]):
             self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
-        self._announce(lambda announcer: announcer.lost(event))
+        self.extras.announce(lambda announcer: announcer.lost(event))
         if work.phase is not Phase.ENDED:
             self.overdue_work.expect_end(term)
 
     # Any thread: inside -------------------------------------------------------
-
-    def _begin_fence(self) -> None:
-        """Refuse to begin where the hard fence is asked for and cannot be had."""
-        if not self.settings.hard_fence:
-            return
-        from kubernetes_leader_election.lifecycle.hard_fence import (  # noqa: PLC0415 - most programs have none
-            HardFence,
-        )
-
-        self._fence = HardFence(self, self.event_log)
-        self._fence.begin()
-
-    def _end_fence(self) -> None:
-        if self._fence is not None:
-            self._fence.end()
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
@@ -441,8 +418,8 @@ class Lifecycle(Status[TermT]):
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
             driver.post(m.LivenessReported(alive=True))
-        self._leave_note(driver)
-        self._begin_to_announce(credentials)
+        self.extras.leave_note(driver)
+        self.extras.begin_to_announce(credentials)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
         driver.post(Start(life=self._life.number))
@@ -451,55 +428,6 @@ class Lifecycle(Status[TermT]):
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
             driver.post(m.StopAsked())
-
-    def _leave_note(self, driver: Driver) -> None:
-        """Leave the note for the case of a crash; the first renewals may be without it."""
-        if not self.settings.crash_takeover or self.settings.observe or self.assumed:
-            return
-        from kubernetes_leader_election.lifecycle.crash_note import (  # noqa: PLC0415 - most programs leave none
-            CrashNote,
-        )
-
-        self._crash_note = self._crash_note or CrashNote(self.event_log)
-        self._crash_note.leave(
-            self.where, lambda note: driver.post(m.OwnNote(note=note))
-        )
-
-    def _begin_to_announce(self, credentials: Credentials | None) -> None:
-        """Have others told of the terms of this life, if that was asked for."""
-        settings = self.settings
-        asked = settings.leader_endpoints is not None or settings.kubernetes_events
-        if not asked or settings.observe or credentials is None:
-            return
-        from kubernetes_leader_election.lifecycle.announcer import (  # noqa: PLC0415 - most programs have none
-            Announcer,
-        )
-
-        announcer = Announcer(self, self.event_log)
-        announcer.begin(credentials)
-        self._announcer = announcer
-
-    def _announce_overdue(self, text: str) -> None:
-        self._announce(lambda announcer: announcer.overdue(text))
-
-    def _announce(self, tell: Callable[[Announcer], None]) -> None:
-        """Tell others, if that was asked for; whatever comes of it, the election goes on."""
-        announcer = self._announcer
-        if announcer is None or self.forked:
-            return
-        try:
-            tell(announcer)
-        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it
-            self.event_log.trouble("others could not be told", error=error)
-
-    def _end_announcing(self) -> None:
-        if self._announcer is not None:
-            self._announcer.end()
-
-    def finish_announcing(self, timeout: float) -> None:
-        """Wait, ``timeout`` seconds at most, until others are told of the end."""
-        if self._announcer is not None:
-            self._announcer.wait(timeout)
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
@@ -553,7 +481,7 @@ class Lifecycle(Status[TermT]):
             self._driver.post(word)
 
     def _work_ended(self, term: int) -> None:
-        self._announce(lambda announcer: announcer.work_ended())
+        self.extras.announce(lambda announcer: announcer.work_ended())
         self._post(m.WorkEnded(term=term))
 
     def _is_over(self, view: View) -> bool:
@@ -569,8 +497,8 @@ class Lifecycle(Status[TermT]):
         self._life.started = False
         if self.probe is not None:
             self.probe.stop()
-        self._end_fence()
-        self._end_announcing()
+        self.extras.end_fence()
+        self.extras.end_announcing()
         self.shutdown.unwatch()
         self._shown.take(Role.STOPPED)
         if self.notifier.dispatcher is not None:
@@ -605,9 +533,3 @@ class Lifecycle(Status[TermT]):
         self.event_log.failed(error)
         self._deliver(m.ErrorOccurred(**self.about, error=error))
         self.waiters.wake()
-
-
-def _why_no_token(event: m.LeadershipAcquired) -> str:
-    if event.assumed:
-        return "none (assumed)"
-    return "none (the resourceVersions of this server are not numbers)"
