@@ -5,8 +5,14 @@ from __future__ import annotations
 # The part in C: what `signal` imports as well takes as long again as Python needs to
 # start, and so long process 1 would be deaf.
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import os
 import sys
+
+# Type checkers know the name; importing it from typing would cost most of this import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _NAMES = {"kle": "kle", "kubectl-leader": "kubectl leader"}
 
@@ -27,7 +33,7 @@ def main() -> None:
     except SystemExit as leaving:
         error = _drop_unwritten()
         if error is not None and not leaving.code:
-            sys.exit(f"Error: {error}")
+            _end_unwritten(error)
         raise
     except KeyboardInterrupt:
         # Before or after the part that would say more: no traceback in any case.
@@ -35,7 +41,17 @@ def main() -> None:
     except OSError as error:
         # Help that cannot be written, for one: commands say their own.
         _drop_unwritten()
-        sys.exit(f"Error: {error}")
+        _end_unwritten(error)
+
+
+def _end_unwritten(error: OSError) -> NoReturn:
+    """Say why the output cannot be written; the exit code tells where nobody reads it."""
+    from kubernetes_leader_election.cli import exit_codes, os_errors  # noqa: PLC0415 - the package itself needs no click
+
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"Error: {os_errors.in_words(error)}\n")
+        sys.stderr.flush()
+    sys.exit(exit_codes.NOT_WRITTEN)
 
 
 def _drop_unwritten() -> OSError | None:

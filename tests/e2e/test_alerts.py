@@ -15,7 +15,9 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 SHOWN = ROOT / "deploy" / "monitoring" / "billing.yaml"
 """Held to what the command prints by tests/cli/commands/test_monitoring.py."""
-CASES = Path(__file__).parent / "alerts" / "billing.yaml"
+CASES = Path(__file__).parent / "alerts"
+FILES = ("billing.yaml", "each_minute.yaml")
+"""Histories with scrapes as the cases want them, and with one each minute."""
 
 
 @pytest.fixture
@@ -37,7 +39,8 @@ def folder(tmp_path: Path) -> Path:
         if one["kind"] == "PrometheusRule"
     )
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
-    shutil.copy(CASES, tmp_path / "cases.yaml")
+    for name in FILES:
+        shutil.copy(CASES / name, tmp_path / name)
     return tmp_path
 
 
@@ -55,14 +58,16 @@ def test_alerts_are_rules_that_prometheus_takes(promtool: str, folder: Path) -> 
     assert "7 rules found" in judged(promtool, folder, "check", "rules", "rules.yaml")
 
 
+@pytest.mark.parametrize("cases", FILES)
 def test_alerts_come_when_they_should_and_only_then(
-    promtool: str, folder: Path
+    promtool: str, folder: Path, cases: str
 ) -> None:
     """Each in a history of its own, with its labels and its text."""
-    judged(promtool, folder, "test", "rules", "cases.yaml")
+    judged(promtool, folder, "test", "rules", cases)
 
 
-def test_each_alert_has_a_history_in_which_it_comes() -> None:
+@pytest.mark.parametrize("cases", FILES)
+def test_each_alert_has_a_history_in_which_it_comes(cases: str) -> None:
     """And one in which it does not."""
     (rules,) = (
         one["spec"]
@@ -70,10 +75,11 @@ def test_each_alert_has_a_history_in_which_it_comes() -> None:
         if one["kind"] == "PrometheusRule"
     )
     names = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
-    cases = [
+    checks = [
         check
-        for history in yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"]
+        for history in yaml.safe_load((CASES / cases).read_text("utf-8"))["tests"]
         for check in history["alert_rule_test"]
     ]
-    assert names == {check["alertname"] for check in cases if check["exp_alerts"]}
-    assert names == {check["alertname"] for check in cases if not check["exp_alerts"]}
+    comes = {check["alertname"] for check in checks if check["exp_alerts"]}
+    comes_not = {check["alertname"] for check in checks if not check["exp_alerts"]}
+    assert (comes, comes_not) == (names, names)

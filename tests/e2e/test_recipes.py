@@ -244,6 +244,8 @@ MAY_BE_MISSING = (
     # kr8s warns of Kubernetes newer than it knows, and Python shows where.
     "Supported versions for kr8s",
     "await self._check_version()",
+    # A server whose own handler ends its worker may exit before a thread has told it.
+    "stopping because of a signal",
 )
 NUMBER = r"(?<=CronScheduler )\S+(?=:)|\d+(\.\d+)?"
 """What differs from run to run; RQ draws a name for each of its schedulers."""

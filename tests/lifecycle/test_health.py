@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -110,6 +111,26 @@ def test_thread_of_the_election_that_stands_still_is_a_problem(
     assert "the thread of the election has not turned" in elector.health.problem
     stands_still[0] = False
     until(lambda: elector.health == WELL)
+
+
+class Killed(BaseException):
+    """As what a debugger, or a library that ends threads, raises into one of them."""
+
+
+def test_thread_of_the_election_that_has_ended_is_a_problem_at_once(monkeypatch):
+    """No Exception ends it; what does so from outside is told with the next probe."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    engine = Engine()
+
+    def killed():
+        raise Killed
+
+    monkeypatch.setattr(engine, "_turn", killed)
+    engine.start()
+    until(engine.problem)
+    assert engine.problem() == "the thread of the election has ended"
+    engine._asked_at = time.monotonic()
+    assert engine.problem() == "the thread of the election has ended"
 
 
 def test_engine_that_sleeps_is_asked_to_turn_once_a_second(monkeypatch):

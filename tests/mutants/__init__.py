@@ -8,6 +8,7 @@ others, in tests/simulation/planted_bugs.py, which the simulator has to find.
 from __future__ import annotations
 
 from tests.mutants import (
+    announcing,
     command_line,
     endings,
     engine,
@@ -26,6 +27,7 @@ MISTAKES = [
     *kube_api.MISTAKES,
     *looking.MISTAKES,
     *pods.MISTAKES,
+    *announcing.MISTAKES,
     *fronts.MISTAKES,
     *health.MISTAKES,
     *signals_and_exit.MISTAKES,

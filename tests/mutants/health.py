@@ -98,6 +98,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a thread of the election that has ended had only no time yet",
+        file="engine/engine.py",
+        old="            self._turned_at = ENDED\n",
+        new="            pass\n",
+        tests=(
+            f"{IN_HEALTH}test_thread_of_the_election_that_has_ended_is_a_problem_at_once",
+        ),
+    ),
+    Mistake(
         name="a new life counts as having looked",
         file="lifecycle/lifecycle.py",
         old="            self._life.is_asked = self._life.has_looked = False\n",

@@ -136,6 +136,8 @@ def test_elector_is_asked_before_its_start_and_after_its_stop(lease_server):
             assert 'role="leader"} 1' in get(health, "/metrics")[2]
         assert get(health, "/livez")[0] == 200
         assert get(health, "/readyz")[::2] == (503, "the elector has stopped\n")
+        with elector:  # again
+            eventually(lambda: get(health, "/readyz")[0] == 200)
 
 
 # Streams --------------------------------------------------------------------------

@@ -17,6 +17,8 @@ WARNED: Final = 5
 """``doctor`` found nothing that fails, and something to look at."""
 DEFECT: Final = 70
 """Something that should not happen: a defect of this program."""
+NOT_WRITTEN: Final = 74
+"""A file or the output cannot be written or read; EX_IOERR of ``sysexits.h``."""
 NOT_EXECUTABLE: Final = 126
 """The command exists and cannot be run, as shells say it."""
 NOT_FOUND: Final = 127
@@ -33,6 +35,7 @@ Exit codes:
     4  leadership was lost and --on-loss=exit was asked for
     5  doctor found no failure, but something to look at
    70  a defect of this program; KLE_DEBUG=1 shows where
+   74  a file or the output cannot be written or read: a full disk, a read-only folder
   126  the command exists and cannot be run
   127  the command does not exist
   130  ended by Ctrl-C

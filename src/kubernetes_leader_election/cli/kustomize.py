@@ -54,5 +54,13 @@ def write(folder: Path, texts: dict[str, str]) -> list[Path]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        if (folder / name).exists():
+            continue  # with this very text
+        try:
+            (folder / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            # Half a file would be taken for what somebody has edited.
+            (folder / name).unlink(missing_ok=True)
+            # A full disk names no file.
+            raise OSError(error.errno, error.strerror, str(folder / name)) from error
     return [folder / name for name in texts]

@@ -88,7 +88,9 @@ class LazyGroup(KubectlGroup):
             # `| head`: quietly, and not as click does it, with the code of a "no".
             raise SystemExit(BROKEN_PIPE) from None
         except OSError as error:
-            _fail(error, exit_codes.NO)
+            from kubernetes_leader_election.cli.os_errors import in_words  # noqa: PLC0415 - help is quick
+
+            _fail(in_words(error), exit_codes.NOT_WRITTEN)
         except Exception as error:
             if os.environ.get(DEBUG_VARIABLE):
                 raise

@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from kubernetes_leader_election.values import Value
 
-LEAST_PATIENCE: Final = 60
-"""Seconds that something lasts before an alert: two scrapes, as a rule, are apart so far."""
+SCRAPED_EVERY: Final = 60
+"""Seconds between two scrapes of one replica at most, as far as these alerts know."""
+LEAST_PATIENCE: Final = 90
+"""Seconds that something lasts before an alert: more than one scrape, and the next late."""
 LOOK_BACK: Final = "15m"
 """For how long a loss counts."""
 GROUP: Final = "monitoring.coreos.com/v1"
@@ -143,7 +145,7 @@ def rules(watched: Watched) -> list[dict[str, Any]]:
             "LeaderElectionTwoLeaders",
             f"sum {by} (leader_election_leader{{{of}}}) > 1",
             "critical",
-            f"{2 * LEAST_PATIENCE}s",
+            f"{2 * SCRAPED_EVERY}s",
             "More than one leader of {{ $labels.namespace }}/{{ $labels.lease }}",
             "Scrapes are not taken at one instant, but this lasts. Compare the fencing "
             "tokens before you believe it, and stop the leader with the lower one.",
@@ -259,6 +261,23 @@ def dashboard(watched: Watched) -> dict[str, Any]:
             f"max(leader_election_lease_transitions{{{of}}})",
             "timeseries",
             12,
+        ),
+        _panel(
+            "For how long nobody led before a take-over, on average, by reason",
+            # As a whole: what has just come into being has no increase.
+            f"sum by (why) (leader_election_gap_seconds_sum{{{of}}}) "
+            f"/ sum by (why) (leader_election_gap_seconds_count{{{of}}})",
+            "timeseries",
+            12,
+            "{{why}}",
+            unit="s",
+        ),
+        _panel(
+            "Take-overs, by the reason why nobody led",
+            f"sum by (why) (leader_election_gap_seconds_count{{{of}}})",
+            "timeseries",
+            12,
+            "{{why}}",
         ),
     ]
     _lay_out(panels)

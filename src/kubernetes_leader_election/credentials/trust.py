@@ -178,7 +178,7 @@ class Trust:
             if isinstance(error, ssl.SSLError):
                 why = "it must be certificates in PEM form"
             else:
-                why = getattr(error, "strerror", None) or "it is not text"
+                why = getattr(error, "strerror", None) or "it has no certificates"
             raise CredentialsError(
                 f"{source}: {where} cannot be used as the server's CA: {why}.",
                 source=source,

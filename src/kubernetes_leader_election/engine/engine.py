@@ -42,6 +42,9 @@ LONGEST_TURN: Final = 30.0
 ASKED_EVERY: Final = 1.0
 """Seconds between two such questions at least, however often somebody wants to know."""
 
+ENDED: Final = -1.0
+"""In the place of the time of the last turn, once the thread is no more."""
+
 Input = Message | Completed | None
 """What a driver takes; None: its timer, or to look again."""
 
@@ -109,7 +112,7 @@ class Engine:
         self._running: set[Driven] = set()
         self._failed = False
         self._turned_at = 0.0
-        """When it turned last (CLOCK_MONOTONIC); 0.0: it was not started. The thread."""
+        """When it turned last (CLOCK_MONOTONIC); 0.0: not started; ENDED. The thread."""
         self._asked_at = 0.0
         """When it was last asked to turn, to see whether it does. By ``problem``."""
         self._clients: WeakValueDictionary[int, LeaseClient] = WeakValueDictionary()
@@ -143,6 +146,8 @@ class Engine:
         now, turned, asked = time.monotonic(), self._turned_at, self._asked_at
         if not turned:
             return ""
+        if turned == ENDED:
+            return "the thread of the election has ended"
         if turned < asked:
             silent = now - asked
             if silent <= LONGEST_TURN:
@@ -175,15 +180,19 @@ class Engine:
     # The thread ---------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            self._turned_at = time.monotonic()
-            try:
-                self._turn()
-            except Exception as error:  # noqa: BLE001 - only the process may end this thread
-                self._report(error)
-            if self._failed:
-                self._failed = False
-                native.sleep(AFTER_FAILURE)
+        try:
+            while True:
+                self._turned_at = time.monotonic()
+                try:
+                    self._turn()
+                except Exception as error:  # noqa: BLE001 - only the process may end this thread
+                    self._report(error)
+                if self._failed:
+                    self._failed = False
+                    native.sleep(AFTER_FAILURE)
+        finally:
+            # By what is no Exception, raised into it from outside: probes are told at once.
+            self._turned_at = ENDED
 
     def _report(self, error: Exception) -> None:
         """Fault 07: drivers keep their own troubles, so this is the clock or memory."""

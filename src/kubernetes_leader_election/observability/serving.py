@@ -115,7 +115,8 @@ def serve(elector: Asked | Iterable[Asked], address: str) -> HealthServer:
 
     It can be called before ``start()``, and begins with the call. The end of the block,
     ``close()``, or the end of the electors (nobody has a reference to them any more) ends
-    it; a child process does not serve. The endpoints tell who leads to everybody who can
+    it, and ``stop()`` does not: ``/readyz`` has 503 from then on, while the process is
+    alive and may start again. A child process does not serve. The endpoints tell who leads to everybody who can
     reach the address, and take no credentials.
 
     Args:

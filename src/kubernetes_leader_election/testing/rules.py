@@ -87,7 +87,7 @@ def check_rule(rule: Rule, what: object, fitting: tuple[str, ...]) -> None:
         )
     if rule.times is not None and rule.times < 1:
         raise ConfigurationError(
-            f"times={rule.times} would never act: give 1 or more, or None for ever",
+            f"times={rule.times} would never act: give 1 or more, or every (None in Python)",
             option="times",
         )
     check_count("skip", rule.skip)

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
+from kubernetes_leader_election.cli import exit_codes
 from kubernetes_leader_election.cli.commands import dev
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.credentials import kubeconfig as load
@@ -280,7 +281,7 @@ def test_dev_fault_gives_no_orders_to_a_cluster(call, server, tmp_path, there):
 def test_dev_says_what_is_wrong_and_which_option_mends_it(words, wrong, advice):
     """One line: the file or address, why, and the option to give."""
     done = kle("dev", "--port", "0", *words)
-    assert done.returncode == 1
+    assert done.returncode == exit_codes.NOT_WRITTEN
     (line,) = done.stderr.splitlines()
     assert wrong in line
     assert "Errno" not in line

@@ -17,6 +17,7 @@ import click
 
 from kubernetes_leader_election.cli.extras import needs
 from kubernetes_leader_election.cli.options import FILE, SuggestingGroup, option
+from kubernetes_leader_election.cli.os_errors import NotWrittenError, in_words
 from kubernetes_leader_election.cli.output import emit, note, output_option, style
 from kubernetes_leader_election.cli.supervise.restart_policy import (
     find_problem,
@@ -105,6 +106,10 @@ def command(
     command_line: tuple[str, ...] = ctx.meta.get(AFTER_DASHES, ())
     with needs("testing", "dev"):
         from kubernetes_leader_election.testing import LeaseServer  # noqa: PLC0415 - an extra
+    if not host.strip():
+        raise click.UsageError(
+            "--host is empty: give 127.0.0.1 for this machine alone, or 0.0.0.0 for all."
+        )
     number = port if port is not None else 0 if command_line else 8001
     server = LeaseServer(host=host, port=number, tls=tls, state=state, control=True)
     shown = not command_line if show_requests is None else show_requests
@@ -129,17 +134,15 @@ def command(
         server.stop()
 
 
-def _not_started(
-    error: OSError, address: str, state: str | None
-) -> click.ClickException:
+def _not_started(error: OSError, address: str, state: str | None) -> NotWrittenError:
     """Say which of the two it was, the address or the file, and what to do."""
     of_file = error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)
     if state is not None and of_file:
-        return click.ClickException(
+        return NotWrittenError(
             f"cannot keep the Leases in {state}: {error.strerror}. Give --state a file "
             "in a folder that is there and can be written to."
         )
-    return click.ClickException(
+    return NotWrittenError(
         f"cannot listen on {address}: {error.strerror}. Give another --port or --host."
     )
 
@@ -160,12 +163,15 @@ def _kubeconfig(
             if asked is None and passing:
                 import tempfile  # noqa: PLC0415 - help is quick
 
-                folder = tempfile.TemporaryDirectory(prefix="kle-dev-")
+                try:
+                    folder = tempfile.TemporaryDirectory(prefix="kle-dev-")
+                except OSError as error:
+                    raise NotWrittenError(in_words(error)) from error
                 path = Path(stack.enter_context(folder)) / "kubeconfig"
             path.parent.mkdir(parents=True, exist_ok=True)
             server.kubeconfig(path=path)
         except OSError as error:
-            raise click.ClickException(
+            raise NotWrittenError(
                 f"cannot write the kubeconfig {path}: {error.strerror}. Give "
                 "--write-kubeconfig a file in a folder that can be written to."
             ) from error

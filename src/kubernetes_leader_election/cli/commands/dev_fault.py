@@ -113,7 +113,8 @@ def _ask(config: Path | None, method: str, path: str, text: str = "") -> Any:
         status, body = answer.status, answer.read(1 << 20)
     except (OSError, http.client.HTTPException) as error:
         raise NoServerError(
-            f"no server of `dev` answers at {server.url}: {error}"
+            f"no server of `dev` answers at {server.url}: "
+            f"{getattr(error, 'strerror', None) or error}. Start one with `dev`."
         ) from error
     finally:
         connection.close()

@@ -9,6 +9,7 @@ from typing import Final
 
 from kubernetes_leader_election.testing.simulation.drawn_faults import (
     HANDS,
+    draw_late_acquires,
     draw_moves,
     hand_fault_of,
     meddling_fault_of,
@@ -262,7 +263,12 @@ def _meddling(seed: int, draw: Random) -> Plan:
         world_fault=meddling_fault_of,
     )
     nodes = tuple(replace(node, jitter=min(node.jitter, 0.005)) for node in plan.nodes)
-    faults = (*plan.faults, *draw_moves(seed, plan.faults, 0.99 * plan.heal_at))
+    names = [node.name for node in nodes if node.kind == "elector"]
+    faults = (
+        *plan.faults,
+        *draw_moves(seed, plan.faults, 0.99 * plan.heal_at),
+        *draw_late_acquires(seed, names, plan.heal_at),
+    )
     faults = tuple(sorted(faults, key=lambda fault: fault.at))
     return replace(plan, nodes=nodes, faults=faults)
 

@@ -33,6 +33,10 @@ REWRITE_AFTER = 10_000
 _BY_NAME = {one.qualified: one for one in RESOURCES}
 
 
+_BEGIN = b'{"revision":'
+"""How each line begins."""
+
+
 def _line(key: Key, revision: int, document: dict[str, Any] | None) -> bytes:
     resource, namespace, name = key
     content = {
@@ -54,8 +58,10 @@ def load(file: Path, store: Store) -> None:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
         return
-    # What follows the last newline is empty, or was cut off by a kill.
-    lines.pop()
+    # What follows the last newline is empty, or was cut off by a kill; it counts only
+    # where it cannot be one of our lines, so that no other file is written over.
+    if _BEGIN.startswith(lines[-1][: len(_BEGIN)]):
+        lines.pop()
     objects: dict[Key, Stored] = {}
     revision = store.revision
     for number, line in enumerate(lines, start=1):
@@ -69,7 +75,7 @@ def load(file: Path, store: Store) -> None:
             else:
                 version = int(content["object"]["metadata"]["resourceVersion"])
                 objects[key] = Stored(content["object"], version)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigurationError(
                 f"{file}, line {number}, is not the state of a Lease server; "
                 "give another file, or move this one away",
