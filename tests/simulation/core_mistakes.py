@@ -114,7 +114,7 @@ SHARE: Final = 0.85
 """
 Share of the mistakes that 5,000 worlds have to find at least.
 
-Not of those of the take-over with proof, which have not been tried in as many.
+Of those of the take-over with proof, and of all others: of each by itself.
 """
 
 _numbers = itertools.count(1)
@@ -332,9 +332,12 @@ def main() -> None:
     sys.stdout.write(f"{count} of {len(found)} mistakes found\n")
     if asked.only or asked.survivors:
         return
-    usual = [worlds for name, worlds in found.items() if not MISTAKES[name].with_proof]
-    if sum(worlds is not None for worlds in usual) < SHARE * len(usual):
-        sys.exit(f"fewer than {SHARE:.0%}: the worlds have become weaker")
+    for with_proof in (False, True):
+        kind = [
+            w for name, w in found.items() if MISTAKES[name].with_proof is with_proof
+        ]
+        if sum(worlds is not None for worlds in kind) < SHARE * len(kind):
+            sys.exit(f"fewer than {SHARE:.0%}: the worlds have become weaker")
 
 
 if __name__ == "__main__":

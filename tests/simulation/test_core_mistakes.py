@@ -56,12 +56,15 @@ def test_each_mistake_is_one_of_the_core_as_it_is():
         compile(planted(mistake), f"core/{mistake.module}.py", "exec")
 
 
-def test_there_are_mistakes_enough_and_most_of_them_are_found():
-    """At least 45, and of them no fewer than the share that is promised."""
-    usual = [mistake for mistake in MISTAKES.values() if not mistake.with_proof]
-    found = [mistake for mistake in usual if mistake.worlds is not None]
-    assert len(usual) >= 45
-    assert len(found) >= SHARE * len(usual)
+@pytest.mark.parametrize("with_proof", [False, True])
+def test_there_are_mistakes_enough_and_most_of_them_are_found(with_proof):
+    """At least 45 of each kind, and of them no fewer than the share that is promised."""
+    kind = [
+        mistake for mistake in MISTAKES.values() if mistake.with_proof is with_proof
+    ]
+    found = [mistake for mistake in kind if mistake.worlds is not None]
+    assert len(kind) >= 45
+    assert len(found) >= SHARE * len(kind)
     assert all(0 < mistake.worlds <= 5000 for mistake in found)
 
 
