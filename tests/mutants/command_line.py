@@ -408,6 +408,13 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="dev takes a file of one line for its own",
+        file="testing/lease_server/storage/state_file.py",
+        old="    if _BEGIN.startswith(lines[-1][: len(_BEGIN)]):\n        lines.pop()\n",
+        new="    lines.pop()\n",
+        tests=(f"{IN_ODD_INPUTS}test_line_says_what_to_do",),
+    ),
+    Mistake(
         name="half of a manifest stays on a full disk",
         file="cli/kustomize.py",
         old="            (folder / name).unlink(missing_ok=True)\n",
@@ -422,12 +429,5 @@ MISTAKES: Final = [
         tests=(
             f"{IN_ODD_INPUTS}test_machine_without_a_folder_for_temporary_files_is_told_of",
         ),
-    ),
-    Mistake(
-        name="dev takes a file of one line for its own",
-        file="testing/lease_server/storage/state_file.py",
-        old="    if _BEGIN.startswith(lines[-1][: len(_BEGIN)]):\n        lines.pop()\n",
-        new="    lines.pop()\n",
-        tests=(f"{IN_ODD_INPUTS}test_line_says_what_to_do",),
     ),
 ]
