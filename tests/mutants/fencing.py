@@ -8,7 +8,7 @@ from tests.mutants.mistakes import Mistake
 
 HARD_FENCE: Final = "lifecycle/hard_fence.py"
 TERM_WORK: Final = "lifecycle/term_work.py"
-LIFECYCLE: Final = "lifecycle/lifecycle.py"
+NEWS: Final = "lifecycle/news.py"
 PROCESS_END: Final = "process/process_end.py"
 KERNEL_TIMERS: Final = "process/kernel_timers.py"
 IN_FENCE: Final = "tests/lifecycle/test_hard_fence.py::"
@@ -36,7 +36,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a renewal does not move the fence",
-        file=LIFECYCLE,
+        file=NEWS,
         old="            fence.look(current.work)",
         new="            pass",
         tests=(
@@ -190,7 +190,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="work can begin before the engine lets the signal through",
-        file=LIFECYCLE,
+        file=NEWS,
         old="            fence.look()  # before",
         new="            pass  # before",
         tests=(f"{IN_FENCE}test_signal_reaches_the_engine_before_work_can_begin",),

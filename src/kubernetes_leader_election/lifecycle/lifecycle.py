@@ -1,5 +1,5 @@
 """
-Start, stop, step down, and what news of the engine changes: the life of one elector.
+Start, stop, step down: the life of one elector. What news change is in :mod:`.news`.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
 The electors for asyncio and for threads add but ways to wait and to call handlers.
@@ -8,17 +8,13 @@ The electors for asyncio and for threads add but ways to wait and to call handle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
-    LeaseApiError,
 )
-from kubernetes_leader_election.events import EVENTS
-from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.connect import (
     Connector,
     make_driver,
@@ -28,8 +24,9 @@ from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
 from kubernetes_leader_election.lifecycle.extras import Extras
 from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
-from kubernetes_leader_election.lifecycle.life import role_of, role_outside
+from kubernetes_leader_election.lifecycle.life import role_outside
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
+from kubernetes_leader_election.lifecycle.news import News
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
     OverdueWork,
@@ -39,11 +36,8 @@ from kubernetes_leader_election.lifecycle.preconditions import (
     refuse_running,
 )
 from kubernetes_leader_election.lifecycle.shutdown import Shutdown
-from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
-from kubernetes_leader_election.lifecycle.taking import take_numbered
+from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.lifecycle.term_work import (
-    Phase,
-    TermWork,
     WorkItem,
 )
 from kubernetes_leader_election.process import native
@@ -52,19 +46,12 @@ from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
-from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.engine.view import View
-
-_IN_TERM: Final = frozenset(
-    {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
-)
-_BEFORE_A_LOOK: Final = frozenset({State.STOPPED, State.LOOKING})
-"""States in which nothing may be known of the Lease yet."""
+    pass
 
 
-class Lifecycle(Status[TermT]):
+class Lifecycle(News[TermT]):
     """
     Live one elector's life: between the engine's thread and the application's.
 
@@ -89,14 +76,10 @@ class Lifecycle(Status[TermT]):
             credentials, again=self._connect_again, event_log=event_log
         )
         super().__init__(settings, connector)
-        self.probe: Probe | None = None
-        """Asks whether the application is stuck; None: nobody does. By ``begin``."""
+        self.probe = None
         self.event_log = event_log
-        """Writes what people read."""
         self.notifier = Notifier(event_log)
-        """Sends events to the handlers."""
         self.extras = Extras(self, event_log)
-        """What there is only where the program asks for it."""
         self.overdue_work = OverdueWork(
             self,
             event_log,
@@ -104,15 +87,11 @@ class Lifecycle(Status[TermT]):
             report=self.report,
             announce=self.extras.announce_overdue,
         )
-        """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
-        """Stops it at a signal, and at the exit of the interpreter."""
         self.namespace_is_unsaid = False
         """Whether neither the program nor a variable named the namespace."""
         self._kind_of_term = kind_of_term
-        """What the front calls a term."""
-        self._last_view: View | None = None
-        """The last view that was taken. The engine's thread."""
+        self._last_view = None
 
     # The life: any thread -----------------------------------------------------
 
@@ -231,16 +210,6 @@ class Lifecycle(Status[TermT]):
         self._post(word)
         self.waiters.wake()
 
-    def take_hold(self, hold: WorkItem, number: int) -> TermWork:
-        """Take a hold on the numbered term; see :class:`~.held_work.WorkOwner`."""
-        return take_numbered(self, hold, number)
-
-    def end_hold(self, hold: WorkItem) -> None:
-        """End a hold; see :class:`~.held_work.WorkOwner`."""
-        if not self.forked:
-            hold.end()
-            self.shutdown.on_hold_ended()
-
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
@@ -272,117 +241,6 @@ class Lifecycle(Status[TermT]):
         """
         self.notifier.detach(dispatcher, under_way)
         self.overdue_work.drop_work_of_closed_loops()
-
-    # The engine's thread ------------------------------------------------------
-
-    def on_event(self, event: m.Event, view: View) -> None:
-        """Take an event; see :class:`~.engine.Listener`."""
-        try:
-            # Before anybody who waits for the event can ask for the state.
-            self._shown.take(self._role_of(view))
-        finally:
-            match event:
-                case m.LeadershipAcquired():
-                    self._on_acquired(event, view)
-                case m.LeadershipLost():
-                    self._on_lost(event)
-                case m.LeaseRenewed():
-                    self.event_log.renewed()
-                    self.shutdown.look_at_signals()
-                    self._deliver(event)
-                    self.overdue_work.drop_work_of_closed_loops()
-                case m.LeaderChanged():
-                    self.event_log.leader_changed(event.holder_identity)
-                    self._deliver(event)
-                case m.ErrorOccurred():
-                    self.event_log.failed(event.error)
-                    self._deliver(event)
-                case _:  # pragma: no cover
-                    assert_never(event)
-            self.waiters.wake(renewed=isinstance(event, m.LeaseRenewed))
-
-    def on_view(self, view: View) -> None:
-        """Take a view; see :class:`~.engine.Listener`."""
-        if self._driver is None or self._driver.view is not view:
-            return  # of an election that a former life took part in
-        self._shown.seen_at = self._shown.clock.now().wall
-        if view.state not in _BEFORE_A_LOOK and view.life >= self._life.number:
-            self._life.has_looked = True
-        before, self._last_view = self._last_view, view
-        renewed = before is not None and view.is_renewal_of(before)
-        current = self._current
-        if (
-            current is not None
-            and current.work.phase is Phase.ENDED
-            and view.state not in _IN_TERM
-        ):
-            self._current = current = None
-            renewed = False
-        if view.state is State.STOPPED and current is None and self._is_over(view):
-            self._end_life()
-            renewed = False
-        fence = self.extras.fence
-        if current is not None and fence is not None:
-            fence.look(current.work)
-        self._shown.take(self._role_of(view))
-        self._warn_of_duration(view)
-        if view.state is State.FENCED:
-            shared_auto_close().look_again()  # work has the stop budget left
-        self.waiters.wake(renewed=renewed)
-
-    def note_is_good(self) -> bool:
-        """Look for the own note; see :class:`~.engine.Listener`."""
-        return self.extras.note_is_good()
-
-    def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that no pod can be read; see :class:`~.engine.Listener`."""
-        self.extras.on_no_proof(error)
-
-    def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
-        term = self._kind_of_term(
-            self, number=event.term, fencing_token=event.token_if_any
-        )
-        fence = self.extras.fence
-        new_fence = None
-        if fence is not None:
-            fence.look()  # before any work can begin
-            new_fence = fence.of_term(event.term)
-        work = TermWork(event.term, ended=self._work_ended, new_fence=new_fence)
-        self._current = CurrentTerm(term, work)
-        hold = None
-        if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
-            hold = work.begin(
-                "a handler of leadership_acquired", loop=self.notifier.loop
-            )
-        self.shutdown.look_at_signals()
-        try:
-            self.event_log.acquired(event)
-        finally:
-            self._deliver(event, hold=hold)
-        self.extras.announce(lambda announcer: announcer.acquired(event, view))
-
-    def _on_lost(self, event: m.LeadershipLost) -> None:
-        current = self._current
-        if current is None or current.term.number != event.term:
-            # A loss only follows its acquisition: that is the engine's contract.
-            self.event_log.trouble(f"term {event.term} was lost, which never began")
-            self._work_ended(event.term)
-            return
-        term, work = current
-        term.end(event.reason)
-        lost, loop = None, self.notifier.loop
-        if self.notifier.handlers.count(EVENTS.LEADERSHIP_LOST):
-            lost = work.hold_late("a handler of leadership_lost", loop=loop)
-        self.shutdown.hold_after_signal(work)
-        work.lose()
-        self.overdue_work.drop_work_of_closed_loops()
-        try:
-            self.event_log.lost(self.identity, event.reason, event.detail)
-        finally:
-            self._deliver(event, hold=lost)  # it holds the term open until then
-        self.extras.announce(lambda announcer: announcer.lost(event))
-        if work.phase is not Phase.ENDED:
-            self.overdue_work.expect_end(term)
 
     # Any thread: inside -------------------------------------------------------
 
@@ -475,61 +333,3 @@ class Lifecycle(Status[TermT]):
         current = self._current
         if current is not None:
             current.work.report_end_again()
-
-    def _post(self, word: m.Command) -> None:
-        if self._driver is not None and not self.forked:
-            self._driver.post(word)
-
-    def _work_ended(self, term: int) -> None:
-        self.extras.announce(lambda announcer: announcer.work_ended())
-        self._post(m.WorkEnded(term=term))
-
-    def _is_over(self, view: View) -> bool:
-        """Return whether this life is over, of which the engine shows itself stopped."""
-        if not self._life.is_asked:
-            return self._life.stopping  # before the engine was asked to begin it
-        # Not an earlier one; and whoever said so: also a stop that came late.
-        return view.life >= self._life.number and not view.running
-
-    def _end_life(self) -> None:
-        if not self._life.started:
-            return
-        self._life.started = False
-        if self.probe is not None:
-            self.probe.stop()
-        self.extras.end_fence()
-        self.extras.end_announcing()
-        self.shutdown.unwatch()
-        self._shown.take(Role.STOPPED)
-        if self.notifier.dispatcher is not None:
-            self.notifier.dispatcher.wake()  # a thread that waits for events may end
-
-    def _role_of(self, view: View) -> Role:
-        if not self._life.started:
-            return Role.STOPPED
-        return role_of(view.state, observe=self.settings.observe)
-
-    def _warn_of_duration(self, view: View) -> None:
-        """Warn of a holder whose death would leave the election without a leader."""
-        snapshot = view.snapshot
-        if snapshot is None or view.state in _IN_TERM or snapshot.record.is_free:
-            return
-        own, duration = self.settings.lease_duration_sec, snapshot.record.lease_duration
-        if duration is not None and duration > max(ODD_DURATION, own):
-            self.event_log.held_for_long(snapshot.record.holder_identity, duration)
-
-    def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
-        current = self._current
-        work = None if current is None else current.work
-        try:
-            self.notifier.deliver(event, work=work, hold=hold)
-        except BaseException:
-            if hold is not None:
-                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
-            raise
-
-    def report(self, error: LeaderElectionError) -> None:
-        """Log an error and tell the handlers. Any thread."""
-        self.event_log.failed(error)
-        self._deliver(m.ErrorOccurred(**self.about, error=error))
-        self.waiters.wake()
