@@ -345,7 +345,7 @@ def test_main_says_what_to_do_where_no_cluster_is_named(call, tmp_path):
 @pytest.mark.parametrize("words", [["--help"], ["timings"], ["manifests", "x"]])
 @pytest.mark.slow
 def test_main_says_in_a_line_that_its_output_cannot_be_written(words, unbuffered):
-    """A full disk behind stdout is one line and an exit code of its own, no traceback."""
+    """Fault 81: a full disk behind stdout is one line and an exit code of its own, no traceback."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [SCRIPTS / "kle", *words],

@@ -205,7 +205,7 @@ def test_server_of_dev_that_is_gone_is_said_so_in_words(
     ids=["full", "read-only", "a disk that fails", "another one"],
 )
 def test_what_the_system_refuses_is_said_in_words(error: OSError, said: str) -> None:
-    """Which file, why, and what to do."""
+    """Fault 81: which file, why, and what to do."""
     assert in_words(error) == said
 
 
@@ -213,7 +213,7 @@ def test_what_the_system_refuses_is_said_in_words(error: OSError, said: str) -> 
 def test_machine_without_a_folder_for_temporary_files_is_told_of(
     call: Call, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """As in a pod with a read-only root and no /tmp: the way out is named, not the error."""
+    """Fault 81: as in a pod with a read-only root: the way out is named, not the error."""
 
     def none() -> str:
         raise FileNotFoundError(

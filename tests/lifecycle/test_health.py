@@ -118,7 +118,7 @@ class Killed(BaseException):
 
 
 def test_thread_of_the_election_that_has_ended_is_a_problem_at_once(monkeypatch):
-    """No Exception ends it; what does so from outside is told with the next probe."""
+    """Fault 07: no Exception ends it; what does so from outside is told at once."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     engine = Engine()
 

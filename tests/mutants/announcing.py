@@ -151,7 +151,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a defect of what tells others reaches the engine",
-        file="lifecycle/lifecycle.py",
+        file="lifecycle/extras.py",
         old="        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it",
         new="        except KeyError as error:",
         tests=(f"{IN_ANNOUNCER}test_defect_of_what_tells_others_ends_no_term",),

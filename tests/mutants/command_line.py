@@ -17,6 +17,7 @@ IN_LEADERSHIP: Final = "tests/cli/supervise/test_run_leadership.py::"
 IN_DECISIONS: Final = "tests/cli/supervise/test_restart_policy.py::"
 IN_GUARDS: Final = "tests/cli/supervise/test_run_guards.py::"
 IN_TERM_FILE: Final = "tests/cli/supervise/test_term_file.py::"
+IN_ODD_INPUTS: Final = "tests/cli/test_odd_inputs.py::"
 IN_CHECK: Final = "tests/cli/commands/test_check.py::"
 
 MISTAKES: Final = [
@@ -404,6 +405,29 @@ MISTAKES: Final = [
         new="    return time.monotonic()",
         tests=(
             "tests/cli/supervise/test_term_file.py::test_clocks_of_run_count_a_suspend",
+        ),
+    ),
+    Mistake(
+        name="dev takes a file of one line for its own",
+        file="testing/lease_server/storage/state_file.py",
+        old="    if _BEGIN.startswith(lines[-1][: len(_BEGIN)]):\n        lines.pop()\n",
+        new="    lines.pop()\n",
+        tests=(f"{IN_ODD_INPUTS}test_line_says_what_to_do",),
+    ),
+    Mistake(
+        name="half of a manifest stays on a full disk",
+        file="cli/kustomize.py",
+        old="            (folder / name).unlink(missing_ok=True)\n",
+        new="",
+        tests=(f"{IN_ODD_INPUTS}test_disk_that_fills_up_leaves_no_half_of_a_manifest",),
+    ),
+    Mistake(
+        name="what cannot be written is a no",
+        file="cli/main.py",
+        old="_fail(in_words(error), exit_codes.NOT_WRITTEN)",
+        new="_fail(in_words(error), exit_codes.NO)",
+        tests=(
+            f"{IN_ODD_INPUTS}test_machine_without_a_folder_for_temporary_files_is_told_of",
         ),
     ),
 ]

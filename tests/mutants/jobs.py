@@ -66,6 +66,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="who steps down in the pause after failed work comes back before its end",
+        file="core/participation.py",
+        old="            self._others_first_until = until\n",
+        new="            self._others_first_until, self._pauses_until = until, None\n",
+        tests=(
+            "tests/core/test_election_state.py::test_pause_of_work_that_failed_and_step_down_cut_neither_short",
+        ),
+    ),
+    Mistake(
         name="work that fails while the elector stops is tried again",
         file=RESTARTS,
         old="            and not lifecycle.stopping\n",

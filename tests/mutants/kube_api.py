@@ -434,4 +434,16 @@ MISTAKES: Final = [
         tests=(f"{IN_WATCH}test_watch_that_does_not_open_in_time_is_given_up",),
         slow=True,
     ),
+    Mistake(
+        name="a server without a scheme is spoken to in TLS, or never",
+        file="credentials/kubeconfig_file.py",
+        old='        scheme = "https" if trust.speaks_of_tls else "http"\n',
+        new='        scheme = "https"\n',
+        tests=(
+            (
+                "tests/credentials/test_odd_kubeconfigs.py::"
+                "test_server_without_a_scheme_is_understood_as_by_kubectl"
+            ),
+        ),
+    ),
 ]

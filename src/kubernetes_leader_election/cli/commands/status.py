@@ -34,10 +34,10 @@ TABLE: Final = (
     Column(title="LEASE", least=14),
     Column(title="STATE"),
     Column(title="HOLDER", least=14),
-    Column(title="RENEWED"),
+    Column(title="RENEWED", optional=1),
     Column(title="EXPIRES"),
-    Column(title="TRANSITIONS", optional=2),
-    Column(title="PROGRAM", optional=1),
+    Column(title="TRANSITIONS", optional=3),
+    Column(title="PROGRAM", optional=2),
 )
 LONGEST_NAME: Final = 253
 """Characters of a name that are shown where there is room: those of a pod's."""
