@@ -419,7 +419,7 @@ def test_rule_10_conflicts_of_contests_far_apart_are_not_in_a_row(apart, told):
 
 
 def test_rule_10_conflicts_of_a_term_are_counted_from_its_beginning():
-    """Those of the contest before it are over, however it was won."""
+    """Rule 10: those of the contest before it are over, however it was won."""
     retry = Retry(settings(), draw=lambda: 0.5)
     retry.count_conflict(1.0)
     retry.count_conflict(2.0)
