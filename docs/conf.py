@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
-from kubernetes_leader_election import __version__
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+from kubernetes_leader_election import Elector, __version__
 
 _PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())[
     "project"
@@ -60,9 +66,31 @@ llms_txt_exclude = ["changelog", "404"]
 
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["pictures.css"]
+html_css_files = ["site.css"]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False
 # Built offline, the same each time.
 html_last_updated_fmt = None
+
+
+def link_names(app: Sphinx, tree: nodes.document) -> None:
+    """Link the names of an elector's page to the reference; as text they are plain."""
+    if app.env.docname != "options":
+        return
+    for row in tree.findall(nodes.row):
+        for literal in row[0].findall(nodes.literal):
+            name = re.match(r"[a-z]\w*", literal.astext())
+            if name is not None and hasattr(Elector, name[0]):
+                to = f"{Elector.__module__}.Elector.{name[0]}"
+                link = addnodes.pending_xref(
+                    refdomain="py", reftype="obj", reftarget=to, refdoc="options"
+                )
+                literal.replace_self(link)
+                link += literal
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Say what of this is called while pages are read."""
+    app.connect("doctree-read", link_names)
+    return {"parallel_read_safe": True}

@@ -80,18 +80,66 @@ PLACES = (
         f"{_SETTINGS}/options.py",
         "timings(settings).outage_survived    # {steady.outage_survived}",
     ),
-    (f"{_SETTINGS}/presets.py", '"{steady.outage_survived} s; twice as many writes"'),
+    (f"{_SETTINGS}/presets.py", '"{steady.outage_survived} s; twice as many writes; '),
     (
         f"{_SETTINGS}/presets.py",
-        "takes over within {fast.crash_fail_over} s of a crash",
+        'within {steady.crash_fail_over} s of a crash, "',
+    ),
+    (
+        f"{_SETTINGS}/presets.py",
+        '"{steady.crash_fail_over_proved} s where it is proved",\n            Map',
+    ),
+    (
+        f"{_SETTINGS}/presets.py",
+        (
+            "{client-go.crash_fail_over} s of a crash, "
+            '{client-go.crash_fail_over_proved} s where it is "'
+        ),
+    ),
+    (
+        f"{_SETTINGS}/presets.py",
+        (
+            "takes over within {fast.crash_fail_over} s of a crash, "
+            "{fast.crash_fail_over_proved} s where it is proved; for"
+        ),
     ),
     (
         f"{_SETTINGS}/presets.py",
         "an API outage of {calm.outage_survived} s, takes over",
     ),
-    (f"{_SETTINGS}/presets.py", '"within {calm.crash_fail_over} s of a crash",'),
-    ("docs/reference/public.md", "| takes over within {fast.crash_fail_over} s of a"),
-    ("docs/reference/public.md", "over within {calm.crash_fail_over} s of a crash |"),
+    (
+        f"{_SETTINGS}/presets.py",
+        (
+            '"within {calm.crash_fail_over} s of a crash, '
+            '{calm.crash_fail_over_proved} s where it is proved",'
+        ),
+    ),
+    *(
+        (
+            "docs/reference/public.md",
+            (
+                f"{before}takes over within {{{name}.crash_fail_over}} s of a crash, "
+                f"{{{name}.crash_fail_over_proved}} s where it is proved"
+            ),
+        )
+        for name, before in (
+            ("steady", "twice as many writes; "),
+            ("client-go", "one renewal every 2 s; "),
+            ("fast", "| "),
+            ("calm", "25 s, "),
+        )
+    ),
+    (
+        "docs/deploy.md",
+        (
+            "within {none.crash_fail_over} s of the last renewal, or, where the end of the "
+            "holder [is proved](after-a-crash.md), within {none.crash_fail_over_proved} s"
+        ),
+    ),
+    (
+        "docs/deploy.md",
+        '`"fast"` within {fast.crash_fail_over} s or {fast.crash_fail_over_proved} s',
+    ),
 )
 """Page and sentence. ``{preset.field}`` is a field of ``Timings``; others: see below."""
 
@@ -109,7 +157,11 @@ def value(name: str) -> str:
     if field == "request_timeout":
         return f"{number:g}"  # it is compared with the time of a webhook: not rounded
     # To the safe side, as `kle timings` does: no more is promised than holds.
-    rounded = {"outage_survived": math.floor, "crash_fail_over": math.ceil}
+    rounded = {
+        "outage_survived": math.floor,
+        "crash_fail_over": math.ceil,
+        "crash_fail_over_proved": math.ceil,
+    }
     return f"{rounded.get(field, round)(round(number * 10, 6)) / 10:g}"
 
 

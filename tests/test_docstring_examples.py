@@ -236,3 +236,29 @@ def test_run_in_a_with_block_says_that_it_starts_the_elector_itself(lease_server
         pytest.raises(ProtocolMisuseError, match=r"run\(\) starts the elector itself"),
     ):
         elector.run(lambda term: None)
+
+
+NOT_PYTHON = {
+    "cli.supervise.supervisor": "a picture of three states",
+    "contrib.celery": "a command: tests/e2e/test_recipes.py types it",
+    "errors": "a tree of names; the text of each is that of its docstring",
+    "kube_api.failures": "a table: tests/kube_api judges each status",
+    "settings": "formulas: tests/settings computes them",
+    "settings.timing": "formulas: tests/settings computes them",
+    "testing.simulation.soak": "hours: `make soak` is that command",
+}
+"""Blocks in docstrings that are no Python, and what stands for them."""
+
+
+def test_each_block_of_a_docstring_is_an_example():
+    """None is passed over: one of Python in each, first, and others have a reason."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        module = ".".join(part for part in parts if part != "__init__")
+        for node, name in named(ast.parse(path.read_text()), module):
+            text = ast.get_docstring(node) or ""
+            python = text.count(MARK)
+            assert python == (name in EXAMPLES), name
+            assert ">>>" not in text, name
+            others = text.count(".. code-block::") - python
+            assert others == (name in NOT_PYTHON), name

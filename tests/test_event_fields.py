@@ -26,7 +26,7 @@ MAKERS = {
         "core/assumed.py",
         "core/standing.py",
         "engine/driver.py",
-        "lifecycle/lifecycle.py",
+        "lifecycle/news.py",
     },
 }
 """Which files make each event."""

@@ -16,7 +16,14 @@ from tests.mutants import MISTAKES
 from tests.mutants.__main__ import Finding, Run, chosen, read_report, table
 from tests.mutants.mistakes import PACKAGE, ROOT, LostPlaceError, Mistake
 
-AREAS = {"engine": 25, "kube_api": 25, "fronts": 25, "command line": 15, "pods": 25}
+AREAS = {
+    "core": 10,
+    "engine": 25,
+    "kube_api": 25,
+    "fronts": 25,
+    "command line": 15,
+    "pods": 25,
+}
 """How many mistakes each part has at least."""
 
 

@@ -31,9 +31,14 @@ def only(kind, language):
 
 
 def masked(text):
-    """Return lines without the identity, the token and the order of threads."""
-    text = re.sub(r"elector-[\w.-]+", "elector", text)
-    return sorted(re.sub(r"token \d+", "token #", text).splitlines())
+    """
+    Return lines without the identity, the token and the order of threads.
+
+    Who holds the Lease is news of a watch: at the end it may come too late to be logged.
+    """
+    text = re.sub(r"'?elector-[\w.-]+'?", "elector", text)
+    lines = re.sub(r"token \d+", "token #", text).splitlines()
+    return sorted(line for line in lines if ": held by " not in line)
 
 
 @pytest.mark.slow
@@ -47,9 +52,11 @@ def test_program_of_the_readme_prints_what_it_shows(lease_server, tmp_path):
         output, errors, code = end(process, signal.SIGTERM)
     assert code == 128 + signal.SIGTERM, errors
     assert holder(lease_server, "billing") == ""
-    told = [line for line in errors.splitlines() if ": held by " not in line]
     shown = only("shows", "text").text
-    assert masked(shown) == masked("\n".join([first.rstrip(), *told])), output
+    assert (
+        errors.count(": held by 'elector-") == shown.count(": held by 'elector-") == 1
+    )
+    assert masked(shown) == masked(first + errors), output
 
 
 def test_program_is_ten_lines():

@@ -164,11 +164,14 @@ Why the others work beside their successors: [Other libraries on the same Lease]
             f'<text x="{LABEL + i * 140 + 20}" y="26">{escape(one.name)}</text>'
             for i, one in enumerate(self.contenders)
         )
-        style = "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
+        style = (
+            "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}.p{fill:#fff}"
+            "@media(prefers-color-scheme:dark){text{fill:#e5e7eb}.p{fill:#111827}}"
+        )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}"'
             f' role="img" aria-label="The table as bars"><style>{style}</style>'
-            f'<rect width="{WIDTH}" height="{y}" fill="#fff"/>'
+            f'<rect width="{WIDTH}" height="{y}" class="p"/>'
             f"{legend}{''.join(parts)}</svg>\n"
         )
 

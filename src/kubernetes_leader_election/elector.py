@@ -61,7 +61,7 @@ from kubernetes_leader_election.lifecycle.task_waits import (
     wait_for,
 )
 from kubernetes_leader_election.process.signals import shared_auto_close
-from kubernetes_leader_election.settings.options import Duration
+from kubernetes_leader_election.settings.durations import Duration
 
 __all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 

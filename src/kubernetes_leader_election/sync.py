@@ -63,7 +63,8 @@ from kubernetes_leader_election.lifecycle.thread_waits import (
     wait_for,
 )
 from kubernetes_leader_election.process.signals import shared_auto_close
-from kubernetes_leader_election.settings.options import Duration, Settings
+from kubernetes_leader_election.settings.durations import Duration
+from kubernetes_leader_election.settings.options import Settings
 
 __all__ = ["Background", "Elector", "Guard", "Leadership", "Lost", "Term"]
 

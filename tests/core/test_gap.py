@@ -246,6 +246,30 @@ def test_acquire_of_our_own_by_which_nobody_leads_is_no_life():
     assert gap > D + L
 
 
+def test_end_of_an_acquire_by_which_nobody_led_is_no_release():
+    """Whoever clears it ends no term: the gap goes on from before."""
+    hand = seen_to_lead()
+    keep_watching(hand, D)
+    hand.wait(0.5)
+    hand.commit()
+    hand.clock.advance(L + 5.0)
+    hand.tick()
+    hand.fetched()
+    assert not hand.leads
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    for _ in range(10):
+        if hand.all_open(m.GetLease):
+            hand.fetched()
+        if hand.all_open(m.UpdateLease):
+            hand.written()
+        if hand.leads:
+            break
+        hand.wait(0.5)
+    gap, why = told(hand)
+    assert gap > D + L
+    assert why != "release"
+
+
 def test_new_life_has_seen_nothing():
     """stop() and start(): what happened between is not known."""
     hand = seen_to_lead()
@@ -255,6 +279,56 @@ def test_new_life_has_seen_nothing():
     hand.seen = len(hand.store.history)
     keep_watching(hand, D)
     assert acquired(hand) == (None, "expiry")
+
+
+def test_new_life_that_finds_the_lease_released_does_not_know():
+    """Whom it saw to lead before it was stopped, and when, says nothing of that."""
+    hand = seen_to_lead()
+    hand.say(m.StopAsked())
+    hand.wait(5.0)
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.wait(5.0)
+    hand.start()
+    assert acquired(hand) == (None, None)
+
+
+def test_release_that_is_found_by_the_first_look_after_a_watch_broke_is_not_known():
+    """No request failed; but when it was released is in no clock of its own."""
+    hand = seen_to_lead()
+    hand.watch_ends(error="reset")
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.wait(0.2)
+    hand.fetched()
+    assert acquired(hand) == (None, "release")
+
+
+def test_outage_before_another_one_led_is_no_reason():
+    """What held up an earlier take-over was over when that one led."""
+    hand = seen_to_lead()
+    keep_watching(hand, D)
+    hand.wait(0.5)
+    hand.failed(status=503)
+    now = format_time(hand.clock.wall)
+    hand.store.edit(holderIdentity="c", acquireTime=now, renewTime=now)
+    hand.wait(0.5)
+    if hand.all_open(m.GetLease):
+        hand.fetched()
+    hand.seen = len(hand.store.history)
+    hand.store.edit(renewTime=format_time(hand.clock.wall + SECOND))
+    hand.bring_all()
+    keep_watching(hand, D)
+    assert acquired(hand) == (about(D + 0.5), "expiry")
+
+
+def test_leader_whose_lease_is_cleared_by_hand_counts_from_then():
+    """Its own acquire is a life like any other, though nothing was renewed."""
+    hand = Hand().lead()
+    hand.store.edit(holderIdentity="", leaseDurationSeconds=1)
+    hand.bring_all()
+    assert not hand.leads
+    hand.events(m.LeadershipAcquired)
+    hand.work_ends()
+    assert acquired(hand) == (about(0.5), "release")
 
 
 def test_assumed_leadership_has_no_gap():

@@ -6,10 +6,11 @@ import pytest
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.record import format_time
+from kubernetes_leader_election.core.retry import Retry
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import MICROSECONDS
-from tests.core.harness import WALL, Hand
-from tests.core.stories import L, R, T, candidate, held_by_b, keep_watching, reasons
+from tests.core.harness import WALL, Hand, settings
+from tests.core.stories import D, L, R, T, candidate, held_by_b, keep_watching, reasons
 
 
 @pytest.mark.parametrize("answer", ["unknown", "conflict"])
@@ -407,6 +408,23 @@ def test_rule_10_leader_whose_writes_always_conflict_tells_of_it_once():
     assert lost.reason == "renew_deadline"
     (error,) = (str(e.error) for e in told if isinstance(e, m.ErrorOccurred))
     assert "3 writes in a row met a conflict (409)" in error
+
+
+@pytest.mark.parametrize(("apart", "told"), [(D + 1.0, False), (1.0, True)])
+def test_rule_10_conflicts_of_contests_far_apart_are_not_in_a_row(apart, told):
+    """Fault 31: who loses one each hour reads at once, and a leader tells of its own."""
+    retry = Retry(settings(), draw=lambda: 0.5)
+    assert any(retry.count_conflict(number * apart) for number in range(1, 4)) is told
+    assert retry.conflicts == (3 if told else 1)
+
+
+def test_rule_10_conflicts_of_a_term_are_counted_from_its_beginning():
+    """Rule 10: those of the contest before it are over, however it was won."""
+    retry = Retry(settings(), draw=lambda: 0.5)
+    retry.count_conflict(1.0)
+    retry.count_conflict(2.0)
+    retry.begin_term()
+    assert not retry.count_conflict(3.0)
 
 
 REFUSALS = (400, 401, 403, 404, 408, 422, 429)

@@ -61,6 +61,7 @@ class Search:
     """A search on a thread, and what it said."""
 
     def __init__(self, server, pod, *, rights=(ROLE,), silence=30.0, changed=None):
+        self.server, self.pod = server, pod
         self.said = queue.SimpleQueue()
         self.call = Call()
         user = server.add_user("web", roles=rights)
@@ -87,6 +88,12 @@ class Search:
 
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
+
+    def watching(self):
+        """Wait until it has read the pod, and watches what comes after; return it."""
+        asked = {"verb": "watch", "name": self.pod.name}
+        eventually(lambda: self.server.requests.matching(**asked))
+        return self
 
     def next(self):
         """Return what it says next."""
@@ -121,7 +128,7 @@ def begin(server):
 
 def test_end_that_is_reported_later_is_proved(pod, begin):
     """Fault 73: one read and one watch; nothing is said while the container runs."""
-    search = begin(pod)
+    search = begin(pod).watching()
     assert search.is_silent()
     pod.kill()
     proof = search.next()
@@ -149,14 +156,14 @@ def search_why(search):
 
 def test_out_of_memory_is_told(pod, begin):
     """The words are those of the kubelet's reason."""
-    search = begin(pod)
+    search = begin(pod).watching()
     pod.kill(reason="OOMKilled")
     assert search_why(search).endswith("was killed (out of memory)")
 
 
 def test_status_inside_the_event_of_a_deletion_counts(pod, begin):
     """In good order the last status has the message."""
-    search = begin(pod)
+    search = begin(pod).watching()
     pod.delete()
     assert search_why(search).endswith("ended with exit code 143 (SIGTERM)")
 
@@ -201,7 +208,7 @@ def refuted(search):
 
 def test_pod_that_was_deleted_by_force_is_no_proof(pod, begin):
     """Fault 75: its process may run on, and its kubelet can no longer say."""
-    search = begin(pod)
+    search = begin(pod).watching()
     assert search.is_silent()
     pod.force_delete()
     assert refuted(search).endswith("and the pod is gone")
@@ -215,21 +222,21 @@ def test_pod_that_is_gone_is_no_proof(pod, begin):
 
 def test_node_that_is_lost_is_no_proof(pod, begin):
     """Fault 75: phase and conditions are what the control plane guesses."""
-    search = begin(pod)
+    search = begin(pod).watching()
     pod.lose_node()
     assert search.is_silent()
 
 
 def test_lie_of_a_lost_shim_is_no_proof(pod, begin):
     """Fault 74: 255 is no wait status; what such a kubelet says later is not believed either."""
-    search = begin(pod)
+    search = begin(pod).watching()
     pod.lie()
     assert "exit code" in refuted(search)
 
 
 def test_message_that_was_overwritten_is_no_proof(pod, begin):
     """Fault 77: without the nonce nothing is known; the note is lost, which is safe."""
-    search = begin(pod)
+    search = begin(pod).watching()
     pod.termination_file.write_text("fatal: no disk\n")
     pod.kill()
     assert search.is_silent()
@@ -297,7 +304,7 @@ def test_half_open_watch_is_given_up(server, pod, begin):
 
 def test_watch_that_ends_cleanly_is_no_error(server, pod, begin):
     """It may be ordered again at once."""
-    search = begin(pod)
+    search = begin(pod).watching()
     assert search.is_silent()
     server.end_watches()
     assert unreadable(search) is None

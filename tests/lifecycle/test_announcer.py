@@ -13,6 +13,7 @@ from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Answered
+from kubernetes_leader_election.lifecycle.announcer import Announcer
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import Answer, Fault, Hang, LeaseServer
@@ -182,6 +183,11 @@ def renewals(server):
     )
 
 
+def tries(server, path):
+    """Count the requests below a path."""
+    return sum(one.path.startswith(path) for one in server.requests)
+
+
 @pytest.mark.parametrize(
     "trouble",
     [Hang(), Answer(403, "Forbidden", "no"), Answer(500, "InternalError", "no")],
@@ -193,15 +199,18 @@ def test_trouble_with_what_is_told_delays_no_renewal(server, pod, trouble):
         server.faults.add(Fault(trouble, path=path, times=None))
     log = Log()
     # Longer than the test: who waited for such a request would be seen.
-    slow = {"request_timeout_sec": 0.5}
+    slow = {"request_timeout_sec": 0.3}
     given = options(server, kubernetes_events=True, log=log, **QUICK, **slow)
     with Elector(**given) as elector:
         term = elector.wait_until_leading(timeout=PATIENCE)
         before = renewals(server)
         eventually(lambda: renewals(server) > before + 5)
         assert not term.is_lost
-        for name in ("leader_endpoints", "kubernetes_events"):
-            eventually(lambda: log.about(f"{name}: the election goes on"))
+        for path, name in (
+            (SLICES, "leader_endpoints"),
+            (EVENTS, "kubernetes_events"),
+        ):
+            eventually(lambda: tries(server, path) >= 4)
             assert len(log.about(f"{name}: the election goes on")) == 1
     assert server.lease("billing")["spec"].get("holderIdentity", "") == ""
 
@@ -360,3 +369,21 @@ def test_thread_that_cannot_be_had_is_no_reason_not_to_lead(server, pod, monkeyp
         elector.wait_until_leading(timeout=PATIENCE)
         eventually(lambda: log.about("no thread for leader-election-slice"))
     assert addresses(server) is None
+
+
+@pytest.mark.parametrize("word", ["acquired", "lost", "work_ended"])
+def test_defect_of_what_tells_others_ends_no_term(server, pod, monkeypatch, word):
+    """Fault 07: logged, and nothing depends on it."""
+
+    def broken(*_):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(Announcer, word, broken)
+    log = Log()
+    with Elector(**options(server, log=log, **QUICK)) as elector:
+        term = elector.wait_until_leading(timeout=PATIENCE)
+        before = renewals(server)
+        eventually(lambda: renewals(server) > before + 2)
+        assert not term.is_lost
+    assert server.lease("billing")["spec"].get("holderIdentity", "") == ""
+    eventually(lambda: log.about("others could not be told"))

@@ -8,7 +8,7 @@ from tests.mutants.mistakes import Mistake
 
 HARD_FENCE: Final = "lifecycle/hard_fence.py"
 TERM_WORK: Final = "lifecycle/term_work.py"
-LIFECYCLE: Final = "lifecycle/lifecycle.py"
+NEWS: Final = "lifecycle/news.py"
 PROCESS_END: Final = "process/process_end.py"
 KERNEL_TIMERS: Final = "process/kernel_timers.py"
 IN_FENCE: Final = "tests/lifecycle/test_hard_fence.py::"
@@ -36,8 +36,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a renewal does not move the fence",
-        file=LIFECYCLE,
-        old="            self._fence.look(current.work)",
+        file=NEWS,
+        old="            fence.look(current.work)",
         new="            pass",
         tests=(
             f"{IN_FENCE}test_work_is_fenced_for_the_hard_limit_of_its_newest_renewal",
@@ -190,7 +190,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="work can begin before the engine lets the signal through",
-        file=LIFECYCLE,
+        file=NEWS,
         old="            fence.look()  # before",
         new="            pass  # before",
         tests=(f"{IN_FENCE}test_signal_reaches_the_engine_before_work_can_begin",),
@@ -219,8 +219,8 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an elector starts without the fence that it cannot have",
-        file=LIFECYCLE,
-        old="        self._fence.begin()",
+        file="lifecycle/extras.py",
+        old="        self.fence.begin()",
         new="        pass",
         tests=(f"{IN_FENCE}test_start_is_refused_where_it_cannot_be_had",),
     ),

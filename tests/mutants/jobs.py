@@ -59,10 +59,19 @@ MISTAKES: Final = [
     Mistake(
         name="who failed comes back as soon as another one leads",
         file="core/participation.py",
-        old="        if not self._whoever_leads:\n",
-        new="        if self.alive:\n",
+        old="        self._others_first_until = None\n\n    def come_back",
+        new="        self.come_back()\n\n    def come_back",
         tests=(
             "tests/core/test_election_state.py::test_work_that_failed_stays_out_for_its_pause_whoever_leads",
+        ),
+    ),
+    Mistake(
+        name="who steps down in the pause after failed work comes back before its end",
+        file="core/participation.py",
+        old="            self._others_first_until = until\n",
+        new="            self._others_first_until, self._pauses_until = until, None\n",
+        tests=(
+            "tests/core/test_election_state.py::test_pause_of_work_that_failed_and_step_down_cut_neither_short",
         ),
     ),
     Mistake(

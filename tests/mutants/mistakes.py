@@ -39,7 +39,7 @@ class Mistake:
         """The part of the package that it is planted in."""
         room = Path(self.file).parts[0]
         areas = {"cli": "command line"} | {
-            name: name for name in ("engine", "kube_api", "pods")
+            name: name for name in ("core", "engine", "kube_api", "pods")
         }
         return areas.get(room, "fronts")
 

@@ -388,9 +388,9 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a note is left though nobody asked for it",
-        file="lifecycle/lifecycle.py",
-        old="        if not self.settings.crash_takeover or self.settings.observe or self.assumed:",
-        new="        if self.settings.observe or self.assumed:",
+        file="lifecycle/extras.py",
+        old="        if not settings.crash_takeover or settings.observe or elector.assumed:",
+        new="        if settings.observe or elector.assumed:",
         tests=(
             "tests/lifecycle/test_crash_note.py::test_without_the_option_nothing_is_left",
         ),

@@ -15,7 +15,7 @@ MISTAKES: Final = [
     Mistake(
         name="a signal that the main thread has not met is left at that",
         file="process/missed_signals.py",
-        old="            signal.pthread_kill(self._main, _INTERRUPT)\n",
+        old="            signal.pthread_kill(main, _INTERRUPT)\n",
         new="            pass\n",
         tests=(f"{IN_MISSED}test_signal_is_met_once_although_the_wait_goes_on",),
         slow=True,  # by a time limit
@@ -33,23 +33,23 @@ MISTAKES: Final = [
     Mistake(
         name="the main thread is interrupted for signals that it has met",
         file="process/missed_signals.py",
-        old="        self._calls += 1\n",
-        new="        pass\n",
+        old="                os.write(self._pipe[1], bytes([_MET]))\n",
+        new="                pass\n",
         tests=(f"{IN_MISSED}test_main_thread_that_met_its_signal_is_not_interrupted",),
         slow=True,  # by a time limit
     ),
     Mistake(
         name="a program that handles SIGURG is told of data that is not there",
         file="process/missed_signals.py",
-        old="            handled = signal.getsignal(_INTERRUPT) == self._on_interrupt\n",
-        new="            handled = True\n",
+        old="            if signal.getsignal(_INTERRUPT) != self._on_interrupt:\n",
+        new="            if False:\n",
         tests=(f"{IN_MISSED}test_handler_of_the_program_for_sigurg_is_never_called",),
     ),
     Mistake(
         name="the handler of a program for SIGURG is replaced",
         file="process/missed_signals.py",
-        old="        if signal.getsignal(_INTERRUPT) == signal.SIG_DFL and not _is_caught():",
-        new="        if not _is_caught() or True:",
+        old="        if _is_of_former(handler) or (handler == signal.SIG_DFL and not _is_caught()):",
+        new="        if True:",
         tests=(f"{IN_MISSED}test_handler_of_the_program_for_sigurg_is_never_called",),
     ),
     Mistake(
@@ -70,7 +70,7 @@ MISTAKES: Final = [
     Mistake(
         name="a signal that came while the place was asked for is kept from its owner",
         file="process/missed_signals.py",
-        old="                    os.write(others, noted)",
+        old="                    os.write(others, came)",
         new="                    pass",
         tests=(
             f"{IN_MISSED}test_descriptor_of_others_is_left_to_them_with_what_came_in_between",

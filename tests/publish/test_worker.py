@@ -123,8 +123,8 @@ def test_queue_is_bounded_and_never_waits(start):
     assert going.wait(30)
     for number in range(ROOM + 10):
         worker.put(number)
-    assert worker.dropped == 10
     held.set()
+    assert worker.dropped == 10
 
 
 def test_end_tries_once_more_what_there_is_to_do(start):

@@ -20,7 +20,7 @@ from kubernetes_leader_election.settings import (
     resolve_settings,
     timings,
 )
-from kubernetes_leader_election.settings.options import default_identity
+from kubernetes_leader_election.settings.names import default_identity
 from kubernetes_leader_election.sync import Elector
 
 ASSIGNMENT = re.compile(

@@ -262,6 +262,23 @@ def dashboard(watched: Watched) -> dict[str, Any]:
             "timeseries",
             12,
         ),
+        _panel(
+            "For how long nobody led before a take-over, on average, by reason",
+            # As a whole: what has just come into being has no increase.
+            f"sum by (why) (leader_election_gap_seconds_sum{{{of}}}) "
+            f"/ sum by (why) (leader_election_gap_seconds_count{{{of}}})",
+            "timeseries",
+            12,
+            "{{why}}",
+            unit="s",
+        ),
+        _panel(
+            "Take-overs, by the reason why nobody led",
+            f"sum by (why) (leader_election_gap_seconds_count{{{of}}})",
+            "timeseries",
+            12,
+            "{{why}}",
+        ),
     ]
     _lay_out(panels)
     return {

@@ -178,7 +178,8 @@ class Outcomes:
             return
         # Rule 10: perhaps our own write; read and look for our stamp.
         self._doubt_write()
-        if self._retry.count_conflict() and standing.term is not None:
+        now = standing.now.boottime
+        if self._retry.count_conflict(now) and standing.term is not None:
             # Said once in a row of them: else a term would end without any error.
             standing.report(
                 f"{MANY_CONFLICTS} writes in a row met a conflict (409): "

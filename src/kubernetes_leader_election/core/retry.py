@@ -36,6 +36,7 @@ class Retry:
     """Count failures in a row, and say what pause they call for. One elector's own."""
 
     __slots__ = (
+        "_conflict_at",
         "_draw",
         "_failing_since",
         "_kept_out_until",
@@ -60,7 +61,9 @@ class Retry:
         self._failing_since = 0.0
         """The CLOCK_BOOTTIME of the first of them."""
         self.conflicts = 0
-        """Writes in a row that met a conflict."""
+        """Writes in a row that met a conflict, each within D of the one before."""
+        self._conflict_at = 0.0
+        """The CLOCK_BOOTTIME of the last of them."""
         self.write_failures = 0
         """Writes that failed since one of the term was proved."""
         self.not_before = 0.0
@@ -88,7 +91,7 @@ class Retry:
 
         Not so the pause of who cannot lead: what landed may be given back at once.
         """
-        self.failures = self.write_failures = 0
+        self.failures = self.write_failures = self.conflicts = 0
         self.not_before = 0.0
 
     def count_failure(self, now: float) -> None:
@@ -97,9 +100,16 @@ class Retry:
             self._failing_since = now
         self.failures += 1
 
-    def count_conflict(self) -> bool:
-        """Count a conflict; return whether it is the one of them that is told."""
-        self.conflicts += 1
+    def count_conflict(self, now: float) -> bool:
+        """
+        Count a conflict, at ``now`` on CLOCK_BOOTTIME; return whether it is to be told.
+
+        Who contends now and then, and loses, has no row of them: a leader tries again
+        within D, and so does a candidate in one contest.
+        """
+        if now - self._conflict_at > self._settings.lease_duration:
+            self.conflicts = 0
+        self.conflicts, self._conflict_at = self.conflicts + 1, now
         return self.conflicts == MANY_CONFLICTS
 
     def count_write_failure(self) -> None:

@@ -18,16 +18,18 @@ from kubernetes_leader_election.lifecycle.health import health_of
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.liveness_probe import AskCallable, Probe
 from kubernetes_leader_election.lifecycle.status import TermT
-from kubernetes_leader_election.settings.options import (
-    DEFAULT_GRACE,
+from kubernetes_leader_election.settings.durations import Duration
+from kubernetes_leader_election.settings.names import (
     DEFAULT_LEASE_NAME,
     DEFAULT_NAMESPACE,
-    OPTION_NAMES,
-    Duration,
-    Liveness,
-    Settings,
     UnsaidNamespace,
     namespace_of_environment,
+)
+from kubernetes_leader_election.settings.options import (
+    DEFAULT_GRACE,
+    OPTION_NAMES,
+    Liveness,
+    Settings,
     refuse_unknown_options,
     resolve_settings,
 )

@@ -82,13 +82,8 @@ class EventLog:
 
     # The election -------------------------------------------------------------
 
-    def acquired(
-        self,
-        event: LeadershipAcquired,
-        *,
-        without: str = "",
-    ) -> None:
-        """Log that a term began; ``without`` says why it has no fencing token."""
+    def acquired(self, event: LeadershipAcquired) -> None:
+        """Log that a term began, and why it has no fencing token where it has none."""
         self.renewed()
         token, crash_proof = event.token_if_any, event.crash_proof
         self._token = token
@@ -97,7 +92,7 @@ class EventLog:
             "%s: %s is the leader, fencing token %s%s%s",
             self._where(),
             event.identity,
-            without if token is None else token,
+            _why_no_token(event) if token is None else token,
             nobody_led(event),
             f"; took over: {printable(crash_proof, longest=400)}"
             if crash_proof
@@ -264,3 +259,9 @@ def _write(
     if type(logger).__module__.partition(".")[0] in _KNOWN_TO_BIND:
         logger = logger.bind(**facts)
     getattr(logger, level)(line)
+
+
+def _why_no_token(event: LeadershipAcquired) -> str:
+    if event.assumed:
+        return "none (assumed)"
+    return "none (the resourceVersions of this server are not numbers)"

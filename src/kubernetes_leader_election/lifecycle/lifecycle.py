@@ -1,5 +1,5 @@
 """
-Start, stop, step down, and what news of the engine changes: the life of one elector.
+Start, stop, step down: the life of one elector. What news change is in :mod:`.news`.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
 The electors for asyncio and for threads add but ways to wait and to call handlers.
@@ -8,17 +8,13 @@ The electors for asyncio and for threads add but ways to wait and to call handle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
-from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.errors import (
     LeaderElectionError,
-    LeaseApiError,
 )
-from kubernetes_leader_election.events import EVENTS
-from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.connect import (
     Connector,
     make_driver,
@@ -26,9 +22,11 @@ from kubernetes_leader_election.lifecycle.connect import (
 )
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
+from kubernetes_leader_election.lifecycle.extras import Extras
 from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
-from kubernetes_leader_election.lifecycle.life import role_of, role_outside
+from kubernetes_leader_election.lifecycle.life import role_outside
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
+from kubernetes_leader_election.lifecycle.news import News
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
 from kubernetes_leader_election.lifecycle.overdue_work import (
     OverdueWork,
@@ -38,11 +36,8 @@ from kubernetes_leader_election.lifecycle.preconditions import (
     refuse_running,
 )
 from kubernetes_leader_election.lifecycle.shutdown import Shutdown
-from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
-from kubernetes_leader_election.lifecycle.taking import take_numbered
+from kubernetes_leader_election.lifecycle.status import TermT
 from kubernetes_leader_election.lifecycle.term_work import (
-    Phase,
-    TermWork,
     WorkItem,
 )
 from kubernetes_leader_election.process import native
@@ -51,23 +46,12 @@ from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
-from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
-    from kubernetes_leader_election.engine.driver import Driver
-    from kubernetes_leader_election.engine.view import View
-    from kubernetes_leader_election.lifecycle.announcer import Announcer
-    from kubernetes_leader_election.lifecycle.crash_note import CrashNote
-    from kubernetes_leader_election.lifecycle.hard_fence import HardFence
-
-_IN_TERM: Final = frozenset(
-    {State.LEADER, State.DRAINING, State.FENCED, State.RELEASING}
-)
-_BEFORE_A_LOOK: Final = frozenset({State.STOPPED, State.LOOKING})
-"""States in which nothing may be known of the Lease yet."""
+    pass
 
 
-class Lifecycle(Status[TermT]):
+class Lifecycle(News[TermT]):
     """
     Live one elector's life: between the engine's thread and the application's.
 
@@ -92,34 +76,22 @@ class Lifecycle(Status[TermT]):
             credentials, again=self._connect_again, event_log=event_log
         )
         super().__init__(settings, connector)
-        self.probe: Probe | None = None
-        """Asks whether the application is stuck; None: nobody does. By ``begin``."""
+        self.probe = None
         self.event_log = event_log
-        """Writes what people read."""
         self.notifier = Notifier(event_log)
-        """Sends events to the handlers."""
+        self.extras = Extras(self, event_log)
         self.overdue_work = OverdueWork(
             self,
             event_log,
             end_term=self.end_term,
             report=self.report,
-            announce=self._announce_overdue,
+            announce=self.extras.announce_overdue,
         )
-        """Looks after work that goes on though its term is over."""
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
-        """Stops it at a signal, and at the exit of the interpreter."""
-        self._fence: HardFence | None = None
-        """Ends the process where work does not end; None: nothing does. By ``begin``."""
         self.namespace_is_unsaid = False
         """Whether neither the program nor a variable named the namespace."""
-        self._crash_note: CrashNote | None = None
-        """Leaves the note for the case of a crash; None: none is left. By ``begin``."""
-        self._announcer: Announcer | None = None
-        """Tells others of the terms through the API; None: nobody does. By ``_join``."""
         self._kind_of_term = kind_of_term
-        """What the front calls a term."""
-        self._last_view: View | None = None
-        """The last view that was taken. The engine's thread."""
+        self._last_view = None
 
     # The life: any thread -----------------------------------------------------
 
@@ -156,15 +128,15 @@ class Lifecycle(Status[TermT]):
             self.shutdown.begin()
             self._connector.begin()
             try:
-                self._begin_fence()
+                self.extras.begin_fence()
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
                 hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
                 self._life.started = False
-                self._end_fence()
-                self._end_announcing()
+                self.extras.end_fence()
+                self.extras.end_announcing()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
@@ -238,16 +210,6 @@ class Lifecycle(Status[TermT]):
         self._post(word)
         self.waiters.wake()
 
-    def take_hold(self, hold: WorkItem, number: int) -> TermWork:
-        """Take a hold on the numbered term; see :class:`~.held_work.WorkOwner`."""
-        return take_numbered(self, hold, number)
-
-    def end_hold(self, hold: WorkItem) -> None:
-        """End a hold; see :class:`~.held_work.WorkOwner`."""
-        if not self.forked:
-            hold.end()
-            self.shutdown.on_hold_ended()
-
     def report_liveness(self, alive: bool) -> None:  # noqa: FBT001 - a callback's only argument
         """Tell the election whether the application is stuck."""
         if not alive:
@@ -280,134 +242,7 @@ class Lifecycle(Status[TermT]):
         self.notifier.detach(dispatcher, under_way)
         self.overdue_work.drop_work_of_closed_loops()
 
-    # The engine's thread ------------------------------------------------------
-
-    def on_event(self, event: m.Event, view: View) -> None:
-        """Take an event; see :class:`~.engine.Listener`."""
-        try:
-            # Before anybody who waits for the event can ask for the state.
-            self._shown.take(self._role_of(view))
-        finally:
-            match event:
-                case m.LeadershipAcquired():
-                    self._on_acquired(event, view)
-                case m.LeadershipLost():
-                    self._on_lost(event)
-                case m.LeaseRenewed():
-                    self.event_log.renewed()
-                    self.shutdown.look_at_signals()
-                    self._deliver(event)
-                    self.overdue_work.drop_work_of_closed_loops()
-                case m.LeaderChanged():
-                    self.event_log.leader_changed(event.holder_identity)
-                    self._deliver(event)
-                case m.ErrorOccurred():
-                    self.event_log.failed(event.error)
-                    self._deliver(event)
-                case _:  # pragma: no cover
-                    assert_never(event)
-            self.waiters.wake(renewed=isinstance(event, m.LeaseRenewed))
-
-    def on_view(self, view: View) -> None:
-        """Take a view; see :class:`~.engine.Listener`."""
-        if self._driver is None or self._driver.view is not view:
-            return  # of an election that a former life took part in
-        self._shown.seen_at = self._shown.clock.now().wall
-        if view.state not in _BEFORE_A_LOOK and view.life >= self._life.number:
-            self._life.has_looked = True
-        before, self._last_view = self._last_view, view
-        renewed = before is not None and view.is_renewal_of(before)
-        current = self._current
-        if (
-            current is not None
-            and current.work.phase is Phase.ENDED
-            and view.state not in _IN_TERM
-        ):
-            self._current = current = None
-            renewed = False
-        if view.state is State.STOPPED and current is None and self._is_over(view):
-            self._end_life()
-            renewed = False
-        if current is not None and self._fence is not None:
-            self._fence.look(current.work)
-        self._shown.take(self._role_of(view))
-        self._warn_of_duration(view)
-        if view.state is State.FENCED:
-            shared_auto_close().look_again()  # work has the stop budget left
-        self.waiters.wake(renewed=renewed)
-
-    def note_is_good(self) -> bool:
-        """Look for the own note; see :class:`~.engine.Listener`."""
-        note = self._crash_note
-        return note is not None and note.is_good(self.where)
-
-    def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that no pod can be read; see :class:`~.engine.Listener`."""
-        if self._crash_note is not None:
-            self._crash_note.on_no_proof(self.where, error)
-
-    def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
-        term = self._kind_of_term(
-            self, number=event.term, fencing_token=event.token_if_any
-        )
-        fence = self._fence
-        new_fence = None
-        if fence is not None:
-            fence.look()  # before any work can begin
-            new_fence = fence.of_term(event.term)
-        work = TermWork(event.term, ended=self._work_ended, new_fence=new_fence)
-        self._current = CurrentTerm(term, work)
-        hold = None
-        if self.notifier.handlers.count(EVENTS.LEADERSHIP_ACQUIRED):
-            hold = work.begin(
-                "a handler of leadership_acquired", loop=self.notifier.loop
-            )
-        self.shutdown.look_at_signals()
-        try:
-            self.event_log.acquired(event, without=_why_no_token(event))
-        finally:
-            self._deliver(event, hold=hold)
-        self._announce(lambda announcer: announcer.acquired(event, view))
-
-    def _on_lost(self, event: m.LeadershipLost) -> None:
-        current = self._current
-        if current is None or current.term.number != event.term:
-            # A loss only follows its acquisition: that is the engine's contract.
-            self.event_log.trouble(f"term {event.term} was lost, which never began")
-            self._work_ended(event.term)
-            return
-        term, work = current
-        term.end(event.reason)
-        lost, loop = None, self.notifier.loop
-        if self.notifier.handlers.count(EVENTS.LEADERSHIP_LOST):
-            lost = work.hold_late("a handler of leadership_lost", loop=loop)
-        self.shutdown.hold_after_signal(work)
-        work.lose()
-        self.overdue_work.drop_work_of_closed_loops()
-        try:
-            self.event_log.lost(self.identity, event.reason, event.detail)
-        finally:
-            self._deliver(event, hold=lost)  # it holds the term open until then
-        self._announce(lambda announcer: announcer.lost(event))
-        if work.phase is not Phase.ENDED:
-            self.overdue_work.expect_end(term)
-
     # Any thread: inside -------------------------------------------------------
-
-    def _begin_fence(self) -> None:
-        """Refuse to begin where the hard fence is asked for and cannot be had."""
-        if not self.settings.hard_fence:
-            return
-        from kubernetes_leader_election.lifecycle.hard_fence import (  # noqa: PLC0415 - most programs have none
-            HardFence,
-        )
-
-        self._fence = HardFence(self, self.event_log)
-        self._fence.begin()
-
-    def _end_fence(self) -> None:
-        if self._fence is not None:
-            self._fence.end()
 
     def _connect(self) -> None:
         """Find credentials and join the election; try again where they are unreadable."""
@@ -441,8 +276,8 @@ class Lifecycle(Status[TermT]):
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
             driver.post(m.LivenessReported(alive=True))
-        self._leave_note(driver)
-        self._begin_to_announce(credentials)
+        self.extras.leave_note(driver)
+        self.extras.begin_to_announce(credentials)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
         driver.post(Start(life=self._life.number))
@@ -451,55 +286,6 @@ class Lifecycle(Status[TermT]):
         if self._life.stopping:
             # Said by a signal handler in the middle of this, so perhaps too early.
             driver.post(m.StopAsked())
-
-    def _leave_note(self, driver: Driver) -> None:
-        """Leave the note for the case of a crash; the first renewals may be without it."""
-        if not self.settings.crash_takeover or self.settings.observe or self.assumed:
-            return
-        from kubernetes_leader_election.lifecycle.crash_note import (  # noqa: PLC0415 - most programs leave none
-            CrashNote,
-        )
-
-        self._crash_note = self._crash_note or CrashNote(self.event_log)
-        self._crash_note.leave(
-            self.where, lambda note: driver.post(m.OwnNote(note=note))
-        )
-
-    def _begin_to_announce(self, credentials: Credentials | None) -> None:
-        """Have others told of the terms of this life, if that was asked for."""
-        settings = self.settings
-        asked = settings.leader_endpoints is not None or settings.kubernetes_events
-        if not asked or settings.observe or credentials is None:
-            return
-        from kubernetes_leader_election.lifecycle.announcer import (  # noqa: PLC0415 - most programs have none
-            Announcer,
-        )
-
-        announcer = Announcer(self, self.event_log)
-        announcer.begin(credentials)
-        self._announcer = announcer
-
-    def _announce_overdue(self, text: str) -> None:
-        self._announce(lambda announcer: announcer.overdue(text))
-
-    def _announce(self, tell: Callable[[Announcer], None]) -> None:
-        """Tell others, if that was asked for; whatever comes of it, the election goes on."""
-        announcer = self._announcer
-        if announcer is None or self.forked:
-            return
-        try:
-            tell(announcer)
-        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it
-            self.event_log.trouble("others could not be told", error=error)
-
-    def _end_announcing(self) -> None:
-        if self._announcer is not None:
-            self._announcer.end()
-
-    def finish_announcing(self, timeout: float) -> None:
-        """Wait, ``timeout`` seconds at most, until others are told of the end."""
-        if self._announcer is not None:
-            self._announcer.wait(timeout)
 
     def _connect_later(self, error: Exception) -> None:
         error = self._connector.failed(error, where=self.where)
@@ -547,67 +333,3 @@ class Lifecycle(Status[TermT]):
         current = self._current
         if current is not None:
             current.work.report_end_again()
-
-    def _post(self, word: m.Command) -> None:
-        if self._driver is not None and not self.forked:
-            self._driver.post(word)
-
-    def _work_ended(self, term: int) -> None:
-        self._announce(lambda announcer: announcer.work_ended())
-        self._post(m.WorkEnded(term=term))
-
-    def _is_over(self, view: View) -> bool:
-        """Return whether this life is over, of which the engine shows itself stopped."""
-        if not self._life.is_asked:
-            return self._life.stopping  # before the engine was asked to begin it
-        # Not an earlier one; and whoever said so: also a stop that came late.
-        return view.life >= self._life.number and not view.running
-
-    def _end_life(self) -> None:
-        if not self._life.started:
-            return
-        self._life.started = False
-        if self.probe is not None:
-            self.probe.stop()
-        self._end_fence()
-        self._end_announcing()
-        self.shutdown.unwatch()
-        self._shown.take(Role.STOPPED)
-        if self.notifier.dispatcher is not None:
-            self.notifier.dispatcher.wake()  # a thread that waits for events may end
-
-    def _role_of(self, view: View) -> Role:
-        if not self._life.started:
-            return Role.STOPPED
-        return role_of(view.state, observe=self.settings.observe)
-
-    def _warn_of_duration(self, view: View) -> None:
-        """Warn of a holder whose death would leave the election without a leader."""
-        snapshot = view.snapshot
-        if snapshot is None or view.state in _IN_TERM or snapshot.record.is_free:
-            return
-        own, duration = self.settings.lease_duration_sec, snapshot.record.lease_duration
-        if duration is not None and duration > max(ODD_DURATION, own):
-            self.event_log.held_for_long(snapshot.record.holder_identity, duration)
-
-    def _deliver(self, event: m.Event, *, hold: WorkItem | None = None) -> None:
-        current = self._current
-        work = None if current is None else current.work
-        try:
-            self.notifier.deliver(event, work=work, hold=hold)
-        except BaseException:
-            if hold is not None:
-                hold.end()  # fault 07: nobody else would, and the Lease be kept for ever
-            raise
-
-    def report(self, error: LeaderElectionError) -> None:
-        """Log an error and tell the handlers. Any thread."""
-        self.event_log.failed(error)
-        self._deliver(m.ErrorOccurred(**self.about, error=error))
-        self.waiters.wake()
-
-
-def _why_no_token(event: m.LeadershipAcquired) -> str:
-    if event.assumed:
-        return "none (assumed)"
-    return "none (the resourceVersions of this server are not numbers)"

@@ -15,7 +15,7 @@ from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.kinds_of_work import WrongWorkError
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
-from kubernetes_leader_election.settings.options import Duration, seconds_of
+from kubernetes_leader_election.settings.durations import Duration, seconds_of
 from kubernetes_leader_election.text import did_you_mean, printable, shown
 
 Restart = Literal["never", "on-failure"]

@@ -35,7 +35,8 @@ from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork
 from kubernetes_leader_election.lifecycle.waiters import Waiters
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.settings import promises
-from kubernetes_leader_election.settings.options import Settings, default_identity
+from kubernetes_leader_election.settings.names import default_identity
+from kubernetes_leader_election.settings.options import Settings
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.core.timing import Belief

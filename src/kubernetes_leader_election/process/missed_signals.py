@@ -13,8 +13,13 @@ still met nothing, it is interrupted by another signal, SIGURG, again and again 
 longer pauses. It is not the same signal once more, which would count as a second one if it
 came late. Whoever does not handle SIGURG does not see it: the kernel drops it.
 
+A handler that is called writes a byte into the pipe, too. So what stands behind the last
+such byte has not been met, whenever the thread comes to read it.
+
 **What is in use by others is left to them.** A process has one such descriptor, and one
 handler of SIGURG. Where a program, or a library, has either, what is here does without.
+The descriptor is given back when nobody needs it. The handler of SIGURG, which does
+nothing, stays: Python complains of a signal whose handler was taken back just then.
 """
 
 from __future__ import annotations
@@ -33,6 +38,8 @@ MISSED: Final = 0.1
 """Seconds after which a signal counts as one that the main thread has not met."""
 MOST_INTERRUPTS: Final = 12
 """Then it is given up, some minutes later: the main thread blocks SIGURG, for one."""
+_MET: Final = 0
+"""What a handler writes; signals have other numbers."""
 _INTERRUPT: Final = signal.SIGURG
 """What interrupts a wait. Its default action is none, so one that comes late does no harm."""
 
@@ -61,9 +68,7 @@ class MissedSignals:
         self._asking = native.Lock()
         """Held while it is found out whose the place is. The main thread tries only."""
         self._main: int | None = None
-        """The main thread, as the C library knows it; None: not begun. By that thread."""
-        self._calls = 0
-        """How many handlers of signals were called. The main thread."""
+        """The main thread, as the C library knows it; None: not at work. By that thread."""
 
     # The main thread ----------------------------------------------------------
 
@@ -90,23 +95,25 @@ class MissedSignals:
             signal.set_wakeup_fd(used)
             return
         self._others = None
-        if signal.getsignal(_INTERRUPT) == signal.SIG_DFL and not _is_caught():
+        handler = signal.getsignal(_INTERRUPT)
+        if _is_of_former(handler) or (handler == signal.SIG_DFL and not _is_caught()):
             signal.signal(_INTERRUPT, self._on_interrupt)
 
     def met(self) -> None:
         """Note that a handler was called: all that came before is called as well."""
-        self._calls += 1
+        if self._pipe is not None and self._main is not None and self._others is None:
+            with suppress(BlockingIOError):  # full: it is interrupted once for nothing
+                os.write(self._pipe[1], bytes([_MET]))
 
     def end(self) -> None:
         """Take it back where nobody has taken its place; safe in a signal handler."""
+        self._main = None
         if self._pipe is None:
             return
         with suppress(ValueError):
             used = signal.set_wakeup_fd(-1)
             if used not in (-1, self._pipe[1]):
                 signal.set_wakeup_fd(used)
-            if signal.getsignal(_INTERRUPT) == self._on_interrupt:
-                signal.signal(_INTERRUPT, signal.SIG_DFL)
 
     def _start(self) -> bool:
         """Make the pipe and start the thread; False: there is none to be had."""
@@ -133,29 +140,51 @@ class MissedSignals:
 
     def _serve(self, reads: int) -> None:
         while True:
-            calls = self._calls
-            noted = os.read(reads, 1)
+            noted = os.read(reads, 4096)
             with self._asking:
                 others = self._others
             if others is not None:
+                came = bytes(number for number in noted if number != _MET)
                 with suppress(OSError):  # what came in between was for them
-                    os.write(others, noted)
-            elif self._is_ours(noted[0]):
+                    os.write(others, came)
+            elif self._is_unmet(noted):
                 self._wake()
-                self._interrupt_until_met(calls)
+                self._interrupt_until_met(reads)
 
-    def _interrupt_until_met(self, calls: int) -> None:
-        """Interrupt the main thread until it has called a handler since ``calls``."""
+    def _is_unmet(self, noted: bytes) -> bool:
+        """Return whether a signal of ours came since a handler was called last."""
+        since = noted[noted.rfind(_MET) + 1 :]
+        return any(self._is_ours(number) for number in since)
+
+    def _interrupt_until_met(self, reads: int) -> None:
+        """Interrupt the main thread until it has called a handler."""
         pause = MISSED
         for _ in range(MOST_INTERRUPTS):
-            if self._calls != calls:
-                return
             native.sleep(pause)
             pause *= 2
-            handled = signal.getsignal(_INTERRUPT) == self._on_interrupt
-            if self._calls != calls or not handled or self._main is None:
+            main, noted = self._main, _read_at_once(reads)
+            if main is None or (_MET in noted and not self._is_unmet(noted)):
                 return
-            signal.pthread_kill(self._main, _INTERRUPT)
+            if signal.getsignal(_INTERRUPT) != self._on_interrupt:
+                return
+            signal.pthread_kill(main, _INTERRUPT)
+
+
+def _read_at_once(reads: int) -> bytes:
+    """Return what is there to be read. It does not wait."""
+    os.set_blocking(reads, False)
+    try:
+        return os.read(reads, 4096)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.set_blocking(reads, True)
+
+
+def _is_of_former(handler: object) -> bool:
+    """Whether this is what a parent process has set for itself."""
+    of = MissedSignals._on_interrupt  # noqa: SLF001 - one room
+    return getattr(handler, "__func__", None) is of
 
 
 def _is_caught() -> bool:

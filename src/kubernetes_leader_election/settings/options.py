@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import math
-import operator
-import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Final, Literal, SupportsIndex, TypedDict, cast
+from typing import Any, Final, Literal, TypedDict
 
 from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.errors import ConfigurationError
+from kubernetes_leader_election.settings.durations import (
+    Duration,
+    microseconds,
+    milliseconds,
+    number,
+)
 from kubernetes_leader_election.settings.endpoints import (
     LeaderEndpoints,
     leader_endpoints,
+)
+from kubernetes_leader_election.settings.names import (
+    DEFAULT_LEASE_NAME,
+    DEFAULT_NAMESPACE,
+    default_identity,
+    identity,
+    lease_name,
+    namespace_found,
+    optional_namespace,
+    text,
 )
 from kubernetes_leader_election.settings.presets import PRESETS
 from kubernetes_leader_election.settings.promises import Timings, timings_of
 from kubernetes_leader_election.settings.timing import (
     MAX_DURATION,
-    MIN_TIME,
     PARTS,
     RequestedTiming,
     Timing,
@@ -29,20 +41,6 @@ from kubernetes_leader_election.settings.timing import (
 from kubernetes_leader_election.text import did_you_mean, shown
 from kubernetes_leader_election.values import Value
 
-DEFAULT_LEASE_NAME: Final = "python-leader-election"
-"""Node package: nodejs-leader-election."""
-
-
-class UnsaidNamespace(str):
-    """A namespace that nobody named: a variable may name one, and a doubt be said."""
-
-    __slots__ = ()
-
-
-DEFAULT_NAMESPACE: Final = UnsaidNamespace("default")
-"""Node package: default."""
-NAMESPACE_VARIABLE: Final = "KLE_NAMESPACE"
-"""Names the namespace where the program does not, as for the command line."""
 DEFAULT_RENEW_INTERVAL: Final = 10_000
 """Milliseconds. Node package: 10 s."""
 DEFAULT_GRACE: Final = 20.0
@@ -57,10 +55,6 @@ DEFAULT_CRASH_CHALLENGE: Final = 1_000
 """Milliseconds: a leader that lives renews within a tenth of it, as a rule."""
 MIN_CRASH_CHALLENGE: Final = 200
 """Milliseconds: a leader leaves its note only if it hears within a third of that."""
-MAX_IDENTITY: Final = 253
-"""Characters: the length of a DNS name, so that every pod and host name fits."""
-
-Duration = float | timedelta
 Liveness = Callable[[], object] | Literal["loop"]
 
 
@@ -211,12 +205,12 @@ def resolve_settings(**options: Any) -> Settings:
     preset = _preset(options.get("preset"))
     rate = _clock_rate_error(options.get("clock_rate_error"))
     timing = solve(_requested(options, preset, rate))
-    patience = _milliseconds("liveness_timeout_sec", options)
+    patience = milliseconds("liveness_timeout_sec", options)
     takeover = _flag("crash_takeover", options, default=False)
     return Settings(
-        lease_name=_lease_name(_given(options, "lease_name", DEFAULT_LEASE_NAME)),
-        namespace=_optional_namespace(options.get("namespace", DEFAULT_NAMESPACE)),
-        identity=_identity(options.get("identity")),
+        lease_name=lease_name(_given(options, "lease_name", DEFAULT_LEASE_NAME)),
+        namespace=optional_namespace(options.get("namespace", DEFAULT_NAMESPACE)),
+        identity=identity(options.get("identity")),
         renew_interval_ms=timing.renew_interval,
         lease_duration_sec=timing.lease_duration,
         renew_deadline_sec=timing.renew_deadline / 1000,
@@ -262,124 +256,11 @@ def refuse_unknown_options(
 
 # One function for each kind of option -----------------------------------------
 
-_SUBDOMAIN: Final = re.compile(
-    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-)
-_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-
 
 def _given(options: Mapping[str, Any], name: str, default: Any) -> Any:
     """Return the option, or its default when it is left out or None."""
     value = options.get(name)
     return default if value is None else value
-
-
-def _text(name: str, value: object, *, example: str) -> str:
-    if not isinstance(value, str):
-        raise ConfigurationError(
-            f"{name} must be text, not {shown(value)}. Use {name}={example!r}.",
-            option=name,
-        )
-    return value
-
-
-def _lease_name(value: object) -> str:
-    name = _text("lease_name", value, example=DEFAULT_LEASE_NAME)
-    if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
-        raise ConfigurationError(
-            f"lease_name={shown(name)} is not a valid name for a Lease: use at most 253 "
-            "characters, only a-z, 0-9, '-' and '.', and each part between dots starts "
-            "and ends with a letter or digit. "
-            f"Use lease_name={_repaired(name, 253, DEFAULT_LEASE_NAME)!r}.",
-            option="lease_name",
-        )
-    return name
-
-
-def namespace_of_environment(given: str | None) -> str | None:
-    """
-    Return the namespace that was given; else that of ``KLE_NAMESPACE``, if it is set.
-
-    Raises:
-        ConfigurationError: the variable's is no name of a namespace.
-
-    """
-    variable = os.environ.get(NAMESPACE_VARIABLE)
-    if not isinstance(given, UnsaidNamespace) or not variable:
-        return given
-    return namespace_found(variable, f"The variable {NAMESPACE_VARIABLE}")
-
-
-def namespace_found(name: str, place: str) -> str:
-    """
-    Return a namespace that was found, rather than given as an option.
-
-    Raises:
-        ConfigurationError: it is no name of a namespace; says the ``place``, too.
-
-    """
-    try:
-        return _namespace(name)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{place}: {error}", option="namespace") from error
-
-
-def _optional_namespace(value: object) -> str | None:
-    # A plain one from here on: serializers refuse what only inherits from a text.
-    return None if value is None else str(_namespace(value))
-
-
-def _namespace(value: object) -> str:
-    name = _text("namespace", value, example=DEFAULT_NAMESPACE)
-    if len(name) > 63 or not _LABEL.fullmatch(name):
-        repaired = _repaired(name.replace(".", "-"), 63, DEFAULT_NAMESPACE)
-        raise ConfigurationError(
-            f"namespace={shown(name)} is not a valid name for a namespace: use at most 63 "
-            "characters, only a-z, 0-9 and '-', and starts and ends with a letter or "
-            f"digit. Use namespace={repaired!r}.",
-            option="namespace",
-        )
-    return name
-
-
-def _repaired(name: str, limit: int, default: str) -> str:
-    """Return the nearest name that the API server takes."""
-    parts = re.sub(r"[^a-z0-9.-]+", "-", name.lower()[:limit]).split(".")
-    kept = [part.strip("-") for part in parts]
-    return ".".join(part for part in kept if part) or default
-
-
-def _identity(value: object) -> str | None:
-    if value is None:
-        return None
-    name, better = _text("identity", value, example="my-app-0"), default_identity()
-    if not name.strip():
-        wrong = (
-            " must not be empty: in a Lease, an empty holder means that nobody leads"
-        )
-    elif len(name) > MAX_IDENTITY:
-        wrong = f" has {len(name)} characters, more than {MAX_IDENTITY}"
-    elif not name.isprintable():
-        wrong = f"={shown(name)} holds characters that cannot be shown, as a line break"
-        better = "".join(c for c in name if c.isprintable()).strip() or better
-    else:
-        return name
-    raise ConfigurationError(
-        f"identity{wrong}. Use identity={better!r}, or leave it out.", option="identity"
-    )
-
-
-def default_identity() -> str:
-    """
-    Return ``elector-{hostname}-{pid}`` of this process, fit to be an identity.
-
-    ``POD_NAME`` stands in for the host name: pods with ``hostNetwork`` share that of
-    their node, and each of them has a process 1.
-    """
-    name = os.environ.get("POD_NAME", "").strip() or os.uname().nodename
-    host = "".join(c for c in name if c.isprintable())
-    pid = str(os.getpid())
-    return f"elector-{host[: MAX_IDENTITY - len(pid) - len('elector--')]}-{pid}"
 
 
 def _flag(name: str, options: Mapping[str, Any], *, default: bool) -> bool:
@@ -408,7 +289,7 @@ def _liveness(value: object) -> Liveness | None:
 def _preset(value: object) -> str | None:
     if value is None:
         return None
-    name = _text("preset", value, example="steady")
+    name = text("preset", value, example="steady")
     if name not in PRESETS:
         raise ConfigurationError(
             f"There is no preset {shown(name)}.{did_you_mean(name, PRESETS)}",
@@ -420,7 +301,7 @@ def _preset(value: object) -> str | None:
 def _clock_rate_error(value: object) -> float:
     if value is None:
         return DEFAULT_CLOCK_RATE_ERROR
-    rate = _number("clock_rate_error", value, example="0.1", unit="as a fraction")
+    rate = number("clock_rate_error", value, example="0.1", unit="as a fraction")
     if not MIN_CLOCK_RATE_ERROR <= rate <= MAX_CLOCK_RATE_ERROR:
         raise ConfigurationError(
             f"clock_rate_error={shown(value)} is out of range: it is a fraction from "
@@ -439,7 +320,7 @@ def _grace(value: object) -> float | None:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     else:
-        seconds = _number("grace_sec", value, example="20", unit="in seconds")
+        seconds = number("grace_sec", value, example="20", unit="in seconds")
     if not 0 <= seconds <= MAX_DURATION:
         raise ConfigurationError(
             f"grace_sec={shown(value)} is out of range: it is at least 0 s and at most "
@@ -455,7 +336,7 @@ def _crash_challenge(
 ) -> float:
     """Read how long a leader is given to say that it lives. Seconds."""
     name = "crash_challenge_sec"
-    given = _milliseconds(name, options)
+    given = milliseconds(name, options)
     # Never as long as what it is to shorten.
     default = min(DEFAULT_CRASH_CHALLENGE, timing.lease_duration * 500) / 1000
     if given is None:
@@ -485,103 +366,18 @@ def _requested(
     merged = dict(PRESETS[preset].options) if preset is not None else {}
     merged |= {k: v for k, v in options.items() if v is not None}
     merged.setdefault("renew_interval_ms", DEFAULT_RENEW_INTERVAL)
-    interval = _milliseconds("renew_interval_ms", merged)
+    interval = milliseconds("renew_interval_ms", merged)
     if interval is None:  # it has a default: this cannot be
         raise AssertionError
-    duration = _microseconds("lease_duration_sec", merged)
+    duration = microseconds("lease_duration_sec", merged)
     return RequestedTiming(
         renew_interval=interval,
         # Up, never down: what is written is what candidates wait for.
         lease_duration=None if duration is None else -(-duration // 1_000_000),
         # Down: a leader that stops a little earlier is always safe.
-        renew_deadline=_milliseconds("renew_deadline_sec", merged, up=False),
-        stop_budget=_milliseconds("stop_budget_sec", merged),
-        request_timeout=_milliseconds("request_timeout_sec", merged),
+        renew_deadline=milliseconds("renew_deadline_sec", merged, up=False),
+        stop_budget=milliseconds("stop_budget_sec", merged),
+        request_timeout=milliseconds("request_timeout_sec", merged),
         # Up, for the same reason; what floats cannot say exactly is not rounded up.
         clock_rate_error=math.ceil(round(rate * PARTS, 9)),
-    )
-
-
-def seconds_of(name: str, value: object) -> float:
-    """
-    Return a duration in seconds, given as a number of them or as a timedelta.
-
-    Args:
-        name: of what it was given as; one of those with an example here.
-        value: what was given.
-
-    Raises:
-        ConfigurationError: it is no duration, or out of range.
-
-    """
-    exact = _microseconds(name, {name: value})
-    if exact is None:
-        raise ConfigurationError(
-            f"{name} must be a duration, not None. Use {name}={_EXAMPLES[name]}.",
-            option=name,
-        )
-    return exact / 1e6
-
-
-def _milliseconds(
-    name: str, options: Mapping[str, Any], *, up: bool = True
-) -> int | None:
-    exact = _microseconds(name, options)
-    if exact is None:
-        return None
-    return -(-exact // 1000) if up else exact // 1000
-
-
-_EXAMPLES: Final[Mapping[str, str]] = {
-    "renew_interval_ms": "10000",
-    "lease_duration_sec": "20",
-    "renew_deadline_sec": "15",
-    "stop_budget_sec": "1",
-    "request_timeout_sec": "2.5",
-    "liveness_timeout_sec": "20",
-    "crash_challenge_sec": "1",
-    "grace_sec": "20",
-    "restart_max_delay_sec": "60",
-}
-
-
-def _microseconds(name: str, options: Mapping[str, Any]) -> int | None:
-    """Read a duration exactly; None when it was left out."""
-    value = options.get(name)
-    if value is None:
-        return None
-    example, scale = _EXAMPLES[name], 1000 if name.endswith("_ms") else 1_000_000
-    if isinstance(value, timedelta):
-        exact = value // timedelta(microseconds=1)
-    else:
-        unit = "in milliseconds" if scale == 1000 else "in seconds"
-        number = _number(name, value, example=example, unit=unit)
-        scaled = number * scale
-        # A float whose microseconds are none is out of range, too.
-        exact = 0 if scaled in (math.inf, -math.inf) else round(scaled)
-    if not MIN_TIME * 1000 <= exact <= MAX_DURATION * 1_000_000:
-        raise ConfigurationError(
-            f"{name}={shown(value)} is out of range: durations are at least "
-            f"{MIN_TIME / 1000} s and at most {MAX_DURATION} s (leaseDurationSeconds is "
-            f"an int32). Use {name}={example}.",
-            option=name,
-        )
-    return exact
-
-
-def _number(name: str, value: object, *, example: str, unit: str) -> int | float:
-    """Take an int, a float or what stands for an int (numpy); no bool, no text."""
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return value
-    elif not isinstance(value, bool):
-        try:
-            return operator.index(cast(SupportsIndex, value))
-        except TypeError:
-            pass
-    kind = " or a timedelta" if name in _EXAMPLES else ""
-    raise ConfigurationError(
-        f"{name} must be a finite number {unit}{kind}, not {shown(value)}. "
-        f"Use {name}={example}.",
-        option=name,
     )

@@ -20,7 +20,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     {
         "steady": Preset(
             "as quick to fail over as the defaults, but rides out an API outage of "
-            "6.5 s; twice as many writes",
+            "6.5 s; twice as many writes; takes over within 22.7 s of a crash, "
+            "1.4 s where it is proved",
             MappingProxyType(
                 {
                     "renew_interval_ms": 5_000,
@@ -32,7 +33,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
         "client-go": Preset(
             "client-go's usual 15/10/2: lease duration 15 s, renew deadline 10 s, one "
-            "renewal every 2 s",
+            "renewal every 2 s; takes over within 17.1 s of a crash, 1.4 s where it is "
+            "proved",
             MappingProxyType(
                 {
                     "renew_interval_ms": 2_000,
@@ -42,7 +44,8 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             ),
         ),
         "fast": Preset(
-            "takes over within 5.9 s of a crash; for a reliable API server nearby",
+            "takes over within 5.9 s of a crash, 1.4 s where it is proved; for a "
+            "reliable API server nearby",
             MappingProxyType(
                 {
                     "renew_interval_ms": 1_000,
@@ -53,9 +56,14 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
         ),
         "calm": Preset(
             "few writes and a long breath: rides out an API outage of 25 s, takes over "
-            "within 67.1 s of a crash",
+            "within 67.1 s of a crash, 1.4 s where it is proved",
             MappingProxyType({"renew_interval_ms": 15_000, "lease_duration_sec": 60}),
         ),
     }
 )
-"""Other times than the defaults, each with R <= D / 3."""
+"""
+Other times than the defaults, each with R <= D / 3.
+
+A take-over is counted from the last renewal at worst; where the end of the holder is
+proved (``crash_takeover``), from the kubelet's report. The network's time comes on top.
+"""

@@ -43,7 +43,11 @@ def test_monitoring_is_as_the_folder_deploy_shows_it(call):
 
 def test_alerts_name_metrics_and_labels_that_there_are(call):
     """An alert on a metric of another name never comes."""
-    names = set(re.findall(r"^# TYPE (\S+)", Metrics().text(), re.MULTILINE))
+    kinds = re.findall(r"^# TYPE (\S+) (\S+)", Metrics().text(), re.MULTILINE)
+    names = {name for name, _ in kinds}
+    for name, kind in kinds:
+        if kind == "histogram":
+            names |= {f"{name}_{part}" for part in ("bucket", "sum", "count")}
     text = call(*COMMAND).stdout
     named = set(re.findall(r"leader_election_[a-z_]+", text))
     assert len(named) >= 7
@@ -112,6 +116,26 @@ def test_dashboard_is_one_that_grafana_reads(call):
         assert max(x for x, _ in cells) < 24
         taken |= cells
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_dashboard_shows_for_how_long_nobody_led_and_why(call):
+    """The average of what the histogram has, for this Lease alone, in seconds."""
+    (found,) = (d for d in documents(call(*COMMAND)) if d["kind"] == "ConfigMap")
+    (text,) = found["data"].values()
+    (panel,) = (
+        panel
+        for panel in json.loads(text)["panels"]
+        if "leader_election_gap_seconds_sum" in panel["targets"][0]["expr"]
+    )
+    assert panel["fieldConfig"]["defaults"]["unit"] == "s"
+    target = panel["targets"][0]
+    series = re.findall(r"(leader_election_\w+)\{([^}]*)\}", target["expr"])
+    assert [name.rpartition("_")[2] for name, _ in series] == ["sum", "count"]
+    assert {labels for _, labels in series} == {
+        'namespace="$namespace", lease="$lease"'
+    }
+    assert target["expr"].count("sum by (why)") == 2
+    assert target["legendFormat"] == "{{why}}"
 
 
 def test_monitoring_needs_somebody_who_answers(call):

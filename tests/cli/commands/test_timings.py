@@ -8,7 +8,7 @@ import re
 import pytest
 
 from kubernetes_leader_election.cli.commands.timings import WIDTH, describe, picture
-from kubernetes_leader_election.settings import resolve_settings, timings
+from kubernetes_leader_election.settings import PRESETS, resolve_settings, timings
 
 
 def test_timings_print_every_derived_number(call):
@@ -66,6 +66,21 @@ def test_timings_compare_all_presets(call):
         "calm",
     }
     assert "steady" in call("timings", "--presets").stdout
+
+
+def test_presets_say_how_soon_a_crash_is_followed_with_a_proof_and_without(call):
+    """Both are computed, and what a preset is for says the same."""
+    found = json.loads(call("timings", "--presets", "-o", "json").stdout)
+    shown = call("timings", "--presets").stdout
+    (title,) = (line for line in shown.splitlines() if "CRASH FAIL-OVER" in line)
+    assert "IF PROVED" in title
+    for name, preset in PRESETS.items():
+        times = found[name]
+        waited, proved = times["crash_fail_over"], times["crash_fail_over_proved"]
+        assert proved < waited
+        said = re.search(r"within (\S+) s of a crash, (\S+) s where", preset.purpose)
+        for told, exact in zip(said.groups(), (waited, proved), strict=True):
+            assert exact <= float(told) < exact + 0.1
 
 
 def test_timings_say_what_a_grace_without_an_end_means(call):

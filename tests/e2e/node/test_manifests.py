@@ -8,15 +8,18 @@ down how long nobody did.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from tests.versions import EARLIER
 from tests.versions.wheels import build_wheel
 
 from node import images
-from node.workloads import FORMS, deploy, pair
+from node.workloads import FORMS, deploy, pair, printed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -131,3 +134,22 @@ def test_rollout_and_undo_between_two_versions_of_the_package(
         began = replace_pods(space, *words)
         measured("a rollout between two versions of the package", space.gap(began))
     assert space.overlaps() == 0
+
+
+def test_pair_of_the_tutorial_elects(space, measured):
+    """From a checkout: the image of `make image`, and the one command of the page."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "tutorial.md"
+    (line,) = re.findall(
+        r"^kle manifests (pair .+) \| kubectl", page.read_text(), re.MULTILINE
+    )
+    words = shlex.split(line)
+    assert images.KLE in words
+    began = time.monotonic()
+    space.apply(printed(*words[:1], "-n", space.name, *words[1:]))
+    space.node.wait(
+        lambda: space.lease("pair").get("holderIdentity"), "one of the pair leads"
+    )
+    measured(
+        "from the two commands of the tutorial to a leader", time.monotonic() - began
+    )
+    assert space.lease("pair")["holderIdentity"] in space.wait_pods(2)

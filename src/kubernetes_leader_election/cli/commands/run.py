@@ -132,7 +132,7 @@ _POSITIVE: Final = 0.001
 )
 @crash_options
 @announce_options
-@option("-q", "--quiet", is_flag=True, help="Only print errors.")
+@option("-q", "--quiet", is_flag=True, help="Only print warnings and errors.")
 @identity_option
 @namespace_option
 @connection_options
@@ -156,7 +156,7 @@ def command(
 
     SIGTERM and SIGINT are passed on to COMMAND, and the Lease is kept until everything has
     ended, for up to --grace-sec; a second signal kills. Other signals are passed on as they
-    are. As process 1 of a container, `run` reaps orphans.
+    are. As process 1 of a container, `run` reaps orphans. It needs Linux.
 
     COMMAND finds LEADER_ELECTION_TOKEN, _LEASE, _NAMESPACE, _IDENTITY and _DEADLINE in its
     environment, and in LEADER_ELECTION_TERM_FILE the path of a file that is kept up to

@@ -225,8 +225,8 @@ def _compare(output: str) -> None:
     if output != "text":
         emit({name: asdict(one) for name, one in found.items()}, output)
         return
-    titles = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "OUTAGE SURVIVED", "WRITES")
-    columns = [Column(title=title) for title in titles]
+    titles = ("PRESET", "D", "R", "L", "CRASH FAIL-OVER", "IF PROVED")
+    columns = [Column(title=title) for title in (*titles, "OUTAGE SURVIVED", "WRITES")]
     rows = [
         (
             name,
@@ -234,6 +234,7 @@ def _compare(output: str) -> None:
             exact(t.renew_interval),
             exact(t.renew_deadline),
             f"<= {at_most(t.crash_fail_over)}",
+            f"<= {at_most(t.crash_fail_over_proved)}",
             f"< {at_least(t.outage_survived)}",
             f"{t.writes_per_minute:.3g}/min",
         )
@@ -242,5 +243,9 @@ def _compare(output: str) -> None:
     for line in table(columns, rows, terminal_width()):
         click.echo(line)
     click.echo()
+    click.echo(
+        "A crash fail-over counts from the last renewal; if proved (--crash-takeover), "
+        "from the kubelet's report."
+    )
     for name, purpose in purposes.items():
         click.echo(f"{name:10} {purpose}")

@@ -43,10 +43,8 @@ def command(
     kle transfer billing --to billing-7d9c5-x2x4z -n shop
     """
     from kubernetes_leader_election.cli.observe import handover  # noqa: PLC0415 - help is quick
-    from kubernetes_leader_election.settings.options import (  # noqa: PLC0415 - help is quick
-        MAX_IDENTITY,
-        resolve_settings,
-    )
+    from kubernetes_leader_election.settings.names import MAX_IDENTITY  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
     from kubernetes_leader_election.text import shown  # noqa: PLC0415 - help is quick
 
     try:

@@ -100,10 +100,8 @@ def at(
 
     """
     from kubernetes_leader_election.kube_api.client import LeaseClient  # noqa: PLC0415 - help is quick
-    from kubernetes_leader_election.settings.options import (  # noqa: PLC0415 - help is quick
-        namespace_found,
-        resolve_settings,
-    )
+    from kubernetes_leader_election.settings.names import namespace_found  # noqa: PLC0415 - help is quick
+    from kubernetes_leader_election.settings.options import resolve_settings  # noqa: PLC0415 - help is quick
 
     if namespace is not None:
         resolve_settings(namespace=namespace)

@@ -98,8 +98,8 @@ class Supervisor:
         """Whether this replica contends."""
         self._report = TermReport(term_file, say)
         """What the command can read of its term."""
-        self._woken, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        """What lets the loop turn, from any thread."""
+        self._wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        """A pipe: what any thread writes there lets the loop turn."""
         self.turned_at = time.monotonic()
         """When the loop turned last (CLOCK_MONOTONIC)."""
         self._command: RunningCommand | None = None
@@ -133,14 +133,14 @@ class Supervisor:
     def wake(self) -> None:
         """Let the loop turn. Any thread; never blocks."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._waker, b"x")  # full: it is about to turn anyway
+            os.write(self._wakes[1], b"x")  # full: it is about to turn anyway
 
     # The loop -----------------------------------------------------------------
 
     def run(self) -> int:
         """Run to the end; give the exit code."""
         poll = select.poll()
-        for source in (self._woken, self._signals, self._link):
+        for source in (self._wakes[0], self._signals, self._link):
             poll.register(source, select.POLLIN)
         self._elector.begin(self.wake)
         health = self.candidacy.health
@@ -151,7 +151,7 @@ class Supervisor:
             poll.poll(max(0.0, self._patience()) * 1000)
             self.turned_at = time.monotonic()
             with contextlib.suppress(BlockingIOError):
-                os.read(self._woken, 4096)
+                os.read(self._wakes[0], 4096)
             self._elector.deliver()
             for number in self._signals.take():
                 self._on_signal(number)

@@ -20,6 +20,7 @@ from kubernetes_leader_election.testing.simulation.lease_faults import (
     undone_label,
 )
 from kubernetes_leader_election.testing.simulation.network_faults import (
+    cut,
     watch_end,
     writes_fail,
 )
@@ -121,6 +122,29 @@ def held_release(world: Scene, fault: Fault, node: Node) -> bool:
         return True
     others = [other for other in world.processes() if other.node is not node]
     return bool(others) and ask_to_hand_over(world, others[0].identity)
+
+
+def late_acquire(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Keep the next acquire of a node, and its next try; then let the first one land.
+
+    Nobody else can write meanwhile, so both are based on what still stands there.
+    ``amount``, from 0 to 1, chooses when after the first time limit that is.
+    """
+
+    def spring(writer: Process) -> None:
+        link, limit = writer.link, writer.settings.request_timeout
+        link.keeps = []
+        link.look()
+        lands = (1.3 + 0.6 * fault.amount) * limit / writer.node.clocks.rate
+        for other in world.nodes.values():
+            if other is not node:
+                alone = replace(fault, length=lands + limit, detail="out", amount=0.0)
+                cut(world, alone, other)
+        world.after(lands, world.network.let_kept_land, link)
+
+    node.ambush = ("acquire", spring)
+    return True
 
 
 def _expires(world: Scene, node: Node) -> float:

@@ -241,6 +241,19 @@ def draw_moves(seed: int, faults: tuple[Fault, ...], until: float) -> tuple[Faul
     return (Fault(at=round(min(at, until), 3), kind="move"),)
 
 
+def draw_late_acquires(seed: int, names: list[str], until: float) -> tuple[Fault, ...]:
+    """Draw whose next acquire lands only after its next try. Drawn apart, as attacks are."""
+    draw = random.Random(f"late acquires {seed}")
+    faults = []
+    for name in names:
+        if draw.random() < 0.3:
+            at, amount = round(draw.uniform(0.0, 0.9) * until, 3), draw.random()
+            faults.append(
+                Fault(at=at, kind="late acquire", target=name, amount=round(amount, 3))
+            )
+    return tuple(faults)
+
+
 def draw_attacks(
     seed: int, profile: Profile, *, until: float, longest: int
 ) -> tuple[Fault, ...]:

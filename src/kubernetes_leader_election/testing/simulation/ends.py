@@ -18,6 +18,8 @@ TOLERANCE: Final = 1e-5
 MICROSECONDS: Final = 1_000_000
 WALL: Final = 2
 """Place of the wall clock, in microseconds, in a reading of all clocks."""
+LONGEST_PAUSE: Final = 31.0
+"""Seconds at most between two tries to read a pod, and some more."""
 MOST_QUESTIONS: Final = 20
 """Times that one process asks about one record: its pauses double (fault 24)."""
 
@@ -40,6 +42,7 @@ class Ends:
         "proofs",
         "questions",
         "refuted",
+        "unreadable_at",
     )
 
     def __init__(self, challenge: float | None, own_duration: int) -> None:
@@ -69,6 +72,8 @@ class Ends:
         """CLOCK_MONOTONIC when it was shown last that the Lease went back, or was gone."""
         self._distrusted_for = 0.0
         """Seconds from then on in which it may believe in no end."""
+        self.unreadable_at = -math.inf
+        """CLOCK_MONOTONIC when it could not read the pod of a holder last."""
         self._asked: tuple[Key | None, int] = (None, 0)
         """The record that it asked about last, and how often."""
 
@@ -123,6 +128,16 @@ class Ends:
         if uid == self.pod and nonce != self.nonce:
             return self._is_young(base.key[4], now)
         return self.alive == _term(base)
+
+    def is_to_believe(self, base: Stored, now: tuple[float, ...]) -> bool:
+        """Return whether it is to find out that this holder ends, and to follow it (G6)."""
+        noted = base.noted
+        if noted is None or self.challenge is None or noted[1] in self.refuted:
+            return False
+        if now[1] - self._distrusted_since < self._distrusted_for + TOLERANCE:
+            return False
+        # Where the pod could not be read it tries again, after half a minute at most.
+        return self.alive == _term(base) and now[1] > self.unreadable_at + LONGEST_PAUSE
 
     def _is_young(self, renewed: Any, now: tuple[float, ...]) -> bool:
         """Return whether a record is younger than D by the clock of this machine."""

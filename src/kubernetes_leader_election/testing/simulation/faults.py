@@ -49,6 +49,7 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     ambushes.stop_acquiring,
     ambushes.ambush,
     ambushes.held_release,
+    ambushes.late_acquire,
     ambushes.copied_acquire,
     ambushes.capped_acquire,
     lease_faults.transfer,

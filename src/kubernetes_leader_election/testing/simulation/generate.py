@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from kubernetes_leader_election.core.timing import ElectionSettings
 from kubernetes_leader_election.testing.simulation.drawn_faults import (
     HANDS,
-    MakeFault,
-    draw_attacks,
-    draw_faults,
+    draw_late_acquires,
     draw_moves,
     hand_fault_of,
     meddling_fault_of,
-    world_fault_of,
 )
 from kubernetes_leader_election.testing.simulation.drawn_nodes import (
-    DURATIONS,
-    USUAL_DURATIONS,
     Random,
-    draw_nodes,
     draw_rate,
-    draw_rival,
     draw_settings,
     settings_for,
+)
+from kubernetes_leader_election.testing.simulation.drawn_plans import (
+    draw_faulty,
+    slowed,
+    with_all,
 )
 from kubernetes_leader_election.testing.simulation.drawn_pods import (
     asked_at_worst,
@@ -34,6 +31,11 @@ from kubernetes_leader_election.testing.simulation.drawn_pods import (
     draw_answered,
     hard_of_hearing,
     in_pods,
+)
+from kubernetes_leader_election.testing.simulation.healthy_worlds import (
+    crowd,
+    quiet,
+    thousand,
 )
 from kubernetes_leader_election.testing.simulation.plan import (
     NodePlan,
@@ -56,7 +58,7 @@ def make_plan(seed: int, profile: Profile = "default") -> Plan:
 
 def _default(seed: int, draw: Random) -> Plan:
     """Three candidates, twenty lease durations, faults, then healing and probes."""
-    return _faulty(seed, draw, "default")
+    return draw_faulty(seed, draw, "default")
 
 
 def _three(seed: int, draw: Random) -> Plan:
@@ -67,7 +69,7 @@ def _three(seed: int, draw: Random) -> Plan:
     default worlds, but for longer, so that twenty lease durations are over when the
     last probe is.
     """
-    return _faulty(
+    return draw_faulty(
         seed,
         draw,
         "three",
@@ -80,24 +82,24 @@ def _three(seed: int, draw: Random) -> Plan:
 
 def _storm(seed: int, draw: Random) -> Plan:
     """Five candidates and several times the faults."""
-    return _faulty(seed, draw, "storm", candidates=5, faults=(30, 60))
+    return draw_faulty(seed, draw, "storm", candidates=5, faults=(30, 60))
 
 
 def _long(seed: int, draw: Random) -> Plan:
     """Three candidates for three hours, with faults some minutes apart."""
-    plan = _faulty(seed, draw, "long", faults=(30, 90), at_least=3 * 3600.0)
+    plan = draw_faulty(seed, draw, "long", faults=(30, 90), at_least=3 * 3600.0)
     # Hours without faults would make years of nothing.
     return replace(plan, faults_needed=20, leader_changes_needed=5)
 
 
 def _rivals(seed: int, draw: Random) -> Plan:
     """A foreign elector in each world, and wall clocks that are stepped."""
-    return _faulty(seed, draw, "rivals", often={"wall step": 40}, rivals=1.0)
+    return draw_faulty(seed, draw, "rivals", often={"wall step": 40}, rivals=1.0)
 
 
 def _slow_sends(seed: int, draw: Random) -> Plan:
     """Much time between an order and its first byte, while hands touch the Lease."""
-    return _faulty(
+    return draw_faulty(
         seed,
         draw,
         "slow sends",
@@ -113,7 +115,7 @@ def _words(seed: int, draw: Random) -> Plan:
     States that are over in milliseconds elsewhere, as a release is, last here, and
     words come in all of them.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "words",
@@ -130,7 +132,7 @@ def _words(seed: int, draw: Random) -> Plan:
             "bookmark": 60,
         },
     )
-    return _slowed(plan)
+    return slowed(plan)
 
 
 def _mixed_versions(seed: int, draw: Random) -> Plan:
@@ -139,7 +141,7 @@ def _mixed_versions(seed: int, draw: Random) -> Plan:
 
     Who is restarted comes back with the other version as often as with its own.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "mixed versions",
@@ -167,7 +169,7 @@ def _hands(seed: int, draw: Random) -> Plan:
     carries wishes for this term, another one, or a successor. Half of the worlds are
     on a slow link, on which what is over elsewhere in a moment meets all this.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "hands",
@@ -199,7 +201,7 @@ def _hands(seed: int, draw: Random) -> Plan:
     )
     nodes = tuple(replace(node, asks=node.kind == "elector") for node in plan.nodes)
     plan = replace(plan, nodes=nodes)
-    return _slowed(plan) if draw.random() < 0.5 else plan
+    return slowed(plan) if draw.random() < 0.5 else plan
 
 
 def _races(seed: int, draw: Random) -> Plan:
@@ -209,7 +211,7 @@ def _races(seed: int, draw: Random) -> Plan:
     Work takes its time to stop, so that terms drain for long; writes fail while reads
     are served; requests and answers are late.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "races",
@@ -227,8 +229,8 @@ def _races(seed: int, draw: Random) -> Plan:
         world_fault=hand_fault_of,
     )
     if draw.random() < 0.5:
-        return _slowed(plan)
-    return _with_all(plan, jitter=0.001)
+        return slowed(plan)
+    return with_all(plan, jitter=0.001)
 
 
 def _meddling(seed: int, draw: Random) -> Plan:
@@ -238,7 +240,7 @@ def _meddling(seed: int, draw: Random) -> Plan:
     A release lands after it was given up, a record is edited after each write, a Lease
     is copied before its holder knows that it leads.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "meddling",
@@ -261,7 +263,12 @@ def _meddling(seed: int, draw: Random) -> Plan:
         world_fault=meddling_fault_of,
     )
     nodes = tuple(replace(node, jitter=min(node.jitter, 0.005)) for node in plan.nodes)
-    faults = (*plan.faults, *draw_moves(seed, plan.faults, 0.99 * plan.heal_at))
+    names = [node.name for node in nodes if node.kind == "elector"]
+    faults = (
+        *plan.faults,
+        *draw_moves(seed, plan.faults, 0.99 * plan.heal_at),
+        *draw_late_acquires(seed, names, plan.heal_at),
+    )
     faults = tuple(sorted(faults, key=lambda fault: fault.at))
     return replace(plan, nodes=nodes, faults=faults)
 
@@ -273,7 +280,7 @@ def _old_news(seed: int, draw: Random) -> Plan:
     Reads find nothing where a write has just landed, and watches are opened from
     versions that the server does not have any more.
     """
-    return _faulty(
+    return draw_faulty(
         seed,
         draw,
         "old news",
@@ -301,7 +308,7 @@ def _endings(seed: int, draw: Random) -> Plan:
     Planned stops, and the end of work of its own, last for up to three lease durations,
     and the network goes, machines freeze and words come meanwhile.
     """
-    plan = _faulty(
+    plan = draw_faulty(
         seed,
         draw,
         "endings",
@@ -330,7 +337,7 @@ def _endings(seed: int, draw: Random) -> Plan:
 
 def _wild_clocks(seed: int, draw: Random) -> Plan:
     """Clocks that go wrong by much more than rho: guarantees end there (fault 20)."""
-    plan = _faulty(seed, draw, "wild clocks")
+    plan = draw_faulty(seed, draw, "wild clocks")
     nodes = tuple(
         replace(node, rate=round(draw.choice((0.6, 0.7, 1.0, 1.4, 1.6)), 3))
         for node in plan.nodes
@@ -358,7 +365,7 @@ def _proofs(seed: int, draw: Random) -> Plan:
         "wish": 4,
         "label": 12,
     }
-    plan = _faulty(seed, draw, "proofs", faults=(8, 20), often=often)
+    plan = draw_faulty(seed, draw, "proofs", faults=(8, 20), often=often)
     return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
 
 
@@ -373,7 +380,7 @@ def _lies(seed: int, draw: Random) -> Plan:
         "work hangs": 10,
         "label": 6,
     }
-    plan = _faulty(seed, draw, "lies", faults=(10, 24), often=often)
+    plan = draw_faulty(seed, draw, "lies", faults=(10, 24), often=often)
     return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
 
 
@@ -412,147 +419,12 @@ def _answered_lies(seed: int, draw: Random) -> Plan:
     return asked_at_worst(in_pods(plan, draw), draw)
 
 
-def _with_all(plan: Plan, **changes: Any) -> Plan:
-    """Change the same of all nodes."""
-    return replace(plan, nodes=tuple(replace(node, **changes) for node in plan.nodes))
-
-
-def _slowed(plan: Plan) -> Plan:
-    """Put all on a slow link, on which what is over elsewhere in a moment lasts."""
-    nodes = tuple(
-        replace(node, delay=0.15 * node.settings.request_timeout) for node in plan.nodes
-    )
-    # What touches the Lease while a slow write is under way holds up a take-over.
-    probes = tuple(probe for probe in plan.probes if probe != "crash")
-    return replace(plan, nodes=nodes, probes=probes)
-
-
-def _faulty(
-    seed: int,
-    draw: Random,
-    profile: Profile,
-    *,
-    candidates: int = 3,
-    faults: tuple[int, int] = (6, 16),
-    at_least: float = 0.0,
-    often: Mapping[str, int] | None = None,
-    rivals: float = 0.2,
-    shared: ElectionSettings | None = None,
-    bad_for: float = 14.0,
-    world_fault: MakeFault = world_fault_of,
-) -> Plan:
-    # A world that lasts is one of those that people run.
-    durations = USUAL_DURATIONS if at_least else DURATIONS
-    nodes = list(draw_nodes(draw, candidates, durations, shared))
-    if draw.random() < rivals:
-        nodes[-1] = draw_rival(draw, nodes[-1].name)
-    longest = max(node.settings.lease_duration for node in nodes)
-    if draw.random() < 0.3:
-        nodes[0] = replace(nodes[0], starts=0.0)
-    until = max(bad_for * longest, at_least)
-    probes: list[Probe] = ["crash", "stop", "outage", "quiet", "churn"]
-    draw.shuffle(probes)
-    drawn = draw_faults(
-        draw,
-        [node.name for node in nodes],
-        count=draw.randint(*faults),
-        until=until,
-        longest=longest,
-        often=often or {},
-        world_fault=world_fault,
-    )
-    attacks = draw_attacks(seed, profile, until=until, longest=longest)
-    return Plan(
-        seed=seed,
-        profile=profile,
-        nodes=tuple(nodes),
-        faults=tuple(sorted((*drawn, *attacks), key=lambda fault: fault.at)),
-        heal_at=until,
-        probes=tuple(probes[:2]),
-        ends=40.0 * max(20, longest) + until,
-        faults_needed=3,
-        leader_changes_needed=2,
-    )
-
-
-def _quiet(seed: int, draw: Random) -> Plan:
-    """Three candidates, good clocks, no faults: all probes."""
-    shared = draw_settings(draw, "shared")
-    nodes = tuple(
-        NodePlan(
-            name=name,
-            settings=with_settings(shared, identity=name),
-            starts=round(draw.uniform(0.0, 5.0), 3),
-            rate=round(draw.uniform(0.999, 1.001), 6),
-            wall_offset=round(draw.uniform(-60, 60), 3),
-            stop_share=0.5,
-        )
-        for name in ("a", "b", "c")
-    )
-    until = 2.0 * shared.lease_duration
-    return Plan(
-        seed=seed,
-        profile="quiet",
-        nodes=nodes,
-        faults=(),
-        heal_at=until,
-        probes=("quiet", "crash", "quiet", "stop", "outage", "quiet", "hang", "quiet"),
-        ends=until + 1000.0,
-        leader_changes_needed=3,
-    )
-
-
-def _thousand(seed: int, draw: Random) -> Plan:
-    """A thousand candidates on one Lease, whose leader crashes (fault 44)."""
-    probes: tuple[Probe, ...] = ("crash", "quiet", "stop")
-    plan = _many(seed, draw, "thousand", count=1000, latest=10.0, probes=probes)
-    return _with_all(plan, delay=0.001, jitter=0.004, lateness=0.005)
-
-
-def _crowd(seed: int, draw: Random) -> Plan:
-    """Two dozen candidates, whose leader crashes, stops, and comes to its end."""
-    probes: tuple[Probe, ...] = ("crash", "stop", "return", "crash")
-    plan = _many(seed, draw, "crowd", count=24, latest=5.0, probes=probes)
-    return _with_all(plan, delay=0.0005, jitter=0.001)
-
-
-def _many(
-    seed: int,
-    draw: Random,
-    profile: Profile,
-    *,
-    count: int,
-    latest: float,
-    probes: tuple[Probe, ...],
-) -> Plan:
-    """Draw candidates alike, of which one comes first and the others until ``latest``."""
-    names = [f"n{index:0{len(str(count - 1))}}" for index in range(count)]
-    nodes = tuple(
-        NodePlan(
-            name=name,
-            settings=settings_for(name, duration=20, share=0.5),
-            starts=0.0 if name == names[0] else round(draw.uniform(0.5, latest), 3),
-        )
-        for name in names
-    )
-    return Plan(
-        seed=seed,
-        profile=profile,
-        nodes=nodes,
-        faults=(),
-        heal_at=latest + 5.0,
-        probes=probes,
-        ends=400.0,
-        leader_changes_needed=3,
-    )
-
-
 PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "default": _default,
     "three": _three,
     "storm": _storm,
-    "quiet": _quiet,
-    "thousand": _thousand,
+    "quiet": quiet,
+    "thousand": thousand,
     "long": _long,
     "rivals": _rivals,
     "slow sends": _slow_sends,
@@ -562,7 +434,7 @@ PROFILES: Final[dict[Profile, Callable[[int, Random], Plan]]] = {
     "races": _races,
     "meddling": _meddling,
     "old news": _old_news,
-    "crowd": _crowd,
+    "crowd": crowd,
     "endings": _endings,
     "wild clocks": _wild_clocks,
     "proofs": _proofs,

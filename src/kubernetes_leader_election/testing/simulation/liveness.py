@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kubernetes_leader_election.testing.simulation.kubelets import LATEST
 from kubernetes_leader_election.testing.simulation.scene import Scene
 from kubernetes_leader_election.testing.simulation.store import SUCCESSOR, Change
 from kubernetes_leader_election.testing.simulation.writes import AFTER_RELEASE
@@ -23,6 +24,10 @@ CROWD = 20
 """Candidates from which on it is checked that few of them write at a change."""
 AFTER_EXPIRY = 0.4
 """Seconds at most that rule 13 delays a write on an expired Lease, or 5 % of D."""
+LABEL_AT = 0.8
+"""Share of D after a last renewal at which a label is touched, in some probes."""
+ASK_WITHIN = 0.3
+"""Seconds from a proof in which somebody asks the holder (rule 19)."""
 SLACK = 0.005
 """Seconds for wake-ups and for the order of things at one instant."""
 GENTLE_OUTAGES = ("refused", "503", "black hole", "504 after commit", "429")
@@ -180,15 +185,60 @@ class Liveness:
             # G6 is about candidates that watched when the last renewal came.
             world.after(leader.settings.renew_interval, self._probe, "crash")
             return
+        proved_within = self._proved_within(leader)
         leader.die()
         self._writes = self._written()
         self._await_successor(leader)
+        if proved_within is not None:
+            change = world.network.store.history[-1]
+            world.after(proved_within, self._proved, (leader, change))
         if leader.node.draw() < 0.5:
             # Rule 2: whoever touches labels does not hold up a fail-over. Before the
             # earliest take-over: at its very instant it would cost that another try.
             last = world.network.store.history[-1]
-            when = last.time + 0.8 * (last.stored.duration or 20)
+            when = last.time + LABEL_AT * (last.stored.duration or 20)
             world.at(max(world.time, when), self._label, None)
+
+    def _proved_within(self, leader: Process) -> float | None:
+        """Return within how long a crash is followed with proof; None: it may not be."""
+        world, kubelet = self.world, leader.node.kubelet
+        stored = world.network.store.current
+        if stored is None or stored.noted is None or kubelet is None:
+            return None
+        _, nonce, wanted = stored.noted
+        if nonce != leader.nonce or not kubelet.proves_end_of(nonce):
+            return None
+        given = [
+            process.witness.ends.challenge or 0.0
+            for process in world.processes()
+            if process is not leader and process.phase == "WAITING"
+            if process.witness.app_alive
+            if process.witness.ends.is_to_believe(
+                stored, process.node.clocks.read(world.time)
+            )
+        ]
+        if not given:
+            return None
+        # Two reports, a question, an answer that does not come, and a take-over.
+        within = 2.0 * LATEST
+        within += (ASK_WITHIN + max(*given, wanted) + AFTER_RELEASE) / self._slowest
+        within += 12.0 * self._way() + 6.0 * self._lateness() + SLACK
+        # Whoever touches the Lease meanwhile, as this probe does, begins it anew.
+        last = world.network.store.history[-1].time
+        touched = last + LABEL_AT * (stored.duration or 20)
+        return within if world.time + within < touched else None
+
+    def _proved(self, leader_and_change: tuple[Process, Change]) -> None:
+        leader, change = leader_and_change
+        world = self.world
+        latest = world.network.store.history[-1].stored
+        if latest.holder == leader.identity and latest.key != change.stored.key:
+            return  # its last renewal landed after it died
+        if world.leader() is None:
+            text = f"nobody follows {leader.name}, whose end its kubelet has proved"
+            self._broken("G6", text)
+        else:
+            world.count_probe("crash with proof")
 
     def _await_successor(self, leader: Process) -> None:
         world = self.world

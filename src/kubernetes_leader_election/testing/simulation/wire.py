@@ -459,6 +459,7 @@ class Wire:
             return
         link = self.link
         if link.cut_out or link.cut_in or network.outage is not None:
+            self.witness.ends.unreadable_at = self.now_monotonic()
             self._sees_no_pod(m.ProofUnreadable, error=_error(DISCONNECTED))
             return
         kubelet = network.pods.get(request.note.pod)

@@ -340,7 +340,12 @@ def _of_take_over(
     if since is None:
         return  # it came after a deletion that undid it, as far as we can know
     if base.holder == who.identity and base.key[3] in who.tried:
-        return  # it knows no uid of what it wrote without an answer
+        # It knows no uid of what it wrote without an answer.
+        if base.stamp in who.stamps and base.version > who.rival_version:
+            if not (restored or who.loss_excused or who.forgot(base.key)):
+                if _waits_for_own(who, since, monotonic, needed):
+                    yield "G7", "waits for an acquire of its own as for another's"
+        return
     if base.stamp in who.stamps:
         if base.version <= who.rival_version:
             waited = monotonic - who.rival_seen_at
@@ -352,8 +357,7 @@ def _of_take_over(
             and not (restored or who.loss_excused)
             and not who.forgot(base.key)
         ):
-            waited = monotonic - max(since, who.hindered_at)
-            if waited >= max(needed - TOLERANCE, LONGEST_PAUSE):
+            if _waits_for_own(who, since, monotonic, needed):
                 yield "G7", "waits for its own record as for another's"
         return
     if who.wrote_itself(base):
@@ -376,6 +380,20 @@ def _of_take_over(
     asks = SILENCE * lasts + 0.11 * who.own_duration
     if silent > asks + 3.0 * who.lateness + 0.05:
         yield "G9", f"takes over and did not ask for {silent:.3f} s (rule 16)"
+
+
+def _waits_for_own(who: Witness, since: float, monotonic: float, needed: float) -> bool:
+    """
+    Tell whether a record of its own was waited for, as only another's has to be.
+
+    Whatever hindered it, as the conflict by which it learned of that record, was over
+    for long.
+    """
+    rested = monotonic - max(since, who.hindered_at)
+    waited = monotonic - since
+    return waited >= needed - TOLERANCE and rested >= max(
+        2.0 * LONGEST_PAUSE, needed / 2.0
+    )
 
 
 def _of_content(

@@ -1,0 +1,202 @@
+"""Mistakes in what a leader tells others: its address, and Events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.mutants.mistakes import Mistake
+
+KEEPER: Final = "publish/slice_keeper.py"
+SLICE: Final = "publish/leader_slice.py"
+WORKER: Final = "publish/worker.py"
+ANNOUNCER: Final = "lifecycle/announcer.py"
+IN_KEEPER: Final = "tests/publish/test_slice_keeper.py::"
+IN_SLICE: Final = "tests/publish/test_leader_slice.py::"
+IN_WRITER: Final = "tests/publish/test_event_writer.py::"
+IN_WORKER: Final = "tests/publish/test_worker.py::"
+IN_ANNOUNCER: Final = "tests/lifecycle/test_announcer.py::"
+IN_ADDRESS: Final = "tests/publish/test_own_address.py::"
+
+MISTAKES: Final = [
+    # No former leader writes over a later one -----------------------------------------
+    Mistake(
+        name="a late write of an address is sent after the loss",
+        file=KEEPER,
+        old=(
+            "        # After the read and before the write: no later leader can have "
+            "written between.\n        if not lead.still():"
+        ),
+        new="        if not lead:",
+        tests=(f"{IN_KEEPER}test_nothing_is_sent_after_the_loss",),
+    ),
+    Mistake(
+        name="a slice is created after the loss",
+        file=KEEPER,
+        old=(
+            "        if isinstance(found, NotFound):\n            if not lead.still():"
+        ),
+        new=("        if isinstance(found, NotFound):\n            if not lead:"),
+        tests=(f"{IN_KEEPER}test_nothing_is_sent_after_the_loss",),
+    ),
+    Mistake(
+        name="whether the term lasts is looked at before the slice is read",
+        file=KEEPER,
+        old="        leader, place = lead.leader, self._place\n",
+        new=(
+            "        leads = lead.still()\n"
+            "        lead = Lead(leader=lead.leader, still=lambda: leads)\n"
+            "        leader, place = lead.leader, self._place\n"
+        ),
+        tests=(f"{IN_KEEPER}test_write_that_was_frozen_before_it_was_sent_is_refused",),
+    ),
+    Mistake(
+        name="the resourceVersion of the slice is not sent",
+        file="kube_api/slices.py",
+        old='{**patch.get("metadata", {}), "resourceVersion": version}',
+        new='{**patch.get("metadata", {})}',
+        tests=(f"{IN_KEEPER}test_write_that_was_frozen_before_it_was_sent_is_refused",),
+    ),
+    Mistake(
+        name="two leaders create the slice under one name of a manager",
+        file=KEEPER,
+        old='return f"kubernetes-leader-election-{secrets.token_hex(8)}"',
+        new='return f"kubernetes-leader-election-{len(secrets.token_hex(8))}"',
+        tests=(
+            f"{IN_KEEPER}test_creation_that_was_frozen_before_it_was_sent_is_refused",
+        ),
+    ),
+    Mistake(
+        name="the address of a later term is replaced",
+        file=SLICE,
+        old="    return digits and int(token) > leader.token",
+        new="    return digits and int(token) > leader.token + 10**9",
+        tests=(
+            f"{IN_KEEPER}test_two_leaders_by_mistake_leave_the_address_of_the_later_term",
+        ),
+    ),
+    Mistake(
+        name="a later term of another Lease stops a leader for ever",
+        file=SLICE,
+        old="not uid or uid != leader.lease_uid:",
+        new="not uid:",
+        tests=(f"{IN_SLICE}test_later_token_of_another_lease_does_not_count",),
+    ),
+    Mistake(
+        name="who stops takes out the address of its successor",
+        file=KEEPER,
+        old="isinstance(judged, Ours) and judged.is_own else",
+        new="isinstance(judged, Ours) else",
+        tests=(f"{IN_KEEPER}test_who_stops_without_knowing_the_version_looks_first",),
+    ),
+    Mistake(
+        name="the address stays where nobody is left to lead",
+        file=KEEPER,
+        old="self._to_clear = self._last if clear else None",
+        new="self._to_clear = None",
+        tests=(f"{IN_KEEPER}test_who_stops_takes_its_own_address_out",),
+    ),
+    Mistake(
+        name="a leader that steps down takes its address out",
+        file=ANNOUNCER,
+        old="            self._slice.put(Leave(clear=False))",
+        new="            self._slice.put(Leave(clear=True))",
+        tests=(f"{IN_ANNOUNCER}test_successor_replaces_the_address_in_one_write",),
+    ),
+    Mistake(
+        name="a write that lost against another counts as done",
+        file=KEEPER,
+        old="            return False  # somebody wrote or deleted it since it was read",
+        new="            return True",
+        tests=(
+            f"{IN_KEEPER}test_write_that_loses_against_another_is_tried_again_at_once",
+        ),
+    ),
+    # What is somebody else's ----------------------------------------------------------
+    Mistake(
+        name="a slice of another controller is overwritten",
+        file=SLICE,
+        old="    if manager != MANAGER:",
+        new="    if manager and not manager:",
+        tests=(f"{IN_SLICE}test_slice_of_somebody_else_is_left_alone",),
+    ),
+    Mistake(
+        name="a slice of another election is overwritten",
+        file=SLICE,
+        old="    if lease != place.lease:",
+        new="    if lease is None:",
+        tests=(f"{IN_KEEPER}test_slice_of_another_election_is_left_alone",),
+    ),
+    Mistake(
+        name="words of somebody else come into the log as they are",
+        file=SLICE,
+        old="    return quoted(printable(value)) if isinstance(value, str)",
+        new="    return value if isinstance(value, str)",
+        tests=(f"{IN_SLICE}test_slice_of_somebody_else_is_left_alone",),
+    ),
+    Mistake(
+        name="the loopback address is published",
+        file="publish/own_address.py",
+        old='("unspecified", "loopback", "link_local", "multicast")',
+        new='("unspecified", "link_local", "multicast")',
+        tests=(f"{IN_ADDRESS}test_address_that_leads_nowhere_is_refused",),
+    ),
+    # Off the path of the election -----------------------------------------------------
+    Mistake(
+        name="the engine waits until the address is written",
+        file=ANNOUNCER,
+        old="still=self._still_leads(event.term)))\n",
+        new="still=self._still_leads(event.term)))\n            self._slice.wait(5.0)\n",
+        tests=(f"{IN_ANNOUNCER}test_trouble_with_what_is_told_delays_no_renewal",),
+        slow=True,
+    ),
+    Mistake(
+        name="a defect of what tells others reaches the engine",
+        file="lifecycle/extras.py",
+        old="        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it",
+        new="        except KeyError as error:",
+        tests=(f"{IN_ANNOUNCER}test_defect_of_what_tells_others_ends_no_term",),
+    ),
+    Mistake(
+        name="what is to be told waits without a bound",
+        file=WORKER,
+        old="        if self._inbox.qsize() < ROOM:",
+        new="        if self._inbox.qsize() >= 0:",
+        tests=(f"{IN_WORKER}test_queue_is_bounded_and_never_waits",),
+    ),
+    Mistake(
+        name="what failed is tried again without a pause",
+        file=WORKER,
+        old="        return max(pause, min(asked, LONGEST_PAUSE))",
+        new="        return min(asked, LONGEST_PAUSE)",
+        tests=(f"{IN_WORKER}test_failure_is_tried_again_after_a_growing_pause",),
+    ),
+    Mistake(
+        name="a failure of what is told is logged at each try",
+        file=ANNOUNCER,
+        old="        line = self._throttle.line(str(error), now=time.monotonic())",
+        new="        line = str(error)",
+        tests=(f"{IN_ANNOUNCER}test_trouble_with_what_is_told_delays_no_renewal",),
+        slow=True,
+    ),
+    Mistake(
+        name="Events are not limited",
+        file="publish/allowance.py",
+        old="        if self._left < 1.0:",
+        new="        if self._left < -1e9:",
+        tests=(f"{IN_WRITER}test_events_are_limited",),
+    ),
+    Mistake(
+        name="an Event that no server takes holds up all others",
+        file="publish/event_writer.py",
+        old="                if written.error.status in _HOPELESS:",
+        new="                if written.error.status in ():",
+        tests=(f"{IN_WRITER}test_event_that_no_server_takes_is_dropped",),
+    ),
+    Mistake(
+        name="an Event is not found by who describes the Lease",
+        file="publish/lease_event.py",
+        old='            "uid": happening.lease_uid,\n',
+        new="",
+        tests=(f"{IN_WRITER}test_event_is_about_the_lease",),
+    ),
+]
