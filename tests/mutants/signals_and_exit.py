@@ -55,8 +55,8 @@ MISTAKES: Final = [
     Mistake(
         name="trio warns, or does not start, where an elector runs",
         file="process/missed_signals.py",
-        old='        if "trio" in sys.modules:',
-        new='        if "trio" in ():',
+        old='        if "trio" in sys.modules and',
+        new='        if "trio" in () and',
         tests=(f"{IN_MISSED}test_library_that_warns_of_a_taken_place_finds_it_free",),
     ),
     Mistake(
