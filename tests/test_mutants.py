@@ -13,7 +13,15 @@ from functools import cache
 import pytest
 
 from tests.mutants import MISTAKES
-from tests.mutants.__main__ import Finding, Run, chosen, read_report, table
+from tests.mutants import __main__ as runner
+from tests.mutants.__main__ import (
+    Finding,
+    Outcome,
+    Run,
+    chosen,
+    read_report,
+    table,
+)
 from tests.mutants.mistakes import PACKAGE, ROOT, LostPlaceError, Mistake
 
 AREAS = {
@@ -168,6 +176,28 @@ def test_run_that_tears_pytest_has_found_what_a_test_noticed_before(tmp_path, fa
     else:
         with pytest.raises(SystemExit, match="exit code 3"):
             run.outcome(torn)
+
+
+def test_run_without_a_mistake_names_the_test_that_was_not_run(monkeypatch, tmp_path):
+    """A run that was torn has told nothing of the tests after that."""
+
+    class Torn:
+        def __init__(self, *_, **__):
+            pass
+
+        def wait(self):
+            return 0
+
+        def outcome(self, _code):
+            return Outcome((), (), {"tests/a.py::test_ran[1]": 1.0})
+
+    monkeypatch.setattr(runner, "Run", Torn)
+    tests = ("tests/a.py::test_ran", "tests/a.py::test_other")
+    mistake = Mistake(name="it", file="a.py", old="a", new="b", tests=tests)
+    with pytest.raises(SystemExit) as ended:
+        runner.check_unplanted([tmp_path], [mistake])
+    assert "tests/a.py::test_other: it was not run" in str(ended.value)
+    assert "test_ran:" not in str(ended.value)
 
 
 def test_short_form_leaves_out_what_takes_long():

@@ -90,7 +90,8 @@ class Recorder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        # Opened once: a test may be another user for as long as it runs.
+        self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Write a line about a step of one test."""
@@ -112,8 +113,7 @@ class Recorder:
             "why": getattr(crash, "message", "") or str(report.longrepr or ""),
             "seconds": getattr(report, "duration", 0.0),
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._file.write(json.dumps(line) + "\n")
 
 
 def read_report(path: Path) -> Outcome:
@@ -254,6 +254,11 @@ def check_unplanted(made: list[Path], mistakes: list[Mistake]) -> dict[str, floa
         outcome = run.outcome(run.wait())
         wrong += [*outcome.failed, *outcome.broken]
         seconds |= outcome.seconds or {}
+    wrong += [
+        f"{test}: it was not run"
+        for test in tests
+        if not any(ran.startswith(test) for ran in seconds)
+    ]
     if wrong:
         raise SystemExit("Without any mistake this fails:\n" + "\n".join(wrong))
     return seconds
