@@ -129,6 +129,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="who begins a scope just after a signal is told to call start()",
+        file="lifecycle/preconditions.py",
+        old="    if not status.running and not status.ended_by_signal:",
+        new="    if not status.running:",
+        tests=(
+            "tests/lifecycle/test_interrupts.py::test_call_after_a_stop_by_a_signal_lets_the_signal_end_the_program[asyncio-SIGINT]",
+        ),
+    ),
+    Mistake(
         name="a signal is passed on while electors still stop",
         file="process/signal_thread.py",
         old="        if not closing:\n            return Fact.STOPPED",
