@@ -133,7 +133,7 @@ $(VENV)-recipes-apscheduler4/.done: requirements/recipes-apscheduler4.txt | chec
 $(VENV)-recipes/bin/versitygw: tests/e2e/objectstore/go.mod tests/e2e/objectstore/go.sum | $(VENV)-recipes/.done
 	@if command -v go >/dev/null; then \
 	  echo "Compiling an S3 server (6 minutes on 2 cores the first time) ..."; \
-	  cd tests/e2e/objectstore && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags="-s -w" \
+	  cd tests/e2e/objectstore && go build -buildvcs=false -ldflags="-s -w" \
 	    -o $(abspath $@) github.com/versity/versitygw/cmd/versitygw; \
 	else echo "Not compiled without Go: the S3 server of a recipe"; fi
 

@@ -1,13 +1,15 @@
 """
 Draw what ``kle demo`` has just done: ``python docs/demo_picture.py`` (half a minute).
 
-It plays the real story of the demo, with its processes, and draws who led at which instant
+Nothing is written where a promise was not kept, as on a machine that is too busy. It plays
+the real story of the demo, with its processes, and draws who led at which instant
 by the logs that the demo itself judges. The letters are large: a reader on a telephone
 sees the picture at half its size.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import threading
 import time
@@ -189,5 +191,14 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "") -> st
     return f'<text x="{x:.1f}" y="{y:.1f}"{look}{place}>{escape(text)}</text>'
 
 
+def main() -> int:
+    """Play, and draw what happened, unless the machine was too busy to keep all."""
+    recording = record()
+    if not all(result.kept for result in recording.results):
+        return 1
+    PICTURE.write_text(draw(recording), encoding="utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    PICTURE.write_text(draw(record()), encoding="utf-8")
+    sys.exit(main())

@@ -4,6 +4,29 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
+
+def _of_signals():
+    """Return what programs inherit: signals that are blocked, and those ignored."""
+    ignored = {
+        number
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGURG)
+        if signal.getsignal(number) is signal.SIG_IGN
+    }
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()), ignored
+
+
+@pytest.fixture(autouse=True)
+def signals_are_left_alone():
+    """Name the test that leaves signals blocked: all programs of later ones inherit it."""
+    before = _of_signals()
+    yield
+    after = _of_signals()
+    if after != before:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before[0])
+    assert after == before, "signals that are blocked or ignored were left behind"
+
 
 def pytest_configure():
     """

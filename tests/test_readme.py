@@ -46,7 +46,7 @@ def test_program_of_the_readme_prints_what_it_shows(lease_server, tmp_path):
     """As it stands, in a pod: it leads, and SIGTERM releases the Lease."""
     script = tmp_path / "worker.py"
     script.write_text(only("", "python").text)
-    with program(lease_server, tmp_path / "kubeconfig", script) as process:
+    with program(lease_server, tmp_path / "kubeconfig", "-u", script) as process:
         wait_until_held(lease_server, "billing", process)
         first = process.stdout.readline()
         output, errors, code = end(process, signal.SIGTERM)

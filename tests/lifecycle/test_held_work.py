@@ -340,7 +340,7 @@ def test_thread_that_cannot_be_started_holds_nothing(client, monkeypatch):
 
 def test_stop_inside_held_work_does_not_wait_for_itself(client):
     """As in a scope: it returns when the term is lost, and goes on when the work ends."""
-    elector = sync.Elector(**options())
+    elector = sync.Elector(**options(**FAST))
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     with term.hold("upload"):
@@ -414,7 +414,7 @@ def test_child_process_holds_nothing_of_its_parent(front, client):
 
 def test_hold_of_a_daemon_thread_keeps_the_lease_at_the_exit(client, job):
     """Fault 10: it may act until the very end, so nothing is released (G5)."""
-    elector = sync.Elector(**options())
+    elector = sync.Elector(**options(**FAST))
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     threading.Thread(target=job.under, args=(term,), daemon=True).start()

@@ -9,6 +9,7 @@ signal, on purpose.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import select
@@ -82,6 +83,7 @@ def test_signal_that_another_thread_takes_is_met_in_a_wait_without_an_end(
 def missed(monkeypatch):
     """Give what watches over SIGUSR1, whose handler says that it was called."""
     monkeypatch.setattr(missed_signals, "MISSED", 0.01)
+    monkeypatch.delitem(sys.modules, "trio", raising=False)  # a plugin may import it
     calls = []
 
     def handle(number, _frame):
@@ -135,8 +137,9 @@ def test_signal_is_met_once_although_the_wait_goes_on(missed):
     assert missed.calls == [signal.SIGUSR1]
 
 
-def test_elector_is_asked_to_stop_in_a_wait_without_an_end():
+def test_elector_is_asked_to_stop_in_a_wait_without_an_end(monkeypatch):
     """Fault 13: all of it together, for a program that has no event loop."""
+    monkeypatch.delitem(sys.modules, "trio", raising=False)  # a plugin may import it
     auto_close = AutoClose()
     elector = Patient(auto_close)
     auto_close.watch(elector)
@@ -328,6 +331,12 @@ def test_library_that_warns_of_a_taken_place_finds_it_free(missed, monkeypatch):
     monkeypatch.setitem(sys.modules, "trio", types.ModuleType("trio"))
     missed.begin()
     assert signal.set_wakeup_fd(-1) == -1
+
+    async def in_a_loop():
+        missed.begin()
+
+    asyncio.run(in_a_loop())  # where trio does not start
+    assert signal.set_wakeup_fd(-1) != -1
 
 
 def test_library_that_anyio_imports_late_finds_it_free(missed, monkeypatch):

@@ -179,7 +179,7 @@ def test_release_waits_for_what_asks_and_a_stop_in_there_does_not(play, front):
         await asyncio.to_thread(ask)
 
     on_stop = ask_on_a_loop if front == "asyncio" else ask_on_a_thread
-    elector, wait = play.run(front, on_stop)
+    elector, wait = play.run(front, on_stop, **FAST)
     elector._lifecycle.stop_called()
     until(lambda: play.seen == ["ended, stopped"])
     assert holder_after_two_writes(play.client) == "me"

@@ -430,4 +430,11 @@ MISTAKES: Final = [
             f"{IN_ODD_INPUTS}test_machine_without_a_folder_for_temporary_files_is_told_of",
         ),
     ),
+    Mistake(
+        name="run begins where its watchdogs cannot be",
+        file="cli/commands/run.py",
+        old='    if sys.platform != "linux":',
+        new='    if sys.platform == "none":',
+        tests=("tests/test_macos.py::test_what_needs_linux_is_refused_in_words",),
+    ),
 ]

@@ -200,6 +200,27 @@ MISTAKES: Final = [
         ),
         tests=(f"{IN_HANDLERS}test_handler_that_raises_harms_nothing[threads]",),
     ),
+    Mistake(
+        name="an elector needs a clock that only Linux has",
+        file="lifecycle/event_log.py",
+        old='getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)',
+        new="time.CLOCK_BOOTTIME",
+        tests=("tests/test_macos.py::test_library_elects_without_what_only_linux_has",),
+    ),
+    Mistake(
+        name="that every replica works is not worth a warning",
+        file="lifecycle/event_log.py",
+        old=(
+            '            "warning",\n'
+            '            "%s: this program does not run in a cluster'
+        ),
+        new=(
+            '            "info",\n            "%s: this program does not run in a cluster'
+        ),
+        tests=(
+            "tests/lifecycle/test_event_log.py::test_leadership_that_is_assumed_is_a_warning",
+        ),
+    ),
     # Belief -------------------------------------------------------------------------
     Mistake(
         name="whoever gave leadership up leads until the engine hears of it",

@@ -18,7 +18,6 @@ from kubernetes_leader_election.credentials.base import Credentials
 from kubernetes_leader_election.engine.view import View
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import PLANNED
-from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
 from kubernetes_leader_election.lifecycle.status import Status
@@ -28,6 +27,7 @@ from kubernetes_leader_election.publish.event_writer import EventWriter
 from kubernetes_leader_election.publish.leader_slice import Leader, Place
 from kubernetes_leader_election.publish.lease_event import Happening, Reason
 from kubernetes_leader_election.publish.own_address import own_address
+from kubernetes_leader_election.publish.own_clients import own_client
 from kubernetes_leader_election.publish.slice_keeper import Lead, Leave, SliceKeeper
 from kubernetes_leader_election.publish.worker import Worker
 from kubernetes_leader_election.settings.endpoints import LeaderEndpoints
@@ -73,7 +73,7 @@ class Announcer:
             self._address = own_address()
             says = self._told("leader_endpoints")
             keeper = SliceKeeper(
-                _client(credentials),
+                own_client(credentials),
                 self._place(endpoints),
                 request_timeout=settings.request_timeout_sec,
                 says=says,
@@ -82,7 +82,7 @@ class Announcer:
         if settings.kubernetes_events:
             says = self._told("kubernetes_events")
             writer = EventWriter(
-                _client(credentials),
+                own_client(credentials),
                 self._status.namespace or "",
                 request_timeout=settings.request_timeout_sec,
                 says=says,
@@ -231,7 +231,3 @@ class _Told:
     def _say(self, level: str, text: str) -> None:
         line = printable(f"{self._what}: {text}", longest=LONGEST_LINE)
         self._event_log.say(level, "%s: %s", self._status.where, line)
-
-
-def _client(credentials: Credentials) -> LeaseClient:
-    return LeaseClient(credentials, most_idle=1)

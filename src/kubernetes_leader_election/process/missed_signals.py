@@ -33,6 +33,7 @@ from types import FrameType
 from typing import Final
 
 from kubernetes_leader_election.process import native
+from kubernetes_leader_election.process.asyncio_here import running_loop
 
 MISSED: Final = 0.1
 """Seconds after which a signal counts as one that the main thread has not met."""
@@ -72,8 +73,8 @@ class MissedSignals:
 
     def begin(self) -> None:
         """Begin, where nobody else has the descriptor; harmless when said twice."""
-        if _may_run_trio():
-            return  # it warns at its start where the place is taken
+        if running_loop() is None and _may_run_trio():
+            return  # it may start here, and warns then where the place is taken
         if self._pipe is None and not self._start():
             return
         assert self._pipe is not None  # noqa: S101 - made just now

@@ -122,7 +122,7 @@ class SliceKeeper:
         found = self._slices.get(call=self._call())
         if isinstance(found, NotFound):
             if not lead.still():
-                return self._over()
+                return True  # the term has ended
             written = self._slices.create(
                 slice_of(place, leader), manager=_one_time_name(), call=self._call()
             )
@@ -131,7 +131,7 @@ class SliceKeeper:
         judged = judge(body.body, place, leader)
         if isinstance(judged, Foreign):
             if not lead.still():
-                return self._over()
+                return True  # the term has ended
             raise LeaderElectionError(judged.why)
         if judged.is_current:
             self._version = judged.version
@@ -139,7 +139,7 @@ class SliceKeeper:
             return True
         # After the read and before the write: no later leader can have written between.
         if not lead.still():
-            return self._over()
+            return True  # the term has ended
         if judged.is_own:
             self._says.noted(f"{place} was changed by somebody else; it is put right")
         return self._is_done(
@@ -168,11 +168,6 @@ class SliceKeeper:
             return ""
         judged = judge(self._answer(found).body, self._place, leader)
         return judged.version if isinstance(judged, Ours) and judged.is_own else ""
-
-    def _over(self) -> bool:
-        """Note that the term has ended: nothing more is written for it."""
-        self._lead = None
-        return True
 
     def _is_done(self, written: Answered | Failure) -> bool:
         if isinstance(written, Conflict | NotFound):

@@ -116,22 +116,29 @@ def command(
     if shown:
         server.requests.on_answer = _show
     # Blocked before the server's thread starts, so that it inherits the mask.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        server.start()
-    except OSError as error:
-        raise _not_started(error, f"{host}:{number}", state) from error
-    try:
-        with _kubeconfig(server, write_kubeconfig, passing=bool(command_line)) as path:
-            if command_line:
-                raise SystemExit(_run(command_line, server, path))
-            if output == "text":
-                _introduce(server, path, shared=write_kubeconfig is None)
-            else:
-                emit({"url": server.url, "kubeconfig": str(path)}, output)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    finally:
-        server.stop()
+        try:
+            server.start()
+        except OSError as error:
+            raise _not_started(error, f"{host}:{number}", state) from error
+        try:
+            with _kubeconfig(
+                server, write_kubeconfig, passing=bool(command_line)
+            ) as path:
+                if command_line:
+                    raise SystemExit(_run(command_line, server, path))
+                if output == "text":
+                    _introduce(server, path, shared=write_kubeconfig is None)
+                else:
+                    emit({"url": server.url, "kubeconfig": str(path)}, output)
+                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        finally:
+            server.stop()
+    except BaseException:
+        # Not after the signal that ended it: another one would only tear its end.
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
 
 
 def _not_started(error: OSError, address: str, state: str | None) -> NotWrittenError:

@@ -55,6 +55,8 @@ def ambush(world: Scene, fault: Fault, node: Node) -> bool:
     kind, _, what = fault.detail.partition(": ")
 
     def spring(writer: Process) -> None:
+        if kind == "ask" and len(node.living) > 1:
+            return  # beside it may run the very holder, which is to hear and answer
         if what in ("freeze", "answer"):
             _freeze_late(world, writer, sent=what == "answer")
         else:
