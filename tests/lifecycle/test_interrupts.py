@@ -238,6 +238,55 @@ def test_wait_that_a_signal_ends_lets_the_signal_end_the_program(
     assert running.holder == "rival"
 
 
+STOPPED = {
+    "asyncio": """
+        async def main():
+            elector = Elector(**options())
+            await elector.start()
+            strike(elector)
+            async with elector.leadership():
+                say("led")
+        asyncio.run(main())
+    """,
+    "threads": """
+        elector = sync.Elector(**options())
+        elector.start()
+        strike(elector)
+        with elector.leadership():
+            say("led")
+    """,
+}
+STRIKE = """
+    def strike(elector):
+        def take():
+            signal.pthread_kill(threading.get_ident(), NUMBER)
+        # Python notes it in the other thread; here it is met between two bytecodes.
+        thread = threading.Thread(target=take)
+        thread.start()
+        thread.join()
+        until(lambda: elector.state.role == "stopped")
+"""
+
+
+@SIGNALS
+@pytest.mark.row(
+    "Signals, exit, fork",
+    "a scope, or a wait for leadership, in the main thread ends by such a stop",
+)
+@pytest.mark.parametrize("source", STOPPED.values(), ids=STOPPED)
+def test_call_after_a_stop_by_a_signal_lets_the_signal_end_the_program(
+    program, source, number
+):
+    """Fault 13: nobody is told to call start() who did, an instant before the signal."""
+    running = program(
+        textwrap.dedent(STRIKE).replace("NUMBER", str(int(number)))
+        + textwrap.dedent(source)
+    )
+    assert running.finish() == ENDS[number], running.errors
+    assert "ProtocolMisuseError" not in running.errors
+    assert "led" not in running.said
+
+
 ERRORS = {
     "asyncio": """
         async def main():

@@ -10,6 +10,7 @@ signal, on purpose.
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import select
 import signal
@@ -223,13 +224,25 @@ def _readable(descriptor):
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def test_descriptor_of_others_is_left_to_them_with_what_came_in_between(
-    missed, monkeypatch
-):
-    """A loop that was there first goes on hearing of its signals."""
+@pytest.fixture
+def of_others():
+    """Give the pipe of somebody who has the place, as an event loop has one."""
     reads, writes = os.pipe()
+    os.set_blocking(reads, False)
     os.set_blocking(writes, False)
     signal.set_wakeup_fd(writes)
+    yield reads, writes
+    signal.set_wakeup_fd(-1)
+    os.close(reads)
+    os.close(writes)
+
+
+@pytest.mark.parametrize("call", ["begin", "end"])
+def test_descriptor_of_others_is_left_to_them_with_what_came_in_between(
+    missed, monkeypatch, of_others, call
+):
+    """A loop goes on hearing of its signals, be it there first or not."""
+    missed.begin()
     real, swaps = signal.set_wakeup_fd, []
 
     def swap(descriptor, **options):
@@ -240,18 +253,56 @@ def test_descriptor_of_others_is_left_to_them_with_what_came_in_between(
         return used
 
     monkeypatch.setattr(signal, "set_wakeup_fd", swap)
-    missed.begin()
+    getattr(missed, call)()
     monkeypatch.undo()
-    try:
-        assert select.select([reads], [], [], PATIENCE)[0]
-        assert os.read(reads, 1) == bytes([signal.SIGUSR1])
-        assert signal.set_wakeup_fd(-1) == writes
-        signal.set_wakeup_fd(writes)
-        missed.end()
-        assert signal.set_wakeup_fd(-1) == writes
-    finally:
-        os.close(reads)
-        os.close(writes)
+    assert swaps
+    assert os.read(of_others[0], 9) == bytes([signal.SIGUSR1])
+    assert signal.set_wakeup_fd(-1) == of_others[1]
+
+
+def test_descriptor_that_others_took_is_not_written_to_once_it_is_ours_again(
+    missed, of_others
+):
+    """Uvloop gives the place back to who had it, and closes its own: that has another."""
+    signal.set_wakeup_fd(-1)
+    missed.begin()
+    ours = signal.set_wakeup_fd(of_others[1])
+    missed.begin()
+    signal.set_wakeup_fd(ours)
+    signal.raise_signal(signal.SIGUSR1)
+    settled_thread(missed)
+    with pytest.raises(BlockingIOError):
+        os.read(of_others[0], 9)
+    assert wait_while_another_thread_takes(
+        signal.SIGUSR1, lambda: becomes(lambda: len(missed.calls) == 2)
+    )
+
+
+def test_descriptor_that_is_closed_is_nobodys(missed):
+    """Python would not take it back; an elector has to start all the same."""
+    missed.begin()
+    missed.end()  # what it opens has other numbers than what is closed now
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    signal.set_wakeup_fd(writes)
+    os.close(reads)
+    os.close(writes)
+    missed.begin()
+    assert wait_while_another_thread_takes(
+        signal.SIGUSR1, lambda: becomes(lambda: missed.calls)
+    )
+
+
+def test_copy_in_a_child_tells_its_parent_of_no_signal(monkeypatch):
+    """Both get the signal of a terminal, and the pipe is one: the parent would wait on."""
+    auto_close, met = AutoClose(), []
+    monkeypatch.setattr(auto_close._handlers, "met", lambda: met.append(1))
+    monkeypatch.setattr(auto_close._process, "_forked", True)
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "signal", lambda *_: None)
+        patched.setattr(signal, "raise_signal", lambda *_: None)
+        auto_close._on_signal(signal.SIGTERM, None)
+    assert met == []
 
 
 def test_handler_of_the_program_for_sigurg_is_never_called(missed):
@@ -286,6 +337,19 @@ def test_library_that_warns_of_a_taken_place_finds_it_free(missed, monkeypatch):
 
     asyncio.run(in_a_loop())  # where trio does not start
     assert signal.set_wakeup_fd(-1) != -1
+
+
+def test_library_that_anyio_imports_late_finds_it_free(missed, monkeypatch):
+    """``anyio.run(..., backend="trio")`` does, also after an elector was started."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: "there" if name == "trio" else real(name),
+    )
+    monkeypatch.setitem(sys.modules, "anyio", types.ModuleType("anyio"))
+    missed.begin()
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def descriptors():

@@ -55,22 +55,22 @@ MISTAKES: Final = [
     Mistake(
         name="trio warns, or does not start, where an elector runs",
         file="process/missed_signals.py",
-        old='        if "trio" in sys.modules and',
-        new='        if "trio" in () and',
+        old='    if "trio" in sys.modules:',
+        new='    if "trio" in ():',
         tests=(f"{IN_MISSED}test_library_that_warns_of_a_taken_place_finds_it_free",),
     ),
     Mistake(
         name="asyncio hears of no signal any more that the program added there",
         file="process/missed_signals.py",
-        old="            self._others = used\n            signal.set_wakeup_fd(used)",
-        new="            self._others = used",
+        old="                signal.set_wakeup_fd(used)\n",
+        new="                pass\n",
         tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
         slow=True,  # by a time limit
     ),
     Mistake(
         name="a signal that came while the place was asked for is kept from its owner",
         file="process/missed_signals.py",
-        old="                    os.write(others, came)",
+        old="                    os.write(used, came)",
         new="                    pass",
         tests=(
             f"{IN_MISSED}test_descriptor_of_others_is_left_to_them_with_what_came_in_between",
@@ -80,10 +80,44 @@ MISTAKES: Final = [
     Mistake(
         name="asyncio hears of no signal any more once the electors have stopped",
         file="process/missed_signals.py",
-        old="            if used not in (-1, self._pipe[1]):\n                signal.set_wakeup_fd(used)",
-        new="            pass",
+        old="                self._put(-1)\n",
+        new="                signal.set_wakeup_fd(-1)\n",
         tests=(f"{IN_AUTO_CLOSE}test_what_wakes_the_loop_for_others_is_left_to_them",),
         slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="a signal that comes while the place is given back is kept from its owner",
+        file="process/missed_signals.py",
+        old="                self._put(-1)\n",
+        new="                used = signal.set_wakeup_fd(-1)\n"
+        "                if used not in (-1, self._pipe[1]):\n"
+        "                    signal.set_wakeup_fd(used)\n",
+        tests=(
+            f"{IN_MISSED}test_descriptor_of_others_is_left_to_them_with_what_came_in_between",
+        ),
+        slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="no elector starts where others closed the descriptor that they had",
+        file="process/missed_signals.py",
+        old="            with suppress(OSError, ValueError):  # it is closed",
+        new="            with suppress():  # it is closed",
+        tests=(f"{IN_MISSED}test_descriptor_that_is_closed_is_nobodys",),
+    ),
+    Mistake(
+        name="a child that was forked in C says that its parent has met a signal",
+        file="process/signals.py",
+        old="        earlier = self._handlers.earlier(number)\n        if self._process.is_copy:",
+        new="        self._handlers.met()\n        earlier = self._handlers.earlier(number)\n"
+        "        if self._process.is_copy:",
+        tests=(f"{IN_MISSED}test_copy_in_a_child_tells_its_parent_of_no_signal",),
+    ),
+    Mistake(
+        name="trio warns where anyio starts it beside an elector that runs",
+        file="process/missed_signals.py",
+        old='    return find_spec("trio") is not None',
+        new='    return find_spec("trio") is False',
+        tests=(f"{IN_MISSED}test_library_that_anyio_imports_late_finds_it_free",),
     ),
     Mistake(
         name="what Python notes signals in stays when nobody needs it",
@@ -92,6 +126,15 @@ MISTAKES: Final = [
         new="",
         tests=(
             f"{IN_AUTO_CLOSE}test_nothing_is_woken_any_more_when_handlers_are_taken_back",
+        ),
+    ),
+    Mistake(
+        name="who begins a scope just after a signal is told to call start()",
+        file="lifecycle/preconditions.py",
+        old="    if not status.running and not status.ended_by_signal:",
+        new="    if not status.running:",
+        tests=(
+            "tests/lifecycle/test_interrupts.py::test_call_after_a_stop_by_a_signal_lets_the_signal_end_the_program[asyncio-SIGINT]",
         ),
     ),
     Mistake(

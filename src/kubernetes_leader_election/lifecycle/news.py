@@ -166,6 +166,11 @@ class News(Status[TermT]):
         if work.phase is not Phase.ENDED:
             self.overdue_work.expect_end(term)
 
+    @property
+    def ended_by_signal(self) -> bool:
+        """Whether the last life is over, and a signal has ended it."""
+        return not self.running and self.shutdown.signalled
+
     # Work that holds a term: any thread -----------------------------------------
 
     def take_hold(self, hold: WorkItem, number: int) -> TermWork:

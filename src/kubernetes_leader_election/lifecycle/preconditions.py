@@ -28,12 +28,15 @@ def refuse_unstarted(status: Status[Any], call: str, *, to_lead: bool) -> None:
     """
     Refuse a call that could never come to an end.
 
+    Where a signal has ended the life, it is left to the call: that lets the signal end
+    the main thread first, which is about to happen.
+
     Raises:
         ProtocolMisuseError: a child process; not started; or it never leads.
 
     """
     refuse_child(status)
-    if not status.running:
+    if not status.running and not status.ended_by_signal:
         raise ProtocolMisuseError(
             f"{status.where}: {call} needs a running elector: call "
             "start() first, or use the elector as a context manager."

@@ -206,6 +206,11 @@ class Status(Generic[TermT]):
         return self._life.started
 
     @property
+    def ended_by_signal(self) -> bool:
+        """Whether the last life is over, and a signal has ended it."""
+        raise NotImplementedError
+
+    @property
     def number(self) -> int:
         """Which life this is, counted from 1; that of the last one between two."""
         return self._life.number

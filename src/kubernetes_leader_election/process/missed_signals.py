@@ -64,10 +64,8 @@ class MissedSignals:
         """What a loop is woken by. Never changes."""
         self._pipe: tuple[int, int] | None = None
         """Where the thread reads, and Python writes; None: not made yet. Never closed."""
-        self._others: int | None = None
-        """The descriptor that is in use instead; None: none is. The main thread."""
-        self._asking = native.Lock()
-        """Held while it is found out whose the place is. The main thread tries only."""
+        self._between: tuple[int, int] | None = None
+        """What has the place while it is found out whose it is. As the pipe."""
         self._main: int | None = None
         """The main thread, as the C library knows it; None: not at work. By that thread."""
 
@@ -75,63 +73,82 @@ class MissedSignals:
 
     def begin(self) -> None:
         """Begin, where nobody else has the descriptor; harmless when said twice."""
-        if "trio" in sys.modules and running_loop() is None:
+        if running_loop() is None and _may_run_trio():
             return  # it may start here, and warns then where the place is taken
         if self._pipe is None and not self._start():
             return
         assert self._pipe is not None  # noqa: S101 - made just now
         self._main = native.get_ident()
-        asks = self._asking.acquire(blocking=False)
-        try:
-            with suppress(ValueError):  # a subinterpreter, which gets no signals
-                self._take_place(self._pipe[1])
-        finally:
-            if asks:
-                self._asking.release()
+        with suppress(ValueError):  # a subinterpreter, which gets no signals
+            if self._put(self._pipe[1]):
+                self._handle_interrupts()
 
-    def _take_place(self, writes: int) -> None:
+    def _put(self, descriptor: int) -> bool:
+        """
+        Give the place to this descriptor, or to none (-1), unless others have it.
+
+        Python says whose it is only where it is given another one. That is a pipe for
+        this alone: what came just then is passed on. It need not be if the place is
+        ours: the main thread, which is in here, does not wait.
+
+        Returns:
+            Whether others have left it to us.
+
+        """
+        assert self._pipe is not None  # noqa: S101 - there is no place without
+        assert self._between is not None  # noqa: S101 - likewise
+        reads, writes = self._between
         used = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
-        if used not in (-1, writes):
-            self._others = used
-            signal.set_wakeup_fd(used)
-            return
-        self._others = None
+        if used not in (-1, self._pipe[1], writes):
+            with suppress(OSError, ValueError):  # it is closed, or can be none any more
+                signal.set_wakeup_fd(used)
+                came = _read_at_once(reads)
+                with suppress(OSError):  # full, as it may be without us
+                    os.write(used, came)
+                return False
+        signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        _read_at_once(reads)
+        return True
+
+    def _handle_interrupts(self) -> None:
+        """Handle SIGURG, where nobody else does."""
         handler = signal.getsignal(_INTERRUPT)
         if _is_of_former(handler) or (handler == signal.SIG_DFL and not _is_caught()):
             signal.signal(_INTERRUPT, self._on_interrupt)
 
     def met(self) -> None:
         """Note that a handler was called: all that came before is called as well."""
-        if self._pipe is not None and self._main is not None and self._others is None:
+        if self._pipe is not None and self._main is not None:
             with suppress(BlockingIOError):  # full: it is interrupted once for nothing
                 os.write(self._pipe[1], bytes([_MET]))
 
     def end(self) -> None:
         """Take it back where nobody has taken its place; safe in a signal handler."""
         self._main = None
-        if self._pipe is None:
-            return
-        with suppress(ValueError):
-            used = signal.set_wakeup_fd(-1)
-            if used not in (-1, self._pipe[1]):
-                signal.set_wakeup_fd(used)
+        if self._pipe is not None:
+            with suppress(ValueError):  # as above
+                self._put(-1)
 
     def _start(self) -> bool:
         """Make the pipe and start the thread; False: there is none to be had."""
+        pipes: list[tuple[int, int]] = []
         try:
-            pipe = os.pipe()
-        except OSError:
-            return False  # no descriptor is left: seen when the wait ends by itself
-        os.set_blocking(pipe[1], False)
+            pipes += (os.pipe() for _ in range(2))
+        except OSError:  # no descriptor is left: seen when the wait ends by itself
+            _close(pipes)
+            return False
+        pipe, between = pipes
+        for end in (pipe[1], *between):
+            os.set_blocking(end, False)
         try:
             native.start_thread(
                 self._serve, pipe[0], name="leader-election-missed-signals"
             )
         except (RuntimeError, MemoryError):
-            for end in pipe:
-                os.close(end)
+            _close(pipes)
             return False
-        self._pipe = pipe
+        self._between = between
+        self._pipe = pipe  # last: who has this has both
         return True
 
     def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
@@ -141,14 +158,7 @@ class MissedSignals:
 
     def _serve(self, reads: int) -> None:
         while True:
-            noted = os.read(reads, 4096)
-            with self._asking:
-                others = self._others
-            if others is not None:
-                came = bytes(number for number in noted if number != _MET)
-                with suppress(OSError):  # what came in between was for them
-                    os.write(others, came)
-            elif self._is_unmet(noted):
+            if self._is_unmet(os.read(reads, 4096)):
                 self._wake()
                 self._interrupt_until_met(reads)
 
@@ -163,23 +173,46 @@ class MissedSignals:
         for _ in range(MOST_INTERRUPTS):
             native.sleep(pause)
             pause *= 2
-            main, noted = self._main, _read_at_once(reads)
+            main, noted = self._main, self._read_more(reads)
             if main is None or (_MET in noted and not self._is_unmet(noted)):
                 return
             if signal.getsignal(_INTERRUPT) != self._on_interrupt:
                 return
             signal.pthread_kill(main, _INTERRUPT)
 
+    @staticmethod
+    def _read_more(reads: int) -> bytes:
+        """Return what came since, if anything did."""
+        os.set_blocking(reads, False)
+        try:
+            return _read_at_once(reads)
+        finally:
+            os.set_blocking(reads, True)
+
 
 def _read_at_once(reads: int) -> bytes:
-    """Return what is there to be read. It does not wait."""
-    os.set_blocking(reads, False)
+    """Return what is there to be read, where that does not wait."""
     try:
         return os.read(reads, 4096)
     except BlockingIOError:
         return b""
-    finally:
-        os.set_blocking(reads, True)
+
+
+def _close(pipes: list[tuple[int, int]]) -> None:
+    for pipe in pipes:
+        for end in pipe:
+            os.close(end)
+
+
+def _may_run_trio() -> bool:
+    """Whether the program uses trio, as far as can be seen: anyio imports it late."""
+    if "trio" in sys.modules:
+        return True
+    if "anyio" not in sys.modules:
+        return False
+    from importlib.util import find_spec  # noqa: PLC0415 - most programs need it not
+
+    return find_spec("trio") is not None
 
 
 def _is_of_former(handler: object) -> bool:

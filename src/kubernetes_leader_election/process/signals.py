@@ -160,7 +160,6 @@ class AutoClose:
         self._thread.retire()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._handlers.met()
         earlier = self._handlers.earlier(number)
         if self._process.is_copy:
             # A child that Python was not told of: no thread of ours lives on in it.
@@ -171,6 +170,7 @@ class AutoClose:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
             return
+        self._handlers.met()  # not in a child: what is met is told through a pipe
         if number in self._handing_on:
             return  # the earlier handler calls the one before it, and that is ours
         if is_of_the_program(earlier):
