@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubernetes_leader_election.core.own_writes import FORMER_KEPT
 from kubernetes_leader_election.testing.simulation.checkers import Checks
 from kubernetes_leader_election.testing.simulation.store import (
     STEP_DOWN,
@@ -11,7 +12,7 @@ from kubernetes_leader_election.testing.simulation.store import (
     TOKEN,
     LeaseStore,
 )
-from kubernetes_leader_election.testing.simulation.witness import Witness
+from kubernetes_leader_election.testing.simulation.witness import TRIES_KEPT, Witness
 from kubernetes_leader_election.testing.simulation.writes import mistakes
 from tests.simulation.test_checkers import Scene
 
@@ -396,3 +397,8 @@ def test_loss_for_a_reason_that_nobody_gave_breaks_g8(scene):
     assert scene.broken == []
     scene.checks.lost_because(2.0, scene.a, "work_ended")
     assert scene.broken == ["G8"]
+
+
+def test_checkers_expect_as_many_tries_to_be_remembered_as_the_core_keeps():
+    """Rule 5: a record of an older one is waited for as another's."""
+    assert TRIES_KEPT == FORMER_KEPT

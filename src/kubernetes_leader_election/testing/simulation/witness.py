@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kubernetes_leader_election.testing.simulation.ends import Ends
 from kubernetes_leader_election.testing.simulation.store import Key, Stored
+
+TRIES_KEPT: Final = 32
+"""Acquires that an elector remembers (rule 5): of older ones nothing is expected."""
 
 ASSUMED_DURATION = 20
 """Seconds a held Lease without a duration is good for (rule 3)."""
@@ -265,6 +268,11 @@ class Witness:
         tried = list(self.tried)
         if acquire in tried:
             self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
+
+    def remembers(self, acquire: object) -> bool:
+        """Return whether an acquire is among the latest tries: it keeps so many."""
+        tried = list(self.tried)
+        return acquire in tried[-TRIES_KEPT:]
 
     @property
     def leads(self) -> bool:

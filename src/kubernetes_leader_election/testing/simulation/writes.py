@@ -342,7 +342,8 @@ def _of_take_over(
     if base.holder == who.identity and base.key[3] in who.tried:
         # It knows no uid of what it wrote without an answer.
         if base.stamp in who.stamps and base.version > who.rival_version:
-            if not (restored or who.loss_excused or who.forgot(base.key)):
+            known = who.remembers(base.key[3]) and not who.forgot(base.key)
+            if known and not (restored or who.loss_excused):
                 if _waits_for_own(who, since, monotonic, needed):
                     yield "G7", "waits for an acquire of its own as for another's"
         return
