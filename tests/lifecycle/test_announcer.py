@@ -18,6 +18,8 @@ from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.kube_api.slices import SliceClient
 from kubernetes_leader_election.lifecycle import announcer
 from kubernetes_leader_election.lifecycle.announcer import Announcer
+from kubernetes_leader_election.lifecycle.extras import Extras
+from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.publish import slice_keeper
 from kubernetes_leader_election.publish.event_writer import AT_ONCE
@@ -145,6 +147,28 @@ def test_no_thread_is_left(server, pod):
             )
         )
     )
+
+
+def test_next_life_cannot_begin_before_the_last_one_has_ended(server, pod, monkeypatch):
+    """Or its threads, its signals and its probe would be ended in place of the last's."""
+    given = Elector(**options(server, kubernetes_events=True))
+    seen = []
+    for kind, name in (
+        (Extras, "end_fence"),
+        (Extras, "end_announcing"),
+        (Shutdown, "unwatch"),
+    ):
+        end = getattr(kind, name)
+
+        def noting(self, end=end, name=name):
+            seen.append((name, given._lifecycle.running))
+            end(self)
+
+        monkeypatch.setattr(kind, name, noting)
+    with given:
+        given.wait_until_leading(timeout=PATIENCE)
+    assert seen == [("end_fence", True), ("end_announcing", True), ("unwatch", True)]
+    eventually(no_threads)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

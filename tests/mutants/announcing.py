@@ -205,6 +205,18 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="the next life can begin while the last one is being ended",
+        file="lifecycle/news.py",
+        old="        try:\n            if self.probe is not None:\n",
+        new=(
+            "        self._life.started = False\n"
+            "        try:\n            if self.probe is not None:\n"
+        ),
+        tests=(
+            f"{IN_ANNOUNCER}test_next_life_cannot_begin_before_the_last_one_has_ended",
+        ),
+    ),
+    Mistake(
         name="a child process keeps the connections of what tells others",
         file=ANNOUNCER,
         old="on_child(_after_fork_in_child)",
