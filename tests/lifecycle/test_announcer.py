@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 
 import pytest
 
@@ -13,8 +15,13 @@ from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.kube_api.call import Call
 from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Answered
+from kubernetes_leader_election.kube_api.slices import SliceClient
 from kubernetes_leader_election.lifecycle.announcer import Announcer
+from kubernetes_leader_election.lifecycle.extras import Extras
+from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.process import native
+from kubernetes_leader_election.publish import own_clients, slice_keeper
+from kubernetes_leader_election.publish.event_writer import AT_ONCE
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import Answer, Fault, Hang, LeaseServer
 from tests.node_page import eventually
@@ -141,6 +148,57 @@ def test_no_thread_is_left(server, pod):
     )
 
 
+def test_next_life_cannot_begin_before_the_last_one_has_ended(server, pod, monkeypatch):
+    """Or its threads, its signals and its probe would be ended in place of the last's."""
+    given = Elector(**options(server, kubernetes_events=True))
+    seen = []
+    for kind, name in (
+        (Extras, "end_fence"),
+        (Extras, "end_announcing"),
+        (Shutdown, "unwatch"),
+    ):
+        end = getattr(kind, name)
+
+        def noting(self, end=end, name=name):
+            seen.append((name, given._lifecycle.running))
+            end(self)
+
+        monkeypatch.setattr(kind, name, noting)
+    with given:
+        given.wait_until_leading(timeout=PATIENCE)
+    assert seen == [("end_fence", True), ("end_announcing", True), ("unwatch", True)]
+    eventually(no_threads)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_child_process_keeps_no_connection(server, pod):
+    """Fault 15: and waits for no thread, as it has none of them."""
+    with Elector(**options(server, kubernetes_events=True)) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        eventually(lambda: addresses(server) and server.events())
+        clients = tuple(own_clients._clients())
+        eventually(lambda: open_sockets(clients) == 2)
+        pid = os.fork()
+        if pid == 0:  # pragma: no cover - the child's coverage is not collected
+            code = 1
+            try:
+                elector._lifecycle.extras.end_announcing()
+                elector._lifecycle.extras.finish_announcing(PATIENCE)
+                code = 0 if open_sockets(clients) == 0 else 2
+            finally:
+                os._exit(code)
+        began = time.monotonic()
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert time.monotonic() - began < PATIENCE
+        assert open_sockets(clients) == 2
+
+
+def open_sockets(clients):
+    """Count the connections of what tells others."""
+    return sum(client.open_sockets for client in clients)
+
+
 def test_without_a_usable_address_it_does_not_start(server, monkeypatch):
     """And says what to add."""
     monkeypatch.delenv("POD_IP", raising=False)
@@ -225,6 +283,36 @@ def test_recovery_is_told(server, pod):
         eventually(lambda: log.about("leader_endpoints: recovered after"))
 
 
+def test_slice_that_is_changed_again_and_again_is_told_of_once(
+    server, pod, monkeypatch
+):
+    """Fault 79: as by a webhook that adds a field to whatever is written."""
+    monkeypatch.setattr(slice_keeper, "LOOK_AGAIN", 0.02)
+    log = Log()
+    with Elector(**options(server, log=log)) as elector:
+        elector.wait_until_leading(timeout=PATIENCE)
+        for _ in range(4):
+            eventually(lambda: addresses(server) == ["10.1.2.3"])
+            disturb(server)
+        eventually(lambda: addresses(server) == ["10.1.2.3"])
+        eventually(lambda: log.about("changed by somebody else"))
+    assert len(log.about("changed by somebody else")) == 1
+
+
+def disturb(server):
+    """Write another address into the slice, as anybody with the right may."""
+    client = LeaseClient(explicit(server=server.url))
+    found = server.endpoint_slice(SERVICE)
+    endpoints = [{**one, "addresses": ["10.6.6.6"]} for one in found["endpoints"]]
+    written = SliceClient(client, "default", SERVICE).patch(
+        {"endpoints": endpoints},
+        version=found["metadata"]["resourceVersion"],
+        call=Call(),
+    )
+    assert isinstance(written, Answered)
+    client.close()
+
+
 def test_address_is_written_no_more_after_the_loss(server, pod):
     """Fault 78: a term that was lost while the server was away is not announced."""
     blocked = server.faults.add(
@@ -276,6 +364,17 @@ def test_events_tell_of_a_term(server, pod):
     assert second["message"] == "a gave up leadership: it was stopped (term 1)"
     assert {event["involvedObject"]["uid"] for event in (first, second)} == {uid}
     assert written_or_read(server) == 0
+
+
+def test_elector_that_is_started_again_and_again_floods_nobody(server, pod):
+    """Fault 80: two Events each time, but for the limit, which is that of all lives."""
+    given = options(server, leader_endpoints=None, kubernetes_events=True)
+    elector = Elector(**given)
+    for _ in range(AT_ONCE // 2 + 2):
+        with elector:
+            elector.wait_until_leading(timeout=PATIENCE)
+    eventually(no_threads)
+    assert len(server.events()) == AT_ONCE
 
 
 def test_event_tells_of_a_loss(server, pod):

@@ -96,6 +96,16 @@ MISTAKES: Final = [
         tests=(f"{IN_KEEPER}test_who_stops_takes_its_own_address_out",),
     ),
     Mistake(
+        name="a label of somebody keeps the address of who stopped in the slice",
+        file=KEEPER,
+        old=(
+            '            self._version = ""  # written since: by a successor, or labelled '
+            "by anybody"
+        ),
+        new="            return",
+        tests=(f"{IN_KEEPER}test_who_stops_takes_its_address_out_of_a_labelled_slice",),
+    ),
+    Mistake(
         name="a leader that steps down takes its address out",
         file=ANNOUNCER,
         old="            self._slice.put(Leave(clear=False))",
@@ -184,6 +194,50 @@ MISTAKES: Final = [
         old="        if self._left < 1.0:",
         new="        if self._left < -1e9:",
         tests=(f"{IN_WRITER}test_events_are_limited",),
+    ),
+    Mistake(
+        name="Events are limited in each life of an elector anew",
+        file=ANNOUNCER,
+        old="                allowance=self._allowance,",
+        new="                allowance=event_allowance(),",
+        tests=(
+            f"{IN_ANNOUNCER}test_elector_that_is_started_again_and_again_floods_nobody",
+        ),
+    ),
+    Mistake(
+        name="the next life can begin while the last one is being ended",
+        file="lifecycle/news.py",
+        old="        try:\n            if self.probe is not None:\n",
+        new=(
+            "        self._life.started = False\n"
+            "        try:\n            if self.probe is not None:\n"
+        ),
+        tests=(
+            f"{IN_ANNOUNCER}test_next_life_cannot_begin_before_the_last_one_has_ended",
+        ),
+    ),
+    Mistake(
+        name="a child process keeps the connections of what tells others",
+        file="publish/own_clients.py",
+        old="on_child(_after_fork_in_child)",
+        new="",
+        tests=(f"{IN_ANNOUNCER}test_child_process_keeps_no_connection",),
+    ),
+    Mistake(
+        name="who changes the slice again and again is told of each time",
+        file=ANNOUNCER,
+        old="        line = self._notes.line(text, now=time.monotonic())",
+        new="        line = text",
+        tests=(
+            f"{IN_ANNOUNCER}test_slice_that_is_changed_again_and_again_is_told_of_once",
+        ),
+    ),
+    Mistake(
+        name="Events that a dropped one spoke for are counted nowhere",
+        file="publish/event_writer.py",
+        old="        self._allowance.leave_out(count)",
+        new="        self._allowance.leave_out(1)",
+        tests=(f"{IN_WRITER}test_dropped_event_hands_on_what_it_says_was_left_out",),
     ),
     Mistake(
         name="an Event that no server takes holds up all others",

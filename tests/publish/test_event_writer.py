@@ -14,6 +14,7 @@ from kubernetes_leader_election.publish.event_writer import (
     EVERY,
     KEPT,
     EventWriter,
+    event_allowance,
 )
 from kubernetes_leader_election.publish.lease_event import (
     LONGEST_MESSAGE,
@@ -64,17 +65,32 @@ def clock():
 
 
 @pytest.fixture
-def writer(server, clock):
+def begin(server, clock):
+    """Give a function that returns a writer, of one life."""
+    made = []
+
+    def writer(allowance):
+        made.append(
+            EventWriter(
+                LeaseClient(explicit(server=server.url)),
+                "default",
+                request_timeout=5.0,
+                says=Told(),
+                allowance=allowance,
+                clock=clock,
+            )
+        )
+        return made[-1]
+
+    yield writer
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def writer(begin):
     """Give a writer."""
-    made = EventWriter(
-        LeaseClient(explicit(server=server.url)),
-        "default",
-        request_timeout=5.0,
-        says=Told(),
-        clock=clock,
-    )
-    yield made
-    made.close()
+    return begin(event_allowance())
 
 
 def messages(server):
@@ -142,6 +158,38 @@ def test_events_are_limited(server, writer, clock):
     writer.take(HAPPENING)
     writer.work()
     assert len(server.events()) == AT_ONCE + 1
+
+
+def test_lives_of_one_elector_are_limited_together(server, begin, clock):
+    """Fault 80: one that is started again and again floods nobody."""
+    allowance = event_allowance()
+    for _ in range(AT_ONCE + 3):
+        life = begin(allowance)
+        life.take(HAPPENING)
+        life.work()
+    assert len(server.events()) == AT_ONCE
+    clock.now += EVERY
+    life = begin(allowance)
+    life.take(HAPPENING)
+    life.work()
+    assert messages(server)[-1] == "a became leader (3 before it were left out)"
+
+
+def test_dropped_event_hands_on_what_it_says_was_left_out(server, writer, clock):
+    """Fault 80: by the next one that comes through."""
+    for _ in range(AT_ONCE + 2):
+        writer.take(HAPPENING)
+    clock.now += EVERY
+    writer.take(HAPPENING)  # it would say that two were left out
+    server.faults.add(Fault(Answer(422, "Invalid", "no"), times=KEPT))
+    for _ in range(KEPT):
+        with pytest.raises(LeaderElectionError, match="422"):
+            writer.work()
+    clock.now += EVERY
+    writer.take(HAPPENING)
+    writer.work()
+    left_out = AT_ONCE + 3
+    assert messages(server) == [f"a became leader ({left_out} before it were left out)"]
 
 
 def test_event_that_fails_is_sent_later_and_once(server, writer):

@@ -95,10 +95,22 @@ class Stage:
             slices.patch(patch_of(self.place, leader), version=version, call=Call())
         assert self.address == leader.address
 
+    def label(self):
+        """Label the slice, as anybody may."""
+        slices = SliceClient(self.client, "default", self.place.service)
+        version = self.server.endpoint_slice(self.place.service)["metadata"]
+        labels = {"metadata": {"labels": {"team": f"t{next(NUMBERS)}"}}}
+        slices.patch(labels, version=version["resourceVersion"], call=Call())
+
+    @property
+    def path(self):
+        """That of the slice."""
+        root = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/"
+        return root + self.place.service
+
     def remove(self):
         """Delete the slice."""
-        path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/"
-        self.client.request("DELETE", path + self.place.service, call=Call())
+        self.client.request("DELETE", self.path, call=Call())
         assert self.server.endpoint_slice(self.place.service) is None
 
     @property
@@ -190,11 +202,26 @@ def test_creation_that_was_frozen_before_it_was_sent_is_refused(stage):
     assert stage.address == "10.0.0.2"
 
 
+def test_late_creation_of_a_slice_that_was_deleted_meanwhile_is_put_right(stage):
+    """Fault 78: the one late write that nothing refuses; the leader's next look sees it."""
+    successor, _ = stage.keeper(stage.second)
+
+    def others_write_and_delete():
+        successor.work()
+        stage.remove()
+
+    still = frozen_in_its_look(stage, until=others_write_and_delete)
+    stage.keeper(stage.first, still)[0].work()
+    assert stage.address == "10.0.0.1"
+    assert successor.work() == LOOK_AGAIN
+    assert stage.address == "10.0.0.2"
+
+
 def test_two_leaders_by_mistake_leave_the_address_of_the_later_term(stage):
     """Fault 78: a clock that runs wronger than it may does not turn it back."""
     stage.write(stage.second)
     deluded, _ = stage.keeper(stage.first, still=lambda: True)
-    with pytest.raises(LeaderElectionError, match="later term"):
+    with pytest.raises(LeaderElectionError, match=r"later term.*Delete it if"):
         deluded.work()
     assert stage.address == "10.0.0.2"
 
@@ -293,6 +320,32 @@ def test_who_stops_without_knowing_the_version_looks_first(stage):
     other.take(Leave(clear=True))
     other.work()
     assert stage.address == "10.0.0.2"
+
+
+def test_who_stops_takes_its_address_out_of_a_labelled_slice(stage):
+    """Fault 79: it is another version, and has the address of this very term still."""
+    keeper, _ = stage.keeper(stage.first)
+    keeper.work()
+    stage.label()
+    keeper.take(Leave(clear=True))
+    keeper.work()
+    assert stage.address == ""
+
+
+def test_who_stops_while_somebody_labels_the_slice_tries_three_times(stage):
+    """No storm of writes: then there is a pause."""
+    keeper, _ = stage.keeper(stage.first)
+    keeper.work()
+    before = stage.writes
+    stage.server.faults.add(
+        Fault(Answer(409, "Conflict", "no"), verb="patch", path=stage.path, times=3)
+    )
+    keeper.take(Leave(clear=True))
+    with pytest.raises(LeaderElectionError, match="again and again"):
+        keeper.work()
+    assert stage.writes == before + 3
+    keeper.work()
+    assert stage.address == ""
 
 
 def test_loss_leaves_the_address_for_the_next_leader(stage):

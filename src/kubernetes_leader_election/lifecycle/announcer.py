@@ -23,7 +23,7 @@ from kubernetes_leader_election.lifecycle.log_throttle import LogThrottle
 from kubernetes_leader_election.lifecycle.status import Status
 from kubernetes_leader_election.lifecycle.words import nobody_led, why_lost
 from kubernetes_leader_election.pods.names import NoNote, pod_name
-from kubernetes_leader_election.publish.event_writer import EventWriter
+from kubernetes_leader_election.publish.event_writer import EventWriter, event_allowance
 from kubernetes_leader_election.publish.leader_slice import Leader, Place
 from kubernetes_leader_election.publish.lease_event import Happening, Reason
 from kubernetes_leader_election.publish.own_address import own_address
@@ -39,7 +39,7 @@ _EVENTS_THREAD: Final = "leader-election-events"
 
 class Announcer:
     """
-    Announce the terms of one life. Any thread; never blocks, but for ``begin``.
+    Announce the terms of an elector. Any thread; never blocks, but for ``wait``.
 
     Args:
         status: of the elector.
@@ -50,6 +50,8 @@ class Announcer:
     def __init__(self, status: Status[Any], event_log: EventLog) -> None:
         self._status = status
         self._event_log = event_log
+        self._allowance = event_allowance()
+        """How many Events it may write, in all its lives."""
         self._slice: Worker[Lead | Leave] | None = None
         """Keeps the leader's address; None: nobody does. By ``begin``."""
         self._events: Worker[Happening] | None = None
@@ -61,7 +63,7 @@ class Announcer:
 
     def begin(self, credentials: Credentials) -> None:
         """
-        Start the threads.
+        Start the threads of one life.
 
         Raises:
             ConfigurationError: the address of this pod is not known.
@@ -69,6 +71,7 @@ class Announcer:
         """
         settings = self._status.settings
         endpoints = settings.leader_endpoints
+        self._slice = self._events = None  # those of the last life may be ending still
         if endpoints is not None:
             self._address = own_address()
             says = self._told("leader_endpoints")
@@ -86,6 +89,7 @@ class Announcer:
                 self._status.namespace or "",
                 request_timeout=settings.request_timeout_sec,
                 says=says,
+                allowance=self._allowance,
             )
             self._events = self._started(Worker(writer, says, name=_EVENTS_THREAD))
 
@@ -213,7 +217,9 @@ class _Told:
         self._status = status
         self._what = what
         self._throttle = LogThrottle()
-        """What was said already. One worker's thread."""
+        """Which failures were said already. One worker's thread, as the next."""
+        self._notes = LogThrottle()
+        """What else was said already."""
 
     def failed(self, error: LeaderElectionError) -> None:
         line = self._throttle.line(str(error), now=time.monotonic())
@@ -226,7 +232,9 @@ class _Told:
             self._say("info", f"recovered after {summary}")
 
     def noted(self, text: str) -> None:
-        self._say("info", text)
+        line = self._notes.line(text, now=time.monotonic())
+        if line is not None:
+            self._say("info", line)
 
     def _say(self, level: str, text: str) -> None:
         line = printable(f"{self._what}: {text}", longest=LONGEST_LINE)

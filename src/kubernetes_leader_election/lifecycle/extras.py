@@ -99,9 +99,8 @@ class Extras:
             Announcer,
         )
 
-        announcer = Announcer(self._elector, self._event_log)
-        announcer.begin(credentials)
-        self._announcer = announcer
+        self._announcer = self._announcer or Announcer(self._elector, self._event_log)
+        self._announcer.begin(credentials)
 
     def announce_overdue(self, text: str) -> None:
         """Tell others that work goes on though its term is over."""
@@ -119,10 +118,10 @@ class Extras:
 
     def end_announcing(self) -> None:
         """Tell others nothing more."""
-        if self._announcer is not None:
+        if self._announcer is not None and not self._elector.forked:
             self._announcer.end()
 
     def finish_announcing(self, timeout: float) -> None:
         """Wait, ``timeout`` seconds at most, until others are told of the end."""
-        if self._announcer is not None:
+        if self._announcer is not None and not self._elector.forked:
             self._announcer.wait(timeout)

@@ -203,13 +203,17 @@ class News(Status[TermT]):
     def _end_life(self) -> None:
         if not self._life.started:
             return
-        self._life.started = False
-        if self.probe is not None:
-            self.probe.stop()
-        self.extras.end_fence()
-        self.extras.end_announcing()
-        self.shutdown.unwatch()
-        self._shown.take(Role.STOPPED)
+        try:
+            if self.probe is not None:
+                self.probe.stop()
+            self.extras.end_fence()
+            self.extras.end_announcing()
+            self.shutdown.unwatch()
+            self._shown.take(Role.STOPPED)
+        finally:
+            # Not before: whoever sees it may begin the next life at once, and what came
+            # after it would end that.
+            self._life.started = False
         if self.notifier.dispatcher is not None:
             self.notifier.dispatcher.wake()  # a thread that waits for events may end
 

@@ -16,7 +16,7 @@ from kubernetes_leader_election.publish.lease_event import Happening, event_of
 from kubernetes_leader_election.publish.worker import Says, now
 from kubernetes_leader_election.values import replace
 
-__all__ = ["AT_ONCE", "EVERY", "KEPT", "EventWriter"]
+__all__ = ["AT_ONCE", "EVERY", "KEPT", "EventWriter", "event_allowance"]
 
 AT_ONCE: Final = 20
 """Events of one elector in a row: a hand-over is two."""
@@ -29,6 +29,11 @@ _HOPELESS: Final = frozenset({400, 404, 413, 422})
 """Statuses of an Event that no server will ever take: it is not tried again."""
 
 
+def event_allowance() -> Allowance:
+    """Return what one elector may tell, in all its lives."""
+    return Allowance(at_once=AT_ONCE, every=EVERY)
+
+
 class EventWriter:
     """
     Send what happened, once each. A :class:`~.worker.Job`: one thread's.
@@ -38,6 +43,7 @@ class EventWriter:
         namespace: of the Lease, and of the Events.
         request_timeout: seconds that one request may take.
         says: hears how it goes.
+        allowance: how much may be told; that of the elector, whatever life it is in.
         clock: seconds; never goes back.
 
     """
@@ -49,6 +55,7 @@ class EventWriter:
         *,
         request_timeout: float,
         says: Says,
+        allowance: Allowance,
         clock: Callable[[], float] = now,
     ) -> None:
         self._client = client
@@ -56,10 +63,9 @@ class EventWriter:
         self._timeout = request_timeout
         self._says = says
         self._clock = clock
-        self._allowance = Allowance(at_once=AT_ONCE, every=EVERY)
-        """How much may be told."""
-        self._waiting: deque[Mapping[str, Any]] = deque()
-        """What was not sent yet, the oldest first."""
+        self._allowance = allowance
+        self._waiting: deque[tuple[Mapping[str, Any], int]] = deque()
+        """What was not sent yet, the oldest first, and how many that speaks for."""
 
     def take(self, word: Happening) -> None:
         """Take what happened, if there is not too much of it; see :class:`~.worker.Job`."""
@@ -72,14 +78,14 @@ class EventWriter:
             )
             word = replace(word, message=f"{word.message} ({before} left out)")
         if len(self._waiting) >= KEPT:
-            self._waiting.popleft()
-            self._allowance.leave_out()
-        self._waiting.append(event_of(word, suffix=secrets.token_hex(8)))
+            self._drop()
+        event = event_of(word, suffix=secrets.token_hex(8))
+        self._waiting.append((event, left_out + 1))
 
     def work(self) -> float | None:
         """Send what waits, in its order; see :class:`~.worker.Job`."""
         while self._waiting:
-            event = self._waiting[0]
+            event, _ = self._waiting[0]
             call = Call(
                 deadline=boottime() + self._timeout, option="request_timeout_sec"
             )
@@ -87,11 +93,16 @@ class EventWriter:
             # A conflict: an earlier try was applied though nobody said so.
             if not isinstance(written, Answered | Conflict):
                 if written.error.status in _HOPELESS:
-                    self._waiting.popleft()
+                    self._drop()
                 raise written.error
             self._waiting.popleft()
             self._says.went_well()
         return None
+
+    def _drop(self) -> None:
+        """Drop the oldest, and with it what it says was left out before."""
+        _, count = self._waiting.popleft()
+        self._allowance.leave_out(count)
 
     def close(self) -> None:
         """Close the connections; see :class:`~.worker.Job`."""

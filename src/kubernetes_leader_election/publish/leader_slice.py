@@ -128,11 +128,15 @@ def judge(found: Mapping[str, Any], place: Place, leader: Leader) -> Ours | Fore
             f"Delete that slice: the leader then makes it anew."
         )
     if metadata.get("deletionTimestamp") is not None:
-        return Foreign(why=f"{place} is being deleted, and a finalizer holds it.")
+        return Foreign(
+            why=f"{place} is being deleted, and a finalizer holds it: see "
+            "its metadata.finalizers for whose."
+        )
     if _is_later(notes.get(TERM), leader):
         return Foreign(
             why=f"{place} has the address of a later term ({_said(notes.get(TERM))}) "
-            f"than this one's ({leader.term})."
+            f"than this one's ({leader.term}). It is left alone. Delete it if no such "
+            f"term ever was: the leader then makes it anew."
         )
     wanted = slice_of(place, leader)
     return Ours(

@@ -105,10 +105,7 @@ class SliceKeeper:
             done = self._bring_up_to_date(lead)
             if done:
                 return LOOK_AGAIN
-        raise LeaderElectionError(
-            f"{self._place}: others write to it again and again, faster than it can be "
-            "read. Is another election kept in the same slice?"
-        )
+        raise self._contested()
 
     def close(self) -> None:
         """Close the connections; see :class:`~.worker.Job`."""
@@ -150,16 +147,20 @@ class SliceKeeper:
 
     def _clear(self, leader: Leader) -> None:
         """Take the address out, if what stands there is of this very term."""
-        version = self._version or self._own_version(leader)
-        if not version:
-            return
-        # No look whether the term lasts: this condition alone is enough, as that version
-        # has our address, and what is written has none.
-        written = self._slices.patch(
-            without_leader(), version=version, call=self._call()
-        )
-        if not isinstance(written, Conflict | NotFound):
-            self._answer(written)
+        for _ in range(_AT_ONCE):
+            version = self._version or self._own_version(leader)
+            if not version:
+                return
+            # No look whether the term lasts: this condition alone is enough, as that
+            # version has our address, and what is written has none.
+            written = self._slices.patch(
+                without_leader(), version=version, call=self._call()
+            )
+            if not isinstance(written, Conflict | NotFound):
+                self._answer(written)
+                return
+            self._version = ""  # written since: by a successor, or labelled by anybody
+        raise self._contested()
 
     def _own_version(self, leader: Leader) -> str:
         """Return the version of the slice if it is of this very term, else nothing."""
@@ -168,6 +169,12 @@ class SliceKeeper:
             return ""
         judged = judge(self._answer(found).body, self._place, leader)
         return judged.version if isinstance(judged, Ours) and judged.is_own else ""
+
+    def _contested(self) -> LeaderElectionError:
+        return LeaderElectionError(
+            f"{self._place}: others write to it again and again, faster than it can be "
+            "read. Is another election kept in the same slice?"
+        )
 
     def _is_done(self, written: Answered | Failure) -> bool:
         if isinstance(written, Conflict | NotFound):

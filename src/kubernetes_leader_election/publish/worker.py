@@ -41,7 +41,7 @@ class Says(Protocol):
         ...
 
     def noted(self, text: str) -> None:
-        """Hear of what people should know, once."""
+        """Hear of what people should know; the same may come again and again."""
         ...
 
 
