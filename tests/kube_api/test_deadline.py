@@ -11,6 +11,7 @@ import pytest
 
 from kubernetes_leader_election.credentials import Credentials, explicit
 from kubernetes_leader_election.credentials.base import Login, Server
+from kubernetes_leader_election.kube_api import connection
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.results import NotSent, Ok, Unknown
 
@@ -205,6 +206,25 @@ def test_abandon_ends_a_connect_that_hangs(full_listener, connect, lease, eventu
     client = connect(explicit(server=f"http://127.0.0.1:{full_listener}"))
     result = abandon_a_write(client, lease, eventually, lambda: client.open_sockets)
     assert isinstance(result, NotSent)
+
+
+@pytest.mark.parametrize("step", ["_begin_to_connect", "_wait_until_connected"])
+def test_abandon_right_before_a_step_of_a_connect_is_not_lost(
+    full_listener, connect, lease, monkeypatch, step
+):
+    """Rule 9: a shutdown before a wait in the kernel would not end that."""
+    client = connect(explicit(server=f"http://127.0.0.1:{full_listener}"))
+    call, take = Call(), getattr(connection, step)
+
+    def abandoned(*arguments):
+        call.abandon()
+        take(*arguments)
+
+    monkeypatch.setattr(connection, step, abandoned)
+    thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
+    thread.join(5)
+    assert not thread.is_alive()
+    assert isinstance(results[0], NotSent)
 
 
 def test_fault_45_lookup_that_hangs_is_given_up_with_its_thread(

@@ -102,6 +102,15 @@ MISTAKES: Final = [
         tests=(f"{IN_CONNECTIONS}test_fault_30_write_is_never_sent_twice",),
     ),
     Mistake(
+        name="a connect cannot be abandoned before it has succeeded",
+        file=CONNECTION,
+        old="    sock.setblocking(False)\n    code = sock.connect_ex(address)\n",
+        new="    sock.setblocking(True)\n    code = sock.connect_ex(address)\n",
+        tests=(
+            f"{IN_DEADLINE}test_abandon_right_before_a_step_of_a_connect_is_not_lost",
+        ),
+    ),
+    Mistake(
         name="a connection is used again after a failure",
         file=TRANSPORT,
         old="            if not keep:\n                connection.close(call)",

@@ -10,11 +10,14 @@ its error message.
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import os
 import select
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 from kubernetes_leader_election.credentials.base import (
     Credentials,
@@ -221,13 +224,14 @@ def _connect(
         registry.add(sock)
         try:
             with _closed_on_failure(sock, registry, call):
+                # Without a wait in the kernel, which a shutdown before it would not end.
+                _begin_to_connect(sock, address)
                 call.attach(sock)
-                call.arm(sock)
-                remaining = call.remaining()
+                remaining = call.check()
                 if remaining is not None and left > 1:
                     # One address that swallows packets must not use up all the time.
-                    sock.settimeout(max(remaining / left, 0.001))
-                sock.connect(address)
+                    remaining /= left
+                _wait_until_connected(sock, remaining)
                 # abandon() in the middle of it looks like success to some kernels.
                 call.check()
         except OSError as error:
@@ -237,6 +241,24 @@ def _connect(
             return sock
     call.check()
     raise failure
+
+
+def _begin_to_connect(sock: socket.socket, address: Any) -> None:
+    sock.setblocking(False)
+    code = sock.connect_ex(address)
+    if code not in (0, errno.EINPROGRESS, errno.EINTR):
+        raise OSError(code, os.strerror(code))
+
+
+def _wait_until_connected(sock: socket.socket, seconds: float | None) -> None:
+    poll = native.original("select", "poll")()
+    poll.register(sock, select.POLLOUT)
+    if not poll.poll(None if seconds is None else max(seconds * 1000, 1)):
+        raise TimeoutError("timed out")
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+    sock.setblocking(True)
 
 
 def _configure(sock: socket.socket) -> None:
