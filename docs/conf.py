@@ -90,7 +90,24 @@ def link_names(app: Sphinx, tree: nodes.document) -> None:
                 link += literal
 
 
+def put_first_line_together(
+    _app: Sphinx,
+    what: str,
+    _name: str,
+    _thing: object,
+    _options: object,
+    lines: list[str],
+) -> None:
+    """Undo what napoleon makes of "a: b" about an attribute: b, of the type a."""
+    types = [line for line in lines if line.startswith(":type: ")]
+    if what in {"attribute", "data", "property"} and len(types) == 1:
+        lines.remove(types[0])
+        lines[0] = f"{types[0].removeprefix(':type: ')}: {lines[0]}"
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
+    # After napoleon, which has 500.
+    app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
     return {"parallel_read_safe": True}

@@ -102,6 +102,15 @@ MISTAKES: Final = [
         tests=(f"{IN_CONNECTIONS}test_fault_30_write_is_never_sent_twice",),
     ),
     Mistake(
+        name="a connection is begun for a call that is over",
+        file=CONNECTION,
+        old="                call.check()\n                # Without a wait",
+        new="                # Without a wait",
+        tests=(
+            f"{IN_DEADLINE}test_fault_45_lookup_that_hangs_is_given_up_with_its_thread",
+        ),
+    ),
+    Mistake(
         name="a connect cannot be abandoned before it has succeeded",
         file=CONNECTION,
         old="    sock.setblocking(False)\n    code = sock.connect_ex(address)\n",

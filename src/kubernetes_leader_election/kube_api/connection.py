@@ -224,6 +224,7 @@ def _connect(
         registry.add(sock)
         try:
             with _closed_on_failure(sock, registry, call):
+                call.check()
                 # Without a wait in the kernel, which a shutdown before it would not end.
                 _begin_to_connect(sock, address)
                 call.attach(sock)
