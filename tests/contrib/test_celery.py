@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from datetime import timedelta
 
 import pytest
@@ -147,6 +148,28 @@ def test_stop_in_the_middle_of_a_tick_ends_it_and_releases(beat, lease_server):
     one.close()
     assert first == ["bill"]
     assert eventually(lambda: holder(lease_server, "beat") == "")
+
+
+def test_beat_goes_on_when_its_lease_is_lost_while_it_sends(beat, lease_server):
+    """G2: as after a freeze in the middle of a tick: it waits for its turn."""
+    one = beat("one", every=0.0)
+    first = []
+
+    def apply_entry(entry, producer=None):
+        first.append(entry.name)
+        if len(first) == 1:
+            request = urllib.request.Request(  # noqa: S310 - loopback
+                f"{lease_server.url}/apis/coordination.k8s.io/v1/namespaces/default/"
+                "leases/beat",
+                method="DELETE",
+            )
+            urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310 - loopback
+            assert eventually(lambda: one._elector.remaining() == 0.0)
+
+    one.apply_entry = apply_entry
+    tick_until(one, lambda: first)
+    tick_until(one, lambda: len(first) > 1)
+    assert one._term == 2
 
 
 def test_scheduler_that_only_shows_itself_takes_no_part(beat, lease_server):

@@ -40,6 +40,13 @@ MISTAKES: Final = [
         tests=(f"{IN_GUARD}test_guard_of_a_thread_ends_as_the_page_says",),
     ),
     Mistake(
+        name="beat ends when its Lease is lost while it sends",
+        file=BEAT,
+        old="        except (NotLeaderError, LeadershipLostError):",
+        new="        except NotLeaderError:",
+        tests=(f"{IN_BEAT}test_beat_goes_on_when_its_lease_is_lost_while_it_sends",),
+    ),
+    Mistake(
         name="a job that fails with NotLeaderError counts as skipped",
         file=GUARD,
         old="            if error is not guard.refusal:",
@@ -150,8 +157,8 @@ MISTAKES: Final = [
     Mistake(
         name="beat sends where another one leads",
         file=BEAT,
-        old="        except NotLeaderError:\n            pause = _GLANCE\n",
-        new="        except NotLeaderError:\n            pause = float(super().tick())\n",
+        old="was sending.\n            pause = _GLANCE\n",
+        new="was sending.\n            pause = float(super().tick())\n",
         tests=(f"{IN_BEAT}test_replica_that_waits_sends_nothing",),
     ),
     Mistake(

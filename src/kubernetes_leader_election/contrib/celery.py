@@ -13,7 +13,7 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from kubernetes_leader_election.errors import NotLeaderError
+from kubernetes_leader_election.errors import LeadershipLostError, NotLeaderError
 from kubernetes_leader_election.events import EVENTS, LeaderChanged
 from kubernetes_leader_election.sync import Elector
 
@@ -69,7 +69,8 @@ class LeaderScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
                 if term.number != self._term:
                     self._begin(term.number)
                 pause = float(super().tick(*args, **options))
-        except NotLeaderError:
+        except (NotLeaderError, LeadershipLostError):
+            # It waits for its turn, or has lost it while it was sending.
             pause = _GLANCE
         return min(pause, _GLANCE)
 
