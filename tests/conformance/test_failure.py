@@ -145,6 +145,10 @@ def test_memory_answers_while_the_storage_hangs(api: Api, target: Target):
     """Storage hangs: version 0 and known versions are answered at once."""
     made = api.created(holderIdentity="a")
     version = made["metadata"]["resourceVersion"]
+    # A real server's memory hears of it by a watch of its own, a moment later.
+    heard_by = time.monotonic() + 10
+    while api.get(resourceVersion="0").json != made:
+        assert time.monotonic() < heard_by
     with target.frozen_storage():
         began = time.monotonic()
         assert api.get(resourceVersion="0").json == made
