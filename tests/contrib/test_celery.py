@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from celery import Celery
 
 from kubernetes_leader_election.contrib.celery import LeaderScheduler
 from kubernetes_leader_election.credentials import explicit
-from tests.node_page import PATIENCE, eventually
+from tests.node_page import PATIENCE, eventually, write_lease
 from tests.programs import holder
 
 
@@ -158,12 +157,8 @@ def test_beat_goes_on_when_its_lease_is_lost_while_it_sends(beat, lease_server):
     def apply_entry(entry, producer=None):
         first.append(entry.name)
         if len(first) == 1:
-            request = urllib.request.Request(  # noqa: S310 - loopback
-                f"{lease_server.url}/apis/coordination.k8s.io/v1/namespaces/default/"
-                "leases/beat",
-                method="DELETE",
-            )
-            urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310 - loopback
+            rival = {"holderIdentity": "rival", "leaseDurationSeconds": 1}
+            write_lease(lease_server, "beat", rival)
             assert eventually(lambda: one._elector.remaining() == 0.0)
 
     one.apply_entry = apply_entry

@@ -187,8 +187,9 @@ def test_change_since_a_commit_is_found(tmp_path, monkeypatch):
         file.write_text(text, encoding="utf-8")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.com")
     for command_line in (("init", "-q"), ("add", "."), ("commit", "-qm", "then")):
-        # It is git, in a folder of this test, with words that stand here.
-        subprocess.run([*git, *command_line], cwd=tmp_path, check=True)  # noqa: S603
+        subprocess.run(  # noqa: S603 - git, in a folder of this test, with words that stand here
+            [*git, *command_line], cwd=tmp_path, check=True
+        )
     then_core = load(sources("HEAD", root=tmp_path), package="core_of_a_commit")
     monkeypatch.setattr(pair, "earlier_core", lambda: then_core)
     with pytest.raises(AssertionError, match=r"earlier one differ in .*belief"):

@@ -41,9 +41,8 @@ def remove_group(group: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            # What was killed leaves its group when the kernel comes to it, of which the
-            # first version of control groups tells nobody: so look again.
-            time.sleep(0.05)
+            # What was killed leaves its group when the kernel comes to it.
+            time.sleep(0.05)  # the first version of control groups tells nobody of that
 
 
 def main() -> None:

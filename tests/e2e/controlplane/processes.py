@@ -56,8 +56,7 @@ def wait_until(
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:g} s")
-        # Files, processes and servers of others are looked at, which do not call back.
-        time.sleep(every)
+        time.sleep(every)  # files, processes and servers of others do not call back
 
 
 class Guard:

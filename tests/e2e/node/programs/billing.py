@@ -54,7 +54,7 @@ LOG = Log()
 
 def rest() -> None:
     """Let the time between two looks pass: so finely is measured who works when."""
-    time.sleep(PERIOD)
+    time.sleep(PERIOD)  # its period is what is measured, so nothing ends it earlier
 
 
 class Health:
