@@ -113,10 +113,11 @@ class Log:
     def wait_for(self, text):
         """Give the first line that contains ``text``, with its level."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self._find(text), PATIENCE), text
-            return self._find(text)[0]
+            assert self.changed.wait_for(lambda: self.about(text), PATIENCE), text
+            return self.about(text)[0]
 
-    def _find(self, text):
+    def about(self, text):
+        """Give all lines that contain ``text``, with their levels."""
         return [line for line in self.lines if text in line[1]]
 
 

@@ -24,6 +24,7 @@ from kubernetes_leader_election.publish import own_clients, slice_keeper
 from kubernetes_leader_election.publish.event_writer import AT_ONCE
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import Answer, Fault, Hang, LeaseServer
+from tests.lifecycle.driven import Log
 from tests.node_page import eventually
 
 PATIENCE = 30.0
@@ -216,22 +217,6 @@ def test_without_a_usable_address_it_does_not_start(server, monkeypatch):
 SLICES = "/apis/discovery.k8s.io/"
 EVENTS = "/api/v1/namespaces/default/events"
 QUICK = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-
-
-class Log:
-    """Keep what is logged."""
-
-    def __init__(self):
-        self.lines = []
-
-    def _take(self, line, *args):
-        self.lines.append(line % args if args else line)
-
-    debug = info = warning = error = _take
-
-    def about(self, what):
-        """Return the lines that name something."""
-        return [line for line in self.lines if what in line]
 
 
 def renewals(server):

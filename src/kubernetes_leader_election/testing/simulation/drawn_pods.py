@@ -67,7 +67,7 @@ def hard_of_hearing(plan: Plan, draw: Random) -> Plan:
     Drawn after all else: the other faults of a seed stay what they are.
     """
     names = [node.name for node in plan.nodes if node.kind == "elector"]
-    faults = list(plan.faults)
+    faults: list[Fault] = []
     for _ in range(draw.randint(3, 9)):
         kind = draw.choice(
             ("trouble", "trouble", "watch end", "watch end", "watch drop")
@@ -90,14 +90,13 @@ def hard_of_hearing(plan: Plan, draw: Random) -> Plan:
                 detail=detail,
             )
         )
-    faults.sort(key=lambda fault: fault.at)
-    return replace(plan, faults=tuple(faults))
+    return plan.with_faults(faults)
 
 
 def doubtful(plan: Plan, draw: Random) -> Plan:
     """Let holders die on a Lease that was touched, beside the other faults of a plan."""
     longest, until = plan.longest_duration, plan.heal_at
-    faults = list(plan.faults)
+    faults: list[Fault] = []
     for _ in range(draw.choice((0, 1, 2, 3))):
         kind = draw.choice(DOUBTFUL)
         length, amount, detail, target = draw.choice((0.16, 1.0)), 0.0, "", ""
@@ -118,14 +117,13 @@ def doubtful(plan: Plan, draw: Random) -> Plan:
                 detail=detail,
             )
         )
-    faults.sort(key=lambda fault: fault.at)
-    return asked_at_worst(replace(plan, faults=tuple(faults)), draw)
+    return asked_at_worst(plan.with_faults(faults), draw)
 
 
 def asked_at_worst(plan: Plan, draw: Random) -> Plan:
     """Let something happen to who asks a holder, just then or while it waits."""
     names = [node.name for node in plan.nodes if node.kind == "elector"]
-    faults = list(plan.faults)
+    faults: list[Fault] = []
     for _ in range(draw.choice((0, 2, 4))):
         wait = draw.choice((0.0, draw.uniform(0.05, 1.0)))
         fault = Fault(
@@ -137,8 +135,7 @@ def asked_at_worst(plan: Plan, draw: Random) -> Plan:
             detail=f"ask: {draw.choice(WHILE_ASKED)}",
         )
         faults.append(fault)
-    faults.sort(key=lambda fault: fault.at)
-    return replace(plan, faults=tuple(faults))
+    return plan.with_faults(faults)
 
 
 def draw_answered(draw: Random, *, until: float, longest: float) -> tuple[Fault, ...]:

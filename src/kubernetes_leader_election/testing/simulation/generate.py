@@ -264,13 +264,11 @@ def _meddling(seed: int, draw: Random) -> Plan:
     )
     nodes = tuple(replace(node, jitter=min(node.jitter, 0.005)) for node in plan.nodes)
     names = [node.name for node in nodes if node.kind == "elector"]
-    faults = (
-        *plan.faults,
+    more = (
         *draw_moves(seed, plan.faults, 0.99 * plan.heal_at),
         *draw_late_acquires(seed, names, plan.heal_at),
     )
-    faults = tuple(sorted(faults, key=lambda fault: fault.at))
-    return replace(plan, nodes=nodes, faults=faults)
+    return replace(plan, nodes=nodes).with_faults(more)
 
 
 def _old_news(seed: int, draw: Random) -> Plan:

@@ -7,6 +7,7 @@ the same world bit for bit; a failing plan is made smaller by leaving things out
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -132,6 +133,11 @@ class Plan:
     def longest_duration(self) -> int:
         """Return the longest D in this world, in seconds."""
         return max(node.settings.lease_duration for node in self.nodes)
+
+    def with_faults(self, more: Iterable[Fault]) -> Plan:
+        """Return the world in which more goes wrong; what comes first stands first."""
+        faults = sorted((*self.faults, *more), key=lambda fault: fault.at)
+        return replace(self, faults=tuple(faults))
 
     def without(self, **changes: Any) -> Plan:
         """Return a changed copy that is never too tame to count."""
