@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kubernetes_leader_election import settings as settings_package
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.settings import (
     OPTION_NAMES,
@@ -544,3 +545,11 @@ def test_namespace_that_was_found_is_checked():
         ConfigurationError, match="the kubeconfig's context: namespace="
     ):
         chosen.election(namespace="Not Valid")
+
+
+def test_table_of_the_options_has_each():
+    """What the reference shows first: an option that is missing there is not found."""
+    listed = re.findall(
+        r"^    ([a-z_]+) {2,}\S", settings_package.__doc__, re.MULTILINE
+    )
+    assert set(listed) - {"option"} == set(OPTION_NAMES)

@@ -14,10 +14,18 @@ Every option of an elector, its checks, and what a choice of times means.
     renew_deadline_sec     min(0.75 D, what G2 allows)  clocks may be wrong by 10 %
     stop_budget_sec        5 % of D, at least 0.5     raise it for work slow to stop
     request_timeout_sec    (L - R) / 2, 0.5 to 5      R + 2 T <= L
+    grace_sec              20                         with the release it fits into the
+                                                      30 s that a pod has to end
     clock_rate_error       0.10                       chrony slews by up to 8.4 %
     wait_for_leadership    False                      Node package
     auto_close             True                       Node package
     observe                False                      -
+    require_cluster        False                      leads outside, as the Node package
+    hard_fence             False                      -
+    crash_takeover         False                      -
+    crash_challenge_sec    1                          ten times what a renewal takes
+    leader_endpoints       None                       -
+    kubernetes_events      False                      client-go, given an EventRecorder
     liveness               None                       off: work that cannot be stopped
                                                       must not lose its Lease
     liveness_timeout_sec   the lease duration         kube-controller-manager: 20 s
