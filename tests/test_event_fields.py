@@ -26,7 +26,7 @@ MAKERS = {
         "core/assumed.py",
         "core/standing.py",
         "engine/driver.py",
-        "lifecycle/news.py",
+        "lifecycle/engine_listener.py",
     },
 }
 """Which files make each event."""

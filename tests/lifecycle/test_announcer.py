@@ -17,7 +17,7 @@ from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Answered
 from kubernetes_leader_election.kube_api.slices import SliceClient
 from kubernetes_leader_election.lifecycle.announcer import Announcer
-from kubernetes_leader_election.lifecycle.extras import Extras
+from kubernetes_leader_election.lifecycle.optional_features import OptionalFeatures
 from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.process import native
 from kubernetes_leader_election.publish import own_clients, slice_keeper
@@ -154,8 +154,8 @@ def test_next_life_cannot_begin_before_the_last_one_has_ended(server, pod, monke
     given = Elector(**options(server, kubernetes_events=True))
     seen = []
     for kind, name in (
-        (Extras, "end_fence"),
-        (Extras, "end_announcing"),
+        (OptionalFeatures, "end_fence"),
+        (OptionalFeatures, "end_announcing"),
         (Shutdown, "unwatch"),
     ):
         end = getattr(kind, name)
@@ -183,8 +183,8 @@ def test_child_process_keeps_no_connection(server, pod):
         if pid == 0:  # pragma: no cover - the child's coverage is not collected
             code = 1
             try:
-                elector._lifecycle.extras.end_announcing()
-                elector._lifecycle.extras.finish_announcing(PATIENCE)
+                elector._lifecycle.optional_features.end_announcing()
+                elector._lifecycle.optional_features.finish_announcing(PATIENCE)
                 code = 0 if open_sockets(clients) == 0 else 2
             finally:
                 os._exit(code)

@@ -161,7 +161,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a defect of what tells others reaches the engine",
-        file="lifecycle/extras.py",
+        file="lifecycle/optional_features.py",
         old="        except Exception as error:  # noqa: BLE001 - fault 07: logged, and nothing depends on it",
         new="        except KeyError as error:",
         tests=(f"{IN_ANNOUNCER}test_defect_of_what_tells_others_ends_no_term",),
@@ -206,7 +206,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the next life can begin while the last one is being ended",
-        file="lifecycle/news.py",
+        file="lifecycle/engine_listener.py",
         old="        try:\n            if self.probe is not None:\n",
         new=(
             "        self._life.started = False\n"

@@ -8,7 +8,7 @@ from tests.mutants.mistakes import Mistake
 
 HARD_FENCE: Final = "lifecycle/hard_fence.py"
 TERM_WORK: Final = "lifecycle/term_work.py"
-NEWS: Final = "lifecycle/news.py"
+LISTENER: Final = "lifecycle/engine_listener.py"
 PROCESS_END: Final = "process/process_end.py"
 KERNEL_TIMERS: Final = "process/kernel_timers.py"
 IN_FENCE: Final = "tests/lifecycle/test_hard_fence.py::"
@@ -36,7 +36,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a renewal does not move the fence",
-        file=NEWS,
+        file=LISTENER,
         old="            fence.look(current.work)",
         new="            pass",
         tests=(
@@ -190,7 +190,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="work can begin before the engine lets the signal through",
-        file=NEWS,
+        file=LISTENER,
         old="            fence.look()  # before",
         new="            pass  # before",
         tests=(f"{IN_FENCE}test_signal_reaches_the_engine_before_work_can_begin",),
@@ -219,7 +219,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="an elector starts without the fence that it cannot have",
-        file="lifecycle/extras.py",
+        file="lifecycle/optional_features.py",
         old="        self.fence.begin()",
         new="        pass",
         tests=(f"{IN_FENCE}test_start_is_refused_where_it_cannot_be_had",),

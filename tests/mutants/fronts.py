@@ -161,7 +161,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="the Lease is released while lost handlers run",
-        file="lifecycle/news.py",
+        file="lifecycle/engine_listener.py",
         old='lost = work.hold_late("a handler of leadership_lost", loop=loop)',
         new="pass",
         tests=(f"{IN_HANDLERS}test_lost_handler_holds_up_the_release",),

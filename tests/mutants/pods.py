@@ -388,7 +388,7 @@ MISTAKES: Final = [
     ),
     Mistake(
         name="a note is left though nobody asked for it",
-        file="lifecycle/extras.py",
+        file="lifecycle/optional_features.py",
         old="        if not settings.crash_takeover or settings.observe or elector.assumed:",
         new="        if settings.observe or elector.assumed:",
         tests=(

@@ -20,14 +20,14 @@ from kubernetes_leader_election.lifecycle.connect import (
     make_driver,
     refuse_no_cluster,
 )
+from kubernetes_leader_election.lifecycle.engine_listener import EngineListener
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.event_queue import QueuedEvent
-from kubernetes_leader_election.lifecycle.extras import Extras
 from kubernetes_leader_election.lifecycle.leftover_threads import main_thread
 from kubernetes_leader_election.lifecycle.life import role_outside
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
-from kubernetes_leader_election.lifecycle.news import News
 from kubernetes_leader_election.lifecycle.notifier import Dispatcher, Notifier
+from kubernetes_leader_election.lifecycle.optional_features import OptionalFeatures
 from kubernetes_leader_election.lifecycle.overdue_work import (
     OverdueWork,
 )
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Lifecycle(News[TermT]):
+class Lifecycle(EngineListener[TermT]):
     """
     Live one elector's life: between the engine's thread and the application's.
 
@@ -79,13 +79,13 @@ class Lifecycle(News[TermT]):
         self.probe = None
         self.event_log = event_log
         self.notifier = Notifier(event_log)
-        self.extras = Extras(self, event_log)
+        self.optional_features = OptionalFeatures(self, event_log)
         self.overdue_work = OverdueWork(
             self,
             event_log,
             end_term=self.end_term,
             report=self.report,
-            announce=self.extras.announce_overdue,
+            announce=self.optional_features.announce_overdue,
         )
         self.shutdown = Shutdown(self, self.notifier, stop=self.ask_to_stop)
         self.namespace_is_unsaid = False
@@ -128,15 +128,15 @@ class Lifecycle(News[TermT]):
             self.shutdown.begin()
             self._connector.begin()
             try:
-                self.extras.begin_fence()
+                self.optional_features.begin_fence()
                 # Before anything else, as the Lease may be held a moment later: a
                 # signal that came then would end the process and leave it held.
                 hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
                 self._life.started = False
-                self.extras.end_fence()
-                self.extras.end_announcing()
+                self.optional_features.end_fence()
+                self.optional_features.end_announcing()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
                 # Perhaps it runs already: an exception of a signal comes anywhere.
@@ -276,8 +276,8 @@ class Lifecycle(News[TermT]):
             # A new probe takes it that all is well; so must an election that heard
             # otherwise in an earlier life.
             driver.post(m.LivenessReported(alive=True))
-        self.extras.leave_note(driver)
-        self.extras.begin_to_announce(credentials)
+        self.optional_features.leave_note(driver)
+        self.optional_features.begin_to_announce(credentials)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
 
         driver.post(Start(life=self._life.number))

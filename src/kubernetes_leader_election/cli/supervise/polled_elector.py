@@ -102,7 +102,7 @@ class PolledElector(BaseElector[BaseTerm]):
 
     def finish(self, timeout: float) -> None:
         """When it has stopped: let others be told, for ``timeout`` seconds at most."""
-        self._lifecycle.extras.finish_announcing(timeout)
+        self._lifecycle.optional_features.finish_announcing(timeout)
 
     def step_down(self, stay_out: float) -> None:
         """Give up the term, if any, and stay out unless another one leads before."""

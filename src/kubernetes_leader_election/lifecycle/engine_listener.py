@@ -1,5 +1,5 @@
 """
-What news of the engine change for one elector: its term, its work, what others are told.
+What changes for one elector at what its engine tells: its term, its work, what others are told.
 
 All of it comes on the engine's thread, which waits for nobody.
 """
@@ -14,10 +14,10 @@ from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.event_log import EventLog
-from kubernetes_leader_election.lifecycle.extras import Extras
 from kubernetes_leader_election.lifecycle.life import role_of
 from kubernetes_leader_election.lifecycle.liveness_probe import Probe
 from kubernetes_leader_election.lifecycle.notifier import Notifier
+from kubernetes_leader_election.lifecycle.optional_features import OptionalFeatures
 from kubernetes_leader_election.lifecycle.overdue_work import OverdueWork
 from kubernetes_leader_election.lifecycle.shutdown import Shutdown
 from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, TermT
@@ -36,8 +36,8 @@ _BEFORE_A_LOOK: Final = frozenset({State.STOPPED, State.LOOKING})
 """States in which nothing may be known of the Lease yet."""
 
 
-class News(Status[TermT]):
-    """Take news of the engine, for one elector: what its life is made of takes part."""
+class EngineListener(Status[TermT]):
+    """Take what the engine tells, for one elector: what its life is made of takes part."""
 
     # Made by the life itself, which is also what begins and ends it.
     probe: Probe | None
@@ -46,7 +46,7 @@ class News(Status[TermT]):
     """Writes what people read."""
     notifier: Notifier
     """Sends events to the handlers."""
-    extras: Extras
+    optional_features: OptionalFeatures
     """What there is only where the program asks for it."""
     overdue_work: OverdueWork
     """Looks after work that goes on though its term is over."""
@@ -103,7 +103,7 @@ class News(Status[TermT]):
         if view.state is State.STOPPED and current is None and self._is_over(view):
             self._end_life()
             renewed = False
-        fence = self.extras.fence
+        fence = self.optional_features.fence
         if current is not None and fence is not None:
             fence.look(current.work)
         self._shown.take(self._role_of(view))
@@ -114,17 +114,17 @@ class News(Status[TermT]):
 
     def note_is_good(self) -> bool:
         """Look for the own note; see :class:`~.engine.Listener`."""
-        return self.extras.note_is_good()
+        return self.optional_features.note_is_good()
 
     def on_no_proof(self, error: LeaseApiError) -> None:
         """Take it that no pod can be read; see :class:`~.engine.Listener`."""
-        self.extras.on_no_proof(error)
+        self.optional_features.on_no_proof(error)
 
     def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
         term = self._kind_of_term(
             self, number=event.term, fencing_token=event.token_if_any
         )
-        fence = self.extras.fence
+        fence = self.optional_features.fence
         new_fence = None
         if fence is not None:
             fence.look()  # before any work can begin
@@ -141,7 +141,9 @@ class News(Status[TermT]):
             self.event_log.acquired(event)
         finally:
             self._deliver(event, hold=hold)
-        self.extras.announce(lambda announcer: announcer.acquired(event, view))
+        self.optional_features.announce(
+            lambda announcer: announcer.acquired(event, view)
+        )
 
     def _on_lost(self, event: m.LeadershipLost) -> None:
         current = self._current
@@ -162,7 +164,7 @@ class News(Status[TermT]):
             self.event_log.lost(self.identity, event.reason, event.detail)
         finally:
             self._deliver(event, hold=lost)  # it holds the term open until then
-        self.extras.announce(lambda announcer: announcer.lost(event))
+        self.optional_features.announce(lambda announcer: announcer.lost(event))
         if work.phase is not Phase.ENDED:
             self.overdue_work.expect_end(term)
 
@@ -190,7 +192,7 @@ class News(Status[TermT]):
             self._driver.post(word)
 
     def _work_ended(self, term: int) -> None:
-        self.extras.announce(lambda announcer: announcer.work_ended())
+        self.optional_features.announce(lambda announcer: announcer.work_ended())
         self._post(m.WorkEnded(term=term))
 
     def _is_over(self, view: View) -> bool:
@@ -206,8 +208,8 @@ class News(Status[TermT]):
         try:
             if self.probe is not None:
                 self.probe.stop()
-            self.extras.end_fence()
-            self.extras.end_announcing()
+            self.optional_features.end_fence()
+            self.optional_features.end_announcing()
             self.shutdown.unwatch()
             self._shown.take(Role.STOPPED)
         finally:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.lifecycle.hard_fence import HardFence
 
 
-class Extras:
+class OptionalFeatures:
     """
     Have what was asked for, and nothing else.
 
