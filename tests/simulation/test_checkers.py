@@ -376,6 +376,18 @@ def test_right_to_create_at_once_outweighs_what_a_lagging_read_showed(
     assert scene.broken == broken
 
 
+@pytest.mark.parametrize("news", [False, True], ids=["from before it", "of another"])
+def test_read_after_a_deletion_takes_the_right_to_create_where_it_is_news(scene, news):
+    """Rule 4: what a lagging server answers from before the deletion shows nothing."""
+    scene.store.delete(3.0)
+    gone = scene.store.history[-1].stored
+    scene.checks.observed(scene.a, 3.0, gone, deleted=True)
+    assert scene.a.recreates
+    shown = scene.store.put(3.5, scene.lease("b", 3)).stored if news else scene.first
+    scene.checks.observed(scene.a, 4.0, shown, read=True)
+    assert scene.a.recreates is not news
+
+
 @pytest.mark.parametrize(("over", "edits"), [(True, 0), (False, 1)])
 def test_edit_that_comes_when_a_term_is_over_by_the_clock_is_none(scene, over, edits):
     """Rule 15: the clock comes first, so the edit has nothing to do with that term."""

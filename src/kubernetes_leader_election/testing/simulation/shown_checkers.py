@@ -44,7 +44,9 @@ class ShownChecks(TermChecks):
             if stored.mark > who.newest_mark:
                 who.newest_mark = stored.mark
                 who.rivals += 1
-        if stored is not None:  # a read that finds nothing may have left before
+        late = stored is not None and not deleted and stored.mark < who.deletion
+        # A read that finds nothing may have left before, as may one that was overtaken.
+        if stored is not None and not late:
             who.recreates = (
                 deleted
                 and stored.held
@@ -77,7 +79,7 @@ class ShownChecks(TermChecks):
             who.ambiguous.add(version)
             who.known[version] = stored
         mark = stored.mark
-        if mark < who.deletion:
+        if late:
             return  # an answer from before the deletion that was shown already
         was_gone, who.absent_since = who.absent_since is not None, None
         if version >= who.newest or mark >= who.newest_mark:
