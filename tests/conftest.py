@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -34,7 +35,11 @@ def pytest_configure():
 
     A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP:
     programs inherit that, and electors rightly leave it so. Tests send both.
+
+    Programs of the tests write lines, and others write to the same pipe: unbuffered, the
+    parts of one ``print`` are writes of their own, and others come between them.
     """
+    os.environ.pop("PYTHONUNBUFFERED", None)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.SIG_DFL

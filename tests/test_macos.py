@@ -53,7 +53,7 @@ import asyncio, logging
 import kubernetes_leader_election
 from kubernetes_leader_election import sync
 
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+logging.basicConfig(level=logging.INFO, format="%(message)s")
 options = {"lease_name": "billing", "server": SERVER, "preset": "fast"}
 first = sync.Elector(identity="a", crash_takeover=True, **options)
 second = sync.Elector(identity="b", **options)
@@ -89,7 +89,7 @@ for words in (["run", "billing", "--server", SERVER, "--", "true"], ["timings"],
 
 
 def faked(program, server):
-    """Run a program on what looks like macOS, and return what it printed."""
+    """Run a program on what looks like macOS, and return what it printed and logged."""
     done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", FAKED + program, server.url],
         capture_output=True,
@@ -98,7 +98,7 @@ def faked(program, server):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 def test_library_elects_without_what_only_linux_has(lease_server):
