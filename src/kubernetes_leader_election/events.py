@@ -8,9 +8,9 @@ unless the Lease is lost before their turn comes (G2).
 The core makes them, and everything above passes on the very object, so a field that is
 added here has to be filled there and reaches the handlers. Two are made above it: errors
 from before there is a core, by the front, and what a core that failed can tell no more,
-its error and the loss of its term, by the engine's driver. What belongs to an event and only the front knows, such as
-the work that has to wait for its handlers, travels beside it: see
-:class:`~.event_queue.QueuedEvent`.
+its error and the loss of its term, by the engine's driver. What belongs to an event and
+only the front knows, such as the work that has to wait for its handlers, travels beside
+it: see :class:`~.lifecycle.event_queue.QueuedEvent`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Trust:
     The TLS settings of one cluster entry, and the context made of them.
 
     Files are looked at before each use; a changed one makes a new context. Not safe
-    for threads: :class:`Credentials` holds its lock around it.
+    for threads: :class:`.base.Credentials` holds its lock around it.
 
     Args:
         ca_file: The CA of the server's certificate (PEM).
