@@ -67,6 +67,7 @@ llms_txt_exclude = ["changelog", "404"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False
@@ -90,6 +91,14 @@ def link_names(app: Sphinx, tree: nodes.document) -> None:
                 link += literal
 
 
+def find_logs(_app: Sphinx, tree: nodes.document) -> None:
+    """Mark printed sentences, whose long lines may be broken; columns may not."""
+    for block in tree.findall(nodes.literal_block):
+        printed = block.get("language") == "text"
+        if printed and not re.search("^ |  ", block.astext(), re.MULTILINE):
+            block["classes"].append("log")
+
+
 def put_first_line_together(
     _app: Sphinx,
     what: str,
@@ -108,6 +117,7 @@ def put_first_line_together(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
+    app.connect("doctree-read", find_logs)
     # After napoleon, which has 500.
     app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
     return {"parallel_read_safe": True}
