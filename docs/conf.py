@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "sphinx_llms_txt",
 ]
+templates_path = ["_templates"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 
@@ -39,7 +40,7 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 autoclass_content = "both"
 python_use_unqualified_type_names = True
@@ -90,6 +91,65 @@ def link_names(app: Sphinx, tree: nodes.document) -> None:
                 link += literal
 
 
+UNIT = re.compile(r"(\d) (ms|s|minutes?|hours?|KiB|MiB|GiB|%)(?!\w)")
+SHORT = 20
+"""Characters of code that are kept in one line, and fit a cell of a narrow screen."""
+
+
+def keep_together(_app: Sphinx, tree: nodes.document) -> None:
+    """Break no line within a short piece of code, or between a number and its unit."""
+    for literal in tree.findall(nodes.literal):
+        code = literal.astext()
+        if len(code) <= SHORT or (code.startswith("-") and " " not in code):
+            literal["classes"].append("short")
+    for text in list(tree.findall(nodes.Text)):
+        if isinstance(text.parent, (nodes.literal, nodes.FixedTextElement, nodes.raw)):
+            continue
+        kept = UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
+        if kept != text:
+            text.parent.replace(text, nodes.Text(kept))
+
+
+SENTENCE = 40
+"""Characters of a cell from which a table is one of sentences."""
+
+
+def let_rows_stack(_app: Sphinx, tree: nodes.document) -> None:
+    """
+    Mark tables of sentences: on a narrow screen their cells stand below each other.
+
+    There each cell but the first says which column it is of, if there are several.
+    """
+    for table in tree.findall(nodes.table):
+        head, *body = (
+            list(row.findall(nodes.entry)) for row in table.findall(nodes.row)
+        )
+        cells = [cell for row in body for cell in row]
+        if max((len(cell.astext()) for cell in cells), default=0) < SENTENCE:
+            continue
+        table["classes"].append("sentences")
+        titles = [cell.astext() for cell in head]
+        for row in body if len(titles) > 2 else []:
+            for title, cell in list(zip(titles, row, strict=True))[1:]:
+                if title and cell.children:
+                    cell[0].insert(0, nodes.inline("", f"{title}: ", classes=["of"]))
+
+
+def leave_out_any(
+    _app: Sphinx,
+    what: str,
+    _name: str,
+    _thing: object,
+    _options: object,
+    signature: str | None,
+    _returns: str | None,
+) -> tuple[str, None] | None:
+    """Leave out how a class is made where that says nothing."""
+    if what == "class" and (signature or "").startswith("(*args: Any, **"):
+        return "", None
+    return None
+
+
 def put_first_line_together(
     _app: Sphinx,
     what: str,
@@ -108,6 +168,9 @@ def put_first_line_together(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
+    app.connect("doctree-read", keep_together)
+    app.connect("doctree-read", let_rows_stack)
+    app.connect("autodoc-process-signature", leave_out_any)
     # After napoleon, which has 500.
     app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
     return {"parallel_read_safe": True}
