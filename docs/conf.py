@@ -68,6 +68,7 @@ llms_txt_exclude = ["changelog", "404"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False
@@ -110,31 +111,6 @@ def keep_together(_app: Sphinx, tree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(kept))
 
 
-SENTENCE = 40
-"""Characters of a cell from which a table is one of sentences."""
-
-
-def let_rows_stack(_app: Sphinx, tree: nodes.document) -> None:
-    """
-    Mark tables of sentences: on a narrow screen their cells stand below each other.
-
-    There each cell but the first says which column it is of, if there are several.
-    """
-    for table in tree.findall(nodes.table):
-        head, *body = (
-            list(row.findall(nodes.entry)) for row in table.findall(nodes.row)
-        )
-        cells = [cell for row in body for cell in row]
-        if max((len(cell.astext()) for cell in cells), default=0) < SENTENCE:
-            continue
-        table["classes"].append("sentences")
-        titles = [cell.astext() for cell in head]
-        for row in body if len(titles) > 2 else []:
-            for title, cell in list(zip(titles, row, strict=True))[1:]:
-                if title and cell.children:
-                    cell[0].insert(0, nodes.inline("", f"{title}: ", classes=["of"]))
-
-
 def leave_out_any(
     _app: Sphinx,
     what: str,
@@ -148,6 +124,14 @@ def leave_out_any(
     if what == "class" and (signature or "").startswith("(*args: Any, **"):
         return "", None
     return None
+
+
+def find_logs(_app: Sphinx, tree: nodes.document) -> None:
+    """Mark printed sentences, whose long lines may be broken; columns may not."""
+    for block in tree.findall(nodes.literal_block):
+        printed = block.get("language") == "text"
+        if printed and not re.search("^ |  ", block.astext(), re.MULTILINE):
+            block["classes"].append("log")
 
 
 def put_first_line_together(
@@ -169,8 +153,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
     app.connect("doctree-read", keep_together)
-    app.connect("doctree-read", let_rows_stack)
     app.connect("autodoc-process-signature", leave_out_any)
+    app.connect("doctree-read", find_logs)
     # After napoleon, which has 500.
     app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
     return {"parallel_read_safe": True}
