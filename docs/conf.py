@@ -111,18 +111,29 @@ def keep_together(_app: Sphinx, tree: nodes.document) -> None:
             text.parent.replace(text, nodes.Text(kept))
 
 
-def leave_out_any(
+MADE_BY_OTHERS = ("HealthServer", "Lane", "MutatingLane", "Pod", "Term")
+"""Classes of which users get objects, but make none."""
+
+
+def clean_signature(
     _app: Sphinx,
     what: str,
-    _name: str,
+    name: str,
     _thing: object,
     _options: object,
     signature: str | None,
-    _returns: str | None,
-) -> tuple[str, None] | None:
-    """Leave out how a class is made where that says nothing."""
-    if what == "class" and (signature or "").startswith("(*args: Any, **"):
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Leave out what says nothing: how a class is made by others, paths of parameters."""
+    made = name.rpartition(".")[2] in MADE_BY_OTHERS or (signature or "").startswith(
+        ("(*args: Any, **", "(value)")
+    )
+    if what == "class" and made:
         return "", None
+    if (
+        signature and "~typing.~" in signature
+    ):  # autodoc's own short form fails on these
+        return re.sub(r"~(?:\w+\.)*~?", "", signature), returns
     return None
 
 
@@ -153,7 +164,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
     app.connect("doctree-read", keep_together)
-    app.connect("autodoc-process-signature", leave_out_any)
+    app.connect("autodoc-process-signature", clean_signature)
     app.connect("doctree-read", find_logs)
     # After napoleon, which has 500.
     app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
