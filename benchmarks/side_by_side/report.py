@@ -118,20 +118,21 @@ All use client-go's times: lease duration {RHYTHM.duration:g} s, renew deadline 
 ![The same figures as bars](side-by-side.svg)
 
 Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]} with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
-Figures are medians of three (first acquisition: of five; hand-over: of {HAND_OVERS}) and hold for that machine alone; compare the columns, not the digits.
+Figures are medians of three runs (first acquisition: of five; hand-over: of {HAND_OVERS}) on this one machine: compare the columns, not the digits.
 
 ## What the lines mean
+
 - **First acquisition**: from the elector's start, on a Lease that does not exist, to the first work.
-- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The signal comes at a moment drawn anew each time, as who polls (client-go, every 2 to 4.4 s) sees a release by chance soon or late. The official package cannot release: its successor waits.
+- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The signal comes at a random moment, as a candidate that polls (client-go, every 2 to 4.4 s) sees a release sooner or later by chance. The official package cannot release, so its successor waits.
 - **Crash fail-over**: from `kill -9` to the successor's first work.
-- **Requests a minute**: arrivals in the server's audit log over {self.seconds:g} s in which nothing happens.
+- **Requests a minute**: requests in the server's audit log over {self.seconds:g} s in which nothing happens.
 - **Memory**: of the whole process, at the end of that time.
 - **Processor**: of the whole process over {self.seconds:g} s, by its own clock (`clock_getcpuclockid`), in which it does nothing but lead or wait: no work, and no handler of `lease_renewed`.
 - **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
-- **Black hole**: nothing reaches the leader any more; how long it works, which is neither better nor worse up to its renew deadline, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
-- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it (longer is better: nobody can take over), and how long after that start anybody works again (the server itself takes some seconds).
+- **Black hole**: nothing reaches the leader any more; how long it works (up to its renew deadline, neither longer nor shorter is better), and how long beside its successor. "No end" means that it still worked when the measurement ended, 12 s after the successor had begun.
+- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it (longer is better: nobody can take over), and how long after the restart anybody works again (the server itself takes some seconds).
 
-Why the others work beside their successors: [Other libraries on the same Lease](interoperation.md).
+[Other libraries on the same Lease](interoperation.md) says why the others work beside their successors.
 """
 
     def picture(self) -> str:
