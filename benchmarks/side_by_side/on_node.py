@@ -275,7 +275,7 @@ def page(report: Report, times: int) -> str:
 # Side by side, in pods
 
 This page is written by `make side-by-side NODE=1`: a real kubelet does the same to Deployments of two replicas, in one run, for this package, for client-go and for the official `kubernetes` package.
-All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+All three use client-go's timing: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
 
 {report.drawn()}
 

@@ -111,7 +111,7 @@ class Report:
 # Side by side
 
 This page is written by `make side-by-side`: the same work on one API server, in one run, for this package (its electors for threads and for asyncio), for client-go and for the official `kubernetes` package.
-All use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+All use client-go's times: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
 
 {drawn}
 

@@ -1,3 +1,10 @@
+/* Long names break at their seams. */
+for (const part of document.querySelectorAll("article code.literal .pre")) {
+  if (part.textContent.length > 24) {
+    part.innerHTML = part.innerHTML.replace(/[/_:]+(?=\w)/g, "$&<wbr>");
+  }
+}
+
 /* Tables on narrow screens: site.css has their looks. Without this file they scroll. */
 const narrow = window.matchMedia("(max-width: 50em)");
 const tables = [...document.querySelectorAll("article table.docutils")];
@@ -5,10 +12,11 @@ const tables = [...document.querySelectorAll("article table.docutils")];
 /* What stands below its column's head says so itself, once the heads are gone. */
 for (const table of tables) {
   const heads = [...table.querySelectorAll("thead th")].map((th) => th.innerText.trim());
-  if (heads.length < 3) continue; /* of two columns the second needs no name */
   for (const row of table.querySelectorAll("tbody tr")) {
     [...row.cells].forEach((cell, at) => {
-      if (at > 0 && heads[at] && cell.innerText.trim()) cell.dataset.column = heads[at];
+      if (!cell.innerText.trim()) cell.classList.add("blank");
+      /* Of two columns the second needs no name. */
+      else if (at > 0 && heads.length > 2 && heads[at]) cell.dataset.column = heads[at];
     });
   }
 }

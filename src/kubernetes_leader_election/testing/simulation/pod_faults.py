@@ -7,6 +7,7 @@ They need worlds with pods in them; elsewhere they find nothing to break.
 from __future__ import annotations
 
 from kubernetes_leader_election.testing.simulation.kubelets import KILLED, LOST_SHIM
+from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process_faults import crash
@@ -65,6 +66,13 @@ def shim_killed(world: Scene, fault: Fault, node: Node) -> bool:
 def false_report(world: Scene, fault: Fault, node: Node) -> bool:
     """Report the end of a container that runs on, as if it had been killed."""
     return _lie(world, fault, node, KILLED)
+
+
+def pod_watch_end(world: Scene, fault: Fault, node: Node) -> bool:
+    """End what a node watches of a holder's pod: "clean", or "broken"."""
+    answer = DISCONNECTED if fault.detail == "broken" else None
+    ended = [process.end_pod_watch(answer) for process in node.living]
+    return any(ended)
 
 
 def _lie(world: Scene, fault: Fault, node: Node, code: int) -> bool:
