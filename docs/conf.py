@@ -125,8 +125,8 @@ def clean_signature(
     returns: str | None,
 ) -> tuple[str, str | None] | None:
     """Leave out what says nothing: how a class is made by others, paths of parameters."""
-    made = name.rpartition(".")[2] in MADE_BY_OTHERS or (signature or "").startswith(
-        ("(*args: Any, **", "(value)")
+    made = name.rpartition(".")[2] in MADE_BY_OTHERS or re.match(
+        r"\(\*args: (~typing\.)?Any, \*\*|\(value\)", signature or ""
     )
     if what == "class" and made:
         return "", None
