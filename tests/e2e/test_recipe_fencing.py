@@ -280,7 +280,7 @@ def listens(address: str) -> bool:
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=1.0).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, TimeoutError):
         return False
     return True
 

@@ -14,7 +14,9 @@ from kubernetes_leader_election.engine.driver import Driver
 from kubernetes_leader_election.engine.engine import Engine
 from tests.engine.fake_client import FakeClient
 
-PATIENCE = 20.0
+PATIENCE = 30.0
+SHORT = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
+"""A Lease that a new core can wait for, as it does not know that it is its own."""
 
 
 class Recorder:
@@ -73,11 +75,12 @@ def elect(engine):
                 "lease_name": "l",
                 "namespace": "n",
                 "identity": identity,
-                "lease_duration": 4,
+                # A term that no busy machine ends.
+                "lease_duration": 60,
                 "renew_interval": 1.0,
-                "renew_deadline": 2.5,
+                "renew_deadline": 40.0,
                 "stop_budget": 0.5,
-                "request_timeout": 0.5,
+                "request_timeout": 5.0,
                 "clock_rate_error": 0.1,
                 **changes,
             }

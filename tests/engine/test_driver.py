@@ -14,12 +14,13 @@ from kubernetes_leader_election.engine import recovery as recovery_module
 from kubernetes_leader_election.engine import threaded_access
 from kubernetes_leader_election.engine.calls import Completed
 from kubernetes_leader_election.engine.clocks import SystemClock
-from tests.engine.conftest import PATIENCE
+from tests.engine.conftest import PATIENCE, SHORT
 from tests.engine.test_engine import break_core
 from tests.engine.test_failures import rob
 from tests.lifecycle.driven import until
 
-FAST = {"lease_duration": 1, "renew_deadline": 0.6, "renew_interval": 0.1}
+FAST = {"renew_interval": 0.1}
+"""Renewals that a test can wait for."""
 
 
 class Ahead:
@@ -155,7 +156,7 @@ def test_driver_follows_a_watch_however_many_events_it_brings(
     candidate = elect("a")
     candidate.wait_for(State.WAITING)
     for number in range(20):
-        rob(client, f"other-{number}")
+        rob(client, f"other-{number}", duration=60)
         until(
             lambda n=number: holder_seen(candidate) == f"other-{n}", "it hears nothing"
         )
@@ -165,8 +166,8 @@ def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monke
     """Fault 11: a bounded number of events waits, whatever a server sends."""
     monkeypatch.setattr(threaded_access, "EVENTS_AHEAD", 3)
     client.lease = a_lease()
-    rob(client, "rival")
-    candidate = elect("a", lease_duration=60, renew_deadline=40.0, renew_interval=20.0)
+    rob(client, "rival", duration=60)
+    candidate = elect("a")
     candidate.wait_for(State.WAITING)
     until(lambda: client.watches == 1)
     kept = []
@@ -174,7 +175,7 @@ def test_reader_of_a_watch_waits_for_an_engine_that_is_busy(elect, client, monke
         candidate.driver._access, "_answer", lambda _, answer: kept.append(answer)
     )
     for number in range(10):
-        rob(client, f"other-{number}")
+        rob(client, f"other-{number}", duration=60)
     until(lambda: len(kept) >= 3)
     blocked = candidate.driver._access._ahead
     until(lambda: blocked._value == 0 or len(kept) > 3)
@@ -230,13 +231,15 @@ def test_driver_that_is_stopped_while_its_core_is_down_stays_so(
 ):
     """G8: the last word counts when a new core takes over: stop, or start."""
     monkeypatch.setattr(recovery_module, "REBUILD_AFTER", 0.05)
-    elector = elect("a", **FAST)
+    elector = elect("a", **SHORT)
     elector.wait_for(m.LeadershipAcquired)
+    former = elector.driver._core
     break_core(elector, monkeypatch)
-    elector.wait_for(m.LeadershipLost)
+    until(lambda: elector.driver._core is not former)
     elector.driver.post(m.StopAsked())
     if again:
         elector.driver.post(m.StartAsked())
+        elector.wait_for(m.LeadershipLost)
         assert elector.wait_for(m.LeadershipAcquired).term == 2
     else:
         until(
@@ -286,7 +289,7 @@ def test_driver_tells_no_new_core_of_a_step_down_that_is_over(
 ):
     """Fault 07: another one led meanwhile, so who takes over may contend at once."""
     monkeypatch.setattr(recovery_module, "REBUILD_AFTER", 0.05)
-    elector = elect("a", **FAST)
+    elector = elect("a", **SHORT)
     elector.wait_for(m.LeadershipAcquired)
     elector.driver.post(m.StepDownAsked(stay_out=3600.0))
     elector.wait_for(State.STANDING_BY)
@@ -342,7 +345,7 @@ class SharingAccess:
 def test_driver_does_not_mind_who_else_shares_its_watch(elect, client):
     """The seam to the client says nothing of a watch for each Lease."""
     shared = SharedWatch()
-    electors = [elect(name, start=False, lease_duration=60) for name in "ab"]
+    electors = [elect(name, start=False) for name in "ab"]
     for elector in electors:
         driver = elector.driver
         driver._access = SharingAccess(driver._access, shared)

@@ -35,18 +35,14 @@ from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.notifier import Notifier
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
+from tests.engine.conftest import SHORT
 from tests.engine.fake_client import FakeClient
 from tests.lifecycle.driven import until
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 pytestmark = pytest.mark.slow
-FAST = {
-    "lease_duration": 1,
-    "renew_interval": 0.1,
-    "renew_deadline": 0.6,
-    "request_timeout": 0.2,
-    "stop_budget": 0.1,
-}
+FAST = {"renew_interval": 0.1, "request_timeout": 0.2, "stop_budget": 0.1}
+"""Renewals that a test can wait for, and a new try soon after an answer was lost."""
 
 
 class PlantedError(RuntimeError):
@@ -120,7 +116,7 @@ def test_fault_07_elector_leads_whatever_raises_while_it_starts(
             elector.wait_for(m.LeaseRenewed)
     # Who meets no Lease at first fetches none.
     assert raised.is_set() or skip or site[1] == "on_fetched"
-    assert raised.is_set() == ("Traceback" in caplog.text)
+    until(lambda: raised.is_set() == ("Traceback" in caplog.text))
     follows_the_rules(elector.events)
 
 
@@ -139,7 +135,7 @@ def test_fault_07_leader_leads_again_whatever_raises(
         elector.wait_for(m.LeaseRenewed)
     # A leader whose watch is open needs no other one, and no read.
     assert raised.is_set() or site[1] in {"spawn", "watch", "get"}
-    assert raised.is_set() == ("Traceback" in caplog.text)
+    until(lambda: raised.is_set() == ("Traceback" in caplog.text))
     follows_the_rules(elector.events)
     monkeypatch.undo()
     elector.driver.post(m.StopAsked())
@@ -168,7 +164,7 @@ def test_fault_07_terms_count_on_when_the_core_is_replaced_between_two_of_them(
 
 def test_fault_07_loss_is_told_though_requests_cannot_be_given_up(elect, monkeypatch):
     """G4: a core is replaced as a whole, or not yet: the loss is not lost between."""
-    elector = elect("a", **FAST)
+    elector = elect("a", **FAST | SHORT)
     elector.wait_for(m.LeaseRenewed)
     refused = plant(monkeypatch, ThreadedAccess, "abandon_all")
     plant(monkeypatch, Commands, "on_driver_failed")
@@ -179,13 +175,13 @@ def test_fault_07_loss_is_told_though_requests_cannot_be_given_up(elect, monkeyp
     follows_the_rules(elector.events)
 
 
-def rob(client, holder):
-    """Write another holder into the Lease, one that goes away soon."""
+def rob(client, holder, duration=1):
+    """Write another holder into the Lease, one that goes away soon unless told."""
     with client.changed:
         spec = {
             **client.lease["spec"],
             "holderIdentity": holder,
-            "leaseDurationSeconds": 1,
+            "leaseDurationSeconds": duration,
         }
         metadata = {
             **client.lease["metadata"],
@@ -323,7 +319,8 @@ def test_fault_07_real_elector_leads_again_whatever_raises_below(
             credentials=explicit(server=server.url),
             auto_close=False,
             renew_interval_ms=100,
-            lease_duration_sec=2,
+            lease_duration_sec=20,
+            request_timeout_sec=0.5,
         )
         renewed, seen = queue.SimpleQueue(), []
         elector.on(EVENTS.LEASE_RENEWED, renewed.put)
@@ -349,6 +346,10 @@ def test_fault_07_real_elector_leads_again_whatever_raises_below(
 def test_many_electors_of_a_process_share_engine_threads_and_connections():
     """Fifty electors: one engine, a few request threads, one watch each; then none."""
     before = {t for t in threading.enumerate() if "leader-election" in t.name}
+
+    def names():
+        return [t.name for t in threading.enumerate() if t not in before]
+
     with LeaseServer() as server:
         credentials = explicit(server=server.url)
         electors = [
@@ -365,24 +366,16 @@ def test_many_electors_of_a_process_share_engine_threads_and_connections():
                 elector.start()
             for elector in electors:
                 elector.wait_for_leader(PATIENCE)
-            assert sum(e.current_leader for e in electors) == 10
-            names = [t.name for t in threading.enumerate() if t not in before]
-            assert names.count("leader-election") <= 1
-            assert names.count("leader-election-request") <= 8
-            assert names.count("leader-election-watch") == 50
+            # Who leads is known a moment before each has come so far itself.
+            until(lambda: sum(e.current_leader for e in electors) == 10)
+            until(lambda: names().count("leader-election-watch") == 50)
+            assert names().count("leader-election") <= 1
+            assert names().count("leader-election-request") <= 8
         finally:
             for elector in electors:
                 elector.stop(PATIENCE)
         client = electors[0]._lifecycle._driver.client
-        settled = threading.Event()
-        for _ in range(500):
-            watches = [
-                t
-                for t in threading.enumerate()
-                if t.name == "leader-election-watch" and t not in before
-            ]
-            if not watches and client.open_sockets == 0:
-                break
-            settled.wait(0.02)
-        assert watches == []
-        assert client.open_sockets == 0, "nothing stays open when the last one stopped"
+        until(lambda: "leader-election-watch" not in names(), "a watch goes on")
+        until(
+            lambda: client.open_sockets == 0, "it stays open when the last one stopped"
+        )

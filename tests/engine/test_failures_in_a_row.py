@@ -29,6 +29,7 @@ from kubernetes_leader_election.engine.recovery import Recovery
 from kubernetes_leader_election.lifecycle.life import ShownRole
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import LeaseServer
+from tests.engine.conftest import SHORT
 from tests.engine.test_failures import (
     FAST,
     PATIENCE,
@@ -96,7 +97,7 @@ def test_fault_07_elector_leads_again_after_many_failures(
     elector.heard = queue.SimpleQueue()
     elector.wait_for(m.LeaseRenewed)
     elector.wait_for(m.LeaseRenewed)
-    assert elector.driver.current_leader()
+    until(elector.driver.current_leader, "it does not lead")
     elector.driver.post(m.StopAsked())
     elector.wait_for(State.STOPPED)
     assert not client.lease["spec"]["holderIdentity"]
@@ -161,7 +162,8 @@ def test_fault_07_end_of_work_that_is_said_again_is_no_error(
     elect, client, monkeypatch
 ):
     """G4: also where it was heard first while the core was being replaced."""
-    elector = elect("a", ends_work=False, **FAST)
+    # Without requests that take too long on a busy machine, which were errors, too.
+    elector = elect("a", ends_work=False, **FAST | {"request_timeout": 5.0})
     elector.wait_for(m.LeaseRenewed)
     plant(monkeypatch, Election, "receive")
     plant(monkeypatch, Commands, "on_driver_failed")
@@ -178,7 +180,7 @@ def test_fault_07_end_of_work_that_is_said_again_is_no_error(
 
 def test_fault_07_core_that_fails_as_it_begins_begins_later(elect, client, monkeypatch):
     """G8: a new core that cannot be started is not left as it is."""
-    elector = elect("a", **FAST)
+    elector = elect("a", **FAST | SHORT)
     elector.wait_for(m.LeaseRenewed)
     begins = plant(monkeypatch, Commands, "on_start")
     plant(monkeypatch, Commands, "on_driver_failed")
@@ -208,7 +210,7 @@ def test_fault_07_loss_is_told_once_though_the_clock_fails(monkeypatch, site):
             credentials=explicit(server=server.url),
             auto_close=False,
             renew_interval_ms=100,
-            lease_duration_sec=2,
+            lease_duration_sec=20,
         )
         told = []
         for event in (EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST):

@@ -22,7 +22,7 @@ from kubernetes_leader_election.testing import (
     LeaseServer,
     SilenceWatch,
 )
-from tests.node_page import eventually
+from tests.node_page import PATIENCE, eventually
 from tests.pods.conftest import NOTE, POD
 
 NONCE = "00112233445566778899aabbccddeeff"
@@ -60,7 +60,9 @@ def pod(kubelet, request):
 class Search:
     """A search on a thread, and what it said."""
 
-    def __init__(self, server, pod, *, rights=(ROLE,), silence=30.0, changed=None):
+    def __init__(
+        self, server, pod, *, rights=(ROLE,), silence=60.0, within=30.0, changed=None
+    ):
         self.server, self.pod = server, pod
         self.said = queue.SimpleQueue()
         self.call = Call()
@@ -81,7 +83,7 @@ class Search:
                     m.SeekProof(request_id=7, note=note),
                     self.call,
                     proven=self.said.put,
-                    within=0.5,
+                    within=within,
                     silence=silence,
                 )
             )
@@ -97,7 +99,7 @@ class Search:
 
     def next(self):
         """Return what it says next."""
-        return self.said.get(timeout=5)
+        return self.said.get(timeout=PATIENCE)
 
     def is_silent(self, seconds=0.15):
         """Return whether it says nothing for a while."""
@@ -107,7 +109,7 @@ class Search:
     def close(self):
         """End it from outside."""
         self.call.abandon()
-        self.thread.join(5)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
         self.client.close()
 
@@ -201,7 +203,7 @@ def refuted(search):
     """Return why a search says that nothing will ever be proved."""
     answer = search.next()
     assert isinstance(answer, m.ProofRefuted), answer
-    search.thread.join(5)
+    search.thread.join(PATIENCE)
     assert not search.thread.is_alive()
     return answer.why
 
@@ -284,7 +286,7 @@ def test_missing_right_ends_the_search_with_the_rule_to_add(pod, begin, verb):
 def test_read_that_hangs_ends_in_time(server, pod, begin):
     """The first read has the time of a request."""
     server.faults.add(Fault(Hang(), verb="get", name=pod.name))
-    assert unreadable(begin(pod)).status is None
+    assert unreadable(begin(pod, within=0.5)).status is None
 
 
 def test_server_that_fails_ends_the_search(server, pod, begin):

@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 from kubernetes_leader_election import Elector, sync
+from kubernetes_leader_election.process.log_thread import shared_log_thread
 from tests.lifecycle.stages import PATIENCE, options
 
 
@@ -115,6 +116,11 @@ class Log:
         with self.changed:
             assert self.changed.wait_for(lambda: self.about(text), PATIENCE), text
             return self.about(text)[0]
+
+    def written(self):
+        """Give all lines, when the thread that writes them has come so far."""
+        assert shared_log_thread().flush(PATIENCE)
+        return tuple(self.lines)
 
     def about(self, text):
         """Give all lines that contain ``text``, with their levels."""

@@ -64,7 +64,7 @@ SOURCE = """
             except ProcessLookupError:
                 pass
         began = time.monotonic()
-        while time.monotonic() < began + 15:
+        while time.monotonic() < began + 45:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 break

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 from tests.programs import let_main_thread_wait
@@ -34,7 +35,8 @@ def options(**more):
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
-FAST = dict(renew_interval_ms=100, lease_duration_sec=2)
+FAST = dict(renew_interval_ms=100, lease_duration_sec=2)  # ended soon by the clock
+STEADY = dict(renew_interval_ms=100, lease_duration_sec=20)  # by no busy machine
 
 def until(condition):
     while not condition():
@@ -42,6 +44,14 @@ def until(condition):
 
 def live_on():
     time.sleep(600)  # until a signal ends the program; else its test fails
+
+def log_to_stderr(level="INFO"):
+    import logging
+    class Lines(logging.Handler):
+        # Each line is one write, so that none comes into the middle of a traceback's.
+        def emit(self, record):
+            os.write(2, (self.format(record) + "\\n").encode())
+    logging.basicConfig(level=level, handlers=[Lines()])
 """
 
 
@@ -79,8 +89,10 @@ class Program:
     @property
     def errors(self):
         """What it wrote to stderr so far."""
-        self._errors.seek(0)
-        return self._errors.read().decode()
+        # Its descriptor shares our place in the file: to move that would let it write
+        # over what it wrote before.
+        descriptor = self._errors.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
     @property
     def holder(self):
@@ -104,13 +116,15 @@ class Program:
 
     def send(self, number=signal.SIGTERM, *, at_once=False):
         """
-        Send it a signal, not before its main thread waits.
+        Send it a signal, not before its main thread waits; return the moment before.
 
         ``at_once``: its main thread is busy on purpose.
         """
         if not at_once:
             let_main_thread_wait(self.pid)
+        before = time.monotonic()  # all processes of a machine have one such clock
         self.process.send_signal(number)
+        return before
 
     def send_to_child(self, number):
         """Send a signal to its only child."""

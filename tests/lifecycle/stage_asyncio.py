@@ -12,7 +12,6 @@ from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
-    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -62,12 +61,14 @@ class Stage:
 
     def __init__(self, client):
         self.client = client
+        self.waits = False
         self.elector = Elector(**options())
         self.tasks = []
         self.rival = False
 
-    def play(self, state, call):
+    def play(self, state, call, *, waits):
         """Bring an elector into a state, make a call, and say how it ended."""
+        self.waits = waits
         return asyncio.run(self._play(state, call))
 
     async def _play(self, state, call):
@@ -215,10 +216,11 @@ class Stage:
         self.tasks.append(asyncio.create_task(work, context=self.outside))
 
     async def _watch(self, call):
-        """Make a call, and see whether it waits."""
+        """Make a call, and see whether it waits: a late end of one that does not is one."""
         task = asyncio.create_task(perform(self.elector, call))
-        done, _ = await asyncio.wait({task}, timeout=GLANCE)
-        if done or call in PATIENT:
+        enough = GLANCE if self.waits else PATIENCE / 2  # the stage itself has PATIENCE
+        done, _ = await asyncio.wait({task}, timeout=enough)
+        if done:
             return await task
         if self.rival:
             hold(self.client, "")

@@ -13,7 +13,6 @@ from kubernetes_leader_election.sync import Elector
 from tests.lifecycle.stages import (
     GLANCE,
     PATIENCE,
-    PATIENT,
     SIMPLE,
     Ending,
     hold,
@@ -76,13 +75,15 @@ class Stage:
 
     def __init__(self, client):
         self.client = client
+        self.waits = False
         self.elector = Elector(**options())
         self.finish = threading.Event()
         self.spawned = []
         self.rival = False
 
-    def play(self, state, call):
+    def play(self, state, call, *, waits):
         """Bring an elector into a state, make a call, and say how it ended."""
+        self.waits = waits
         try:
             return getattr(self, "in_" + state.replace(" ", "_"))(call)
         finally:
@@ -215,10 +216,10 @@ class Stage:
         return in_child(lambda: perform(self.elector, call))
 
     def _watch(self, call):
-        """Make a call, and see whether it waits."""
+        """Make a call, and see whether it waits: a late end of one that does not is one."""
         future = spawn(lambda: perform(self.elector, call))
         with contextlib.suppress(TimeoutError):
-            return future.result(PATIENCE if call in PATIENT else GLANCE)
+            return future.result(GLANCE if self.waits else PATIENCE)
         if self.rival:
             hold(self.client, "")
         self.finish.set()

@@ -19,18 +19,11 @@ from kubernetes_leader_election.leadership import NOT_LEADER, Skipped
 PATIENCE = 30.0
 """Seconds until a test that should have gone on fails."""
 FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
-"""Renewals that a test can wait for; a healthy term has L - R - T = 0.58 s left."""
+"""A term that the clock ends soon, 1.2 s after a renewal: for tests of that alone."""
+STEADY = {"renew_interval_ms": 100, "lease_duration_sec": 20}
+"""Renewals that a test can wait for, of a term that no busy machine ends: it has 15 s."""
 GLANCE = 0.15
-"""Seconds without an end after which a call counts as waiting."""
-
-PATIENT = {
-    "stop(timeout)",
-    "guard()",
-    "call_if_leading(job)",
-    "only_while_leading(job)()",
-    "background(main)",
-}
-"""Calls that wait for nobody's work in any state: an end that comes late is an end."""
+"""Seconds in which a call that waits does not end; one that does not wait has PATIENCE."""
 
 
 @dataclass
@@ -76,7 +69,7 @@ def raised(error):
 SIMPLE = {
     "start()": lambda elector: elector.start(),
     "stop()": lambda elector: elector.stop(),
-    "stop(timeout)": lambda elector: elector.stop(timeout=0.1),
+    "stop(timeout)": lambda elector: elector.stop(timeout=GLANCE),
     "step_down()": lambda elector: elector.step_down(),
     "wait_until_leading()": lambda elector: elector.wait_until_leading(),
     "wait_for_leader()": lambda elector: elector.wait_for_leader(),

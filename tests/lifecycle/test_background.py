@@ -16,7 +16,7 @@ from kubernetes_leader_election import (
     sync,
 )
 from tests.lifecycle.driven import Log, until
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, in_child, options
+from tests.lifecycle.stages import PATIENCE, STEADY, hold, holder, in_child, options
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ class OnThreads:
 
     def play(self, work, scenario, *, log=None, **named):
         """Run a scenario in the block of a handle."""
-        elector = sync.Elector(**options(**FAST, log=log))
+        elector = sync.Elector(**options(**STEADY, log=log))
         handle = elector.background(work.in_thread, **named)
         with handle as leading:
             scenario(elector, leading)
@@ -79,7 +79,7 @@ class OnTasks:
         """Run a scenario in the block of a handle."""
 
         async def run():
-            elector = Elector(**options(**FAST, log=log))
+            elector = Elector(**options(**STEADY, log=log))
             handle = elector.background(work.on_loop, **named)
             async with handle as leading:
                 await asyncio.to_thread(scenario, elector, leading)
@@ -223,7 +223,7 @@ def test_child_process_leaves_the_work_of_its_parent_alone(stage, client):
 def test_handle_without_a_block_starts_and_stops(client, lives):
     """For hooks of servers; it may be started again."""
     work = Work()
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     leading = elector.background(work.in_thread)
     assert not leading.running
     leading.stop()
@@ -243,7 +243,7 @@ def test_handle_without_a_block_starts_and_stops_on_a_loop(client):
 
     async def play():
         work = Work()
-        leading = Elector(**options(**FAST)).background(work.on_loop)
+        leading = Elector(**options(**STEADY)).background(work.on_loop)
         assert await leading.start() is leading
         with pytest.raises(ProtocolMisuseError, match=r"background\(\) starts"):
             await leading.start()
@@ -263,7 +263,7 @@ def test_work_that_stops_its_own_elector_does_not_wait_for_itself(client):
         threads.stop()
         ended.append(term.is_lost)
 
-    threads = sync.Elector(**options(**FAST)).background(in_thread)
+    threads = sync.Elector(**options(**STEADY)).background(in_thread)
     threads.start()
     until(lambda: ended)
     threads.stop()
@@ -276,7 +276,7 @@ def test_work_that_stops_its_own_elector_does_not_wait_for_itself(client):
             finally:
                 ended.append(term.is_lost)
 
-        leading = Elector(**options(**FAST)).background(on_loop)
+        leading = Elector(**options(**STEADY)).background(on_loop)
         await leading.start()
         await asyncio.to_thread(until, lambda: len(ended) == 2)
         await leading.stop()
@@ -298,7 +298,7 @@ def test_wrong_work_is_refused_before_the_block(client):
 
 def test_elector_of_which_no_thread_can_be_had_is_stopped(client, monkeypatch):
     """It would lead with no work."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     leading = elector.background(Work().in_thread)
     original = threading.Thread.start
 

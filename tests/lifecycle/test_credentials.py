@@ -68,7 +68,7 @@ def test_unforeseen_error_in_finding_credentials_is_told_and_tried_again(
             assert any(f"unexpected {kind}" in str(one) for one in told)
             text = log.wait_for(f"loading credentials raised {kind}")[1]
             assert "in find" in text
-    assert CANARY not in repr(log.lines) + repr(told)
+    assert CANARY not in repr(log.written()) + repr(told)
     assert CANARY not in repr([error.__cause__ or error.__context__ for error in told])
 
 

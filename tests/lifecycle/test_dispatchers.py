@@ -63,7 +63,7 @@ def test_thread_for_handlers_that_cannot_be_had_is_asked_for_again(client, threa
     threadless(0)
     elector.stop(PATIENCE)
     assert seen == ["leadership_acquired", "leadership_lost"]
-    said = [text for _, text in log.lines if "no thread for its handlers" in text]
+    said = [text for _, text in log.written() if "no thread for its handlers" in text]
     assert len(said) == 1, "once, however often it is tried"
     assert "can't start new thread" in said[0]
     assert holder(client) == ""
@@ -232,7 +232,7 @@ def test_asyncio_delivery_that_is_cancelled_goes_on_where_it_stood(client):
         for term in (1, 2, 3)
         for name in ("leadership_acquired", "leadership_lost")
     ]
-    assert not [text for _, text in log.lines if CLOSED in text]
+    assert not [text for _, text in log.written() if CLOSED in text]
     assert holder(client) == ""
 
 
@@ -291,7 +291,7 @@ def test_asyncio_dispatcher_of_a_closed_loop_leaves_the_next_life_alone(
     asyncio.run(second())
     assert looks[0].loop.is_closed()
     assert seen == [1]
-    assert not [text for _, text in log.lines if CLOSED in text]
+    assert not [text for _, text in log.written() if CLOSED in text]
     assert holder(client) == ""
 
 

@@ -27,16 +27,24 @@ from kubernetes_leader_election.lifecycle.taking import join
 from kubernetes_leader_election.lifecycle.term_work import WorkItem
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stage_threads import spawn
-from tests.lifecycle.stages import FAST, PATIENCE, break_engine, hold, holder, options
+from tests.lifecycle.stages import (
+    FAST,
+    PATIENCE,
+    STEADY,
+    break_engine,
+    hold,
+    holder,
+    options,
+)
 
 LATE = 8.0
 """Seconds after which a clock that should have ended a term of FAST has not."""
 
 
 @pytest.fixture
-def losses(front):
+def losses(front, reason):
     """Give an elector that keeps the reasons of its losses."""
-    elector = front.elector(**FAST)
+    elector = front.elector(**FAST if reason == "renew_deadline" else STEADY)
     elector.reasons = []
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: elector.reasons.append(e.reason))
     return elector
@@ -50,16 +58,35 @@ def test_waiting_that_takes_too_long_names_the_last_error(front, client, call):
     """TimeoutError, with the last API error as its cause."""
     trouble = LeaseApiError("403: may not get leases", status=403)
     client.get = lambda *_, **__: r.Refused(error=trouble)
-    elector = front.elector(wait_for_leadership=call == "start")
     told = threading.Event()
-    elector.on(EVENTS.ERROR, lambda _: told.set())
-    if call != "start":
+
+    def elector_that_tells():
+        made = front.elector(wait_for_leadership=call == "start")
+        made.on(EVENTS.ERROR, lambda _: told.set())
+        return made
+
+    if call == "start":
+        elector, caught = start_until_told(elector_that_tells, told)
+    else:
+        elector = elector_that_tells()
         elector.start()
         assert told.wait(PATIENCE)
-    with pytest.raises(TimeoutError, match="did not return after") as caught:
-        getattr(elector, call)(timeout=0.2)
+        with pytest.raises(TimeoutError, match="did not return after") as caught:
+            getattr(elector, call)(timeout=0.2)
     assert caught.value.__cause__ is trouble
     assert elector.state.last_error is trouble
+
+
+def start_until_told(make, told):
+    """Start electors with ever more time, until one has met its trouble in that time."""
+    for timeout in (0.2, 1.0, 5.0):
+        elector = make()
+        with pytest.raises(TimeoutError, match="did not return after") as caught:
+            elector.start(timeout=timeout)
+        if told.is_set() and caught.value.__cause__ is not None:
+            break
+        told.clear()
+    return elector, caught
 
 
 def test_waiting_ends_when_the_elector_is_stopped(front, client):
@@ -111,7 +138,7 @@ def test_durations_that_some_want_are_not_warned_of(front, client):
     elector.wait_for_leader(PATIENCE)
     hold(client, "other", duration=600)
     log.wait_for("held by 'other'")
-    assert not any("a duration of" in line for _, line in log.lines)
+    assert not any("a duration of" in line for _, line in log.written())
 
 
 # States -------------------------------------------------------------------------
@@ -150,7 +177,7 @@ def test_asyncio_states_are_given_until_the_elector_stops(client):
     async def main():
         hold(client, "rival")
         seen, leads = [], asyncio.Event()
-        elector = Elector(**options(**FAST))
+        elector = Elector(**options(**STEADY))
 
         async def watch():
             async for state in elector.states():
@@ -164,7 +191,8 @@ def test_asyncio_states_are_given_until_the_elector_stops(client):
             await elector.wait_for_leader()
             hold(client, "")
             await leads.wait()
-            await asyncio.sleep(0.35)  # some renewals, which are no news
+            written = len(client.writes)  # renewals, which are no news
+            await asyncio.to_thread(until, lambda: len(client.writes) > written + 3)
             await elector.stop()
             await watching
         return seen
@@ -177,14 +205,15 @@ def test_thread_states_are_given_until_the_elector_stops(client):
     """An iterator of states: the present one, each new one, the last one."""
     hold(client, "rival")
     seen = []
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     elector.start()
     watching = spawn(lambda: seen.extend(elector.states()))
     elector.wait_for_leader(PATIENCE)
     until(lambda: len(elector._lifecycle.waiters))
     hold(client, "")
     elector.wait_until_leading(PATIENCE)
-    time.sleep(0.35)  # some renewals, which are no news
+    written = len(client.writes)  # renewals, which are no news
+    until(lambda: len(client.writes) > written + 3)
     elector.stop(PATIENCE)
     watching.result(PATIENCE)
     check_states(seen)
@@ -261,7 +290,7 @@ def test_loss_says_why(client, losses, reason):
 
 def test_loss_says_why_from_the_instant_it_is_seen(client, monkeypatch):
     """Between the view that shows the end and the event, the reason is right, too."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     shown, go_on = threading.Event(), threading.Event()
     with elector:
         term = elector.wait_until_leading(PATIENCE)
@@ -295,15 +324,19 @@ def test_loss_says_that_the_work_ended(client):
 
 def test_step_down_stays_out_and_lets_another_one_lead(front, client):
     """Released, then not contended for while it stays out; the other one leads."""
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     elector.start()
     elector.wait_until_leading(PATIENCE)
-    elector.step_down(stay_out=1.0)
-    began = time.monotonic()
+    elector.step_down(stay_out=3600)
     assert elector.state.role == "standing by"
     assert holder(client) == ""
+    elector.stop(PATIENCE)  # another life stays out for its own reasons alone
+    elector.start()
     elector.wait_until_leading(PATIENCE)
-    assert time.monotonic() - began > 0.9
+    began = time.monotonic()
+    elector.step_down(stay_out=1.0)
+    elector.wait_until_leading(PATIENCE)
+    assert time.monotonic() - began >= 1.0
 
 
 @pytest.mark.parametrize(
@@ -350,7 +383,7 @@ def test_two_scopes_share_a_term_which_ends_after_the_last(client):
 def test_engine_that_fails_ends_the_term_and_contends_again(front, client):
     """Fault 07: traceback in the log, error event, one lost event, a new term."""
     log = Log()
-    elector = front.elector(log=log, **FAST)
+    elector = front.elector(log=log, **STEADY)
     seen = []
     for event in (EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST, EVENTS.ERROR):
         elector.on(event, lambda e: seen.append((e.name, getattr(e, "term", None))))
@@ -404,7 +437,7 @@ def test_asyncio_body_is_cancelled_by_the_clock_with_a_dead_engine(
 
 def test_scope_enters_no_term_that_the_clock_has_ended(front, monkeypatch):
     """Rule 15: the engine has not said so yet, and a scope waits for the next term."""
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     elector.start()
     elector.wait_until_leading(PATIENCE)
     lifecycle = elector._lifecycle
@@ -450,7 +483,7 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
     log = Log()
 
     async def main():
-        elector = Elector(**options(log=log, grace_sec=0.5, **FAST))
+        elector = Elector(**options(log=log, grace_sec=0.5, **STEADY))
         reports = []
         elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
         began, go_on = asyncio.Event(), asyncio.Event()
@@ -489,7 +522,9 @@ def test_asyncio_work_that_swallows_cancellation_keeps_the_lease(client):
 def test_thread_that_ignores_its_loss_keeps_the_lease(client):
     """Fault 09: renewed as long as it lives (G5), and reported again and again."""
     log = Log()
-    elector = sync.Elector(**options(log=log, grace_sec=0.5, **FAST))
+    elector = sync.Elector(
+        **options(log=log, grace_sec=0.5, stop_budget_sec=0.5, **STEADY)
+    )
     began, go_on = threading.Event(), threading.Event()
     reports = []
     elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))

@@ -16,7 +16,7 @@ from kubernetes_leader_election import (
 )
 from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.driven import Log, OnLoop, until
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
+from tests.lifecycle.stages import PATIENCE, STEADY, hold, holder, options
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def leading(**changes):
 @pytest.fixture
 def elector(client):
     """Give one that renews fast."""
-    with leading(**FAST) as made:
+    with leading(**STEADY) as made:
         yield made
 
 
@@ -132,7 +132,7 @@ def test_scope_of_a_closed_loop_ends_its_term(elector, client, leave):
     """G5, fault 08: seen at the next renewal: work_ended, released, and led anew."""
     reasons, others = [], []
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: reasons.append(e.reason))
-    other = sync.Elector(**options(**FAST) | {"identity": "other"})
+    other = sync.Elector(**options(**STEADY) | {"identity": "other"})
     other.on(EVENTS.LEADERSHIP_ACQUIRED, others.append)
     with another_loop() as loop, other:
         kept = leave(loop, elector)
@@ -173,7 +173,7 @@ def test_scope_beside_one_of_a_closed_loop_goes_on(elector, client):
 def test_work_of_an_acquired_coroutine_on_a_closed_loop_is_over(client):
     """G5, fault 08: the term goes on, for a handler ends none, and stop() waits for none."""
     log, begun = Log(), threading.Event()
-    elector = Elector(**options(log=log, **FAST))
+    elector = Elector(**options(log=log, **STEADY))
 
     @elector.on(EVENTS.LEADERSHIP_ACQUIRED)
     async def work(_event):
@@ -220,7 +220,7 @@ def play(client, work):
     reports = []
 
     async def main():
-        elector = Elector(**options(**FAST))
+        elector = Elector(**options(**STEADY))
         elector.on(EVENTS.ERROR, lambda e: reports.append(str(e.error)))
         async with asyncio.timeout(PATIENCE), elector:
             await work(elector, reports)

@@ -224,7 +224,7 @@ def test_exit_after_a_closed_loop_tells_of_a_loss_that_nobody_hears(program):
     """G4: a loss that waits for a handler when the loop ends is told in the log."""
     running = program(
         """
-        elector = Elector(**options(**FAST))
+        elector = Elector(**options(**STEADY))
         elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost"))
         waiting = elector._lifecycle.notifier.event_queue._queued
 
@@ -262,7 +262,7 @@ def test_child_of_a_leader_leads_nothing(program, fork):
         + textwrap.dedent(fork)
         + textwrap.dedent(
             """
-        elector = sync.Elector(**options(**FAST))
+        elector = sync.Elector(**options(**STEADY))
         renewals = []
         elector.on(EVENTS.LEASE_RENEWED, renewals.append)
         elector.start()
@@ -307,7 +307,7 @@ def test_fork_in_a_scope_leaves_the_parents_work_alone(program):
         """
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)
-        with sync.Elector(**options(**FAST)) as elector:
+        with sync.Elector(**options(**STEADY)) as elector:
             with elector.leadership() as term:
                 pid = os.fork()
                 if pid:

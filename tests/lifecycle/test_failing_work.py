@@ -17,7 +17,7 @@ from kubernetes_leader_election import (
 )
 from tests.lifecycle.driven import Log, OnLoop, until
 from tests.lifecycle.stage_threads import spawn
-from tests.lifecycle.stages import FAST, PATIENCE, holder, options
+from tests.lifecycle.stages import PATIENCE, STEADY, holder, options
 
 
 @pytest.fixture
@@ -66,21 +66,22 @@ def test_work_that_fails_is_logged_and_called_again_with_the_next_term(
 ):
     """With its traceback; each failure ends a term, and the last one returns."""
     log = Log()
-    elector, work = front.elector(**FAST, log=log), Failing(3)
+    elector, work = front.elector(**STEADY, log=log), Failing(3)
     assert elector.run(work.of(front), restart="on-failure") == 4
     assert [term.number for term in work.terms] == [1, 2, 3, 4]
     assert {term.reason for term in work.terms[:3]} == {"work_failed"}
     assert work.terms[3].reason == "work_ended"
-    lines = [text for level, text in log.lines if level == "error"]
+    written = log.written()
+    lines = [text for level, text in written if level == "error"]
     assert len([text for text in lines if "Traceback" in text]) == 3
     assert all("raise self.error" in text for text in lines)
-    assert any("gave up leadership: its work failed" in text for _, text in log.lines)
+    assert any("gave up leadership: its work failed" in text for _, text in written)
     assert holder(client) == ""
 
 
 def test_record_of_work_that_fails_has_its_exception(front, client, soon, caplog):
     """For logs that programs read: a traceback in the text would tell them nothing."""
-    elector, work = front.elector(**FAST), Failing(1)
+    elector, work = front.elector(**STEADY), Failing(1)
     assert elector.run(work.of(front), restart="on-failure") == 2
     until(lambda: any(record.exc_info for record in caplog.records))
     (record,) = (record for record in caplog.records if record.exc_info)
@@ -91,7 +92,10 @@ def test_record_of_work_that_fails_has_its_exception(front, client, soon, caplog
 
 def test_record_of_an_on_stop_that_raised_has_its_exception(front, client, caplog):
     """The same, where work was to be asked to end."""
-    elector, error = front.elector(grace_sec=0.5, **FAST), ZeroDivisionError("planted")
+    elector, error = (
+        front.elector(grace_sec=0.5, **STEADY),
+        ZeroDivisionError("planted"),
+    )
 
     def ask():
         raise error
@@ -114,11 +118,11 @@ def test_record_of_an_on_stop_that_raised_has_its_exception(front, client, caplo
 
 def test_another_replica_gets_a_try_while_the_failed_one_stays_out(client):
     """However long the pause: the Lease is released at once, and not sought meanwhile."""
-    failing = sync.Elector(**options(**FAST, identity="broken"))
+    failing = sync.Elector(**options(**STEADY, identity="broken"))
     work = Failing(10**9)
     failed = spawn(lambda: failing.run(work, restart="on-failure"))
     until(lambda: work.terms)
-    other = sync.Elector(**options(**FAST, identity="sound"))
+    other = sync.Elector(**options(**STEADY, identity="sound"))
     other.start()
     other.wait_until_leading(PATIENCE)
     other.stop()  # the Lease is free: another one has led, and the pause is not over
@@ -138,7 +142,7 @@ def test_pauses_grow_up_to_the_longest(front, client, monkeypatch):
         return 0.0
 
     monkeypatch.setattr(backoff.RestartBackoff, "after", after)
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     elector.run(Failing(5).of(front), restart="on-failure", restart_max_delay_sec=5)
     assert pauses == [1.0, 2.0, 4.0, 5.0, 5.0]
 

@@ -20,10 +20,13 @@ warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 
 def c_fork():
     # While no thread waits to be handed the interpreter's lock: the child would hand it
-    # to that thread, which it does not have, and hang.
+    # to that thread, which it does not have, and hang. Those that asked for it by the
+    # old interval are given it here, one at each pause.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1000)
-    time.sleep(0.02)
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        time.sleep(0.001)
     try:
         return ctypes.PyDLL(None).fork()
     finally:
@@ -56,7 +59,7 @@ def leads_nothing(elector, term):
 """
 
 LEADING = """
-elector = sync.Elector(**options(**FAST))
+elector = sync.Elector(**options(**STEADY))
 renewals = []
 elector.on(EVENTS.LEASE_RENEWED, renewals.append)
 elector.start()

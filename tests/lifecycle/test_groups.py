@@ -17,7 +17,7 @@ from kubernetes_leader_election import (
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.kube_api import results as r
 from tests.lifecycle.stage_threads import spawn
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
+from tests.lifecycle.stages import FAST, PATIENCE, STEADY, hold, holder, options
 
 
 def lose(client, term):
@@ -68,12 +68,12 @@ GROUPS = pytest.mark.parametrize(
 )
 
 
-def run(main):
+def run(main, rhythm=STEADY):
     """Let an elector run main with each term, and give what that returned."""
 
     async def play():
         async with asyncio.timeout(PATIENCE):
-            return await Elector(**options(**FAST)).run(main)
+            return await Elector(**options(**rhythm)).run(main)
 
     return asyncio.run(play())
 
@@ -126,7 +126,7 @@ def test_asyncio_run_contends_again_after_an_outage_in_a_group(client, group):
         client.replace = real
         return await group(asks(lambda: term.ensure(0.5)))
 
-    assert run(main) == "done"
+    assert run(main, FAST) == "done"
     assert terms == [1, 2]
 
 
@@ -183,7 +183,7 @@ def test_asyncio_run_that_others_cancelled_does_not_contend_again(client, groupe
 
     async def play():
         async with asyncio.timeout(PATIENCE):
-            task = asyncio.create_task(Elector(**options(**FAST)).run(main))
+            task = asyncio.create_task(Elector(**options(**STEADY)).run(main))
             return (await asyncio.gather(task, return_exceptions=True))[0]
 
     ended = asyncio.run(play())
@@ -232,7 +232,7 @@ def test_thread_run_passes_on_a_group_with_an_error_of_its_own(client):
 
 def sync_elector():
     """Make an elector for threads."""
-    return sync.Elector(**options(**FAST))
+    return sync.Elector(**options(**STEADY))
 
 
 # A scope ------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_asyncio_scope_raises_its_loss_for_a_group_of_losses(client, group):
             await group(asks(term.check), asks(term.check))
 
     async def main():
-        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+        async with asyncio.timeout(PATIENCE), Elector(**options(**STEADY)) as elector:
             with pytest.raises(LeadershipLostError) as caught:
                 await work(elector)
             assert isinstance(caught.value.__cause__, BaseExceptionGroup)
@@ -265,7 +265,7 @@ def test_asyncio_scope_passes_on_a_group_from_before_its_loss(client):
             await in_groups_of_asyncio(asks(lambda: term.ensure(1e6)))
 
     async def main():
-        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+        async with asyncio.timeout(PATIENCE), Elector(**options(**STEADY)) as elector:
             with pytest.raises(ExceptionGroup):
                 await work(elector)
 
@@ -292,7 +292,7 @@ def test_asyncio_scope_knows_its_loss_after_a_task_group_failed(client, ending):
             term.check()
 
     async def main():
-        async with asyncio.timeout(PATIENCE), Elector(**options(**FAST)) as elector:
+        async with asyncio.timeout(PATIENCE), Elector(**options(**STEADY)) as elector:
             with pytest.raises(LeadershipLostError):
                 await work(elector)
             hold(client, "")

@@ -19,7 +19,7 @@ from kubernetes_leader_election import (
 )
 from tests.lifecycle.driven import OnLoop, until
 from tests.lifecycle.life_cycle import code, table
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
+from tests.lifecycle.stages import PATIENCE, STEADY, hold, holder, options
 from tests.lifecycle.test_held_work import Job, is_held_and_renewed, leading
 
 ENDS = {
@@ -60,7 +60,7 @@ def in_guard(front, elector, job):
 @pytest.mark.parametrize("asked", ["stop", "step_down"])
 def test_planned_stop_waits_for_a_guard_and_does_not_cut_it(front, client, job, asked):
     """G5: renewed until the body has ended, for longer than the stop budget as well."""
-    elector, term = leading(front, **FAST, stop_budget_sec=0.1)
+    elector, term = leading(front, **STEADY, stop_budget_sec=0.1)
     guarded = in_guard(front, elector, job)
     assert job.began.wait(PATIENCE)
     with ThreadPoolExecutor() as pool:
@@ -92,7 +92,7 @@ def test_guard_does_not_end_the_term(front, client):
 
 def test_guard_outlives_the_last_scope(front, client, job):
     """G5: the term ends with its scope; the Lease is released after the guard."""
-    elector, term = leading(front, **FAST)
+    elector, term = leading(front, **STEADY)
     guarded = in_guard(front, elector, job)
     assert job.began.wait(PATIENCE)
     elector._lifecycle.end_term(term.number)  # as the last scope does
@@ -116,7 +116,7 @@ def test_guard_of_a_term_that_was_given_up_is_no_error_of_the_work(client):
                 pytest.fail("no new work begins")
         return len(terms)
 
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     assert elector.run(work) == 2
 
 
@@ -278,7 +278,7 @@ def test_guard_of_a_task_ends_as_the_page_says(client, row, body):
 def test_guard_of_a_thread_ends_as_the_page_says(client, row, body):
     """The elector for threads; the loss cannot cancel anything."""
     error = None
-    with sync.Elector(**options(**FAST)) as elector:
+    with sync.Elector(**options(**STEADY)) as elector:
         elector.wait_until_leading(PATIENCE)
         try:
             with elector.guard() as term:
@@ -417,7 +417,7 @@ def jobs_of(front):
 
 def test_job_runs_on_the_leader_alone(front, client):
     """With its arguments and its result; elsewhere NOT_LEADER, which is false."""
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     hold(client, "rival")
     elector.start()
     elector.wait_for_leader(timeout=PATIENCE)
@@ -484,7 +484,7 @@ def test_error_of_a_job_that_is_no_leader_elsewhere_is_its_own(front, client):
 
 def test_job_holds_the_lease_against_the_hand_over(client, job):
     """What `if elector.current_leader: job()` does not: two never run it at once."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     elector.start()
     elector.wait_until_leading(PATIENCE)
     with ThreadPoolExecutor() as pool:
@@ -545,7 +545,7 @@ def test_job_of_a_loop_that_gives_no_awaitable_is_refused(client):
 
 def test_guards_of_many_threads_are_counted_one_by_one(client):
     """The release waits for the last of them."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     elector.start()
     elector.wait_until_leading(PATIENCE)
     barrier, go = threading.Barrier(9), threading.Event()

@@ -8,7 +8,7 @@ import contextvars
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError
-from tests.lifecycle.stages import FAST, PATIENCE, holder, options
+from tests.lifecycle.stages import PATIENCE, STEADY, holder, options
 
 FOREVER = 600.0
 
@@ -21,7 +21,7 @@ def soon(stop):
 @pytest.fixture
 def elector():
     """Give an elector that is not started yet."""
-    return Elector(**options(**FAST))
+    return Elector(**options(**STEADY))
 
 
 def in_a_guard(elector, _term, job):

@@ -12,7 +12,7 @@ from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stage_threads import spawn
-from tests.lifecycle.stages import FAST, PATIENCE, hold, holder, options
+from tests.lifecycle.stages import PATIENCE, STEADY, hold, holder, options
 
 
 @pytest.mark.row("Handlers", "where do they run?")
@@ -60,7 +60,7 @@ def test_handlers_are_called_in_the_order_of_events_and_of_on(front):
 def test_handler_that_raises_harms_nothing(front):
     """Fault 11: logged with its traceback; the next one runs, the election goes on."""
     log = Log()
-    elector = front.elector(log=log, **FAST)
+    elector = front.elector(log=log, **STEADY)
     seen = []
     renewed = threading.Event()
 
@@ -99,7 +99,7 @@ def test_handler_that_raises_harms_nothing(front):
 def test_handler_that_is_slow_holds_up_events_alone(front, client):
     """Fault 11: renewals go on; 256 events wait; the loss is told, however late."""
     log = Log()
-    elector = front.elector(log=log, **FAST)
+    elector = front.elector(log=log, **STEADY)
     go_on = threading.Event()
     seen = []
 
@@ -139,7 +139,7 @@ def test_asyncio_handler_that_is_a_coroutine_is_awaited_or_is_work(client):
     seen = []
 
     async def main():
-        elector = Elector(**options(**FAST))
+        elector = Elector(**options(**STEADY))
         renewed = asyncio.Event()
 
         @elector.on(EVENTS.LEADERSHIP_ACQUIRED)
@@ -213,7 +213,7 @@ def test_asyncio_work_that_raises_is_reported_and_the_term_goes_on(client):
 @pytest.mark.row("Handlers", "what does a handler of `leadership_lost` hold up?")
 def test_lost_handler_holds_up_the_release(front, client):
     """G5: the Lease is renewed while the handler runs, and released after it."""
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     entered, go_on = threading.Event(), threading.Event()
 
     def wind_up(event):
@@ -239,7 +239,7 @@ def test_lost_handler_holds_up_the_release(front, client):
 def test_asyncio_elector_outlives_its_loop(client):
     """What ran on a closed loop has ended; the election goes on until stop()."""
     log = Log()
-    elector = Elector(**options(log=log, **FAST))
+    elector = Elector(**options(log=log, **STEADY))
     elector.on(EVENTS.LEADERSHIP_LOST, print)
 
     async def main():
@@ -257,7 +257,7 @@ def test_asyncio_elector_outlives_its_loop(client):
 
 def test_asyncio_scope_on_a_closed_loop_has_ended(client):
     """A loop that was closed under a scope does not keep the Lease for ever."""
-    elector = Elector(**options(**FAST))
+    elector = Elector(**options(**STEADY))
 
     async def main():
         await elector.start()

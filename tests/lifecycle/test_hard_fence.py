@@ -16,7 +16,7 @@ from kubernetes_leader_election.lifecycle.term_work import TermWork
 from kubernetes_leader_election.settings import resolve_settings, timings
 from kubernetes_leader_election.settings.promises import kill_margin
 from tests.lifecycle.driven import Log, until
-from tests.lifecycle.stages import FAST, PATIENCE, hold
+from tests.lifecycle.stages import PATIENCE, STEADY, hold
 
 
 class Timer:
@@ -318,8 +318,8 @@ def test_time_left_is_that_of_the_first_clock(term):
 
 def test_work_is_fenced_for_the_hard_limit_of_its_newest_renewal(front, timers):
     """G2: armed before the body begins, moved by each renewal, called off at its end."""
-    elector = front.elector(hard_fence=True, **FAST)
-    limits = timings(resolve_settings(**FAST))
+    elector = front.elector(hard_fence=True, **STEADY)
+    limits = timings(resolve_settings(**STEADY))
     after = limits.hard_limit - limits.renew_deadline
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
@@ -379,7 +379,7 @@ def test_each_kind_of_work_is_fenced(front, timers, kind):
 def test_loss_leaves_the_fence_to_work_that_goes_on(front, timers, client):
     """Fault 09: asked to end, it goes on; the limit stays that of the last renewal."""
     log = Log()
-    elector = front.elector(hard_fence=True, log=log, **FAST)
+    elector = front.elector(hard_fence=True, log=log, **STEADY)
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     with term.hold("a job that goes on"):
@@ -394,7 +394,7 @@ def test_loss_leaves_the_fence_to_work_that_goes_on(front, timers, client):
 
 def test_planned_stop_moves_the_fence_with_the_renewals(front, timers):
     """The grace is longer than the limit: what is renewed is not ended."""
-    elector = front.elector(hard_fence=True, **FAST)
+    elector = front.elector(hard_fence=True, **STEADY)
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     with term.hold("a job"):

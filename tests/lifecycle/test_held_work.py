@@ -18,8 +18,8 @@ from kubernetes_leader_election import (
 )
 from tests.lifecycle.driven import until
 from tests.lifecycle.stages import (
-    FAST,
     PATIENCE,
+    STEADY,
     hold,
     holder,
     holder_after_two_writes,
@@ -81,7 +81,7 @@ def is_held_and_renewed(client, elector, job):
 @pytest.mark.parametrize("asked", ["stop", "step_down"])
 def test_hold_by_name_delays_the_release_and_is_named(front, client, job, asked):
     """G5: the Lease is renewed until what was handed on has ended, then released."""
-    elector, term = leading(front, **FAST)
+    elector, term = leading(front, **STEADY)
     with ThreadPoolExecutor() as pool:
         pool.submit(job.under, term)
         assert job.began.wait(PATIENCE)
@@ -108,7 +108,7 @@ def test_hold_by_name_does_not_end_the_term(front, client):
 
 def test_hold_outlives_the_scope_that_began_it(client, job):
     """G5: the term ends with its scope, the Lease is released after the hold."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     with ThreadPoolExecutor() as pool, elector:
         with elector.leadership(PATIENCE) as term:
             pool.submit(job.under, term)
@@ -229,7 +229,7 @@ def test_call_in_a_thread_is_work_until_the_thread_is_done(client, job):
 
     async def main():
         async with asyncio.timeout(PATIENCE):
-            elector = Elector(**options(**FAST))
+            elector = Elector(**options(**STEADY))
             await elector.start()
             with pytest.raises(LeadershipLostError):
                 await hand_on(elector)
@@ -340,7 +340,7 @@ def test_thread_that_cannot_be_started_holds_nothing(client, monkeypatch):
 
 def test_stop_inside_held_work_does_not_wait_for_itself(client):
     """As in a scope: it returns when the term is lost, and goes on when the work ends."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     with term.hold("upload"):
@@ -414,7 +414,7 @@ def test_child_process_holds_nothing_of_its_parent(front, client):
 
 def test_hold_of_a_daemon_thread_keeps_the_lease_at_the_exit(client, job):
     """Fault 10: it may act until the very end, so nothing is released (G5)."""
-    elector = sync.Elector(**options(**FAST))
+    elector = sync.Elector(**options(**STEADY))
     elector.start()
     term = elector.wait_until_leading(PATIENCE)
     threading.Thread(target=job.under, args=(term,), daemon=True).start()

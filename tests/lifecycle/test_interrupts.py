@@ -19,8 +19,7 @@ ENDS = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}
 SIGNALS = pytest.mark.parametrize("number", list(ENDS), ids=lambda n: n.name)
 
 EVENTS_ONLY = """
-    import logging
-    logging.basicConfig(level=logging.INFO)
+    log_to_stderr()
 
     async def main():
         elector = Elector(**options())
@@ -79,7 +78,8 @@ def test_program_of_events_ends_its_handlers_then_the_lease_then_its_loop(
     running.process.stdin.write(b"go on\n")
     running.process.stdin.flush()
     assert running.finish() == ENDS[number]
-    assert sorted(running.said[2:4]) == ["cleaned up", "work ended"]
+    # The task of the work and the handler are told one after the other.
+    assert sorted(running.said[1:4]) == ["cleaned up", "lost stopped", "work ended"]
     assert running.said[4:] == ["main ends stopped"]
     assert running.holder == ""
     assert hears_its_handlers(running.errors), running.errors
@@ -397,8 +397,7 @@ def test_third_interrupt_ends_a_program_whose_loop_is_stuck(program):
     """Fault 13: Ctrl-C ends what neither the stop nor asyncio can end."""
     running = program(
         """
-        import logging
-        logging.basicConfig(level=logging.INFO)
+        log_to_stderr()
 
         async def main():
             elector = Elector(**options())

@@ -11,8 +11,8 @@ from kubernetes_leader_election import Elector
 from kubernetes_leader_election.events import EVENTS
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stages import (
-    FAST,
     PATIENCE,
+    STEADY,
     hold,
     holder,
     holder_after_two_writes,
@@ -26,7 +26,7 @@ ACQUIRED, LOST = EVENTS.LEADERSHIP_ACQUIRED, EVENTS.LEADERSHIP_LOST
 def slow(front, client):
     """Give an elector, a handler that takes as long as it is told to, and a record."""
     log, seen = Log(), []
-    elector = front.elector(log=log, **FAST)
+    elector = front.elector(log=log, **STEADY)
     entered, go_on = threading.Event(), threading.Event()
 
     def block(_event):
@@ -126,7 +126,7 @@ def test_asyncio_coroutine_is_not_started_for_a_term_that_is_over(client, ends):
     seen = []
 
     async def main():
-        elector = Elector(**options(**FAST))
+        elector = Elector(**options(**STEADY))
         entered, go_on, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
         hold(client, "rival")
 

@@ -9,7 +9,7 @@ from tests.lifecycle.life_cycle import code, table
 from tests.lifecycle.stages import holder
 
 FRONTS = {"asyncio": stage_asyncio.Stage, "threads": stage_threads.Stage}
-ROWS = [tuple(map(code, row[:4])) for row in table("State, call, front")]
+ROWS = [tuple(map(code, row[:4])) for row in table("State, call and elector")]
 
 IN_THE_END = {
     ("stopped", "run(main)"): "returns",
@@ -42,9 +42,10 @@ def cases():
 @pytest.mark.parametrize(("front", "state", "call", "expected"), list(cases()))
 def test_elector_does_what_the_page_says(client, front, state, call, expected):
     """A row of the table: what one call does in one state, on one front."""
-    ending = FRONTS[front](client).play(state, call)
+    waits = expected == "waits"
+    ending = FRONTS[front](client).play(state, call, waits=waits)
     assert ending.matches(expected), ending
-    if expected == "waits":
+    if waits:
         assert ending.after.matches(IN_THE_END[state, call]), ending
     if expected == "cancelled":
         assert ending.block == "LeadershipLostError"

@@ -10,8 +10,8 @@ import pytest
 from kubernetes_leader_election import ConfigurationError, Elector, sync
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stages import (
-    FAST,
     PATIENCE,
+    STEADY,
     hold,
     holder,
     holder_after_two_writes,
@@ -179,7 +179,7 @@ def test_release_waits_for_what_asks_and_a_stop_in_there_does_not(play, front):
         await asyncio.to_thread(ask)
 
     on_stop = ask_on_a_loop if front == "asyncio" else ask_on_a_thread
-    elector, wait = play.run(front, on_stop, **FAST)
+    elector, wait = play.run(front, on_stop, **STEADY)
     elector._lifecycle.stop_called()
     until(lambda: play.seen == ["ended, stopped"])
     assert holder_after_two_writes(play.client) == "me"
@@ -269,7 +269,8 @@ def test_coroutine_that_comes_out_where_there_is_no_loop_is_logged(play):
 def test_planned_stop_within_its_grace_is_no_trouble(play, front):
     """Fault 09: a stop that takes longer than the stop budget warned each time."""
     log, errors = Log(), []
-    elector, wait = play.run(front, lambda: None, log=log, **FAST)
+    rhythm = {**STEADY, "stop_budget_sec": 0.5}
+    elector, wait = play.run(front, lambda: None, log=log, **rhythm)
     elector.on(elector.EVENTS.ERROR, errors.append)
     elector._lifecycle.stop_called()
     # The stop budget is half a second: twice that and more pass by renewals.
@@ -279,14 +280,14 @@ def test_planned_stop_within_its_grace_is_no_trouble(play, front):
     play.asked.set()
     wait()
     assert errors == []
-    assert not [line for line in log.lines if line[0] in ("warning", "error")]
+    assert not [line for line in log.written() if line[0] in ("warning", "error")]
 
 
 @FRONTS
 def test_planned_stop_that_takes_longer_than_its_grace_is_told(play, front):
     """Fault 09: which work it is, and which option gives it more time."""
     log = Log()
-    elector, wait = play.run(front, lambda: None, log=log, grace_sec=0.7, **FAST)
+    elector, wait = play.run(front, lambda: None, log=log, grace_sec=0.7, **STEADY)
     elector._lifecycle.stop_called()
     level, line = log.wait_for("this is still running: leadership() in")
     assert level == "warning"

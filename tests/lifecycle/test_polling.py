@@ -120,8 +120,7 @@ def test_signal_waits_for_the_stop_budget_where_others_may_be_at_work(program, b
         """.replace("BESIDE", beside.strip())
     )
     running.wait_for("leads")
-    sent = time.monotonic()
-    running.send()
+    sent = running.send()
     running.wait_for("finally")
     assert time.monotonic() - sent >= 1.0
     assert running.finish() == 143
@@ -136,7 +135,7 @@ def test_program_that_swallows_the_exception_releases_after_the_grace(program):
     """G5, G8: held for as long as its cleanup may take, and not for ever."""
     running = program(
         """
-        elector = sync.Elector(grace_sec=1.5, **options(**FAST))
+        elector = sync.Elector(grace_sec=1.5, **options(**STEADY))
         elector.start()
         try:
             while True:
@@ -144,13 +143,13 @@ def test_program_that_swallows_the_exception_releases_after_the_grace(program):
                     say("leads")
                 time.sleep(0.01)  # polling is what this is about
         except SystemExit:
-            began = time.monotonic()
+            pass
         until(lambda: elector.state.role == "stopped")
-        say("released", time.monotonic() - began)
+        say("released", time.monotonic())
         """
     )
     running.wait_for("leads")
-    running.send()
-    assert float(running.wait_for("released").split()[1]) >= 1.3
+    sent = running.send()
+    assert float(running.wait_for("released").split()[1]) - sent >= 1.5
     assert running.finish() == 0
     assert running.holder == ""

@@ -23,12 +23,11 @@ def test_renewal_names_the_new_owner_of_a_signal_once(program, owner, install):
     """Fault 13: SIGTERM that stops nothing is seen before the day it comes."""
     running = program(
         f"""
-        import logging
-        logging.basicConfig(level=logging.INFO)
+        log_to_stderr()
         def theirs(*_):
             pass
         renewed = []
-        elector = sync.Elector(**options(**FAST))
+        elector = sync.Elector(**options(**STEADY))
         elector.on(EVENTS.LEASE_RENEWED, renewed.append)
         elector.start()
         elector.wait_until_leading()
@@ -50,11 +49,10 @@ def test_what_is_added_to_a_loop_is_named(program):
     """Fault 13: as Kopf and hypercorn do; the noop of asyncio would say nothing."""
     running = program(
         """
-        import logging
-        logging.basicConfig(level=logging.INFO)
+        log_to_stderr()
         async def main():
             stop = asyncio.Event()
-            async with Elector(**options(**FAST)) as elector:
+            async with Elector(**options(**STEADY)) as elector:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
                 await elector.wait_until_leading()
                 say("leads")

@@ -541,7 +541,8 @@ def test_cancelling_again_does_not_keep_a_processor_busy(client):
     async def work(_):
         over = asyncio.get_running_loop().time() + 1.5
         hold(client, "rival")
-        while asyncio.get_running_loop().time() < over:
+        # Longer only where this process stood still meanwhile.
+        while asyncio.get_running_loop().time() < over or len(hits) <= TURNS:
             try:
                 await asyncio.sleep(0.5)
             except asyncio.CancelledError:
@@ -554,4 +555,4 @@ def test_cancelling_again_does_not_keep_a_processor_busy(client):
 
     asyncio.run(main())
     # 1.25 s, 16 turns in a row at most each 25 ms, and more of them at the beginning.
-    assert 16 < len(hits) < 1500
+    assert TURNS < len(hits) < 1500

@@ -160,7 +160,7 @@ def test_signal_to_a_program_of_events_releases_after_the_stop_budget(program):
     running = program(
         """
         elector = sync.Elector(stop_budget_sec=1, **options())
-        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost", time.monotonic()))
+        elector.on(EVENTS.LEADERSHIP_LOST, lambda e: say("lost"))
         elector.start()
         elector.wait_until_leading()
         say("leads")
@@ -171,11 +171,11 @@ def test_signal_to_a_program_of_events_releases_after_the_stop_budget(program):
         """
     )
     running.wait_for("leads")
-    running.send()
-    lost = float(running.wait_for("lost").split()[1])
+    sent = running.send()
+    running.wait_for("lost")
     ends = float(running.wait_for("ends").split()[1])
     assert running.finish() == 143
-    assert ends - lost > 0.9
+    assert ends - sent >= 1.0
     assert running.holder == ""
 
 
@@ -200,8 +200,7 @@ def test_signal_ends_a_main_thread_that_does_not_look(program):
         """
     )
     running.wait_for("leads")
-    sent = time.monotonic()
-    running.send()
+    sent = running.send()
     running.wait_for("body ends")
     assert time.monotonic() - sent >= 1.0
     assert running.finish() == 143
@@ -249,8 +248,7 @@ def test_second_signal_does_not_wait(program, number):
     """Fault 13: the program ends at once; work that still runs is not released."""
     running = program(
         """
-        import logging
-        logging.basicConfig(level=logging.INFO)
+        log_to_stderr()
         elector = sync.Elector(stop_budget_sec=60, renew_interval_ms=100_000, **options())
         elector.start()
         def work():
@@ -304,8 +302,7 @@ def test_elector_of_another_thread_says_once_that_it_hears_no_signals(program):
     """Said once in the log; the election goes on; the signal does what it always did."""
     running = program(
         """
-        import logging
-        logging.basicConfig()
+        log_to_stderr("WARNING")
         def start():
             for name in ("one", "two"):
                 sync.Elector(**{**options(), "lease_name": name}).start()
@@ -356,7 +353,7 @@ def test_signal_that_does_not_wake_the_main_thread_is_seen_soon(program):
     running = program(
         """
         async def main():
-            elector = Elector(**options(**FAST))
+            elector = Elector(**options(**STEADY))
 
             @elector.on(EVENTS.LEADERSHIP_LOST)
             def on_lost(event):
@@ -478,6 +475,10 @@ def test_gunicorn_releases_when_it_stops(program, tmp_path, monkeypatch, preload
     leads = running.wait_for("leads").split()
     assert int(leads[1]) != running.pid
     loader = running.lease + "-loader"
+    # One that is only being forked knows nothing of all this.
+    while sum(line.startswith("inherited") for line in running.said) < 2:
+        running.wait_for("inherited")
+    until(lambda: running.server.lease(loader))
     if preload:
         spec = running.server.lease(loader)["spec"]
         assert spec["holderIdentity"] == f"me-{running.pid}"
@@ -497,11 +498,10 @@ LINGER = """
         from kubernetes_leader_election.process.signal_table import State
         from kubernetes_leader_election.process.signals import shared_auto_close
         say("destructor")
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until:
-            if shared_auto_close().state is not State.AT_REST:
-                say("caught")
-                break
+        while shared_auto_close().state is State.AT_REST:
+            pass  # until a signal comes; else the test fails
+        say("caught")
+        until = time.monotonic() + 0.7
         while time.monotonic() < until:
             pass
 """

@@ -9,7 +9,7 @@ import pytest
 
 from kubernetes_leader_election import EVENTS, NoFencingTokenError
 from tests.lifecycle.driven import until
-from tests.lifecycle.stages import FAST, PATIENCE
+from tests.lifecycle.stages import PATIENCE, STEADY
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_elected_term_without_a_token_raises_where_one_is_asked_for(front, odd):
     """G3: nobody fences with None by mistake, and nothing looks assumed."""
     acquired, lost = [], []
     released = threading.Event()
-    elector = front.elector(**FAST)
+    elector = front.elector(**STEADY)
     elector.on(EVENTS.LEADERSHIP_ACQUIRED, acquired.append)
     elector.on(EVENTS.LEADERSHIP_LOST, lambda e: (lost.append(e), released.set()))
     elector.start()

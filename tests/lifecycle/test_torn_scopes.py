@@ -18,8 +18,8 @@ from kubernetes_leader_election.lifecycle.call_context import CallContext
 from tests.lifecycle.driven import until
 from tests.lifecycle.instants import Instant
 from tests.lifecycle.stages import (
-    FAST,
     PATIENCE,
+    STEADY,
     holder,
     holder_after_two_writes,
     options,
@@ -155,7 +155,7 @@ def test_scope_that_interrupts_have_torn_twice_is_over_at_the_exit(
 
 def test_scope_that_the_main_thread_never_left_keeps_the_lease_at_the_exit(client):
     """G5: other threads may work under it, for all that the exit can know."""
-    elector = leading(**FAST)
+    elector = leading(**STEADY)
     scope = elector.leadership(PATIENCE)
     term = scope.__enter__()
     assert not elector._lifecycle.shutdown.on_exit()
@@ -169,7 +169,7 @@ def test_scope_that_the_main_thread_never_left_keeps_the_lease_at_the_exit(clien
 
 def test_scope_that_another_thread_enters_keeps_the_lease_at_the_exit(client):
     """G5: a daemon thread that was about to get its scope gets it, and works."""
-    elector = leading(**FAST)
+    elector = leading(**STEADY)
     entered, asked, go = (threading.Event() for _ in range(3))
 
     def work():

@@ -11,7 +11,7 @@ import pytest
 from kubernetes_leader_election import Elector, LeadershipLostError
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.testing import DropBefore, Fault
-from tests.lifecycle.stages import FAST
+from tests.lifecycle.stages import FAST, STEADY
 
 FOREVER = 600.0
 
@@ -26,7 +26,7 @@ def electors(lease_api, request):
             identity="me",
             namespace="default",
             credentials=explicit(server=lease_api.url),
-            **FAST,
+            **(FAST if request.node.get_closest_marker("slow") else STEADY),
         )
         for number in (1, 2)
     ]
