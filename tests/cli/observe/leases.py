@@ -80,15 +80,20 @@ def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:
 
 
 def electors(
-    server: LeaseServer, lease: str, *names: str
+    server: LeaseServer, lease: str, *names: str, duration: int = 20
 ) -> contextlib.AbstractContextManager[list[Elector]]:
-    """Run electors; the first one leads when the block begins."""
+    """
+    Run electors; the first one leads when the block begins.
+
+    ``duration``: of the Lease; no busy machine loses one of 20 s. Shorter, where a test
+    waits for it to pass.
+    """
     return run_electors(
         *names,
         lease_name=lease,
         server=server.url,
         renew_interval_ms=300,
-        lease_duration_sec=2,
+        lease_duration_sec=duration,
         request_timeout_sec=0.3,
     )
 

@@ -13,6 +13,7 @@ from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Ok
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.lease_server import User
+from tests.node_page import PATIENCE
 
 ROLE = """
 apiVersion: rbac.authorization.k8s.io/v1
@@ -140,9 +141,16 @@ def test_options_may_stand_before_the_command(call, server):
 def test_watch_follows_all_namespaces(call, server):
     """One list and one watch for all; each change says where it was."""
     before = len(server.requests)
-    change = threading.Timer(0.5, write, (server, "shop", "mail", "bob"))
+
+    def write_once_it_is_watched():
+        server.requests.wait_for(
+            lambda one: one.verb == "watch" and "%3D%3D" in one.query, timeout=PATIENCE
+        )
+        write(server, "shop", "mail", "bob")
+
+    change = threading.Thread(target=write_once_it_is_watched)
     change.start()
-    words = ("watch", "-A", "-l", "app==mail", "--for-sec", "1.5", "-o", "json")
+    words = ("watch", "-A", "-l", "app==mail", "--for-sec", "2", "-o", "json")
     result = call(*words, "--server", server.url)
     change.join()
     write(server, "shop", "mail", "ada")

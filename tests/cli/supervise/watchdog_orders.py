@@ -154,23 +154,23 @@ def main(scenario: str, *command: str) -> None:
             _frozen(link, lambda: (_start(link, over), link.extend(renewed)))
         case "extended too late":
             _start(link, _limits(FAR))
-            time.sleep(0.5)  # the command works by then, or is never started
+            _listen(link, "started")
             link.extend(_limits(-2.0, -1.5, -1.0))
         case "jump of the wall clock":
             limits = _limits(FAR)
             assert limits.begin is not None
             _start(link, limits)
-            time.sleep(0.5)  # as above
+            _listen(link, "started")
             link.extend(limits._replace(begin=limits.begin._replace(ahead=-1e12)))
         case "jump of the wall clock behind the limit":
             limits = _limits(FAR)
             assert limits.kill is not None
             _start(link, limits)
-            time.sleep(0.5)  # as above
+            _listen(link, "started")
             link.extend(limits._replace(kill=limits.kill._replace(wall=1.0)))
         case "an end of long ago":
             _start(link, _limits(FAR))
-            time.sleep(0.5)  # as above
+            _listen(link, "started")
             link.end(signal.SIGCONT, linux.boottime() - 1.0)
     _listen(link, "empty")
     link.close()
