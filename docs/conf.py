@@ -30,6 +30,7 @@ extensions = [
     "sphinx_design",
     "sphinx_llms_txt",
 ]
+templates_path = ["_templates"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
 
@@ -39,7 +40,7 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_preserve_defaults = True
 autoclass_content = "both"
 python_use_unqualified_type_names = True
@@ -67,6 +68,7 @@ llms_txt_exclude = ["changelog", "404"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_title = f"{project} {release}"
 html_theme_options = {"source_view_link": ""}
 html_show_copyright = False
@@ -90,6 +92,59 @@ def link_names(app: Sphinx, tree: nodes.document) -> None:
                 link += literal
 
 
+UNIT = re.compile(r"(\d) (ms|s|minutes?|hours?|KiB|MiB|GiB|%)(?!\w)")
+SHORT = 20
+"""Characters of code that are kept in one line, and fit a cell of a narrow screen."""
+
+
+def keep_together(_app: Sphinx, tree: nodes.document) -> None:
+    """Break no line within a short piece of code, or between a number and its unit."""
+    for literal in tree.findall(nodes.literal):
+        code = literal.astext()
+        if len(code) <= SHORT or (code.startswith("-") and " " not in code):
+            literal["classes"].append("short")
+    for text in list(tree.findall(nodes.Text)):
+        if isinstance(text.parent, (nodes.literal, nodes.FixedTextElement, nodes.raw)):
+            continue
+        kept = UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
+        if kept != text:
+            text.parent.replace(text, nodes.Text(kept))
+
+
+MADE_BY_OTHERS = ("HealthServer", "Lane", "MutatingLane", "Pod", "Term")
+"""Classes of which users get objects, but make none."""
+
+
+def clean_signature(
+    _app: Sphinx,
+    what: str,
+    name: str,
+    _thing: object,
+    _options: object,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Leave out what says nothing: how a class is made by others, paths of parameters."""
+    made = name.rpartition(".")[2] in MADE_BY_OTHERS or re.match(
+        r"\(\*args: (~typing\.)?Any, \*\*|\(value\)", signature or ""
+    )
+    if what == "class" and made:
+        return "", None
+    if (
+        signature and "~typing.~" in signature
+    ):  # autodoc's own short form fails on these
+        return re.sub(r"~(?:\w+\.)*~?", "", signature), returns
+    return None
+
+
+def find_logs(_app: Sphinx, tree: nodes.document) -> None:
+    """Mark printed sentences, whose long lines may be broken; columns may not."""
+    for block in tree.findall(nodes.literal_block):
+        printed = block.get("language") == "text"
+        if printed and not re.search("^ |  ", block.astext(), re.MULTILINE):
+            block["classes"].append("log")
+
+
 def put_first_line_together(
     _app: Sphinx,
     what: str,
@@ -108,6 +163,9 @@ def put_first_line_together(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Say what of this is called while pages are read."""
     app.connect("doctree-read", link_names)
+    app.connect("doctree-read", keep_together)
+    app.connect("autodoc-process-signature", clean_signature)
+    app.connect("doctree-read", find_logs)
     # After napoleon, which has 500.
     app.connect("autodoc-process-docstring", put_first_line_together, priority=600)
     return {"parallel_read_safe": True}

@@ -1,5 +1,5 @@
 """
-A web application of which every replica answers, and one does a job beside.
+A web application: every replica answers, and one of them does a job besides.
 
 Run it under any ASGI server, for instance ``uvicorn examples.asgi_app:app``. The
 elector lives in the application's lifespan: the server owns the signals, so

@@ -68,6 +68,8 @@ WIDTH: Final = 1000
 LEFT: Final = 150
 RIGHT: Final = 30
 ROW: Final = 30
+LETTER: Final = 6.0
+"""Width of a letter of 12 px, more rather than less."""
 END: Final = 26.0
 """Seconds that are drawn."""
 STYLE: Final = """
@@ -136,7 +138,7 @@ def panels() -> list[Panel]:
             [
                 (0, "asked"),
                 (ended, "the work has ended"),
-                (grace, f"grace_sec, {grace:g} s: else cancelled (again), SystemExit"),
+                (grace, f"grace_sec, {grace:g} s: else cancelled, SystemExit"),
             ],
         ),
         Panel(
@@ -265,6 +267,10 @@ def _panel(panel: Panel, top: float, body: list[str]) -> float:
                 f'width="{width:.1f}" height="{ROW - 8}" rx="3"/>'
             )
             ink = "dark" if bar.kind in {"ends", "lease"} else "on"
+            if len(bar.text) * LETTER + 6 > width:
+                # It would leave its bar, in an ink that the paper swallows.
+                assert bar is bars[-1], f"no room for {bar.text!r}"
+                x, ink = x + width, ""
             body.append(_text(x + 6, y + 19, bar.text, ink))
     for at, word in panel.marks:
         x = _x(at)
@@ -320,6 +326,13 @@ def diagram_of_signal() -> str:
     return "\n".join([*lines, "}", ""])
 
 
+DIAGRAM_IN_THE_DARK: Final = """<style>
+@media (prefers-color-scheme: dark) {
+polygon[fill=white] { fill: #111827; } text { fill: #e5e7eb; }
+path { stroke: #9ca3af; } polygon[fill="#6b7280"] { fill: #9ca3af; stroke: #9ca3af; }
+}
+</style>"""
+"""Graphviz draws for paper."""
 DIAGRAMS = {"states": diagram_of_election, "signals": diagram_of_signal}
 """What draws a table of states, by the name of its files."""
 TIMELINES = {
@@ -338,7 +351,7 @@ def laid_out(diagram: str) -> str:
         for line in diagram.splitlines()
     ]
     look = ["-Nfontname=Helvetica", "-Efontname=Helvetica", "-Efontsize=10"]
-    look += ["-Grankdir=TB", "-Gnodesep=0.5", "-Ecolor=#6b7280"]
+    look += ["-Grankdir=TB", "-Gnodesep=0.15", "-Ecolor=#6b7280"]
     drawn = subprocess.run(
         ["dot", "-Tsvg", *look],  # noqa: S607 - wherever it is installed
         input="\n".join(lines).replace("rankdir=LR; ", ""),
@@ -346,7 +359,8 @@ def laid_out(diagram: str) -> str:
         check=True,
         text=True,
     )
-    return drawn.stdout
+    head, group, rest = drawn.stdout.partition("<g id")
+    return f"{head}{DIAGRAM_IN_THE_DARK}\n{group}{rest}"
 
 
 def main() -> None:

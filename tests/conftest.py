@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 import signal
 
+import hypothesis
 import pytest
+
+# How long an example takes, or the drawing of it, is a matter of who else wants this
+# machine; by itself Hypothesis fails a test for one that took a fifth of a second.
+hypothesis.settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def _of_signals():

@@ -134,6 +134,7 @@ def test_map_of_the_rooms_is_what_the_modules_say():
     rooms = script("rooms.py")
     page = rooms.PAGE.read_text(encoding="utf-8")
     assert rooms.page() == page
+    assert not re.findall(r":[a-z]+:`", page)  # markup of docstrings, on a page
     assert {f.removesuffix(".py") for f in rooms.FLOORS} == (
         layers()[NAME] - {"__main__"}
     )

@@ -243,7 +243,6 @@ NOT_PYTHON = {
     "contrib.celery": "a command: tests/e2e/test_recipes.py types it",
     "errors": "a tree of names; the text of each is that of its docstring",
     "kube_api.failures": "a table: tests/kube_api judges each status",
-    "settings": "formulas: tests/settings computes them",
     "settings.timing": "formulas: tests/settings computes them",
     "testing.simulation.soak": "hours: `make soak` is that command",
 }

@@ -6,8 +6,10 @@ Whoever adds a name adds it there; whoever takes one away reads there what that 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import itertools
 import re
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from kubernetes_leader_election.elector import Elector
 from kubernetes_leader_election.lifecycle.base_elector import BaseElector
 from kubernetes_leader_election.observability.metrics import Metrics
 from kubernetes_leader_election.settings import PRESETS
+from kubernetes_leader_election.values import Value
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "public.md"
 NAME = "kubernetes_leader_election"
@@ -95,6 +98,38 @@ def test_members_of_an_elector_are_those_of_the_page():
     """Both fronts have the same: tests/test_parity.py compares them."""
     members = [n for n, _ in inspect.getmembers(Elector) if not n.startswith("_")]
     assert sorted(first_column("Electors")) == sorted(members)
+
+
+def test_members_of_an_elector_are_described_as_in_the_code():
+    """By the first sentence of each."""
+    body = TEXT.partition("## Electors\n")[2].partition("\n## ")[0]
+    for name, said in re.findall(r"^\| `(\w+)` \| (.*?) \|$", body, re.MULTILINE):
+        text = inspect.getdoc(inspect.getattr_static(Elector, name))
+        first = " ".join(text.partition("\n\n")[0].split())
+        assert said == re.sub(r"(?::\w+:)?`+([^`]+)`+", r"`\1`", first), name
+
+
+def test_fields_of_public_values_have_a_line():
+    """The reference shows what has one; how a value is made is not shown."""
+    for path, names in PATHS.items():
+        module = importlib.import_module(path)
+        for name in names:
+            kind = getattr(module, name)
+            if inspect.isclass(kind) and issubclass(kind, Value):
+                lacks = set(kind._fields) - fields_with_a_line(kind)
+                assert not lacks, f"{name}: {lacks}"
+
+
+def fields_with_a_line(kind):
+    """Return the fields of a class, and of those it is made from, that are explained."""
+    explained = set()
+    for base in kind.__mro__:
+        if base.__module__.startswith(NAME) and base is not Value:
+            body = ast.parse(inspect.getsource(base)).body[0].body
+            for field, after in itertools.pairwise(body):
+                if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+                    explained.add(field.target.id)
+    return explained
 
 
 def test_events_and_their_fields_are_those_of_the_page():

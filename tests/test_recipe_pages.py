@@ -30,6 +30,7 @@ def test_each_recipe_has_a_page_and_a_test():
     index = (ROOT / "docs" / "recipes" / "index.md").read_text(encoding="utf-8")
     for name in folders:
         assert re.search(rf"^{name}$", index, re.MULTILINE), name
+        assert f"({name}.md)" in index, name  # the sidebar is not all that people see
 
 
 @pytest.mark.parametrize("name", PAGES)

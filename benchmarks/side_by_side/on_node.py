@@ -274,23 +274,24 @@ def page(report: Report, times: int) -> str:
     return f"""\
 # Side by side, in pods
 
-This page is written by `make side-by-side NODE=1`: the same done by a real kubelet to Deployments of two replicas, in one run, for this package, for client-go and for the official `kubernetes` package.
-All three use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+This page is written by `make side-by-side NODE=1`: a real kubelet does the same to Deployments of two replicas, in one run, for this package, for client-go and for the official `kubernetes` package.
+All three use client-go's timing: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
 
 {report.drawn()}
 
 ![The same figures as bars]({PAGE}.svg)
 
 Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]}, the three beside each other, with Kubernetes {binaries.kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
-How long nobody worked, by the workers' own logs: medians of {times}, and of {min(times, FEW)} where the Lease has to run out (everything that is done to the official package, which cannot release); they hold for that machine alone, so compare the columns, not the digits.
+How long nobody worked, by the workers' own logs: medians of {times}, and of {min(times, FEW)} where the Lease has to run out (which is always so for the official package, as it cannot release). They were measured on this one machine: compare the columns, not the digits.
 
-- **Rollout**: `kubectl rollout restart` until a new pod leads; the time without a leader on the way, in all.
+- **Rollout**: `kubectl rollout restart`, until a new pod leads; the whole time without a leader on the way.
 - **Pod deleted**: the leader's, by `kubectl delete pod`.
 - **Container killed**: `kill -9` of its first process.
-  The kubelet starts it again within a second under the name of its pod, and client-go and the official package go on with a Lease that bears their own name.
-  This package waits for the Lease to run out, as a name proves nothing (rule 5 of the [guarantees](guarantees.md)): the former container may still work where it was reported dead too early, and so may another program of the same name.
+  The kubelet restarts it within a second under the name of its pod, and client-go and the official package go on with a Lease that bears their own name.
+  This package waits for the Lease to run out, as a name proves nothing (rule 5 of the [guarantees](guarantees.md)): the former container may still be at work if it was reported dead too early, and so may another program of the same name.
+  With `crash_takeover=True`, which was off here, it takes over in about two seconds [where the crash is proved](after-a-crash.md).
 - **Out of memory**: the kernel kills the leader's process when the container is over its limit; the same holds.
-- **Instants with two leaders**: of all those that the logs tell of, looked at every 5 ms.
+- **Instants with two leaders**: of all instants that the logs cover, one every 5 ms.
 """
 
 

@@ -44,7 +44,7 @@ NOT_SHORTER: Mapping[str, str] = {
 }
 """The lines in which shorter is not better, and what is; of all others it is."""
 
-WIDTH, ROW, BAR, LABEL = 860, 22, 380, 290
+WIDTH, HALF, EDGE, ROW, BAR = 440, 200, 12, 22, 310
 COLOURS = {
     "ours": "#2a78d6",
     "asyncio": "#7fb0ea",
@@ -111,62 +111,71 @@ class Report:
 # Side by side
 
 This page is written by `make side-by-side`: the same work on one API server, in one run, for this package (its electors for threads and for asyncio), for client-go and for the official `kubernetes` package.
-All use client-go's rhythm: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
+All use client-go's times: lease duration {RHYTHM.duration:g} s, renew deadline {RHYTHM.deadline:g} s, a renewal every {RHYTHM.interval:g} s.
 
 {drawn}
 
 ![The same figures as bars](side-by-side.svg)
 
 Measured on {where["when"][:10]} on {where["cores"]} cores at a load of {where["load"]} with kube-apiserver {kubernetes_version()}, Python {where["python"]}, `kubernetes` {version("kubernetes")}.
-Figures are medians of three (first acquisition: of five; hand-over: of {HAND_OVERS}) and hold for that machine alone; compare the columns, not the digits.
+Figures are medians of three runs (first acquisition: of five; hand-over: of {HAND_OVERS}) on this one machine: compare the columns, not the digits.
 
 ## What the lines mean
+
 - **First acquisition**: from the elector's start, on a Lease that does not exist, to the first work.
-- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The signal comes at a moment drawn anew each time, as who polls (client-go, every 2 to 4.4 s) sees a release by chance soon or late. The official package cannot release: its successor waits.
+- **Clean hand-over**: SIGTERM to the leader; from its last work to its successor's first. The signal comes at a random moment, as a candidate that polls (client-go, every 2 to 4.4 s) sees a release sooner or later by chance. The official package cannot release, so its successor waits.
 - **Crash fail-over**: from `kill -9` to the successor's first work.
-- **Requests a minute**: arrivals in the server's audit log over {self.seconds:g} s in which nothing happens.
+- **Requests a minute**: requests in the server's audit log over {self.seconds:g} s in which nothing happens.
 - **Memory**: of the whole process, at the end of that time.
 - **Processor**: of the whole process over {self.seconds:g} s, by its own clock (`clock_getcpuclockid`), in which it does nothing but lead or wait: no work, and no handler of `lease_renewed`.
 - **Stale work after SIGSTOP**: the leader is stopped until another one leads, and goes on; how long it works beside that one.
-- **Black hole**: nothing reaches the leader any more; how long it works, which is neither better nor worse up to its renew deadline, and how long beside its successor. "No end": it still worked when the measurement ended, 12 s after the successor had begun.
-- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it (longer is better: nobody can take over), and how long after that start anybody works again (the server itself takes some seconds).
+- **Black hole**: nothing reaches the leader any more; how long it works (up to its renew deadline, neither longer nor shorter is better), and how long beside its successor. "No end" means that it still worked when the measurement ended, 12 s after the successor had begun.
+- **Outage**: the API server is killed, and started again after 20 s; how long the leader works without it (longer is better: nobody can take over), and how long after the restart anybody works again (the server itself takes some seconds).
 
-Why the others work beside their successors: [Other libraries on the same Lease](interoperation.md).
+[Other libraries on the same Lease](interoperation.md) says why the others work beside their successors.
 """
 
     def picture(self) -> str:
-        """Draw every line of the table as bars, and say which are better in it."""
+        """
+        Draw every line of the table as bars, and say which are better in it.
+
+        It is drawn for a narrow screen: names stand above the bars, not beside them.
+        """
+        legend = "".join(
+            f'<rect x="{EDGE + i % 2 * HALF}" y="{14 + i // 2 * ROW}" width="14"'
+            f' height="14" rx="2" fill="{COLOURS[one.key]}"/>'
+            f'<text x="{EDGE + i % 2 * HALF + 20}" y="{26 + i // 2 * ROW}">'
+            f"{escape(one.name)}</text>"
+            for i, one in enumerate(self.contenders)
+        )
         parts: list[str] = []
-        y = 44
+        y = 14 + (len(self.contenders) + 1) // 2 * ROW
         for what in self.units:
+            y += 28
             values = [self.results[one.key].get(what) for one in self.contenders]
             most = max([value for value in values if value is not None] or [0.0])
-            parts.append(f'<text x="12" y="{y + ROW + 11}">{escape(what)}</text>')
+            parts.append(f'<text x="{EDGE}" y="{y - 8}">{escape(what)}</text>')
             if better := NOT_SHORTER.get(what, "shorter is better"):
                 parts.append(
-                    f'<text x="12" y="{y + ROW + 28}" class="n">{better}</text>'
+                    f'<text x="{WIDTH - EDGE}" y="{y - 8}" class="n e">{better}</text>'
                 )
             for one, value in zip(self.contenders, values, strict=True):
                 full = value is None
                 share = 1.0 if value is None else value / most if most else 0.0
+                long = max(2.0, share * BAR)
                 dash = ' stroke="#b3261e" stroke-dasharray="4 3"' if full else ""
                 parts.append(
-                    f'<rect x="{LABEL}" y="{y}" width="{max(2.0, share * BAR):.1f}"'
+                    f'<rect x="{EDGE}" y="{y}" width="{long:.1f}"'
                     f' height="{ROW - 6}" rx="2" fill="{COLOURS[one.key]}"{dash}/>'
-                    f'<text x="{LABEL + max(2.0, share * BAR) + 8:.1f}" y="{y + 13}"'
+                    f'<text x="{EDGE + long + 8:.1f}" y="{y + 13}"'
                     f' class="n">{escape(self.shown(one.key, what))}</text>'
                 )
                 y += ROW
-            y += 14
-        legend = "".join(
-            f'<rect x="{LABEL + i * 140}" y="14" width="14" height="14" rx="2"'
-            f' fill="{COLOURS[one.key]}"/>'
-            f'<text x="{LABEL + i * 140 + 20}" y="26">{escape(one.name)}</text>'
-            for i, one in enumerate(self.contenders)
-        )
+        y += EDGE
         style = (
-            "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}.p{fill:#fff}"
-            "@media(prefers-color-scheme:dark){text{fill:#e5e7eb}.p{fill:#111827}}"
+            "text{font:14px sans-serif;fill:#24292f}.n{font-size:12px}"
+            ".e{text-anchor:end}.p{fill:#fff}"
+            "@media(prefers-color-scheme:dark){text{fill:#e5e7eb}.p{fill:#131416}}"
         )
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}"'

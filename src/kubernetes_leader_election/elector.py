@@ -81,7 +81,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
 
         await elector.run(bill)
 
-    The options are those of ``__init__``.
+    The options are checked when it is made; nothing starts before :meth:`start`.
     """
 
     async def start(self, timeout: float | None = None) -> None:
@@ -154,7 +154,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
 
     async def wait_until_leading(self, timeout: float | None = None) -> Term:
         """
-        Wait until this elector leads, and give the term.
+        Wait until this elector leads, and return the term.
 
         The term may end at any instant: whoever works under it uses ``leadership()``.
 
@@ -176,7 +176,7 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
 
     async def wait_for_leader(self, timeout: float | None = None) -> str:
         """
-        Wait until a leader is known, this one or another, and give its identity.
+        Wait until a leader is known, this one or another, and return its identity.
 
         Args:
             timeout: Seconds to wait at most.

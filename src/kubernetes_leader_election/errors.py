@@ -34,12 +34,12 @@ Outcome = Literal["done", "not done", "unknown"]
 
 
 class LeaderElectionError(Exception):
-    """Be the base of every error this package raises."""
+    """The base class of every error that this package raises."""
 
 
 class ConfigurationError(LeaderElectionError, ValueError):
     """
-    Refuse an option or a combination of options.
+    An option, or a combination of options, cannot work.
 
     The message says what is wrong, shows the arithmetic where there is one, and
     suggests values that work.
@@ -52,7 +52,7 @@ class ConfigurationError(LeaderElectionError, ValueError):
 
 class CredentialsError(LeaderElectionError):
     """
-    Say that the API server, or the way to log in to it, could not be found.
+    The API server, or the credentials for it, could not be found.
 
     ``source`` names the file, variable or client that was looked at.
     """
@@ -63,12 +63,12 @@ class CredentialsError(LeaderElectionError):
 
 
 class ProtocolMisuseError(LeaderElectionError):
-    """Say that a call is forbidden in the state the object is in."""
+    """A call is not allowed in the state that the object is in."""
 
 
 class LeaseApiError(LeaderElectionError):
     """
-    Describe one failed request to the API server.
+    A request to the API server failed.
 
     ``status`` is the HTTP status if there was an answer, ``reason`` the reason of
     its ``Status`` body, ``retry_after`` the seconds the server asked to wait, and
@@ -94,7 +94,7 @@ class LeaseApiError(LeaderElectionError):
 
 class NotLeaderError(LeaderElectionError):
     """
-    Say that leadership, or the time asked for, is not provably left.
+    Leadership is not held, or provably not for the time that was asked for.
 
     ``term`` is the term that was asked, or that was in progress, if there was one;
     ``remaining`` the seconds that were left of it.
@@ -110,7 +110,7 @@ class NotLeaderError(LeaderElectionError):
 
 class LeadershipLostError(LeaderElectionError):
     """
-    Say that a term ended while its work was running.
+    A term ended while its work was running.
 
     ``reason`` is the reason of the ``leadership_lost`` event, ``term`` the term.
     """
@@ -125,10 +125,10 @@ class LeadershipLostError(LeaderElectionError):
 
 class NoFencingTokenError(LeaderElectionError):
     """
-    Say that a term has no token to fence with, though it was elected.
+    A term has no fencing token, although it was won in an election.
 
     The resourceVersions of the server are not numbers, so nobody can tell which of two
-    is the later one. ``term`` is the term that was asked, or its number.
+    is later. ``term`` is the term that was asked, or its number.
     """
 
     def __init__(self, message: str, *, term: object = None) -> None:

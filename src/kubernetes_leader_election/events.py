@@ -8,9 +8,9 @@ unless the Lease is lost before their turn comes (G2).
 The core makes them, and everything above passes on the very object, so a field that is
 added here has to be filled there and reaches the handlers. Two are made above it: errors
 from before there is a core, by the front, and what a core that failed can tell no more,
-its error and the loss of its term, by the engine's driver. What belongs to an event and only the front knows, such as
-the work that has to wait for its handlers, travels beside it: see
-:class:`~.event_queue.QueuedEvent`.
+its error and the loss of its term, by the engine's driver. What belongs to an event and
+only the front knows, such as the work that has to wait for its handlers, travels beside
+it: see :class:`~.lifecycle.event_queue.QueuedEvent`.
 """
 
 from __future__ import annotations
@@ -109,15 +109,16 @@ class _Payload(Value):
     lease: str
     """The name of the Lease."""
     namespace: str
+    """The namespace of the Lease."""
     identity: str
-    """The elector that tells of the event, not necessarily the leader."""
+    """The elector that reports the event; not necessarily the leader."""
 
 
 class LeadershipAcquired(_Payload):
     """
-    A term began: this elector leads. Exactly one a term, before its loss (G4).
+    A term began: this elector leads. There is exactly one for each term (G4).
 
-    A handler whose turn comes when the Lease is lost already is not called (G2).
+    A handler whose turn comes after the Lease was lost is not called (G2).
     """
 
     name: ClassVar = EVENTS.LEADERSHIP_ACQUIRED
@@ -126,9 +127,9 @@ class LeadershipAcquired(_Payload):
     token_if_any: int | None
     """The fencing token; None: there is none, see ``token``."""
     assumed: bool = False
-    """Whether there is no cluster and no election, only the assumption."""
+    """Whether there is no cluster, so that leadership is only assumed."""
     crash_proof: str = ""
-    """How the end of the holder before was proved (``crash_takeover``), as a clause for
+    """How the end of the previous holder was proved (``crash_takeover``), as a clause for
     people; empty: it released the Lease, or its duration was over."""
     gap_sec: float | None = None
     """For how long nobody led before this term, in seconds of this elector's own clocks:
@@ -154,13 +155,14 @@ class LeadershipAcquired(_Payload):
 
 class LeadershipLost(_Payload):
     """
-    A term ended. Exactly one a term, after its acquisition (G4).
+    A term ended. There is exactly one for each term, after its acquisition (G4).
 
-    Always told, also to a handler that came too late for the acquisition.
+    Every handler is called, also one whose turn was too late for the acquisition.
     """
 
     name: ClassVar = EVENTS.LEADERSHIP_LOST
     term: int
+    """Which term of this elector it was, counted from 1."""
     token: int | None
     """The fencing token of the term; None where it had none."""
     reason: LossReason
@@ -174,6 +176,7 @@ class LeaseRenewed(_Payload):
 
     name: ClassVar = EVENTS.LEASE_RENEWED
     term: int
+    """Which term of this elector it is, counted from 1."""
     token: int | None
     """The fencing token of the term; None where it has none."""
     renew_time: datetime
@@ -189,10 +192,11 @@ class LeaderChanged(_Payload):
 
 
 class ErrorOccurred(_Payload):
-    """Something failed and is tried again; nothing needs to be done but perhaps read."""
+    """Something failed and is tried again. There is nothing to do, but perhaps to read."""
 
     name: ClassVar = EVENTS.ERROR
     error: LeaderElectionError
+    """What failed."""
 
 
 ElectorEvent = (

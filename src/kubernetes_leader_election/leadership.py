@@ -39,6 +39,7 @@ class ElectorState(Value):
     """
 
     role: Role
+    """What the elector did."""
     holder: str | None
     """Who holds the Lease as last seen; None: nobody, or nothing is known."""
     since: datetime

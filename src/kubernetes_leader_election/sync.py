@@ -84,7 +84,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
         elector.run(bill)
 
-    The options are those of ``__init__``.
+    The options are checked when it is made; nothing starts before :meth:`start`.
     """
 
     def start(self, timeout: float | None = None) -> None:
@@ -157,7 +157,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
     def wait_until_leading(self, timeout: float | None = None) -> Term:
         """
-        Wait until this elector leads, and give the term.
+        Wait until this elector leads, and return the term.
 
         The term may end at any instant: whoever works under it uses ``leadership()``.
 
@@ -177,7 +177,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
 
     def wait_for_leader(self, timeout: float | None = None) -> str:
         """
-        Wait until a leader is known, this one or another, and give its identity.
+        Wait until a leader is known, this one or another, and return its identity.
 
         Args:
             timeout: Seconds to wait at most.

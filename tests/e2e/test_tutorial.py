@@ -52,7 +52,7 @@ class Terminal:
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.type("set -m")  # jobs have numbers, as in a shell that a person types in
+        self.type(["set -m"])  # jobs have numbers, as in a shell that a person types in
 
     def _read(self):
         for line in self._process.stdout:
@@ -60,11 +60,11 @@ class Terminal:
                 self._lines.append(line.rstrip("\n"))
                 self._came.notify_all()
 
-    def type(self, line):
-        """Type a line, and note what has come until then."""
+    def type(self, lines):
+        """Type lines, and note what had come before the first of them."""
         with self._came:
             self._seen = len(self._lines)
-        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.writelines(f"{line}\n" for line in lines)
         self._process.stdin.flush()
 
     def wait(self, line):
@@ -79,7 +79,7 @@ class Terminal:
     def close(self):
         """End the shell, and what it left behind."""
         with contextlib.suppress(BrokenPipeError):
-            self.type("kill -CONT $(jobs -p); kill -9 $(jobs -p); exit")
+            self.type(["kill -CONT $(jobs -p); kill -9 $(jobs -p); exit"])
         try:
             self._process.wait(timeout=PATIENCE)
         finally:
@@ -101,8 +101,7 @@ def test_tutorial_can_be_followed(tmp_path):
                 for line in step.text.splitlines():
                     terminal.wait(line)
             elif not step.kind:
-                for line in step.commands:
-                    terminal.type(line)
+                terminal.type(step.commands)
     finally:
         terminal.close()
     assert "kind: Deployment" in (tmp_path / "billing.yaml").read_text()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.node_page import PATIENCE
 
 from kubernetes_leader_election.credentials import Credentials, explicit
 from kubernetes_leader_election.kube_api.call import Call, boottime
@@ -36,7 +37,6 @@ class Peer:
     def __init__(self, sock: socket.socket, server: Server) -> None:
         self.sock = sock
         self.server = server
-        self.closed = False  # set once the kernel has closed the socket
         self._file = sock.makefile("rb")
 
     def read(self) -> Received | None:
@@ -147,7 +147,7 @@ def status(code: int, reason: str = "", message: str = "", **details: object) ->
     }
 
 
-def eventually(condition: Callable[[], object], *, within: float = 5.0) -> None:
+def eventually(condition: Callable[[], object], *, within: float = PATIENCE) -> None:
     """Wait until a condition holds; fail when it does not in time."""
     deadline = time.monotonic() + within
     while not condition():
@@ -212,7 +212,6 @@ def serve() -> Iterator[Callable[..., Server]]:
             finally:
                 peer._file.close()
                 sock.close()
-                peer.closed = True
 
         def accept() -> None:
             while True:
@@ -240,7 +239,7 @@ def serve() -> Iterator[Callable[..., Server]]:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "a server's thread did not end"
     assert not [f for server in servers for f in server.failures]
 
@@ -270,7 +269,7 @@ def connect() -> Iterator[Callable[..., LeaseClient]]:
 def call() -> Callable[..., Call]:
     """Make calls with a deadline some seconds from now."""
 
-    def make(seconds: float = 10.0) -> Call:
+    def make(seconds: float = PATIENCE) -> Call:
         return Call(deadline=boottime() + seconds)
 
     return make

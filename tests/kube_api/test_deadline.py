@@ -8,12 +8,21 @@ import threading
 import time
 
 import pytest
+from tests.node_page import PATIENCE
 
 from kubernetes_leader_election.credentials import Credentials, explicit
 from kubernetes_leader_election.credentials.base import Login, Server
 from kubernetes_leader_election.kube_api import connection
 from kubernetes_leader_election.kube_api.call import Call, boottime
 from kubernetes_leader_election.kube_api.results import NotSent, Ok, Unknown
+
+AT_ONCE = 15.0
+"""Seconds that what is ended at once takes at most, on the busiest machine."""
+SHORT, LONG = 0.6, 15.0
+"""
+Seconds for a call whose deadline is to pass: the long ones where the machine was too busy
+to get as far as it should within the short ones.
+"""
 
 
 def rest():
@@ -85,8 +94,8 @@ def abandon_a_write(client, lease, eventually, begun):
     eventually(begun)
     began = time.monotonic()
     call.abandon()
-    thread.join(5)
-    assert time.monotonic() - began < 3.0
+    thread.join(PATIENCE)
+    assert time.monotonic() - began < AT_ONCE
     [result] = results
     return result
 
@@ -94,21 +103,25 @@ def abandon_a_write(client, lease, eventually, begun):
 @SLOW
 @SECURED
 def test_deadline_covers_the_whole_answer(
-    serve, connect, authority, lease, handler, secured
+    serve, connect, authority, lease, eventually, handler, secured
 ):
     """Rule 9: a total deadline, which a server that drips cannot stretch."""
     server, credentials = start(serve, authority, handler, secured=secured)
     client = connect(credentials)
-    began = time.monotonic()
-    result = client.replace(
-        "apps", "demo", lease(), call=Call(deadline=boottime() + 0.6)
-    )
-    assert 0.5 < time.monotonic() - began < 5.0
+    for seconds in (SHORT, LONG):
+        began = time.monotonic()
+        result = client.replace(
+            "apps", "demo", lease(), call=Call(deadline=boottime() + seconds)
+        )
+        assert seconds - 0.1 < time.monotonic() - began < seconds + AT_ONCE
+        if not isinstance(result, NotSent):
+            break
     assert isinstance(result, Unknown)
     assert re.search(
         r"no complete answer came in [0-9]+\.[0-9]{2} s", str(result.error)
     )
-    assert len(server.requests) == 1
+    eventually(lambda: server.requests)
+    assert len(server.requests) == 1  # whatever was not sent is not here
 
 
 @SLOW
@@ -222,7 +235,7 @@ def test_abandon_right_before_a_step_of_a_connect_is_not_lost(
 
     monkeypatch.setattr(connection, step, abandoned)
     thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert isinstance(results[0], NotSent)
 
@@ -237,16 +250,16 @@ def test_fault_45_lookup_that_hangs_is_given_up_with_its_thread(
 
     def slow_lookup(*_args, **_options):
         looking.set()
-        answer.wait(10)
+        answer.wait(PATIENCE)
         return found
 
     monkeypatch.setattr(socket, "getaddrinfo", slow_lookup)
     client, call = connect(server), Call()
     thread, results = run(lambda: client.replace("apps", "demo", lease(), call=call))
-    assert looking.wait(5)
+    assert looking.wait(PATIENCE)
     call.abandon()
     answer.set()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert isinstance(results[0], NotSent)
     monkeypatch.undo()
     with socket.create_connection(("127.0.0.1", server.port)) as last:
@@ -354,9 +367,12 @@ def test_one_address_that_hangs_leaves_time_for_the_next(
         for port in (full_listener, server.port)
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_o: found)
-    result = connect(explicit(server="http://localhost")).get(
-        "apps", "demo", call=Call(deadline=boottime() + 1)
-    )
+    client = connect(explicit(server="http://localhost"))
+    for seconds in (1.0, LONG):
+        began = boottime()
+        result = client.get("apps", "demo", call=Call(deadline=began + seconds))
+        if isinstance(result, Ok) or boottime() < began + seconds:
+            break
     assert isinstance(result, Ok)
 
 

@@ -9,6 +9,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.node_page import PATIENCE
 
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.kube_api.call import Call, boottime
@@ -37,7 +38,7 @@ def watch(client, call=None, version="7"):
         "apps",
         "demo",
         version,
-        call=call or Call(deadline=boottime() + 10),
+        call=call or Call(deadline=boottime() + PATIENCE),
         on_event=lambda kind, thing: events.append((kind, thing)),
     )
     return events, error
@@ -86,14 +87,14 @@ def test_event_is_delivered_when_it_comes(serve, connect, lease):
         peer.read()
         peer.begin_stream()
         peer.event("MODIFIED", lease("8"))
-        assert delivered.wait(5)
+        assert delivered.wait(PATIENCE)
         peer.chunk(b"")
 
     error = connect(serve(handle)).watch(
         "apps",
         "demo",
         "7",
-        call=Call(deadline=boottime() + 10),
+        call=Call(deadline=boottime() + 2 * PATIENCE),
         on_event=lambda *_: delivered.set(),
     )
     assert error is None
@@ -241,9 +242,9 @@ def test_abandon_ends_a_watch_at_once(
     eventually(lambda: events)
     began = time.monotonic()
     call.abandon()
-    thread.join(5)
+    thread.join(PATIENCE)
     stop.set()
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < PATIENCE / 2  # by itself it would never end
     assert ended[0] is not None
     assert client.open_sockets == 0
 
@@ -283,23 +284,29 @@ def test_watch_that_does_not_open_in_time_is_given_up(serve, connect):
 @pytest.mark.slow
 def test_open_watch_outlives_the_time_to_open(serve, connect, lease):
     """Once it has begun, silence is no reason to end: whoever watches decides."""
+    events, opened = [], []
+    for within in (1.0, 10.0):  # the longer one for a machine that is too busy
 
-    def handle(peer):
-        peer.read()
-        peer.begin_stream()
-        time.sleep(1.2)  # the silence: longer than it may take to open
-        peer.event("MODIFIED", lease("8"))
-        peer.chunk(b"")
+        def handle(peer, within=within):
+            peer.read()
+            peer.begin_stream()
+            opened.append(time.monotonic())
+            time.sleep(within + 0.2)  # the silence: longer than it may take to open
+            peer.event("MODIFIED", lease("8"))
+            peer.chunk(b"")
 
-    events = []
-    error = connect(serve(handle)).watch(
-        "apps",
-        "demo",
-        "7",
-        call=Call(),
-        on_event=lambda *event: events.append(event),
-        open_within=1.0,
-    )
+        began = time.monotonic()
+        error = connect(serve(handle)).watch(
+            "apps",
+            "demo",
+            "7",
+            call=Call(),
+            on_event=lambda *event: events.append(event),
+            open_within=within,
+        )
+        in_time = opened and opened[-1] < began + within / 2
+        if error is None or (in_time and time.monotonic() < began + within + 0.5):
+            break
     assert error is None
     assert len(events) == 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.node_page import PATIENCE, eventually
 
 from kubernetes_leader_election.credentials import explicit, kubeconfig
 from kubernetes_leader_election.kube_api.call import Call, boottime
@@ -43,7 +45,7 @@ rules:
 """
 
 
-def soon(seconds=10.0):
+def soon(seconds=PATIENCE):
     """Make a call with a deadline."""
     return Call(deadline=boottime() + seconds)
 
@@ -166,9 +168,9 @@ def test_watch_brings_what_happens(client):
     client.replace("default", "other", new("other"), call=soon())
     client.replace("default", "demo", held_by(first, "b"), call=soon())
     delete(client)
-    assert ready.wait(5)
+    assert ready.wait(PATIENCE)
     call.abandon()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     changes = [event for event in seen if event[0] != "BOOKMARK"]
     assert changes == [("MODIFIED", "b"), ("DELETED", "b")]
@@ -227,11 +229,23 @@ def test_fault_30_outcome_of_a_write_is_what_can_be_known(
     first = client.replace("default", "demo", new(), call=soon()).lease
     before = server.requests.counts()["update"]
     server.faults.add(Fault(action, verb="update"))
-    result = client.replace("default", "demo", held_by(first, "b"), call=soon(0.5))
+    call = soon()
+
+    def holder():
+        return server.lease("demo")["spec"]["holderIdentity"]
+
+    with ThreadPoolExecutor(1) as pool:
+        write = pool.submit(
+            client.replace, "default", "demo", held_by(first, "b"), call=call
+        )
+        eventually(lambda: server.requests.counts()["update"] > before)
+        if isinstance(action, Hang | ApplyThenHang):
+            eventually(lambda: not applied or holder() == "b")
+            call.abandon()  # as at a deadline
+        result = write.result(PATIENCE)
     assert type(result) is expected
     assert server.requests.counts()["update"] == before + 1
-    holder = server.lease("demo")["spec"]["holderIdentity"]
-    assert ("b" if applied else "a") == holder
+    assert ("b" if applied else "a") == holder()
 
 
 @pytest.fixture

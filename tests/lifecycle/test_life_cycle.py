@@ -9,7 +9,7 @@ from tests.lifecycle.life_cycle import code, table
 from tests.lifecycle.stages import holder
 
 FRONTS = {"asyncio": stage_asyncio.Stage, "threads": stage_threads.Stage}
-ROWS = [tuple(map(code, row[:4])) for row in table("State, call, front")]
+ROWS = [tuple(map(code, row[:4])) for row in table("State, call and elector")]
 
 IN_THE_END = {
     ("stopped", "run(main)"): "returns",

@@ -32,5 +32,5 @@ def test_numbers_of_the_page_are_those_of_the_code():
     """They are promises to whoever looks after the pod."""
     assert f"at most {MOST_CLIENTS} connections, {MOST_STREAMS} of them" in PAGE
     assert (LARGEST_HEAD, SLOWEST, LONGEST_STREAM) == (8192, 10.0, 10.0)
-    assert "a request has 8 KiB and ten seconds" in PAGE
+    assert "a request may have 8 KiB and take ten seconds" in PAGE
     assert "ends after ten seconds" in PAGE

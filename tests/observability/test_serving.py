@@ -84,16 +84,17 @@ def test_address_is_that_which_was_bound(health):
 
 def test_end_of_the_block_frees_the_address_and_ends_the_thread(elector):
     """At once, so that a test or a reload can bind it again."""
-    before = len(threads())
+    before = set(threads())  # of others, which may end meanwhile
     with observability.serve(elector, "127.0.0.1:0") as health:
         host, port = health.address
-        assert len(threads()) == before + 1
+        assert len(set(threads()) - before) == 1
         waiting = connect(health)
+        eventually(lambda: health._server._clients)
     with observability.serve(elector, f"{host}:{port}") as again:
         assert get(again, "/livez")[0] == 200
         health.close()
         assert get(again, "/livez")[0] == 200
-    eventually(lambda: len(threads()) == before)
+    eventually(lambda: not set(threads()) - before)
     with waiting:
         assert waiting.recv(1) == b"", "it was hung up on"
     assert elector.handlers.count("leader_changed") == 0
@@ -101,8 +102,9 @@ def test_end_of_the_block_frees_the_address_and_ends_the_thread(elector):
 
 def test_server_ends_with_the_electors(elector):
     """Nobody who holds them is left: nobody can ever start them."""
-    before = len(threads())
+    before = set(threads())  # of others, which may end meanwhile
     host, port = observability.serve(elector, "127.0.0.1:0").address
+    own = set(threads()) - before
     gc.collect()
     with socket.create_connection((host, port), timeout=PATIENCE):
         pass  # the handle was dropped, and it goes on
@@ -110,7 +112,7 @@ def test_server_ends_with_the_electors(elector):
     second = observability.serve(named, "127.0.0.1:0")
     del named, second
     gc.collect()
-    eventually(lambda: len(threads()) == before + 1)
+    eventually(lambda: set(threads()) - before == own)
     assert get_from(host, port) == 200
 
 
@@ -262,15 +264,17 @@ def test_who_is_slow_is_dropped(health, monkeypatch):
     monkeypatch.setattr(http_server, "SLOWEST", 0.1)
     with connect(health) as sock:
         sock.sendall(b"GET /livez HTTP/1.1\r\n")
-        assert sock.recv(1) == b""
+        with contextlib.suppress(ConnectionResetError):  # it was dropped unread
+            assert sock.recv(1) == b""
     eventually(lambda: not health._server._clients)
 
 
 def test_who_reads_nothing_is_dropped(health, elector, monkeypatch):
     """An answer that nobody takes is not kept."""
-    monkeypatch.setattr(http_server, "SLOWEST", 0.3)
     elector.problem = "x" * 20_000_000
     with connect(health) as sock:
+        eventually(lambda: health._server._clients)
+        monkeypatch.setattr(http_server, "SLOWEST", 0.3)  # for the answer alone
         sock.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
         assert sock.recv(12) == b"HTTP/1.1 503"
         eventually(lambda: not health._server._clients)
@@ -281,8 +285,8 @@ def test_who_does_not_hang_up_is_dropped(health, monkeypatch):
     monkeypatch.setattr(http_server, "FAREWELL", 0.1)
     with connect(health) as sock:
         sock.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
-        eventually(lambda: not health._server._clients)
         assert sock.recv(12) == b"HTTP/1.1 200"
+        eventually(lambda: not health._server._clients)
 
 
 def test_no_descriptor_left_is_no_busy_loop(health, monkeypatch):
@@ -389,10 +393,11 @@ def test_flood_of_requests_does_not_cost_the_lease(lease_server):
         server=lease_server.url,
         auto_close=False,
         renew_interval_ms=300,
-        lease_duration_sec=3,
+        lease_duration_sec=9,
     )
-    losses, over = [], threading.Event()
+    losses, renewals, over = [], [], threading.Event()
     elector.on("leadership_lost", losses.append)
+    elector.on("lease_renewed", renewals.append)
     with observability.serve(elector, "127.0.0.1:0") as health, elector:
         elector.wait_until_leading(PATIENCE)
         flooders = [
@@ -400,13 +405,14 @@ def test_flood_of_requests_does_not_cost_the_lease(lease_server):
         ]
         for flooder in flooders:
             flooder.start()
-        time.sleep(2.0)  # most of a lease, at full load
-        left = elector.remaining()
-        over.set()
+        before = len(renewals)
+        try:
+            eventually(lambda: len(renewals) >= before + 5)
+        finally:
+            over.set()
         for flooder in flooders:
             flooder.join()
         assert losses == []
-        assert left > 1.0
 
 
 def flood(health, over):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -75,12 +76,18 @@ def test_nonce_is_never_shown(file):
     assert note.nonce not in repr(note)
 
 
+def open_files():
+    """Give the names of the files that this process has open."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # that of the listing itself, or of a thread
+            yield str(descriptor.readlink())
+
+
 def test_no_descriptor_is_kept(file):
     """No descriptor is kept."""
-    before = set(Path("/proc/self/fd").iterdir())
     note = leave_note(file)
     note.is_good()
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert file.path not in open_files()
 
 
 def test_file_that_was_replaced_is_seen(path, file):

@@ -9,7 +9,7 @@ import pytest
 
 from kubernetes_leader_election.process.timers import TimerThread
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Deaf(logging.Handler):

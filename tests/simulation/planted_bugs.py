@@ -761,6 +761,8 @@ class NoteIsNotBoundToTheRecord(Challenge):
         if snapshot is None or not snapshot.record.holder_identity or len(fields) < 7:
             return None
         _, namespace, pod, uid, container, nonce, milliseconds, *_ = fields
+        if nonce in self._refuted:
+            return None  # else it is another bug as well
         return m.PodNote(
             namespace=namespace,
             pod=pod,

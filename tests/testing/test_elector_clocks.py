@@ -16,7 +16,7 @@ from kubernetes_leader_election.process.process_end import EndTimer, ProcessEnd
 from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import ElectorClocks
 
-PATIENCE = 20.0
+PATIENCE = 30.0
 
 
 @pytest.fixture

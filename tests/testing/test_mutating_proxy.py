@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.node_page import PATIENCE, eventually
 
 from kubernetes_leader_election import sync
 from kubernetes_leader_election.credentials import explicit
@@ -30,7 +31,6 @@ from kubernetes_leader_election.testing.mutations import (
     Occasion,
 )
 
-PATIENCE = 10.0
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 DEMO = f"{LEASES}/demo"
 UPDATE, GET = "update", "get"
@@ -149,14 +149,6 @@ def holder(server):
     return lease and lease["spec"]["holderIdentity"]
 
 
-def eventually(check):
-    """Wait until something is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def change(client, *holders):
     """Write the Lease once for each holder."""
     for name in holders:
@@ -188,10 +180,11 @@ def test_held_request_is_applied_though_its_client_has_left(client, server, prox
     """hold-request: it lands late, judged by the state it meets."""
     proxy.add(Mutate(Mutation.HOLD_REQUEST, verb=UPDATE, seconds=0.3))
     client.connection.timeout = 0.05
+    began = time.monotonic()
     with pytest.raises(TimeoutError):
         client.put("late")
     client.close()
-    assert holder(server) is None
+    assert holder(server) is None or time.monotonic() - began >= 0.3
     eventually(lambda: holder(server) == "late")
 
 

@@ -15,7 +15,7 @@ LEASES = "/apis/coordination.k8s.io/v1/leases"
 
 def status(url: str) -> int:
     """Ask, and give the status."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # loopback
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # loopback
         return answer.status
 
 

@@ -8,11 +8,12 @@ import threading
 import time
 
 import pytest
+from tests.node_page import eventually
 
 from kubernetes_leader_election.errors import ProtocolMisuseError
 from kubernetes_leader_election.testing import TcpProxy
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 SILENCE = 0.15
 
 
@@ -208,11 +209,11 @@ def test_delay_does_not_add_up(proxy, connect):
     proxy.delay(0.2, "to_server")
     connection = connect(proxy)
     began = time.monotonic()
-    for _ in range(10):
+    for _ in range(40):
         connection.sendall(b"x")
-        time.sleep(0.01)
-    assert receive(connection, 10) == b"x" * 10
-    assert time.monotonic() - began < 1.0
+        time.sleep(0.01)  # so that each arrives by itself
+    assert receive(connection, 40) == b"x" * 40
+    assert time.monotonic() - began < 40 * 0.2
 
 
 def test_drip_sends_byte_by_byte(proxy, connect):
@@ -221,9 +222,12 @@ def test_drip_sends_byte_by_byte(proxy, connect):
     connection = connect(proxy)
     began = time.monotonic()
     connection.sendall(b"0123456789")
-    assert connection.recv(10) == b"0"
-    assert receive(connection, 9) == b"123456789"
-    assert time.monotonic() - began >= 0.15
+    data = b""
+    while len(data) < 10:
+        data += connection.recv(10)
+        # Whoever looks late finds more than one; none came before its time.
+        assert (len(data) - 1) * 0.02 <= time.monotonic() - began + 0.005
+    assert data == b"0123456789"
 
 
 def test_reset_is_a_reset(proxy, connect):
@@ -296,7 +300,8 @@ def test_lanes_have_faults_of_their_own(proxy, connect):
     assert receive(second, 1) == b"b"
     assert is_silent(first)
     assert proxy.lane("a") is lost
-    assert (lost.open_connections, well.accepted) == (1, 1)
+    eventually(lambda: lost.open_connections == 1)
+    assert well.accepted == 1
 
 
 def test_urls_keep_the_scheme(echo):

@@ -241,7 +241,7 @@ TIMES: Final = {
     "clock_rate_error": "How far clocks may run fast or slow, as a share of 1; by default "
     "0.1.",
 }
-"""The times among the options of :func:`resolve_settings`, and the help of each."""
+"""The times among the options of :func:`..settings.options.resolve_settings`, and the help of each."""
 
 
 def grace_option(*aliases: str, what: str = "the work") -> Callable[[Any], Any]:

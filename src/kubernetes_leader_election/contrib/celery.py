@@ -25,16 +25,16 @@ class LeaderScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     """
     Sends what is due while this process leads, and nothing while another one does.
 
-    The elector's options are the setting ``leader_election`` of the Celery application, a
-    dict; its Lease is ``celery-beat`` unless that says otherwise. The elector starts with
+    The setting ``leader_election`` of the Celery application is a dict of the elector's
+    options; the Lease is ``celery-beat`` unless it names another. The elector starts with
     the first tick, in the process that ticks, and stops with the scheduler.
 
-    When another one led before, each entry counts from the moment when that one gave the
-    Lease up: what came due until then was its to send. So nothing is sent twice at a
-    hand-over; and after a crash, what came due before the Lease ran out is not sent.
+    If another process led before, each entry counts from the moment when that one gave up
+    the Lease: what came due until then was for it to send. So nothing is sent twice at a
+    hand-over; after a crash, what came due before the Lease ran out is not sent.
 
-    The schedule is kept in memory: a file beside each replica would tell it nothing of
-    what the others have sent.
+    The schedule is kept in memory: a file beside each replica would not say what the
+    others have sent.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -110,7 +110,7 @@ def discover(
         options: The parts that :func:`explicit` takes; None counts as not given.
 
     Returns:
-        The credentials; None where there is no cluster: leadership is then assumed.
+        The credentials, or None if there is no cluster and leadership is assumed.
 
     Raises:
         CredentialsError: what is given does not fit together, or a cluster is there

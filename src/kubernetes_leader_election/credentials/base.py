@@ -187,8 +187,10 @@ class Credentials:
 
         elector = Elector(lease_name="my-lease", credentials=kubeconfig())
 
-    Make one with :func:`in_cluster`, :func:`kubeconfig`, :func:`explicit` or
-    :func:`from_client` of :mod:`kubernetes_leader_election.credentials`.
+    Make one with :func:`~kubernetes_leader_election.credentials.in_cluster`,
+    :func:`~kubernetes_leader_election.credentials.kubeconfig`,
+    :func:`~kubernetes_leader_election.credentials.explicit` or
+    :func:`~kubernetes_leader_election.credentials.from_client`.
 
     Args:
         server: The address.

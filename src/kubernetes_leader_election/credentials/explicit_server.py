@@ -51,7 +51,7 @@ def explicit(
         client_certificate: A file with a client certificate (PEM).
         client_key: The file with its key.
         tls_server_name: The name in the server's certificate, if not the host's.
-        insecure_skip_tls_verify: Believe any server. For experiments.
+        insecure_skip_tls_verify: Accept any certificate. For experiments only.
         namespace: The namespace to use where none is asked for.
 
     Raises:

@@ -37,13 +37,13 @@ class Trust:
     The TLS settings of one cluster entry, and the context made of them.
 
     Files are looked at before each use; a changed one makes a new context. Not safe
-    for threads: :class:`Credentials` holds its lock around it.
+    for threads: :class:`.base.Credentials` holds its lock around it.
 
     Args:
         ca_file: The CA of the server's certificate (PEM).
         ca_data: The same as text. Goes before ``ca_file``; with neither, the system's
             CAs are believed.
-        insecure: Believe any server (``insecure-skip-tls-verify``).
+        insecure: Accept any certificate (``insecure-skip-tls-verify``).
         server_name: The name to look for in the certificate, where it is not the
             host's.
         certificate_file: A client certificate (PEM).

@@ -90,7 +90,7 @@ class BaseElector(Generic[TermT]):
         **unknown: Never,
     ) -> None:
         """
-        Check all options; touch nothing else, start nothing.
+        Check all options, and do nothing else.
 
         Args:
             lease_name: The Lease that the candidates share.
@@ -328,7 +328,7 @@ class BaseElector(Generic[TermT]):
 
     def off(self, event: str, handler: Handler) -> bool:
         """
-        Call ``handler`` no more; tell whether it was registered.
+        Stop calling ``handler``; return whether it was registered.
 
         Raises:
             ConfigurationError: no such event.

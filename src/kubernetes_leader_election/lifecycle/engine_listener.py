@@ -58,7 +58,7 @@ class EngineListener(Status[TermT]):
     """The last view that was taken. The engine's thread."""
 
     def on_event(self, event: m.Event, view: View) -> None:
-        """Take an event; see :class:`~.engine.Listener`."""
+        """Take an event; see :class:`~..engine.view.Listener`."""
         try:
             # Before anybody who waits for the event can ask for the state.
             self._shown.take(self._role_of(view))
@@ -84,7 +84,7 @@ class EngineListener(Status[TermT]):
             self.waiters.wake(renewed=isinstance(event, m.LeaseRenewed))
 
     def on_view(self, view: View) -> None:
-        """Take a view; see :class:`~.engine.Listener`."""
+        """Take a view; see :class:`~..engine.view.Listener`."""
         if self._driver is None or self._driver.view is not view:
             return  # of an election that a former life took part in
         self._shown.seen_at = self._shown.clock.now().wall
@@ -113,11 +113,11 @@ class EngineListener(Status[TermT]):
         self.waiters.wake(renewed=renewed)
 
     def note_is_good(self) -> bool:
-        """Look for the own note; see :class:`~.engine.Listener`."""
+        """Look for the own note; see :class:`~..engine.view.Listener`."""
         return self.optional_features.note_is_good()
 
     def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that no pod can be read; see :class:`~.engine.Listener`."""
+        """Take it that no pod can be read; see :class:`~..engine.view.Listener`."""
         self.optional_features.on_no_proof(error)
 
     def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:

@@ -1,5 +1,5 @@
 """
-Start, stop, step down: the life of one elector. What news change is in :mod:`.news`.
+The life of one elector: start, stop, step down. ``engine_listener`` takes the news.
 
 :class:`Lifecycle` listens to the engine and knows the present term and what runs of it.
 The electors for asyncio and for threads add but ways to wait and to call handlers.
@@ -8,7 +8,7 @@ The electors for asyncio and for threads add but ways to wait and to call handle
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials.base import Credentials
@@ -46,9 +46,6 @@ from kubernetes_leader_election.process.log_thread import shared_log_thread
 from kubernetes_leader_election.process.signals import shared_auto_close
 from kubernetes_leader_election.process.timers import shared_timers
 from kubernetes_leader_election.settings.options import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 class Lifecycle(EngineListener[TermT]):
@@ -278,7 +275,7 @@ class Lifecycle(EngineListener[TermT]):
             driver.post(m.LivenessReported(alive=True))
         self.optional_features.leave_note(driver)
         self.optional_features.begin_to_announce(credentials)
-        from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - as above
+        from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - half of the import, needed by who starts only
 
         driver.post(Start(life=self._life.number))
         # Not before: a signal handler that stops it there waits for its end.

@@ -1,4 +1,4 @@
-"""Work of the leader beside something else, as a task of asyncio; see :mod:`~.background`."""
+"""Work of the leader beside something else, as a task of asyncio."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Jobs of asyncio that run only while this elector leads; see :mod:`~.guard`.
+Jobs of asyncio that run only while this elector leads.
 
 A planned stop lets the body of a guard end; a loss cancels its task.
 """

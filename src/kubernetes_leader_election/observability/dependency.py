@@ -29,7 +29,7 @@ class Guarding(Protocol):
 
 def require_leader(elector: Guarding) -> Callable[[], Any]:
     """
-    Return a dependency of FastAPI that lets a request in only where this replica leads.
+    Return a FastAPI dependency that admits a request only where this replica leads.
 
     .. code-block:: python
 
@@ -37,7 +37,7 @@ def require_leader(elector: Guarding) -> Callable[[], Any]:
         async def bill(term: Annotated[Term, Depends(require_leader(elector))]):
             ...
 
-    Else the answer is 503 with the leader's name, and a header ``Retry-After``. The
+    Elsewhere the answer is 503 with the leader's name and a header ``Retry-After``. The
     request is work of the term: the Lease is not released before it has been answered,
     and the endpoint gets the term, with its fencing token. Where the Lease is lost
     meanwhile, asyncio cancels the request, which then is a 503, too.
@@ -47,10 +47,10 @@ def require_leader(elector: Guarding) -> Callable[[], Any]:
     returns.
 
     Args:
-        elector: which has to lead.
+        elector: The one that has to lead.
 
     Raises:
-        ConfigurationError: it is no elector, or Starlette is not installed.
+        ConfigurationError: This is not an elector, or Starlette is not installed.
 
     """
     try:

@@ -42,15 +42,15 @@ def asgi(elector: Asked | Iterable[Asked]) -> AsgiApplication:
 
         app.mount("/election", observability.asgi(elector))
 
-    They answer from the event loop of the application, and not while that is stuck. A
-    stream of ``/sse`` ends after ten seconds; a client of server-sent events comes again
+    They answer from the event loop of the application, so not while that is stuck. A
+    stream of ``/sse`` ends after ten seconds; a client of server-sent events asks again
     by itself.
 
     Args:
-        elector: whom to ask, or several.
+        elector: The elector to ask, or several.
 
     Raises:
-        ConfigurationError: it is no elector.
+        ConfigurationError: This is not an elector.
 
     """
     endpoints = Endpoints(elector)
@@ -165,14 +165,14 @@ def wsgi(elector: Asked | Iterable[Asked]) -> WsgiApplication:
             app.wsgi_app, {"/election": observability.wsgi(elector)}
         )
 
-    ``/sse`` gives the present event and ends, as a stream would keep a worker; a client
-    of server-sent events comes again by itself, each five seconds.
+    ``/sse`` sends the current event and ends, as a stream would occupy a worker; a client
+    of server-sent events asks again by itself, every five seconds.
 
     Args:
-        elector: whom to ask, or several.
+        elector: The elector to ask, or several.
 
     Raises:
-        ConfigurationError: it is no elector.
+        ConfigurationError: This is not an elector.
 
     """
     endpoints = Endpoints(elector)

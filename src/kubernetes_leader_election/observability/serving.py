@@ -23,13 +23,7 @@ _LONGEST_END = 5.0
 
 class HealthServer:
     """
-    The health endpoints, served from now on; see :func:`serve`.
-
-    Args:
-        endpoints: answer.
-        address: where to listen.
-        option: how that address was given, for messages.
-
+    The health endpoints, served from a thread; made by :func:`serve`.
     """
 
     def __init__(
@@ -106,31 +100,35 @@ def serve(elector: Asked | Iterable[Asked], address: str) -> HealthServer:
         with observability.serve(elector, ":8080") as health:
             print(health.address)
 
-    ``/livez``: the election works, and the application too, where the elector's option
-    ``liveness`` asks; ``/readyz``: this replica is in the race, leading or not;
-    ``/leaderz``: it leads; ``/metrics``; ``/``: ``{"name": ..., "last_update": ...}`` of
-    the leader; ``/sse``: the same as server-sent events, one at each change. What is not
-    so has status 503 and says why. Several electors are all well, in the race and
-    leaders, or it is said which is not; ``?lease=NAME`` asks for one of them.
+    - ``/livez``: the election works, and so does the application, if the elector has the
+      option ``liveness``.
+    - ``/readyz``: this replica takes part, leading or waiting.
+    - ``/leaderz``: it leads.
+    - ``/metrics``: all metrics, for Prometheus.
+    - ``/``: who leads, as ``{"name": ..., "last_update": ...}``.
+    - ``/sse``: the same as server-sent events, one at each change.
 
-    It can be called before ``start()``, and begins with the call. The end of the block,
-    ``close()``, or the end of the electors (nobody has a reference to them any more) ends
-    it, and ``stop()`` does not: ``/readyz`` has 503 from then on, while the process is
-    alive and may start again. A child process does not serve. The endpoints tell who leads to everybody who can
-    reach the address, and take no credentials.
+    The first three have status 503, and say why, where that is not so. With several
+    electors it has to be so for all of them; ``?lease=NAME`` asks for one.
+
+    Serving begins with the call, also before ``start()``. It ends with the block, with
+    ``close()``, or when nobody has a reference to the electors any more. It does not end
+    with ``stop()``: ``/readyz`` has 503 from then on, and the process, which is alive, may
+    start again. A child process does not serve. Everybody who can reach the address can
+    ask who leads; no credentials are needed.
 
     Args:
-        elector: whom to ask, or several.
-        address: ``:8080`` is every address, IPv6 and IPv4; ``0.0.0.0:8080`` is IPv4 alone;
-            ``127.0.0.1:8080`` or ``[::1]:8080``. Port 0 is any that is free.
+        elector: The elector to ask, or several.
+        address: ``:8080`` is every address, IPv6 and IPv4; ``0.0.0.0:8080`` is IPv4 only;
+            ``127.0.0.1:8080`` or ``[::1]:8080`` is this machine. Port 0 is a free one.
 
     Returns:
-        A handle: a context manager with ``address``, ``url`` and ``close()``.
+        The server, a context manager with ``address``, ``url`` and ``close()``.
 
     Raises:
-        ConfigurationError: no elector, no such address, or it cannot be bound. Two
-            processes cannot have the same one: where a server has several workers, mount
-            ``asgi()`` or ``wsgi()`` instead.
+        ConfigurationError: There is no elector, no such address, or it cannot be bound.
+            Two processes cannot have the same one: where a server has several workers,
+            mount ``asgi()`` or ``wsgi()`` instead.
 
     """
     endpoints = Endpoints(elector)

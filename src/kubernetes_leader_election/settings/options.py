@@ -102,21 +102,31 @@ class Settings(Value):
     """
 
     lease_name: str
+    """The Lease that the candidates share."""
     namespace: str | None
-    """None: the namespace of the pod or of the kubeconfig's context."""
+    """Where it is; None: in the namespace of the pod or of the kubeconfig's context."""
     identity: str | None
-    """None: :func:`default_identity` of the process that starts."""
+    """The name of this candidate; None: one that is made when the elector starts."""
     renew_interval_ms: int
+    """How often a leader renews."""
     lease_duration_sec: int
+    """How long others wait after the last renewal."""
     renew_deadline_sec: float
+    """How long a leader trusts itself after its last renewal."""
     stop_budget_sec: float
+    """How long the work may need to stop."""
     request_timeout_sec: float
+    """How long one request may take in all."""
     grace_sec: float | None
     """How long work may take to end in a planned stop; None: for ever."""
     clock_rate_error: float
+    """How far clocks may run fast or slow, as a share of 1."""
     wait_for_leadership: bool
+    """Whether ``start()`` waits until a leader is known."""
     auto_close: bool
+    """Whether SIGINT and SIGTERM stop the elector."""
     observe: bool
+    """Whether the elector follows the Lease and never contends."""
     require_cluster: bool
     """Whether to refuse to start where there is no cluster, instead of assuming to lead."""
     hard_fence: bool
@@ -126,12 +136,15 @@ class Settings(Value):
     crash_challenge_sec: float
     """How long such a leader is given to say that it lives, before another one leads."""
     leader_endpoints: LeaderEndpoints | None
-    """Which Service is to lead to the leader; None: none."""
+    """The Service that leads to the leader, and its port; None: there is none."""
     kubernetes_events: bool
     """Whether Events on the Lease are written, for ``kubectl describe lease``."""
     liveness: Liveness | None
+    """What says whether the application is well; None: nothing."""
     liveness_timeout_sec: float
+    """How long the application may be stuck."""
     preset: str | None
+    """The name of the preset that was given."""
     timing: Timing
     """The five times in whole milliseconds."""
 

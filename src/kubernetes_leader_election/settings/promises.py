@@ -47,10 +47,15 @@ class Timings(Value):
     """What a choice of times means for those who run it. Seconds, unless said otherwise."""
 
     renew_interval: float
+    """R: how often a leader renews."""
     lease_duration: float
+    """D: how long others wait after the last renewal."""
     renew_deadline: float
+    """L: how long a leader trusts itself after its last renewal."""
     stop_budget: float
+    """S: how long its work may need to stop."""
     request_timeout: float
+    """T: how long one request may take in all."""
     leader_stops_within: float
     """G2: real time from a renewal's first byte until work is stopped, L/(1-rho)+S."""
     others_start_after: float

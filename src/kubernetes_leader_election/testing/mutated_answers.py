@@ -1,4 +1,4 @@
-"""Answers of a :class:`MutatingProxy`: what it remembers, and what it makes of them."""
+"""Answers of a mutating proxy: what it remembers, and what it makes of them."""
 
 from __future__ import annotations
 

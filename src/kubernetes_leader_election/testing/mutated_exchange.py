@@ -1,4 +1,4 @@
-"""One request on its way through a :class:`MutatingProxy`, and what is done to it."""
+"""One request on its way through a mutating proxy, and what is done to it."""
 
 from __future__ import annotations
 

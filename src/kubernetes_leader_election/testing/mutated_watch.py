@@ -1,4 +1,4 @@
-"""Watches of a :class:`MutatingProxy`: events passed on, or what is made of them."""
+"""Watches of a mutating proxy: events passed on, or what is made of them."""
 
 from __future__ import annotations
 

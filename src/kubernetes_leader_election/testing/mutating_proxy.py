@@ -259,7 +259,7 @@ class MutatingProxy(LoopThread):
         Do again what a log tells, to the same requests of the same lanes.
 
         Args:
-            log: Lines of JSON, as :meth:`Mutated.to_json` makes them.
+            log: Lines of JSON, as :meth:`.mutations.Mutated.to_json` makes them.
 
         Raises:
             ConfigurationError: one is no such line.

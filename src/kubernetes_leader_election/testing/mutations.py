@@ -1,7 +1,7 @@
 """
-What a :class:`MutatingProxy` may do to requests, answers and watches, and to which.
+What a mutating proxy may do to requests, answers and watches, and to which.
 
-A :class:`Mutate` is a rule, as :class:`Fault` is one for the embedded server: for the
+A :class:`Mutate` is a rule, as :class:`~.faults.Fault` is one for the embedded server: for the
 next N, for every, or for a share of what matches, do one :class:`Mutation`. Beside the
 rules a :class:`MutationPlan` can choose at random, by weights. Each choice depends on
 the seed, the lane and the number of the request alone, not on what other lanes do.

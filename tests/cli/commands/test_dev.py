@@ -86,7 +86,7 @@ def test_dev_serves_leases_and_prints_requests(served):
     """The kubeconfig leads to the server, and each request is a line."""
     process, path = served
     client = LeaseClient(load(path))
-    result = client.get("default", "nobody", call=Call(deadline=boottime() + 10))
+    result = client.get("default", "nobody", call=Call(deadline=boottime() + 30))
     client.close()
     assert isinstance(result, NotFound)
     line = process.stderr.readline()
@@ -126,7 +126,7 @@ def test_dev_fault_lists_adds_clears_and_orders(served, call):
     assert "Answer status=418 " in added.stdout
     assert "every time, met 0 times" in added.stdout
     client = LeaseClient(load(path))
-    met = client.get("default", "x", call=Call(deadline=boottime() + 10))
+    met = client.get("default", "x", call=Call(deadline=boottime() + 30))
     client.close()
     assert met.error.status == 418
     assert 'it\'s short, and "stout"' in str(met.error)
@@ -316,7 +316,7 @@ def test_dev_fault_help_says_when_a_connection_is_dropped(server, fault):
         "metadata": {"name": fault, "namespace": "default"},
         "spec": {"holderIdentity": "ada"},
     }
-    found = client.replace("default", fault, lease, call=Call(deadline=boottime() + 10))
+    found = client.replace("default", fault, lease, call=Call(deadline=boottime() + 30))
     client.close()
     assert isinstance(found, Unknown)
     assert found.error.status is None

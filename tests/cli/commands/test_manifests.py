@@ -130,10 +130,10 @@ def test_manifests_rights_suffice_for_an_election_and_nothing_else(call):
         with Elector(
             lease_name="billing", server=server.url, token="t0ken", auto_close=False
         ) as elector:
-            assert elector.wait_until_leading(timeout=10).fencing_token
+            assert elector.wait_until_leading(timeout=30).fencing_token
         client = LeaseClient(explicit(server=server.url, token="t0ken"))
-        here = client.get("default", "billing", call=Call(deadline=boottime() + 5))
-        there = client.get("default", "other", call=Call(deadline=boottime() + 5))
+        here = client.get("default", "billing", call=Call(deadline=boottime() + 30))
+        there = client.get("default", "other", call=Call(deadline=boottime() + 30))
         client.close()
     assert not isinstance(here, Refused | NotFound)
     assert isinstance(there, Refused)

@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import threading
-from typing import Self
 
 import pytest
 
 from kubernetes_leader_election.testing.faults import Answer, Fault
 from tests.cli.observe.leases import delete_lease, electors, write_lease
 from tests.cli.terminals import KLE, seen_on_a_terminal
+from tests.cli.watching import Watching
 from tests.programs import let_main_thread_wait
-
-
-class Watching:
-    """A `kle watch -o json` that runs, and the changes it told so far."""
-
-    def __init__(self, *words: object) -> None:
-        self._process = subprocess.Popen(
-            [KLE, "watch", "-o", "json", *map(str, words)], stdout=subprocess.PIPE
-        )
-        self.changes: list[dict] = []
-        self._more = threading.Condition()
-        self._thread = threading.Thread(target=self._read)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            with self._more:
-                self.changes.append(json.loads(line))
-                self._more.notify_all()
-
-    def wait_for(self, kind: str) -> dict:
-        """Wait until a change of this kind was told; give the newest."""
-
-        def there() -> bool:
-            return any(one["change"] == kind for one in self.changes)
-
-        with self._more:
-            assert self._more.wait_for(there, timeout=30), self.changes
-            return [one for one in self.changes if one["change"] == kind][-1]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._thread.join()
-        self._process.stdout.close()
-        self._process.wait()
 
 
 @pytest.mark.slow
@@ -67,7 +27,7 @@ def test_watch_tells_of_a_hand_over_with_its_gap(server, kubeconfig):
         written = server.lease("handed")["spec"]
     assert released["previous"] == "ada"
     assert (acquired["holder"], acquired["previous"]) == ("bob", "ada")
-    assert 0 < acquired["nobody_led_sec"] < 5
+    assert 0 < acquired["nobody_led_sec"] < 6  # it was released, and not run out
     assert acquired["transitions"] == written["leaseTransitions"] == 2
     assert acquired["token"] > 0
 
@@ -131,7 +91,7 @@ def test_watch_takes_a_lease_that_is_deleted_for_no_slip(server, kubeconfig):
     write_lease(server, "mailer", duration=3600)
     write_lease(server, "mailer-2", holder="bob", duration=3600)
     with Watching("mailer", "mailer-2", "--kubeconfig", kubeconfig) as watching:
-        watching.wait_for("held")
+        watching.wait_for("held", 2)
         delete_lease(server, "mailer")
         watching.wait_for("deleted")
         write_lease(server, "mailer", holder="", duration=3600)
@@ -161,8 +121,11 @@ def test_watch_ends_after_the_time_that_was_asked_for(call, server, kubeconfig):
 def test_watch_draws_a_live_table_on_a_terminal(server, kubeconfig):
     """On a terminal there is a table that is drawn again and again, with colours."""
     write_lease(server, "live", duration=3600)
-    words = ("watch", "live", "--kubeconfig", kubeconfig, "--for-sec", "1")
-    shown = seen_on_a_terminal(*words, columns=140)
+    words = ("watch", "live", "--kubeconfig", kubeconfig, "--for-sec")
+    for seconds in (1, 15):  # the longer ones for a machine that is too busy to draw
+        shown = seen_on_a_terminal(*words, seconds, columns=140)
+        if shown.count("RENEWED") > 1:
+            break
     assert "TRANSITIONS" in shown
     assert "\x1b[" in shown
     assert shown.count("RENEWED") > 1

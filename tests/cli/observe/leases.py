@@ -48,7 +48,7 @@ def write_lease(
     if annotations is not None:
         lease["metadata"]["annotations"] = annotations
     client = LeaseClient(explicit(server=server.url), user_agent=program)
-    call = Call(deadline=boottime() + 10)
+    call = Call(deadline=boottime() + 30)
     result = client.replace("default", name, lease, call=call)
     client.close()
     assert isinstance(result, Ok), result
@@ -59,7 +59,7 @@ def delete_lease(server: LeaseServer, name: str) -> None:
     """Delete a Lease as somebody does by hand."""
     client = LeaseClient(explicit(server=server.url), user_agent="kubectl")
     path = f"/apis/coordination.k8s.io/v1/namespaces/default/leases/{name}"
-    result = client.request("DELETE", path, call=Call(deadline=boottime() + 10))
+    result = client.request("DELETE", path, call=Call(deadline=boottime() + 30))
     client.close()
     assert isinstance(result, Answered), result
 
@@ -71,7 +71,7 @@ def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:
         lease = server.lease(name)
         assert lease is not None
         lease = {**lease, "spec": {**lease["spec"], **spec}}
-        call = Call(deadline=boottime() + 10)
+        call = Call(deadline=boottime() + 30)
         if isinstance(client.replace("default", name, lease, call=call), Ok):
             break
     else:
@@ -80,21 +80,21 @@ def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:
 
 
 def electors(
-    server: LeaseServer, lease: str, *names: str, duration: int = 20
+    server: LeaseServer, lease: str, *names: str, lease_duration_sec: float = 20
 ) -> contextlib.AbstractContextManager[list[Elector]]:
     """
     Run electors; the first one leads when the block begins.
 
-    ``duration``: of the Lease; no busy machine loses one of 20 s. Shorter, where a test
-    waits for it to pass.
+    By themselves they keep a Lease, and release it, also on a machine where nobody gets a
+    turn for seconds; a test that waits for the end of a term gives a shorter one.
     """
     return run_electors(
         *names,
         lease_name=lease,
         server=server.url,
         renew_interval_ms=300,
-        lease_duration_sec=duration,
-        request_timeout_sec=0.3,
+        lease_duration_sec=lease_duration_sec,
+        request_timeout_sec=lease_duration_sec / 6,
     )
 
 

@@ -52,7 +52,7 @@ def test_transfer_lets_the_named_candidate_lead(call, server, kubeconfig):
 @pytest.mark.slow
 def test_transfer_falls_back_when_the_named_one_is_not_there(call, server, kubeconfig):
     """A successor that does not exist holds the others up for a while, not for ever."""
-    with electors(server, "fallen", "ada", "bob", duration=2):
+    with electors(server, "fallen", "ada", "bob", lease_duration_sec=2):
         result = call("transfer", "fallen", "--to", "zoe", "--kubeconfig", kubeconfig)
         annotations = server.lease("fallen")["metadata"].get("annotations", {})
     assert result.exit_code == 1
@@ -65,7 +65,7 @@ def test_transfer_falls_back_when_the_named_one_is_not_there(call, server, kubec
 def test_asking_with_nobody_waiting_is_told_before_and_after(call, server, kubeconfig):
     """It costs a whole lease duration: said first, and for how long nobody led, last."""
     words = ("step-down", "alone", "--kubeconfig", kubeconfig, "-o", "json")
-    with electors(server, "alone", "ada", duration=2):
+    with electors(server, "alone", "ada", lease_duration_sec=2):
         result = call(*words)
     found = json.loads(result.stdout)
     assert result.exit_code == 1

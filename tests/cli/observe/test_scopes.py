@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
 
@@ -13,7 +12,7 @@ from kubernetes_leader_election.kube_api.client import LeaseClient
 from kubernetes_leader_election.kube_api.results import Ok
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.lease_server import User
-from tests.node_page import PATIENCE
+from tests.cli.watching import Watching
 
 ROLE = """
 apiVersion: rbac.authorization.k8s.io/v1
@@ -42,7 +41,7 @@ def write(server, namespace, name, holder="ada", **labels):
     if before is not None:
         lease["metadata"] = before["metadata"]
     client = LeaseClient(explicit(server=server.url))
-    result = client.replace(namespace, name, lease, call=Call(deadline=boottime() + 10))
+    result = client.replace(namespace, name, lease, call=Call(deadline=boottime() + 30))
     client.close()
     assert isinstance(result, Ok), result
 
@@ -138,25 +137,16 @@ def test_options_may_stand_before_the_command(call, server):
     assert found(result) == [("shop", "mail")]
 
 
-def test_watch_follows_all_namespaces(call, server):
+def test_watch_follows_all_namespaces(server):
     """One list and one watch for all; each change says where it was."""
     before = len(server.requests)
-
-    def write_once_it_is_watched():
-        server.requests.wait_for(
-            lambda one: one.verb == "watch" and "%3D%3D" in one.query, timeout=PATIENCE
-        )
+    with Watching("-A", "-l", "app==mail", "--server", server.url) as watching:
+        watching.wait_for("held")
         write(server, "shop", "mail", "bob")
-
-    change = threading.Thread(target=write_once_it_is_watched)
-    change.start()
-    words = ("watch", "-A", "-l", "app==mail", "--for-sec", "2", "-o", "json")
-    result = call(*words, "--server", server.url)
-    change.join()
+        watching.wait_for("acquired")
     write(server, "shop", "mail", "ada")
-    assert result.exit_code == 0, result.stderr
-    told = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [(one["namespace"], one["lease"], one["holder"]) for one in told] == [
+    told = [(one["namespace"], one["lease"], one["holder"]) for one in watching.changes]
+    assert told == [
         ("shop", "mail", "ada"),
         ("shop", "mail", "bob"),
     ]

@@ -21,6 +21,11 @@ def addresses(server: LeaseServer) -> list[str]:
     return [a for one in found.get("endpoints") or () for a in one["addresses"]]
 
 
+def reasons(server: LeaseServer) -> list[str]:
+    """Return what was told in Events, in its order."""
+    return [event["reason"] for event in server.events()]
+
+
 def replica(folder: Path, kubeconfig: Path, name: str, address: str) -> Replica:
     """Start a replica that tells where it is."""
     return Replica(
@@ -42,9 +47,12 @@ def test_run_keeps_the_address_and_takes_it_out_at_its_end(
     second = None
     try:
         eventually(lambda: addresses(server) == ["10.1.0.1"], "the first leads")
+        # Each is told by a thread of its own: the one, or the other, comes first.
+        eventually(lambda: reasons(server) == ["BecameLeader"], "that is told")
         second = replica(tmp_path, kubeconfig, "b", "10.1.0.2")
         first.signal(signal.SIGKILL)
         eventually(lambda: addresses(server) == ["10.1.0.2"], "the second leads")
+        eventually(lambda: reasons(server) == ["BecameLeader"] * 2, "that is told")
         second.signal(signal.SIGTERM)
         second.wait()
         assert addresses(server) == []
@@ -52,5 +60,4 @@ def test_run_keeps_the_address_and_takes_it_out_at_its_end(
         first.close()
         if second is not None:
             second.close()
-    reasons = [event["reason"] for event in server.events()]
-    assert reasons == ["BecameLeader", "BecameLeader", "GaveUpLeadership"]
+    assert reasons(server) == ["BecameLeader", "BecameLeader", "GaveUpLeadership"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
@@ -357,8 +358,14 @@ def test_run_ends_at_an_early_sigterm_as_process_1():
 def test_run_keeps_its_exit_code_when_a_signal_comes_late(start, tmp_path):
     """A SIGTERM while the wrapper ends gives the command's code, not an end by signal."""
     over = tmp_path / "over"
-    replica = start(command=["sh", "-c", f"trap '' TERM; touch {over}; exit 9"])
-    eventually(over.exists, "the command is about to end")
+    script = f"trap '' TERM; echo $$ > {over}; exit 9"
+    replica = start(command=["sh", "-c", script])
+    command = eventually(lambda: over.exists() and over.read_text(), "it is started")
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        # Before its end, the second of these signals would kill it.
+        ended = os.pidfd_open(int(command))
+        assert select.select([ended], [], [], PATIENCE)[0]
+        os.close(ended)
     while replica.process.poll() is None:
         replica.signal(signal.SIGTERM)
         # One of them is to meet the very end; without a pause the wrapper would only

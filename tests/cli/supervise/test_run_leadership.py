@@ -18,7 +18,7 @@ import pytest
 from kubernetes_leader_election.testing import LeaseServer
 from kubernetes_leader_election.testing.belief_log import count_overlaps
 from tests.cli.observe.leases import edit_lease
-from tests.cli.supervise.run_replica import Replica, eventually
+from tests.cli.supervise.run_replica import PATIENCE, STEADY, Replica, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def _delete_lease(server: LeaseServer, replica: Replica) -> None:
 
 
 def _ask(method: str, port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -71,10 +71,10 @@ def _assert_apart(*replicas: Replica) -> None:
 
 def test_run_hands_over_at_once_when_its_command_crashes(start):
     """G7: the Lease is released after a crash, not left to run out; tokens grow."""
-    long = "--lease-duration-sec=300"  # nobody here lives to see it run out
-    first = start("a", long, child=("--crash", "--last=1"))
+    # Nobody here lives to see it run out.
+    first = start("a", *STEADY, child=("--crash", "--last=1"))
     eventually(lambda: first.noted("began"), "the first leads")
-    second = start("b", long)
+    second = start("b", *STEADY)
     assert first.wait() == 128 + signal.SIGSEGV
     assert "its work ended (the command was ended by SIGSEGV)" in first.stderr
     second.wait_for_work()
@@ -113,7 +113,7 @@ def test_run_is_frozen_while_its_command_works_and_loses(start, tmp_path):
     first.signal(signal.SIGCONT)
     second.signal(signal.SIGTERM)
     assert second.wait() == 0
-    eventually(lambda: len(first.noted("began")) == 2, "the first leads again")
+    eventually(lambda: len(first.noted("began")) >= 2, "the first leads again")
     _assert_apart(first, second)
 
 
@@ -123,7 +123,7 @@ def test_run_is_frozen_while_its_command_works_and_loses(start, tmp_path):
 def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, code):
     """A deleted Lease is a loss: the command ends; then as --on-loss says."""
     # With minutes left of the term, so that no deadline ends the command.
-    long = () if code is None else ("--lease-duration-sec=300",)
+    long = () if code is None else STEADY
     replica = start("a", f"--on-loss={on_loss}", *long)
     replica.wait_for_work()
     _delete_lease(server, replica)
@@ -131,7 +131,7 @@ def test_run_ends_its_command_when_the_lease_is_lost(start, server, on_loss, cod
     words = "is over (the Lease was deleted or replaced): ending"
     eventually(lambda: words in replica.stderr, "it says why")
     if code is None:
-        eventually(lambda: len(replica.noted("began")) == 2, "it leads again")
+        eventually(lambda: len(replica.noted("began")) >= 2, "it leads again")
         assert replica.process.poll() is None
     else:
         assert replica.wait() == code
@@ -171,7 +171,8 @@ def test_run_tells_its_command_of_each_renewal(start, tmp_path):
         "import os, subprocess, sys, time\n"
         "kle = [sys.executable, '-m', 'kubernetes_leader_election']\n"
         "first = os.environ['LEADER_ELECTION_DEADLINE']\n"
-        "time.sleep(2.5)\n"  # longer than one renewal is good for
+        "while time.clock_gettime(time.CLOCK_BOOTTIME) < float(first) + 0.1:\n"
+        "    time.sleep(0.1)\n"  # until it would be over, had nothing been renewed
         "check = subprocess.call([*kle, 'check', '--quiet', '--seconds=0.1'])\n"
         "too_much = subprocess.call([*kle, 'check', '--seconds=30'])\n"
         "token = subprocess.check_output([*kle, 'token'], text=True).strip()\n"
@@ -179,15 +180,15 @@ def test_run_tells_its_command_of_each_renewal(start, tmp_path):
         "past = float(first) < time.clock_gettime(time.CLOCK_BOOTTIME)\n"
         "sys.exit(0 if (check, too_much, same, past) == (0, 1, True, True) else 9)\n"
     )
-    replica = start("a", command=[sys.executable, "-c", script])
+    times = ("--lease-duration-sec=5", "--renew-deadline-sec=3")
+    replica = start("a", *times, command=[sys.executable, "-c", script])
     assert replica.wait() == 0, replica.stderr
     assert list(tmp_path.glob("leader-election-*")) == []
 
 
 def test_run_tells_a_deaf_command_of_a_loss(start, server, tmp_path):
     """G1: the file says at once what the deadline would say in minutes (fault 36)."""
-    times = ("--lease-duration-sec=300", "--stop-budget-sec=60")
-    replica = start("a", *times, child=("--ignore-term",))
+    replica = start("a", *STEADY, "--stop-budget-sec=60", child=("--ignore-term",))
     replica.wait_for_work()
     path = next(tmp_path.glob("leader-election-*/term.json"))
     boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -200,9 +201,9 @@ def test_run_tells_a_deaf_command_of_a_loss(start, server, tmp_path):
 
 def test_run_waits_in_little_memory_and_answers_over_http(start):
     """A waiting wrapper is in the race, alive, no leader, and at most 32 MiB large."""
-    first = start("a", "--http=127.0.0.1:0")
+    first = start("a", *STEADY, "--http=127.0.0.1:0")
     first.wait_for_work()
-    second = start("b", "--http=127.0.0.1:0")
+    second = start("b", *STEADY, "--http=127.0.0.1:0")
     eventually(lambda: _get(second, "/readyz")[0] == 200, "the second is in the race")
     assert _get(first, "/leaderz")[0] == 200
     assert _get(second, "/leaderz")[0] == 503
@@ -233,6 +234,7 @@ def test_run_gives_up_when_its_command_is_not_healthy(start, tmp_path):
     checks = (
         "--health-interval-sec=0.2",
         "--health-threshold=2",
+        "--health-timeout-sec=30",
         "--health-start-sec=0",
     )
     well.touch()
@@ -248,7 +250,7 @@ def test_run_gives_up_when_its_command_is_not_healthy(start, tmp_path):
     time.sleep(4.0)  # long enough for the Lease to run out
     assert len(first.noted("began")) == began
     sick.unlink()
-    eventually(lambda: len(first.noted("began")) == began + 1, "well again, leads")
+    eventually(lambda: len(first.noted("began")) > began, "well again, leads")
     _assert_apart(first, second)
 
 
@@ -257,6 +259,8 @@ def test_run_contends_unhealthy_when_nobody_leads(start, tmp_path):
     checked = tmp_path / "checked"
     replica = start(
         "a",
+        *STEADY,
+        "--health-timeout-sec=60",
         f"--health-command=sh -c 'echo >> {checked}; exit 1'",
         "--health-interval-sec=0.1",
         "--unhealthy-timeout-sec=1",
@@ -273,7 +277,7 @@ def test_run_contends_unhealthy_when_nobody_leads(start, tmp_path):
 
 def test_run_says_once_that_its_term_file_cannot_be_written(start, server):
     """Each renewal meets it again; the command works on, by the deadline it has."""
-    replica = start("a")
+    replica = start("a", *STEADY)
     replica.wait_for_work()
     (file,) = replica.log_path.parent.glob("*/term.json")
     shutil.rmtree(file.parent)

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from tests.node_page import PATIENCE, eventually
 
 from kubernetes_leader_election.testing import (
     Answer,
@@ -38,7 +39,7 @@ class Client:
         self.port = port
         self.open: list[http.client.HTTPConnection] = []
 
-    def call(self, method, path, document=None, timeout=10.0, headers=None):
+    def call(self, method, path, document=None, timeout=PATIENCE, headers=None):
         """Make one request and give status and parsed body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -65,7 +66,9 @@ class Client:
 
     def watch(self, query=""):
         """Open a watch and give its response."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=PATIENCE
+        )
         connection.request("GET", f"{LEASES}?watch=1{query}")
         self.open.append(connection)
         response = connection.getresponse()
@@ -175,20 +178,26 @@ def test_applied_and_hung_requests_have_an_effect(server, client):
     server.faults.add(Fault(ApplyThenHang(), verb="update"))
     with pytest.raises(TimeoutError):
         client.put("a", timeout=0.3)
-    assert holder(server) == "a"
+    eventually(lambda: holder(server) == "a")
 
 
 @pytest.mark.slow
 def test_late_requests_meet_the_later_state(server, client):
     """ApplyLate: a write stuck on the way loses against a newer one (fault 29)."""
-    client.put("first")
-    server.faults.add(Fault(ApplyLate(0.4), verb="update"))
-    with pytest.raises(HUNG_UP):
-        client.put("late")
-    assert holder(server) == "first"
-    assert client.put("second")[0] == 200
-    revision = server.revision
-    time.sleep(0.6)  # the late write has come by then, and leaves no trace to wait for
+    for seconds in (0.4, 10.0):  # the longer ones for a machine that is too busy
+        client.put("first")
+        server.faults.add(Fault(ApplyLate(seconds), verb="update"))
+        began = time.monotonic()
+        with pytest.raises(HUNG_UP):
+            client.put("late")
+        between = holder(server)
+        status, _ = client.put("second")
+        revision = server.revision
+        if time.monotonic() - began < seconds:
+            break
+    assert (between, status) == ("first", 200)
+    # The late write has come by then, and leaves no trace to wait for.
+    time.sleep(seconds + 0.2)
     assert (holder(server), server.revision) == ("second", revision)
 
 
@@ -198,10 +207,7 @@ def test_late_requests_are_applied_if_nothing_came_between(server, client):
     server.faults.add(Fault(ApplyLate(0.2), verb="update"))
     with pytest.raises(HUNG_UP):
         client.put("late")
-    deadline = time.monotonic() + 5
-    while holder(server) != "late":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: holder(server) == "late")
 
 
 def test_stale_reads_show_the_past(server, client):
@@ -250,7 +256,7 @@ def test_silenced_watches_stay_open(server, client):
     reader.join(0.3)
     assert heard == []
     server.end_watches()
-    reader.join(5)
+    reader.join(PATIENCE)
     assert heard == [b""]
 
 
@@ -260,13 +266,14 @@ def test_lagging_watches_are_late_and_in_order(server, client):
     server.faults.add(Fault(LagWatch(0.3)))
     watch = client.watch()
     began = time.monotonic()
-    for name in ("a", "b", "c"):
+    written = [f"p{number}" for number in range(60)]
+    for name in written:
         client.put(name)
-    events = [json.loads(watch.readline()) for _ in range(3)]
+    events = [json.loads(watch.readline()) for _ in written]
     waited = time.monotonic() - began
     names = [one["object"]["spec"]["holderIdentity"] for one in events]
-    assert names == ["a", "b", "c"]
-    assert 0.3 <= waited < 0.8
+    assert names == written
+    assert 0.3 <= waited < 60 * 0.3, "what is late does not add up"
 
 
 def test_faults_hit_one_user_only(server):
@@ -334,18 +341,21 @@ def test_restart_loses_the_history(server, client):
 @pytest.mark.slow
 def test_restart_takes_its_time(server, client):
     """restart(down): nobody listens in between."""
-    thread = threading.Thread(target=lambda: server.restart(down=0.5))
-    thread.start()
     refused = False
-    deadline = time.monotonic() + 5
-    while thread.is_alive() and time.monotonic() < deadline:
-        try:
-            client.call("GET", "/readyz", timeout=0.5)
-        except HUNG_UP:
-            refused = True
-        time.sleep(0.02)
-    thread.join()
-    assert refused
+    deadline = time.monotonic() + PATIENCE
+    while not refused:  # at the first time, unless this thread gets no turn meanwhile
+        assert time.monotonic() < deadline
+        thread = threading.Thread(target=lambda: server.restart(down=0.5))
+        thread.start()
+        while thread.is_alive():
+            try:
+                client.call("GET", "/readyz")
+            except ConnectionRefusedError:
+                refused = True
+            except HUNG_UP:
+                pass  # it was under way when the server went
+            time.sleep(0.02)  # a look now and then
+        thread.join()
     assert client.call("GET", "/readyz")[0] == 200
 
 
@@ -397,17 +407,11 @@ def test_slow_watcher_costs_a_bounded_queue(server, client):
     quick = client.watch()
     filler = "x" * 100_000
     heard = []
-    reader = threading.Thread(
-        target=lambda: heard.extend(quick.readline() for _ in range(120))
-    )
-    reader.start()
     for number in range(120):
         client.put(f"{number}-{filler}")
-    reader.join(20)
-    assert len(heard) == 120
-    deadline = time.monotonic() + 10
+        heard.append(quick.readline())
+    assert all(heard)
     lines = stuck.read().splitlines()
-    assert time.monotonic() < deadline
     assert 0 < len(lines) < 120
 
 
@@ -418,14 +422,18 @@ def test_requests_are_recorded(server, client):
     assert (record.method, record.path) == ("PUT", f"{LEASES}/p")
     assert (record.user, record.user_agent) == ("admin", "elector/1")
     assert (record.namespace, record.name, record.status) == ("default", "p", 201)
-    assert 0 <= record.answered - record.time < 5
+    assert 0 <= record.answered - record.time < PATIENCE
     assert str(record) == f"PUT {LEASES}/p 201 admin elector/1"
 
 
 def test_requests_can_be_waited_for(server, client):
     """wait_for blocks until somebody asks, or time is up."""
-    threading.Timer(0.1, lambda: client.call("GET", "/version")).start()
-    record = server.requests.wait_for(lambda one: one.path == "/version", timeout=5)
+    asking = threading.Timer(0.1, lambda: client.call("GET", "/version"))
+    asking.start()
+    record = server.requests.wait_for(
+        lambda one: one.path == "/version", timeout=PATIENCE
+    )
+    asking.join()
     assert record.verb == "get"
     with pytest.raises(TimeoutError):
         server.requests.wait_for(lambda one: one.verb == "none", timeout=0.1)
@@ -454,17 +462,24 @@ def test_bookmarks_come_in_their_rhythm():
 def test_idle_connections_are_closed():
     """Idle connections end after their time, as a load balancer would do it."""
     with LeaseServer(timings=Timings(idle=0.2)) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", server.port, timeout=PATIENCE
+        )
         connection.request("GET", "/version")
         connection.getresponse().read()
         assert connection.sock.recv(1) == b""
         connection.close()
 
 
-def test_watch_waits_for_the_storage_and_then_begins(server, client):
+def test_watch_waits_for_the_storage_and_then_begins():
     """A watch without a version begins late if the storage comes back in time."""
-    client.put("a")
-    server.freeze_storage()
-    threading.Timer(0.2, server.thaw_storage).start()
-    watch = client.watch()
-    assert json.loads(watch.readline())["type"] == "ADDED"
+    with LeaseServer() as server:  # one that is patient
+        client = Client(server.port)
+        client.put("a")
+        server.freeze_storage()
+        thawing = threading.Timer(0.2, server.thaw_storage)
+        thawing.start()
+        watch = client.watch()
+        assert json.loads(watch.readline())["type"] == "ADDED"
+        thawing.join()
+        client.close()

@@ -72,7 +72,7 @@ def call(server, method, path, token=None, document=None, raw=None):
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:  # noqa: S310  # loopback
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310  # loopback
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as refused:
         with refused:
@@ -86,7 +86,7 @@ def test_tls_is_verified_with_the_servers_authority():
         assert server.url.startswith("https://")
         assert call(server, "GET", "/version")[0] == 200
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            urllib.request.urlopen(server.url + "/version", timeout=10)  # noqa: S310  # loopback
+            urllib.request.urlopen(server.url + "/version", timeout=30)  # noqa: S310  # loopback
 
 
 def test_tls_authority_can_be_rotated():
@@ -96,7 +96,7 @@ def test_tls_authority_can_be_rotated():
         server.rotate_certificates()
         assert call(server, "GET", "/version")[0] == 200
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
-            urllib.request.urlopen(server.url + "/version", timeout=10, context=old)  # noqa: S310  # loopback
+            urllib.request.urlopen(server.url + "/version", timeout=30, context=old)  # noqa: S310  # loopback
 
 
 def test_rotation_needs_tls():
@@ -389,11 +389,11 @@ def test_command_serves_until_a_signal(tmp_path):
             "server": url
         }
         assert kubeconfig.with_name("config.a").exists()
-        with urllib.request.urlopen(f"{url}/version", timeout=10) as answer:  # noqa: S310  # loopback
+        with urllib.request.urlopen(f"{url}/version", timeout=30) as answer:  # noqa: S310  # loopback
             assert answer.status == 200
         assert "GET /version 200 system:anonymous" in process.stdout.readline()
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.slow

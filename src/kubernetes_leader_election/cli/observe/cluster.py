@@ -64,7 +64,7 @@ class Target:
         return (space, name) if slash else (self.namespace, name)
 
     def get(self, key: str) -> Any:
-        """Read a Lease; give a result of :mod:`..kube_api.results`."""
+        """Read a Lease; give a result of :mod:`...kube_api.results`."""
         return self.client.get(*self.place_of(key), call=call(), needs=self.needs)
 
 

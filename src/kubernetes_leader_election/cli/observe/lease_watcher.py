@@ -4,7 +4,7 @@ Follow Leases without ever writing: what commands that show and wait are built o
 One thread for each Lease reads and watches it, or one thread does so for a namespace:
 a watch tells each change as it happens, a look now and then misses some. What they see
 arrives in one queue, with the clocks read at its receipt; judging is left to
-:class:`..core.observation.Observation`, as for any candidate (rules 1 and 2).
+:class:`...core.observation.Observation`, as for any candidate (rules 1 and 2).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 One Lease over time: what changed, and for how long nobody led.
 
-Expiry is judged as a candidate does, by :class:`..core.observation.Observation`: the
+Expiry is judged as a candidate does, by :class:`...core.observation.Observation`: the
 record stood still for its own duration on this machine's clock. Times that others
 wrote are shown, never compared.
 """

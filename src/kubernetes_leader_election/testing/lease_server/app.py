@@ -1,5 +1,5 @@
 """
-The web application: every request goes through :meth:`App.handle`.
+The web application: every request goes through ``App.handle``.
 
 Its order is the real server's: the deadline of the request, who asks, what the
 flow control says, may they, and only then the request itself. Faults come in after

@@ -98,7 +98,7 @@ class LeaseServer(LoopThread):
         timings: How patient the server is; the real one's values by default.
         state: A file that keeps all objects over restarts.
         seed: Makes the shares of faults repeatable.
-        control: Take orders below ``/control``, as ``control.py`` describes.
+        control: Accept commands below ``/control``, which ``kle dev fault`` sends.
         coordinated: Switch the gate CoordinatedLeaderElection on, which is off in a
             real server: ``strategy`` and ``preferredHolder`` are kept and judged.
     """
@@ -300,7 +300,7 @@ class LeaseServer(LoopThread):
         self._call(lambda: self._access.add(user))
 
     def rotate_token(self, name: str) -> str:
-        """Return a user a new token; the old one is answered 401 from now on."""
+        """Replace the token of a user, and return the new one; the old one gets a 401."""
         user = replace(self._access.user(name), token=_token())
         self._call(lambda: self._access.add(user))
         return user.token

@@ -4,7 +4,7 @@ The guarantees, checked from outside while a world runs.
 Nothing here knows the core. What is known: real time, the stored Lease, which Lease
 a process was shown and when (on its own clock), what it ordered, and its reports that
 a belief or a piece of work began or ended. A world that breaks an assumption of a
-guarantee says so with :meth:`Checks.excuse`, which switches off exactly that check,
+guarantee says so with :meth:`.assumptions.Assumptions.excuse`, which switches off exactly that check,
 for exactly as long as the broken assumption can matter.
 """
 

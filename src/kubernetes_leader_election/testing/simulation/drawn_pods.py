@@ -25,6 +25,16 @@ FREED: Final = ("restored", "restored", "recreated", "put back", "unseen", "newc
 """In which ways the Lease becomes free, or goes back, before its next holder dies."""
 DOUBTFUL: Final = (*(("free again",) * 4), "own past", "question dropped")
 """What happens besides, to make a proof worth less than it seems."""
+UNSURE: Final = (
+    *(("handed back",) * 2),
+    *(("note swapped",) * 3),
+    *(("unwatchable",) * 2),
+    *(("pod watch end",) * 2),
+    *(("node unreachable",) * 2),
+)
+"""What makes it unsure whose end is proved, or whether anybody can look."""
+SWAPPED: Final = (0.1, 0.4)
+"""Seconds for which a note is another one's: less than the shortest challenge lasts."""
 ON_LEASE: Final = frozenset({"label", "wish", "old question"})
 """Those of what follows that are done to the Lease, and to nobody."""
 ANSWERED: Final = (
@@ -135,6 +145,43 @@ def asked_at_worst(plan: Plan, draw: Random) -> Plan:
             detail=f"ask: {draw.choice(WHILE_ASKED)}",
         )
         faults.append(fault)
+    return plan.with_faults(faults)
+
+
+def unsure(plan: Plan, kinds: tuple[str, ...] = UNSURE) -> Plan:
+    """
+    Let notes be others' for a while, and watches on pods end, beside other faults.
+
+    Drawn apart: the other faults of a seed stay what they are.
+    """
+    draw = Random(f"unsure {plan.profile} {plan.seed}")
+    longest, until = plan.longest_duration, plan.heal_at
+    faults: list[Fault] = []
+    for _ in range(draw.choice((0, 0, 2, 4))):
+        kind = draw.choice(kinds)
+        length, amount, detail, target = 0.0, 0.0, "", ""
+        if kind == "note swapped":
+            length = draw.uniform(*SWAPPED)
+        elif kind == "unwatchable":
+            length, amount = draw.uniform(3.0, 8.0), draw.uniform(0.0, 2.0)
+            detail = draw.choice(("", "asked in vain"))
+        elif kind == "pod watch end":
+            target = draw.choice([node.name for node in plan.nodes])
+            detail = draw.choice(("clean", "clean", "broken"))
+        elif kind == "node unreachable":
+            target, length = "leader", draw.uniform(0.5, 2.5) * longest
+            amount = draw.uniform(0.0, 0.4) * longest
+        at = draw.uniform(0.1, 0.95) * (until - max(length, longest))
+        faults.append(
+            Fault(
+                at=round(at, 3),
+                kind=kind,
+                target=target,
+                length=round(length, 3),
+                amount=round(amount, 3),
+                detail=detail,
+            )
+        )
     return plan.with_faults(faults)
 
 

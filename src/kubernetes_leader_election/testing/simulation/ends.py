@@ -22,6 +22,11 @@ LONGEST_PAUSE: Final = 31.0
 """Seconds at most between two tries to read a pod, and some more."""
 MOST_QUESTIONS: Final = 20
 """Times that one process asks about one record: its pauses double (fault 24)."""
+MOST_SEEKS: Final = 8
+"""Watches on the pod of one holder within three seconds: pauses double here, too."""
+SEEKS_WITHIN: Final = 3.0
+GOOD_ORDER: Final = 1.0
+"""Seconds that a watch on a pod has to last for its clean end to cost no pause."""
 
 
 class Ends:
@@ -31,6 +36,7 @@ class Ends:
         "_asked",
         "_distrusted_for",
         "_distrusted_since",
+        "_seeks",
         "alive",
         "challenge",
         "heard_back",
@@ -76,6 +82,8 @@ class Ends:
         """CLOCK_MONOTONIC when it could not read the pod of a holder last."""
         self._asked: tuple[Key | None, int] = (None, 0)
         """The record that it asked about last, and how often."""
+        self._seeks: tuple[str, tuple[float, ...]] = ("", ())
+        """Whose pod it watched last, by the nonce, and CLOCK_MONOTONIC at each begin."""
 
     # What it was shown --------------------------------------------------------
 
@@ -159,6 +167,21 @@ class Ends:
         assert self.challenge is not None
         given = max(self.challenge, noted[2])
         return now[1] - asked_at >= given - TOLERANCE
+
+    def seeks_too_often(self, nonce: str, monotonic: float) -> bool:
+        """Count a watch on a holder's pod; tell whether there were too many of late."""
+        before, begun = self._seeks
+        if before != nonce:
+            begun = ()
+        recent = [time for time in begun if time > monotonic - SEEKS_WITHIN]
+        self._seeks = nonce, (*recent, monotonic)
+        return len(recent) >= MOST_SEEKS
+
+    def pod_watch_ended(self, monotonic: float, *, broken: bool) -> None:
+        """Note that its watch on a pod is over; one that broke, or soon, costs a pause."""
+        begun = self._seeks[1]
+        if broken or monotonic - begun[-1] < GOOD_ORDER + TOLERANCE:
+            self.unreadable_at = monotonic
 
     def asks_too_often(self, base: Stored) -> bool:
         """Count a question; tell whether it was asked about this record too often."""

@@ -55,10 +55,12 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     lease_faults.transfer,
     pod_faults.container_killed,
     pod_faults.node_lost,
+    pod_faults.node_unreachable,
     pod_faults.force_deleted,
     pod_faults.message_lost,
     pod_faults.shim_killed,
     pod_faults.false_report,
+    pod_faults.pod_watch_end,
     proof_faults.own_past,
     lease_faults.undone_watch,
     process_faults.wall_step,
@@ -98,6 +100,9 @@ ON_WORLD: Final[dict[str, OnWorld]] = _named(
     proof_faults.free_again,
     proof_faults.old_question,
     proof_faults.question_dropped,
+    proof_faults.handed_back,
+    proof_faults.note_swapped,
+    proof_faults.unwatchable,
     network_faults.away,
 )
 WITH_RIVAL: Final = frozenset(

@@ -31,6 +31,7 @@ from kubernetes_leader_election.testing.simulation.drawn_pods import (
     draw_answered,
     hard_of_hearing,
     in_pods,
+    unsure,
 )
 from kubernetes_leader_election.testing.simulation.healthy_worlds import (
     crowd,
@@ -364,7 +365,7 @@ def _proofs(seed: int, draw: Random) -> Plan:
         "label": 12,
     }
     plan = draw_faulty(seed, draw, "proofs", faults=(8, 20), often=often)
-    return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
+    return unsure(doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw))
 
 
 def _lies(seed: int, draw: Random) -> Plan:
@@ -379,7 +380,7 @@ def _lies(seed: int, draw: Random) -> Plan:
         "label": 6,
     }
     plan = draw_faulty(seed, draw, "lies", faults=(10, 24), often=often)
-    return doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw)
+    return unsure(doubtful(hard_of_hearing(in_pods(plan, draw), draw), draw))
 
 
 def _answered_lies(seed: int, draw: Random) -> Plan:

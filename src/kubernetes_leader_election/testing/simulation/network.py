@@ -85,6 +85,7 @@ class Link:
         "keeps",
         "lose_in",
         "lose_out",
+        "pods_fail",
         "repeat",
         "resend",
         "stale",
@@ -107,6 +108,8 @@ class Link:
         self.held = self.stale = self.watch_lag = 0.0
         self.keeps: list[Ticket] | None = None
         """Writes that something in between keeps; None: it passes them on."""
+        self.pods_fail = False
+        """Each watch on a pod breaks as soon as it has shown what is there."""
         self.troubled = False
 
     def look(self) -> None:

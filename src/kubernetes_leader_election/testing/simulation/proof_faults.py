@@ -20,7 +20,7 @@ from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.pod_faults import container_killed
 from kubernetes_leader_election.testing.simulation.scene import Scene
-from kubernetes_leader_election.testing.simulation.store import CHALLENGE, Stored
+from kubernetes_leader_election.testing.simulation.store import CHALLENGE, POD, Stored
 
 
 def free_again(world: Scene, fault: Fault) -> bool:
@@ -165,3 +165,82 @@ def question_dropped(world: Scene, fault: Fault) -> bool:
 
     world.after(fault.length, stop, None)
     return True
+
+
+def _noted_by_who_has_ended(world: Scene) -> Stored | None:
+    """Return the newest record with a note whose process, and holder, live no more."""
+    living = world.processes()
+    nonces = {process.nonce for process in living}
+    # A note may have been swapped: what a living one wrote it may know again.
+    holders = {process.identity for process in living}
+    for change in reversed(world.network.store.history):
+        past = change.stored
+        if past.noted is not None and past.noted[1] not in nonces:
+            if past.holder not in holders:
+                return past
+    return None
+
+
+def handed_back(world: Scene, fault: Fault) -> bool:
+    """
+    Give the Lease back by hand to a holder that has ended, with its note.
+
+    The count of transitions stays as it is: nothing in the record says that it is of the
+    past.
+    """
+    store, past = world.network.store, _noted_by_who_has_ended(world)
+    current = store.current
+    if past is None or current is None or past.key[3] == current.key[3]:
+        return False
+    store.put_back(world.time, past, leaseTransitions=current.key[5])
+    world.checks.excuse(world.time)
+    changed(world)
+    return True
+
+
+def note_swapped(world: Scene, fault: Fault) -> bool:
+    """
+    Let a note on a record be that of a process that has ended, for ``length`` seconds.
+
+    Which is less than anybody waits for an answer.
+    """
+    store, past = world.network.store, _noted_by_who_has_ended(world)
+    current = store.current
+    if past is None or current is None or current.noted is None:
+        return False
+    own, (_, holder, _, acquired, renewed, _) = current.pod, current.key
+    fields = " ".join(str(past.pod).split(" ")[:7])
+    swapped = f"{fields} {acquired} {renewed} {holder}"
+    store.annotate(world.time, POD, swapped)
+    changed(world)
+
+    def undo(_: None) -> None:
+        if store.current is not None and store.current.pod == swapped:
+            store.annotate(world.time, POD, str(own))
+            changed(world)
+
+    world.after(fault.length, undo, None)
+    return True
+
+
+def unwatchable(world: Scene, fault: Fault) -> bool:
+    """
+    Kill who leads, ``amount`` seconds into ``length`` in which watches on pods break.
+
+    Each does so as soon as it has shown the pod. "asked in vain": what is asked is taken
+    off the Lease as well, so that the proof is of no use, and there all the time.
+    """
+    if not world.network.pods:
+        return False
+    if fault.detail == "asked in vain":
+        question_dropped(world, fault)
+    for node in world.nodes.values():
+        node.link.pods_fail = True
+    world.after(fault.amount, _kill_leader, (world, fault))
+    world.after(fault.length, _watchable, world)
+    return True
+
+
+def _watchable(world: Scene) -> None:
+    for node in world.nodes.values():
+        node.link.pods_fail = False

@@ -289,11 +289,12 @@ class LeaseStore:
         self._store(time, "MODIFIED", lease, self.current.uid)
         return True
 
-    def put_back(self, time: float, old: Stored) -> None:
-        """Replace the Lease by an old manifest of itself, as a person does."""
+    def put_back(self, time: float, old: Stored, **changes: object) -> None:
+        """Replace the Lease by an old manifest of itself, perhaps edited, by hand."""
         current = self.current
         assert current is not None
-        self._store(time, "MODIFIED", old.lease, current.uid)
+        lease = {**old.lease, "spec": {**old.lease["spec"], **changes}}
+        self._store(time, "MODIFIED", lease, current.uid)
 
     def restore(self, time: float) -> bool:
         """Go back to a backup taken at ``time``; False when there is none so old."""

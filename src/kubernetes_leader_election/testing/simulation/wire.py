@@ -437,6 +437,9 @@ class Wire:
             text = "watches a pod, and never closed the watch on the one before"
             self.world.checks.broken(self.world.time, "G9", self.name, text)
         self.sought = request
+        if self.witness.ends.seeks_too_often(request.note.nonce, self.now[1]):
+            text = "watches the pod of one holder again and again (fault 24)"
+            self.world.checks.broken(self.world.time, "G9", self.name, text)
         self._note_order(request, request.request_id)
         self._after_the_way(self._first_look, (request, "ADDED", None))
 
@@ -473,6 +476,24 @@ class Wire:
 
         kubelet.followers[id(request)] = follow
         self._look((request, "ADDED", kubelet.pod))
+        if link.pods_fail:
+            self._after_the_way(self._pod_watch_ends, (request, DISCONNECTED))
+
+    def end_pod_watch(self, answer: Answer | None) -> bool:
+        """End its watch on a pod; None: in good order. Tell whether there was one."""
+        if self.sought is None or self.link.cut_in:
+            return False
+        self.do(self._pod_watch_ends, (self.sought, answer))
+        return True
+
+    def _pod_watch_ends(self, ended: tuple[m.SeekProof, Answer | None]) -> None:
+        request, answer = ended
+        if request is not self.sought:
+            return
+        broken = answer is not None
+        self.witness.ends.pod_watch_ended(self.now_monotonic(), broken=broken)
+        error = None if answer is None else _error(answer)
+        self._sees_no_pod(m.ProofUnreadable, error=error)
 
     def _sees_no_pod(self, answer: type[Any], **what: Any) -> None:
         assert self.sought is not None

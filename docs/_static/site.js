@@ -1,0 +1,34 @@
+/* Long names break at their seams. */
+for (const part of document.querySelectorAll("article code.literal .pre")) {
+  if (part.textContent.length > 24) {
+    part.innerHTML = part.innerHTML.replace(/[/_:]+(?=\w)/g, "$&<wbr>");
+  }
+}
+
+/* Tables on narrow screens: site.css has their looks. Without this file they scroll. */
+const narrow = window.matchMedia("(max-width: 50em)");
+const tables = [...document.querySelectorAll("article table.docutils")];
+
+/* What stands below its column's head says so itself, once the heads are gone. */
+for (const table of tables) {
+  const heads = [...table.querySelectorAll("thead th")].map((th) => th.innerText.trim());
+  for (const row of table.querySelectorAll("tbody tr")) {
+    [...row.cells].forEach((cell, at) => {
+      if (!cell.innerText.trim()) cell.classList.add("blank");
+      /* Of two columns the second needs no name. */
+      else if (at > 0 && heads.length > 2 && heads[at]) cell.dataset.column = heads[at];
+    });
+  }
+}
+
+function fit() {
+  for (const table of tables) {
+    table.classList.remove("stacked");
+    const wide = table.scrollWidth > table.parentElement.clientWidth + 1;
+    table.classList.toggle("stacked", narrow.matches && wide);
+  }
+}
+
+fit();
+narrow.addEventListener("change", fit);
+window.addEventListener("load", fit); /* when the fonts are there */
