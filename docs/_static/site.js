@@ -1,8 +1,15 @@
-/* Long names break at their seams. */
+/* Long names break at their seams: paths at slashes, modules at dots, others within. */
 for (const part of document.querySelectorAll("article code.literal .pre")) {
-  if (part.textContent.length > 24) {
-    part.innerHTML = part.innerHTML.replace(/[/_:]+(?=\w)/g, "$&<wbr>");
+  const name = part.textContent;
+  if (name.length > 24) {
+    const seam = name.includes("/") ? /\/(?=\w)/g : name.includes(".") ? /\.(?=\w)/g : /[_:]+(?=\w)/g;
+    part.innerHTML = part.innerHTML.replace(seam, "$&<wbr>");
   }
+}
+
+/* So do the paths of modules in the reference. */
+for (const part of document.querySelectorAll("dt.sig > .sig-prename .pre")) {
+  part.innerHTML = part.innerHTML.replace(/\.(?=\w)/g, ".<wbr>");
 }
 
 /* Tables on narrow screens: site.css has their looks. Without this file they scroll. */
