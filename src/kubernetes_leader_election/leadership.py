@@ -80,6 +80,7 @@ class Skipped(Enum):
     """What a job that was skipped gives in place of its result; it is false."""
 
     NOT_LEADER = "not leader"
+    """This elector does not lead."""
 
     def __bool__(self) -> bool:
         return False
