@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Any
@@ -29,4 +30,5 @@ async def work(term: Term) -> None:
         await worker.close()
 
 
-asyncio.run(Elector(lease_name="shop").run(work))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(Elector(lease_name="shop").run(work))

@@ -18,4 +18,7 @@ def migrate(term: Term) -> None:
         print("migrated", flush=True)
 
 
-Elector(lease_name="shop-migration").run(migrate)
+try:
+    Elector(lease_name="shop-migration").run(migrate)
+except KeyboardInterrupt:
+    sys.exit(130)  # Ctrl-C: no traceback, and nobody takes it for a success

@@ -203,4 +203,4 @@ def test_alerts_for_the_one_on_call_hold_for_each_lease_and_without_a_replica(me
     assert set(grouped.split(", ")) == {"namespace", "lease"} <= labels
     (absent,) = re.findall(r"absent\(leader_election_leader\{(.*?)\}\)", page)
     assert set(re.findall(r"(\w+)=", absent)) == {"namespace", "lease"}
-    assert "`AGE` beside it is that of the Lease itself" in page
+    assert "`AGE` is the age of the Lease object" in page

@@ -55,6 +55,7 @@ ON_NODE: Final[dict[str, OnNode]] = _named(
     lease_faults.transfer,
     pod_faults.container_killed,
     pod_faults.node_lost,
+    pod_faults.node_unreachable,
     pod_faults.force_deleted,
     pod_faults.message_lost,
     pod_faults.shim_killed,
