@@ -65,9 +65,6 @@ llms_txt_title = project
 llms_txt_summary = _PROJECT["description"]
 llms_txt_exclude = ["changelog", "404"]
 
-# Quotes alone: options of a command begin with two hyphens.
-smartquotes_action = "q"
-
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
