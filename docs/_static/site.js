@@ -2,7 +2,9 @@
 for (const part of document.querySelectorAll("article code.literal .pre")) {
   const name = part.textContent;
   if (name.length > 24) {
-    const seam = name.includes("/") ? /\/(?=\w)/g : name.includes(".") ? /\.(?=\w)/g : /[_:]+(?=\w)/g;
+    const path = name.includes("/") ? /\/(?=\w)/g : null;
+    const module = name.includes(".") ? /\.(?=\w)/g : null;
+    const seam = path ?? module ?? /[_:]+(?=\w)/g;
     part.innerHTML = part.innerHTML.replace(seam, "$&<wbr>");
   }
 }
@@ -28,11 +30,14 @@ for (const table of tables) {
   }
 }
 
+const TALL = 190; /* pixels of a row in which a column has one or two words a line */
+
 function fit() {
   for (const table of tables) {
     table.classList.remove("stacked");
     const wide = table.scrollWidth > table.parentElement.clientWidth + 1;
-    table.classList.toggle("stacked", narrow.matches && wide);
+    const squeezed = [...table.rows].some((row) => row.offsetHeight > TALL);
+    table.classList.toggle("stacked", narrow.matches && (wide || squeezed));
   }
 }
 
