@@ -52,6 +52,12 @@ def ready(space: Space, replicas: int = 2) -> Life:
     """Wait until all replicas are there, and the leader has left its note; give it."""
     space.wait_pods(replicas)
     leader = space.wait_leader()
+    if leader.noted("acquired"):  # else it runs under `kle run`, and notes nothing else
+        others = space.pods().keys() - {leader.pod}
+        space.node.wait(
+            lambda: all(_knows_a_leader(space, pod) for pod in others),
+            f"all others know of {leader.name}",
+        )
     seen: set[str] = set()
 
     def noted() -> bool:
@@ -63,6 +69,13 @@ def ready(space: Space, replicas: int = 2) -> Life:
 
     space.node.wait(noted, f"{leader.name} has left its note, and renewed")
     return leader
+
+
+def _knows_a_leader(space: Space, pod: str) -> bool:
+    """Say whether the program of a pod has seen the Lease: it is slow to start."""
+    lives = [life for life in space.lives() if life.pod == pod]
+    newest = max(lives, key=lambda life: life.number, default=None)
+    return newest is not None and bool(newest.noted("leader"))
 
 
 def annotation(space: Space, name: str) -> str:
