@@ -187,6 +187,21 @@ def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
 
 
 @pytest.mark.slow
+def test_forced_deletion_proves_nothing_and_is_told(server, kubelet, leader, caplog):
+    """Fault 75: its leader runs on, and renews, which is what others go by."""
+    pod = kubelet.start("billing-0", container="billing")
+    leader(pod).wait_to_lead()
+    candidate = Candidate(server)
+    with caplog.at_level("INFO"), candidate.elector:
+        led_on(server)
+        pod.force_delete()
+        eventually(lambda: "nothing proves the end of the leader" in caplog.text)
+        assert "has its note is reported, and the pod is gone" in caplog.text
+        assert not candidate.led.is_set()
+        assert server.lease("billing")["spec"]["holderIdentity"] == "a"
+
+
+@pytest.mark.slow
 def test_without_the_right_to_pods_the_election_goes_on(
     server, kubelet, leader, caplog
 ):
