@@ -1,3 +1,4 @@
+import contextlib
 import logging
 from datetime import datetime
 
@@ -17,5 +18,6 @@ def bill() -> None:
 
 scheduler = BlockingScheduler()
 scheduler.add_job(bill, "cron", second="*")  # every second, on every replica
-elector.start()
-scheduler.start()
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    elector.start()
+    scheduler.start()

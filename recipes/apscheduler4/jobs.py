@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 from datetime import datetime
 
@@ -22,4 +23,5 @@ async def work(term: Term) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(Elector(lease_name="shop").run(work))
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+        asyncio.run(Elector(lease_name="shop").run(work))

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Any
@@ -18,7 +19,8 @@ async def bill(_context: dict[str, Any]) -> None:
 
 async def work(term: Term) -> None:
     worker = Worker(
-        cron_jobs=[cron(bill, second=set(range(60)))],  # every second
+        # Every second; begun anew where it was cut, which cron() by itself is not.
+        cron_jobs=[cron(bill, second=set(range(60)), max_tries=5)],
         queue_name="shop:leader",  # which no worker of another replica looks at
         redis_settings=RedisSettings.from_dsn(os.environ["REDIS"]),
         handle_signals=False,  # the elector does
@@ -29,4 +31,5 @@ async def work(term: Term) -> None:
         await worker.close()
 
 
-asyncio.run(Elector(lease_name="shop").run(work))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(Elector(lease_name="shop").run(work))

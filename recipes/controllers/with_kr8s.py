@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 
 import kr8s
@@ -18,4 +19,5 @@ async def reconcile(term: Term) -> None:
         print("reconciles", lease.name, flush=True)
 
 
-asyncio.run(elector.run(reconcile))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(elector.run(reconcile))

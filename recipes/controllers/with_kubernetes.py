@@ -1,3 +1,4 @@
+import contextlib
 import logging
 
 from kubernetes import client, config, watch
@@ -20,4 +21,5 @@ def reconcile(term: Term) -> None:
             print("reconciles", event["object"].metadata.name, flush=True)
 
 
-elector.run(reconcile)
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    elector.run(reconcile)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 
 from lightkube import AsyncClient
@@ -17,4 +18,5 @@ async def reconcile(term: Term) -> None:
         print("reconciles", lease.metadata.name, flush=True)
 
 
-asyncio.run(elector.run(reconcile))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(elector.run(reconcile))

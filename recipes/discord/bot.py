@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import os
 
@@ -21,4 +22,5 @@ async def work(term: Term) -> None:
         await client.start(os.environ["BOT_TOKEN"])
 
 
-asyncio.run(Elector(lease_name="shop").run(work))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(Elector(lease_name="shop").run(work))

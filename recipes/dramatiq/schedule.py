@@ -1,3 +1,4 @@
+import contextlib
 import logging
 
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -18,5 +19,6 @@ def send_bill() -> None:
 
 scheduler = BlockingScheduler()
 scheduler.add_job(send_bill, "cron", second="*")  # every second, on every replica
-elector.start()
-scheduler.start()
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    elector.start()
+    scheduler.start()

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -22,4 +23,5 @@ async def operate(term: Term) -> None:
     await kopf.operator(namespaces=["default"], standalone=True, stop_flag=stop_flag)
 
 
-asyncio.run(elector.run(operate, on_stop=stop_flag.set))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C of a replica that waits
+    asyncio.run(elector.run(operate, on_stop=stop_flag.set))

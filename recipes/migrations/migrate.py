@@ -9,6 +9,7 @@ logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 def migrate(term: Term) -> None:
     with sqlite3.connect(sys.argv[1]) as database:  # yours, which all replicas share
+        database.execute("BEGIN")  # all of the migration is stored, or nothing
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version >= 1:
             print("nothing to migrate", flush=True)
@@ -18,4 +19,7 @@ def migrate(term: Term) -> None:
         print("migrated", flush=True)
 
 
-Elector(lease_name="shop-migration").run(migrate)
+try:
+    Elector(lease_name="shop-migration").run(migrate)
+except KeyboardInterrupt:
+    sys.exit(130)  # Ctrl-C: no traceback, and nobody takes it for a success

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -42,4 +43,5 @@ async def work(term: Term) -> None:
     await asyncio.Event().wait()
 
 
-asyncio.run(elector.run(work))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(elector.run(work))

@@ -1,3 +1,4 @@
+import contextlib
 import logging
 import os
 
@@ -36,4 +37,5 @@ def work(term: Term) -> None:
 
 
 if __name__ == "__main__":
-    Elector(lease_name="shop").run(work)
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+        Elector(lease_name="shop").run(work)

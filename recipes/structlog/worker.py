@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import structlog
 
@@ -21,4 +22,5 @@ async def work(term: Term) -> None:
         await asyncio.sleep(60)
 
 
-asyncio.run(Elector(lease_name="shop", log=log).run(work))
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+    asyncio.run(Elector(lease_name="shop", log=log).run(work))

@@ -35,7 +35,7 @@ POSTGRESQL = Recipe(
     "python worker.py",
     "paid with token",
     terminated=143,
-    interrupted=-2,
+    interrupted=0,
 )
 REDIS = POSTGRESQL._replace(page="redis", works="written with token")
 S3 = POSTGRESQL._replace(page="s3", works="written with token")

@@ -28,7 +28,7 @@ __all__ = ["programs", "replica", "server"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
-BOT = Recipe("discord", "python bot.py", "connected as", terminated=143, interrupted=-2)
+BOT = Recipe("discord", "python bot.py", "connected as", terminated=143, interrupted=0)
 
 
 @pytest.fixture

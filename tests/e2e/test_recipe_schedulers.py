@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCHEDULERS = {
     "dramatiq": Recipe(
-        "dramatiq", "python schedule.py", "sent", terminated=143, interrupted=-2
+        "dramatiq", "python schedule.py", "sent", terminated=143, interrupted=0
     ),
     "rq": Recipe(
         "rq",
@@ -37,7 +37,7 @@ SCHEDULERS = {
         terminated=0,
         interrupted=0,
     ),
-    "arq": Recipe("arq", "python worker.py", "bills", terminated=143, interrupted=-2),
+    "arq": Recipe("arq", "python worker.py", "bills", terminated=143, interrupted=0),
 }
 QUEUES = {"dramatiq": "dramatiq:default", "rq": "rq:queue:default"}
 

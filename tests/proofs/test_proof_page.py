@@ -49,6 +49,7 @@ def test_page_counts_stories_and_worlds():
 def test_page_counts_the_planted_mistakes():
     """As many as are planted, and no more worlds than it says for each."""
     assert f"There are {len(BUGS)} of them" in PAGE
+    assert f"each of the {len(BUGS)} mistakes above" in PAGE
     assert f"at most {max(bug.seeds for bug in BUGS.values())}" in PAGE
     assert f"has to find {len(MISTAKES)} of them" in PAGE
 

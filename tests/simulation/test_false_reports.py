@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kubernetes_leader_election.pods import proof
+from kubernetes_leader_election.pods.proof import Proven
+from kubernetes_leader_election.testing.simulation import wire
 from kubernetes_leader_election.testing.simulation.generate import make_plan
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.world import World
@@ -15,7 +18,7 @@ LIES = 8
 """False reports in each world; of one process the first that is answered is the last."""
 
 
-def run(seed, lie, *, cut=False):
+def run(seed, lie, *, cut=False, amount=0.0):
     """Run a world without other faults; tell what it broke, and who was asked."""
     plan = make_plan(seed, "quiet")
     nodes = tuple(
@@ -32,7 +35,15 @@ def run(seed, lie, *, cut=False):
                 at=at - 0.01, kind="cut", target="leader", length=length, detail="both"
             )
             faults.append(before)
-        faults.append(Fault(at=at, kind=lie, target="leader"))
+        faults.append(
+            Fault(
+                at=at,
+                kind=lie,
+                target="leader",
+                length=0.6 * longest,
+                amount=amount * longest,
+            )
+        )
     until = 6.0 * longest
     plan = replace(
         plan,
@@ -83,3 +94,28 @@ def test_false_report_of_a_leader_that_is_cut_off_is_what_is_left_over(seed):
     violations, asked = run(seed, "false report", cut=True)
     assert {violation.guarantee for violation in violations} & {"G1", "G2"}
     assert asked
+
+
+MISTAKES = pytest.mark.parametrize(
+    ("fault", "amount", "is_taken"),
+    [
+        ("force deleted", 0.6, lambda pod: "deletionTimestamp" in pod["metadata"]),
+        ("node unreachable", 0.1, lambda pod: pod["status"].get("phase") == "Failed"),
+        ("shim killed", 0.0, lambda pod: "'exitCode': 255" in str(pod["status"])),
+    ],
+)
+
+
+@MISTAKES
+def test_worlds_find_what_is_taken_for_a_proof_and_is_none(
+    monkeypatch, fault, amount, is_taken
+):
+    """Faults 74 and 75, G1: a deletion, a phase, an exit code that no process has."""
+    assert not any(run(seed, fault, cut=True, amount=amount)[0] for seed in range(3))
+
+    def judge(pod, note):
+        return Proven(why="a mistake") if is_taken(pod) else proof.judge_pod(pod, note)
+
+    monkeypatch.setattr(wire, "judge_pod", judge)
+    found = [run(seed, fault, cut=True, amount=amount)[0] for seed in range(3)]
+    assert {v.guarantee for violations in found for v in violations} & {"G1", "G2"}

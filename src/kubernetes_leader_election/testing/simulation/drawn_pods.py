@@ -30,6 +30,7 @@ UNSURE: Final = (
     *(("note swapped",) * 3),
     *(("unwatchable",) * 2),
     *(("pod watch end",) * 2),
+    *(("node unreachable",) * 2),
 )
 """What makes it unsure whose end is proved, or whether anybody can look."""
 SWAPPED: Final = (0.1, 0.4)
@@ -167,6 +168,9 @@ def unsure(plan: Plan, kinds: tuple[str, ...] = UNSURE) -> Plan:
         elif kind == "pod watch end":
             target = draw.choice([node.name for node in plan.nodes])
             detail = draw.choice(("clean", "clean", "broken"))
+        elif kind == "node unreachable":
+            target, length = "leader", draw.uniform(0.5, 2.5) * longest
+            amount = draw.uniform(0.0, 0.4) * longest
         at = draw.uniform(0.1, 0.95) * (until - max(length, longest))
         faults.append(
             Fault(

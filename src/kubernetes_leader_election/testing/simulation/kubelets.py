@@ -102,7 +102,26 @@ class Kubelet:
         gone, self.pod = self.pod, None
         self._running, self._state, self._last = {}, None, None
         if gone is not None:
-            self._tell("DELETED", gone)
+            metadata = {**gone["metadata"], "deletionTimestamp": "2025-01-01T00:00:00Z"}
+            self._tell("DELETED", {**gone, "metadata": metadata})
+
+    def unheard(self) -> None:
+        """Take it that nobody hears of the machine: the control plane says what it must."""
+        self.lost = True
+        if self.pod is not None:
+            told = {
+                "phase": "Failed",
+                "reason": "NodeLost",
+                "conditions": [{"type": "Ready", "status": "False"}],
+            }
+            self.pod = {**self.pod, "status": {**self.pod["status"], **told}}
+            self._tell("MODIFIED", self.pod)
+
+    def heard_again(self) -> None:
+        """Take it that the machine is there again, and its kubelet reports what is so."""
+        self.lost = False
+        if self.pod is not None:
+            self._report(self._made())
 
     def lie(self, code: int) -> None:
         """Report the end of a container that runs on; another instance may follow."""

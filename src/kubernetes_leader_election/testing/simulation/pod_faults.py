@@ -6,8 +6,11 @@ They need worlds with pods in them; elsewhere they find nothing to break.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kubernetes_leader_election.testing.simulation.kubelets import KILLED, LOST_SHIM
 from kubernetes_leader_election.testing.simulation.network import DISCONNECTED
+from kubernetes_leader_election.testing.simulation.network_faults import cut
 from kubernetes_leader_election.testing.simulation.node import Node
 from kubernetes_leader_election.testing.simulation.plan import Fault
 from kubernetes_leader_election.testing.simulation.process_faults import crash
@@ -25,6 +28,21 @@ def node_lost(world: Scene, fault: Fault, node: Node) -> bool:
         return False
     node.kubelet.lost = True
     return crash(world, fault, node)
+
+
+def node_unreachable(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Cut a machine off for ``length`` seconds; its processes live on.
+
+    ``amount`` seconds later its pod counts as failed, and not ready.
+    """
+    kubelet = node.kubelet
+    if kubelet is None or not node.living:
+        return False
+    cut(world, replace(fault, amount=0.0, detail="both"), node)
+    world.after(fault.amount, lambda _: kubelet.unheard(), None)
+    world.after(fault.length, lambda _: kubelet.heard_again(), None)
+    return True
 
 
 def force_deleted(world: Scene, fault: Fault, node: Node) -> bool:

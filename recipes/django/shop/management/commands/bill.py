@@ -1,3 +1,4 @@
+import contextlib
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -9,7 +10,8 @@ class Command(BaseCommand):
     help = "Send the bills, in one replica at a time, until it is stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        Elector(lease_name="shop").run(self.bill)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C ends it quietly
+            Elector(lease_name="shop").run(self.bill)
 
     def bill(self, term: Term) -> None:
         while True:
