@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from kubernetes_leader_election import Elector
 from kubernetes_leader_election.sync import Elector as SyncElector
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 PROMISES = {
     # Exports
@@ -71,6 +71,8 @@ PROMISES = {
 
 FAST = {"renew_interval_ms": 100, "lease_duration_sec": 2}
 """A rhythm for tests: others wait 2 s, a leader trusts itself for 1.18 s."""
+STEADY = {"renew_interval_ms": 100, "lease_duration_sec": 20}
+"""The same for a leader that is to stay one, however busy the machine is."""
 
 
 class Front:
@@ -149,6 +151,19 @@ def eventually(check, patience=PATIENCE):
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)
     return found
+
+
+def start_until_it_says_why(start):
+    """Call this with ever more seconds until its TimeoutError has a cause; give that."""
+    for timeout in (0.5, 2.0, 8.0, PATIENCE / 2):
+        try:
+            start(timeout)
+        except TimeoutError as error:
+            if error.__cause__ is not None:
+                return error
+        else:
+            raise AssertionError("it has started")
+    raise AssertionError("it never met its trouble")
 
 
 def stamp(seconds=0.0):

@@ -58,11 +58,11 @@ options = {"lease_name": "billing", "server": SERVER, "preset": "fast"}
 first = sync.Elector(identity="a", crash_takeover=True, **options)
 second = sync.Elector(identity="b", **options)
 with first:
-    term = first.wait_until_leading(10)
+    term = first.wait_until_leading(30)
     with second:
-        second.wait_for_leader(10)
+        second.wait_for_leader(30)
         first.stop()
-        later = second.wait_until_leading(10)
+        later = second.wait_until_leading(30)
         assert later.fencing_token > term.fencing_token
         later.ensure(1.0)
 

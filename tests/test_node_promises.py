@@ -27,10 +27,12 @@ from tests.node_page import (
     FAST,
     PATIENCE,
     PROMISES,
+    STEADY,
     Front,
     Heard,
     eventually,
     stamp,
+    start_until_it_says_why,
     write_lease,
 )
 from tests.programs import let_main_thread_wait
@@ -137,7 +139,7 @@ def test_elector_tells_when_a_different_one_claims_the_lease(lead, lease_server)
 
 def test_leader_tells_when_it_renews(lead, lease_server):
     """The event carries the renew time that was written."""
-    _, heard = lead(lease_name="billing", **FAST)
+    _, heard = lead(lease_name="billing", **STEADY)
     event = heard.wait_for(RENEWED)
     assert event.lease == "billing"
     written = event.renew_time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -152,9 +154,13 @@ def test_electors_of_one_lease_name_have_one_leader(front, make):
         front.call(elector.start)
     leaders = {front.call(one.wait_for_leader, PATIENCE) for one in electors}
     assert len(leaders) == 1
-    assert [one.identity in leaders for one in electors] == [
-        one.current_leader for one in electors
-    ]
+    # Its own write may be seen by a watch before it is answered.
+    eventually(
+        lambda: (
+            [one.identity in leaders for one in electors]
+            == [one.current_leader for one in electors]
+        )
+    )
 
 
 # The class and its options ----------------------------------------------------
@@ -244,15 +250,14 @@ def test_elector_keeps_to_its_namespace(lead, lease_server):
 
 def test_leader_renews_at_the_interval_given(lead, lease_server):
     """The writes are as far apart as was asked for, never nearer."""
-    _, heard = lead(lease_name="billing", renew_interval_ms=600, lease_duration_sec=9)
+    _, heard = lead(lease_name="billing", renew_interval_ms=600, lease_duration_sec=20)
     heard.wait_for(RENEWED, 3)
-    writes = [
-        one.time
-        for one in lease_server.requests.all()
-        if one.verb in {"update", "create"}
+    # When each was made; when it arrives depends on the machine, too.
+    made = [event.renew_time for event in heard.named(RENEWED)]
+    gaps = [
+        (later - former).total_seconds() for former, later in itertools.pairwise(made)
     ]
-    gaps = [later - former for former, later in itertools.pairwise(writes)]
-    assert min(gaps) > 0.3, "a write that took long leaves less before the next"
+    assert min(gaps) > 0.5
     assert min(gaps) < 1.5
 
 
@@ -286,8 +291,7 @@ def test_candidate_takes_over_from_a_leader_that_crashed(lead, lease_server):
     _, heard = lead(lease_name="billing", identity="heir", **FAST)
     spec = lease_server.lease("billing")["spec"]
     assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("heir", 5)
-    changes = [event.holder_identity for event in heard.named(EVENTS.LEADER_CHANGED)]
-    assert changes[0] == "crashed"
+    assert heard.wait_for(EVENTS.LEADER_CHANGED).holder_identity == "crashed"
 
 
 @pytest.mark.slow
@@ -332,11 +336,13 @@ def test_start_waits_for_a_leader_when_asked(front, make, lease_server):
     assert second.leader_identity == "a"
     assert not second.current_leader
     lease_server.faults.add(Fault(Answer(503), times=None))
-    third = make(lease_name="other", wait_for_leadership=True)
-    with pytest.raises(TimeoutError) as failed:
-        front.call(third.start, 1.0)
+    failed = start_until_it_says_why(
+        lambda timeout: front.call(
+            make(lease_name="other", wait_for_leadership=True).start, timeout
+        )
+    )
     lease_server.faults.clear()
-    assert "503" in str(failed.value.__cause__)
+    assert "503" in str(failed.__cause__)
 
 
 # Properties and methods -------------------------------------------------------
@@ -644,7 +650,7 @@ def test_example_of_the_page_works_in_python(lease_server, kind):
 @pytest.mark.slow
 def test_leader_rides_out_a_failed_renewal(lead, lease_server):
     """G8: one failed renewal costs nothing but a second try."""
-    elector, heard = lead(lease_name="billing", **FAST)
+    elector, heard = lead(lease_name="billing", **STEADY)
     heard.wait_for(RENEWED)
     lease_server.faults.add(Fault(Answer(500), verb="update"))
     eventually(lambda: lease_server.requests.matching(verb="update", status=500))

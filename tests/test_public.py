@@ -11,6 +11,7 @@ import importlib
 import inspect
 import itertools
 import re
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,11 @@ def test_fields_of_public_values_have_a_line():
         module = importlib.import_module(path)
         for name in names:
             kind = getattr(module, name)
-            if inspect.isclass(kind) and issubclass(kind, Value):
-                lacks = set(kind._fields) - fields_with_a_line(kind)
-                assert not lacks, f"{name}: {lacks}"
+            if not inspect.isclass(kind) or not issubclass(kind, Value | Enum):
+                continue
+            fields = kind.__members__ if issubclass(kind, Enum) else kind._fields
+            lacks = set(fields) - fields_with_a_line(kind)
+            assert not lacks, f"{name}: {lacks}"
 
 
 def fields_with_a_line(kind):
@@ -127,8 +130,10 @@ def fields_with_a_line(kind):
         if base.__module__.startswith(NAME) and base is not Value:
             body = ast.parse(inspect.getsource(base)).body[0].body
             for field, after in itertools.pairwise(body):
-                if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+                if isinstance(after, ast.Expr) and isinstance(field, ast.AnnAssign):
                     explained.add(field.target.id)
+                elif isinstance(after, ast.Expr) and isinstance(field, ast.Assign):
+                    explained |= {target.id for target in field.targets}
     return explained
 
 

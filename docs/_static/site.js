@@ -1,8 +1,17 @@
-/* Long names break at their seams. */
+/* Long names break at their seams: paths at slashes, modules at dots, others within. */
 for (const part of document.querySelectorAll("article code.literal .pre")) {
-  if (part.textContent.length > 24) {
-    part.innerHTML = part.innerHTML.replace(/[/_:]+(?=\w)/g, "$&<wbr>");
+  const name = part.textContent;
+  if (name.length > 24) {
+    const path = name.includes("/") ? /\/(?=\w)/g : null;
+    const module = name.includes(".") ? /\.(?=\w)/g : null;
+    const seam = path ?? module ?? /[_:]+(?=\w)/g;
+    part.innerHTML = part.innerHTML.replace(seam, "$&<wbr>");
   }
+}
+
+/* So do the paths of modules in the reference. */
+for (const part of document.querySelectorAll("dt.sig > .sig-prename .pre")) {
+  part.innerHTML = part.innerHTML.replace(/\.(?=\w)/g, ".<wbr>");
 }
 
 /* Tables on narrow screens: site.css has their looks. Without this file they scroll. */
@@ -21,11 +30,14 @@ for (const table of tables) {
   }
 }
 
+const TALL = 190; /* pixels of a row in which a column has one or two words a line */
+
 function fit() {
   for (const table of tables) {
     table.classList.remove("stacked");
     const wide = table.scrollWidth > table.parentElement.clientWidth + 1;
-    table.classList.toggle("stacked", narrow.matches && wide);
+    const squeezed = [...table.rows].some((row) => row.offsetHeight > TALL);
+    table.classList.toggle("stacked", narrow.matches && (wide || squeezed));
   }
 }
 

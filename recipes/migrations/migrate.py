@@ -9,6 +9,7 @@ logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 def migrate(term: Term) -> None:
     with sqlite3.connect(sys.argv[1]) as database:  # yours, which all replicas share
+        database.execute("BEGIN")  # all of the migration is stored, or nothing
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version >= 1:
             print("nothing to migrate", flush=True)

@@ -80,8 +80,6 @@ class Elector(BaseElector["Term"], TaskJobs["Term"]):
         async def stop_billing(event): ...
 
         await elector.run(bill)
-
-    The options are checked when it is made; nothing starts before :meth:`start`.
     """
 
     async def start(self, timeout: float | None = None) -> None:

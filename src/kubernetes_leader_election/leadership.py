@@ -20,8 +20,11 @@ class Role(StrEnum):
     """What an elector is doing, in one word."""
 
     STOPPED = "stopped"
+    """Not started, or stopped."""
     CANDIDATE = "candidate"
+    """Waits for the Lease, or does not know yet who has it."""
     LEADER = "leader"
+    """Holds the Lease, and its work runs."""
     DRAINING = "draining"
     """The term is given up or lost, and its work has not ended yet."""
     STANDING_BY = "standing by"
@@ -77,6 +80,7 @@ class Skipped(Enum):
     """What a job that was skipped gives in place of its result; it is false."""
 
     NOT_LEADER = "not leader"
+    """This elector does not lead."""
 
     def __bool__(self) -> bool:
         return False

@@ -83,8 +83,6 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
         def stop_billing(event): ...
 
         elector.run(bill)
-
-    The options are checked when it is made; nothing starts before :meth:`start`.
     """
 
     def start(self, timeout: float | None = None) -> None:

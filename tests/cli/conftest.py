@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from kubernetes_leader_election.cli import shell_completion
 from kubernetes_leader_election.cli.main import cli
 from kubernetes_leader_election.testing import LeaseServer
 
@@ -29,6 +30,12 @@ def call() -> Call:
         )
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _patient_completion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a shell wait for what it completes: on a busy machine nothing comes in 2 s."""
+    monkeypatch.setattr(shell_completion, "PATIENCE", 30.0)
 
 
 @pytest.fixture(scope="module")

@@ -120,14 +120,16 @@ def test_an_example_is_one_that_is_accepted(example, tmp_path, monkeypatch):
     """Each one has commands and options that there are; what needs no cluster is run."""
     monkeypatch.chdir(tmp_path)  # some write files
     name, *words = shlex.split(example)
-    command = main.cli.get_command(click.Context(main.cli), name)
+    # Below the group, as it is called: what a command is first asked, it remembers.
+    group = click.Context(main.cli, **main.cli.context_settings)
+    command = main.cli.get_command(group, name)
     assert command is not None, name
     if name in {"timings", "manifests", "completion"}:
         assert CliRunner().invoke(main.cli, [name, *words]).exit_code == 0
     elif words[:1] == ["fault"]:
-        dev.fault.make_context("fault", words[1:])
+        dev.fault.make_context("fault", words[1:], parent=group)
     else:
-        command.make_context(name, words)
+        command.make_context(name, words, parent=group)
 
 
 def test_docs_show_the_container_that_manifests_prints():

@@ -18,6 +18,8 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
+LATE = 20.0
+"""Seconds by which a busy machine may be late; what hangs at a real server takes longer."""
 WAIT = 90.0
 """Seconds: the longest a real server keeps a client waiting, and some more."""
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from conformance_client import (
+    LATE,
     Api,
     Target,
     assert_refused,
@@ -65,7 +66,7 @@ def test_storage_hangs_at_a_write(api: Api, target: Target):
         "Timeout: request did not complete within requested timeout - "
         "context deadline exceeded"
     )
-    assert target.patience.write * 0.9 < later.took < target.patience.write + 5
+    assert target.patience.write * 0.9 < later.took < target.patience.write + LATE
 
 
 def test_long_timeouts_do_not_lengthen_a_write(api: Api, target: Target):
@@ -75,7 +76,7 @@ def test_long_timeouts_do_not_lengthen_a_write(api: Api, target: Target):
         call = lambda: api.put(changed(made, holderIdentity="b"), timeout="100s")  # noqa: E731  # one line, one call
         later = Later(call).wait()
     assert_refused(later.answer, 504, "Timeout")
-    assert later.took < target.patience.write + 5
+    assert later.took < target.patience.write + LATE
 
 
 def test_storage_back_in_time_answers_late(api: Api, target: Target):
@@ -106,7 +107,7 @@ def test_asked_timeout_is_text(api: Api, target: Target):
         "details": {},
         "code": 504,
     }
-    assert 0.9 < later.took < 4
+    assert 0.9 < later.took < LATE
 
 
 def test_timed_out_writes_may_land(api: Api, target: Target):
@@ -129,7 +130,7 @@ def test_storage_hangs_at_a_read(api: Api, target: Target):
         later = Later(lambda: api.get(timeout="1s")).wait()
     if later.error is None:
         assert later.answer.status == 504
-    assert 0.8 < later.took < 5
+    assert 0.8 < later.took < LATE
 
 
 def test_storage_hangs_at_a_list(api: Api, target: Target):
@@ -138,7 +139,7 @@ def test_storage_hangs_at_a_list(api: Api, target: Target):
         later = Later(lambda: api.list(timeout="1s")).wait()
     if later.error is None:
         assert later.answer.status == 504
-    assert 0.8 < later.took < 5
+    assert 0.8 < later.took < LATE
 
 
 def test_memory_answers_while_the_storage_hangs(api: Api, target: Target):
@@ -154,7 +155,7 @@ def test_memory_answers_while_the_storage_hangs(api: Api, target: Target):
         assert api.get(resourceVersion="0").json == made
         assert api.get(resourceVersion=version).json == made
         assert len(api.list(resourceVersion="0").json["items"]) == 1
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < LATE
 
 
 def test_open_watch_is_silent_while_the_storage_hangs(api: Api, target: Target):
@@ -174,7 +175,7 @@ def test_watch_from_a_version_opens_while_the_storage_hangs(api: Api, target: Ta
         began = time.monotonic()
         watch = api.watch(resourceVersion=made["metadata"]["resourceVersion"])
         assert watch.status == 200
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < LATE
 
 
 def test_watch_without_a_version_waits_for_the_storage(api: Api, target: Target):
@@ -183,7 +184,7 @@ def test_watch_without_a_version_waits_for_the_storage(api: Api, target: Target)
     with target.frozen_storage():
         began = time.monotonic()
         watch = api.watch(timeoutSeconds=2)
-        assert 1.5 < time.monotonic() - began < 6
+        assert 1.5 < time.monotonic() - began < LATE
         assert watch.status == 200
         event = watch.next()
     assert event["type"] == "ERROR"
@@ -192,11 +193,17 @@ def test_watch_without_a_version_waits_for_the_storage(api: Api, target: Target)
 
 
 def test_health_fails_while_the_storage_hangs(api: Api, target: Target):
-    """Storage hangs: health checks fail after a moment."""
+    """
+    Storage hangs: health checks fail after a moment.
+
+    The real server asks its storage a few times a second at most, and gives the last
+    answer again in between.
+    """
+    deadline = time.monotonic() + 60
     with target.frozen_storage():
         for path in ("/readyz", "/livez", "/healthz"):
-            assert api.request("GET", path).status == 500
-    deadline = time.monotonic() + 30
+            while api.request("GET", path).status != 500:
+                assert time.monotonic() < deadline, path
     while api.request("GET", "/readyz").status != 200:
         assert time.monotonic() < deadline
 

@@ -36,8 +36,10 @@ def main(url: str, identity: str, *place: str) -> None:
         identity=identity,
         server=url,
         renew_interval_ms=500,
-        lease_duration_sec=12,
+        lease_duration_sec=60,
         crash_takeover=True,
+        # A note is left where the watch brings a write back in a third of this.
+        crash_challenge_sec=3.0,
     )
 
     @elector.on("leadership_acquired")

@@ -16,8 +16,8 @@ from kubernetes_leader_election.sync import Elector
 from kubernetes_leader_election.testing import Answer, Fault, Kubelet, LeaseServer
 
 LEADER = Path(__file__).with_name("leader.py")
-SOON = 6.0
-"""Seconds in which the next leader leads, generously; the lease duration is 12 s."""
+SOON = 45.0
+"""Seconds in which the next leader leads, generously; the lease duration is 60 s."""
 POD = "kubernetes-leader-election/pod"
 NO_RIGHT = (
     'pods "billing-0" is forbidden: User "web" cannot get resource "pods" in API group '
@@ -62,16 +62,19 @@ class Candidate:
             identity="b",
             server=server.url,
             renew_interval_ms=500,
-            lease_duration_sec=12,
+            lease_duration_sec=60,
             crash_takeover=True,
             **options,
         )
         self.elector.on("leadership_acquired", self._lead)
+        self.states = []
+        self._on_view = self.elector._lifecycle.on_view
+        self.elector._lifecycle.on_view = self._note_state
 
-    @property
-    def state(self):
-        """Return where it stands."""
-        return self.elector._lifecycle._driver.view.state
+    def _note_state(self, view):
+        if not self.states or view.state is not self.states[-1]:
+            self.states.append(view.state)  # each, however short it lasts
+        self._on_view(view)
 
     def _lead(self, event):
         self.token, self.at, self.event = event.token, time.monotonic(), event
@@ -153,16 +156,17 @@ def test_leader_that_lives_answers_the_challenge(server, kubelet, leader):
     first = leader(pod)
     first.wait_to_lead()
     # Time enough for an answer on a machine with other work to do.
-    candidate = Candidate(server, crash_challenge_sec=3.0)
+    candidate = Candidate(server, crash_challenge_sec=20.0)
     with candidate.elector:
         led_on(server)
         pod.lie(code=137)
-        eventually(lambda: candidate.state is State.CHALLENGING)
+        eventually(lambda: State.CHALLENGING in candidate.states)
         # It was asked, and has answered: what its kubelet says is never believed again.
-        eventually(lambda: candidate.state is State.WAITING)
+        eventually(lambda: candidate.states[-1] is State.WAITING)
         pod.lie(code=137)
         assert not candidate.led.wait(0.5)
-        assert candidate.state is State.WAITING
+        assert candidate.states[-1] is State.WAITING
+        assert candidate.states.count(State.CHALLENGING) == 1
         assert server.lease("billing")["spec"]["holderIdentity"] == "a"
 
 
@@ -180,6 +184,21 @@ def test_container_that_is_started_again_leads_at_once(server, kubelet, leader):
     second = leader(pod, identity="billing-0")
     assert second.wait_to_lead() > token
     assert time.monotonic() - began < SOON
+
+
+@pytest.mark.slow
+def test_forced_deletion_proves_nothing_and_is_told(server, kubelet, leader, caplog):
+    """Fault 75: its leader runs on, and renews, which is what others go by."""
+    pod = kubelet.start("billing-0", container="billing")
+    leader(pod).wait_to_lead()
+    candidate = Candidate(server)
+    with caplog.at_level("INFO"), candidate.elector:
+        led_on(server)
+        pod.force_delete()
+        eventually(lambda: "nothing proves the end of the leader" in caplog.text)
+        assert "has its note is reported, and the pod is gone" in caplog.text
+        assert not candidate.led.is_set()
+        assert server.lease("billing")["spec"]["holderIdentity"] == "a"
 
 
 @pytest.mark.slow

@@ -143,12 +143,11 @@ def test_command_tells_what_it_compared():
     assert "The same: 8 worlds and 8 plays" in done.stdout
 
 
-def test_command_shows_a_difference_and_makes_it_small(monkeypatch):
+def test_command_shows_a_difference_and_makes_it_small():
     """A world that differs is shrunk, and described with what is left of it."""
     core = CHANGES["deadline a millisecond later"].core
     found = command.compare(0, 1, core)
     assert len(found.differ) == 2
-    monkeypatch.setattr(command, "SHRINK_FOR", 5.0)
     story = command.smallest(found.plans[0], core)
     assert story.startswith("As small as it gets:\n  ")
     assert story.count(" elector as ") == 1

@@ -1,4 +1,4 @@
-"""What pages call on an elector or a term is there, also outside blocks of code."""
+"""What pages name outside blocks of code is there, and is shown as it is typed."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def test_members_that_a_page_names_are_there(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for thing, name in set(CALLED.findall(text)):
         assert any(hasattr(kind, name) for kind in KINDS[thing]), f"{thing}.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_of_commands_are_code(page):
+    """Two hyphens in plain text become a dash on the site."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for code in (r"```.*?```", r"`[^`]*`", r"<!--.*?-->"):
+        text = re.sub(code, "", text, flags=re.DOTALL)
+    assert not re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)

@@ -1,4 +1,4 @@
-"""Celery's `LeaderScheduler` at a crash and at a freeze: never do two beats send."""
+"""Celery's `LeaderScheduler` at a freeze: never do two beats send."""
 
 from __future__ import annotations
 
@@ -8,27 +8,15 @@ from datetime import datetime
 
 import pytest
 from controlplane.processes import wait_until
-from server_programs import PATIENCE, PROGRAMS, ROOT, Running
-from test_recipes import (
-    RECIPES,
-    check_end,
-    first_and_second,
-    programs,
-    replica,
-    server,
-    wait_for_work,
-    works,
-)
+from server_programs import PATIENCE, Running
+from test_recipe_crashes import copy, fast, programs, replica, server, variables
+from test_recipes import RECIPES, check_end, first_and_second, wait_for_work, works
 
-__all__ = ["programs", "replica", "server"]
+__all__ = ["copy", "fast", "programs", "replica", "server", "variables"]
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
-BEAT = RECIPES["celery"]._replace(
-    command=RECIPES["celery"].command.replace("-A shop", "-A beat_fast")
-)
-INTERVAL = 1.0
-"""Seconds between two tasks."""
+BEAT = RECIPES["celery"]
 
 
 def sent(beat: Running) -> list[float]:
@@ -48,37 +36,14 @@ def wait_for_more(beat: Running) -> None:
     )
 
 
-@pytest.fixture
-def both(replica: Callable[..., Running]) -> tuple[Running, Running]:
-    """Give two beats: the first one sends, and has just sent a task."""
-    path = f"{ROOT / 'src'}:{PROGRAMS}"
-    first, second = first_and_second(BEAT, lambda: replica(BEAT, PYTHONPATH=path))
-    # Right after a task nothing is under way: what is cannot be taken back.
-    wait_for_more(first)
-    return first, second
-
-
-def test_beat_that_was_killed_is_followed(both: tuple[Running, Running]) -> None:
-    """The other one sends when the Lease has run out, and nothing that came due before."""
-    first, second = both
-    first.process.kill()
-    first.finish()
-    assert works(BEAT, second) == 0
-    wait_for_work(BEAT, second)
-    wait_for_more(second)
-    times = sent(second)
-    assert max(sent(first)) < times[0]
-    # No burst of what was missed: one task for each interval since it leads.
-    assert len(times) <= (times[-1] - times[0]) / INTERVAL + 2
-    second.process.send_signal(signal.SIGTERM)
-    check_end(BEAT, second, signal.SIGTERM)
-
-
+@pytest.mark.parametrize("name", ["celery"])
 def test_beat_that_was_frozen_sends_nothing_when_it_thaws(
-    both: tuple[Running, Running],
+    fast: Callable[..., Running], name: str
 ) -> None:
     """Another one sends by then; the first one leads no more, and waits for its turn."""
-    first, second = both
+    first, second = first_and_second(BEAT, lambda: fast(BEAT))
+    # Right after a task nothing is under way: what is cannot be taken back.
+    wait_for_more(first)
     first.process.send_signal(signal.SIGSTOP)
     before = works(BEAT, first)
     wait_for_work(BEAT, second)

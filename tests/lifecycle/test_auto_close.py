@@ -430,7 +430,7 @@ def test_signal_whose_exception_was_dropped_ends_with_the_next_one(
     sent, auto_close, monkeypatch
 ):
     """Fault 13: sent after that, it would come to the default action, amid `finally`."""
-    monkeypatch.setattr(signal_thread, "PAUSE", 0.5)
+    monkeypatch.setattr(signal_thread, "PAUSE", PATIENCE)
     auto_close.watch(Quick(auto_close))
     signal.raise_signal(signal.SIGTERM)
     assert sent.get(timeout=60) == signal.SIGTERM
@@ -439,7 +439,10 @@ def test_signal_whose_exception_was_dropped_ends_with_the_next_one(
     auto_close._on_dropped(auto_close._exceptions._newest)  # as Python tells of it
     auto_close.take_back()
     assert signal.getsignal(signal.SIGTERM) == auto_close._on_signal, "it is on its way"
+    delivery = auto_close._thread._delivery
     with pytest.raises(SystemExit):
         signal.raise_signal(signal.SIGTERM)
+    delivery.sent_at -= 600.0  # the pause is over
+    auto_close._thread.look_again()
     with pytest.raises(queue.Empty):
         sent.get(timeout=1.0)

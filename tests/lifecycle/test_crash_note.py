@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.lifecycle import crash_note
 from kubernetes_leader_election.lifecycle.crash_note import CrashNote
@@ -120,13 +121,33 @@ def test_missing_right_is_said_once(place):
     """Fault 76: with the rule to add; other errors are tried again without a word."""
     log = Log()
     own = CrashNote(log)
-    own.on_no_proof("Lease shop/billing", LeaseApiError("gone", status=503))
+    for error in (None, LeaseApiError("gone", status=503)):
+        answer = m.ProofUnreadable(request_id=1, error=error)
+        own.on_no_proof("Lease shop/billing", answer)
     for _ in range(2):
         error = LeaseApiError("Add this rule: pods", status=403)
-        own.on_no_proof("Lease shop/billing", error)
+        answer = m.ProofUnreadable(request_id=1, error=error)
+        own.on_no_proof("Lease shop/billing", answer)
     ((level, line),) = log.lines
     assert level == "info"
     assert line.endswith("Add this rule: pods")
+
+
+def test_why_nothing_is_proved_is_said_of_each_leader(place):
+    """Faults 74 and 75: whoever looks at the log sees what is waited for, and why."""
+    log = Log()
+    own = CrashNote(log)
+    for why in ("the pod a is gone", "the pod b is gone\x1b[2J"):
+        answer = m.ProofRefuted(request_id=1, why=why)
+        own.on_no_proof("Lease shop/billing", answer)
+    assert [level for level, _ in log.lines] == ["info", "info"]
+    first, second = (line for _, line in log.lines)
+    assert first == (
+        "Lease shop/billing: nothing proves the end of the leader (crash_takeover): the "
+        "pod a is gone; where it crashes its lease duration is waited for"
+    )
+    assert "the pod b is gone" in second
+    assert "\x1b" not in second
 
 
 def noted(lease):

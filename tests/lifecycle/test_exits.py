@@ -164,6 +164,44 @@ def test_exit_does_not_release_under_work_that_runs(program):
     assert running.errors == ""
 
 
+def test_exit_waits_for_the_last_lines_of_who_has_stopped(program):
+    """Why a term ended is logged, be the log slow and all electors stopped by then."""
+    running = program(
+        """
+        class Slow:  # none of logging, which itself waits at the exit for its handlers
+            def info(self, line):
+                if threading.main_thread().is_alive():
+                    threading.main_thread().join()  # the exit is under way, and would
+                    time.sleep(0.2)  # be over by now
+                os.write(2, (line + "\\n").encode())
+            debug = warning = error = info
+        with sync.Elector(log=Slow(), **options()) as elector:
+            elector.wait_until_leading()
+        say("stopped")
+        """
+    )
+    running.wait_for("stopped")
+    assert running.finish() == 0
+    assert "is the leader" in running.errors
+
+
+def test_exit_waits_for_a_log_that_stands_still_for_a_moment_only(program):
+    """Fault 16: a reader of the log that is stuck does not keep the program."""
+    running = program(
+        """
+        class Stuck:
+            def info(self, line):
+                threading.Event().wait()
+            debug = warning = error = info
+        with sync.Elector(log=Stuck(), **options()) as elector:
+            elector.wait_until_leading()
+        say("stopped")
+        """
+    )
+    running.wait_for("stopped")
+    assert running.finish() == 0
+
+
 def test_exit_does_not_hang_when_the_api_server_does(program, lease_api):
     """Fault 16: the release is asked for a second, or one request's time, at most."""
     running = program(

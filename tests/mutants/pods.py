@@ -12,6 +12,7 @@ TERMINATION: Final = "pods/termination.py"
 SEARCH: Final = "engine/proof_search.py"
 IN_NOTE: Final = "tests/pods/test_note_file.py::"
 IN_PROOF: Final = "tests/pods/test_proof.py::"
+IN_TAKE_OVER: Final = "tests/crash/test_take_over.py::"
 IN_CRASH_NOTE: Final = "tests/lifecycle/test_crash_note.py::"
 IN_OPTIONS: Final = "tests/settings/test_options.py::"
 IN_RUN: Final = "tests/cli/supervise/test_crash_takeover.py::"
@@ -385,6 +386,21 @@ MISTAKES: Final = [
         old="        if leaving:\n",
         new="        if False:\n",
         tests=(f"{IN_CRASH_NOTE}test_note_is_left_by_one_thread_at_a_time",),
+    ),
+    Mistake(
+        name="nobody says why the end of a leader is never proved",
+        file="engine/driver.py",
+        old="        if isinstance(answer, m.ProofRefuted | m.ProofUnreadable):",
+        new="        if isinstance(answer, m.ProofUnreadable):",
+        tests=(f"{IN_TAKE_OVER}test_forced_deletion_proves_nothing_and_is_told",),
+        slow=True,
+    ),
+    Mistake(
+        name="why nothing is proved is said of one leader alone",
+        file="lifecycle/crash_note.py",
+        old='            self._log.say(\n                "info",',
+        new='            self._say(\n                "refuted",',
+        tests=(f"{IN_CRASH_NOTE}test_why_nothing_is_proved_is_said_of_each_leader",),
     ),
     Mistake(
         name="a note is left though nobody asked for it",

@@ -355,6 +355,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="the exit of the interpreter drops the last lines of who has stopped",
+        file="process/exit.py",
+        old="        shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))",
+        new="        shared_log_thread().flush(max(0.0, until - limits.EXIT - time.monotonic()))",
+        tests=(
+            "tests/lifecycle/test_exits.py::test_exit_waits_for_the_last_lines_of_who_has_stopped",
+        ),
+    ),
+    Mistake(
         name="a child process stops the elector of its parent when it exits",
         file="process/exit.py",
         old="            return  # a child process that leaves by sys.exit()",

@@ -255,8 +255,8 @@ class Driver:
             return
         now = self.clock.now()
         self._look_at_note(now)
-        if isinstance(answer, m.ProofUnreadable) and answer.error is not None:
-            self._listener.on_no_proof(answer.error)
+        if isinstance(answer, m.ProofRefuted | m.ProofUnreadable):
+            self._listener.on_no_proof(answer)
         if self._recovery.rebuild_at is not None:
             self._wait_for_new_core(now)
         elif answer is not None:

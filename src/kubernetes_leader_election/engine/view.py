@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.messages import Event
 from kubernetes_leader_election.core.record import Snapshot
 from kubernetes_leader_election.core.states import State
 from kubernetes_leader_election.core.timing import Belief, Now
-from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import LossReason
 from kubernetes_leader_election.values import Value
 
@@ -102,6 +103,6 @@ class Listener(Protocol):
         """
         ...
 
-    def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that the pod of the holder cannot be read, and why."""
+    def on_no_proof(self, answer: m.ProofRefuted | m.ProofUnreadable) -> None:
+        """Take it that the holder's end is never proved, or not to be read now, and why."""
         ...

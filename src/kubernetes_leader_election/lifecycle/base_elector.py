@@ -90,7 +90,7 @@ class BaseElector(Generic[TermT]):
         **unknown: Never,
     ) -> None:
         """
-        Check all options, and do nothing else.
+        Check all options; nothing starts before ``start()``.
 
         Args:
             lease_name: The Lease that the candidates share.

@@ -7,11 +7,11 @@ from typing import Protocol, TypeAlias
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials.service_account import pod_namespace
-from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.pods.names import NoNote
 from kubernetes_leader_election.pods.note_file import NoteLook, look_of_process
 from kubernetes_leader_election.pods.own_note import OwnNote, leave_own_note
 from kubernetes_leader_election.process import native
+from kubernetes_leader_election.text import printable
 
 Take: TypeAlias = Callable[[m.PodNote | None], None]
 """Told, on a thread of its own, where the note was left; None: nowhere."""
@@ -30,7 +30,7 @@ class CrashNote:
     Leave the note, and look after it. Any thread but for what says otherwise.
 
     Args:
-        log: hears, once each, why there is no note, and why no proof can be read.
+        log: hears why there is no note, and why nothing proves the end of a leader.
 
     """
 
@@ -110,9 +110,26 @@ class CrashNote:
             )
         return False
 
-    def on_no_proof(self, where: str, error: LeaseApiError) -> None:
-        """Say once that pods must not be read, with the rule to add."""
-        if error.status == 403:
+    def on_no_proof(
+        self, where: str, answer: m.ProofRefuted | m.ProofUnreadable
+    ) -> None:
+        """
+        Say that the holder's pod proves nothing: once for each holder, as it is found out.
+
+        And once that pods must not be read, with the rule to add; whatever else fails is
+        tried again without a word.
+        """
+        if isinstance(answer, m.ProofRefuted):
+            self._log.say(
+                "info",
+                "%s: nothing proves the end of the leader (crash_takeover): %s; where it "
+                "crashes its lease duration is waited for",
+                where,
+                printable(answer.why, longest=400),
+            )
+            return
+        error = answer.error
+        if error is not None and error.status == 403:
             self._say(
                 "no rights",
                 "%s: the end of a leader that crashed cannot be proved (crash_takeover), "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
-from kubernetes_leader_election.errors import LeaderElectionError, LeaseApiError
+from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.leadership import Role
 from kubernetes_leader_election.lifecycle.event_log import EventLog
@@ -116,9 +116,9 @@ class EngineListener(Status[TermT]):
         """Look for the own note; see :class:`~..engine.view.Listener`."""
         return self.optional_features.note_is_good()
 
-    def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that no pod can be read; see :class:`~..engine.view.Listener`."""
-        self.optional_features.on_no_proof(error)
+    def on_no_proof(self, answer: m.ProofRefuted | m.ProofUnreadable) -> None:
+        """Take it that the holder's pod proves nothing; see :class:`~..engine.view.Listener`."""
+        self.optional_features.on_no_proof(answer)
 
     def _on_acquired(self, event: m.LeadershipAcquired, view: View) -> None:
         term = self._kind_of_term(

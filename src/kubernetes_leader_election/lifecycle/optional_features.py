@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials.base import Credentials
-from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.lifecycle.event_log import EventLog
 from kubernetes_leader_election.lifecycle.status import Status
 
@@ -82,10 +81,10 @@ class OptionalFeatures:
         note = self._crash_note
         return note is not None and note.is_good(self._elector.where)
 
-    def on_no_proof(self, error: LeaseApiError) -> None:
-        """Take it that no pod can be read."""
+    def on_no_proof(self, answer: m.ProofRefuted | m.ProofUnreadable) -> None:
+        """Take it that the holder's pod proves nothing, or cannot be read."""
         if self._crash_note is not None:
-            self._crash_note.on_no_proof(self._elector.where, error)
+            self._crash_note.on_no_proof(self._elector.where, answer)
 
     # What others are told -----------------------------------------------------
 

@@ -47,7 +47,7 @@ class Leaving(Protocol):
 
 
 class ExitHandler:
-    """Know which electors nobody has stopped yet."""
+    """Know which electors nobody has stopped yet, and have the last lines logged."""
 
     def __init__(self) -> None:
         # No lock, as for timers: the engine's thread comes here.
@@ -89,8 +89,8 @@ class ExitHandler:
         while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
             with contextlib.suppress(queue.Empty):
                 gone.get(timeout=left)
-        if leaving:
-            shared_log_thread().flush(max(0.0, until - time.monotonic()))
+        # Those of who has stopped just before, too: its last lines tell why.
+        shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))
 
 
 def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:

@@ -8,6 +8,8 @@ MOMENT: Final = 1.0
 """Seconds that a thread waits for a signal that is about to end it."""
 EXIT: Final = 1.0
 """Seconds that the exit may take longer for a release: many round trips."""
+LAST_WORDS: Final = 1.0
+"""Seconds that the exit may take longer for lines that are still to be logged."""
 
 
 def of_exit(request_timeout: float) -> float:

@@ -62,7 +62,7 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
     }
 )
 """
-Other times than the defaults, each with R <= D / 3.
+Other times than the defaults, by name: what each is for, and its options (R <= D / 3).
 
 A take-over is counted from the last renewal at worst; where the end of the holder is
 proved (``crash_takeover``), from the kubelet's report. The network's time comes on top.

@@ -63,7 +63,7 @@ class Timings(Value):
     hard_limit: float
     """G2, on the leader's own clock: its work has to be gone by then, D(1-rho)/(1+rho)."""
     run_kills_after: float
-    """From the last renewal until `run` kills a command that has not ended."""
+    """From the last renewal until ``run`` kills a command that has not ended."""
     grace: float | None
     """How long work may take to end in a planned stop; None: for ever."""
     after_signal: float | None

@@ -32,8 +32,8 @@ def test_status_sees_a_living_leader_renew(call, server, kubeconfig):
     assert result.exit_code == 0
     assert (found["state"], found["holder"]) == ("leads", "ada")
     assert found["can_be_asked"] is True
-    assert found["renewed_ago_sec"] < 6
-    assert 0 < found["expires_in_sec"] <= 6
+    assert found["renewed_ago_sec"] < 20
+    assert 0 < found["expires_in_sec"] <= 20
     assert found["transitions"] == 1
     assert found["token"] == token
     assert found["token_because"] == "noted by the holder"

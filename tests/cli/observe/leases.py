@@ -80,7 +80,7 @@ def edit_lease(server: LeaseServer, name: str, **spec: Any) -> None:
 
 
 def electors(
-    server: LeaseServer, lease: str, *names: str, lease_duration_sec: float = 6
+    server: LeaseServer, lease: str, *names: str, lease_duration_sec: float = 20
 ) -> contextlib.AbstractContextManager[list[Elector]]:
     """
     Run electors; the first one leads when the block begins.

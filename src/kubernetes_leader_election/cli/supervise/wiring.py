@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,7 @@ from kubernetes_leader_election.cli.supervise.term_file import TermFile
 from kubernetes_leader_election.cli.supervise.terminal import Terminal
 from kubernetes_leader_election.cli.supervise.watchdog import Errand
 from kubernetes_leader_election.cli.supervise.watchdog_link import Link, fork_watchdog
+from kubernetes_leader_election.process import limits
 from kubernetes_leader_election.settings.options import resolve_settings
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from kubernetes_leader_election.cli.supervise.polled_elector import PolledElector
     from kubernetes_leader_election.cli.supervise.supervisor import Supervisor
     from kubernetes_leader_election.credentials.base import Credentials
-
-LAST_WORDS: Final = 1.0
-"""Seconds that log lines may take at the end."""
 
 
 class StderrLog:
@@ -124,7 +122,7 @@ def run(
         if options["http"] is not None:
             _serve(options["http"], elector, supervisor, log)
         code = supervisor.run()
-        elector.finish(LAST_WORDS)
+        elector.finish(limits.LAST_WORDS)
         return code
 
 
@@ -274,4 +272,4 @@ def _flush() -> None:
     """Let the last lines be written, but do not wait for a reader that is stuck."""
     log = sys.modules.get("kubernetes_leader_election.process.log_thread")
     if log is not None:
-        log.shared_log_thread().flush(LAST_WORDS)
+        log.shared_log_thread().flush(limits.LAST_WORDS)

@@ -254,6 +254,29 @@ def draw_late_acquires(seed: int, names: list[str], until: float) -> tuple[Fault
     return tuple(faults)
 
 
+def draw_deletions(seed: int, until: float, longest: float) -> tuple[Fault, ...]:
+    """
+    Draw deletions after which another may have led, unseen by the last leader (rule 4).
+
+    Drawn apart, as attacks are.
+    """
+    draw = random.Random(f"deletions {seed}")
+    faults = []
+    for _ in range(draw.choice((0, 1, 2))):
+        asked = draw.random() < 0.5
+        amount = draw.uniform(0.05, 0.5) * longest if asked else 0.0
+        faults.append(
+            Fault(
+                at=round(draw.uniform(0.05, 0.9) * until, 3),
+                kind="deleted and asked" if asked else "unheard edit",
+                target="leader" if asked else "",
+                length=draw.choice((0.01, 0.05, 0.2)),
+                amount=round(amount, 3),
+            )
+        )
+    return tuple(faults)
+
+
 def draw_attacks(
     seed: int, profile: Profile, *, until: float, longest: int
 ) -> tuple[Fault, ...]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from kubernetes_leader_election.testing.simulation.drawn_faults import (
     HANDS,
+    draw_deletions,
     draw_late_acquires,
     draw_moves,
     hand_fault_of,
@@ -268,6 +269,7 @@ def _meddling(seed: int, draw: Random) -> Plan:
     more = (
         *draw_moves(seed, plan.faults, 0.99 * plan.heal_at),
         *draw_late_acquires(seed, names, plan.heal_at),
+        *draw_deletions(seed, plan.heal_at, plan.longest_duration),
     )
     return replace(plan, nodes=nodes).with_faults(more)
 

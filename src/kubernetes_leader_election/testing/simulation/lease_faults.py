@@ -79,6 +79,22 @@ def delete(world: Scene, fault: Fault) -> bool:
     return True
 
 
+def deleted_and_asked(world: Scene, fault: Fault, node: Node) -> bool:
+    """
+    Delete the Lease of who leads, and ask it to step down ``length`` seconds later.
+
+    Its work may run still; it stays out for ``amount`` seconds, in which it cannot know
+    any more that nobody else has led.
+    """
+    process = newest(node)
+    if process is None or not process.work_runs or not delete(world, fault):
+        return False
+    world.after(
+        fault.length, lambda _: process.do(process.step_down, fault.amount), None
+    )
+    return True
+
+
 def recreate(world: Scene, fault: Fault) -> bool:
     """Delete the Lease and create it again as it was; "unseen": while nobody watches."""
     network = world.network
@@ -277,6 +293,23 @@ def change_spec(world: Scene, changes: dict[str, object]) -> bool:
 
 
 # Attacks ---------------------------------------------------------------------
+
+
+def unheard_edit(world: Scene, fault: Fault) -> bool:
+    """
+    Give the Lease to somebody by hand, unheard by who leads, and delete it soon after.
+
+    It hears of the deletion of what it did not write, and does not know who has led.
+    """
+    leader = world.leader()
+    if leader is None:
+        return False
+    for watch in world.network.watches:
+        if watch.sink.link is leader.link:
+            watch.drop += 1
+    change_spec(world, {"holderIdentity": "somebody", **MORE_EDITS["acquire time"]})
+    world.after(fault.length, lambda _: delete(world, fault), None)
+    return True
 
 
 def late_create(world: Scene, fault: Fault) -> bool:
