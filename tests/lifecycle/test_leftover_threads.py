@@ -118,7 +118,8 @@ class Rival:
         self._elector.wait_for_leader(PATIENCE)
 
     def _note(self, event):
-        self.began, self.why = time.monotonic(), event.why
+        if self.began is None:  # it may lose the Lease, and have it again
+            self.began, self.why = time.monotonic(), event.why
         self._led.set()
 
     def wait(self):
