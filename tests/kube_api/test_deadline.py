@@ -368,7 +368,7 @@ def test_one_address_that_hangs_leaves_time_for_the_next(
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_o: found)
     client = connect(explicit(server="http://localhost"))
-    for seconds in (1.0, LONG):
+    for seconds in (1.0, 8.0):  # the longer ones for a machine that is too busy
         began = boottime()
         result = client.get("apps", "demo", call=Call(deadline=began + seconds))
         if isinstance(result, Ok) or boottime() < began + seconds:

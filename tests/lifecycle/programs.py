@@ -36,6 +36,7 @@ def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 FAST = dict(renew_interval_ms=100, lease_duration_sec=2)  # ended soon by the clock
+SLOWER = dict(renew_interval_ms=100, lease_duration_sec=4)  # not by 2 s without a turn
 STEADY = dict(renew_interval_ms=100, lease_duration_sec=20)  # by no busy machine
 
 def until(condition):

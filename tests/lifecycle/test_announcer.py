@@ -250,7 +250,9 @@ def test_trouble_with_what_is_told_delays_no_renewal(server, pod, trouble):
     log = Log()
     # Longer than the test: who waited for such a request would be seen.
     slow = {"request_timeout_sec": 0.3}
-    given = options(server, kubernetes_events=True, log=log, **QUICK, **slow)
+    # A term that a wait of 4 s would end, and a busy machine not.
+    rhythm = {"renew_interval_ms": 100, "lease_duration_sec": 5}
+    given = options(server, kubernetes_events=True, log=log, **rhythm, **slow)
     with Elector(**given) as elector:
         term = elector.wait_until_leading(timeout=PATIENCE)
         before = renewals(server)

@@ -164,6 +164,7 @@ def test_exit_does_not_release_under_work_that_runs(program):
     assert running.errors == ""
 
 
+@pytest.mark.row("Signals, exit, fork", "the interpreter exits, whoever has stopped")
 def test_exit_waits_for_the_last_lines_of_who_has_stopped(program):
     """Why a term ended is logged, be the log slow and all electors stopped by then."""
     running = program(
@@ -185,6 +186,7 @@ def test_exit_waits_for_the_last_lines_of_who_has_stopped(program):
     assert "is the leader" in running.errors
 
 
+@pytest.mark.row("Signals, exit, fork", "the interpreter exits, whoever has stopped")
 def test_exit_waits_for_a_log_that_stands_still_for_a_moment_only(program):
     """Fault 16: a reader of the log that is stuck does not keep the program."""
     running = program(

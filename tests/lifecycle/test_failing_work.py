@@ -158,6 +158,7 @@ def test_error_in_a_stop_is_raised_whatever_was_asked(front, client):
         raise ZeroDivisionError
 
     async def fail_on_a_loop(term):
+        began.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -167,10 +168,9 @@ def test_error_in_a_stop_is_raised_whatever_was_asked(front, client):
         ran = asyncio.run_coroutine_threadsafe(
             elector._elector.run(fail_on_a_loop, restart="on-failure"), front.loop
         )
-        until(lambda: elector.current_leader)
     else:
         ran = spawn(lambda: elector.run(fail, restart="on-failure"))
-        assert began.wait(PATIENCE)
+    assert began.wait(PATIENCE)
     stopping = spawn(elector.stop)
     until(lambda: not elector.current_leader)
     go.set()

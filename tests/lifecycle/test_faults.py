@@ -13,7 +13,9 @@ from functools import partial
 import pytest
 
 from kubernetes_leader_election import Elector, LeadershipLostError, sync
+from kubernetes_leader_election.errors import LeaseApiError
 from kubernetes_leader_election.events import EVENTS
+from kubernetes_leader_election.kube_api import results as r
 from tests.lifecycle import nursery
 from tests.lifecycle.driven import Log, until
 from tests.lifecycle.stage_threads import spawn
@@ -168,16 +170,22 @@ def test_thread_elector_keeps_its_promise_beside_cpu_hogs(dated):
         elector.wait_until_leading(PATIENCE)
 
 
-def test_thread_elector_does_not_believe_after_the_gil_was_held(client):
+def test_thread_elector_does_not_believe_after_the_gil_was_held(client, monkeypatch):
     """Fault 06: C code that holds the GIL for longer than the deadline ends belief."""
     lost = []
+
+    def refuse(*_, **__):
+        return r.Unknown(error=LeaseApiError("planted"))
+
     with sync.Elector(**options(**FAST)) as elector:
         elector.on(EVENTS.LEADERSHIP_LOST, lambda e: lost.append(e.reason))
         term = elector.wait_until_leading(PATIENCE)
-        # As a regular expression does that never ends; PyDLL keeps the GIL.
-        ctypes.PyDLL(None).sleep(2)
-        assert not elector.current_leader
-        assert term.is_lost
+        with monkeypatch.context() as no_writes:
+            no_writes.setattr(client, "replace", refuse)  # it leads no second time yet
+            # As a regular expression does that never ends; PyDLL keeps the GIL.
+            ctypes.PyDLL(None).sleep(2)
+            assert not elector.current_leader
+            assert term.is_lost
         until(lambda: lost)
         assert lost == ["renew_deadline"]
         assert elector.wait_until_leading(PATIENCE).number == 2

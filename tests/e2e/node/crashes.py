@@ -10,10 +10,22 @@ from controlplane.access import lease_path
 from node.space import Life, Space
 from node.workloads import deploy
 
-__all__ = ["NOTE", "TOKEN", "annotation", "ready", "start"]
+__all__ = [
+    "IN_FULL",
+    "NOTE",
+    "TOKEN",
+    "annotation",
+    "proof",
+    "proved",
+    "ready",
+    "start",
+]
 
 NOTE = "kubernetes-leader-election/pod"
 TOKEN = "kubernetes-leader-election/fencing-token"
+
+IN_FULL = 10.0
+"""Seconds: less is no expiry; the last renewal may be two old, and more on a busy machine."""
 
 
 def start(
@@ -57,3 +69,20 @@ def annotation(space: Space, name: str) -> str:
     """Return an annotation of the Lease; empty where it has none."""
     lease = space.node.get(lease_path(space.name, "billing")) or {}
     return str(lease.get("metadata", {}).get("annotations", {}).get(name, ""))
+
+
+def proof(space: Space, successor: Life, since: float) -> str:
+    """Return how a leader says that the end of the one before was proved."""
+    told = [line.detail for line in successor.noted("proof") if line.instant > since]
+    # `kle run` says it in its log, which has no such instant: its last word counts.
+    terms = [text for text in successor.said if "fencing token" in text]
+    told += [text for text in terms[-1:] if "; took over: " in text]
+    return told[-1] if told else ""
+
+
+def proved(space: Space, successor: Life, since: float) -> str:
+    """Wait until a leader says so, which may be after its work has begun."""
+    space.node.wait(
+        lambda: proof(space, successor, since), f"{successor.name} tells of a proof"
+    )
+    return proof(space, successor, since)

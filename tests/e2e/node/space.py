@@ -314,6 +314,15 @@ class Space:
         (one,) = (x for x in known if x["name"] == container)
         return dict(one)
 
+    def ended(self, life: Life) -> dict[str, Any]:
+        """Wait until the kubelet has started a container anew; give how its life ended."""
+        self.node.wait(
+            lambda: self.status(life.pod, life.container)["restartCount"] > life.number,
+            f"{life.name} is started anew",
+        )
+        last = self.status(life.pod, life.container)["lastState"]["terminated"]
+        return dict(last)
+
     def container_id(self, pod: str, container: str) -> str:
         """Return containerd's name of a container that runs."""
         return str(self.status(pod, container)["containerID"]).removeprefix(

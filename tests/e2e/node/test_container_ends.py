@@ -19,15 +19,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 RUN = ("--", *WORKER)
 
 
-def ended(space, life):
-    """Wait until the kubelet has started a container anew; give how its life ended."""
-    space.node.wait(
-        lambda: space.status(life.pod, life.container)["restartCount"] > life.number,
-        f"{life.name} is started anew",
-    )
-    return space.status(life.pod, life.container)["lastState"]["terminated"]
-
-
 def limited(pod):
     """Give a pod 64 MiB."""
     pod["containers"][0]["resources"] = {"limits": {"memory": "64Mi"}}
@@ -40,7 +31,7 @@ def test_leader_that_the_kernel_kills_for_memory_is_followed(space, measured):
     taken = space.wait_noted("memory").instant
     space.wait_leader(after=taken)
     measured("out of memory (preset fast)", space.gap(taken))
-    assert ended(space, leader)["reason"] == "OOMKilled"
+    assert space.ended(leader)["reason"] == "OOMKilled"
     assert space.overlaps() == 0
 
 
@@ -56,7 +47,7 @@ def test_command_that_the_kernel_kills_for_memory_is_followed_at_once(space, mea
     taken = space.wait_noted("memory").instant
     space.wait_leader(after=taken)
     measured("out of memory, under `run` (preset fast)", space.gap(taken))
-    assert ended(space, leader)["exitCode"] == 137
+    assert space.ended(leader)["exitCode"] == 137
     assert space.overlaps() == 0
 
 
@@ -73,7 +64,7 @@ def test_killed_container_comes_back_and_does_not_lead_by_its_name(
     leader, _ = pair(space, "--no-crash-takeover", *words, preset="fast")
     killed = time.monotonic()
     space.signal(leader, signal.SIGKILL)
-    assert ended(space, leader)["exitCode"] == 137
+    assert space.ended(leader)["exitCode"] == 137
     space.wait_leader(after=killed)
     form = ", under `run`" if words else ""
     measured(f"kill -9 of the container{form} (preset fast)", space.gap(killed))

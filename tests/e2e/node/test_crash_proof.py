@@ -8,18 +8,21 @@ logs. All use 15/10/2, where a crash without a proof takes 13 to 15 s.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from node.crashes import TOKEN, annotation, ready, start
+from kubernetes_leader_election.testing.belief_log import count_overlaps, read_log
+from node.crashes import IN_FULL, NOTE, TOKEN, annotation, proof, proved, ready, start
+from node.hurt import hide_state, parent
 from node.workloads import WORKER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
-IN_FULL = 10.0
-"""Seconds: less is no expiry; the last renewal may be two old, and more on a busy machine."""
 SOON = 8.0
 """Seconds, generous: the kubelet's report comes within one, the question takes 1.3."""
 
@@ -43,23 +46,6 @@ def followed(space, leader, since):
     successor = space.wait_leader(after=since)
     assert successor.name != leader.name
     return successor, space.gap(since)
-
-
-def proof(space, successor, since):
-    """Return how a leader says that the end of the one before was proved."""
-    told = [line.detail for line in successor.noted("proof") if line.instant > since]
-    # `kle run` says it in its log, which has no such instant: its last word counts.
-    terms = [text for text in successor.said if "fencing token" in text]
-    told += [text for text in terms[-1:] if "; took over: " in text]
-    return told[-1] if told else ""
-
-
-def proved(space, successor, since):
-    """Wait until a leader says so, which may be after its work has begun."""
-    space.node.wait(
-        lambda: proof(space, successor, since), f"{successor.name} tells of a proof"
-    )
-    return proof(space, successor, since)
 
 
 @PROGRAMS
@@ -138,3 +124,54 @@ def test_leader_that_was_deleted_by_force_is_waited_for(space, measured):
     assert gap > IN_FULL
     assert not proof(space, successor, began)
     assert space.overlaps() == 0
+
+
+def logged(pod):
+    """Give the program a volume for its log: standard output ends with the shim."""
+    pod["volumes"] = [{"name": "log", "emptyDir": {}}]
+    container = pod["containers"][0]
+    container["volumeMounts"] = [{"name": "log", "mountPath": "/log"}]
+    container["args"] = [*container["args"], "--log-folder=/log"]
+
+
+def own_logs(space):
+    """Return what every life wrote into its volume, by the name of the file."""
+    volumes = space.node.folder / "kubelet" / "pods"
+    uids = [pod["metadata"]["uid"] for pod in space.pods().values()]
+    files = [file for uid in uids for file in volumes.glob(f"{uid}/volumes/*/log/*")]
+    return {file.name: read_log(file) for file in files}
+
+
+@pytest.mark.parametrize("runs_on", [False, True], ids=["killed too", "runs on"])
+def test_report_after_the_shim_was_killed_proves_nothing(space, measured, runs_on):
+    """
+    Fault 74: exit code 255, with the note, of a process that may run on.
+
+    runc, which is called to clean up, kills it; but not where its state is hidden. Then
+    the kubelet takes the network of the pod down, and the leader works to its deadline.
+    """
+    leader = start(space, change=logged)
+    nonce = annotation(space, NOTE).split(" ")[5]
+    process = min(space.processes(leader))
+    if runs_on:
+        hide_state(space, leader)
+    killed = time.monotonic()
+    os.kill(parent(process), signal.SIGKILL)
+    try:
+        reported = space.ended(leader)
+        assert reported["exitCode"] == 255
+        assert nonce in reported["message"].split("\n")
+        successor = space.wait_leader(after=killed)
+        assert Path(f"/proc/{process}").exists() is runs_on
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    logs = own_logs(space)
+    (_, last), (first, _) = sorted(run for x in logs.values() for run in x.runs("work"))
+    also = ", its process runs on" if runs_on else ""
+    measured(f"the leader's shim killed{also}: no proof", first - last)
+    assert (last - killed > 3) is runs_on
+    assert first - killed > IN_FULL
+    assert space.wait_noted("why", after=killed).detail == "expiry"
+    assert not proof(space, successor, killed)
+    assert count_overlaps(logs, "work")[0] == 0

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from node.crashes import IN_FULL, proof, start
 from node.handle import NODE_NAME
+from node.hurt import cut_off, frozen
 from node.workloads import FORMS, pair
 
 pytestmark = [
@@ -107,3 +109,54 @@ def test_pod_on_a_silent_node_leads_until_its_kubelet_can_end_it(
     measured(f"a silent node comes back and ends its pod{form}", space.gap(back))
     space.wait_pods(2)
     assert space.overlaps() == 0
+
+
+def evict(space, pod):
+    """Let the API evict a pod, as a drain does: it stays until its kubelet has ended it."""
+    metadata = {"name": pod, "namespace": space.name}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    path = f"{space.path('pods', pod)}/eviction"
+    answer = space.node.request("POST", path, eviction)
+    assert answer.status == 201, answer.body
+    assert pod not in space.pods()
+
+
+def delete_by_force(space, pod):
+    """Take a pod out of the API, as people do for one on a node that is lost."""
+    space.kubectl("delete", "pod", pod, "--force", "--grace-period=0")
+    assert space.node.get(space.path("pods", pod)) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "take_away", "what"),
+    [
+        (cut_off, evict, "cut off, its pod evicted"),
+        (cut_off, delete_by_force, "cut off, its pod deleted by force"),
+        (frozen, delete_by_force, "frozen, its pod deleted by force"),
+    ],
+)
+def test_leader_on_a_lost_node_is_waited_for(space, measured, fault, take_away, what):
+    """
+    Fault 75: no kubelet, and the API takes the pod away while its container runs on.
+
+    What is cut off works until its term is over: whoever took the word of the API for
+    a proof would work beside it.
+    """
+    leader = start(space)
+    lost = time.monotonic()
+    space.node.daemons["kubelet"].kill()
+    try:
+        with fault(space, leader):
+            take_away(space, leader.pod)
+            successor = space.wait_leader(after=lost)
+            first = successor.runs[-1][0]
+            measured(f"a node lost, {what}: no proof", space.gap(lost))
+        space.wait_noted("lost", pod=leader.pod, after=lost)
+    finally:
+        space.node.daemons["kubelet"].start(space.node.inside)
+    assert successor.pod != leader.pod
+    assert first - lost > IN_FULL
+    assert space.wait_noted("why", after=lost).detail == "expiry"
+    assert not proof(space, successor, lost)
+    assert space.overlaps() == 0
+    space.node.wait(space.node.ready, "the node is ready")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
+from node.hurt import cut_off, frozen
 from node.workloads import FORMS, WORKER, pair
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -28,20 +27,11 @@ def wait_three_renewals(space):
 def test_frozen_container_finds_its_term_over(space, measured):
     """Fault 2: the freezer of control groups, as `docker pause` uses it."""
     leader, other = pair(space, preset="fast")
-    groups = space.node.groups(space.container_id(leader.pod, "main"))
-    one, stop, go = (
-        (groups["freezer"] / "freezer.state", "FROZEN", "THAWED")
-        if "freezer" in groups
-        else (groups["cgroup"] / "cgroup.freeze", "1", "0")
-    )
-    frozen = time.monotonic()
-    one.write_text(stop)
-    try:
-        assert space.wait_leader(after=frozen).pod == other
-        measured("the leader's container frozen (preset fast)", space.gap(frozen))
-    finally:
-        one.write_text(go)
-    space.wait_noted("lost", pod=leader.pod, after=frozen)
+    began = time.monotonic()
+    with frozen(space, leader):
+        assert space.wait_leader(after=began).pod == other
+        measured("the leader's container frozen (preset fast)", space.gap(began))
+    space.wait_noted("lost", pod=leader.pod, after=began)
     assert space.overlaps() == 0
 
 
@@ -132,22 +122,10 @@ def test_pod_that_is_evicted_for_its_files_hands_over(space, measured, words):
 def test_pod_that_is_cut_off_stops_before_another_starts(space, measured):
     """Fault 22: the wire of one pod is cut; the node and its probes go on."""
     leader, other = pair(space, preset="fast")
-    pid = min(space.processes(leader))
-    wire = space.node.inside.must(
-        "nsenter", f"--net=/proc/{_inner(pid)}/ns/net", "--", "ip", "-o", "link", "show", "eth0"
-    )  # fmt: skip
-    number = re.search(r"eth0@if(\d+)", wire)
-    assert number is not None, wire
-    links = space.node.inside.must("ip", "-o", "link")
-    found = re.search(rf"^{number[1]}: (\w+)@", links, re.MULTILINE)
-    assert found is not None, links
     cut = time.monotonic()
-    space.node.inside.must("ip", "link", "set", found[1], "down")
-    try:
+    with cut_off(space, leader):
         assert space.wait_leader(after=cut).pod == other
         measured("the leader's pod cut off (preset fast)", space.gap(cut))
-    finally:
-        space.node.inside.must("ip", "link", "set", found[1], "up")
     space.wait_noted("lost", pod=leader.pod, after=cut)
     assert space.overlaps() == 0
 
@@ -163,11 +141,3 @@ def test_stopped_process_finds_its_term_over(space):
         space.signal(leader, signal.SIGCONT)
     space.wait_noted("lost", pod=leader.pod, after=stopped)
     assert space.overlaps() == 0
-
-
-def _inner(pid: int) -> int:
-    """Return the number that a process has on the node."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(r"^NSpid:\s+\d+\s+(\d+)", status, re.MULTILINE)
-    assert found is not None, status
-    return int(found[1])

@@ -30,6 +30,12 @@ class Log:
 
     def __init__(self) -> None:
         self._last = False
+        self._file: int | None = None
+
+    def keep_in(self, folder: str) -> None:
+        """Write to a file as well: standard output ends with the container's shim."""
+        name = f"{folder}/{time.monotonic():.6f}"
+        self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
 
     def note(self, what: str, detail: str = "-") -> None:
         """Note that something happened now."""
@@ -45,8 +51,14 @@ class Log:
         return answer
 
     def _write(self, instant: float, what: str, detail: str) -> None:
-        text = detail.replace("\n", " ")
-        os.write(1, f"{instant:.6f} {what} {text}\n".encode())
+        line = f"{instant:.6f} {what} {detail}".replace("\n", " ").encode() + b"\n"
+        if self._file is not None:
+            os.write(self._file, line)
+        try:
+            os.write(1, line)
+        except BrokenPipeError:
+            if self._file is None:
+                raise
 
 
 LOG = Log()
@@ -97,11 +109,13 @@ def answer_probes(health: Health, port: int) -> None:
 
 
 def acquired(event: Any) -> None:
-    """Note that a term began, and how the end of the leader before was proved."""
+    """Note that a term began, why, and how the end of the leader before was proved."""
     LOG.note("acquired", str(event.token))
     # An earlier version of the package says nothing of proofs.
     if proof := getattr(event, "crash_proof", ""):
         LOG.note("proof", proof)
+    if why := getattr(event, "why", ""):
+        LOG.note("why", why)
 
 
 def lead(options: argparse.Namespace, health: Health) -> None:
@@ -185,7 +199,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--exit", type=int, default=0)
     parser.add_argument("--slow-stop", type=float, default=0)
+    parser.add_argument("--log-folder", help="for a second copy of what is noted")
     options = parser.parse_args()
+    if options.log_folder:
+        LOG.keep_in(options.log_folder)
     LOG.note("began", os.uname().nodename)
     health = Health()
     if options.ask:
