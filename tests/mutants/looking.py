@@ -10,7 +10,37 @@ IN_SCOPES: Final = "tests/cli/observe/test_scopes.py::"
 IN_CONNECTION: Final = "tests/cli/test_connection.py::"
 IN_MONITORING: Final = "tests/cli/commands/test_monitoring.py::"
 
+IN_HOLDER_END: Final = "tests/cli/observe/test_holder_end.py::"
+
 MISTAKES: Final = [
+    Mistake(
+        name="status takes a pod that is gone for one that may prove something yet",
+        file="cli/observe/holder_end.py",
+        old='        verdict, why = "never", f"the pod',
+        new='        verdict, why = "not yet", f"the pod',
+        tests=(f"{IN_HOLDER_END}test_pod_of_the_holder_is_judged_as_a_candidate_does",),
+    ),
+    Mistake(
+        name="status takes a pod that cannot be read for one that is gone",
+        file="cli/observe/holder_end.py",
+        old="    elif isinstance(answer, NotFound):\n",
+        new="    elif answer is not None:\n",
+        tests=(f"{IN_HOLDER_END}test_pod_that_must_not_be_read_is_not_judged",),
+    ),
+    Mistake(
+        name="watch tells of a proof that nobody had",
+        file="cli/observe/changes.py",
+        old="""(change.kind == "acquired" and end.verdict != "proven")""",
+        new="False",
+        tests=(f"{IN_HOLDER_END}test_watch_tells_what_a_take_over_rests_on",),
+    ),
+    Mistake(
+        name="watch looks at the pod of who leads now, not of who led before",
+        file="cli/observe/changes.py",
+        old="            before = tracker.snapshot\n",
+        new="            before = seen.snapshot\n",
+        tests=(f"{IN_HOLDER_END}test_watch_tells_what_a_take_over_rests_on",),
+    ),
     Mistake(
         name="with -A, Leases of one name are one",
         file="cli/observe/cluster.py",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kubernetes_leader_election.cli import exit_codes
-from kubernetes_leader_election.cli.observe import cluster
+from kubernetes_leader_election.cli.observe import cluster, holder_end
 from kubernetes_leader_election.cli.observe.command_options import several_options
 from kubernetes_leader_election.cli.option_names import as_options
 from kubernetes_leader_election.cli.options import lease_argument, seconds_option
@@ -71,7 +71,8 @@ def command(
     still for the whole lease duration by this machine's clock. This takes up to one renew
     interval of the holder. `status` never contends and writes nothing.
 
-    Needs the rights to get and watch LEASE. The table needs the right to list leases, with
+    Needs the rights to get and watch LEASE; with the right to get pods, too, it says whether
+    the end of a holder with crash_takeover is proved. The table needs the right to list leases, with
     -A in all namespaces. Exits with 0 if somebody leads, with 1 if nobody does or there is
     no such Lease; for the table, with 1 if there is no such namespace.
 
@@ -93,6 +94,11 @@ def command(
             raise SystemExit(_show_table(trackers, now, target, output))
         found = describe(trackers[lease], now, target)
         names, because = candidates(target, lease)
+        end = holder_end.look_at_holder(target, trackers[lease].snapshot)
+        found |= {
+            "crash_proof": None if end is None else end.verdict,
+            "crash_proof_because": None if end is None else end.why,
+        }
         found |= {"candidates": names, "candidates_because": because}
         if output == "text":
             _show_one(found, trackers[lease], target, now)
@@ -257,8 +263,7 @@ def _show_one(
     if found["holder"] is not None:
         rows.append(("token", _token(found)))
         if found["pod_of_crash_note"]:
-            pod = quoted(found["pod_of_crash_note"])
-            rows.append(("crash", f"would be proved by the status of its pod {pod}"))
+            rows.append(("crash", _crash(found)))
     names, because = found["candidates"], found["candidates_because"]
     shown = ", ".join(printable(name) for name in names or ())
     rows.append(
@@ -324,6 +329,23 @@ def _token(found: dict[str, Any]) -> str:
         else "only who saw it acquired knows it"
     )
     return f"at most {found['token_at_most']}: {why}"
+
+
+def _crash(found: dict[str, Any]) -> str:
+    """Say whether the holder's pod proves its end, and for how long others wait if not."""
+    pod, verdict = quoted(found["pod_of_crash_note"]), found["crash_proof"]
+    why = found["crash_proof_because"]
+    if verdict == "proven":
+        return f"{style('proved', fg='red', bold=True)}: {why}"
+    if verdict == "unknown":
+        return f"would be proved by the status of its pod {pod}, not read here: {why}"
+    if verdict == "not yet" and found["state"] == "leads":
+        return f"would be proved by the status of its pod {pod}"
+    left = found["expires_in_sec"]
+    waits = f"; others wait for {seconds(left)}" if left else ""
+    if found["state"] == "leads":
+        waits = "; after a crash others wait for the whole lease duration"
+    return f"not proven: {why}{waits}"
 
 
 def _since(found: dict[str, Any], tracker: Tracker, now: Now) -> str:

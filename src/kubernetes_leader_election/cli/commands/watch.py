@@ -53,7 +53,8 @@ def command(
     writes nothing.
 
     The time without a leader is measured here: from the release, or from the last renewal
-    that was seen if the leader fell silent.
+    that was seen if the leader fell silent. Where its pod may be read, `watch` says what proved
+    the end of a leader with crash_takeover, or why nothing did.
 
     Needs the rights to get and watch the LEASEs; without names, to list and watch all, with
     -A in all namespaces. Where watching is not permitted, `watch` looks once a second and

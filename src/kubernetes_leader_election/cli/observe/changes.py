@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         LeaseWatcher,
     )
     from kubernetes_leader_election.cli.observe.tracker import Change, Tracker
+    from kubernetes_leader_election.core.record import Snapshot
 
 TICK: Final = 0.25
 """Seconds between two looks at the clock, and two drawings of the live table."""
@@ -69,7 +71,10 @@ def changes(
             tracker = trackers[seen.lease]
             if not tracker.seen and seen.snapshot is None:
                 absent = seen.lease
+            before = tracker.snapshot
             for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
+                if change.kind == "acquired" and asked_whether_it_lives(before):
+                    change = with_proof(change, watcher.target, before)  # noqa: PLW2901 - the same, and more
                 yield change, trackers
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
@@ -100,9 +105,33 @@ def changes(
             again = watcher.look(tracker.lease)
             if isinstance(again, Sighting):
                 found = tracker.see(again.snapshot, again.at)
-                for change in [*found, *tracker.expire(watcher.now())]:
+                for change in found:
                     yield change, trackers
+                for change in tracker.expire(watcher.now()):
+                    yield with_proof(change, watcher.target, tracker.snapshot), trackers
         yield None, trackers
+
+
+def asked_whether_it_lives(snapshot: Snapshot | None) -> bool:
+    """Return whether candidates had a proof of the holder's end, and asked it."""
+    from kubernetes_leader_election.core.annotations import is_challenged  # noqa: PLC0415 - help is quick
+
+    return snapshot is not None and is_challenged(snapshot)
+
+
+def with_proof(change: Change, target: Target, snapshot: Snapshot | None) -> Change:
+    """
+    Add what the pod of the holder in a snapshot says of its end; blocks for a moment.
+
+    To a take-over only a proof: without one it rests on something else.
+    """
+    from kubernetes_leader_election.cli.observe.holder_end import look_at_holder  # noqa: PLC0415 - help is quick
+
+    end = look_at_holder(target, snapshot)
+    if end is None or (change.kind == "acquired" and end.verdict != "proven"):
+        return change
+    text = f"{change.text}; {end.as_clause()}"
+    return dataclasses.replace(change, text=text, crash_proof=end.verdict)
 
 
 def _about_absent(target: Target, lease: str) -> str:
@@ -143,5 +172,6 @@ def as_dict(change: Change, target: Target) -> dict[str, Any]:
         "token": change.token,
         "transitions": change.transitions,
         "nobody_led_sec": None if gap is None else round(gap, 6),
+        "crash_proof": change.crash_proof,
         "text": change.text,
     }

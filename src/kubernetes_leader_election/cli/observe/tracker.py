@@ -54,6 +54,8 @@ class Change:
     transitions: int | None = None
     nobody_led: float | None = None
     """Seconds without a leader before this one, as seen from here."""
+    crash_proof: str | None = None
+    """Whether the end of who led before was proved, as ``status`` has it; None: no note."""
 
 
 class Tracker:
