@@ -131,6 +131,9 @@ class LeadershipAcquired(_Payload):
     crash_proof: str = ""
     """How the end of the previous holder was proved (``crash_takeover``), as a clause for
     people; empty: it released the Lease, or its duration was over."""
+    no_proof: str = ""
+    """Why the end of the previous holder could never be proved (``crash_takeover``), as a
+    clause for people; empty: it was proved, or there was nothing to be found out."""
     gap_sec: float | None = None
     """For how long nobody led before this term, in seconds of this elector's own clocks:
     since the release or deletion that it saw, else since the last renewal that it saw.

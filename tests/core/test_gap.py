@@ -8,7 +8,7 @@ from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.record import format_time
 from kubernetes_leader_election.core.states import State
 from tests.core.harness import WALL, Hand
-from tests.core.proofs import challenged
+from tests.core.proofs import challenged, leader_and_candidate, renewed
 from tests.core.stories import D, L, R, candidate, keep_watching
 
 SECOND = 1_000_000
@@ -74,6 +74,47 @@ def test_proof_is_counted_from_the_last_renewal_too():
     (event,) = hand.events(m.LeadershipAcquired)
     assert event.crash_proof
     assert (event.gap_sec, event.why) == (pytest.approx(led_until + 1.1), "proof")
+
+
+def refuted(leader, candidate, why="the pod is gone"):
+    """Say that nothing will prove the end of the leader, which goes on for a while."""
+    number = candidate.sought.request_id
+    candidate.say(m.ProofRefuted(request_id=number, why=why))
+    renewed(leader, candidate)
+
+
+def run_out(candidate):
+    """Wait until the Lease has run out, and let the write of the candidate be applied."""
+    candidate.wait(19.9)
+    assert candidate.state is State.WAITING
+    candidate.wait(2.0)
+    candidate.written()
+
+
+def test_acquisition_says_why_nothing_proved_the_end_of_who_led_before():
+    """Whoever asks why it took the whole lease duration finds it where the gap is."""
+    leader, candidate = leader_and_candidate()
+    refuted(leader, candidate)
+    run_out(candidate)
+    (event,) = candidate.events(m.LeadershipAcquired)
+    assert (event.no_proof, event.crash_proof) == ("the pod is gone", "")
+
+
+def test_reason_is_of_who_led_before_and_of_nobody_else():
+    """The Lease of another holder, without a note, has no such reason; nor a proof."""
+    leader, candidate = leader_and_candidate()
+    refuted(leader, candidate)
+    candidate.store.edit(holderIdentity="c", acquireTime=format_time(WALL))
+    candidate.bring_all()
+    run_out(candidate)
+    (event,) = candidate.events(m.LeadershipAcquired)
+    assert event.no_proof == ""
+    _, hand = challenged()
+    hand.wait(1.1)
+    hand.written()
+    (event,) = hand.events(m.LeadershipAcquired)
+    assert event.crash_proof
+    assert not event.no_proof
 
 
 def test_deletion_is_counted_from_its_sighting():

@@ -92,6 +92,17 @@ def test_beginning_of_a_term_says_how_long_nobody_led(log, lines, gap, why, said
     assert text == f"Lease shop/billing: a is the leader, fencing token 41{said}"
 
 
+def test_beginning_of_a_term_says_why_nothing_was_proved(log, lines):
+    """What others may have written is escaped and cut, as everywhere (fault 51)."""
+    gone = "the pod is gone\x1b"
+    log.acquired(replace(ACQUIRED, gap_sec=14.2, why="expiry", no_proof=gone))
+    ((_, text),) = lines()
+    assert text.endswith(
+        "since the last renewal; the end of who led before was not proven: the pod is "
+        "gone\\x1b"
+    )
+
+
 def test_every_reason_of_a_gap_has_words(log, lines):
     """No reason is added without them."""
     for why in events.GapReason.__args__:

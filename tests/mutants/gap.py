@@ -15,6 +15,17 @@ def _in_gap(name: str, old: str, new: str, file: str = "core/gap.py") -> Mistake
 
 MISTAKES = [
     _in_gap(
+        "who led before is told to be unproved for a reason of another one",
+        'self.no_proof = why if nonce == noted else ""',
+        "self.no_proof = why",
+    ),
+    _in_gap(
+        "nobody is told why nothing was proved",
+        "            self._notices.gap.unproved(sought.nonce, message.why)\n",
+        "            pass\n",
+        file="core/outcomes.py",
+    ),
+    _in_gap(
         "a gap is counted with the time in which the machine was suspended",
         "return None if since is None else elapsed_for_candidate(since, now), why",
         "return None if since is None else now.boottime - since.boottime, why",

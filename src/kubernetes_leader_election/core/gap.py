@@ -16,9 +16,21 @@ from kubernetes_leader_election.events import GapReason
 class Gap:
     """Remember when somebody led last, as seen from here. One elector's own."""
 
-    __slots__ = ("_blind", "_ended_by", "_held_up", "_led_until", "_tried")
+    __slots__ = (
+        "_blind",
+        "_ended_by",
+        "_held_up",
+        "_led_until",
+        "_tried",
+        "_unproved",
+        "no_proof",
+    )
 
     def __init__(self) -> None:
+        self._unproved: tuple[str, str] = ("", "")
+        """The nonce of the last note that will never be proved, and why, for people."""
+        self.no_proof = ""
+        """Why nothing proved the end of whose Lease is being acquired; empty: not known."""
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -73,6 +85,15 @@ class Gap:
     def hold_up(self) -> None:
         """Take it that a request failed while the Lease could be taken over."""
         self._held_up = True
+
+    def unproved(self, nonce: str, why: str) -> None:
+        """Take it that nothing will prove the end of the process that left this note."""
+        self._unproved = nonce, why
+
+    def acquires(self, nonce: str | None) -> None:
+        """Take it that a Lease is being acquired that has this note; None: it has none."""
+        noted, why = self._unproved
+        self.no_proof = why if nonce == noted else ""
 
     def end(self, now: Now, *, proved: bool) -> tuple[float | None, GapReason | None]:
         """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core import annotations as notes
 from kubernetes_leader_election.core import record as rec
-from kubernetes_leader_election.core.pod_notes import with_note
+from kubernetes_leader_election.core.pod_notes import note_of, with_note
 from kubernetes_leader_election.core.record import Stamp
 from kubernetes_leader_election.core.standing import Standing
 from kubernetes_leader_election.core.term import Try
@@ -61,6 +61,8 @@ class LeaseWrites:
         self._standing.contending.seek()
         watch_id = self._in_flight.watch_id
         told = self._standing.challenge.tell(snapshot, watch_id, now)
+        note = None if snapshot is None else note_of(snapshot)
+        self._standing.notices.gap.acquires(None if note is None else note.nonce)
         attempt = Try.based_on(observation, stamp, now, crash_proof=told)
         self._own_writes.try_to_acquire(attempt, observation.record)
         self._hearing.write_ordered(stamp, now, acquires=True)

@@ -271,6 +271,7 @@ class Outcomes:
         if message.request_id == self._in_flight.proof_id and sought is not None:
             self._in_flight.end_proof()
             self._challenge.refute(sought.nonce)
+            self._notices.gap.unproved(sought.nonce, message.why)
             self._challenge.seek_no_more()
 
     def on_proof_unreadable(self, message: m.ProofUnreadable) -> None:

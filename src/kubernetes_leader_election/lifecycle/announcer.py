@@ -111,6 +111,8 @@ class Announcer:
             self._slice.put(Lead(leader=leader, still=self._still_leads(event.term)))
         token = "" if event.token_if_any is None else f", token {event.token_if_any}"
         proof = f"; took over: {event.crash_proof}" if event.crash_proof else ""
+        if event.no_proof:
+            proof = f"; the end of who led before was not proven: {event.no_proof}"
         self._tell(
             "TookOver" if event.crash_proof else "BecameLeader",
             f"{event.identity} became leader (term {event.term}{token})"

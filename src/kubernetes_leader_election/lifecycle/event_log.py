@@ -89,13 +89,16 @@ class EventLog:
         self._token = token
         self.say(
             "info",
-            "%s: %s is the leader, fencing token %s%s%s",
+            "%s: %s is the leader, fencing token %s%s%s%s",
             self._where(),
             event.identity,
             _why_no_token(event) if token is None else token,
             nobody_led(event),
             f"; took over: {printable(crash_proof, longest=400)}"
             if crash_proof
+            else "",
+            f"; the end of who led before was not proven: {printable(event.no_proof, longest=400)}"
+            if event.no_proof
             else "",
         )
 
