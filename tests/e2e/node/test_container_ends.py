@@ -46,7 +46,7 @@ def test_command_that_the_kernel_kills_for_memory_is_followed_at_once(space, mea
     space.signal(leader, signal.SIGUSR1, named=WORKER[2])
     taken = space.wait_noted("memory").instant
     space.wait_leader(after=taken)
-    measured("out of memory, under `run` (preset fast)", space.gap(taken))
+    measured("the command out of memory, under `run` (preset fast)", space.gap(taken))
     assert space.ended(leader)["exitCode"] == 137
     assert space.overlaps() == 0
 
