@@ -29,7 +29,7 @@ leader_endpoints        None                        it needs a Service
 kubernetes_events       False                       it needs a right on Events
 liveness                None                        work that cannot be stopped must not lose
                                                     its Lease
-liveness_timeout_sec    the lease duration          kube-controller-manager: 20 s
+liveness_timeout_sec    the lease duration          kube-controller-manager gives its own 20 s
 preset                  None                        see :data:`~.presets.PRESETS`
 ======================  ==========================  ==============================================
 
