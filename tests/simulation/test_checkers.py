@@ -503,17 +503,22 @@ def test_own_record_taken_back_after_another_led_breaks_g5(scene, shown, waits, 
 
 
 @pytest.mark.parametrize(
-    ("read", "broken"),
-    [pytest.param(False, [], id="answer"), pytest.param(True, ["G5"], id="read")],
+    ("read", "lasts", "broken"),
+    [
+        pytest.param(False, 20, [], id="answer"),
+        pytest.param(True, 20, ["G5"], id="read"),
+        pytest.param(True, 1, [], id="the other one is over soon"),
+    ],
 )
 def test_own_record_with_the_number_of_what_was_shown_goes_on_with_its_wait(
-    scene, read, broken
+    scene, read, lasts, broken
 ):
     """Fault 41: to who was shown the other one its own is no newer, unless it asks."""
     checks, b = scene.checks, scene.b
     checks.observed(b, 2.0, scene.first)
     order = checks.ordered(23.0, b, scene.lease("b", 23, scene.first), (23.0, 23.0))
-    scene.store.edit(23.5, {"holderIdentity": "somebody"})
+    edit = {"holderIdentity": "somebody", "leaseDurationSeconds": lasts}
+    scene.store.edit(23.5, edit)
     another = scene.store.current
     assert scene.store.restore(23.4)
     checks.restored(23.6, scene.first.version)
@@ -729,6 +734,31 @@ def test_acquire_that_comes_out_too_short_keeps_out_who_waits_for_it(
     assert (scene.a.cut_off_until > 0.0) is stays
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_cut_renewal_of_a_term_that_ends_keeps_out_who_still_holds_it(scene, lost):
+    """Rule 14: whose driver failed while its work ends knows nothing of its writes."""
+    scene.a.open_term, scene.a.draining, scene.a.returned = 0, True, True
+    if lost:
+        scene.checks.lost_in_the_end(5.5, scene.a)
+    _shown_cut(scene, 6.0, 5, again=False)
+    assert (scene.a.cut_off_until > 0.0) is not lost
+
+
+@pytest.mark.parametrize(("lasts", "ends"), [(20, True), (5, False)])
+def test_read_from_before_a_deletion_ends_the_pause_of_who_cannot_lead(
+    scene, lasts, ends
+):
+    """Rule 14: what a lagging server answers is whole, so the process finds one can lead."""
+    scene.store.edit(2.0, {"leaseDurationSeconds": lasts})
+    before = scene.store.current
+    scene.checks.observed(scene.a, 2.0, before)
+    scene.store.delete(3.0)
+    scene.checks.observed(scene.a, 3.0, scene.store.history[-1].stored, deleted=True)
+    scene.a.cut_off_until = 40.0
+    scene.checks.observed(scene.a, 4.0, before, read=True)
+    assert (scene.a.cut_off_until < 0.0) is ends
+
+
 def test_earlier_try_that_lands_while_a_later_one_leads_begins_no_term(scene):
     """The term that is led goes on being the one that its renewals belong to."""
     led = scene.a.term_acquire
@@ -852,7 +882,7 @@ def test_roll_back_goes_to_what_was_there_when_an_instant_was_over(scene):
 def test_cut_renewal_with_the_number_of_what_it_knows_is_no_news(scene, again):
     """Fault 41, rule 11: it cannot be asked to end its term by that."""
     if again:
-        scene.a.ambiguous.add(scene.first.version + 1)
+        scene.a.ambiguous[scene.first.version + 1] = 20
     _shown_cut(scene, 6.0, 2, again=False)
     assert scene.store.current.version == scene.first.version + 1
     assert bool(scene.a.disproved) is not again

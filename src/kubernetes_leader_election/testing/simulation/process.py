@@ -654,6 +654,7 @@ class Process(Wire):
         self._hindered()
         self._troubled = True
         self.say(m.DriverFailed(error=error))
+        self.world.checks.lost_in_the_end(self.world.time, self.witness)
 
 
 def _ignore(_: object) -> None:

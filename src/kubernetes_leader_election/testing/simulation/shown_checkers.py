@@ -75,12 +75,18 @@ class ShownChecks(TermChecks):
                 who.absent_since = monotonic
             who.deletion = stored.mark
             return
-        if who.known.setdefault(version, stored) is not stored:
-            who.ambiguous.add(version)
+        known = who.known.setdefault(version, stored)
+        if known is not stored:
+            lasts = who.duration_of(known) if known.held else 0.0
+            who.ambiguous[version] = min(lasts, who.ambiguous.get(version, math.inf))
             who.known[version] = stored
         mark = stored.mark
         if late:
-            return  # an answer from before the deletion that was shown already
+            # An answer from before the deletion that was shown already; yet by what is
+            # read there its process finds that one can lead.
+            if stored.held and self._one_can_lead(who, stored):
+                who.cut_off_until = -math.inf
+            return
         was_gone, who.absent_since = who.absent_since is not None, None
         if version >= who.newest or mark >= who.newest_mark:
             before, who.newest_seen = who.newest_seen, stored
@@ -196,7 +202,12 @@ class ShownChecks(TermChecks):
         if who.open_term:
             text = f"goes on with term {who.open_term}, though it saw that {why}"
             self.broken(time, "G1", who.name, text)
-        elif who.draining and "asked" not in why:
+        elif "asked" not in why:
+            self.lost_in_the_end(time, who)
+
+    def lost_in_the_end(self, time: float, who: Witness) -> None:
+        """Note that a term whose work ends is no longer held, of which no event tells."""
+        if who.draining:
             who.draining = False
             who.lost_at, who.lost_acquire = time, who.term_acquire
 

@@ -154,8 +154,11 @@ class Witness:
         # What it was shown.
         self.known: dict[int, Stored] = {}
         """Each Lease that it was shown, by version."""
-        self.ambiguous: set[int] = set()
-        """Versions that were given again after a restore."""
+        self.ambiguous: dict[int, float] = {}
+        """
+        Versions that were given again after a restore: for how many seconds that of
+        their records is good which is good for the shortest, without the newest.
+        """
         self.newest = 0
         self.seen: dict[Key, float] = {}
         self.last_key: Key | None = None
