@@ -133,7 +133,8 @@ class LeadershipAcquired(_Payload):
     people; empty: it released the Lease, or its duration was over."""
     no_proof: str = ""
     """Why the end of the previous holder could never be proved (``crash_takeover``), as a
-    clause for people; empty: it was proved, or there was nothing to be found out."""
+    clause for people; empty: it was proved, or nothing is known, as where that holder left
+    no note or its pod must not be read."""
     gap_sec: float | None = None
     """For how long nobody led before this term, in seconds of this elector's own clocks:
     since the release or deletion that it saw, else since the last renewal that it saw.

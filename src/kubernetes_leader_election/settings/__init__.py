@@ -23,13 +23,14 @@ auto_close              True                        as in the Node package
 observe                 False                       electors are there to lead
 require_cluster         False                       it leads outside a cluster, as the Node package
 hard_fence              False                       it ends the whole process
-crash_takeover          False                       it needs a right on pods
+crash_takeover          False                       all work of a term must be in the container,
+                                                    and it needs a right on pods
 crash_challenge_sec     1                           ten times what a renewal takes
-leader_endpoints        None                        it needs a Service
+leader_endpoints        None                        it needs a Service, and a right on its slice
 kubernetes_events       False                       it needs a right on Events
 liveness                None                        work that cannot be stopped must not lose
                                                     its Lease
-liveness_timeout_sec    the lease duration          kube-controller-manager: 20 s
+liveness_timeout_sec    the lease duration          kube-controller-manager gives its own 20 s
 preset                  None                        see :data:`~.presets.PRESETS`
 ======================  ==========================  ==============================================
 
