@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from kubernetes_leader_election import Elector as AsyncElector
+from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.credentials import explicit
 from kubernetes_leader_election.errors import ConfigurationError
 from kubernetes_leader_election.kube_api.call import Call
@@ -359,6 +362,38 @@ def test_events_tell_of_a_term(server, pod):
     assert second["message"] == "a gave up leadership: it was stopped (term 1)"
     assert {event["involvedObject"]["uid"] for event in (first, second)} == {uid}
     assert written_or_read(server) == 0
+
+
+@pytest.mark.parametrize(
+    ("found_out", "reason", "said"),
+    [
+        ({"crash_proof": "it was killed"}, "TookOver", "; took over: it was killed"),
+        (
+            {"no_proof": "the pod is gone"},
+            "BecameLeader",
+            "; the end of who led before was not proven: the pod is gone",
+        ),
+        ({}, "BecameLeader", ""),
+    ],
+)
+def test_event_tells_what_was_found_out_of_who_led_before(found_out, reason, said):
+    """The proof of its end, or why there is none."""
+    settings = SimpleNamespace(lease_name="billing")
+    status = SimpleNamespace(settings=settings, namespace="shop", identity="a")
+    announcer, events = Announcer(status, None), queue.SimpleQueue()
+    announcer._events = events  # its worker, which would write them
+    began = m.LeadershipAcquired(
+        lease="billing",
+        namespace="shop",
+        identity="a",
+        term=1,
+        token_if_any=41,
+        **found_out,
+    )
+    announcer.acquired(began, SimpleNamespace(snapshot=None))
+    happening = events.get(timeout=PATIENCE)
+    assert happening.reason == reason
+    assert happening.message == f"a became leader (term 1, token 41){said}"
 
 
 def test_elector_that_is_started_again_and_again_floods_nobody(server, pod):

@@ -137,15 +137,17 @@ def test_why_nothing_is_proved_is_said_of_each_leader(place):
     """Faults 74 and 75: whoever looks at the log sees what is waited for, and why."""
     log = Log()
     own = CrashNote(log)
-    for why in ("the pod a is gone", "the pod b is gone\x1b[2J"):
+    longest = "a" * 253
+    for why in (f"the pod {longest} is gone", "the pod b is gone\x1b[2J" + 999 * "x"):
         answer = m.ProofRefuted(request_id=1, why=why)
         own.on_no_proof("Lease shop/billing", answer)
     assert [level for level, _ in log.lines] == ["info", "info"]
     first, second = (line for _, line in log.lines)
     assert first == (
         "Lease shop/billing: nothing proves the end of the leader (crash_takeover): the "
-        "pod a is gone; where it crashes its lease duration is waited for"
+        f"pod {longest} is gone; where it crashes its lease duration is waited for"
     )
+    assert "..." in second
     assert "the pod b is gone" in second
     assert "\x1b" not in second
 

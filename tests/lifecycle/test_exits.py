@@ -204,6 +204,32 @@ def test_exit_waits_for_a_log_that_stands_still_for_a_moment_only(program):
     assert running.finish() == 0
 
 
+@pytest.mark.row("Signals, exit, fork", "the interpreter exits, whoever has stopped")
+def test_signal_ends_the_wait_for_a_log_that_stands_still(program):
+    """Without a traceback: whoever presses Ctrl-C twice knows what that does."""
+    running = program(
+        """
+        from kubernetes_leader_election.process import limits
+        limits.LAST_WORDS = 10.0  # long enough for the signal
+        class Stuck:
+            def info(self, line):
+                main = threading.main_thread()
+                main.join()  # the exit is under way
+                while sys._current_frames()[main.ident].f_code.co_name != "flush":
+                    time.sleep(0.01)  # until it waits for this line
+                os.kill(os.getpid(), signal.SIGINT)
+                threading.Event().wait()
+            debug = warning = error = info
+        with sync.Elector(log=Stuck(), **options()) as elector:
+            elector.wait_until_leading()
+        say("stopped")
+        """
+    )
+    running.wait_for("stopped")
+    assert running.finish() == 0
+    assert running.errors == ""
+
+
 def test_exit_does_not_hang_when_the_api_server_does(program, lease_api):
     """Fault 16: the release is asked for a second, or one request's time, at most."""
     running = program(

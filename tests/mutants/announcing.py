@@ -20,6 +20,15 @@ IN_ADDRESS: Final = "tests/publish/test_own_address.py::"
 MISTAKES: Final = [
     # No former leader writes over a later one -----------------------------------------
     Mistake(
+        name="an Event does not say why nothing was proved",
+        file="lifecycle/announcer.py",
+        old="        if event.no_proof:\n",
+        new="        if False:\n",
+        tests=(
+            "tests/lifecycle/test_announcer.py::test_event_tells_what_was_found_out_of_who_led_before",
+        ),
+    ),
+    Mistake(
         name="a late write of an address is sent after the loss",
         file=KEEPER,
         old=(

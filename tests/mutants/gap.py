@@ -16,8 +16,8 @@ def _in_gap(name: str, old: str, new: str, file: str = "core/gap.py") -> Mistake
 MISTAKES = [
     _in_gap(
         "who led before is told to be unproved for a reason of another one",
-        'self.no_proof = why if nonce == noted else ""',
-        "self.no_proof = why",
+        'return why if nonce == noted else ""',
+        "return why",
     ),
     _in_gap(
         "nobody is told why nothing was proved",

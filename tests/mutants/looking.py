@@ -37,9 +37,73 @@ MISTAKES: Final = [
     Mistake(
         name="watch looks at the pod of who leads now, not of who led before",
         file="cli/observe/changes.py",
-        old="            before = tracker.snapshot\n",
-        new="            before = seen.snapshot\n",
+        old="            before = tracker.snapshot\n            for",
+        new="            before = seen.snapshot\n            for",
         tests=(f"{IN_HOLDER_END}test_watch_tells_what_a_take_over_rests_on",),
+    ),
+    Mistake(
+        name="watch takes any hand-over for one that rests on a proof",
+        file="cli/observe/changes.py",
+        old="return snapshot is not None and is_challenged(snapshot)",
+        new="return snapshot is not None",
+        tests=(f"{IN_HOLDER_END}test_watch_asks_no_pod_where_nobody_was_asked",),
+    ),
+    Mistake(
+        name="watch is silent about the proof of a take-over that a look shows",
+        file="cli/observe/changes.py",
+        old="                for change in tracker.see(again.snapshot, again.at):\n"
+        "                    yield explained(change, watcher.target, before), trackers\n",
+        new="                for change in tracker.see(again.snapshot, again.at):\n"
+        "                    yield change, trackers\n",
+        tests=(
+            f"{IN_HOLDER_END}test_take_over_that_a_look_shows_rests_on_the_same_proof",
+        ),
+    ),
+    Mistake(
+        name="status waits for a pod as long as for a Lease",
+        file="cli/observe/holder_end.py",
+        old="call=cluster.call(READ_WITHIN)",
+        new="call=cluster.call()",
+        tests=(f"{IN_HOLDER_END}test_pod_is_waited_for_a_moment_only",),
+    ),
+    Mistake(
+        name="status shows what a server answers for a pod as it is",
+        file="cli/observe/holder_end.py",
+        old="why=printable(why, longest=LONGEST)",
+        new="why=why",
+        tests=(f"{IN_HOLDER_END}test_reason_of_a_server_can_be_shown",),
+    ),
+    Mistake(
+        name="status calls unproved what it could not read",
+        file="cli/commands/status.py",
+        old='    if verdict == "unknown":\n',
+        new="    if False:\n",
+        tests=(f"{IN_HOLDER_END}test_status_says_that_the_pod_was_not_read",),
+    ),
+    Mistake(
+        name="status says of a leader that renews that its crash is not proved",
+        file="cli/commands/status.py",
+        old='    if verdict == "not yet" and found["state"] == "leads":\n',
+        new="    if False:\n",
+        tests=(
+            f"{IN_HOLDER_END}test_status_tells_what_a_crash_of_who_renews_would_cost",
+        ),
+    ),
+    Mistake(
+        name="status says that who is seen to renew has ended, and no more",
+        file="cli/commands/status.py",
+        old='"; yet it was seen to renew" if',
+        new='"" if',
+        tests=(
+            f"{IN_HOLDER_END}test_status_tells_what_a_crash_of_who_renews_would_cost",
+        ),
+    ),
+    Mistake(
+        name="status tells others to wait for what has run out",
+        file="cli/commands/status.py",
+        old='{seconds(left)}" if left else ""',
+        new='{seconds(left or 0.0)}"',
+        tests=(f"{IN_HOLDER_END}test_nobody_waits_for_a_lease_that_has_run_out",),
     ),
     Mistake(
         name="with -A, Leases of one name are one",

@@ -364,6 +364,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="who presses Ctrl-C twice gets a traceback of the exit",
+        file="process/exit.py",
+        old="        with contextlib.suppress(KeyboardInterrupt, SystemExit):",
+        new="        with contextlib.suppress(queue.Empty):",
+        tests=(
+            "tests/lifecycle/test_exits.py::test_signal_ends_the_wait_for_a_log_that_stands_still",
+        ),
+    ),
+    Mistake(
         name="a child process stops the elector of its parent when it exits",
         file="process/exit.py",
         old="            return  # a child process that leaves by sys.exit()",

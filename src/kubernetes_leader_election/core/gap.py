@@ -23,14 +23,11 @@ class Gap:
         "_led_until",
         "_tried",
         "_unproved",
-        "no_proof",
     )
 
     def __init__(self) -> None:
         self._unproved: tuple[str, str] = ("", "")
         """The nonce of the last note that will never be proved, and why, for people."""
-        self.no_proof = ""
-        """Why nothing proved the end of whose Lease is being acquired; empty: not known."""
         self.begin_life()
 
     def begin_life(self) -> None:
@@ -90,10 +87,10 @@ class Gap:
         """Take it that nothing will prove the end of the process that left this note."""
         self._unproved = nonce, why
 
-    def acquires(self, nonce: str | None) -> None:
-        """Take it that a Lease is being acquired that has this note; None: it has none."""
+    def why_unproved(self, nonce: str | None) -> str:
+        """Say why nothing proves the end of who left this note; empty: that is not known."""
         noted, why = self._unproved
-        self.no_proof = why if nonce == noted else ""
+        return why if nonce == noted else ""
 
     def end(self, now: Now, *, proved: bool) -> tuple[float | None, GapReason | None]:
         """

@@ -62,8 +62,9 @@ class LeaseWrites:
         watch_id = self._in_flight.watch_id
         told = self._standing.challenge.tell(snapshot, watch_id, now)
         note = None if snapshot is None else note_of(snapshot)
-        self._standing.notices.gap.acquires(None if note is None else note.nonce)
-        attempt = Try.based_on(observation, stamp, now, crash_proof=told)
+        nonce = None if note is None else note.nonce
+        why = self._standing.notices.gap.why_unproved(nonce)
+        attempt = Try.based_on(observation, stamp, now, crash_proof=told, no_proof=why)
         self._own_writes.try_to_acquire(attempt, observation.record)
         self._hearing.write_ordered(stamp, now, acquires=True)
         self._in_flight.order_write(

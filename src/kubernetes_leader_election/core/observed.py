@@ -182,7 +182,7 @@ class Observed:
                 term=term.number,
                 token_if_any=term.token,
                 crash_proof=proved.crash_proof,
-                no_proof="" if proved.crash_proof else standing.notices.gap.no_proof,
+                no_proof=proved.no_proof,
                 gap_sec=gap_sec,
                 why=why,
             )

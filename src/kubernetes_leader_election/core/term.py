@@ -33,10 +33,17 @@ class Try(Value, kw_only=False):
     """The same as a number; None where there is none, or it is not comparable."""
     crash_proof: str = ""
     """By what proof the Lease was free, for people; empty: by none."""
+    no_proof: str = ""
+    """Why nothing could prove the end of its holder, for people; empty: not known."""
 
     @classmethod
     def based_on(
-        cls, observation: Observation, stamp: Stamp, sent: Now, crash_proof: str = ""
+        cls,
+        observation: Observation,
+        stamp: Stamp,
+        sent: Now,
+        crash_proof: str = "",
+        no_proof: str = "",
     ) -> Try:
         """Return a write on the Lease as it is known."""
         snapshot = observation.snapshot
@@ -47,6 +54,7 @@ class Try(Value, kw_only=False):
             observation.resource_version,
             observation.version,
             crash_proof,
+            no_proof,
         )
 
     def is_overtaken_by(self, snapshot: Snapshot) -> bool:

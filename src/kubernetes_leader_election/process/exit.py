@@ -86,11 +86,13 @@ class ExitHandler:
             waited_for -= {e for e in leaving if e.threads_at_work()}
         longest = max((e.request_timeout for e in waited_for), default=0.0)
         until = time.monotonic() + limits.of_exit(longest)
-        while waited_for & self._running and (left := until - time.monotonic()) > 0.0:
-            with contextlib.suppress(queue.Empty):
-                gone.get(timeout=left)
-        # Those of who has stopped just before, too: its last lines tell why.
-        shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))
+        # A further signal ends these waits, as it does that for threads.
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+            while waited_for & self._running and (left := until - time.monotonic()) > 0:
+                with contextlib.suppress(queue.Empty):
+                    gone.get(timeout=left)
+            # Those of who has stopped just before, too: its last lines tell why.
+            shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))
 
 
 def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:

@@ -336,7 +336,9 @@ def _crash(found: dict[str, Any]) -> str:
     pod, verdict = quoted(found["pod_of_crash_note"]), found["crash_proof"]
     why = found["crash_proof_because"]
     if verdict == "proven":
-        return f"{style('proved', fg='red', bold=True)}: {why}"
+        # It renews and has ended: not both are so, or not any more.
+        still = "; yet it was seen to renew" if found["state"] == "leads" else ""
+        return f"{style('proved', fg='red', bold=True)}: {why}{still}"
     if verdict == "unknown":
         return f"would be proved by the status of its pod {pod}, not read here: {why}"
     if verdict == "not yet" and found["state"] == "leads":

@@ -73,9 +73,7 @@ def changes(
                 absent = seen.lease
             before = tracker.snapshot
             for change in tracker.see(seen.snapshot, seen.at, in_order=seen.in_order):
-                if change.kind == "acquired" and asked_whether_it_lives(before):
-                    change = with_proof(change, watcher.target, before)  # noqa: PLW2901 - the same, and more
-                yield change, trackers
+                yield explained(change, watcher.target, before), trackers
         elif isinstance(seen, Trouble) and seen.lease not in failing:
             # Said once, until it works again.
             failing.add(seen.lease)
@@ -104,12 +102,19 @@ def changes(
             # A silent watch must not make a holder look dead: look once more.
             again = watcher.look(tracker.lease)
             if isinstance(again, Sighting):
-                found = tracker.see(again.snapshot, again.at)
-                for change in found:
-                    yield change, trackers
+                before = tracker.snapshot
+                for change in tracker.see(again.snapshot, again.at):
+                    yield explained(change, watcher.target, before), trackers
                 for change in tracker.expire(watcher.now()):
                     yield with_proof(change, watcher.target, tracker.snapshot), trackers
         yield None, trackers
+
+
+def explained(change: Change, target: Target, before: Snapshot | None) -> Change:
+    """Add what a take-over rests on to a change of what was there before."""
+    if change.kind == "acquired" and asked_whether_it_lives(before):
+        return with_proof(change, target, before)
+    return change
 
 
 def asked_whether_it_lives(snapshot: Snapshot | None) -> bool:
