@@ -409,7 +409,7 @@ class Elector(BaseElector["Term"], Jobs["Term"]):
             self._lifecycle.current,
         )
         if call_context is None and current is not None and current.work.is_passed_here:
-            # A handler of signals, between the calls that enter or leave a scope.
+            # A handler of signals, between the calls that enter or leave some work.
             call_context = CallContext(lifecycle, work=current.work, is_scope=True)
         if call_context is None:
             try:

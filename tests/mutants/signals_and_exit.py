@@ -373,6 +373,15 @@ MISTAKES: Final = [
         ),
     ),
     Mistake(
+        name="a handler that stops waits for a hold which its thread is leaving",
+        file="lifecycle/held_work.py",
+        old="        hold.may_work = False  # before any call",
+        new="        pass  # before any call",
+        tests=(
+            "tests/lifecycle/test_stop_in_passing.py::test_handler_that_interrupts_the_end_of_work_does_not_wait_for_it",
+        ),
+    ),
+    Mistake(
         name="a child process stops the elector of its parent when it exits",
         file="process/exit.py",
         old="            return  # a child process that leaves by sys.exit()",

@@ -121,6 +121,7 @@ class Hold:
         hold = self._hold
         if hold is None:
             return
+        hold.may_work = False  # before any call: a handler that stops waits for nobody
         try:
             keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)
             self._leave(hold)

@@ -209,7 +209,7 @@ class TermWork:
 
     @property
     def is_passed_here(self) -> bool:
-        """Return whether this thread enters or leaves a scope: a handler interrupts that."""
+        """Return whether this thread enters or leaves work: a handler interrupts that."""
         here = threading.get_ident()
         return any(h.thread == here and not h.may_work for h in self.alive)
 
