@@ -328,7 +328,7 @@ def test_no_page_speaks_of_a_worker_that_is_not_run() -> None:
     pages = Path(__file__).parents[2] / "docs" / "recipes"
     for name, command in WORKERS.items():
         words = " ".join(command.split()[:2])
-        assert f"the workers are `{words}`" in (pages / f"{name}.md").read_text()
+        assert f"the workers, `{words}`, run" in (pages / f"{name}.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["discord"])
