@@ -13,6 +13,7 @@ import threading
 import pytest
 from tests.docs.blocks import blocks_of
 from tests.node_page import PATIENCE
+from tests.programs import let_main_thread_wait
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -74,7 +75,8 @@ class Terminal:
             return masked(line) in map(masked, self._lines[self._seen :])
 
         with self._came:
-            assert self._came.wait_for(seen, PATIENCE), (line, self._lines)
+            came = self._came.wait_for(seen, PATIENCE)
+            assert came, f"{line!r} did not come:\n" + "\n".join(self._lines)
 
     def close(self):
         """End the shell, and what it left behind."""
