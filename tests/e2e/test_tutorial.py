@@ -63,6 +63,10 @@ class Terminal:
 
     def type(self, lines):
         """Type lines, and note what had come before the first of them."""
+        if any("kill -STOP" in line for line in lines):
+            # As a person, who is slower than the leader: it sleeps when it is frozen.
+            charged = [said for said in self._lines if said.endswith(" charged")]
+            let_main_thread_wait(int(charged[-1].split()[0]))
         with self._came:
             self._seen = len(self._lines)
         self._process.stdin.writelines(f"{line}\n" for line in lines)
