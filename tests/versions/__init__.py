@@ -62,6 +62,10 @@ EARLIER: Final = (
                 "outage: 403 after commit",
                 "outage: 408 after commit",
                 "outage: 429 after commit",
+                # It takes what it created at once for its own when a watch that lags has
+                # told of an earlier deletion meanwhile (rule 5, of the same).
+                "outage: disconnect after commit",
+                "outage: 504 after commit",
                 "outage: come back in days",
                 # "Release in no hot loop while writes fail; poll on in every state where
                 # no watch is permitted": rule 16.
