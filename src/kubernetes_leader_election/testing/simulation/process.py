@@ -653,8 +653,10 @@ class Process(Wire):
         self.witness.recreates = False
         self._hindered()
         self._troubled = True
+        drains = self.core.state is State.DRAINING
         self.say(m.DriverFailed(error=error))
-        self.world.checks.lost_in_the_end(self.world.time, self.witness)
+        if drains:
+            self.world.checks.lost_in_the_end(self.world.time, self.witness)
 
 
 def _ignore(_: object) -> None:
