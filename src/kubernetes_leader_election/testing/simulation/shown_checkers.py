@@ -151,7 +151,9 @@ class ShownChecks(TermChecks):
             who.rival_version, who.polite = stored.version, False
             who.rival_seen_at = who.seen.get(stored.key, monotonic)
         if who.open_term or who.draining:
-            if not who.wrote(stored):
+            # What it created it knows by its times alone, before it is shown that first.
+            unseen = who.created.get(stored.key[3:5]) == ""
+            if not who.wrote(stored) and not unseen:
                 who.disproved = f"{stored.holder or 'nobody'} holds the Lease"
                 return
             held = who.leads  # else it has drained
