@@ -69,7 +69,8 @@ SLOW_JOBS = {
         "jobs.py",
         'print("bills at", datetime.now().astimezone().second, flush=True)',
         (
-            'print("bills at", flush=True); import time; time.sleep(2); '
+            'print("bills at", flush=True); import time; '
+            "time.sleep(2); "  # the length of the job, in which SIGTERM comes
             'print("finished", flush=True)'
         ),
     ),
@@ -77,7 +78,8 @@ SLOW_JOBS = {
         "schedule.py",
         "    bill.send()\n    print(",
         (
-            '    print("sent", flush=True); import time; time.sleep(2)\n'
+            '    print("sent", flush=True); import time\n'
+            "    time.sleep(2)\n"  # the length of the job, in which SIGTERM comes
             '    bill.send(); print("finished", flush=True)\n    print('
         ),
     ),
@@ -116,7 +118,7 @@ def test_job_that_runs_at_a_rollout_is_cancelled(
             'print("bills at", datetime.now().astimezone().second, flush=True)',
             (
                 'print("bills at", flush=True)\n'
-                "    try:\n        await asyncio.sleep(3600)\n"
+                "    try:\n        await asyncio.sleep(3600)\n"  # until it is cancelled
                 '    finally:\n        print("cancelled", flush=True)'
             ),
         ),
@@ -133,7 +135,7 @@ def test_job_that_runs_at_a_rollout_is_cancelled(
 
 ARQ_JOB = """print("bills", flush=True)
     if os.environ["POD_NAME"] == "shop-0":
-        await asyncio.sleep(3600)"""
+        await asyncio.sleep(3600)  # until it is cancelled, or killed"""
 """A job that does not end in the first replica."""
 LEFT_ALONE = 3 + 10
 """Seconds for which arq leaves a job alone: its timeout, here 3 s, and 10 s more."""
@@ -190,7 +192,7 @@ OPEN = """connection.execute("INSERT INTO payments VALUES (%s, %s)", (token, tex
         if os.environ["POD_NAME"] == "shop-0":
             print("paid with token", token, "soon", flush=True)
             import time
-            time.sleep(float(os.environ["OPEN_FOR"]))"""
+            time.sleep(float(os.environ["OPEN_FOR"]))  # its length is what is tested"""
 
 
 def open_transaction(copy: Path) -> None:
@@ -241,7 +243,7 @@ def test_transaction_that_is_open_at_a_crash_is_rolled_back(
 
 MIGRATES = """print("migrates", flush=True)
         if os.environ["POD_NAME"] == "shop-0":
-            time.sleep(float(os.environ["MIGRATES_FOR"]))
+            time.sleep(float(os.environ["MIGRATES_FOR"]))  # its length is what is tested
         database.execute("PRAGMA user_version = 1")"""
 
 

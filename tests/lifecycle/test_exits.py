@@ -217,6 +217,7 @@ def test_signal_ends_the_wait_for_a_log_that_stands_still(program):
                 main.join()  # the exit is under way
                 while sys._current_frames()[main.ident].f_code.co_name != "flush":
                     time.sleep(0.01)  # until it waits for this line
+                say("interrupted")
                 os.kill(os.getpid(), signal.SIGINT)
                 threading.Event().wait()
             debug = warning = error = info
@@ -225,7 +226,7 @@ def test_signal_ends_the_wait_for_a_log_that_stands_still(program):
         say("stopped")
         """
     )
-    running.wait_for("stopped")
+    running.wait_for("interrupted")
     assert running.finish() == 0
     assert running.errors == ""
 

@@ -26,7 +26,7 @@ def c_fork():
     sys.setswitchinterval(1000)
     until = time.monotonic() + 0.2
     while time.monotonic() < until:
-        time.sleep(0.001)
+        time.sleep(0.001)  # so that other threads get the interpreter's lock
     try:
         return ctypes.PyDLL(None).fork()
     finally:

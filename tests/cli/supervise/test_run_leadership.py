@@ -172,7 +172,7 @@ def test_run_tells_its_command_of_each_renewal(start, tmp_path):
         "kle = [sys.executable, '-m', 'kubernetes_leader_election']\n"
         "first = os.environ['LEADER_ELECTION_DEADLINE']\n"
         "while time.clock_gettime(time.CLOCK_BOOTTIME) < float(first) + 0.1:\n"
-        "    time.sleep(0.1)\n"  # until it would be over, had nothing been renewed
+        "    time.sleep(0.1)\n"  # no event tells that a time has passed on this clock
         "check = subprocess.call([*kle, 'check', '--quiet', '--seconds=0.1'])\n"
         "too_much = subprocess.call([*kle, 'check', '--seconds=30'])\n"
         "token = subprocess.check_output([*kle, 'token'], text=True).strip()\n"

@@ -42,7 +42,7 @@ def remove_group(group: Path) -> None:
             if time.monotonic() > deadline:
                 raise
             # What was killed leaves its group when the kernel comes to it.
-            time.sleep(0.05)  # the first version of control groups tells nobody of that
+            time.sleep(0.05)  # version 1 of them tells nobody that one is empty
 
 
 def main() -> None:
