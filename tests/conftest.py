@@ -8,6 +8,8 @@ import signal
 import hypothesis
 import pytest
 
+from tests import hanging
+
 # How long an example takes, or the drawing of it, is a matter of who else wants this
 # machine; by itself Hypothesis fails a test for one that took a fifth of a second.
 hypothesis.settings.register_profile(
@@ -39,9 +41,9 @@ def signals_are_left_alone():
     assert after == before, "signals that are blocked or ignored were left behind"
 
 
-def pytest_configure():
+def pytest_configure(config):
     """
-    Let no signal be ignored, whoever started the tests.
+    Bound tests that hang. Let no signal be ignored, whoever started the tests.
 
     A shell starts what runs in the background with SIGINT ignored, nohup with SIGHUP:
     programs inherit that, and electors rightly leave it so. Tests send both.
@@ -49,6 +51,7 @@ def pytest_configure():
     Programs of the tests write lines, and others write to the same pipe: unbuffered, the
     parts of one ``print`` are writes of their own, and others come between them.
     """
+    config.pluginmanager.register(hanging)
     os.environ.pop("PYTHONUNBUFFERED", None)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
