@@ -56,6 +56,7 @@ def ran(tmp_path_factory):
     root = Path(__file__).parents[1]
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "2", "-p", "tests.hanging", "-ra"],
+        check=False,
         cwd=path,
         env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -65,6 +66,7 @@ def ran(tmp_path_factory):
 
 
 def test_tests_beside_those_that_hang_are_run(ran):
+    """What hangs costs its own time alone, and fails the run."""
     assert ran.returncode == 1
     assert "3 failed, 2 passed" in ran.stdout
 
@@ -77,11 +79,13 @@ def test_tests_beside_those_that_hang_are_run(ran):
     ],
 )
 def test_test_that_hangs_is_named_with_where_it_stood(ran, name, stood_in):
+    """Each failure says where to look, also at the end of a test."""
     assert f"crashed while running 'test_it.py::{name}'" in ran.stdout
     assert f"in {stood_in}\n" in ran.stderr
 
 
 def test_failure_is_shown_when_it_happens(ran):
+    """Whoever ends the run from outside has seen what failed until then."""
     shown, _, _ = ran.stdout.partition("= FAILURES =")
     assert "FAILED test_it.py::test_that_fails_and_hangs (call)" in shown
     assert "assert 'an answer' == 'none'" in shown
