@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -13,10 +14,12 @@ import threading
 import time
 from pathlib import Path
 
-from tests.programs import let_main_thread_wait
+from tests.programs import ROOT, let_main_thread_wait
 
 PATIENCE = 60.0
 """Seconds until a program that should have said something, or ended, is given up."""
+WITHOUT_PARENT = 10.0
+"""Seconds in which the children of a program end that was killed."""
 
 PRELUDE = """
 import asyncio, os, signal, sys, threading, time
@@ -38,6 +41,7 @@ def say(*words):
 FAST = dict(renew_interval_ms=100, lease_duration_sec=2)  # ended soon by the clock
 SLOWER = dict(renew_interval_ms=100, lease_duration_sec=4)  # not by 2 s without a turn
 STEADY = dict(renew_interval_ms=100, lease_duration_sec=20)  # by no busy machine
+CALM = dict(renew_interval_ms=2000, lease_duration_sec=20)  # with threads that sleep
 
 def until(condition):
     while not condition():
@@ -72,6 +76,7 @@ class Program:
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            cwd=ROOT,  # some import from the tests
             env={**os.environ, "LEASE": lease, "LEASE_URL": server.url},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -140,12 +145,28 @@ class Program:
             self.said.append(line)
         return code
 
+    def _left_behind(self):
+        """Give who else could still write to us: its children."""
+        pipe = os.fstat(self.process.stdout.fileno()).st_ino
+        left = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                if (process / "fd" / "1").stat().st_ino == pipe:
+                    left.append(int(process.name))
+        return left
+
     def close(self):
-        """End it for sure."""
+        """End it for sure, and fail where children of it live on."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(PATIENCE)
+        self._reader.join(WITHOUT_PARENT)
+        left = self._left_behind() if self._reader.is_alive() else []
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._reader.join(PATIENCE)
+        assert not left, f"left processes behind: {left}; {self.errors}"
         self.process.stdout.close()
         if self.process.stdin is not None:
             self.process.stdin.close()

@@ -15,33 +15,9 @@ pytestmark = [
 ]
 
 IN_CHILD = """
-import ctypes, warnings
+import warnings
+from tests.forks import c_fork, in_child
 warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
-
-def c_fork():
-    # While no thread waits to be handed the interpreter's lock: the child would hand it
-    # to that thread, which it does not have, and hang. Those that asked for it by the
-    # old interval are given it here, one at each pause.
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)
-    until = time.monotonic() + 0.2
-    while time.monotonic() < until:
-        time.sleep(0.001)  # so that other threads get the interpreter's lock
-    try:
-        return ctypes.PyDLL(None).fork()
-    finally:
-        sys.setswitchinterval(interval)
-
-def in_child(fork, check):
-    pid = fork()
-    if pid == 0:
-        code = 1
-        try:
-            check()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def refuses(call):
     try:
@@ -59,7 +35,7 @@ def leads_nothing(elector, term):
 """
 
 LEADING = """
-elector = sync.Elector(**options(**STEADY))
+elector = sync.Elector(**options(**CALM))
 renewals = []
 elector.on(EVENTS.LEASE_RENEWED, renewals.append)
 elector.start()
@@ -80,7 +56,7 @@ def is_ended_by_sigterm():
 
 say("code", in_child(c_fork, check), in_child(c_fork, is_ended_by_sigterm))
 seen = len(renewals)
-while len(renewals) < seen + 3:
+while len(renewals) < seen + 2:
     time.sleep(0.01)
 say("parent", elector.current_leader, term.is_lost)
 elector.stop()
@@ -102,6 +78,7 @@ def test_child_of_a_fork_in_c_leads_nothing_and_elects_anew(program):
 
 
 NEW_PID = """
+import ctypes
 assert os.getpid() == 1
 CLONE_NEWPID = 0x20000000
 libc = ctypes.CDLL(None, use_errno=True)

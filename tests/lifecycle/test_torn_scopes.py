@@ -14,7 +14,10 @@ from contextlib import suppress
 import pytest
 
 from kubernetes_leader_election import LeadershipLostError, sync
+from kubernetes_leader_election.engine.desired import Start
+from kubernetes_leader_election.engine.engine import Engine
 from kubernetes_leader_election.lifecycle.call_context import CallContext
+from kubernetes_leader_election.process.exit import shared_exit
 from tests.lifecycle.driven import until
 from tests.lifecycle.instants import Instant
 from tests.lifecycle.stages import (
@@ -227,3 +230,26 @@ def test_interrupt_in_start_or_stop_leaves_nothing_held_or_locked(client, call):
         if interrupt.met is None:
             break
     assert 20 < number < ENOUGH - 1
+
+
+def test_exit_waits_for_an_elector_whose_start_was_interrupted_as_it_began(
+    client, monkeypatch
+):
+    """Fault 16: it may be about to take the Lease, and whoever exits would leave it held."""
+    elector = sync.Elector(**options())
+    post = Engine.post
+
+    def interrupted(engine, driver, message):
+        post(engine, driver, message)
+        if isinstance(message, Start):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Engine, "post", interrupted)
+    with client.changed:  # no request is answered yet
+        with pytest.raises(KeyboardInterrupt):
+            elector.start()
+        assert elector._lifecycle.shutdown in shared_exit()._running
+    end(elector)
+    assert elector._lifecycle.shutdown not in shared_exit()._running
+    assert holder(client) == ""
+    monkeypatch.undo()

@@ -9,6 +9,7 @@ from tests.mutants.mistakes import Mistake
 IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
 IN_GUARDS: Final = "tests/lifecycle/test_guards_and_signals.py::"
 IN_MISSED: Final = "tests/lifecycle/test_missed_signals.py::"
+IN_TORN: Final = "tests/lifecycle/test_torn_scopes.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
 
 MISTAKES: Final = [
@@ -37,6 +38,15 @@ MISTAKES: Final = [
         new="                pass\n",
         tests=(f"{IN_MISSED}test_main_thread_that_met_its_signal_is_not_interrupted",),
         slow=True,  # by a time limit
+    ),
+    Mistake(
+        name="the exit waits for no elector whose start was interrupted as it began",
+        file="lifecycle/lifecycle.py",
+        old="                if self._life.may_run:\n",
+        new="                if False:\n",
+        tests=(
+            f"{IN_TORN}test_exit_waits_for_an_elector_whose_start_was_interrupted_as_it_began",
+        ),
     ),
     Mistake(
         name="a program that handles SIGURG is told of data that is not there",

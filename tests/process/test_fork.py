@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import threading
-import time
 import warnings
 
 import pytest
 
 from kubernetes_leader_election.process import fork
 from kubernetes_leader_election.process.fork import PerProcess, on_child, this_process
+from tests.forks import c_fork, in_child
 
 PATIENCE = 30.0
 
@@ -25,32 +24,13 @@ def python_fork():
         return os.fork()
 
 
-def c_fork():
-    """
-    Fork without a word to Python.
-
-    While no thread waits to be handed the interpreter's lock: the child would hand it
-    to that thread, which it does not have, and hang.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)
-    time.sleep(0.02)  # who asked for the lock before gets it
-    try:
-        return ctypes.PyDLL(None).fork()
-    finally:
-        sys.setswitchinterval(interval)
-
-
 def check_in_child(make_child, check):
     """Fork and see that a check holds in the child."""
-    pid = make_child()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if check() else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    def holds():
+        assert check()
+
+    assert in_child(make_child, holds) == 0
 
 
 @pytest.fixture(params=[python_fork, c_fork], ids=["Python", "C"])

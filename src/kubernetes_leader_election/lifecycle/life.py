@@ -17,6 +17,7 @@ class Life:
         "has_looked",
         "is_asked",
         "main_thread",
+        "may_run",
         "number",
         "process",
         "started",
@@ -32,6 +33,8 @@ class Life:
         """Whether it is to end. By ``begin``, and by whoever stops it, signals too."""
         self.is_asked = False
         """Whether the engine was asked to begin it. By ``begin`` and ``_join``."""
+        self.may_run = False
+        """Whether the engine may have been asked: it was about to be. Likewise."""
         self.has_looked = False
         """Whether the Lease was seen in it, be it missing. By ``begin`` and ``on_view``."""
         self.main_thread = threading.main_thread().ident

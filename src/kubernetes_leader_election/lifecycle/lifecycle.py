@@ -120,7 +120,7 @@ class Lifecycle(EngineListener[TermT]):
             self.probe = probe
             # The number first: who waits for the end of the last life looks at any time.
             self._life.number += 1
-            self._life.is_asked = self._life.has_looked = False
+            self._life.is_asked = self._life.may_run = self._life.has_looked = False
             self._life.started, self._life.stopping = True, False
             self.shutdown.begin()
             self._connector.begin()
@@ -131,13 +131,16 @@ class Lifecycle(EngineListener[TermT]):
                 hears_signals = self.shutdown.watch()
                 self._connect()
             except BaseException:
+                if self._life.may_run:
+                    # An exception of a signal comes anywhere. It ends as any life does:
+                    # until then the exit waits, or the Lease might be left held.
+                    self.ask_to_stop()
+                    raise
                 self._life.started = False
                 self.optional_features.end_fence()
                 self.optional_features.end_announcing()
                 self.shutdown.unwatch()
                 shared_auto_close().take_back()
-                # Perhaps it runs already: an exception of a signal comes anywhere.
-                self._post(m.StopAsked())
                 raise
             if not self._life.started:
                 self.shutdown.unwatch()  # it has ended, perhaps before it was watched
@@ -277,6 +280,7 @@ class Lifecycle(EngineListener[TermT]):
         self.optional_features.begin_to_announce(credentials)
         from kubernetes_leader_election.engine.desired import Start  # noqa: PLC0415 - half of the import, needed by who starts only
 
+        self._life.may_run = True
         driver.post(Start(life=self._life.number))
         # Not before: a signal handler that stops it there waits for its end.
         self._life.is_asked = True
