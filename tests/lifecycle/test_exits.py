@@ -231,6 +231,31 @@ def test_signal_ends_the_wait_for_a_log_that_stands_still(program):
     assert running.errors == ""
 
 
+@pytest.mark.row("Signals, exit, fork", "the interpreter exits, whoever has stopped")
+def test_signal_that_is_met_after_the_wait_for_the_log_leaves_no_traceback(program):
+    """It came just before the wait, and Python looks for signals after it again."""
+    running = program(
+        """
+        from kubernetes_leader_election.process.timers import TimerThread
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        long = (0,) * 20_000_000
+        def flush(self, timeout):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            try:
+                long.index(1)  # in C, longer than that; no look for signals follows
+            except ValueError:
+                return False
+        TimerThread.flush = flush
+        with sync.Elector(**options()) as elector:
+            elector.wait_until_leading()
+        say("stopped")
+        """
+    )
+    running.wait_for("stopped")
+    assert running.finish() == 0
+    assert running.errors == ""
+
+
 def test_exit_does_not_hang_when_the_api_server_does(program, lease_api):
     """Fault 16: the release is asked for a second, or one request's time, at most."""
     running = program(

@@ -109,8 +109,8 @@ MISTAKES: Final = [
     Mistake(
         name="a new life counts as having looked",
         file="lifecycle/lifecycle.py",
-        old="            self._life.is_asked = self._life.has_looked = False\n",
-        new="            self._life.is_asked = False\n",
+        old="            self._life.is_asked = self._life.may_run = self._life.has_looked = False\n",
+        new="            self._life.is_asked = self._life.may_run = False\n",
         tests=(
             f"{IN_HEALTH}test_elector_that_cannot_see_the_lease_is_alive_and_absent",
         ),

@@ -9,6 +9,7 @@ from tests.mutants.mistakes import Mistake
 IN_SIGNALS: Final = "tests/lifecycle/test_signals.py::"
 IN_GUARDS: Final = "tests/lifecycle/test_guards_and_signals.py::"
 IN_MISSED: Final = "tests/lifecycle/test_missed_signals.py::"
+IN_EXITS: Final = "tests/lifecycle/test_exits.py::"
 IN_TORN: Final = "tests/lifecycle/test_torn_scopes.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
 
@@ -46,6 +47,15 @@ MISTAKES: Final = [
         new="                if False:\n",
         tests=(
             f"{IN_TORN}test_exit_waits_for_an_elector_whose_start_was_interrupted_as_it_began",
+        ),
+    ),
+    Mistake(
+        name="a signal that came just before the wait for the log is a traceback",
+        file="process/exit.py",
+        old="            native.sleep(0)\n",
+        new="            pass\n",
+        tests=(
+            f"{IN_EXITS}test_signal_that_is_met_after_the_wait_for_the_log_leaves_no_traceback",
         ),
     ),
     Mistake(
@@ -345,9 +355,7 @@ MISTAKES: Final = [
         file="lifecycle/shutdown.py",
         old="return idle or cut or hold.is_wait",
         new="return True",
-        tests=(
-            "tests/lifecycle/test_exits.py::test_exit_does_not_release_under_work_that_runs",
-        ),
+        tests=(f"{IN_EXITS}test_exit_does_not_release_under_work_that_runs",),
     ),
     Mistake(
         name="the exit of the interpreter stops nobody",
@@ -360,27 +368,21 @@ MISTAKES: Final = [
             "        waited_for = set(leaving[:0])\n"
             "        if _wait_for_threads(leaving):"
         ),
-        tests=(
-            "tests/lifecycle/test_exits.py::test_exit_releases_when_the_work_is_over",
-        ),
+        tests=(f"{IN_EXITS}test_exit_releases_when_the_work_is_over",),
     ),
     Mistake(
         name="the exit of the interpreter drops the last lines of who has stopped",
         file="process/exit.py",
         old="        shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))",
         new="        shared_log_thread().flush(max(0.0, until - limits.EXIT - time.monotonic()))",
-        tests=(
-            "tests/lifecycle/test_exits.py::test_exit_waits_for_the_last_lines_of_who_has_stopped",
-        ),
+        tests=(f"{IN_EXITS}test_exit_waits_for_the_last_lines_of_who_has_stopped",),
     ),
     Mistake(
         name="who presses Ctrl-C twice gets a traceback of the exit",
         file="process/exit.py",
-        old="        with contextlib.suppress(KeyboardInterrupt, SystemExit):",
-        new="        with contextlib.suppress(queue.Empty):",
-        tests=(
-            "tests/lifecycle/test_exits.py::test_signal_ends_the_wait_for_a_log_that_stands_still",
-        ),
+        old="        except (KeyboardInterrupt, SystemExit):\n            pass  # it is",
+        new="        except queue.Empty:\n            pass  # it is",
+        tests=(f"{IN_EXITS}test_signal_ends_the_wait_for_a_log_that_stands_still",),
     ),
     Mistake(
         name="a handler that stops waits for a hold which its thread is leaving",
@@ -396,8 +398,6 @@ MISTAKES: Final = [
         file="process/exit.py",
         old="            return  # a child process that leaves by sys.exit()",
         new="            pass",
-        tests=(
-            "tests/lifecycle/test_exits.py::test_fork_in_a_scope_leaves_the_parents_work_alone",
-        ),
+        tests=(f"{IN_EXITS}test_fork_in_a_scope_leaves_the_parents_work_alone",),
     ),
 ]

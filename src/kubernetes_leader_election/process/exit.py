@@ -87,12 +87,17 @@ class ExitHandler:
         longest = max((e.request_timeout for e in waited_for), default=0.0)
         until = time.monotonic() + limits.of_exit(longest)
         # A further signal ends these waits, as it does that for threads.
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        try:
             while waited_for & self._running and (left := until - time.monotonic()) > 0:
                 with contextlib.suppress(queue.Empty):
                     gone.get(timeout=left)
             # Those of who has stopped just before, too: its last lines tell why.
             shared_log_thread().flush(max(limits.LAST_WORDS, until - time.monotonic()))
+            # One that came just before a wait is met after it. Where a call into C
+            # returns, as here; at the end of a `with` it would be a traceback.
+            native.sleep(0)
+        except (KeyboardInterrupt, SystemExit):
+            pass  # it is what the signal asked for
 
 
 def _wait_for_threads(leaving: tuple[Leaving, ...]) -> bool:
