@@ -198,7 +198,8 @@ class Process(Wire):
         """Return whether its term is over: then the answer to a write is not looked at."""
         if self.believing:
             return False
-        belief, time = self.core.term_deadline, self.world.time
+        # Also where it was draining, and its work runs on: no event tells of that end.
+        belief, time = self.core.last_deadline, self.world.time
         return belief is not None and not belief.holds(self.node.clocks.read(time))
 
     def tick(self) -> None:
