@@ -198,9 +198,15 @@ class Process(Wire):
         """Return whether its term is over: then the answer to a write is not looked at."""
         if self.believing:
             return False
-        # Also where it was draining, and its work runs on: no event tells of that end.
-        belief, time = self.core.last_deadline, self.world.time
-        return belief is not None and not belief.holds(self.node.clocks.read(time))
+        return self._is_past(self.core.term_deadline)
+
+    def is_over(self) -> bool:
+        """Return the same, also while its work runs on, of which no event tells."""
+        return not self.believing and self._is_past(self.core.last_deadline)
+
+    def _is_past(self, belief: Belief | None) -> bool:
+        now = self.node.clocks.read(self.world.time)
+        return belief is not None and not belief.holds(now)
 
     def tick(self) -> None:
         """Handle the timer, and carry out all that comes of it."""

@@ -136,6 +136,10 @@ class Wire:
         """Return whether a term is over by the clock, which is looked at first (rule 15)."""
         return False
 
+    def is_over(self) -> bool:
+        """Return the same, also while its work runs on, of which no event tells."""
+        return False
+
     def stop_now(self, _: object) -> None:
         """Ask to stop, at the instant at which an acquire was ordered."""
         raise NotImplementedError
@@ -392,7 +396,7 @@ class Wire:
             now,
             again=again,
             old=current is None or current.key != stored.key,
-            over=self.ran_out(),
+            over=self.is_over(),
         )
 
     def _abandon(self, request: m.AbandonRequest) -> None:
