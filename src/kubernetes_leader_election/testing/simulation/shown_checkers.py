@@ -279,6 +279,8 @@ class ShownChecks(TermChecks):
             and not who.asked_to_stop
             and who.app_alive
             and monotonic >= who.hindered_at
+            # Nor is an answer looked at that news with a higher version have overtaken.
+            and stored.version >= who.newest
         )
 
     def _may_end(
