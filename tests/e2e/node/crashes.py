@@ -95,7 +95,10 @@ def proof(space: Space, successor: Life, since: float) -> str:
 
 def proved(space: Space, successor: Life, since: float) -> str:
     """Wait until a leader says so, which may be after its work has begun."""
-    space.node.wait(
-        lambda: proof(space, successor, since), f"{successor.name} tells of a proof"
-    )
+
+    def told() -> str:
+        space.lives()  # reads what they wrote since
+        return proof(space, successor, since)
+
+    space.node.wait(told, f"{successor.name} tells of a proof")
     return proof(space, successor, since)

@@ -119,6 +119,7 @@ def test_leader_works_until_its_pre_stop_hook_is_over(space, measured):
     space.kubectl("delete", "pod", leader.pod, "--wait=false")
     space.wait_leader(after=deleted)
     assert leader.runs[-1][1] - deleted > 2.5
+    space.wait_noted("lost", pod=leader.pod)
     assert [x.detail for x in leader.noted("lost")] == ["stopped"]
     measured("a pod with a preStop hook deleted", space.gap(deleted))
     assert space.overlaps() == 0

@@ -67,7 +67,7 @@ def test_restarted_daemon_costs_no_leader_its_term(space, daemon):
 
     The leader renews all the while; its restarted agents end it in good order later.
     """
-    leader, other = pair(space)
+    leader, _ = pair(space)
     space.node.restart(daemon)
     restarted = time.monotonic()
     space.node.wait(space.node.ready, "the node is ready")
@@ -77,7 +77,8 @@ def test_restarted_daemon_costs_no_leader_its_term(space, daemon):
     space.wait_pods(2)
     deleted = time.monotonic()
     space.kubectl("delete", "pod", leader.pod, "--wait=false")
-    assert space.wait_leader(after=deleted).pod == other
+    # The other one, or the pod that takes its place: it may be there by now.
+    assert space.wait_leader(after=deleted).pod != leader.pod
     assert space.overlaps() == 0
 
 
