@@ -546,3 +546,30 @@ def test_rule_14_who_cannot_lead_keeps_its_pause_whatever_becomes_of_its_write(e
             hand.fetched()
     hand.written()
     assert hand.leads
+
+
+def _met_a_conflict(hand, put):
+    hand.store.edit(metadata={"labels": {"x": "y"}})
+    assert hand.write is put
+    hand.conflict()
+
+
+@pytest.mark.parametrize("end", [_unanswered, _too_late, _refused, _met_a_conflict])
+def test_rule_14_who_cannot_lead_does_not_pause_for_the_same_cut_again(end):
+    """Rules 10 and 14, G7: a try that fails says nothing of what a policy would do."""
+    hand = Hand().start()
+    capped(hand, 2)
+    hand.wait(30.1)
+    while hand.all_open(m.GetLease):
+        hand.fetched()
+    end(hand, hand.write)
+    while hand.all_open(m.GetLease):
+        hand.fetched()  # which shows the acquire that was cut before
+    failed = hand.clock.boottime
+    while not hand.all_open(m.UpdateLease):
+        assert hand.clock.boottime < failed + 6.0
+        hand.wait(0.25)
+        while hand.all_open(m.GetLease):
+            hand.fetched()
+    hand.written()
+    assert hand.leads, "the policy is gone"

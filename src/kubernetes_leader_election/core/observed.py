@@ -162,8 +162,10 @@ class Observed:
         self._cut_record.begin_term(lasts)
         if lasts is not None:
             if not self._cut_record.can_lead_with(lasts):
-                self._own_writes.rule_out(proved)
-                self._cannot_lead(lasts)
+                if not self._own_writes.is_ruled_out(proved):
+                    # Shown once more, as after a later try that failed, it is no news.
+                    self._own_writes.rule_out(proved)
+                    self._cannot_lead(lasts)
                 return
             standing.report(self._cut_record.tell(lasts))
             term.cut_short(lasts, since=proved.sent, settings=self._settings)
