@@ -709,6 +709,23 @@ def test_cut_of_an_acquire_counts_for_a_term_that_begins_by_that_one(scene, same
     assert scene.broken == (["G2"] if same else [])
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_cut_of_a_copy_counts_for_who_took_it_for_what_it_created(shown):
+    """Rules 5 and 14: it knows its Lease by no uid before it is shown one."""
+    made = Scene()
+    created = made.write(1.0, made.a, made.lease("a", 1))
+    if shown:
+        made.checks.observed(made.a, 1.5, created)
+    made.store.recreate(2.0)
+    copy = made.store.current
+    made.checks.observed(made.a, 2.5, copy)
+    if not shown:
+        made.acquire(2.5, made.a, 1, copy.version)
+    _shown_cut(made, 6.0, 2)
+    made.checks.goes_by_its_record(6.0, made.a, 15.0)
+    assert made.broken == ([] if shown else ["G2"])
+
+
 @pytest.mark.parametrize(
     ("changes", "stays"),
     [

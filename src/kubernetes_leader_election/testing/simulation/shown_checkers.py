@@ -233,7 +233,9 @@ class ShownChecks(TermChecks):
         the write itself came out so. ``old``: another record stands there by now.
         ``over``: its term had ended by a clock, which is looked at first (rule 15).
         """
-        if stored.key[3] != who.term_acquire or stored.stamp not in who.stamps:
+        # A copy of what it created is its own to it, when it was shown no other before.
+        own = who.wrote(stored) or who.wrote_itself(stored)
+        if stored.key[3] != who.term_acquire or not own:
             return
         lasts = ASSUMED_DURATION if stored.duration is None else stored.duration
         if lasts >= who.own_duration:
