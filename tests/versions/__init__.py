@@ -66,6 +66,10 @@ EARLIER: Final = (
                 # told of an earlier deletion meanwhile (rule 5, of the same).
                 "outage: disconnect after commit",
                 "outage: 504 after commit",
+                # It forgets a write that was refused, though another copy of it lands (rule 10).
+                "refused: 401",
+                "refused: 403",
+                "refused: 429",
                 "outage: come back in days",
                 # "Release in no hot loop while writes fail; poll on in every state where
                 # no watch is permitted": rule 16.

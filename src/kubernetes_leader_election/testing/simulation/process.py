@@ -202,7 +202,10 @@ class Process(Wire):
 
     def is_over(self) -> bool:
         """Return the same, also while its work runs on, of which no event tells."""
-        return not self.believing and self._is_past(self.core.last_deadline)
+        # Earlier versions tell it of a term that is held only.
+        core = self.core
+        belief = getattr(core, "last_deadline", None) or core.term_deadline
+        return not self.believing and self._is_past(belief)
 
     def _is_past(self, belief: Belief | None) -> bool:
         now = self.node.clocks.read(self.world.time)
