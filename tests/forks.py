@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 30
+"""Seconds until threads that never sleep, or a child that hangs, are given up."""
 
 
 def _turns_of_others() -> dict[str, list[str]]:
@@ -41,7 +42,7 @@ def c_fork(calm: float = 0.3) -> int:
     while (turns := _turns_of_others()) != before:
         assert time.monotonic() < until, f"other threads never sleep: {turns}"
         before = turns
-        time.sleep(calm)
+        time.sleep(calm)  # how long they have to sleep: nobody tells of that
     return ctypes.PyDLL(None).fork()
 
 

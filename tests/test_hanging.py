@@ -25,7 +25,7 @@ def test_before():
 @pytest.fixture
 def that_hangs_at_its_end():
     yield
-    time.sleep(3600)
+    time.sleep(3600)  # what hangs: nothing but the end of the process ends it
 
 
 @pytest.mark.timeout(1)
@@ -37,7 +37,7 @@ def test_that_fails_and_hangs(that_hangs_at_its_end):
 def test_that_hangs_in_time_outs():
     while True:
         try:
-            time.sleep(3600)
+            time.sleep(3600)  # what hangs, again after each time-out
         except BaseException:
             pass
 

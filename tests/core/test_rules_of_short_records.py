@@ -26,6 +26,19 @@ def longest(duration):
     return (duration / (1 + RHO) - 1) * (1 - RHO)
 
 
+def _answer_reads(hand):
+    while hand.all_open(m.GetLease):
+        hand.fetched()
+
+
+def _until_it_writes(hand, *, by):
+    """Answer all reads until a write is ordered, by that CLOCK_BOOTTIME at the latest."""
+    while not hand.all_open(m.UpdateLease):
+        assert hand.clock.boottime < by
+        hand.wait(0.25)
+        _answer_reads(hand)
+
+
 @pytest.mark.parametrize("duration", [3, 5, 19, None], ids=str)
 @pytest.mark.parametrize("draining", [False, True], ids=["leads", "drains"])
 def test_rule_14_leader_goes_by_the_record_where_that_is_shorter(duration, draining):
@@ -126,16 +139,14 @@ def test_rule_14_leader_whose_every_write_is_capped_gives_up():
         hand.wait(29.0)
         assert not hand.all_open(m.UpdateLease)
         hand.wait(1.1)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+        _answer_reads(hand)
         capped(hand, 2)
     told = hand.events()
     assert not [e for e in told if isinstance(e, m.LeadershipAcquired)]
     errors = [str(e.error) for e in told if isinstance(e, m.ErrorOccurred)]
     assert not [e for e in errors if "on our own record" in e], "it was told once"
     hand.wait(30.1)
-    while hand.all_open(m.GetLease):
-        hand.fetched()
+    _answer_reads(hand)
     hand.written()
     assert hand.leads, "the policy is gone"
 
@@ -334,8 +345,7 @@ def test_rule_14_leader_under_a_policy_does_not_renew_at_each_look():
         hand.bring_all()
         if hand.all_open(m.WatchLease):
             hand.watch_ends(status=410)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+        _answer_reads(hand)
         assert not hand.all_open(m.UpdateLease), "nothing is due before R"
     hand.wait(began + R - hand.clock.boottime)
     assert hand.write
@@ -389,8 +399,7 @@ def test_rule_14_acquire_that_is_seen_cut_when_nobody_looks_for_it_keeps_out(
         hand.bring_all()
     assert not hand.all_open(m.UpdateLease)
     for _ in range(160):
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+        _answer_reads(hand)
         if hand.all_open(m.UpdateLease):
             break
         hand.wait(0.25)
@@ -416,11 +425,7 @@ def test_rule_14_acquire_that_was_seen_cut_is_not_led_when_it_is_made_longer():
     assert not hand.leads
     hand.say(m.LeaseWritten(request_id=put.request_id, lease=hand.store.lease))
     assert not hand.leads
-    while not hand.all_open(m.UpdateLease):
-        assert hand.clock.boottime < 1036.0
-        hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+    _until_it_writes(hand, by=1036.0)
     hand.written()
     assert hand.leads
 
@@ -479,11 +484,7 @@ def test_rule_14_who_cannot_lead_keeps_its_pause_when_it_gives_an_acquire_back(a
     hand.written()
     assert hand.store.lease["spec"]["holderIdentity"] == ""
     assert hand.state is State.STANDING_BY
-    while not hand.all_open(m.UpdateLease):
-        assert hand.clock.boottime < seen + 40.0
-        hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+    _until_it_writes(hand, by=seen + 40.0)
     assert hand.clock.boottime >= seen + 29.9
 
 
@@ -497,11 +498,7 @@ def test_rule_14_acquire_that_lands_cut_after_it_was_withdrawn_keeps_out():
     assert hand.state is State.STANDING_BY
     _put_cut(hand, put, 2)
     seen = hand.clock.boottime
-    while not hand.all_open(m.UpdateLease):
-        assert hand.clock.boottime < seen + 40.0
-        hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+    _until_it_writes(hand, by=seen + 40.0)
     assert hand.clock.boottime >= seen + 29.9
 
 
@@ -536,14 +533,9 @@ def test_rule_14_who_cannot_lead_keeps_its_pause_whatever_becomes_of_its_write(e
     end(hand, put)
     while hand.clock.boottime < paused + 29.5:
         hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+        _answer_reads(hand)
         assert hand.all_open(m.UpdateLease, m.CreateLease) in ([], [put])
-    while not hand.all_open(m.UpdateLease):
-        assert hand.clock.boottime < paused + 36.0
-        hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+    _until_it_writes(hand, by=paused + 36.0)
     hand.written()
     assert hand.leads
 
@@ -560,16 +552,10 @@ def test_rule_14_who_cannot_lead_does_not_pause_for_the_same_cut_again(end):
     hand = Hand().start()
     capped(hand, 2)
     hand.wait(30.1)
-    while hand.all_open(m.GetLease):
-        hand.fetched()
+    _answer_reads(hand)
     end(hand, hand.write)
-    while hand.all_open(m.GetLease):
-        hand.fetched()  # which shows the acquire that was cut before
+    _answer_reads(hand)  # which shows the acquire that was cut before
     failed = hand.clock.boottime
-    while not hand.all_open(m.UpdateLease):
-        assert hand.clock.boottime < failed + 6.0
-        hand.wait(0.25)
-        while hand.all_open(m.GetLease):
-            hand.fetched()
+    _until_it_writes(hand, by=failed + 6.0)
     hand.written()
     assert hand.leads, "the policy is gone"

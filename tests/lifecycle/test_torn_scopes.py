@@ -252,4 +252,3 @@ def test_exit_waits_for_an_elector_whose_start_was_interrupted_as_it_began(
     end(elector)
     assert elector._lifecycle.shutdown not in shared_exit()._running
     assert holder(client) == ""
-    monkeypatch.undo()

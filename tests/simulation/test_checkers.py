@@ -313,9 +313,8 @@ def test_release_of_what_another_holds_breaks_g5(scene):
     assert scene.broken == ["G5", "G5"]
 
 
-@pytest.mark.parametrize(("shown", "broken"), [(False, []), (True, ["G5", "G5"])])
-def test_release_of_a_copy_of_what_it_created_is_for_who_knows_no_uid(shown, broken):
-    """Rule 5: its answer was lost; whose uid that is it cannot tell before it sees one."""
+def _copied(*, shown):
+    """Show a process a copy of what it created; ``shown``: after that itself."""
     made = Scene()
     created = made.write(1.0, made.a, made.lease("a", 1))
     if shown:
@@ -323,6 +322,13 @@ def test_release_of_a_copy_of_what_it_created_is_for_who_knows_no_uid(shown, bro
     made.store.recreate(2.0)
     copy = made.store.current
     made.checks.observed(made.a, 2.5, copy)
+    return made, copy
+
+
+@pytest.mark.parametrize(("shown", "broken"), [(False, []), (True, ["G5", "G5"])])
+def test_release_of_a_copy_of_what_it_created_is_for_who_knows_no_uid(shown, broken):
+    """Rule 5: its answer was lost; whose uid that is it cannot tell before it sees one."""
+    made, copy = _copied(shown=shown)
     made.write(3.0, made.a, made.lease("", 3, copy))
     assert made.broken == broken
 
@@ -712,13 +718,7 @@ def test_cut_of_an_acquire_counts_for_a_term_that_begins_by_that_one(scene, same
 @pytest.mark.parametrize("shown", [False, True])
 def test_cut_of_a_copy_counts_for_who_took_it_for_what_it_created(shown):
     """Rules 5 and 14: it knows its Lease by no uid before it is shown one."""
-    made = Scene()
-    created = made.write(1.0, made.a, made.lease("a", 1))
-    if shown:
-        made.checks.observed(made.a, 1.5, created)
-    made.store.recreate(2.0)
-    copy = made.store.current
-    made.checks.observed(made.a, 2.5, copy)
+    made, copy = _copied(shown=shown)
     if not shown:
         made.acquire(2.5, made.a, 1, copy.version)
     _shown_cut(made, 6.0, 2)
