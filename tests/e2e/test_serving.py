@@ -105,4 +105,9 @@ def test_gevent_leaves_the_endpoints_their_thread(
     assert "done" not in program.lines, "it was busy all the time"
     program.wait_for("closed")
     assert program.finish() == 0, program.errors
+    ended = int(program.lines[-1].removesuffix(" ended"))
+    assert (ended > 0) is (moment == "started"), (
+        "it has seen those from before a patch end"
+    )
+    assert program.errors == "", "they end without a word"
     assert ask(port, "/livez")[0] == 0

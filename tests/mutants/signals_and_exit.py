@@ -12,8 +12,34 @@ IN_MISSED: Final = "tests/lifecycle/test_missed_signals.py::"
 IN_EXITS: Final = "tests/lifecycle/test_exits.py::"
 IN_TORN: Final = "tests/lifecycle/test_torn_scopes.py::"
 IN_AUTO_CLOSE: Final = "tests/lifecycle/test_auto_close.py::"
+IN_NATIVE: Final = "tests/process/test_native.py::"
 
 MISTAKES: Final = [
+    Mistake(
+        name="a thread that began before gevent patched complains as it ends",
+        file="process/native.py",
+        old="        threading._active.pop(self.ident, None)",
+        new="        super()._delete()",
+        tests=(f"{IN_NATIVE}test_thread_from_before_a_patch_ends_without_a_word",),
+    ),
+    Mistake(
+        name="a patch that comes while a thread is started has its starter do the work",
+        file="process/native.py",
+        old="    if get_ident() != starter:\n",
+        new="    if True:\n",
+        tests=(
+            f"{IN_NATIVE}test_patch_that_comes_while_a_thread_is_started_holds_up_nobody",
+        ),
+    ),
+    Mistake(
+        name="a thread for work is no greenlet of gevent's",
+        file="process/native.py",
+        old="    kind = threading.Thread if _has_green_threads() else _Thread\n",
+        new="    kind = _Thread\n",
+        tests=(
+            f"{IN_NATIVE}test_work_thread_is_one_that_gevent_knows_where_it_has_patched",
+        ),
+    ),
     Mistake(
         name="a signal that the main thread has not met is left at that",
         file="process/missed_signals.py",

@@ -67,6 +67,50 @@ def test_while_gevent_is_being_imported_nothing_is_patched(monkeypatch):
     assert native.original("socket", "socket") is socket.socket
 
 
+def start_work(function):
+    """Start a thread for work of the application."""
+    thread = native.work_thread(function, name="leader-election-x")
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    "start",
+    [lambda function: native.start_thread(function, name="x"), start_work],
+    ids=["ours", "work"],
+)
+def test_thread_from_before_a_patch_ends_without_a_word(monkeypatch, start):
+    """Python's own end of a thread looks for it by its number, which gevent replaces."""
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    goes_on = native.Gate()
+    thread = start(lambda: goes_on.wait(PATIENCE))
+    number = threading.get_ident
+    monkeypatch.setattr(
+        threading, "get_ident", lambda: number() + (number() == thread.ident)
+    )
+    goes_on.open()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert complaints == []
+    assert thread not in threading.enumerate()
+
+
+def test_patch_that_comes_while_a_thread_is_started_holds_up_nobody(monkeypatch):
+    """A Thread is a greenlet then, in the thread of who starts it: it starts another."""
+    monkeypatch.setattr(native._Thread, "start", lambda thread: thread.run())
+    ran_in = native.SimpleQueue()
+    native.start_thread(lambda: ran_in.put(native.get_ident()), name="x")
+    assert ran_in.get(timeout=PATIENCE) != native.get_ident()
+
+
+def test_work_thread_is_one_that_gevent_knows_where_it_has_patched(patched):
+    """The class in the module then is gevent's; ours would never hear of the end."""
+    thread = native.work_thread(print, name="x")
+    assert type(thread) is threading.Thread
+    assert not thread.daemon
+
+
 @pytest.mark.parametrize("part", ["thread", "socket", "select"])
 @pytest.mark.parametrize("kind", [Elector, sync.Elector], ids=["asyncio", "threads"])
 def test_elector_is_refused_where_eventlet_has_patched(monkeypatch, kind, part):

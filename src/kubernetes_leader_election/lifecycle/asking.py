@@ -17,6 +17,7 @@ from kubernetes_leader_election.lifecycle.call_context import CallContext
 from kubernetes_leader_election.lifecycle.handlers import name_of
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.term_work import TermWork, WorkItem
+from kubernetes_leader_election.process import native
 
 OnStop = Callable[[], object]
 """Called without arguments; with asyncio a coroutine function, too."""
@@ -93,7 +94,7 @@ class Asking:
 
     def start(self) -> None:
         """Call it on a thread of its own, which the exit waits for. Never blocks."""
-        thread = threading.Thread(target=self._run, name=self.name, daemon=False)
+        thread = native.work_thread(self._run, name=self.name)
         try:
             thread.start()
         except RuntimeError as error:  # the system gives none, or the interpreter exits

@@ -16,6 +16,7 @@ from typing import Any, Self
 from kubernetes_leader_election.lifecycle.lifecycle import Lifecycle
 from kubernetes_leader_election.lifecycle.preconditions import refuse_started
 from kubernetes_leader_election.lifecycle.restarts import Restarts
+from kubernetes_leader_election.process import native
 from kubernetes_leader_election.process.exit import shared_main_thread_end
 
 
@@ -112,11 +113,9 @@ class Background:
         lifecycle = self._progress.lifecycle
         refuse_started(lifecycle, "background()")
         self._start()
-        thread = threading.Thread(
-            target=self._run,
-            name=f"background({self._progress.restarts.name})",
-            daemon=False,  # the exit asks it to end, and waits for it (G5)
-        )
+        # The exit asks it to end, and waits for it (G5).
+        name = f"background({self._progress.restarts.name})"
+        thread = native.work_thread(self._run, name=name)
         try:
             shared_main_thread_end().watch(lifecycle.ask_to_stop)
             thread.start()

@@ -77,6 +77,24 @@ def sleep(seconds: float) -> None:
     original("time", "sleep")(seconds)
 
 
+class _Thread(threading.Thread):
+    """A Thread that ends quietly, also where gevent has patched since it began."""
+
+    def _delete(self) -> None:
+        # Private, as all that ends a Thread. Python's own looks for the thread by
+        # get_ident(), which a patch has replaced: it raises KeyError. The traceback goes
+        # to stderr, and whoever stands in a write to that while the interpreter shuts
+        # down never comes back, with a lock that it aborts for.
+        threading._active.pop(self.ident, None)  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def work_thread(function: Callable[[], object], *, name: str) -> threading.Thread:
+    """Return a thread that the exit waits for, not started; under gevent a greenlet."""
+    # gevent's own class knows the end of a greenlet.
+    kind = threading.Thread if _has_green_threads() else _Thread
+    return kind(target=function, name=name, daemon=False)
+
+
 def start_thread(
     function: Callable[..., object],
     *args: Any,
@@ -90,17 +108,44 @@ def start_thread(
         RuntimeError, MemoryError: there is none to be had.
 
     """
-    start = original("_thread", "start_new_thread")
-    if start is sys.modules["_thread"].start_new_thread:
-        thread = threading.Thread(target=function, args=args, name=name, daemon=daemon)
+    if not _has_green_threads():
+        thread = _Thread(
+            target=_run_elsewhere,
+            args=(get_ident(), function, args),
+            name=name,
+            daemon=daemon,
+        )
         thread.start()
         return thread
     # A Thread would be a greenlet. This one is waited for by nobody at the exit.
-    start(_run_beside_gevent, (function, args))
+    _start_beside_gevent(function, args)
     return object()
 
 
-def _run_beside_gevent(function: Callable[..., object], args: tuple[Any, ...]) -> None:
+def _has_green_threads() -> bool:
+    """Return whether a Thread that is started now is a greenlet."""
+    start = sys.modules["_thread"].start_new_thread
+    return start is not original("_thread", "start_new_thread")
+
+
+def _run_elsewhere(
+    starter: int, function: Callable[..., object], args: tuple[Any, ...]
+) -> None:
+    if get_ident() != starter:
+        _run(function, args)
+    else:
+        # gevent patched just before the start: this is a greenlet, in the thread of who
+        # wanted another one and must not be held up.
+        _start_beside_gevent(function, args)
+
+
+def _start_beside_gevent(
+    function: Callable[..., object], args: tuple[Any, ...]
+) -> None:
+    original("_thread", "start_new_thread")(_run, (function, args))
+
+
+def _run(function: Callable[..., object], args: tuple[Any, ...]) -> None:
     try:
         function(*args)
     finally:
