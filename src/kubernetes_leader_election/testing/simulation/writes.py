@@ -26,6 +26,8 @@ TOLERANCE: Final = 1e-5
 """Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
 SLACK: Final = 2e-3
 """Seconds; covers the wake-ups of a process that is not late, and their order."""
+LONGEST_D: Final = 600.0
+"""Seconds: of a record that is good for longer, the own D is the measure (rule 16)."""
 SILENCE: Final = 0.72
 """Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
 AFTER_RELEASE: Final = 0.025
@@ -367,10 +369,10 @@ def _of_take_over(
         yield "G5", text
     silent = monotonic - max(who.heard_at, who.hindered_at + LONGEST_PAUSE)
     # Where no watch is permitted it asks every tenth of its own duration.
-    lasts = needed
+    lasts = who.own_duration if needed > max(LONGEST_D, who.own_duration) else needed
     if waited > needed + CONTENDING:
         # What has run out, and could not be taken for a pause, need not be looked at.
-        lasts = max(needed, who.own_duration)
+        lasts = max(lasts, who.own_duration)
     asks = SILENCE * lasts + 0.11 * who.own_duration
     if silent > asks + 3.0 * who.lateness + 0.05:
         yield "G9", f"takes over and did not ask for {silent:.3f} s (rule 16)"
