@@ -405,13 +405,16 @@ def test_edit_that_comes_when_a_term_is_over_by_the_clock_is_none(scene, over, e
     assert (scene.a.cut_seen == 6.0) is not over
 
 
-def test_what_follows_a_read_that_went_back_is_news(scene):
+@pytest.mark.parametrize("answered", [False, True], ids=["at once", "after an answer"])
+def test_what_follows_a_read_that_went_back_is_news(scene, answered):
     """Rule 11: it goes by the version that it knows, which is lower since the read."""
     a = scene.a
     scene.store.move(3.0)
     moved = scene.store.current
-    a.newest = a.shown = 100 + scene.first.version
-    scene.checks.went_back(a, moved, a.shown, 3.5)
+    known = a.newest = a.shown = 100 + scene.first.version
+    if answered:  # to a write, which showed the same before the read
+        scene.checks.observed(a, 3.4, moved)
+    scene.checks.went_back(a, moved, known, 3.5)
     scene.checks.observed(a, 3.5, moved)
     a.disproved = ""
     scene.store.edit(4.0, {"holderIdentity": "c"})

@@ -183,8 +183,12 @@ class ShownChecks(TermChecks):
         self, who: Witness, stored: Stored, known: int | None, monotonic: float
     ) -> None:
         """Note a read that shows an older version than was known when it was ordered."""
-        if known is not None and who.shown == known and stored.version < known:
-            who.newest = stored.version  # what is newer than this is news to it
+        if known is None or known <= stored.version:
+            return
+        if who.shown in (known, stored.version):
+            # What is newer than this is news to it; an answer may have told it before.
+            who.newest = stored.version
+        if who.shown == known:
             if who.absent_since is None and who.ends.knows:
                 who.ends.distrusts(monotonic, self._lasted(who))
             if who.polite:
