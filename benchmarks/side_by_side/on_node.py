@@ -128,7 +128,7 @@ class Stage:
         for _ in range(min(self.times, FEW)):
             leader = self.fresh()
             group = self.space.node.groups(self.space.container_id(leader.pod, "main"))
-            first = min(self.space.processes(leader))
+            first, *_ = self.space.processes(leader)
             # So it is the one that the kernel chooses, not who takes the memory.
             Path(f"/proc/{first}/oom_score_adj").write_text("1000", encoding="ascii")
             began = time.monotonic()

@@ -29,6 +29,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from conformance_client import Api, Patience, Target
+from tests.e2e.controlplane.processes import freeze
 
 from kubernetes_leader_election.testing import LeaseServer, Timings
 
@@ -170,7 +171,7 @@ class RealTarget(Target):
         process = os.environ.get("CONFORMANCE_ETCD_PID")
         if process is None:
             pytest.skip("this cluster's etcd is out of reach: no CONFORMANCE_ETCD_PID")
-        os.kill(int(process), signal.SIGSTOP)
+        freeze(int(process), name="etcd")
         try:
             yield
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -13,8 +15,14 @@ from celery import Celery
 
 from kubernetes_leader_election.contrib.celery import LeaderScheduler
 from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.lifecycle.call_context import leave_all_contexts
+from kubernetes_leader_election.lifecycle.guard import Guard
+from tests.lifecycle.instants import Instant
 from tests.node_page import PATIENCE, eventually, write_lease
 from tests.programs import holder
+
+ENOUGH = 3000
+"""Instants; there are far fewer."""
 
 
 class Recording(LeaderScheduler):
@@ -147,6 +155,66 @@ def test_stop_in_the_middle_of_a_tick_ends_it_and_releases(beat, lease_server):
     one.close()
     assert first == ["bill"]
     assert eventually(lambda: holder(lease_server, "beat") == "")
+
+
+class Closing(Instant):
+    """Do at that instant what beat's handler of signals does."""
+
+    def __init__(self, scheduler, number):
+        super().__init__(number)
+        self.scheduler = scheduler
+
+    def strike(self):
+        """Close the scheduler, and end the program."""
+        sys.setprofile(None)
+        self.scheduler.close()
+        raise SystemExit
+
+    @property
+    def came_before_leaving(self):
+        """Tell whether the guard was never left: the exit ends that, as another test shows."""
+        return self.met == ("call", Guard.__exit__.__code__)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.parametrize("begun", [False, True], ids=["first tick", "sends"])
+# Where Python drops what a handler raises, as at the end of a generator.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_signal_anywhere_in_a_tick_leaves_nothing_held(beat, lease_server, begun):
+    """Fault 13: it comes between any two calls of a tick, that of the start as well."""
+    for number in range(ENOUGH):
+        one = beat("one", every=0.0)
+        if begun:
+            tick_until(one, lambda: one.sent)
+        signal = Closing(one, number)
+        sys.setprofile(signal)
+        try:
+            one.tick()
+        except SystemExit:
+            pass
+        finally:
+            sys.setprofile(None)
+        if signal.met is None:
+            break
+        if signal.came_before_leaving:
+            one._elector._lifecycle.current.work.drop_if(lambda hold: True)
+            leave_all_contexts()
+        with suppress(SystemExit):
+            one.tick()  # if what the handler raised was dropped
+        one.close()  # at the end of beat
+        assert holder(lease_server, "beat") in {"", None}, signal.met
+    assert 20 < number < ENOUGH - 1
+
+
+def test_closed_scheduler_ends_the_program_at_its_next_tick(beat, lease_server):
+    """Python drops what a handler of signals raises where an object is destroyed."""
+    one = beat("one", every=0.0)
+    tick_until(one, lambda: one.sent)
+    one.close()
+    with pytest.raises(SystemExit):
+        one.tick()
+    assert holder(lease_server, "beat") == ""
 
 
 def test_beat_goes_on_when_its_lease_is_lost_while_it_sends(beat, lease_server):

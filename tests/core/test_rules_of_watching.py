@@ -127,6 +127,30 @@ def test_rule_16_silent_watch_is_replaced_beside_the_timer():
     assert hand.state is State.ACQUIRING, "the timer ran on"
 
 
+def test_rule_16_long_duration_is_no_reason_to_trust_a_silent_watch():
+    """Rule 16: "Where the holder's D is longer than 600 s and than the own D"."""
+    for duration in (601, 2**31 - 1):
+        hand = candidate(leaseDurationSeconds=duration)
+        first = hand.watch.request_id
+        hand.wait(0.6 * D - 0.001)
+        assert hand.watch.request_id == first
+        hand.wait(0.1 * D + 0.002)
+        assert m.AbandonRequest(request_id=first) in hand.out
+
+
+@pytest.mark.parametrize(
+    ("duration", "settings"),
+    [(600, {}), (1200, {"lease_duration": 1200, "renew_deadline": 800})],
+    ids=["holder's", "own"],
+)
+def test_rule_16_duration_that_people_choose_is_the_measure(duration, settings):
+    """Rule 16, G9: "0.6 to 0.7 of the holder's D", up to 600 s and up to the own D."""
+    hand = candidate(hand=Hand(**settings), leaseDurationSeconds=duration)
+    first = hand.watch.request_id
+    hand.wait(0.6 * duration - 0.001)
+    assert hand.watch.request_id == first
+
+
 def _contend_and_read(hand):
     """Let the watch show a free Lease; the write meets a 409, so what is there is read."""
     hand.wait(0.1)

@@ -93,6 +93,21 @@ RELEASED = {
             say("ready")
         asyncio.run(main())
         """,
+    **{
+        f"in {what} that Ctrl-C left before any step": f"""
+        elector = sync.Elector(**options())
+        elector.start()
+        term = elector.wait_until_leading()
+        left = {enter}
+        left.__enter__()
+        say("ready")
+        """
+        for what, enter in {
+            "a scope": "elector.leadership()",
+            "a guard": "elector.guard()",
+            "a hold": "term.hold('a write')",
+        }.items()
+    },
     "stepped down": """
         elector = sync.Elector(**options())
         elector.start()
@@ -156,6 +171,40 @@ def test_exit_does_not_release_under_work_that_runs(program):
         threading.Thread(target=work, daemon=True).start()
         elector.wait_until_leading()
         until(lambda: elector._lifecycle.current.work.had_scope)
+        """
+    )
+    running.wait_for("ready")
+    assert running.finish() == 0
+    assert running.holder == f"me-{running.pid}"
+    assert running.errors == ""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
+@pytest.mark.parametrize("start", ["threading.Thread", "_thread.start_new_thread"])
+def test_exit_does_not_release_what_a_thread_may_still_leave(program, start):
+    """Fault 10: the main thread entered it, and another one may be to leave it (G5)."""
+    arguments = {
+        "threading.Thread": "(target=work, daemon=True).start()",
+        "_thread.start_new_thread": "(work, ())",
+    }
+    running = program(
+        f"""
+        import _thread
+        elector = sync.Elector(**options())
+        elector.start()
+        elector.wait_until_leading()
+        guard = elector.guard()
+        guard.__enter__()
+        runs = threading.Event()
+        def work():
+            runs.set()
+            live_on()
+            guard.__exit__(None, None, None)
+        {start}{arguments[start]}
+        runs.wait()
+        say("ready")
         """
     )
     running.wait_for("ready")

@@ -49,6 +49,18 @@ def scope(elector):
         term.lost.wait(0.0)
 
 
+def guard(elector):
+    """Enter a guard, and leave it."""
+    with elector.guard():
+        pass
+
+
+def hold(elector):
+    """Hold the term, and let it go."""
+    with elector.wait_until_leading(PATIENCE).hold("a write"):
+        pass
+
+
 def wait(elector):
     """Wait where no scope is entered."""
     elector.wait_until_leading(PATIENCE).lost.wait(0.001)
@@ -62,7 +74,9 @@ def listen(elector):
 
 
 @pytest.mark.parametrize(
-    "call", [scope, wait, listen], ids=["in a scope", "in a wait", "in on() and off()"]
+    "call",
+    [scope, guard, hold, wait, listen],
+    ids=["in a scope", "in a guard", "in a hold", "in a wait", "in on() and off()"],
 )
 def test_stop_by_a_handler_of_signals_ends_wherever_it_comes(client, call):
     """Fault 13: no lock that the interrupted thread has is waited for."""

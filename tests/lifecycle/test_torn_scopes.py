@@ -1,5 +1,5 @@
 """
-Ctrl-C between any two calls of entering and leaving a scope in the main thread.
+Ctrl-C between any two calls of entering and leaving work in the main thread.
 
 A signal handler runs where a function begins and where a call into C has returned. The
 tests raise there, one instant after the other, until there are no more.
@@ -46,16 +46,24 @@ class Interrupt(Instant):
     @property
     def came_before_leaving(self):
         """Tell whether it came while the body still ran, for all that we can know."""
-        return self.met == ("call", sync.Leadership.__exit__.__code__)
+        return self.met == ("call", type(self.block).__exit__.__code__)
 
 
-def torn(elector, number):
-    """Enter and leave a scope, with Ctrl-C at one instant of it."""
+BLOCKS = {
+    "a scope": lambda elector: elector.leadership(PATIENCE),
+    "a guard": sync.Elector.guard,
+    "a hold": lambda elector: elector._lifecycle.current.term.hold("a write"),
+}
+"""Work that is entered and left, by what it is."""
+
+
+def torn(elector, number, kind):
+    """Enter and leave some work, with Ctrl-C at one instant of it."""
     interrupt = Interrupt(number)
-    interrupt.scope = scope = elector.leadership(PATIENCE)
+    interrupt.block = block = BLOCKS[kind](elector)
     sys.setprofile(interrupt)
     try:
-        with scope:
+        with block:
             pass
     except STRUCK:
         pass
@@ -64,14 +72,14 @@ def torn(elector, number):
     return interrupt
 
 
-def torn_when_lost(elector, number):
-    """Leave a scope whose term is lost, with Ctrl-C at one instant of it."""
+def torn_when_lost(elector, number, kind):
+    """Leave work whose term is lost, with Ctrl-C at one instant of it."""
     interrupt = Interrupt(number)
-    interrupt.scope = elector.leadership(PATIENCE)
+    interrupt.block = BLOCKS[kind](elector)
     try:
-        with interrupt.scope as term:
+        with interrupt.block:
             elector.stop()
-            assert term.is_lost
+            assert elector._lifecycle.current.term.is_lost
             sys.setprofile(interrupt)
     except (*STRUCK, LeadershipLostError):
         pass
@@ -107,24 +115,25 @@ def end(elector):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize(
     ("tear", "after"),
     [(torn, go_on), (torn, end), (torn_when_lost, stop), (torn_when_lost, end)],
     ids=["goes on", "exits", "goes on, lost", "exits, lost"],
 )
-def test_interrupt_in_a_scope_of_the_main_thread_leaves_no_hold(client, tear, after):
+def test_interrupt_in_work_of_the_main_thread_leaves_no_hold(client, tear, after, kind):
     """Fault 16: at whichever instant it comes, the Lease is released in the end."""
     for number in range(ENOUGH):
         elector = leading()
-        interrupt = tear(elector, number)
+        interrupt = tear(elector, number, kind)
         if interrupt.met is None:
             elector.stop(PATIENCE)
             break
         if interrupt.came_before_leaving:
-            # A scope that is never left keeps the Lease: see below.
+            # Work that is never left keeps the Lease beside other threads: see below.
             assert holder(client) == "me"
             with suppress(LeadershipLostError):
-                interrupt.scope.__exit__(None, None, None)
+                interrupt.block.__exit__(None, None, None)
             elector.stop(PATIENCE)
             continue
         after(elector)

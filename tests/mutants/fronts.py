@@ -563,8 +563,8 @@ MISTAKES: Final = [
     Mistake(
         name="a hold that a signal tore counts as over",
         file="lifecycle/held_work.py",
-        old="            keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)",
-        new="            pass",
+        old="        keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)",
+        new="        pass",
         tests=(
             "tests/lifecycle/test_leftover_threads.py::test_torn_hold_without_a_scope_is_held_as_well",
         ),

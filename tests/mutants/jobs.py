@@ -35,8 +35,8 @@ MISTAKES: Final = [
     Mistake(
         name="a guard whose Lease was lost says nothing of it",
         file=GUARD,
-        old="        lost = term.remaining() <= 0.0  # before",
-        new="        lost = False  # before",
+        old="        self._is_lost = self._term.remaining() <= 0.0",
+        new="        self._is_lost = False",
         tests=(f"{IN_GUARD}test_guard_of_a_thread_ends_as_the_page_says",),
     ),
     Mistake(
@@ -45,6 +45,22 @@ MISTAKES: Final = [
         old="        except (NotLeaderError, LeadershipLostError):",
         new="        except NotLeaderError:",
         tests=(f"{IN_BEAT}test_beat_goes_on_when_its_lease_is_lost_while_it_sends",),
+    ),
+    Mistake(
+        name="a signal in the start of beat's elector leaves it running",
+        file=BEAT,
+        old="            self._started = True  # before: a signal may come in there, and close it\n"
+        "            self._elector.start()\n",
+        new="            self._elector.start()\n            self._started = True\n",
+        tests=(f"{IN_BEAT}test_signal_anywhere_in_a_tick_leaves_nothing_held",),
+        slow=True,
+    ),
+    Mistake(
+        name="beat goes on for nothing when the end that a signal brings was dropped",
+        file=BEAT,
+        old="            raise SystemExit\n",
+        new="            pass\n",
+        tests=(f"{IN_BEAT}test_closed_scheduler_ends_the_program_at_its_next_tick",),
     ),
     Mistake(
         name="a job that fails with NotLeaderError counts as skipped",

@@ -50,7 +50,7 @@ class LeaderScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         self._another = False
         # When another one gave the Lease up, since this process led.
         self._given_up: datetime | None = None
-        self._started = False
+        self._started = self._closed = False
 
     def tick(self, *args: Any, **options: Any) -> float:
         """
@@ -60,9 +60,13 @@ class LeaderScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
             float: seconds until the next call.
 
         """
+        if self._closed:
+            # By beat's handler of signals, and the exception which that raises was lost:
+            # Python drops one that comes where an object is destroyed.
+            raise SystemExit
         if not self._started:
+            self._started = True  # before: a signal may come in there, and close it
             self._elector.start()
-            self._started = True
         try:
             # The Lease is not released while a task is being sent.
             with self._elector.guard() as term:
@@ -76,6 +80,7 @@ class LeaderScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def close(self) -> None:
         """Stop the elector, which releases the Lease, and then the scheduler."""
+        self._closed = True
         if self._started:
             self._elector.stop()
         super().close()

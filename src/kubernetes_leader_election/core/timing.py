@@ -14,6 +14,8 @@ from kubernetes_leader_election.events import Origin
 from kubernetes_leader_election.values import Value
 
 MICROSECONDS = 1_000_000
+ODD_DURATION: Final = 600
+"""Seconds: with a longer lease nobody takes over in a time that people wait."""
 GIVE_UP_AFTER: Final = 3
 """Request timeouts that a release, or the end of an acquire, may take (rule 12)."""
 

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from kubernetes_leader_election.core.observation import Observation
 from kubernetes_leader_election.core.schedule import NEVER
-from kubernetes_leader_election.core.timing import ElectionSettings
+from kubernetes_leader_election.core.timing import ODD_DURATION, ElectionSettings
 from kubernetes_leader_election.errors import LeaseApiError
 
 SILENCE: Final = 0.6
@@ -152,7 +152,9 @@ class WatchPolicy:
         if not observation.holder:
             self.silent_at = NEVER
             return
-        lasts = observation.wait
+        own, lasts = self._settings.lease_duration, observation.wait
+        if lasts > ODD_DURATION and lasts > own:
+            lasts = own  # edited, say: the watch would be trusted for years
         if lasts < at_least:
             lasts = at_least
         self.silent_at = self._heard_at + self._silence * lasts

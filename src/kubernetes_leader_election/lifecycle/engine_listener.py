@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from kubernetes_leader_election.core import messages as m
 from kubernetes_leader_election.core.states import State
+from kubernetes_leader_election.core.timing import ODD_DURATION
 from kubernetes_leader_election.errors import LeaderElectionError
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.leadership import Role
@@ -24,7 +25,6 @@ from kubernetes_leader_election.lifecycle.status import CurrentTerm, Status, Ter
 from kubernetes_leader_election.lifecycle.taking import take_numbered
 from kubernetes_leader_election.lifecycle.term_work import Phase, TermWork, WorkItem
 from kubernetes_leader_election.process.signals import shared_auto_close
-from kubernetes_leader_election.settings.timing import ODD_DURATION
 
 if TYPE_CHECKING:
     from kubernetes_leader_election.engine.view import View

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar
 
 from kubernetes_leader_election.errors import NotLeaderError
@@ -32,6 +31,8 @@ class Guard(Hold, Generic[TermT]):
 
     _term: TermT
     """The term that was joined. Set on entering."""
+    _is_lost: bool
+    """Whether the term was lost before the end of the body. Set on leaving."""
 
     def __init__(self, lifecycle: Lifecycle[TermT]) -> None:
         super().__init__(lifecycle, "guard()")
@@ -43,17 +44,13 @@ class Guard(Hold, Generic[TermT]):
         self._begin()
         return self._term
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        term = self._term
-        lost = term.remaining() <= 0.0  # before the end of the hold, and so the release
-        super().__exit__(kind, error, trace)
-        if lost and self._lifecycle.is_end_by_loss(error, term):
-            raise term.loss() from error
+    def _body_ended(self) -> None:
+        # Before the end of the hold, and so of the term.
+        self._is_lost = self._term.remaining() <= 0.0
+
+    def _left(self, error: BaseException | None) -> None:
+        if self._is_lost and self._lifecycle.is_end_by_loss(error, self._term):
+            raise self._term.loss() from error
 
     def _take(self, hold: WorkItem) -> TermWork:
         try:

@@ -121,15 +121,28 @@ class Hold:
         hold = self._hold
         if hold is None:
             return
-        hold.may_work = False  # before any call: a handler that stops waits for nobody
+        hold.may_work = False  # before any call, and so before any Ctrl-C
         try:
-            keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)
+            self._body_ended()
+            self._keep(hold, error)
             self._leave(hold)
         except BaseException:
+            self._keep(hold, error)
             self._leave(hold)  # once more, for what Ctrl-C has left undone
             raise
         self._hold = None
         self._entered.release()
+        self._left(error)
+
+    def _body_ended(self) -> None:
+        """Look at what the end of the hold may change. May be torn, as any call here."""
+
+    def _left(self, error: BaseException | None) -> None:
+        """Raise what is to be raised in the place of the error of the body."""
+
+    def _keep(self, hold: WorkItem, error: BaseException | None) -> None:
+        """Hold the term for the threads that an interrupted body has left behind."""
+        keep_if_torn(hold, self._beginning, error, self._owner.waiters.wake)
 
     def _leave(self, hold: WorkItem) -> None:
         if self._call_context is not None:

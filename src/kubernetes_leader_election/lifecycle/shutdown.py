@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -225,7 +226,8 @@ class Shutdown:
             notifier.detach(dispatcher)
             notifier.dispatcher = None  # handlers can be called no more
         if current is not None:
-            current.work.drop_if(_has_ended_at_exit)
+            none_left = not _others_run()
+            current.work.drop_if(lambda hold: _has_ended_at_exit(hold, none_left))
         self._stop()
         return current is None or not any(h.is_work for h in current.work.alive)
 
@@ -268,9 +270,21 @@ def _running_threads() -> frozenset[int]:
     return frozenset()
 
 
-def _has_ended_at_exit(hold: WorkItem) -> bool:
+def _others_run() -> bool:
+    """Return whether a thread runs beside the main one and those of electors."""
+    main, before = threading.main_thread(), threading.enumerate()
+    running = sys._current_frames().keys()  # noqa: SLF001 - documented, and also those that were started without `threading`
+    seen = (*before, *threading.enumerate())  # one may begin or end meanwhile
+    return not running <= {
+        t.ident for t in seen if t is main or t.name.startswith(OURS)
+    }
+
+
+def _has_ended_at_exit(hold: WorkItem, none_left: bool) -> bool:  # noqa: FBT001 - a private helper's
     idle = hold.loop is not None and not hold.loop.is_running()
-    # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. A
-    # scope that it did enter and never left may still be that of other threads (G5).
-    cut = not hold.may_work and hold.thread == threading.main_thread().ident
+    of_main_thread = hold.thread == threading.main_thread().ident
+    # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. One
+    # that it entered and never left may still be that of other threads, if there are
+    # any (G5); if not, Ctrl-C came after the body, before the first step of leaving.
+    cut = of_main_thread and (none_left or not hold.may_work)
     return idle or cut or hold.is_wait

@@ -39,9 +39,6 @@ MIN_REQUEST_TIMEOUT: Final = 500
 MAX_REQUEST_TIMEOUT: Final = 5_000
 """Milliseconds: client-go uses half of its renew deadline of 10 s."""
 
-ODD_DURATION: Final = 600
-"""Seconds: with a longer lease nobody takes over in a time that people wait."""
-
 OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "lease_duration": "lease_duration_sec",

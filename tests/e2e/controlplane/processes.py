@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Guard", "ServerProcess", "free_port", "wait_until"]
+__all__ = ["Guard", "ServerProcess", "free_port", "freeze", "wait_until"]
 
 PORTS = range(20000, 30000)
 """
@@ -57,6 +57,21 @@ def wait_until(
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {within:g} s")
         time.sleep(every)  # files, processes and servers of others do not call back
+
+
+def freeze(pid: int, *, name: str) -> None:
+    """Stop a process in its tracks (SIGSTOP); return when all of it stands still."""
+
+    def stands_still() -> bool:
+        states = (
+            # The name before the state may hold blanks and brackets itself.
+            (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        )
+        return all(state == "T" for state in states)
+
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(stands_still, within=10, what=f"{name} frozen")
 
 
 class Guard:
@@ -176,8 +191,7 @@ class ServerProcess:
 
     def freeze(self) -> None:
         """Stop it in its tracks (SIGSTOP); return when all of it stands still."""
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(self._stands_still, within=10, what=f"{self.name} frozen")
+        freeze(self.pid, name=self.name)
 
     def thaw(self) -> None:
         """Let it go on (SIGCONT); harmless when it is not frozen."""
@@ -227,11 +241,3 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait(10)
-
-    def _stands_still(self) -> bool:
-        states = (
-            # The name before the state may hold blanks and brackets itself.
-            (task / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            for task in Path(f"/proc/{self.pid}/task").iterdir()
-        )
-        return all(state == "T" for state in states)

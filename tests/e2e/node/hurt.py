@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.space import Life, Space
+from node.space import Life, Space, numbers_of
 
 __all__ = ["cut_off", "frozen", "hide_state", "parent"]
 
@@ -33,9 +33,9 @@ def frozen(space: Space, life: Life) -> Iterator[None]:
 @contextmanager
 def cut_off(space: Space, life: Life) -> Iterator[None]:
     """Cut the wire of a pod; the node and its probes go on."""
-    pid = min(space.processes(life))
+    pid, *_ = space.processes(life)  # its first one
     wire = space.node.inside.must(
-        "nsenter", f"--net=/proc/{_inner(pid)}/ns/net", "--", "ip", "-o", "link", "show", "eth0"
+        "nsenter", f"--net=/proc/{numbers_of(pid)[1]}/ns/net", "--", "ip", "-o", "link", "show", "eth0"
     )  # fmt: skip
     number = re.search(r"eth0@if(\d+)", wire)
     assert number is not None, wire
@@ -60,13 +60,5 @@ def parent(pid: int) -> int:
     """Return the parent of a process: of a container's first one it is the shim."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)
-    assert found is not None, status
-    return int(found[1])
-
-
-def _inner(pid: int) -> int:
-    """Return the number that a process has on the node."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(r"^NSpid:\s+\d+\s+(\d+)", status, re.MULTILINE)
     assert found is not None, status
     return int(found[1])

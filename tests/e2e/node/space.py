@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from kubernetes_leader_election.testing.belief_log import (
 )
 from node.handle import PATIENCE, Node
 
-__all__ = ["Life", "Space"]
+__all__ = ["Life", "Space", "numbers_of"]
 
 _NUMBERS = itertools.count()
 
@@ -37,6 +38,14 @@ FRESH = 1.0
 
 _LINE = re.compile(r"^\S+ (?:stdout|stderr) [FP] (.*)$", re.MULTILINE)
 _BELIEF = re.compile(r"^(\d+\.\d{6}) (\S+) (.+)$")
+
+
+def numbers_of(pid: int) -> list[int]:
+    """Return the numbers that a process has: here, on the node, in its container."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    found = re.search(r"^NSpid:\s+(.+)$", status, re.MULTILINE)
+    assert found is not None, status
+    return [int(number) for number in found[1].split()]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -273,19 +282,27 @@ class Space:
         return first - max(run[1] for run in runs if run[0] < first)
 
     def processes(self, life: Life) -> dict[int, str]:
-        """Return the processes of a container, numbered as outside, with their names."""
+        """
+        Return the processes of a container, as numbered outside, with their names.
+
+        The first one of the container comes first: outside, its number may be the
+        largest of them, as numbers begin anew after the largest that there is.
+        """
         container = self.container_id(life.pod, life.container)
-        found: dict[int, str] = {}
+        found: dict[int, tuple[int, str]] = {}
         groups = self.node.groups(container)
         assert groups, f"{life.name} runs"
         members = groups[min(groups)] / "cgroup.procs"
         for pid in map(int, members.read_text(encoding="ascii").split()):
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            except FileNotFoundError:
+                inside = numbers_of(pid)[-1]
+            except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
-            found[pid] = b" ".join(words).decode(errors="replace")
-        return found
+            found[pid] = inside, b" ".join(words).decode(errors="replace")
+        return {
+            pid: words for pid, (_, words) in sorted(found.items(), key=itemgetter(1))
+        }
 
     def signal(
         self, life: Life, number: signal.Signals, *, named: str | None = None
@@ -301,7 +318,7 @@ class Space:
         """
         known = self.processes(life)
         chosen = [p for p, words in known.items() if named is None or named in words]
-        os.kill(min(chosen), number)
+        os.kill(chosen[0], number)
 
     def status(self, pod: str, container: str) -> dict[str, Any]:
         """Return what the kubelet says of a container."""

@@ -24,6 +24,7 @@ from kubernetes_leader_election.cli.output import at_least, at_most, exact, seco
 from kubernetes_leader_election.cli.rights import role_rule
 from kubernetes_leader_election.core.annotations import STEP_DOWN, SUCCESSOR
 from kubernetes_leader_election.core.record import Snapshot, read_snapshot
+from kubernetes_leader_election.core.timing import ODD_DURATION
 from kubernetes_leader_election.engine.clocks import SystemClock
 from kubernetes_leader_election.errors import CredentialsError
 from kubernetes_leader_election.kube_api.call import boottime
@@ -37,7 +38,6 @@ from kubernetes_leader_election.kube_api.results import (
 from kubernetes_leader_election.rights import ELECTION
 from kubernetes_leader_election.settings.options import Settings, timings
 from kubernetes_leader_election.settings.promises import warning_about
-from kubernetes_leader_election.settings.timing import ODD_DURATION
 from kubernetes_leader_election.text import printable, quoted
 
 if TYPE_CHECKING:

@@ -227,8 +227,8 @@ class Process(Wire):
             return
         if world.checks.restores:
             return  # it may not know its own record again
-        if witness.written[stored.key[3:5]][1] <= witness.rival_seen_at:
-            return  # by G1 it forgot that record when it saw another holder
+        if not witness.memory.knows(stored):
+            return  # by G1 it forgot that record when it saw another one, perhaps
         if self.now[0] - entered > 2.9 * self.settings.request_timeout:
             return  # rule 12: it may give up
         if before is State.WITHDRAWING and self.looked:

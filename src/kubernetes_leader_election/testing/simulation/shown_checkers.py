@@ -57,8 +57,13 @@ class ShownChecks(TermChecks):
         who.heard_at = monotonic
         who.doubtful = False
         if stored is None or deleted:
-            who.back_at, who.back_to = monotonic, None
             who.polite = False  # what it gave back is gone
+        if deleted:
+            who.memory.forget()
+        elif stored is None:
+            who.memory.shown_none()
+        else:
+            who.memory.shown(stored)
         if stored is None:
             if who.absent_since is None:
                 who.absent_since = monotonic
@@ -178,9 +183,12 @@ class ShownChecks(TermChecks):
         self, who: Witness, stored: Stored, known: int | None, monotonic: float
     ) -> None:
         """Note a read that shows an older version than was known when it was ordered."""
-        if known is not None and who.shown == known and stored.version < known:
-            who.back_at, who.back_to = monotonic, stored.key
-            who.newest = stored.version  # what is newer than this is news to it
+        if known is None or known <= stored.version:
+            return
+        if who.shown in (known, stored.version):
+            # What is newer than this is news to it; an answer may have told it before.
+            who.newest = stored.version
+        if who.shown == known:
             if who.absent_since is None and who.ends.knows:
                 who.ends.distrusts(monotonic, self._lasted(who))
             if who.polite:
@@ -269,11 +277,7 @@ class ShownChecks(TermChecks):
         return (
             stored.key[4] == who.last_stamp
             and stored.key[3] != who.lost_acquire
-            and not who.forgot(stored.key)
-            # What was ordered before another was seen is forgotten by then (G1): when a
-            # restore brings it back it is not its own, and others' writes came out whole.
-            and ordered > who.rival_seen_at
-            # Nor was it ordered before a stop, a wish to step down or news that the
+            # It was not ordered before a stop, a wish to step down or news that the
             # application is not alive, which withdraw it: whoever contends again waits
             # for nothing, and start() ends the pause of who cannot lead, too.
             and ordered >= who.wanted_since
@@ -281,8 +285,6 @@ class ShownChecks(TermChecks):
             and not who.asked_to_stop
             and who.app_alive
             and monotonic >= who.hindered_at
-            # Nor is an answer looked at that news with a higher version have overtaken.
-            and stored.version >= who.newest
         )
 
     def _may_end(
@@ -302,9 +304,9 @@ class ShownChecks(TermChecks):
         held = who.leads
         if capped and not over:
             pause = max(LONGEST_ASKED, float(who.own_duration))
-            # Who knows another by that number, which a restore gave again, need not see it.
-            is_news = stored.version not in who.ambiguous
-            if is_news and (held or self._tries(who, stored, now[1])):
+            # Who was told of anything else meanwhile may take it for old news, or for
+            # another's: when a restore brings it back, others' writes came out whole.
+            if who.memory.knows(stored) and (held or self._tries(who, stored, now[1])):
                 who.cut_off_until = now[0] + pause
             # Who is hindered already may pause for it, too.
             who.hindered_at = max(who.hindered_at, now[1] + pause)

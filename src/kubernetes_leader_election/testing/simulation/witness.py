@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from kubernetes_leader_election.testing.simulation.ends import Ends
+from kubernetes_leader_election.testing.simulation.own_memory import OwnMemory
 from kubernetes_leader_election.testing.simulation.store import Key, Stored
-
-TRIES_KEPT: Final = 32
-"""Acquires that an elector remembers (rule 5): of older ones nothing is expected."""
 
 ASSUMED_DURATION = 20
 """Seconds a held Lease without a duration is good for (rule 3)."""
@@ -31,8 +29,6 @@ class Witness:
         "answered",
         "app_alive",
         "asked_to_stop",
-        "back_at",
-        "back_to",
         "belief_since",
         "causes",
         "clocks_excused",
@@ -67,6 +63,7 @@ class Witness:
         "lost_acquire",
         "lost_at",
         "marred",
+        "memory",
         "name",
         "newest",
         "newest_mark",
@@ -186,18 +183,13 @@ class Witness:
         self.rival_version = 0
         """Newest version that another held since its last term, and when it saw it."""
         self.rival_seen_at = -math.inf
-        self.back_at = -math.inf
-        """
-        CLOCK_MONOTONIC when it was shown last that writes were undone, by a deletion or
-        a restore: it forgets those that it ordered before (rule 5).
-        """
-        self.back_to: Key | None = None
-        """What such a read showed: this alone it knows again."""
         self.disproved = ""
         """What proves the loss of its term, and was shown to it just now."""
         self.doubtful = False
         """Nothing was shown to it since the outcome of a write was left open."""
         # What it wrote.
+        self.memory = OwnMemory(identity)
+        """Which writes of its own it cannot have forgotten."""
         self.stamps: set[tuple[object, ...]] = set()
         self.last_applied_sent = -math.inf
         self.last_applied_at = math.inf
@@ -257,11 +249,6 @@ class Witness:
         self.causes: set[str] = set()
         """Reasons why its present term may end, besides what the Lease shows."""
 
-    def forgot(self, key: Key) -> bool:
-        """Return whether a record of its own was undone, as far as it can know."""
-        ordered = self.written.get(key[3:5], ())[1:2]
-        return bool(ordered) and ordered[0] <= self.back_at and key != self.back_to
-
     def begins_with(self, acquire: object) -> None:
         """Take an acquire for the one that its term goes by: none before it comes back."""
         self.term_acquire = acquire
@@ -271,11 +258,6 @@ class Witness:
         tried = list(self.tried)
         if acquire in tried:
             self.tried = dict.fromkeys(tried[tried.index(acquire) + 1 :])
-
-    def remembers(self, acquire: object) -> bool:
-        """Return whether an acquire is among the latest tries: it keeps so many."""
-        tried = list(self.tried)
-        return acquire in tried[-TRIES_KEPT:]
 
     @property
     def leads(self) -> bool:

@@ -26,6 +26,8 @@ TOLERANCE: Final = 1e-5
 """Seconds; covers the rounding of floats and of whole microseconds, nothing else."""
 SLACK: Final = 2e-3
 """Seconds; covers the wake-ups of a process that is not late, and their order."""
+LONGEST_D: Final = 600.0
+"""Seconds: of a record that is good for longer, the own D is the measure (rule 16)."""
 SILENCE: Final = 0.72
 """Share of the holder's D after which a silent watch was replaced by all (rule 16)."""
 AFTER_RELEASE: Final = 0.025
@@ -100,6 +102,7 @@ def is_plain(
         return False
     who.last_stamp = renewed
     who.written[acquire, renewed] = now
+    who.memory.ordered((acquire, renewed), base)
     return True
 
 
@@ -157,6 +160,7 @@ def mistakes(
         yield "G8", f"stamps {renewed} after {who.last_stamp} (rule 7)"
     who.last_stamp = renewed
     who.written[spec.get("acquireTime"), renewed] = now
+    who.memory.ordered((spec.get("acquireTime"), spec.get("renewTime")), base)
 
 
 def asks(who: Witness, lease: Mapping[str, Any]) -> bool:
@@ -285,7 +289,7 @@ def _of_acquire(
     if base.version in who.ambiguous:
         return
     if base.held:
-        yield from _of_take_over(who, base, now, restored=restored)
+        yield from _of_take_over(who, base, now)
         return
     if who.suspended:
         return
@@ -332,34 +336,25 @@ def _of_creation(who: Witness, monotonic: float) -> Iterator[Mistake]:
 
 
 def _of_take_over(
-    who: Witness, base: Stored, now: tuple[float, ...], *, restored: bool
+    who: Witness, base: Stored, now: tuple[float, ...]
 ) -> Iterator[Mistake]:
     """Judge an acquire on a record that somebody holds, perhaps a former self."""
     monotonic, needed = now[1], who.duration_of(base)
     since = who.seen.get(base.key)
     if since is None:
         return  # it came after a deletion that undid it, as far as we can know
-    if base.holder == who.identity and base.key[3] in who.tried:
-        # It knows no uid of what it wrote without an answer.
-        if base.stamp in who.stamps and base.version > who.rival_version:
-            known = who.remembers(base.key[3]) and not who.forgot(base.key)
-            if known and not (restored or who.loss_excused):
-                if _waits_for_own(who, since, monotonic, needed):
-                    yield "G7", "waits for an acquire of its own as for another's"
+    if who.memory.knows(base):
+        if _waits_for_own(who, since, monotonic, needed):
+            yield "G7", "waits for a record of its own as for another's"
         return
+    if base.holder == who.identity and base.key[3] in who.tried:
+        return  # it knows no uid of what it wrote without an answer
     if base.stamp in who.stamps:
         if base.version <= who.rival_version:
             waited = monotonic - who.rival_seen_at
             if waited < needed - TOLERANCE:
                 text = f"takes an old record of its own {waited:.3f} s after a rival's"
                 yield "G5", text
-        elif (
-            base.key[3] == who.term_acquire
-            and not (restored or who.loss_excused)
-            and not who.forgot(base.key)
-        ):
-            if _waits_for_own(who, since, monotonic, needed):
-                yield "G7", "waits for its own record as for another's"
         return
     if who.wrote_itself(base):
         return  # a copy of what it created, whose uid it did not know
@@ -374,10 +369,10 @@ def _of_take_over(
         yield "G5", text
     silent = monotonic - max(who.heard_at, who.hindered_at + LONGEST_PAUSE)
     # Where no watch is permitted it asks every tenth of its own duration.
-    lasts = needed
+    lasts = who.own_duration if needed > max(LONGEST_D, who.own_duration) else needed
     if waited > needed + CONTENDING:
         # What has run out, and could not be taken for a pause, need not be looked at.
-        lasts = max(needed, who.own_duration)
+        lasts = max(lasts, who.own_duration)
     asks = SILENCE * lasts + 0.11 * who.own_duration
     if silent > asks + 3.0 * who.lateness + 0.05:
         yield "G9", f"takes over and did not ask for {silent:.3f} s (rule 16)"
