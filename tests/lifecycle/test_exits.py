@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import textwrap
 
@@ -12,6 +13,21 @@ from tests.lifecycle.driven import until
 
 pytestmark = pytest.mark.slow
 
+BLOCKS = {
+    "a scope": "elector.leadership()",
+    "a guard": "elector.guard()",
+    "a hold": "term.hold('a write')",
+}
+"""Work of the main thread, by what it is."""
+TEAR = """
+        def tear(error):
+            def strike(frame, event, _):
+                if event == "call" and frame.f_code.co_name == "__exit__":
+                    sys.setprofile(None)
+                    raise error
+            return strike
+"""
+"""Makes of an error a function for `sys.setprofile`: a signal raises it there."""
 AFTER_MAIN = "in a thread that is no daemon and ends"
 LEFT_OPEN = "in a scope of a loop that ended"
 RELEASED = {
@@ -94,19 +110,16 @@ RELEASED = {
         asyncio.run(main())
         """,
     **{
-        f"in {what} that Ctrl-C left before any step": f"""
+        f"in {what} that a signal left before any step": f"""
+        {TEAR}
         elector = sync.Elector(**options())
         elector.start()
         term = elector.wait_until_leading()
-        left = {enter}
-        left.__enter__()
         say("ready")
+        with {block}:
+            sys.setprofile(tear(SystemExit))
         """
-        for what, enter in {
-            "a scope": "elector.leadership()",
-            "a guard": "elector.guard()",
-            "a hold": "term.hold('a write')",
-        }.items()
+        for what, block in BLOCKS.items()
     },
     "stepped down": """
         elector = sync.Elector(**options())
@@ -183,8 +196,8 @@ def test_exit_does_not_release_under_work_that_runs(program):
     "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
 )
 @pytest.mark.parametrize("start", ["threading.Thread", "_thread.start_new_thread"])
-def test_exit_does_not_release_what_a_thread_may_still_leave(program, start):
-    """Fault 10: the main thread entered it, and another one may be to leave it (G5)."""
+def test_exit_does_not_release_under_a_thread_that_may_work_in_it(program, start):
+    """Fault 10: the main thread entered it, and another one may be what works (G5)."""
     arguments = {
         "threading.Thread": "(target=work, daemon=True).start()",
         "_thread.start_new_thread": "(work, ())",
@@ -195,13 +208,11 @@ def test_exit_does_not_release_what_a_thread_may_still_leave(program, start):
         elector = sync.Elector(**options())
         elector.start()
         elector.wait_until_leading()
-        guard = elector.guard()
-        guard.__enter__()
+        elector.guard().__enter__()
         runs = threading.Event()
         def work():
             runs.set()
             live_on()
-            guard.__exit__(None, None, None)
         {start}{arguments[start]}
         runs.wait()
         say("ready")
@@ -211,6 +222,59 @@ def test_exit_does_not_release_what_a_thread_may_still_leave(program, start):
     assert running.finish() == 0
     assert running.holder == f"me-{running.pid}"
     assert running.errors == ""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_exit_does_not_release_what_is_left_later(program, block):
+    """Fault 10: a handler of `atexit` from before the elector still works in it (G5)."""
+    running = program(
+        f"""
+        import atexit, contextlib
+        def work():
+            say("works")
+            sys.stdin.read()
+        stack = contextlib.ExitStack()
+        atexit.register(stack.close)
+        elector = sync.Elector(**options(**STEADY))
+        elector.start()
+        term = elector.wait_until_leading()
+        stack.enter_context(contextlib.suppress(LeadershipLostError))
+        stack.enter_context({block})
+        stack.callback(work)
+        """,
+        stdin=True,
+    )
+    running.wait_for("works")
+    assert running.holder == f"me-{running.pid}"
+    running.process.stdin.close()
+    assert running.finish() == 0
+    assert running.errors == ""
+
+
+@pytest.mark.row(
+    "Signals, exit, fork", "the interpreter exits and nobody called `stop()`"
+)
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
+def test_exit_releases_what_a_signal_left_whose_traceback_is_kept(program, block):
+    """Fault 16: Python keeps the block, with the frames of the exception it tells of."""
+    running = program(
+        f"""
+        {TEAR}
+        elector = sync.Elector(**options())
+        elector.start()
+        term = elector.wait_until_leading()
+        say("ready")
+        with {block}:
+            sys.setprofile(tear(KeyboardInterrupt))
+        """
+    )
+    running.wait_for("ready")
+    assert running.finish() == -signal.SIGINT
+    assert running.holder == ""
+    assert running.errors.endswith("\nKeyboardInterrupt\n")
 
 
 @pytest.mark.row("Signals, exit, fork", "the interpreter exits, whoever has stopped")

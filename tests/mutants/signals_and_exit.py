@@ -431,17 +431,37 @@ MISTAKES: Final = [
     Mistake(
         name="work that Ctrl-C ended before its first step of leaving is never released",
         file="lifecycle/shutdown.py",
-        old="(none_left or not hold.may_work)",
+        old="(never_left or not hold.may_work)",
         new="(not hold.may_work)",
         tests=(f"{IN_EXITS}test_exit_releases_when_the_work_is_over",),
         slow=True,
     ),
     Mistake(
-        name="the exit releases what a thread may still leave",
+        name="the exit releases what a handler of `atexit` is still to leave",
         file="lifecycle/shutdown.py",
-        old="            none_left = not _others_run()\n",
-        new="            none_left = True\n",
-        tests=(f"{IN_EXITS}test_exit_does_not_release_what_a_thread_may_still_leave",),
+        old="    never_left = alone and not _can_be_left(hold)\n",
+        new="    never_left = alone\n",
+        tests=(f"{IN_EXITS}test_exit_does_not_release_what_is_left_later",),
+        slow=True,
+    ),
+    Mistake(
+        name="the frames of the exception that ended the program keep the Lease held",
+        file="lifecycle/shutdown.py",
+        old='    error = getattr(sys, "last_value", None)\n',
+        new="    error = None\n",
+        tests=(
+            f"{IN_EXITS}test_exit_releases_what_a_signal_left_whose_traceback_is_kept",
+        ),
+        slow=True,
+    ),
+    Mistake(
+        name="the exit releases under a thread that may work in it",
+        file="lifecycle/shutdown.py",
+        old="            alone = not _others_run()\n",
+        new="            alone = True\n",
+        tests=(
+            f"{IN_EXITS}test_exit_does_not_release_under_a_thread_that_may_work_in_it",
+        ),
         slow=True,
     ),
     Mistake(
@@ -449,7 +469,9 @@ MISTAKES: Final = [
         file="lifecycle/shutdown.py",
         old="    running = sys._current_frames().keys()  # noqa",
         new="    running = {t.ident for t in before}  # noqa",
-        tests=(f"{IN_EXITS}test_exit_does_not_release_what_a_thread_may_still_leave",),
+        tests=(
+            f"{IN_EXITS}test_exit_does_not_release_under_a_thread_that_may_work_in_it",
+        ),
         slow=True,
     ),
     Mistake(

@@ -98,7 +98,7 @@ class Hold:
                 f"{self._what.partition('(')[0]}() once for each block."
             )
         what = f"{self._what} in thread {threading.current_thread().name!r}"
-        self._hold = hold = WorkItem(what, is_work=True, may_work=False)
+        self._hold = hold = WorkItem(what, is_work=True, may_work=False, block=self)
         if _is_on_loop():
             hold.thread = None  # no exception of a signal ends it alone
         try:

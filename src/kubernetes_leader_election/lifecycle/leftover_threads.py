@@ -26,7 +26,7 @@ from kubernetes_leader_election.process.timers import shared_timers
 
 OURS: Final = "leader-election"
 """What the names of our own threads and tasks begin with."""
-_MOST_CAUSES: Final = 100
+MOST_CAUSES: Final = 100
 """Errors of a chain that are looked at: one may lead back to itself."""
 
 
@@ -129,7 +129,7 @@ def main_thread() -> int | None:
 
 
 def _is_of_exit(error: BaseException | None) -> bool:
-    for _ in range(_MOST_CAUSES):
+    for _ in range(MOST_CAUSES):
         if error is None:
             break
         if isinstance(error, KeyboardInterrupt | SystemExit):

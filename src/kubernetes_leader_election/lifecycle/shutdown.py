@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from kubernetes_leader_election.events import EVENTS
 from kubernetes_leader_election.lifecycle.leftover_threads import (
+    MOST_CAUSES,
     OURS,
     living,
     threads_of,
@@ -226,8 +228,8 @@ class Shutdown:
             notifier.detach(dispatcher)
             notifier.dispatcher = None  # handlers can be called no more
         if current is not None:
-            none_left = not _others_run()
-            current.work.drop_if(lambda hold: _has_ended_at_exit(hold, none_left))
+            alone = not _others_run()
+            current.work.drop_if(lambda hold: _has_ended_at_exit(hold, alone))
         self._stop()
         return current is None or not any(h.is_work for h in current.work.alive)
 
@@ -280,11 +282,33 @@ def _others_run() -> bool:
     }
 
 
-def _has_ended_at_exit(hold: WorkItem, none_left: bool) -> bool:  # noqa: FBT001 - a private helper's
+def _has_ended_at_exit(hold: WorkItem, alone: bool) -> bool:  # noqa: FBT001 - a private helper's
     idle = hold.loop is not None and not hold.loop.is_running()
     of_main_thread = hold.thread == threading.main_thread().ident
     # Between the calls that enter and leave a scope, Ctrl-C ended the main thread. One
     # that it entered and never left may still be that of other threads, if there are
-    # any (G5); if not, Ctrl-C came after the body, before the first step of leaving.
-    cut = of_main_thread and (none_left or not hold.may_work)
+    # any, or of who leaves it later, as another handler of `atexit` (G5). If neither,
+    # Ctrl-C came after the body, before the first step of leaving.
+    never_left = alone and not _can_be_left(hold)
+    cut = of_main_thread and (never_left or not hold.may_work)
     return idle or cut or hold.is_wait
+
+
+def _can_be_left(hold: WorkItem) -> bool:
+    """Return whether somebody still has the block of a hold, and so may leave it."""
+    block = None if hold.block is None else hold.block()
+    if block is None:
+        return hold.block is None  # of that nothing is known
+    # Python keeps the frames of the exception that ended the main thread.
+    error = getattr(sys, "last_value", None)
+    for _ in range(MOST_CAUSES):
+        if error is None:
+            break
+        for frame, _line in traceback.walk_tb(error.__traceback__):
+            if (
+                frame.f_code.co_name == "__exit__"
+                and frame.f_locals.get("self") is block
+            ):
+                return False
+        error = error.__context__
+    return True

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from enum import Enum
 from typing import Final, Protocol
+from weakref import ref
 
 from kubernetes_leader_election.process import native
 
@@ -66,10 +67,12 @@ class WorkItem:
     loop it runs on, ``thread`` the thread where there is none. ``may_work`` is false as
     long as the caller has not got its scope yet, and when it has begun to leave it.
     ``is_work``: code of the application runs under it, in a scope or a hold by name.
-    ``is_wait``: nothing is known to run, and it ends by itself.
+    ``is_wait``: nothing is known to run, and it ends by itself. ``block`` is what enters
+    it, and leaves it.
     """
 
     __slots__ = (
+        "block",
         "cancel",
         "entered_in",
         "idle_looks",
@@ -94,7 +97,10 @@ class WorkItem:
         is_work: bool = False,
         is_wait: bool = False,
         may_work: bool = True,
+        block: object = None,
     ) -> None:
+        self.block: Callable[[], object] | None = None if block is None else ref(block)
+        """Gives what can still leave it; None: that is no block of the main thread."""
         self.work: TermWork | None = None
         """Whose release it holds up."""
         self.may_work = may_work

@@ -81,7 +81,7 @@ class Leadership:
             raise entered_twice(lifecycle)
         what = f"leadership() in thread {threading.current_thread().name!r}"
         self._hold = hold = WorkItem(
-            what, cancel=self._ask, is_scope=True, may_work=False
+            what, cancel=self._ask, is_scope=True, may_work=False, block=self
         )
         try:
             refuse_unstarted(lifecycle, "leadership()", to_lead=True)
