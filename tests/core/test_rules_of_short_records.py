@@ -453,15 +453,31 @@ def test_rule_14_acquire_that_was_seen_cut_while_another_was_due_is_not_led(
     assert not hand.leads
 
 
-def test_rule_14_acquire_that_was_seen_cut_is_given_back_by_a_stop():
-    """Rules 5 and 14: it is no proof, and its own all the same."""
+def _answer(hand, put):
+    """Answer a write that the watch has shown already."""
+    hand.say(m.LeaseWritten(request_id=put.request_id, lease=hand.store.lease))
+
+
+@pytest.mark.parametrize("how", ["in doubt", "answered", "refused before it was sent"])
+def test_rule_14_acquire_that_was_seen_cut_is_given_back_by_a_stop(how):
+    """Rules 5 and 14, G7: it is no proof, and its own all the same."""
     hand = Hand().start()
     put = hand.write
     _put_cut(hand, put, 2)
+    if how == "refused before it was sent":
+        _answer(hand, put)
+        _until_it_writes(hand, by=hand.clock.boottime + 40.0)
+        put = hand.write  # the next try, on the record that was cut
     hand.say(m.StopAsked())
     assert hand.state is State.WITHDRAWING
-    hand.unknown(put)
-    hand.fetched()
+    match how:
+        case "in doubt":
+            hand.unknown(put)
+            hand.fetched()
+        case "answered":
+            _answer(hand, put)
+        case _:
+            hand.failed(put, status=None)
     hand.written()
     assert hand.state is State.STOPPED
     assert hand.store.lease["spec"]["holderIdentity"] == ""

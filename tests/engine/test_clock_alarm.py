@@ -7,6 +7,7 @@ import errno
 import os
 import queue
 import struct
+import threading
 
 import pytest
 
@@ -108,6 +109,25 @@ def test_where_nobody_tells_of_jumps_that_is_known(monkeypatch, jumps, call):
     alarm.start()
     jumps.get(timeout=PATIENCE)
     assert not alarm.rings
+
+
+def test_import_torn_by_a_patch_of_gevent_is_no_trouble(monkeypatch, jumps):
+    """It replaces what an import has locked: RuntimeError, and the engine looks often."""
+
+    def refuse():
+        raise RuntimeError("cannot release un-acquired lock")
+
+    complaints = []
+    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    monkeypatch.setattr(kernel_timers, "WallClockAlarm", refuse)
+    before = set(threading.enumerate())
+    alarm = ClockAlarm(lambda: jumps.put(None))
+    alarm.start()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE)
+    jumps.get(timeout=PATIENCE)
+    assert not alarm.rings
+    assert complaints == []
 
 
 def test_no_thread_to_be_had_is_no_trouble(monkeypatch):

@@ -138,7 +138,7 @@ def test_stop_that_reaches_the_next_life_ends_it(client, monkeypatch):
     go_on.set()
     slow.join(PATIENCE)
     until(lambda: not elector.current_leader)
-    until(lambda: elector.state.role == "stopped", "it neither takes part nor ends")
+    until(lambda: not elector._lifecycle.running, "it neither takes part nor ends")
     elector.start()
     elector.wait_until_leading(PATIENCE)
     elector.stop(PATIENCE)
@@ -215,8 +215,8 @@ def test_start_that_an_exception_interrupts_leaves_nobody_leading(client, monkey
         patched.setattr(Driver, "post", interrupted)
         with pytest.raises(KeyboardInterrupt):
             elector.start()
-    until(lambda: not elector.current_leader, "it leads, and nobody knows")
-    until(lambda: holder(client) == "")
+    until(lambda: not elector._lifecycle.running, "it leads, and nobody knows")
+    assert holder(client) == ""
     elector.start()
     elector.wait_until_leading(PATIENCE)
     elector.stop(PATIENCE)

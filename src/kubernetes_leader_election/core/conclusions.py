@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from kubernetes_leader_election.core.lease_writes import LeaseWrites
 from kubernetes_leader_election.core.messages import PodNote
+from kubernetes_leader_election.core.observed import Observed
 from kubernetes_leader_election.core.outcomes import WRITE_DECIDES
 from kubernetes_leader_election.core.schedule import NEVER
 from kubernetes_leader_election.core.standing import Standing
@@ -31,6 +32,7 @@ class Conclusions:
         "_in_flight",
         "_lease_writes",
         "_observation",
+        "_observed",
         "_own_writes",
         "_participation",
         "_retry",
@@ -38,8 +40,11 @@ class Conclusions:
         "_standing",
     )
 
-    def __init__(self, standing: Standing, lease_writes: LeaseWrites) -> None:
+    def __init__(
+        self, standing: Standing, observed: Observed, lease_writes: LeaseWrites
+    ) -> None:
         self._standing = standing
+        self._observed = observed
         self._lease_writes = lease_writes
         # Parts by names of their own: they are asked at each input.
         self._challenge = standing.challenge
@@ -91,7 +96,10 @@ class Conclusions:
             if verdict is Fact.HELD or not self._own_writes.in_doubt:
                 standing.change(verdict)
         elif standing.state is WITHDRAWING and not self._own_writes.in_doubt:
-            standing.change(Fact.WITHDRAWN)
+            # The watch may have shown it before the stop, cut short, and so no proof.
+            self._observed.give_back_what_stands()
+            if standing.state is WITHDRAWING:
+                standing.change(Fact.WITHDRAWN)
 
     # A holder whose end is proved ----------------------------------------------
 

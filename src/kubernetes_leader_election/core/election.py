@@ -107,10 +107,11 @@ class Election:
         self.settings = settings
         self._standing = standing = Standing(settings, draw=draw, terms=terms)
         cut_record = CutRecord(settings)
-        self._outcomes = Outcomes(standing, Observed(standing, cut_record))
+        observed = Observed(standing, cut_record)
+        self._outcomes = Outcomes(standing, observed)
         self._commands = Commands(standing, cut_record)
         self._lease_writes = LeaseWrites(standing)
-        self._conclusions = Conclusions(standing, self._lease_writes)
+        self._conclusions = Conclusions(standing, observed, self._lease_writes)
         # Parts by names of their own: they are asked at each input.
         self._in_flight = standing.in_flight
         self._observation = standing.observation

@@ -192,6 +192,12 @@ class Observed:
         if term.token is None:
             standing.tell_error(self._notices.tell_odd_version(snapshot))
 
+    def give_back_what_stands(self) -> None:
+        """Release an acquire of ours that is known to stand there, if it is withdrawn."""
+        snapshot = self._observation.snapshot
+        if snapshot is not None and not self._observation.missing:
+            self._take_withdrawing(snapshot)
+
     def _take_withdrawing(self, snapshot: Snapshot) -> None:
         proved = self._own_writes.find_try(snapshot)
         if proved is not None:

@@ -75,8 +75,10 @@ class ClockAlarm:
     def _run(self) -> None:
         try:
             self._tell()
-        except (OSError, ImportError, AttributeError):
-            pass  # a sandbox without such timers: the clocks are looked at often
+        except (OSError, ImportError, AttributeError, RuntimeError):
+            # A sandbox without such timers, or gevent has patched the locks of the import
+            # (RuntimeError): the clocks are looked at often.
+            pass
         finally:
             self.rings = False
             self._on_jump()  # or the wait that is under way would be a long one
