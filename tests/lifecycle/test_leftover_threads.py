@@ -18,6 +18,8 @@ import pytest
 
 from kubernetes_leader_election import sync
 from kubernetes_leader_election.credentials import explicit
+from kubernetes_leader_election.lifecycle import leftover_threads
+from kubernetes_leader_election.lifecycle.leftover_threads import Beginning
 from tests.lifecycle.driven import until
 from tests.lifecycle.programs import PATIENCE
 from tests.lifecycle.stages import FAST
@@ -394,6 +396,16 @@ def test_torn_scope_of_a_loop_holds_the_lease_for_the_threads_it_left(
     ended(running, other)
     if number == signal.SIGINT or again < 2:
         assert "done" in running.said  # a third SIGTERM is the default action's
+
+
+def test_thread_that_is_yet_to_begin_is_left_by_who_started_it(monkeypatch):
+    """Fault 10: Ctrl-C in the wait for its first step; one that never comes is no work."""
+    beginning = Beginning()
+    thread = threading.Thread(target=print)
+    monkeypatch.setitem(threading._limbo, thread, thread)  # as its start does
+    assert beginning.left() == (thread,)
+    monkeypatch.setattr(leftover_threads, "BEGINS_WITHIN", 0.05)
+    until(lambda: beginning.left() == ())
 
 
 def test_living_threads_are_those_that_run():

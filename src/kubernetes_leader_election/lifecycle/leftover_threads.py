@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -28,18 +29,22 @@ OURS: Final = "leader-election"
 """What the names of our own threads and tasks begin with."""
 MOST_CAUSES: Final = 100
 """Errors of a chain that are looked at: one may lead back to itself."""
+BEGINS_WITHIN: Final = 1.0
+"""Seconds that a thread has to begin: one whose start was interrupted never does."""
 
 
 class Beginning:
     """What there was when a piece of work began, in the main thread or elsewhere."""
 
-    __slots__ = ("_endings", "_threads")
+    __slots__ = ("_endings", "_looked_at", "_threads")
 
     def __init__(self) -> None:
         self._endings = shared_auto_close().endings
         """How often a signal had ended the main thread."""
         self._threads: Collection[threading.Thread] = ()
         """What ran in the process; empty where another thread than the main one asked."""
+        self._looked_at: float | None = None
+        """The ``time.monotonic()`` of the first look at what it left; None: none yet."""
         if is_main_thread():
             self._threads = frozenset(threading.enumerate())
 
@@ -51,9 +56,16 @@ class Beginning:
 
     def left(self) -> tuple[threading.Thread, ...]:
         """Return the threads that may still do what was begun since then."""
+        now = time.monotonic()
+        if self._looked_at is None:
+            self._looked_at = now
+        # Ctrl-C may come where the start of a thread waits for its first step.
+        starting = [t for t in threading.enumerate() if t.ident is None]
+        if now - self._looked_at > BEGINS_WITHIN:
+            starting = []
         return tuple(
             thread
-            for thread in living()
+            for thread in dict.fromkeys((*starting, *living()))
             if thread is not threading.main_thread()
             and not thread.name.startswith(OURS)
             and (not thread.daemon or thread not in self._threads)
