@@ -192,7 +192,7 @@ class Liveness:
         proved_within = self._proved_within(leader)
         leader.die()
         self._writes = self._written()
-        self._await_successor(leader)
+        self._await_successor(leader, world.network.store.history[-1])
         if proved_within is not None:
             change = world.network.store.history[-1]
             world.after(proved_within, self._proved, (leader, change))
@@ -235,18 +235,27 @@ class Liveness:
     def _proved(self, leader_and_change: tuple[Process, Change]) -> None:
         leader, change = leader_and_change
         world = self.world
-        latest = world.network.store.history[-1].stored
-        if latest.holder == leader.identity and latest.key != change.stored.key:
-            return  # its last renewal landed after it died
+        if self._landed_late(leader, change) is not None:
+            return
         if world.leader() is None:
             text = f"nobody follows {leader.name}, whose end its kubelet has proved"
             self._broken("G6", text)
         else:
             world.count_probe("crash with proof")
 
-    def _await_successor(self, leader: Process) -> None:
+    def _landed_late(self, leader: Process, before: Change) -> Change | None:
+        """Return the renewal that landed after its sender had died; None: none did."""
+        late = None
+        for change in reversed(self.world.network.store.history):
+            if change.time <= before.time:
+                break
+            stored = change.stored
+            if stored.holder == leader.identity and stored.key != before.stored.key:
+                late = change  # or an earlier one: labels were touched since
+        return late
+
+    def _await_successor(self, leader: Process, change: Change) -> None:
         world = self.world
-        change = world.network.store.history[-1]
         duration = change.stored.duration or 20
         contending = min(AFTER_EXPIRY, 0.05 * world.plan.longest_duration)
         bound = (duration + contending) / self._slowest
@@ -257,9 +266,9 @@ class Liveness:
         leader, change = leader_and_change
         world = self.world
         if world.leader() is None:
-            latest = world.network.store.history[-1].stored
-            if latest.holder == leader.identity and latest.key != change.stored.key:
-                self._await_successor(leader)  # its last renewal landed after it died
+            late = self._landed_late(leader, change)
+            if late is not None:
+                self._await_successor(leader, late)
                 return
             text = f"nobody leads {world.time - change.time:.3f} s after a last renewal"
             self._broken("G6", text)
