@@ -324,8 +324,8 @@ def done(worker: Running) -> int:
     """
     Return how many tasks a worker has done.
 
-    Its threads print at once: without a buffer the end of a line is a write of its own,
-    and two words may come before two ends of lines.
+    Its threads print at once, and the end of a line is a write of its own there: two
+    words may come before two ends of lines.
     """
     return "".join(worker.lines).count("bills")
 
