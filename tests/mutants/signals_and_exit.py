@@ -484,8 +484,8 @@ MISTAKES: Final = [
     Mistake(
         name="the exit knows only the threads that `threading` started",
         file="lifecycle/shutdown.py",
-        old="    running = sys._current_frames().keys()  # noqa",
-        new="    running = {t.ident for t in before}  # noqa",
+        old="    running = sys._current_frames().keys()",
+        new="    running = {t.ident for t in before}",
         tests=(
             f"{IN_EXITS}test_exit_does_not_release_under_a_thread_that_may_work_in_it",
         ),
