@@ -80,7 +80,7 @@ def start_work(function):
     ids=["ours", "work"],
 )
 def test_thread_from_before_a_patch_ends_without_a_word(monkeypatch, start):
-    """Python's own end of a thread looks for it by its number, which gevent replaces."""
+    """Fault 16: Python's own end looks for a thread by its number, which gevent replaces."""
     complaints = []
     monkeypatch.setattr(sys, "unraisablehook", complaints.append)
     goes_on = native.Gate()
